@@ -1,0 +1,76 @@
+//! Folding batch normalisation into the convolution before it (Jacob et al. 2018, section 3.2):
+//! w' = w γ/σ, b' = β - μ γ/σ with σ = sqrt(var + ε). The function stays the same and the normalisation costs nothing.
+
+use crate::weights::{Array, Weights, WeightsError};
+use protocol::architecture::{ArchitectureError, Op, Plan};
+
+/// PyTorch's and torchvision's default.
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// Rewrites `plan` and `weights` so that no batch normalisation follows a convolution.
+///
+/// # Errors
+/// When `weights` lack a tensor of the plan.
+pub fn fold_batch_norm(plan: &Plan, weights: &Weights) -> Result<(Plan, Weights), WeightsError> {
+    let mut folded = Weights::default();
+    let ops = fold_ops(plan.ops(), weights, &mut folded)?;
+    let plan = Plan::new(plan.input(), plan.classes(), ops)
+        .unwrap_or_else(|error: ArchitectureError| panic!("folding keeps every shape, this is a bug: {error}"));
+    Ok((plan, folded))
+}
+
+fn fold_ops(ops: &[Op], weights: &Weights, folded: &mut Weights) -> Result<Vec<Op>, WeightsError> {
+    let mut out = Vec::with_capacity(ops.len());
+    let mut rest = ops;
+    while let Some((op, tail)) = rest.split_first() {
+        rest = tail;
+        match (op, tail.first()) {
+            (Op::Conv2d(conv), Some(Op::BatchNorm { name: norm, .. })) => {
+                let (weight, bias) = fold_pair(&conv.name, norm, conv.bias, weights)?;
+                folded.insert(format!("{}.weight", conv.name), weight);
+                folded.insert(format!("{}.bias", conv.name), bias);
+                out.push(Op::Conv2d(protocol::architecture::Conv2d { bias: true, ..conv.clone() }));
+                rest = &tail[1..];
+            }
+            (Op::Residual { body, shortcut }, _) => {
+                let body = fold_ops(body, weights, folded)?;
+                let shortcut = fold_ops(shortcut, weights, folded)?;
+                out.push(Op::Residual { body, shortcut });
+            }
+            _ => {
+                for tensor in op.tensors() {
+                    folded.insert(tensor.name.clone(), get(weights, &tensor.name)?.clone());
+                }
+                out.push(op.clone());
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &Weights) -> Result<(Array, Array), WeightsError> {
+    let part = |name: &str| get(weights, &format!("{norm}.{name}"));
+    let (gamma, beta) = (part("weight")?, part("bias")?);
+    let (mean, variance) = (part("running_mean")?, part("running_var")?);
+    let mut weight = get(weights, &format!("{conv}.weight"))?.clone();
+    let bias_before = if has_bias { Some(get(weights, &format!("{conv}.bias"))?) } else { None };
+
+    let channels = gamma.values.len();
+    let per_channel = weight.values.len() / channels;
+    let mut bias = Vec::with_capacity(channels);
+    for (channel, block) in weight.values.chunks_mut(per_channel).enumerate() {
+        // In f64: a tiny variance would lose digits here and nowhere else.
+        let sigma = (f64::from(variance.values[channel]) + BATCH_NORM_EPSILON).sqrt();
+        let scale = f64::from(gamma.values[channel]) / sigma;
+        let before = bias_before.map_or(0.0, |bias| f64::from(bias.values[channel]));
+        bias.push((f64::from(beta.values[channel]) + (before - f64::from(mean.values[channel])) * scale) as f32);
+        for value in block {
+            *value = (f64::from(*value) * scale) as f32;
+        }
+    }
+    Ok((weight, Array { shape: vec![channels], values: bias }))
+}
+
+fn get<'a>(weights: &'a Weights, name: &str) -> Result<&'a Array, WeightsError> {
+    weights.get(name).ok_or_else(|| WeightsError::Missing(name.into()))
+}

@@ -1,0 +1,326 @@
+//! A [`Plan`] and its [`Weights`] as a burn module: one interpreter for every architecture of the catalogue.
+
+use crate::fold::BATCH_NORM_EPSILON;
+use crate::weights::{Array, Weights, WeightsError};
+use burn::module::{Module, Param, RunningState};
+use burn::nn::{
+    BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, PaddingConfig2d,
+    conv::{Conv2d, Conv2dConfig},
+};
+use burn::tensor::{Device, Tensor, TensorData, activation};
+use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan};
+
+/// Epsilon of layer normalisation in Hugging Face's ViT.
+const LAYER_NORM_EPSILON: f64 = 1e-12;
+
+/// A model on a device: images in, logits out.
+#[derive(Module, Debug)]
+pub struct Network {
+    layers: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+enum Layer {
+    Linear(Linear),
+    Conv2d(Conv2d),
+    BatchNorm(BatchNorm),
+    LayerNorm(LayerNorm),
+    Residual(Residual),
+    Token(Param<Tensor<3>>),
+    Position(Param<Tensor<3>>),
+    SelfAttention(SelfAttention),
+    Stateless(Stateless),
+}
+
+/// Operations without tensors.
+#[derive(Module, Clone, Debug)]
+enum Stateless {
+    Relu,
+    Relu6,
+    Gelu,
+    Flatten,
+    GlobalAveragePool,
+    ImageToTokens,
+    FirstToken,
+}
+
+#[derive(Module, Debug)]
+struct Residual {
+    body: Vec<Layer>,
+    shortcut: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+struct SelfAttention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    heads: usize,
+}
+
+/// What flows between layers. Plans are consistent, so a layer always finds the rank that it needs.
+enum Flow {
+    Image(Tensor<4>),
+    Tokens(Tensor<3>),
+    Vector(Tensor<2>),
+}
+
+impl Network {
+    /// Puts `weights` into the operations of `plan` on `device`. Use an autodiff device to train.
+    ///
+    /// # Errors
+    /// When a tensor of the plan is missing from `weights`.
+    pub fn new(plan: &Plan, weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
+        Ok(Self { layers: build(plan.ops(), &Source { weights, device })? })
+    }
+
+    /// Logits `[batch, classes]` of images `[batch, channels, height, width]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        match run(&self.layers, Flow::Image(images)) {
+            Flow::Vector(logits) => logits,
+            _ => unreachable!("a plan ends in a vector; this is a bug"),
+        }
+    }
+
+    /// Reads the weights back under their `state_dict` names. `plan` must be the one that the network was made from.
+    pub fn weights(&self, plan: &Plan) -> Weights {
+        let mut weights = Weights::default();
+        export(&self.layers, plan.ops(), &mut weights);
+        weights
+    }
+}
+
+/// Where layers take their tensors from and where they go.
+struct Source<'a> {
+    weights: &'a Weights,
+    device: &'a Device,
+}
+
+impl Source<'_> {
+    fn tensor<const D: usize>(&self, name: &str) -> Result<Tensor<D>, WeightsError> {
+        let array = self.weights.get(name).ok_or_else(|| WeightsError::Missing(name.into()))?;
+        let data = TensorData::new(array.values.clone(), array.shape.clone());
+        Ok(Tensor::from_data(data, self.device))
+    }
+
+    fn param<const D: usize>(&self, name: &str) -> Result<Param<Tensor<D>>, WeightsError> {
+        self.tensor(name).map(Param::from_tensor)
+    }
+
+    /// Burn keeps linear weights as `[inputs, outputs]`, PyTorch as `[outputs, inputs]`.
+    fn linear(&self, name: &str) -> Result<Linear, WeightsError> {
+        let weight: Tensor<2> = self.tensor(&format!("{name}.weight"))?;
+        let [outputs, inputs] = weight.dims();
+        let transposed = transpose(&weight.into_data().convert::<f32>().into_vec().unwrap_or_default(), outputs, inputs);
+        let data = TensorData::new(transposed, [inputs, outputs]);
+        Ok(Linear {
+            weight: Param::from_tensor(Tensor::from_data(data, self.device)),
+            bias: Some(self.param(&format!("{name}.bias"))?),
+        })
+    }
+
+    fn layer(&self, op: &Op) -> Result<Layer, WeightsError> {
+        Ok(match op {
+            Op::Linear { name, .. } => Layer::Linear(self.linear(name)?),
+            Op::Conv2d(conv) => Layer::Conv2d(self.conv2d(conv)?),
+            Op::BatchNorm { name, channels } => Layer::BatchNorm(self.batch_norm(name, *channels as usize)?),
+            Op::LayerNorm { name, width } => {
+                let mut norm =
+                    LayerNormConfig::new(*width as usize).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
+                norm.gamma = self.param(&format!("{name}.weight"))?;
+                norm.beta = Some(self.param(&format!("{name}.bias"))?);
+                Layer::LayerNorm(norm)
+            }
+            Op::Residual { body, shortcut } => {
+                Layer::Residual(Residual { body: build(body, self)?, shortcut: build(shortcut, self)? })
+            }
+            Op::ClassToken { name, .. } => Layer::Token(self.param(name)?),
+            Op::PositionEmbedding { name, .. } => Layer::Position(self.param(name)?),
+            Op::SelfAttention { name, heads, .. } => {
+                let projection = |index: usize| self.linear(&format!("{name}.{}", ATTENTION_PROJECTIONS[index]));
+                Layer::SelfAttention(SelfAttention {
+                    query: projection(0)?,
+                    key: projection(1)?,
+                    value: projection(2)?,
+                    output: projection(3)?,
+                    heads: *heads as usize,
+                })
+            }
+            Op::Activation(Activation::Relu) => Layer::Stateless(Stateless::Relu),
+            Op::Activation(Activation::Relu6) => Layer::Stateless(Stateless::Relu6),
+            Op::Activation(Activation::Gelu) => Layer::Stateless(Stateless::Gelu),
+            Op::Flatten => Layer::Stateless(Stateless::Flatten),
+            Op::GlobalAveragePool => Layer::Stateless(Stateless::GlobalAveragePool),
+            Op::ImageToTokens => Layer::Stateless(Stateless::ImageToTokens),
+            Op::FirstToken => Layer::Stateless(Stateless::FirstToken),
+        })
+    }
+
+    fn conv2d(&self, conv: &protocol::architecture::Conv2d) -> Result<Conv2d, WeightsError> {
+        let (stride, padding) = (conv.stride as usize, conv.padding as usize);
+        let kernel = conv.kernel as usize;
+        let mut layer = Conv2dConfig::new([conv.inputs as usize, conv.outputs as usize], [kernel, kernel])
+            .with_stride([stride, stride])
+            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_groups(conv.groups as usize)
+            .with_bias(false)
+            .init(self.device);
+        layer.weight = self.param(&format!("{}.weight", conv.name))?;
+        layer.bias = if conv.bias { Some(self.param(&format!("{}.bias", conv.name))?) } else { None };
+        Ok(layer)
+    }
+
+    fn batch_norm(&self, name: &str, channels: usize) -> Result<BatchNorm, WeightsError> {
+        let mut norm = BatchNormConfig::new(channels).with_epsilon(BATCH_NORM_EPSILON).init(self.device);
+        norm.gamma = self.param(&format!("{name}.weight"))?;
+        norm.beta = self.param(&format!("{name}.bias"))?;
+        norm.running_mean = RunningState::new(self.tensor(&format!("{name}.running_mean"))?);
+        norm.running_var = RunningState::new(self.tensor(&format!("{name}.running_var"))?);
+        Ok(norm)
+    }
+}
+
+fn build(ops: &[Op], source: &Source<'_>) -> Result<Vec<Layer>, WeightsError> {
+    ops.iter().map(|op| source.layer(op)).collect()
+}
+
+fn run(layers: &[Layer], input: Flow) -> Flow {
+    layers.iter().fold(input, |flow, layer| layer.forward(flow))
+}
+
+impl Layer {
+    fn forward(&self, flow: Flow) -> Flow {
+        match (self, flow) {
+            (Self::Linear(linear), Flow::Vector(x)) => Flow::Vector(linear.forward(x)),
+            (Self::Linear(linear), Flow::Tokens(x)) => Flow::Tokens(linear.forward(x)),
+            (Self::Conv2d(conv), Flow::Image(x)) => Flow::Image(conv.forward(x)),
+            (Self::BatchNorm(norm), Flow::Image(x)) => Flow::Image(norm.forward(x)),
+            (Self::LayerNorm(norm), Flow::Tokens(x)) => Flow::Tokens(norm.forward(x)),
+            (Self::Residual(residual), x) => residual.forward(x),
+            (Self::Token(token), Flow::Tokens(x)) => {
+                let [batch, _, width] = x.dims();
+                Flow::Tokens(Tensor::cat(vec![token.val().expand([batch, 1, width]), x], 1))
+            }
+            (Self::Position(position), Flow::Tokens(x)) => Flow::Tokens(x + position.val()),
+            (Self::SelfAttention(attention), Flow::Tokens(x)) => Flow::Tokens(attention.forward(x)),
+            (Self::Stateless(op), flow) => op.forward(flow),
+            _ => unreachable!("plans are consistent; this is a bug"),
+        }
+    }
+}
+
+impl Stateless {
+    fn forward(&self, flow: Flow) -> Flow {
+        match (self, flow) {
+            (Self::Flatten, Flow::Image(x)) => Flow::Vector(x.flatten(1, 3)),
+            (Self::GlobalAveragePool, Flow::Image(x)) => {
+                let [batch, channels, _, _] = x.dims();
+                Flow::Vector(x.reshape([batch as i32, channels as i32, -1]).mean_dim(2).reshape([batch, channels]))
+            }
+            (Self::ImageToTokens, Flow::Image(x)) => {
+                let tokens: Tensor<3> = x.flatten(2, 3);
+                Flow::Tokens(tokens.swap_dims(1, 2))
+            }
+            (Self::FirstToken, Flow::Tokens(x)) => {
+                let [batch, _, width] = x.dims();
+                Flow::Vector(x.narrow(1, 0, 1).reshape([batch, width]))
+            }
+            (activation, Flow::Image(x)) => Flow::Image(activation.activate(x)),
+            (activation, Flow::Tokens(x)) => Flow::Tokens(activation.activate(x)),
+            (activation, Flow::Vector(x)) => Flow::Vector(activation.activate(x)),
+        }
+    }
+
+    fn activate<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Relu => activation::relu(x),
+            Self::Relu6 => x.clamp(0.0, 6.0),
+            Self::Gelu => activation::gelu(x),
+            _ => unreachable!("{self:?} is no activation; this is a bug"),
+        }
+    }
+}
+
+impl Residual {
+    fn forward(&self, input: Flow) -> Flow {
+        let copy = match &input {
+            Flow::Image(x) => Flow::Image(x.clone()),
+            Flow::Tokens(x) => Flow::Tokens(x.clone()),
+            Flow::Vector(x) => Flow::Vector(x.clone()),
+        };
+        match (run(&self.body, input), run(&self.shortcut, copy)) {
+            (Flow::Image(a), Flow::Image(b)) => Flow::Image(a + b),
+            (Flow::Tokens(a), Flow::Tokens(b)) => Flow::Tokens(a + b),
+            (Flow::Vector(a), Flow::Vector(b)) => Flow::Vector(a + b),
+            _ => unreachable!("a residual's paths end alike; this is a bug"),
+        }
+    }
+}
+
+impl SelfAttention {
+    /// softmax(Q Kᵀ / sqrt(d)) V per head (Vaswani et al. 2017).
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let size = width / self.heads;
+        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, size]).swap_dims(1, 2);
+        let query = split(self.query.forward(x.clone()));
+        let key = split(self.key.forward(x.clone()));
+        let value = split(self.value.forward(x));
+        let scores = query.matmul(key.transpose()).mul_scalar(1.0 / (size as f64).sqrt());
+        let mixed = activation::softmax(scores, 3).matmul(value);
+        self.output.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+}
+
+fn export(layers: &[Layer], ops: &[Op], weights: &mut Weights) {
+    for (layer, op) in layers.iter().zip(ops) {
+        let names = op.tensors().into_iter().map(|tensor| tensor.name);
+        let arrays = match layer {
+            Layer::Linear(linear) => linear_arrays(linear).to_vec(),
+            Layer::Conv2d(conv) => {
+                let weight = array(conv.weight.val());
+                std::iter::once(weight).chain(conv.bias.as_ref().map(|bias| array(bias.val()))).collect()
+            }
+            Layer::BatchNorm(norm) => {
+                let (mean, variance) = (norm.running_mean.value_sync(), norm.running_var.value_sync());
+                [norm.gamma.val(), norm.beta.val(), mean, variance].map(array).to_vec()
+            }
+            Layer::LayerNorm(norm) => {
+                let beta = norm.beta.as_ref().map(|beta| array(beta.val()));
+                std::iter::once(array(norm.gamma.val())).chain(beta).collect()
+            }
+            Layer::Token(tensor) | Layer::Position(tensor) => vec![array(tensor.val())],
+            Layer::SelfAttention(SelfAttention { query, key, value, output, .. }) => {
+                [query, key, value, output].into_iter().flat_map(linear_arrays).collect()
+            }
+            Layer::Residual(residual) => {
+                if let Op::Residual { body, shortcut } = op {
+                    export(&residual.body, body, weights);
+                    export(&residual.shortcut, shortcut, weights);
+                }
+                continue;
+            }
+            Layer::Stateless(_) => Vec::new(),
+        };
+        names.zip(arrays).for_each(|(name, array)| weights.insert(name, array));
+    }
+}
+
+fn linear_arrays(linear: &Linear) -> [Array; 2] {
+    let Array { shape, values } = array(linear.weight.val());
+    let weight = Array { values: transpose(&values, shape[0], shape[1]), shape: vec![shape[1], shape[0]] };
+    let bias = linear.bias.as_ref().map(|bias| array(bias.val()));
+    [weight, bias.unwrap_or_else(|| unreachable!("every linear layer of a plan has a bias; this is a bug"))]
+}
+
+fn array<const D: usize>(tensor: Tensor<D>) -> Array {
+    let shape = tensor.dims().to_vec();
+    let values = tensor.into_data().convert::<f32>().into_vec();
+    Array { shape, values: values.unwrap_or_else(|error| unreachable!("converted to f32; this is a bug: {error:?}")) }
+}
+
+/// Transposes a row-major matrix of `rows` times `columns`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column])).collect()
+}

@@ -1,0 +1,29 @@
+//! `mlp`: fully connected layers with ReLU, named as in
+//! `nn.Sequential(nn.Flatten(), nn.Linear(..), nn.ReLU(), .., nn.Linear(..))`: `1.weight`, `3.weight`, ...
+
+use super::{Activation, ArchitectureError, ImageShape, Op, block_count, dimension};
+use serde::{Deserialize, Serialize};
+
+/// A multi-layer perceptron.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mlp {
+    /// Width of each hidden layer.
+    pub hidden: Vec<u32>,
+}
+
+impl Mlp {
+    pub(super) fn ops(&self, input: ImageShape, classes: u32) -> Result<Vec<Op>, ArchitectureError> {
+        block_count("hidden", self.hidden.len())?;
+        let mut inputs = u32::try_from(input.values()).map_err(|_| ArchitectureError::Overflow)?;
+        let mut ops = vec![Op::Flatten];
+        for &width in &self.hidden {
+            dimension("hidden", width)?;
+            ops.push(Op::Linear { name: ops.len().to_string(), inputs, outputs: width });
+            ops.push(Op::Activation(Activation::Relu));
+            inputs = width;
+        }
+        ops.push(Op::Linear { name: ops.len().to_string(), inputs, outputs: classes });
+        Ok(ops)
+    }
+}

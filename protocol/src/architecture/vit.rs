@@ -1,0 +1,87 @@
+//! `vit`: a small vision transformer (Dosovitskiy et al. 2020) with the names of Hugging Face's
+//! `ViTForImageClassification`: `vit.embeddings.cls_token`, `vit.encoder.layer.0.attention.attention.query`, ..
+
+use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension};
+use serde::{Deserialize, Serialize};
+
+/// A vision transformer with a class token and learned positions, normalised before each block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vit {
+    /// Side of a square patch in pixels; divides the image.
+    pub patch: u32,
+    /// Values per token.
+    pub width: u32,
+    /// Encoder layers.
+    pub depth: u32,
+    /// Attention heads; divides `width`.
+    pub heads: u32,
+    /// Hidden width of the feed-forward part.
+    pub mlp_width: u32,
+}
+
+impl Vit {
+    pub(super) fn ops(&self, input: ImageShape, classes: u32) -> Result<Vec<Op>, ArchitectureError> {
+        let width = self.width;
+        for (field, value) in
+            [("patch", self.patch), ("width", width), ("heads", self.heads), ("mlp_width", self.mlp_width)]
+        {
+            dimension(field, value)?;
+        }
+        block_count("depth", self.depth as usize)?;
+        self.check_divisions(input)?;
+
+        let patches = (input.height / self.patch).checked_mul(input.width / self.patch);
+        let tokens = patches.and_then(|n| n.checked_add(1)).ok_or(ArchitectureError::Overflow)?;
+        dimension("patch", tokens)?;
+        let mut ops = vec![
+            Op::Conv2d(Conv2d {
+                name: "vit.embeddings.patch_embeddings.projection".into(),
+                inputs: input.channels,
+                outputs: width,
+                kernel: self.patch,
+                stride: self.patch,
+                padding: 0,
+                groups: 1,
+                bias: true,
+            }),
+            Op::ImageToTokens,
+            Op::ClassToken { name: "vit.embeddings.cls_token".into(), width },
+            Op::PositionEmbedding { name: "vit.embeddings.position_embeddings".into(), tokens, width },
+        ];
+        for layer in 0..self.depth {
+            ops.extend(self.encoder_layer(&format!("vit.encoder.layer.{layer}")));
+        }
+        ops.push(Op::LayerNorm { name: "vit.layernorm".into(), width });
+        ops.push(Op::FirstToken);
+        ops.push(Op::Linear { name: "classifier".into(), inputs: width, outputs: classes });
+        Ok(ops)
+    }
+
+    fn check_divisions(&self, input: ImageShape) -> Result<(), ArchitectureError> {
+        if !input.height.is_multiple_of(self.patch) || !input.width.is_multiple_of(self.patch) {
+            let message = format!("patch {} doesn't divide the {}x{} image", self.patch, input.height, input.width);
+            return Err(ArchitectureError::Inconsistent(message));
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            let message = format!("{} heads don't divide width {}", self.heads, self.width);
+            return Err(ArchitectureError::Inconsistent(message));
+        }
+        Ok(())
+    }
+
+    fn encoder_layer(&self, name: &str) -> [Op; 2] {
+        let width = self.width;
+        let attention = vec![
+            Op::LayerNorm { name: format!("{name}.layernorm_before"), width },
+            Op::SelfAttention { name: format!("{name}.attention"), width, heads: self.heads },
+        ];
+        let feed_forward = vec![
+            Op::LayerNorm { name: format!("{name}.layernorm_after"), width },
+            Op::Linear { name: format!("{name}.intermediate.dense"), inputs: width, outputs: self.mlp_width },
+            Op::Activation(Activation::Gelu),
+            Op::Linear { name: format!("{name}.output.dense"), inputs: self.mlp_width, outputs: width },
+        ];
+        [attention, feed_forward].map(|body| Op::Residual { body, shortcut: Vec::new() })
+    }
+}

@@ -1,0 +1,2 @@
+//! What all parties must agree on byte for byte.
+pub mod architecture;
