@@ -46,6 +46,7 @@ impl DeviceKind {
             #[cfg(feature = "wgpu")]
             Self::Wgpu => Ok(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
             #[cfg(feature = "tch")]
+            #[expect(deprecated, reason = "still the fastest way to train on a CPU; see docs/BENCHMARKS.md")]
             Self::Tch => Ok(Device::libtorch()),
             #[cfg(not(all(feature = "wgpu", feature = "tch")))]
             missing => Err(DeviceError::NotBuilt(missing)),

@@ -2,13 +2,14 @@
 
 use crate::fold::BATCH_NORM_EPSILON;
 use crate::weights::{Array, Weights, WeightsError};
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::{
     BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, PaddingConfig2d,
     conv::{Conv2d, Conv2dConfig},
 };
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan};
+use std::cell::Cell;
 
 /// Epsilon of layer normalisation in Hugging Face's ViT.
 const LAYER_NORM_EPSILON: f64 = 1e-12;
@@ -32,9 +33,15 @@ enum Layer {
     Stateless(Stateless),
 }
 
-/// Operations without tensors.
-#[derive(Module, Clone, Debug)]
-enum Stateless {
+/// An operation without tensors.
+#[derive(Module, Debug)]
+struct Stateless {
+    #[module(skip)]
+    function: Function,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Function {
     Relu,
     Relu6,
     Gelu,
@@ -72,7 +79,7 @@ impl Network {
     /// # Errors
     /// When a tensor of the plan is missing from `weights`.
     pub fn new(plan: &Plan, weights: &Weights, device: &Device) -> Result<Self, WeightsError> {
-        Ok(Self { layers: build(plan.ops(), &Source { weights, device })? })
+        Ok(Self { layers: build(plan.ops(), &Source { weights, device, next_id: Cell::new(1) })? })
     }
 
     /// Logits `[batch, classes]` of images `[batch, channels, height, width]`.
@@ -95,27 +102,39 @@ impl Network {
 struct Source<'a> {
     weights: &'a Weights,
     device: &'a Device,
+    /// Parameters are numbered in plan order, so that an optimizer's saved state fits a network built anew.
+    next_id: Cell<u64>,
 }
 
 impl Source<'_> {
+    fn array(&self, name: &str) -> Result<&Array, WeightsError> {
+        self.weights.get(name).ok_or_else(|| WeightsError::Missing(name.into()))
+    }
+
     fn tensor<const D: usize>(&self, name: &str) -> Result<Tensor<D>, WeightsError> {
-        let array = self.weights.get(name).ok_or_else(|| WeightsError::Missing(name.into()))?;
+        let array = self.array(name)?;
         let data = TensorData::new(array.values.clone(), array.shape.clone());
         Ok(Tensor::from_data(data, self.device))
     }
 
     fn param<const D: usize>(&self, name: &str) -> Result<Param<Tensor<D>>, WeightsError> {
-        self.tensor(name).map(Param::from_tensor)
+        self.tensor(name).map(|tensor| self.number(tensor))
+    }
+
+    fn number<const D: usize>(&self, tensor: Tensor<D>) -> Param<Tensor<D>> {
+        let id = self.next_id.get();
+        self.next_id.set(id + 1);
+        let tensor = if self.device.is_autodiff() { tensor.require_grad() } else { tensor };
+        Param::initialized(ParamId::from(id), tensor)
     }
 
     /// Burn keeps linear weights as `[inputs, outputs]`, PyTorch as `[outputs, inputs]`.
     fn linear(&self, name: &str) -> Result<Linear, WeightsError> {
-        let weight: Tensor<2> = self.tensor(&format!("{name}.weight"))?;
-        let [outputs, inputs] = weight.dims();
-        let transposed = transpose(&weight.into_data().convert::<f32>().into_vec().unwrap_or_default(), outputs, inputs);
-        let data = TensorData::new(transposed, [inputs, outputs]);
+        let Array { shape, values } = self.array(&format!("{name}.weight"))?;
+        let (outputs, inputs) = (shape[0], shape[1]);
+        let data = TensorData::new(transpose(values, outputs, inputs), [inputs, outputs]);
         Ok(Linear {
-            weight: Param::from_tensor(Tensor::from_data(data, self.device)),
+            weight: self.number(Tensor::from_data(data, self.device)),
             bias: Some(self.param(&format!("{name}.bias"))?),
         })
     }
@@ -147,13 +166,13 @@ impl Source<'_> {
                     heads: *heads as usize,
                 })
             }
-            Op::Activation(Activation::Relu) => Layer::Stateless(Stateless::Relu),
-            Op::Activation(Activation::Relu6) => Layer::Stateless(Stateless::Relu6),
-            Op::Activation(Activation::Gelu) => Layer::Stateless(Stateless::Gelu),
-            Op::Flatten => Layer::Stateless(Stateless::Flatten),
-            Op::GlobalAveragePool => Layer::Stateless(Stateless::GlobalAveragePool),
-            Op::ImageToTokens => Layer::Stateless(Stateless::ImageToTokens),
-            Op::FirstToken => Layer::Stateless(Stateless::FirstToken),
+            Op::Activation(Activation::Relu) => stateless(Function::Relu),
+            Op::Activation(Activation::Relu6) => stateless(Function::Relu6),
+            Op::Activation(Activation::Gelu) => stateless(Function::Gelu),
+            Op::Flatten => stateless(Function::Flatten),
+            Op::GlobalAveragePool => stateless(Function::GlobalAveragePool),
+            Op::ImageToTokens => stateless(Function::ImageToTokens),
+            Op::FirstToken => stateless(Function::FirstToken),
         })
     }
 
@@ -204,14 +223,18 @@ impl Layer {
             }
             (Self::Position(position), Flow::Tokens(x)) => Flow::Tokens(x + position.val()),
             (Self::SelfAttention(attention), Flow::Tokens(x)) => Flow::Tokens(attention.forward(x)),
-            (Self::Stateless(op), flow) => op.forward(flow),
+            (Self::Stateless(op), flow) => op.function.apply(flow),
             _ => unreachable!("plans are consistent; this is a bug"),
         }
     }
 }
 
-impl Stateless {
-    fn forward(&self, flow: Flow) -> Flow {
+fn stateless(function: Function) -> Layer {
+    Layer::Stateless(Stateless { function })
+}
+
+impl Function {
+    fn apply(self, flow: Flow) -> Flow {
         match (self, flow) {
             (Self::Flatten, Flow::Image(x)) => Flow::Vector(x.flatten(1, 3)),
             (Self::GlobalAveragePool, Flow::Image(x)) => {
@@ -232,7 +255,7 @@ impl Stateless {
         }
     }
 
-    fn activate<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    fn activate<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => activation::relu(x),
             Self::Relu6 => x.clamp(0.0, 6.0),
@@ -316,8 +339,8 @@ fn linear_arrays(linear: &Linear) -> [Array; 2] {
 
 fn array<const D: usize>(tensor: Tensor<D>) -> Array {
     let shape = tensor.dims().to_vec();
-    let values = tensor.into_data().convert::<f32>().into_vec();
-    Array { shape, values: values.unwrap_or_else(|error| unreachable!("converted to f32; this is a bug: {error:?}")) }
+    let values = tensor.into_data().convert::<f32>().try_into_vec();
+    Array { shape, values: values.expect("converted to f32; anything else is a bug") }
 }
 
 /// Transposes a row-major matrix of `rows` times `columns`.

@@ -1,0 +1,119 @@
+//! The recipe: what a miner edits. The loss that a student learns from, and the schedule that it learns by.
+//!
+//! Formulas and their sources: L = w_ce CE(y, z_s) + w_kd τ² KL(p_T || p_S) (Hinton et al. 2015, arXiv 1503.02531), with
+//! logits standardised per sample before the softmax (Sun et al. 2024, arXiv 2403.01427).
+
+use burn::tensor::{Tensor, activation::log_softmax};
+use serde::{Deserialize, Serialize};
+
+/// How a student learns.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// What is minimised.
+    pub loss: Loss,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Images per step.
+    pub batch: usize,
+    /// The highest learning rate of the one-cycle schedule.
+    pub learning_rate_peak: f64,
+    /// Decoupled weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Images are shifted by up to this many pixels in both directions.
+    pub shift: u8,
+    /// Images are mirrored half of the time.
+    pub flip: bool,
+    /// Side of a square that is blanked at a random place; 0 for none. Only used without a teacher.
+    pub erase: u8,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            loss: Loss::standardised(),
+            epochs: 16,
+            batch: 128,
+            learning_rate_peak: 4e-3,
+            weight_decay: 0.02,
+            shift: 1,
+            flip: true,
+            erase: 0,
+        }
+    }
+}
+
+/// What a student minimises.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Loss {
+    /// The labels alone.
+    CrossEntropy,
+    /// Labels and the teacher's softened outputs.
+    Distillation {
+        /// τ: how soft.
+        temperature: f32,
+        /// w_kd.
+        weight_teacher: f32,
+        /// w_ce.
+        weight_labels: f32,
+        /// Whether logits are standardised per sample first.
+        standardise: bool,
+    },
+}
+
+impl Loss {
+    /// Plain knowledge distillation: τ = 4, .9 / .1.
+    pub fn plain() -> Self {
+        Self::Distillation { temperature: 4.0, weight_teacher: 0.9, weight_labels: 0.1, standardise: false }
+    }
+
+    /// Logit-standardised distillation: τ = 2, 9 / 0.1.
+    pub fn standardised() -> Self {
+        Self::Distillation { temperature: 2.0, weight_teacher: 9.0, weight_labels: 0.1, standardise: true }
+    }
+
+    /// Whether it needs the teacher's outputs.
+    pub fn needs_teacher(&self) -> bool {
+        matches!(self, Self::Distillation { .. })
+    }
+
+    /// The mean loss of a batch. `student` and `teacher` are logits, `labels` is one-hot, all `[batch, classes]`.
+    pub fn value(&self, student: Tensor<2>, labels: Tensor<2>, teacher: Option<Tensor<2>>) -> Tensor<1> {
+        let cross_entropy = |logits: Tensor<2>| -(log_softmax(logits, 1) * labels.clone()).sum_dim(1).mean();
+        match (*self, teacher) {
+            (Self::Distillation { temperature, weight_teacher, weight_labels, standardise }, Some(teacher)) => {
+                let soften = |logits: Tensor<2>| {
+                    let logits = if standardise { standardised(logits) } else { logits };
+                    log_softmax(logits.div_scalar(temperature), 1)
+                };
+                let divergence = kl_divergence(soften(teacher), soften(student.clone()));
+                divergence.mul_scalar(weight_teacher * temperature * temperature)
+                    + cross_entropy(student).mul_scalar(weight_labels)
+            }
+            _ => cross_entropy(student),
+        }
+    }
+}
+
+/// (z - mean) / (standard deviation + 1e-7) of each row.
+fn standardised(logits: Tensor<2>) -> Tensor<2> {
+    let centred = logits.clone() - logits.mean_dim(1);
+    let deviation = centred.clone().powi_scalar(2).mean_dim(1).add_scalar(1e-14).sqrt().add_scalar(1e-7);
+    centred / deviation
+}
+
+/// KL(p || q), mean over rows, of two arrays of log-probabilities.
+fn kl_divergence(log_p: Tensor<2>, log_q: Tensor<2>) -> Tensor<1> {
+    (log_p.clone().exp() * (log_p - log_q)).sum_dim(1).mean()
+}
+
+/// The learning rate at `progress` in [0, 1]: up for the first fifth, then down to nothing (Smith 2018, "one cycle").
+pub fn one_cycle(peak: f64, progress: f64) -> f64 {
+    const WARM_UP: f64 = 0.2;
+    if progress < WARM_UP {
+        peak * (0.1 + 0.9 * progress / WARM_UP)
+    } else {
+        let fall = (progress - WARM_UP) / (1.0 - WARM_UP);
+        peak * 0.5 * (1.0 + (std::f64::consts::PI * fall).cos())
+    }
+}

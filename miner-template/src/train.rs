@@ -1,0 +1,206 @@
+//! The training loop: augmented batches, AdamW on a one-cycle schedule, a checkpoint after each epoch.
+//!
+//! It knows images, a network and a recipe; it does not know competitions, packages or where data came from.
+
+use crate::augment::{self, Augmentation};
+use crate::checkpoint::Checkpoint;
+use crate::recipe::{Recipe, one_cycle};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use datasets::Images;
+use models::{Network, Weights};
+use protocol::architecture::Plan;
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha20Rng;
+use std::time::{Duration, Instant};
+
+/// A teacher's logits for fixed views of the training images.
+pub struct TeacherOutputs {
+    /// Logits `[views][images * classes]`.
+    pub views: Vec<Vec<f32>>,
+}
+
+/// Everything that a training run needs.
+pub struct Training<'a> {
+    /// The student's architecture.
+    pub plan: &'a Plan,
+    /// Training images with labels.
+    pub images: &'a Images,
+    /// Cached outputs, if the recipe's loss needs a teacher.
+    pub teacher: Option<&'a TeacherOutputs>,
+    /// Losses and schedule.
+    pub recipe: Recipe,
+    /// Decides initial weights, order and augmentation.
+    pub seed: u64,
+    /// A plain (not autodiff) device.
+    pub device: &'a Device,
+    /// Pixel values as network inputs.
+    pub scale: [f32; 256],
+}
+
+/// What a progress display wants to know after each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// From 0.
+    pub epoch: u32,
+    /// Steps done, over all epochs.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Mean loss of the epoch so far.
+    pub loss: f32,
+    /// Share of training images classified rightly in the epoch so far.
+    pub accuracy: f32,
+    /// Speed since the run started or resumed.
+    pub images_per_second: f64,
+    /// Time until the last step at this speed.
+    pub remaining: Duration,
+}
+
+/// Why a training run stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The weights don't fit the plan.
+    #[error(transparent)]
+    Weights(#[from] models::WeightsError),
+    /// The checkpoint can't be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] crate::checkpoint::CheckpointError),
+    /// The loss is no longer a number.
+    #[error("the loss is {loss} in epoch {epoch}; lower the learning rate")]
+    Diverged {
+        /// The epoch, from 0.
+        epoch: u32,
+        /// The loss.
+        loss: f32,
+    },
+}
+
+impl Training<'_> {
+    /// Trains from `checkpoint`, or from random weights, and saves there after each epoch.
+    ///
+    /// # Errors
+    /// When the loss diverges or the checkpoint can't be kept. Nothing is lost up to the last epoch.
+    pub fn run(&self, checkpoint: &Checkpoint, mut report: impl FnMut(Progress)) -> Result<Weights, TrainError> {
+        let device = self.device.clone().autodiff();
+        let mut optimizer = AdamWConfig::new().with_weight_decay(self.recipe.weight_decay as f32).init();
+        let (first_epoch, weights) = match checkpoint.load(self.plan)? {
+            Some(saved) => {
+                optimizer = saved.restore(optimizer)?;
+                (saved.epochs_done, saved.weights)
+            }
+            None => (0, Weights::random(self.plan, &mut ChaCha20Rng::seed_from_u64(self.seed))),
+        };
+        let mut network = Network::new(self.plan, &weights, &device)?;
+        let started = Instant::now();
+        for epoch in first_epoch..self.recipe.epochs {
+            let pace = Pace { started, first_step: u64::from(first_epoch) * self.steps_per_epoch() };
+            network = self.epoch(epoch, network, &mut optimizer, &pace, &device, &mut report)?;
+            checkpoint.save(epoch + 1, &network.weights(self.plan), &optimizer)?;
+        }
+        Ok(network.weights(self.plan))
+    }
+
+    fn epoch(
+        &self,
+        epoch: u32,
+        mut network: Network,
+        optimizer: &mut ModuleOptimizer,
+        pace: &Pace,
+        device: &Device,
+        report: &mut impl FnMut(Progress),
+    ) -> Result<Network, TrainError> {
+        let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
+        rng.set_stream(u64::from(epoch) + 1);
+        let mut order: Vec<u32> = (0..self.images.len() as u32).collect();
+        order.shuffle(&mut rng);
+
+        let (mut loss_sum, mut right, mut seen) = (0.0, 0u64, 0u64);
+        let steps = self.steps_per_epoch() * u64::from(self.recipe.epochs);
+        for (index, items) in order.chunks(self.recipe.batch).enumerate() {
+            let step = u64::from(epoch) * self.steps_per_epoch() + index as u64;
+            let batch = self.batch(items, &mut rng, device);
+            let logits = network.forward(batch.images);
+            let loss = self.recipe.loss.value(logits.clone(), batch.labels.clone(), batch.teacher);
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            let rate = one_cycle(self.recipe.learning_rate_peak, step as f64 / steps as f64);
+            network = optimizer.step(rate, network, gradients);
+
+            let value: f32 = loss.into_scalar();
+            if !value.is_finite() {
+                return Err(TrainError::Diverged { epoch, loss: value });
+            }
+            loss_sum += value * items.len() as f32;
+            right += count_right(logits, batch.labels);
+            seen += items.len() as u64;
+            let (loss, accuracy) = (loss_sum / seen as f32, right as f32 / seen as f32);
+            let (images_per_second, remaining) = pace.at(step + 1, steps, self.recipe.batch);
+            report(Progress { epoch, step: step + 1, steps, loss, accuracy, images_per_second, remaining });
+        }
+        Ok(network)
+    }
+
+    /// Steps in one pass over the images.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.images.len().div_ceil(self.recipe.batch) as u64
+    }
+
+    fn batch(&self, items: &[u32], rng: &mut ChaCha20Rng, device: &Device) -> Batch {
+        let recipe = &self.recipe;
+        let size = (self.images.height, self.images.width);
+        let views: Vec<usize> =
+            items.iter().map(|_| self.teacher.map_or(0, |teacher| rng.random_range(0..teacher.views.len()))).collect();
+        let changed: Vec<(u32, Augmentation)> = items
+            .iter()
+            .zip(&views)
+            .map(|(item, view)| match self.teacher {
+                Some(_) => (*item, Augmentation::view(*view, recipe.shift, recipe.flip)),
+                None => (*item, Augmentation::random(recipe.shift, recipe.flip, recipe.erase, size, rng)),
+            })
+            .collect();
+
+        let classes = self.plan.classes() as usize;
+        let mut labels = vec![0f32; items.len() * classes];
+        for (row, item) in items.iter().enumerate() {
+            labels[row * classes + usize::from(self.images.labels[*item as usize])] = 1.0;
+        }
+        let teacher = self.teacher.map(|teacher| {
+            let rows = items.iter().zip(&views).flat_map(|(item, view)| {
+                let start = *item as usize * classes;
+                teacher.views[*view][start..start + classes].iter().copied()
+            });
+            Tensor::from_data(TensorData::new(rows.collect::<Vec<f32>>(), [items.len(), classes]), device)
+        });
+        Batch {
+            images: augment::batch(self.images, &changed, &self.scale, device),
+            labels: Tensor::from_data(TensorData::new(labels, [items.len(), classes]), device),
+            teacher,
+        }
+    }
+}
+
+struct Batch {
+    images: Tensor<4>,
+    labels: Tensor<2>,
+    teacher: Option<Tensor<2>>,
+}
+
+/// The clock of a run, which may have resumed in the middle.
+struct Pace {
+    started: Instant,
+    first_step: u64,
+}
+
+impl Pace {
+    fn at(&self, step: u64, steps: u64, batch: usize) -> (f64, Duration) {
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let per_second = (step - self.first_step) as f64 / elapsed.max(1e-9);
+        let remaining = (steps - step) as f64 / per_second.max(1e-9);
+        (per_second * batch as f64, Duration::from_secs_f64(remaining.min(1e9)))
+    }
+}
+
+fn count_right(logits: Tensor<2>, labels: Tensor<2>) -> u64 {
+    let right = logits.inner().argmax(1).equal(labels.inner().argmax(1)).int().sum();
+    right.into_scalar::<i64>().unsigned_abs()
+}
