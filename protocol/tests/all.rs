@@ -1,0 +1,5 @@
+//! The one integration test binary of `protocol`: a list of modules. It does NOT hold tests itself.
+
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
+mod auth;
