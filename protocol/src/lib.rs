@@ -1,2 +1,22 @@
-//! What all parties must agree on byte for byte.
+//! What all parties must agree on byte for byte: types, digests, signatures, admission rules, scoring.
+//!
+//! Invariant: this crate reads no clock, does no I/O, spawns nothing, and holds no float in anything that is hashed,
+//! signed or ranked. Time, bytes and randomness are passed in; what comes out can be recomputed by anyone.
+
+pub mod api;
 pub mod architecture;
+pub mod auth;
+pub mod competition;
+pub mod digest;
+pub mod evaluation;
+pub mod package;
+pub mod report;
+pub mod reward;
+pub mod score;
+pub mod submission;
+
+pub use auth::Hotkey;
+pub use competition::{Competition, CompetitionId, Manifest};
+pub use digest::Digest;
+pub use report::Report;
+pub use submission::SubmissionId;

@@ -65,7 +65,8 @@ fn residual(body: &[Op], shortcut: &[Op], shape: Shape) -> Result<(Shape, Work),
     // While the body runs the block's input is held; while the shortcut runs, the body's output is.
     let during_body = body_work.live_values_peak.checked_add(shape.values());
     let during_shortcut = shortcut_work.live_values_peak.checked_add(body_end.values());
-    let live_values_peak = during_body.zip(during_shortcut).map(|(a, b)| a.max(b)).ok_or(ArchitectureError::Overflow)?;
+    let live_values_peak =
+        during_body.zip(during_shortcut).map(|(a, b)| a.max(b)).ok_or(ArchitectureError::Overflow)?;
     let macs = body_work.macs.checked_add(shortcut_work.macs).ok_or(ArchitectureError::Overflow)?;
     Ok((body_end, Work { macs, live_values_peak }))
 }

@@ -51,7 +51,14 @@ impl DepthwiseCnn {
 }
 
 /// Convolution, normalisation and ReLU at indices `first`, `first + 1`, `first + 2` of the `nn.Sequential` at `name`.
-fn conv_bn_relu(name: &str, first: u32, (inputs, outputs): (u32, u32), kernel: u32, stride: u32, groups: u32) -> [Op; 3] {
+fn conv_bn_relu(
+    name: &str,
+    first: u32,
+    (inputs, outputs): (u32, u32),
+    kernel: u32,
+    stride: u32,
+    groups: u32,
+) -> [Op; 3] {
     [
         Op::Conv2d(Conv2d {
             name: format!("{name}.{first}"),

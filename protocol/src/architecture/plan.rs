@@ -203,7 +203,8 @@ impl Op {
 }
 
 fn linear_tensors(name: &str, inputs: u32, outputs: u32) -> Vec<TensorSpec> {
-    let spec = |part: &str, shape: Vec<u64>| TensorSpec { name: format!("{name}.{part}"), shape, role: Role::Parameter };
+    let spec =
+        |part: &str, shape: Vec<u64>| TensorSpec { name: format!("{name}.{part}"), shape, role: Role::Parameter };
     vec![spec("weight", vec![outputs.into(), inputs.into()]), spec("bias", vec![outputs.into()])]
 }
 

@@ -64,6 +64,7 @@ fn basic_block(name: &str, inputs: u32, outputs: u32, stride: u32) -> [Op; 2] {
 
 /// A bias-free convolution that keeps the size at stride 1, and its batch normalisation.
 fn conv_bn(conv: &str, bn: &str, (inputs, outputs): (u32, u32), kernel: u32, stride: u32) -> Vec<Op> {
-    let conv = Conv2d { name: conv.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, bias: false };
+    let conv =
+        Conv2d { name: conv.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, bias: false };
     vec![Op::Conv2d(conv), Op::BatchNorm { name: bn.into(), channels: outputs }]
 }

@@ -1,0 +1,236 @@
+//! The messages of the HTTP API, shared by the service and its clients. Timestamps are Unix seconds.
+
+use crate::architecture::{Architecture, Costs};
+use crate::competition::Competition;
+use crate::report::{Estimate, Report};
+use crate::score::Score;
+use crate::submission::{Blame, Code, Rejection, State};
+use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
+use serde::{Deserialize, Serialize};
+
+/// A file that a miner is about to upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDeclaration {
+    /// `config.json`, `model.safetensors` or `README.md`.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+}
+
+/// `POST /api/v1/submissions`, signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmissionRequest {
+    /// Where to enter.
+    pub competition: CompetitionId,
+    /// The package's files.
+    pub files: Vec<FileDeclaration>,
+}
+
+/// Its answer: where each file goes. Files that the store already holds need no upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionCreated {
+    /// The new submission, or the earlier identical one.
+    pub id: SubmissionId,
+    /// Its state.
+    pub state: State,
+    /// What is left to upload.
+    pub uploads: Vec<Upload>,
+}
+
+/// Where one file goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// The file.
+    pub path: String,
+    /// `PUT`.
+    pub method: String,
+    /// Absolute, or a path on the validator.
+    pub url: String,
+    /// Headers to send as they are.
+    pub headers: Vec<(String, String)>,
+    /// When the URL ends.
+    pub expires_at: u64,
+}
+
+/// `GET /api/v1/submissions/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionStatus {
+    /// The submission.
+    pub id: SubmissionId,
+    /// Where it was entered.
+    pub competition: CompetitionId,
+    /// By whom.
+    pub hotkey: Hotkey,
+    /// Where it is.
+    pub state: State,
+    /// Why it ended without a score.
+    pub reason: Option<Reason>,
+    /// Entries before it in the queue, while queued.
+    pub queue_position: Option<u32>,
+    /// Seconds until a result, roughly, while queued or evaluating.
+    pub eta_seconds: Option<u32>,
+    /// When it was created.
+    pub created_at: u64,
+    /// When it reached its present state.
+    pub changed_at: u64,
+    /// Its architecture, once admitted.
+    pub architecture: Option<Architecture>,
+    /// Its exact costs, once admitted.
+    pub costs: Option<Costs>,
+    /// Its files, downloadable under `/api/v1/objects/sha256/{digest}` once scored.
+    pub files: Vec<FileDeclaration>,
+    /// What was measured, once scored.
+    pub report: Option<Report>,
+    /// What the rules make of it, once scored.
+    pub score: Option<Score>,
+    /// Its rank, once scored.
+    pub rank: Option<u32>,
+}
+
+/// A rejection with whom it blames and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The stable code.
+    pub code: Code,
+    /// What was found.
+    pub detail: String,
+    /// Whose fault it is.
+    pub blame: Blame,
+    /// What to do.
+    pub hint: String,
+}
+
+impl From<Rejection> for Reason {
+    fn from(Rejection { code, detail }: Rejection) -> Self {
+        Self { code, detail, blame: code.blame(), hint: code.hint().to_owned() }
+    }
+}
+
+/// What a row of the board stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowKind {
+    /// The teacher: the ceiling, unranked.
+    Teacher,
+    /// The reference student: the floor, unranked.
+    Reference,
+    /// A submission.
+    Submission,
+}
+
+/// A row of the board.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoardRow {
+    /// What it stands for.
+    pub kind: RowKind,
+    /// 1 is the champion; the teacher and the reference have none.
+    pub rank: Option<u32>,
+    /// The submission, for submissions.
+    pub submission: Option<SubmissionId>,
+    /// Its owner, for submissions.
+    pub hotkey: Option<Hotkey>,
+    /// The family: `mlp`, `resnet`, ...
+    pub architecture: String,
+    /// Accuracy.
+    pub accuracy_ppm: i64,
+    /// Its 95 % interval.
+    pub accuracy_interval_ppm: [i64; 2],
+    /// Share of the teacher's answers.
+    pub agreement_ppm: i64,
+    /// Latency over the reference's.
+    pub latency_ratio_ppm: i64,
+    /// Its interval.
+    pub latency_ratio_interval_ppm: [i64; 2],
+    /// Median latency in microseconds.
+    pub latency_us_p50: u64,
+    /// 90th percentile in microseconds.
+    pub latency_us_p90: Option<u64>,
+    /// Bytes of the weights.
+    pub size_bytes: u64,
+    /// Learned values.
+    pub parameters: u64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+    /// The composite score.
+    pub score_ppm: i64,
+    /// Its 95 % interval.
+    pub score_interval_ppm: [i64; 2],
+    /// The state, `scored` on the board.
+    pub state: State,
+    /// The reason for the rank, in words.
+    pub why: String,
+}
+
+impl BoardRow {
+    /// Fills the measured columns from a report and its score.
+    pub fn measured(kind: RowKind, architecture: &Architecture, report: &Report, score: &Score, why: String) -> Self {
+        let ends = |estimate: Estimate| [estimate.low_ppm, estimate.high_ppm];
+        Self {
+            kind,
+            rank: None,
+            submission: None,
+            hotkey: None,
+            architecture: architecture.kind().to_owned(),
+            accuracy_ppm: score.accuracy.value_ppm,
+            accuracy_interval_ppm: ends(score.accuracy),
+            agreement_ppm: score.agreement.value_ppm,
+            latency_ratio_ppm: report.latency.ratio.value_ppm,
+            latency_ratio_interval_ppm: ends(report.latency.ratio),
+            latency_us_p50: report.latency.p50_ns / 1_000,
+            latency_us_p90: report.latency.p90_ns.map(|ns| ns / 1_000),
+            size_bytes: report.cost.size_bytes,
+            parameters: report.cost.parameters,
+            macs: report.cost.macs,
+            score_ppm: score.composite.value_ppm,
+            score_interval_ppm: ends(score.composite),
+            state: State::Scored,
+            why,
+        }
+    }
+}
+
+/// `GET /api/v1/competitions/{id}/leaderboard`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaderboard {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// Submissions best first, then the reference; the teacher leads.
+    pub rows: Vec<BoardRow>,
+    /// The first-ranked submission.
+    pub champion: Option<SubmissionId>,
+}
+
+/// `GET /api/v1/competitions/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompetitionView {
+    /// SHA-256 of the competition's canonical JSON.
+    pub sha256: Digest,
+    /// The validator's hotkey: the receiver that signed requests name.
+    pub validator: Hotkey,
+    /// The competition.
+    pub competition: Competition,
+    /// The submission that leads.
+    pub champion: Option<SubmissionId>,
+}
+
+/// RFC 9457 `application/problem+json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `/problems/{code}`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    pub detail: String,
+    /// The stable code.
+    pub code: String,
+    /// What to do.
+    pub hint: String,
+}

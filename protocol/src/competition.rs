@@ -1,0 +1,284 @@
+//! A competition: the manifest that a subnet owner writes in TOML, and its published form in canonical JSON.
+//!
+//! Parse, don't check: a [`Manifest`] that exists has sensible numbers. It does not know where files are stored.
+
+use crate::architecture::ImageShape;
+use crate::reward::RewardPolicy;
+use crate::score::ScoreRules;
+use crate::{Digest, package::PackageConfig};
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The format of manifests that this version reads.
+pub const MANIFEST_FORMAT: &str = "retort-competition/1";
+
+/// The name of a competition: lower-case letters, digits and hyphens, at most 64.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CompetitionId(String);
+
+/// A task, a teacher, data, limits, rules and rewards, as a subnet owner writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: String,
+    /// The name in URLs and on the command line.
+    pub id: CompetitionId,
+    /// One line for people.
+    pub title: String,
+    /// A paragraph for people.
+    #[serde(default)]
+    pub description: String,
+    /// What models do.
+    pub task: Task,
+    /// When submissions end, in Unix seconds; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closes_at: Option<u64>,
+    /// What every model takes.
+    pub input: InputSpec,
+    /// Names of the classes, in the order of the outputs.
+    pub labels: Vec<String>,
+    /// Where the evaluation items come from.
+    pub data: DataSpec,
+    /// The model to distil: a package folder, relative to the manifest.
+    pub teacher: ModelSource,
+    /// The model that every latency is a ratio to: a package folder, relative to the manifest.
+    pub reference: ModelSource,
+    /// What a submission may cost.
+    pub limits: Limits,
+    /// How reports become scores.
+    #[serde(default)]
+    pub score: ScoreRules,
+    /// How scores become weights.
+    #[serde(default)]
+    pub reward: RewardPolicy,
+}
+
+/// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// One label per image.
+    ImageClassification,
+}
+
+/// What goes into a model: images scaled to x = (pixel / 255 - mean) / deviation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Colour planes.
+    pub channels: u32,
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// Mean of each plane in parts per million.
+    pub mean_ppm: Vec<u32>,
+    /// Standard deviation of each plane in parts per million; at least 1.
+    pub deviation_ppm: Vec<u32>,
+}
+
+impl InputSpec {
+    /// The shape alone.
+    pub fn shape(&self) -> ImageShape {
+        ImageShape { channels: self.channels, height: self.height, width: self.width }
+    }
+
+    /// What each of the 256 pixel values of plane `channel` becomes.
+    pub fn normalisation(&self, channel: usize) -> [f32; 256] {
+        let part = |values: &[u32]| values.get(channel).map_or(0.0, |ppm| f64::from(*ppm) / 1e6);
+        let (mean, deviation) = (part(&self.mean_ppm), part(&self.deviation_ppm));
+        std::array::from_fn(|pixel| ((pixel as f64 / 255.0 - mean) / deviation) as f32)
+    }
+}
+
+/// The data set and how it is split.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// A data set that the `datasets` crate knows, such as `fashion-mnist`.
+    pub source: String,
+    /// How many evaluation items are published with the teacher's outputs; the others stay hidden.
+    pub public_items: u32,
+    /// How many items are hidden.
+    pub hidden_items: u32,
+}
+
+/// Where a published model is taken from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSource {
+    /// A package folder, relative to the manifest's file.
+    pub package: String,
+}
+
+/// What a submission may cost and who may send how many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of `model.safetensors`.
+    pub size_bytes_max: u64,
+    /// Learned values.
+    pub parameters_max: u64,
+    /// Multiply-accumulates of one inference.
+    pub macs_max: u64,
+    /// Bytes of activations alive at once, one item.
+    pub activation_bytes_max: u64,
+    /// Submissions of one hotkey in 24 hours; failures of ours don't count.
+    pub submissions_per_day: u32,
+    /// Seconds from the creation of a submission until its files must have arrived.
+    #[serde(default = "default_upload_seconds")]
+    pub upload_seconds_max: u64,
+    /// Wall-clock seconds of one evaluation.
+    #[serde(default = "default_evaluation_seconds")]
+    pub evaluation_seconds_max: u64,
+}
+
+fn default_upload_seconds() -> u64 {
+    3_600
+}
+
+fn default_evaluation_seconds() -> u64 {
+    300
+}
+
+/// A stored object: its digest and size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRef {
+    /// SHA-256 of the bytes.
+    pub sha256: Digest,
+    /// Number of bytes.
+    pub size_bytes: u64,
+}
+
+/// A model that was published with a competition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedModel {
+    /// The parsed `config.json`.
+    pub config: PackageConfig,
+    /// The object that holds `config.json`.
+    pub config_json: ObjectRef,
+    /// The object that holds `model.safetensors`.
+    pub weights: ObjectRef,
+    /// Right answers on all evaluation items, public and hidden.
+    pub correct: u32,
+    /// How many evaluation items there are.
+    pub items: u32,
+}
+
+/// A published competition: everything that a miner needs, content-addressed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Competition {
+    /// The manifest as parsed.
+    pub manifest: Manifest,
+    /// The teacher.
+    pub teacher: PublishedModel,
+    /// The reference student.
+    pub reference: PublishedModel,
+    /// Public evaluation images with labels (format `RTIMG1`, see the `datasets` crate).
+    pub public_images: ObjectRef,
+    /// The teacher's logits on them (format `RTLOG1`).
+    pub public_teacher_logits: ObjectRef,
+    /// Merkle root over the hidden items, so that they can't be exchanged later.
+    pub hidden_root: Digest,
+    /// When it was published, in Unix seconds.
+    pub published_at: u64,
+}
+
+/// A manifest that can't be used, with the offending field.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not TOML, or not this structure.
+    #[error("read the manifest: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A number makes no sense.
+    #[error("manifest field `{field}`: {problem}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest from TOML.
+    ///
+    /// # Errors
+    /// When it isn't TOML, has unknown or missing fields, or numbers that make no sense.
+    pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let planes = self.input.channels as usize;
+        let fields = [
+            ("format", self.format == MANIFEST_FORMAT, format!("must be `{MANIFEST_FORMAT}`")),
+            ("title", (1..=120).contains(&self.title.len()), "must have 1 to 120 bytes".into()),
+            ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
+            ("input", self.input.shape().values() > 0, "has no pixels".into()),
+            ("input.mean_ppm", self.input.mean_ppm.len() == planes, format!("needs {planes} values")),
+            (
+                "input.deviation_ppm",
+                self.input.deviation_ppm.len() == planes && self.input.deviation_ppm.iter().all(|d| *d > 0),
+                format!("needs {planes} values above 0"),
+            ),
+            ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
+            ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
+            ("limits.size_bytes_max", self.limits.size_bytes_max > 0, "must be above 0".into()),
+        ];
+        for (field, holds, problem) in fields {
+            if !holds {
+                return Err(ManifestError::Field { field, problem });
+            }
+        }
+        self.score.check().map_err(|problem| ManifestError::Field { field: "score", problem })?;
+        self.reward.check().map_err(|problem| ManifestError::Field { field: "reward", problem })
+    }
+
+    /// Whether submissions have ended at `now`, in Unix seconds.
+    pub fn is_closed(&self, now: u64) -> bool {
+        self.closes_at.is_some_and(|closes_at| now >= closes_at)
+    }
+}
+
+impl FromStr for CompetitionId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(good) || text.starts_with('-') {
+            return Err("a competition's id is 1 to 64 lower-case letters, digits and inner hyphens".into());
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for CompetitionId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<CompetitionId> for String {
+    fn from(id: CompetitionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for CompetitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for CompetitionId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,71 @@
+//! What passes between the validator and the evaluation engine: a request in, a report out.
+//!
+//! The validator links no ML crate and the engine knows no competition, so the words that both use live here.
+
+use crate::competition::InputSpec;
+use crate::report::Report;
+use crate::submission::Rejection;
+use std::sync::Arc;
+
+/// The two files of a package that an engine needs, as bytes: what is hashed is what is loaded.
+#[derive(Clone, Debug)]
+pub struct PackageBytes {
+    /// `config.json`.
+    pub config_json: Arc<[u8]>,
+    /// `model.safetensors`.
+    pub weights: Arc<[u8]>,
+}
+
+/// Evaluation items. The labels stay in the parent process.
+#[derive(Clone, Debug)]
+pub struct Items {
+    /// How pixels become inputs.
+    pub input: InputSpec,
+    /// `[items, channels, height, width]`, public items first.
+    pub pixels: Arc<[u8]>,
+    /// The right class of each item.
+    pub labels: Arc<[u8]>,
+    /// How many of the first items are public.
+    pub public: u32,
+    /// The teacher's logits `[items, classes]`; `None` when the candidate is the teacher.
+    pub teacher_logits: Option<Arc<[f32]>>,
+}
+
+/// One evaluation to do.
+#[derive(Clone, Debug)]
+pub struct EvaluationRequest {
+    /// The package to measure.
+    pub candidate: PackageBytes,
+    /// The reference student, which latency is compared with.
+    pub reference: PackageBytes,
+    /// What to measure it on.
+    pub items: Items,
+    /// Decides the order of items and pairs.
+    pub seed: u64,
+    /// Wall-clock seconds until the workers are killed.
+    pub wall_seconds_max: u64,
+    /// Resident bytes at which a worker is killed.
+    pub memory_bytes_max: u64,
+}
+
+/// What an evaluation yields.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The measurements.
+    pub report: Report,
+    /// Logits `[items, classes]` in the order of the request's items.
+    pub logits: Vec<f32>,
+    /// The raw latency samples as JSON; `report.latency.samples_sha256` is their digest.
+    pub latency_samples: Vec<u8>,
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvaluationFailure {
+    /// The package's fault: final.
+    #[error(transparent)]
+    Package(#[from] Rejection),
+    /// Ours: worth another try.
+    #[error("the evaluation engine failed: {0}")]
+    Infrastructure(String),
+}

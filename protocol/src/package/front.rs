@@ -1,0 +1,212 @@
+//! The front check of safetensors: a strict reading of the header before any other parser sees the bytes.
+//!
+//! The safetensors crate accepts duplicate keys, zero-size and 2^63 shapes and 99 MB headers (13 s, 1.5 GB); this
+//! reader does not. Whatever it accepts, the crate accepts too.
+
+use crate::submission::{Code, Rejection};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use std::{collections::BTreeMap, fmt};
+
+/// A header may have this many bytes: 4,096 tensors of 60 bytes.
+pub const HEADER_BYTES_MAX: u64 = 256 * 1024;
+/// A file may have this many tensors.
+pub const TENSORS_MAX: usize = 4_096;
+/// A name may have this many bytes.
+const NAME_BYTES_MAX: usize = 128;
+/// A tensor may have this many axes.
+const RANK_MAX: usize = 8;
+/// `__metadata__` may have this many entries, each key and value of 256 bytes at most.
+const METADATA_ENTRIES_MAX: usize = 16;
+const METADATA_BYTES_MAX: usize = 256;
+
+/// Files that people upload by mistake or to try us, by their first bytes.
+const FOREIGN_MAGIC: [(&[u8], &str); 7] = [
+    (b"PK\x03\x04", "a zip archive (PyTorch checkpoint?)"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x08\x07\x12", "an ONNX file"),
+];
+
+/// One tensor of a header.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorEntry {
+    /// The element type as spelt in the file.
+    pub dtype: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<u64>,
+    /// First byte and the byte after the last, relative to the end of the header.
+    pub data_offsets: [u64; 2],
+}
+
+impl TensorEntry {
+    /// Bytes of one element; `None` for types that no package may use.
+    pub fn element_bytes(&self) -> Option<u64> {
+        match self.dtype.as_str() {
+            "F32" => Some(4),
+            "F16" | "BF16" => Some(2),
+            "I64" => Some(8),
+            _ => None,
+        }
+    }
+}
+
+/// A header whose tensors tile the data without gap or overlap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, TensorEntry>,
+    /// Where the data begins in the file.
+    pub data_start: usize,
+}
+
+/// Reads the header of a whole safetensors file.
+///
+/// # Errors
+/// A [`Rejection`] that says what is wrong and where.
+pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
+    let invalid = |detail: String| Code::HeaderInvalid.because(detail);
+    if let Some((_, name)) = FOREIGN_MAGIC.iter().find(|(magic, _)| file.starts_with(magic)) {
+        return Err(Code::NotSafetensors.because((*name).to_owned()));
+    }
+    let Some((length, rest)) = file.split_first_chunk::<8>() else {
+        return Err(Code::NotSafetensors.because(format!("{} bytes are too few", file.len())));
+    };
+    let length = u64::from_le_bytes(*length);
+    if length > HEADER_BYTES_MAX {
+        return Err(Code::HeaderTooLarge.because(format!("{length} bytes, limit {HEADER_BYTES_MAX}")));
+    }
+    let Some((json, data)) = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)) else {
+        return Err(invalid(format!("the header claims {length} bytes, the file has {}", rest.len())));
+    };
+    if json.first() != Some(&b'{') {
+        return Err(Code::NotSafetensors.because("the header doesn't begin with `{`".to_owned()));
+    }
+    let Entries { tensors } =
+        serde_json::from_slice(json.trim_ascii_end()).map_err(|error| invalid(error.to_string()))?;
+    if tensors.is_empty() {
+        return Err(invalid("there are no tensors".into()));
+    }
+    for (name, tensor) in &tensors {
+        check_entry(name, tensor)?;
+    }
+    check_layout(&tensors, data.len() as u64)?;
+    Ok(Header { tensors, data_start: 8 + json.len() })
+}
+
+fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(named) {
+        let shown: String = name.chars().take(40).collect();
+        return Err(Code::HeaderInvalid.because(format!("{shown:?} is no tensor name ([A-Za-z0-9_.], at most 128)")));
+    }
+    if tensor.shape.len() > RANK_MAX {
+        return Err(Code::TensorShape.because(format!("`{name}` has {} axes, limit {RANK_MAX}", tensor.shape.len())));
+    }
+    let Some(element_bytes) = tensor.element_bytes() else {
+        let shown: String = tensor.dtype.chars().take(16).collect();
+        return Err(Code::TensorDtype.because(format!("`{name}` is {shown:?}; use F32, F16 or BF16")));
+    };
+    // `num_batches_tracked` is a scalar: rank 0 is one element. Zero-size axes are refused.
+    let elements = tensor.shape.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis)).filter(|n| *n > 0);
+    let bytes = elements.and_then(|n| n.checked_mul(element_bytes));
+    let [start, end] = tensor.data_offsets;
+    if bytes.is_none() || end.checked_sub(start) != bytes {
+        let detail = format!("`{name}` of shape {:?} can't lie at {:?}", tensor.shape, tensor.data_offsets);
+        return Err(Code::TensorShape.because(detail));
+    }
+    Ok(())
+}
+
+/// Tensors must tile the data: begin at 0, leave no gap, overlap nowhere, end with the file.
+fn check_layout(tensors: &BTreeMap<String, TensorEntry>, data_bytes: u64) -> Result<(), Rejection> {
+    let mut spans: Vec<[u64; 2]> = tensors.values().map(|tensor| tensor.data_offsets).collect();
+    spans.sort_unstable();
+    let mut next = 0;
+    for [start, end] in spans {
+        if start != next {
+            return Err(Code::HeaderInvalid.because(format!("tensor data has a gap or an overlap at byte {next}")));
+        }
+        next = end;
+    }
+    if next != data_bytes {
+        return Err(Code::DataLength.because(format!("the tensors need {next} bytes, the file holds {data_bytes}")));
+    }
+    Ok(())
+}
+
+/// The header's map, refusing duplicates that a plain map would swallow.
+struct Entries {
+    tensors: BTreeMap<String, TensorEntry>,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map from tensor names to entries")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut tensors = BTreeMap::new();
+        let mut metadata_seen = false;
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                if std::mem::replace(&mut metadata_seen, true) {
+                    return Err(de::Error::custom("`__metadata__` twice"));
+                }
+                map.next_value::<Metadata>()?;
+            } else if tensors.len() == TENSORS_MAX {
+                return Err(de::Error::custom(format!("more than {TENSORS_MAX} tensors")));
+            } else {
+                let entry = map.next_value()?;
+                if tensors.insert(name, entry).is_some() {
+                    return Err(de::Error::custom("the same tensor name twice"));
+                }
+            }
+        }
+        Ok(Entries { tensors })
+    }
+}
+
+/// `__metadata__`: read, bounded and dropped.
+struct Metadata;
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MetadataVisitor;
+        impl<'de> Visitor<'de> for MetadataVisitor {
+            type Value = Metadata;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of short strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+                let mut keys = std::collections::BTreeSet::new();
+                while let Some((key, value)) = map.next_entry::<String, String>()? {
+                    if key.len() > METADATA_BYTES_MAX || value.len() > METADATA_BYTES_MAX {
+                        return Err(de::Error::custom("a metadata entry over 256 bytes"));
+                    }
+                    if !keys.insert(key) || keys.len() > METADATA_ENTRIES_MAX {
+                        return Err(de::Error::custom("metadata with duplicates or over 16 entries"));
+                    }
+                }
+                Ok(Metadata)
+            }
+        }
+        deserializer.deserialize_map(MetadataVisitor)
+    }
+}

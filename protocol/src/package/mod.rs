@@ -1,0 +1,162 @@
+//! The package that a miner hands in, and the admission check: one function for the miner's machine and the
+//! validator's door.
+//!
+//! A submission is data, never code: `config.json` names an architecture of the catalogue and `model.safetensors` holds
+//! exactly the tensors that it implies. This module reads bytes that strangers sent; every number in them is checked
+//! before it is used. It does not build models.
+
+mod front;
+mod tensors;
+
+pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, read_header};
+
+use crate::Digest;
+use crate::architecture::{Architecture, Costs, Plan};
+use crate::competition::{InputSpec, Limits};
+use crate::submission::{Code, Rejection};
+use serde::{Deserialize, Serialize};
+
+/// The format of packages that this version reads.
+pub const PACKAGE_FORMAT: &str = "retort/1";
+
+/// `config.json` may have this many bytes: the largest real one has under a thousand.
+pub const CONFIG_BYTES_MAX: u64 = 16 * 1024;
+
+/// `README.md` may have this many bytes.
+pub const README_BYTES_MAX: u64 = 256 * 1024;
+
+/// The files of a package.
+pub const CONFIG_FILE: &str = "config.json";
+/// The weights.
+pub const WEIGHTS_FILE: &str = "model.safetensors";
+/// The optional model card.
+pub const README_FILE: &str = "README.md";
+
+/// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageConfig {
+    /// [`PACKAGE_FORMAT`].
+    pub format: String,
+    /// The architecture.
+    pub architecture: Architecture,
+    /// What goes in; must be the competition's.
+    pub input: InputSpec,
+    /// What the outputs mean; must be the competition's.
+    pub labels: Vec<String>,
+}
+
+impl PackageConfig {
+    /// Reads `config.json`.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when it is too large, isn't this structure, or has another format.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, Rejection> {
+        if bytes.len() as u64 > CONFIG_BYTES_MAX {
+            return Err(Code::ConfigTooLarge.because(format!("{} bytes, limit {CONFIG_BYTES_MAX}", bytes.len())));
+        }
+        let config: Self =
+            serde_json::from_slice(bytes).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
+        if config.format != PACKAGE_FORMAT {
+            return Err(Code::ConfigInvalid.because(format!("format is {:?}, not {PACKAGE_FORMAT:?}", config.format)));
+        }
+        Ok(config)
+    }
+
+    /// Expands the architecture.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when it can't be built.
+    pub fn plan(&self) -> Result<Plan, Rejection> {
+        let classes = u32::try_from(self.labels.len())
+            .map_err(|_| Code::ArchitectureInvalid.because("too many labels".to_owned()))?;
+        self.architecture
+            .plan(self.input.shape(), classes)
+            .map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))
+    }
+}
+
+/// What a competition asks of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission<'a> {
+    /// The competition's input.
+    pub input: &'a InputSpec,
+    /// The competition's classes.
+    pub labels: &'a [String],
+    /// The competition's limits.
+    pub limits: &'a Limits,
+}
+
+/// A package that passed admission.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The parsed configuration.
+    pub config: PackageConfig,
+    /// The expanded architecture.
+    pub plan: Plan,
+    /// What it costs.
+    pub costs: Costs,
+    /// SHA-256 of `config.json`.
+    pub config_sha256: Digest,
+    /// SHA-256 of `model.safetensors`.
+    pub weights_sha256: Digest,
+    /// Bytes of `model.safetensors`.
+    pub size_bytes: u64,
+}
+
+impl Admitted {
+    /// The digest that names the package: over the digests of both files.
+    pub fn package_sha256(&self) -> Digest {
+        package_digest(&self.config_sha256, &self.weights_sha256)
+    }
+}
+
+/// The digest that names a package, over the digests of its two files.
+pub fn package_digest(config: &Digest, weights: &Digest) -> Digest {
+    Digest::of(format!("retort/1\n{config}\n{weights}\n").as_bytes())
+}
+
+/// Admits or rejects a package. Pure: the same bytes and rules give the same answer everywhere.
+///
+/// Cheap checks come first; nothing is allocated that the limits don't allow.
+///
+/// # Errors
+/// A [`Rejection`] with a stable code and the offending value.
+pub fn admit(config_json: &[u8], weights: &[u8], rules: &Admission<'_>) -> Result<Admitted, Rejection> {
+    let config = PackageConfig::from_json(config_json)?;
+    if config.input != *rules.input {
+        return Err(Code::InputMismatch.because(format!("expected {}", json(rules.input))));
+    }
+    if config.labels != rules.labels {
+        return Err(Code::LabelsMismatch.because(format!("expected {}", json(rules.labels))));
+    }
+    let plan = config.plan()?;
+    let costs = check_costs(&plan, rules.limits)?;
+    let size_bytes = weights.len() as u64;
+    within(Code::FileTooLarge, "bytes of model.safetensors", size_bytes, rules.limits.size_bytes_max)?;
+    tensors::check(weights, &plan)?;
+    Ok(Admitted {
+        config,
+        plan,
+        costs,
+        config_sha256: Digest::of(config_json),
+        weights_sha256: Digest::of(weights),
+        size_bytes,
+    })
+}
+
+fn check_costs(plan: &Plan, limits: &Limits) -> Result<Costs, Rejection> {
+    let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
+    within(Code::OverLimit, "parameters", costs.parameters, limits.parameters_max)?;
+    within(Code::OverLimit, "multiply-accumulates", costs.macs, limits.macs_max)?;
+    within(Code::OverLimit, "activation bytes", costs.activation_bytes_peak, limits.activation_bytes_max)?;
+    Ok(costs)
+}
+
+fn within(code: Code, what: &str, value: u64, limit: u64) -> Result<(), Rejection> {
+    if value <= limit { Ok(()) } else { Err(code.because(format!("{value} {what}, limit {limit}"))) }
+}
+
+fn json(value: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}

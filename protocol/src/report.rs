@@ -1,0 +1,170 @@
+//! What the evaluation engine measured: raw, immutable, content-addressed. It holds no judgement and no float:
+//! counts, nanoseconds, parts per million.
+
+use crate::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The format of reports that this version writes.
+pub const REPORT_FORMAT: &str = "retort-report/1";
+
+/// A value in parts per million with the ends of its 95 % interval (99 % for latency, see [`Latency`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The estimate.
+    pub value_ppm: i64,
+    /// The lower end.
+    pub low_ppm: i64,
+    /// The upper end.
+    pub high_ppm: i64,
+}
+
+/// One evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`REPORT_FORMAT`].
+    pub format: String,
+    /// The digest of the package actually loaded (see [`crate::package::package_digest`]).
+    pub package_sha256: Digest,
+    /// Version and build of the engine.
+    pub engine: String,
+    /// Where it ran.
+    pub host: Host,
+    /// The device: `flex`, `wgpu` or `tch`.
+    pub device: String,
+    /// What it was measured on.
+    pub data: DataSeen,
+    /// SHA-256 of all logits, f32 little-endian, in item order.
+    pub outputs_sha256: Digest,
+    /// Right and wrong.
+    pub quality: Quality,
+    /// Closeness to the teacher.
+    pub fidelity: Fidelity,
+    /// How far probabilities can be trusted.
+    pub calibration: Calibration,
+    /// How fast.
+    pub latency: Latency,
+    /// Bytes, counts, memory.
+    pub cost: Cost,
+    /// Where the evaluation's own time went.
+    pub phases_ms: Phases,
+}
+
+/// The machine of an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// As in `/proc/cpuinfo`.
+    pub cpu_model: String,
+    /// The instruction sets that matter to speed, sorted: `avx2`, `avx512f`, `fma`.
+    pub cpu_flags: Vec<String>,
+    /// Cores that were usable.
+    pub cores: u32,
+    /// Operating system and kernel release.
+    pub kernel: String,
+    /// Whether the worker flushed denormals to zero.
+    pub flush_to_zero: bool,
+    /// What confined the worker: `process` until the full sandbox.
+    pub sandbox: String,
+}
+
+/// The items of an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSeen {
+    /// SHA-256 over the input images in evaluation order.
+    pub images_sha256: Digest,
+    /// Seed of the order of latency pairs and items.
+    pub seed: u64,
+    /// Items evaluated.
+    pub items: u32,
+    /// How many of them, counted from the first, are public.
+    pub public_items: u32,
+}
+
+/// Right and wrong answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Right answers.
+    pub correct: u32,
+    /// Right answers on the public part.
+    pub public_correct: u32,
+    /// `confusion[truth][answer]` counts; the diagonal is right.
+    pub confusion: Vec<Vec<u32>>,
+    /// Teacher right, student wrong.
+    pub negative_flips: u32,
+    /// Teacher wrong, student right.
+    pub positive_flips: u32,
+}
+
+/// Closeness to the teacher's outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fidelity {
+    /// Items with the teacher's arg max.
+    pub agreement: u32,
+    /// Mean KL(teacher || student), millionths of a nat.
+    pub kl_micronats: u64,
+    /// Mean Jensen-Shannon divergence, millionths of a nat (at most ln 2).
+    pub js_micronats: u64,
+    /// Standard error of that mean.
+    pub js_micronats_se: u64,
+}
+
+/// How far probabilities can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibration {
+    /// Expected calibration error, 15 bins of equal width (Guo et al. 2017).
+    pub ece_ppm: u32,
+    /// Brier score: mean squared distance to the one-hot label, 0 to 2.
+    pub brier_ppm: u32,
+    /// Mean negative log-likelihood, millionths of a nat.
+    pub nll_micronats: u64,
+}
+
+/// Single-threaded latency at batch 1, as a ratio to the reference student in randomly ordered pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Candidate over reference. The interval is exact order statistics over launches (LAT-1, step 5).
+    pub ratio: Estimate,
+    /// Pairs of fresh processes.
+    pub launches: u32,
+    /// Pairs of blocks in all launches.
+    pub pairs: u32,
+    /// Median time of an inference in nanoseconds.
+    pub p50_ns: u64,
+    /// 90th percentile by MLPerf's early-stopping estimate; `None` with too few samples.
+    pub p90_ns: Option<u64>,
+    /// Median of the reference on the same occasion.
+    pub reference_p50_ns: u64,
+    /// Process start to first output.
+    pub cold_load_ns: u64,
+    /// SHA-256 of the raw samples, kept as an object.
+    pub samples_sha256: Option<Digest>,
+}
+
+/// What a model costs to keep and run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Bytes of `model.safetensors`.
+    pub size_bytes: u64,
+    /// Learned values.
+    pub parameters: u64,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// Peak bytes of activations of one item.
+    pub activation_bytes: u64,
+    /// Peak resident memory of the worker during the accuracy pass.
+    pub peak_rss_bytes: u64,
+    /// Items per second at the accuracy pass's batch size, in thousandths.
+    pub throughput_milli: u64,
+}
+
+/// Milliseconds of each phase of an evaluation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phases {
+    /// Starting the worker and loading the model.
+    pub load: u64,
+    /// The accuracy pass.
+    pub accuracy: u64,
+    /// Latency launches.
+    pub latency: u64,
+    /// Metrics in the parent.
+    pub metrics: u64,
+}

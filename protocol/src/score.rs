@@ -1,0 +1,236 @@
+//! From reports to ranks: pure, recomputable by anyone, integers out.
+//!
+//! The composite is MEASURING.md 2b: S = g (w_acc u_acc + w_fid u_fid + w_lat u_lat + w_size u_size), every utility in
+//! [0, 1]. Logarithms make 'twice as fast' worth the same everywhere. They come from `libm`, which gives the same bits
+//! on every machine, and are rounded to parts per million before anything is compared.
+
+use crate::report::{Estimate, Report};
+use serde::{Deserialize, Serialize};
+
+/// One in parts per million.
+pub const PPM: i64 = 1_000_000;
+
+/// The two-sided 95 % quantile of the normal distribution.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// How reports become scores.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreRules {
+    /// A student below this share of the teacher's accuracy scores 0.
+    pub gate_ppm: u32,
+    /// The accuracy that is worth nothing (a0); the teacher's is worth 1.
+    pub accuracy_floor_ppm: u32,
+    /// The latency ratio that is worth 1 (Lmin).
+    pub latency_ratio_min_ppm: u32,
+    /// The latency ratio that is worth nothing (Lmax).
+    pub latency_ratio_max_ppm: u32,
+    /// The size that is worth 1 (Bmin).
+    pub size_bytes_min: u64,
+    /// The size that is worth nothing (Bmax).
+    pub size_bytes_max: u64,
+    /// How much each utility counts.
+    pub weights: Weights,
+}
+
+/// How much each utility counts; the sum is one million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Accuracy between the floor and the teacher.
+    pub accuracy_ppm: u32,
+    /// Closeness to the teacher's outputs.
+    pub fidelity_ppm: u32,
+    /// Latency as a ratio to the reference.
+    pub latency_ppm: u32,
+    /// Bytes of the weights.
+    pub size_ppm: u32,
+}
+
+impl Default for ScoreRules {
+    fn default() -> Self {
+        Self {
+            gate_ppm: 900_000,
+            accuracy_floor_ppm: 800_000,
+            latency_ratio_min_ppm: 10_000,
+            latency_ratio_max_ppm: 10_000_000,
+            size_bytes_min: 10_000,
+            size_bytes_max: 4_000_000,
+            weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
+        }
+    }
+}
+
+impl ScoreRules {
+    /// Says what is wrong with the numbers, if anything.
+    ///
+    /// # Errors
+    /// A sentence for the manifest's author.
+    pub fn check(&self) -> Result<(), String> {
+        let Weights { accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm } = self.weights;
+        let sum = [accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm].map(u64::from).iter().sum::<u64>();
+        let ranges = [
+            (sum == 1_000_000, format!("weights sum to {sum} ppm, not 1000000")),
+            (self.gate_ppm <= 1_000_000, format!("gate_ppm is {}, over 1000000", self.gate_ppm)),
+            (self.accuracy_floor_ppm < 1_000_000, "accuracy_floor_ppm must be below 1000000".into()),
+            (
+                0 < self.latency_ratio_min_ppm && self.latency_ratio_min_ppm < self.latency_ratio_max_ppm,
+                "latency_ratio_min_ppm must be above 0 and below latency_ratio_max_ppm".into(),
+            ),
+            (
+                0 < self.size_bytes_min && self.size_bytes_min < self.size_bytes_max,
+                "size_bytes_min must be above 0 and below size_bytes_max".into(),
+            ),
+        ];
+        ranges.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))
+    }
+}
+
+/// The teacher's right answers on the same items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// Right answers.
+    pub correct: u32,
+    /// Items.
+    pub items: u32,
+}
+
+/// What the rules make of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// The composite, with its 95 % interval.
+    pub composite: Estimate,
+    /// Whether the quality gate holds; if not, the composite is 0.
+    pub gate: bool,
+    /// Accuracy, with Wilson's interval.
+    pub accuracy: Estimate,
+    /// Share of items with the teacher's answer, with Wilson's interval.
+    pub agreement: Estimate,
+    /// u_acc, u_fid, u_lat and u_size in parts per million.
+    pub utilities_ppm: Utilities,
+}
+
+/// The four utilities, each in [0, 1] as parts per million.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Utilities {
+    /// clip((acc - a0) / (a_T - a0)).
+    pub accuracy: i64,
+    /// 1 - JS(T||S) / ln 2.
+    pub fidelity: i64,
+    /// clip(ln(Lmax / rho) / ln(Lmax / Lmin)).
+    pub latency: i64,
+    /// clip(ln(Bmax / B) / ln(Bmax / Bmin)).
+    pub size: i64,
+}
+
+/// Scores one report. Pure.
+pub fn score(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Score {
+    let items = u64::from(report.data.items);
+    let accuracy = wilson(u64::from(report.quality.correct), items);
+    let teacher_ppm = share_ppm(u64::from(ceiling.correct), u64::from(ceiling.items));
+    let gate = accuracy.value_ppm * PPM >= teacher_ppm * i64::from(rules.gate_ppm);
+
+    let accuracy_utility = |ppm: i64| {
+        let floor = i64::from(rules.accuracy_floor_ppm);
+        clip((ppm - floor) as f64 / (teacher_ppm - floor).max(1) as f64)
+    };
+    let fidelity_utility = |js_micronats: f64| clip(1.0 - js_micronats / 1e6 / std::f64::consts::LN_2);
+    let latency_utility = |ratio_ppm: i64| {
+        let (min, max) = (f64::from(rules.latency_ratio_min_ppm), f64::from(rules.latency_ratio_max_ppm));
+        clip(libm::log(max / ratio_ppm.max(1) as f64) / libm::log(max / min))
+    };
+    let (min, max) = (rules.size_bytes_min as f64, rules.size_bytes_max as f64);
+    let size = clip(libm::log(max / report.cost.size_bytes.max(1) as f64) / libm::log(max / min));
+
+    let ratio = report.latency.ratio;
+    let js = report.fidelity.js_micronats as f64;
+    let js_width = Z_95 * report.fidelity.js_micronats_se as f64;
+    let utilities = [
+        triple(accuracy_utility, accuracy.value_ppm, accuracy.low_ppm, accuracy.high_ppm),
+        triple(fidelity_utility, js, js + js_width, js - js_width),
+        // A larger ratio is worse, so the ends change places.
+        triple(latency_utility, ratio.value_ppm, ratio.high_ppm, ratio.low_ppm),
+        [size; 3],
+    ];
+    Score {
+        composite: if gate { composite(&utilities, &rules.weights) } else { Estimate::default() },
+        gate,
+        accuracy,
+        agreement: wilson(u64::from(report.fidelity.agreement), items),
+        utilities_ppm: Utilities {
+            accuracy: ppm(utilities[0][0]),
+            fidelity: ppm(utilities[1][0]),
+            latency: ppm(utilities[2][0]),
+            size: ppm(size),
+        },
+    }
+}
+
+/// A utility at the estimate and at the worse and better ends of its interval.
+fn triple<T>(utility: impl Fn(T) -> f64, value: T, worse: T, better: T) -> [f64; 3] {
+    [utility(value), utility(worse), utility(better)]
+}
+
+/// The weighted sum. The parts are measured independently, so their half-widths add in quadrature.
+fn composite(utilities: &[[f64; 3]; 4], weights: &Weights) -> Estimate {
+    let weights = [weights.accuracy_ppm, weights.fidelity_ppm, weights.latency_ppm, weights.size_ppm]
+        .map(|weight| f64::from(weight) / 1e6);
+    let (mut value, mut below, mut above) = (0.0, 0.0, 0.0);
+    for ([at, worse, better], weight) in utilities.iter().zip(weights) {
+        value += weight * at;
+        below += (weight * (at - worse)) * (weight * (at - worse));
+        above += (weight * (better - at)) * (weight * (better - at));
+    }
+    Estimate {
+        value_ppm: ppm(value),
+        low_ppm: ppm((value - libm::sqrt(below)).max(0.0)),
+        high_ppm: ppm((value + libm::sqrt(above)).min(1.0)),
+    }
+}
+
+/// Wilson's 95 % score interval of a share (Wilson 1927), in parts per million.
+pub fn wilson(count: u64, items: u64) -> Estimate {
+    if items == 0 {
+        return Estimate { value_ppm: 0, low_ppm: 0, high_ppm: PPM };
+    }
+    let (n, p) = (items as f64, count as f64 / items as f64);
+    let z2 = Z_95 * Z_95;
+    let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z_95 / (1.0 + z2 / n) * libm::sqrt(p * (1.0 - p) / n + z2 / (4.0 * n * n));
+    Estimate {
+        value_ppm: share_ppm(count, items),
+        low_ppm: ppm((centre - half).max(0.0)),
+        high_ppm: ppm((centre + half).min(1.0)),
+    }
+}
+
+/// `count` of `items` in parts per million, rounded to nearest.
+pub fn share_ppm(count: u64, items: u64) -> i64 {
+    if items == 0 { 0 } else { ((count * 1_000_000 + items / 2) / items) as i64 }
+}
+
+fn ppm(value: f64) -> i64 {
+    libm::round(value * 1e6) as i64
+}
+
+/// Into [0, 1]; a NaN, which no report should give, is worth nothing.
+fn clip(value: f64) -> f64 {
+    if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
+}
+
+/// What ranking needs to know of a scored submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contender<K> {
+    /// Who.
+    pub key: K,
+    /// The composite's estimate in parts per million.
+    pub score_ppm: i64,
+    /// Order of arrival; ties go to the earlier.
+    pub arrival: u64,
+}
+
+/// Sorts contenders best first: by score, then by arrival. The sort key is the whole rule.
+pub fn rank<K>(mut contenders: Vec<Contender<K>>) -> Vec<Contender<K>> {
+    contenders.sort_by_key(|contender| (std::cmp::Reverse(contender.score_ppm), contender.arrival));
+    contenders
+}

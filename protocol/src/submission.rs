@@ -1,0 +1,242 @@
+//! A submission's life: its name, its states, and for every end but success a code, whom it blames and a hint.
+//!
+//! It does not know the database; transitions are values, and the validator applies them in one place.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// The name of a submission: 26 characters that sort by time (a ULID).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SubmissionId(String);
+
+/// Crockford's base 32, as ULIDs use it.
+const ULID_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+impl SubmissionId {
+    /// Makes an id from the time in milliseconds and 80 random bits (the low bits of `entropy`).
+    pub fn new(unix_ms: u64, entropy: u128) -> Self {
+        let value = (u128::from(unix_ms) << 80) | (entropy & ((1 << 80) - 1));
+        let digit = |index: usize| char::from(ULID_ALPHABET[(value >> (5 * (25 - index))) as usize & 31]);
+        Self((0..26).map(digit).collect())
+    }
+}
+
+impl FromStr for SubmissionId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.len() == 26 && text.bytes().all(|b| ULID_ALPHABET.contains(&b)) {
+            Ok(Self(text.into()))
+        } else {
+            Err("a submission's id is 26 characters of Crockford's base 32".into())
+        }
+    }
+}
+
+impl TryFrom<String> for SubmissionId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<SubmissionId> for String {
+    fn from(id: SubmissionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for SubmissionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a submission is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Announced; its files have not all arrived.
+    AwaitingUpload,
+    /// Complete; the admission check is due or running.
+    Checking,
+    /// Admitted; waits for a worker.
+    Queued,
+    /// A worker has it.
+    Evaluating,
+    /// Measured and scored. Terminal.
+    Scored,
+    /// The miner's fault. Terminal.
+    Rejected,
+    /// Ours, after retries; costs the miner no quota. Terminal.
+    Failed,
+    /// Never uploaded. Terminal.
+    Expired,
+}
+
+impl State {
+    /// All states, in the order of the journey.
+    pub const ALL: [Self; 8] = [
+        Self::AwaitingUpload,
+        Self::Checking,
+        Self::Queued,
+        Self::Evaluating,
+        Self::Scored,
+        Self::Rejected,
+        Self::Failed,
+        Self::Expired,
+    ];
+
+    /// The name in JSON and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingUpload => "awaiting_upload",
+            Self::Checking => "checking",
+            Self::Queued => "queued",
+            Self::Evaluating => "evaluating",
+            Self::Scored => "scored",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Whether it never changes again.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Scored | Self::Rejected | Self::Failed | Self::Expired)
+    }
+
+    /// Whether a submission may go from here to `next`. An evaluation that our side lost returns to the queue.
+    pub fn may_become(self, next: Self) -> bool {
+        use State::{AwaitingUpload, Checking, Evaluating, Expired, Failed, Queued, Rejected, Scored};
+        matches!(
+            (self, next),
+            (AwaitingUpload, Checking | Expired | Rejected)
+                | (Checking, Queued | Rejected | Failed)
+                | (Queued, Evaluating | Failed)
+                | (Evaluating, Scored | Rejected | Failed | Queued)
+        )
+    }
+}
+
+impl FromStr for State {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("no state is called {text:?}"))
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose fault an end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// The submitter can mend it.
+    Miner,
+    /// The validator must mend it; no quota is used.
+    Validator,
+}
+
+/// A reason with the offending value, ready to be stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Rejection {
+    /// The stable code.
+    pub code: Code,
+    /// What was found, in words.
+    pub detail: String,
+}
+
+macro_rules! codes {
+    ($($variant:ident, $text:literal, $blame:ident, $hint:literal;)*) => {
+        /// Why a submission ended without a score. Codes are stable: scripts may match on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $(#[doc = $hint] $variant,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code as text, as in JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// Whose fault it is.
+            pub fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame,)* }
+            }
+
+            /// What to do about it.
+            pub fn hint(self) -> &'static str {
+                match self { $(Self::$variant => $hint,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    FileMissing, "file_missing", Miner, "Put config.json and model.safetensors into the package.";
+    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors and optionally README.md, nothing else.";
+    FileTooLarge, "file_too_large", Miner, "Make the file smaller; f16 or bf16 halves the weights.";
+    SizeMismatch, "size_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
+    DigestMismatch, "digest_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
+    ConfigTooLarge, "config_too_large", Miner, "Keep config.json to the documented fields.";
+    ConfigInvalid, "config_invalid", Miner, "Compare config.json with the README; unknown fields are errors.";
+    InputMismatch, "input_mismatch", Miner, "Copy `input` from the competition's manifest.";
+    LabelsMismatch, "labels_mismatch", Miner, "Copy `labels` from the competition's manifest, in its order.";
+    ArchitectureInvalid, "architecture_invalid", Miner, "Correct the architecture in config.json.";
+    OverLimit, "over_limit", Miner, "Choose a smaller architecture; the limits are in the manifest.";
+    NotSafetensors, "not_safetensors", Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
+    HeaderTooLarge, "header_too_large", Miner, "Save only the state_dict, without large metadata.";
+    HeaderInvalid, "header_invalid", Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
+    DataLength, "data_length", Miner, "The file is cut off or has extra bytes: write and upload it again.";
+    TensorMissing, "tensor_missing", Miner, "Name tensors as PyTorch's state_dict does for this architecture.";
+    TensorUnexpected, "tensor_unexpected", Miner, "Remove tensors that the architecture doesn't imply.";
+    TensorShape, "tensor_shape", Miner, "Make config.json describe the model that was saved.";
+    TensorDtype, "tensor_dtype", Miner, "Save the weights as F32, F16 or BF16.";
+    TensorNotFinite, "tensor_not_finite", Miner, "The training diverged: lower the learning rate.";
+    TensorOutOfRange, "tensor_out_of_range", Miner, "The training diverged: lower the learning rate or add weight decay.";
+    OutputsInvalid, "outputs_invalid", Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
+    EvaluationTimeout, "evaluation_timeout", Miner, "The model is too slow for the competition's time limit.";
+    EvaluationOutOfMemory, "evaluation_out_of_memory", Miner, "The model needs more memory than the competition allows.";
+    EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";
+    Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
+    UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";
+}
+
+impl Code {
+    /// The code with what was found.
+    pub fn because(self, detail: String) -> Rejection {
+        Rejection { code: self, detail }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or_else(|| format!("no code is called {text:?}"))
+    }
+}
