@@ -43,6 +43,10 @@ pub struct Manifest {
     pub data: DataSpec,
     /// The model to distil: a package folder, relative to the manifest.
     pub teacher: ModelSource,
+    /// A file with the teacher's logits on the training images (format `RTLOG1`), relative to the manifest: it saves
+    /// every miner a pass of the teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_teacher_logits: Option<String>,
     /// The model that every latency is a ratio to: a package folder, relative to the manifest.
     pub reference: ModelSource,
     /// What a submission may cost.
@@ -180,6 +184,10 @@ pub struct Competition {
     pub public_images: ObjectRef,
     /// The teacher's logits on them (format `RTLOG1`).
     pub public_teacher_logits: ObjectRef,
+    /// Training images with labels (format `RTIMG1`), for miners to distil on.
+    pub training_images: ObjectRef,
+    /// The teacher's logits on the training images as they are (format `RTLOG1`), if the manifest gives them.
+    pub training_teacher_logits: Option<ObjectRef>,
     /// Merkle root over the hidden items, so that they can't be exchanged later.
     pub hidden_root: Digest,
     /// When it was published, in Unix seconds.
