@@ -1,0 +1,131 @@
+//! What the two published binary formats share: a reader that never runs past its end, and the ways to refuse bytes.
+//!
+//! It knows no layout; `images` and `logits` do.
+
+/// Why bytes, or a value about to be written, are not a valid object.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FormatError {
+    /// The first eight bytes are something else: another file, or a later version.
+    #[error("magic is {found:02x?}, expected {expected:02x?}")]
+    Magic {
+        /// Magic of this format and version.
+        expected: [u8; 8],
+        /// What the file begins with.
+        found: [u8; 8],
+    },
+    /// The bytes end too early.
+    #[error("{what} needs {needed} bytes, only {left} are left")]
+    Truncated {
+        /// The part that was being read.
+        what: &'static str,
+        /// Its length.
+        needed: usize,
+        /// What remained.
+        left: usize,
+    },
+    /// Bytes follow the last part.
+    #[error("{count} stray bytes at the end")]
+    Trailing {
+        /// How many.
+        count: usize,
+    },
+    /// A length that must be at least 1 is zero.
+    #[error("{what} is zero")]
+    Zero {
+        /// The length's name.
+        what: &'static str,
+    },
+    /// The declared lengths multiply beyond what memory can address.
+    #[error("dimensions {dims:?} overflow")]
+    Overflow {
+        /// The declared lengths.
+        dims: Vec<u32>,
+    },
+    /// A flag is neither 0 nor 1.
+    #[error("has_labels is {found}, expected 0 or 1")]
+    Flag {
+        /// Its value.
+        found: u8,
+    },
+    /// A buffer does not have the length that the dimensions imply.
+    #[error("{what} has {found} elements, expected {expected}")]
+    Length {
+        /// The buffer.
+        what: &'static str,
+        /// Length implied by the dimensions.
+        expected: usize,
+        /// Its real length.
+        found: usize,
+    },
+    /// A value is NaN or infinite.
+    #[error("value {index} is {found}, which is not finite")]
+    NotFinite {
+        /// Position of the first such value.
+        index: usize,
+        /// The value.
+        found: f32,
+    },
+}
+
+/// A cursor over bytes.
+pub(crate) struct Reader<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Reader { left: bytes }
+    }
+
+    pub(crate) fn after_magic(bytes: &'a [u8], expected: [u8; 8]) -> Result<Self, FormatError> {
+        let mut reader = Reader::new(bytes);
+        let found = reader.array("magic")?;
+        if found != expected {
+            return Err(FormatError::Magic { expected, found });
+        }
+        Ok(reader)
+    }
+
+    pub(crate) fn take(&mut self, what: &'static str, needed: usize) -> Result<&'a [u8], FormatError> {
+        let (head, tail) =
+            self.left.split_at_checked(needed).ok_or(FormatError::Truncated { what, needed, left: self.left.len() })?;
+        self.left = tail;
+        Ok(head)
+    }
+
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, FormatError> {
+        self.array(what).map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, FormatError> {
+        self.array(what).map(|[byte]| byte)
+    }
+
+    pub(crate) fn finish(self) -> Result<(), FormatError> {
+        match self.left.len() {
+            0 => Ok(()),
+            count => Err(FormatError::Trailing { count }),
+        }
+    }
+
+    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FormatError> {
+        let left = self.left.len();
+        let (head, tail) = self.left.split_first_chunk().ok_or(FormatError::Truncated { what, needed: N, left })?;
+        self.left = tail;
+        Ok(*head)
+    }
+}
+
+/// The product of named lengths, each of which must be at least 1.
+pub(crate) fn product(dims: &[(&'static str, u32)]) -> Result<usize, FormatError> {
+    if let Some(&(what, _)) = dims.iter().find(|(_, dim)| *dim == 0) {
+        return Err(FormatError::Zero { what });
+    }
+    dims.iter()
+        .try_fold(1usize, |product, &(_, dim)| product.checked_mul(usize::try_from(dim).ok()?))
+        .ok_or_else(|| FormatError::Overflow { dims: dims.iter().map(|&(_, dim)| dim).collect() })
+}
+
+pub(crate) fn expect_length(what: &'static str, expected: usize, found: usize) -> Result<(), FormatError> {
+    if found == expected { Ok(()) } else { Err(FormatError::Length { what, expected, found }) }
+}

@@ -1,0 +1,130 @@
+//! A batch of labelled 8-bit images, and the file in which a part of an evaluation set is published.
+//!
+//! It does not know what the classes mean, nor how a model wants its input scaled.
+//!
+//! File format `RTIMG1`, little endian, nothing before, between or after:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | `RTIMG1\0\0` |
+//! | 4 x 4 | count, channels, height, width: u32, each at least 1 |
+//! | 1 | has_labels: 0 or 1 |
+//! | count x channels x height x width | pixels: u8, item-major, then channel, row, column |
+//! | count, if has_labels | labels: u8 |
+
+use crate::FormatError;
+use crate::format::{Reader, expect_length, product};
+
+const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
+
+/// Images of one shape. [`Images::validate`] says whether the fields agree; everything this crate returns is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// Number of images, at least 1.
+    pub count: u32,
+    /// 1 for grey, 3 for colour.
+    pub channels: u32,
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// `count * channels * height * width` bytes: item-major, then channel, row, column.
+    pub pixels: Vec<u8>,
+    /// One label per image, or none at all.
+    pub labels: Vec<u8>,
+}
+
+impl Images {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// True for the selection of nothing, which is not valid to publish.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether every image carries a label.
+    pub fn has_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
+    /// Bytes per image. A shape that overflows gives `usize::MAX`, which no buffer matches.
+    pub fn image_bytes(&self) -> usize {
+        [self.channels, self.height, self.width].iter().fold(1, |bytes: usize, &dim| bytes.saturating_mul(dim as usize))
+    }
+
+    /// The pixels of image `index`.
+    ///
+    /// # Panics
+    /// When there is no such image, which is a bug in the caller.
+    pub fn image(&self, index: usize) -> &[u8] {
+        &self.pixels[index * self.image_bytes()..][..self.image_bytes()]
+    }
+
+    /// The images at `indices`, in that order, with their labels.
+    ///
+    /// # Panics
+    /// When an index is out of range, which is a bug in the caller.
+    pub fn select(&self, indices: &[u32]) -> Images {
+        let mut pixels = Vec::with_capacity(indices.len() * self.image_bytes());
+        for &index in indices {
+            pixels.extend_from_slice(self.image(index as usize));
+        }
+        let labels =
+            if self.has_labels() { indices.iter().map(|&index| self.labels[index as usize]).collect() } else { vec![] };
+        let count = u32::try_from(indices.len()).expect("a selection has at most u32::MAX images; this is a bug");
+        Images { count, pixels, labels, ..*self }
+    }
+
+    /// The same images without their labels: what a worker may see.
+    pub fn without_labels(&self) -> Images {
+        Images { pixels: self.pixels.clone(), labels: vec![], ..*self }
+    }
+
+    /// Checks that the lengths agree with the dimensions.
+    pub fn validate(&self) -> Result<(), FormatError> {
+        expect_length("pixels", self.pixel_bytes()?, self.pixels.len())?;
+        if self.has_labels() { expect_length("labels", self.len(), self.labels.len()) } else { Ok(()) }
+    }
+
+    /// Writes the file format, or says why this value has none.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, FormatError> {
+        self.validate()?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([self.count, self.channels, self.height, self.width].iter().flat_map(|dim| dim.to_le_bytes()));
+        bytes.push(u8::from(self.has_labels()));
+        bytes.extend_from_slice(&self.pixels);
+        bytes.extend_from_slice(&self.labels);
+        Ok(bytes)
+    }
+
+    /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond the input's own length.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Images, FormatError> {
+        let mut reader = Reader::after_magic(bytes, MAGIC)?;
+        let mut images = Images {
+            count: reader.u32("count")?,
+            channels: reader.u32("channels")?,
+            height: reader.u32("height")?,
+            width: reader.u32("width")?,
+            pixels: vec![],
+            labels: vec![],
+        };
+        let labels = match reader.u8("has_labels")? {
+            0 => 0,
+            1 => images.len(),
+            found => return Err(FormatError::Flag { found }),
+        };
+        let pixels = reader.take("pixels", images.pixel_bytes()?)?;
+        let labels = reader.take("labels", labels)?;
+        reader.finish()?;
+        images.pixels = pixels.to_vec();
+        images.labels = labels.to_vec();
+        Ok(images)
+    }
+
+    fn pixel_bytes(&self) -> Result<usize, FormatError> {
+        product(&[("count", self.count), ("channels", self.channels), ("height", self.height), ("width", self.width)])
+    }
+}

@@ -1,0 +1,129 @@
+//! Commitments: what a validator publishes about hidden items before a round, and how it is held to it afterwards.
+//!
+//! It does not know when a round is, who may open an item, or what a model made of it.
+//!
+//! # The leaf of item `index`
+//!
+//! `item_salt` (32 bytes), then count, channels, height, width (u32, little endian), then the pixels, then the label
+//! (one byte). `item_salt = SHA-256("retort/item-salt/1" || salt || index as u32, little endian)`, where `salt` is
+//! 32 secret random bytes of the round. Leaves are hashed as in RFC 6962.
+//!
+//! Without the salt a commitment would hide nothing: a proof shows the hash of a neighbour, and whoever owns the public
+//! data set could hash all of it and look the neighbour up. Opening one item reveals that item's salt and no other's.
+
+use crate::format::Reader;
+use crate::merkle::{self, Hash, MerkleError, Tree};
+use crate::{FormatError, Images};
+use sha2::{Digest, Sha256};
+
+const SALT_DOMAIN: &[u8] = b"retort/item-salt/1";
+const SALT_BYTES: usize = 32;
+
+/// Why items can't be committed to, or an opened item is not the one committed to.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RoundError {
+    /// Labels are what a commitment is for.
+    #[error("the {count} hidden images have no labels")]
+    Unlabelled {
+        /// Number of images.
+        count: u32,
+    },
+    /// The images, or the opened leaf, are malformed.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The leaf does not lie under the root.
+    #[error(transparent)]
+    Merkle(#[from] MerkleError),
+    /// The leaf was made for a set of another size.
+    #[error("leaf belongs to a set of {found} items, not {expected}")]
+    Count {
+        /// The claimed size.
+        expected: u32,
+        /// The size in the leaf.
+        found: u32,
+    },
+}
+
+/// A commitment to labelled images, with what is needed to open any of them. It holds secrets: publish only
+/// [`Commitment::root_hex`] and [`Commitment::count`].
+#[derive(Debug, Clone)]
+pub struct Commitment {
+    tree: Tree,
+    count: u32,
+}
+
+impl Commitment {
+    /// Commits to `images` in their order.
+    pub fn new(images: &Images, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+        images.validate()?;
+        if !images.has_labels() {
+            return Err(RoundError::Unlabelled { count: images.count });
+        }
+        let tree = Tree::new((0..images.count).map(|index| leaf(images, salt, index)));
+        Ok(Commitment { tree, count: images.count })
+    }
+
+    /// The Merkle root as 64 lowercase hexadecimal digits.
+    pub fn root_hex(&self) -> String {
+        self.tree.root_hex()
+    }
+
+    /// Number of items, published together with the root.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The leaf that opens item `index`.
+    pub fn leaf(&self, index: u32) -> Option<&[u8]> {
+        self.tree.leaf(index)
+    }
+
+    /// The hashes that lead from that leaf to the root.
+    pub fn proof(&self, index: u32) -> Option<Vec<Hash>> {
+        self.tree.proof(index)
+    }
+}
+
+/// The root alone, for whoever keeps images and salt and needs no proofs now.
+pub fn commit(images: &Images, salt: &[u8; 32]) -> Result<String, RoundError> {
+    Commitment::new(images, salt).map(|commitment| commitment.root_hex())
+}
+
+/// Checks that `leaf` is item `index` of the `count` items committed to by `root_hex`, and returns that one labelled
+/// image.
+pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash]) -> Result<Images, RoundError> {
+    merkle::verify(root_hex, index, count, leaf, proof)?;
+    let mut reader = Reader::new(leaf);
+    reader.take("item salt", SALT_BYTES)?;
+    let found = reader.u32("count")?;
+    if found != count {
+        return Err(RoundError::Count { expected: count, found });
+    }
+    let mut item = Images {
+        count: 1,
+        channels: reader.u32("channels")?,
+        height: reader.u32("height")?,
+        width: reader.u32("width")?,
+        pixels: vec![],
+        labels: vec![],
+    };
+    item.pixels = reader.take("pixels", item.image_bytes())?.to_vec();
+    item.labels = vec![reader.u8("label")?];
+    reader.finish()?;
+    item.validate()?;
+    Ok(item)
+}
+
+fn leaf(images: &Images, salt: &[u8; 32], index: u32) -> Vec<u8> {
+    let item = index as usize;
+    let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + images.image_bytes() + 1);
+    bytes.extend_from_slice(&item_salt(salt, index));
+    bytes.extend([images.count, images.channels, images.height, images.width].iter().flat_map(|dim| dim.to_le_bytes()));
+    bytes.extend_from_slice(images.image(item));
+    bytes.push(images.labels[item]);
+    bytes
+}
+
+fn item_salt(salt: &[u8; 32], index: u32) -> [u8; SALT_BYTES] {
+    Sha256::new().chain_update(SALT_DOMAIN).chain_update(salt).chain_update(index.to_le_bytes()).finalize().into()
+}
