@@ -61,10 +61,10 @@ pub enum WalletError {
         bytes: usize,
     },
     /// The private key is not in the form that sr25519 wallets use.
-    #[error("wallet field privateKey is unusable: {0}")]
+    #[error("wallet field privateKey is unusable")]
     BadPrivateKey(#[from] KeypairError),
     /// `ss58Address` is no hotkey.
-    #[error("wallet field ss58Address is unusable: {0}")]
+    #[error("wallet field ss58Address is unusable")]
     BadAddress(#[from] HotkeyError),
     /// Two fields belong to two keys.
     #[error("wallet field {field} belongs to {found}, but the secret to {derived}")]

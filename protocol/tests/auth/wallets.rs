@@ -89,7 +89,7 @@ fn unusable_files_are_refused_by_name_and_without_their_secrets() {
         (changed("alice_keyfile", "cryptoType", 0), "crypto type 0"),
         (changed("alice_keyfile", "privateKey", &private[2..]), "privateKey is not 0x"),
         (changed("alice_keyfile", "privateKey", &private[..128]), "privateKey is not 0x"),
-        (changed("alice_keyfile", "privateKey", format!("0x{}", "ff".repeat(64))), "canonical scalar"),
+        (changed("alice_keyfile", "privateKey", format!("0x{}", "ff".repeat(64))), "privateKey is unusable"),
         (changed("alice_keyfile", "ss58Address", Value::Null), "ss58Address is unusable"),
         (changed("alice_keyfile", "cryptoType", private.as_str()), "line 1"),
     ];

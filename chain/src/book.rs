@@ -1,0 +1,125 @@
+//! The book: what the entries of a ledger add up to, and the rules by which an entry may join them. Pure.
+//!
+//! It is shared by every ledger that keeps its own entries, so that what is refused when it is written is refused when
+//! it is read back too. It does NOT know how entries are stored, signed or chained.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::auth::Hotkey;
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{LedgerError, Registration, WEIGHT_PPM_SUM_MAX};
+
+/// The largest integer that canonical JSON (RFC 8785) writes exactly: its numbers are doubles.
+const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// So many hotkeys share a round at most; it bounds the length of an entry.
+const WEIGHTS_MAX: u64 = 4096;
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Record {
+    /// The first entry, and only the first: whose ledger this is.
+    Genesis { owner: Hotkey },
+    /// A hotkey takes part, or its stake is another one now.
+    Register(Registration),
+    /// The weights of a round, sorted by hotkey.
+    SetWeights { round: u64, weights_ppm: Vec<(Hotkey, u32)> },
+}
+
+/// The sum of all entries.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    registrations: Vec<Registration>,
+    /// Where each hotkey is in `registrations`.
+    index: BTreeMap<Hotkey, usize>,
+    weights_ppm: BTreeMap<u64, Vec<(Hotkey, u32)>>,
+}
+
+impl Book {
+    /// The entry that registering makes, or `None` where it would change nothing.
+    pub(crate) fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<Option<Record>, LedgerError> {
+        at_most("stake in micro-units", stake_micro, INTEGER_MAX)?;
+        let registration = Registration { hotkey, stake_micro };
+        let known = self.index.get(&hotkey).map(|&index| self.registrations[index]);
+        Ok((known != Some(registration)).then_some(Record::Register(registration)))
+    }
+
+    /// The entry that setting weights makes, or `None` where it would change nothing.
+    pub(crate) fn set_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<Option<Record>, LedgerError> {
+        at_most("round", round, INTEGER_MAX)?;
+        at_most("number of weights", weights_ppm.len() as u64, WEIGHTS_MAX)?;
+        let mut sorted = weights_ppm.to_vec();
+        sorted.sort_unstable();
+        match self.weights_ppm.get(&round) {
+            Some(set) if *set == sorted => return Ok(None),
+            Some(_) => return Err(LedgerError::RoundAlreadySet { round }),
+            None => {}
+        }
+        self.check_weights(round, &sorted)?;
+        Ok(Some(Record::SetWeights { round, weights_ppm: sorted }))
+    }
+
+    /// Enters a record that [`Book::register`] or [`Book::set_weights`] has just made.
+    pub(crate) fn enter(&mut self, record: Record) {
+        match record {
+            Record::Genesis { .. } => {}
+            Record::Register(registration) => self.enter_registration(registration),
+            Record::SetWeights { round, weights_ppm } => {
+                self.weights_ppm.insert(round, weights_ppm);
+            }
+        }
+    }
+
+    /// Enters a record that was stored, if it is one that this book would have made.
+    pub(crate) fn replay(&mut self, record: Record) -> Result<(), String> {
+        let made = match &record {
+            Record::Genesis { .. } => return Err("a second genesis".to_owned()),
+            Record::Register(Registration { hotkey, stake_micro }) => self.register(*hotkey, *stake_micro),
+            Record::SetWeights { round, weights_ppm } => self.set_weights(*round, weights_ppm),
+        };
+        if made.map_err(|error| error.to_string())?.as_ref() != Some(&record) {
+            return Err("an entry that changes nothing or is not in order".to_owned());
+        }
+        self.enter(record);
+        Ok(())
+    }
+
+    pub(crate) fn registrations(&self) -> &[Registration] {
+        &self.registrations
+    }
+
+    pub(crate) fn weights(&self, round: u64) -> Option<&[(Hotkey, u32)]> {
+        self.weights_ppm.get(&round).map(Vec::as_slice)
+    }
+
+    fn enter_registration(&mut self, registration: Registration) {
+        let next = self.registrations.len();
+        let index = *self.index.entry(registration.hotkey).or_insert(next);
+        if index == next {
+            self.registrations.push(registration);
+        } else {
+            self.registrations[index] = registration;
+        }
+    }
+
+    fn check_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<(), LedgerError> {
+        let mut seen = BTreeSet::new();
+        let mut sum_ppm = 0;
+        for &(hotkey, weight_ppm) in weights_ppm {
+            if !self.index.contains_key(&hotkey) {
+                return Err(LedgerError::NotRegistered { hotkey });
+            }
+            if !seen.insert(hotkey) {
+                return Err(LedgerError::DuplicateHotkey { round, hotkey });
+            }
+            // At most 4096 numbers of 32 bits can't overflow 64.
+            sum_ppm += u64::from(weight_ppm);
+        }
+        if sum_ppm > WEIGHT_PPM_SUM_MAX { Err(LedgerError::Overspent { round, sum_ppm }) } else { Ok(()) }
+    }
+}
+
+fn at_most(what: &'static str, value: u64, limit: u64) -> Result<(), LedgerError> {
+    if value > limit { Err(LedgerError::TooLarge { what, value, limit }) } else { Ok(()) }
+}

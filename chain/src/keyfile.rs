@@ -1,0 +1,124 @@
+//! Hotkey files on disk: loaded only where nobody else may read them, created where nothing was.
+//!
+//! It does NOT touch coldkeys: a service never needs the key that holds the money, so a file of that name is refused
+//! before it is opened. What is in a file is `protocol::auth`'s.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use protocol::auth::{Keypair, WALLET_FILE_BYTES_MAX, WalletError, WalletFile};
+
+use crate::local::sync_parent;
+
+/// Read and write for the owner, nothing for anyone else.
+const MODE: u32 = 0o600;
+/// The permission bits of group and world.
+const OTHERS: u32 = 0o077;
+
+/// Why a key file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyfileError {
+    /// A coldkey, by its name.
+    #[error("key file {path} is a coldkey; use a hotkey")]
+    Coldkey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A directory, a pipe or the like.
+    #[error("key file {path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Others could have copied the key.
+    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is read, and it holds no key that can sign.
+    #[error("key file {path} can't be used")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its content.
+        source: WalletError,
+    },
+    /// A key is never overwritten.
+    #[error("key file {path} already exists")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("key file {path}: can't {doing}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The file system's answer.
+        source: io::Error,
+    },
+}
+
+/// The hotkey in a Bittensor wallet file.
+pub fn load(path: &Path) -> Result<Keypair, KeyfileError> {
+    let failed = |doing| move |source| KeyfileError::Io { path: path.to_owned(), doing, source };
+    refuse_coldkey(path)?;
+    // A link may hide the name that the file really has.
+    refuse_coldkey(&fs::canonicalize(path).map_err(failed("find it"))?)?;
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(failed("look at it"))?.is_file() {
+        return Err(KeyfileError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(failed("open it"))?;
+    let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
+    if mode & OTHERS != 0 {
+        return Err(KeyfileError::OpenToOthers { path: path.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    file.take(WALLET_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed("read it"))?;
+    let wallet =
+        WalletFile::parse(&bytes).map_err(|source| KeyfileError::Unusable { path: path.to_owned(), source })?;
+    Ok(wallet.into_keypair())
+}
+
+/// Writes a key to a new file that nobody else may read; an existing file stays as it is.
+pub fn create(path: &Path, keypair: &Keypair) -> Result<(), KeyfileError> {
+    refuse_coldkey(path)?;
+    let json = WalletFile::new(keypair.clone()).to_wallet_json();
+    let opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    let file = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyfileError::Exists { path: path.to_owned() },
+        _ => KeyfileError::Io { path: path.to_owned(), doing: "create it", source },
+    })?;
+    write_durably(file, path, json.as_bytes()).map_err(|source| {
+        // Half a key is of no use, and would be in the way of a second attempt; that it stays is no worse than failing.
+        let _ = fs::remove_file(path);
+        KeyfileError::Io { path: path.to_owned(), doing: "write it", source }
+    })
+}
+
+/// A new hotkey from the entropy of the operating system.
+pub fn generate() -> io::Result<Keypair> {
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(Keypair::from_seed(&seed))
+}
+
+fn write_durably(mut file: File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    sync_parent(path)
+}
+
+/// Bittensor names them `coldkey` and `coldkeypub.txt`.
+fn refuse_coldkey(path: &Path) -> Result<(), KeyfileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if name.starts_with("coldkey") { Err(KeyfileError::Coldkey { path: path.to_owned() }) } else { Ok(()) }
+}

@@ -1,0 +1,141 @@
+//! The seam: what any ledger does, and how it can refuse.
+//!
+//! It does NOT know where a ledger keeps its entries.
+
+use std::io;
+use std::path::PathBuf;
+
+use protocol::auth::Hotkey;
+use protocol::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The weights of a round sum to at most this; what is missing to it is burnt.
+pub const WEIGHT_PPM_SUM_MAX: u64 = 1_000_000;
+
+/// Stake, registrations and the weights of each round, in an order that never changes.
+///
+/// Each change is one entry. Entries are numbered from height 0, and the hash of an entry fixes all before it. What a
+/// method has returned `Ok` for is durable.
+pub trait Ledger: Send + Sync {
+    /// Registers `hotkey` with `stake_micro` micro-units of stake, or restates the stake of one that is registered.
+    /// Saying the same again changes nothing.
+    fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<(), LedgerError>;
+
+    /// All registrations, in the order in which they came.
+    fn registrations(&self) -> Result<Vec<Registration>, LedgerError>;
+
+    /// Sets the weights of `round`, once: equal weights in any order change nothing, different ones are refused.
+    fn set_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<(), LedgerError>;
+
+    /// The weights of `round`, sorted by hotkey; `None` where they aren't set.
+    fn weights(&self, round: u64) -> Result<Option<Vec<(Hotkey, u32)>>, LedgerError>;
+
+    /// The height of the latest entry.
+    fn height(&self) -> Result<u64, LedgerError>;
+
+    /// The hash of the entry at `height`.
+    fn block_hash(&self, height: u64) -> Result<Digest, LedgerError>;
+}
+
+/// A hotkey that takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Who.
+    pub hotkey: Hotkey,
+    /// With how much stake, in millionths.
+    pub stake_micro: u64,
+}
+
+/// Why a ledger refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Weights name somebody who isn't registered.
+    #[error("hotkey {hotkey} is not registered")]
+    NotRegistered {
+        /// The hotkey that has to register first.
+        hotkey: Hotkey,
+    },
+    /// Weights name somebody twice.
+    #[error("weights of round {round} name hotkey {hotkey} twice")]
+    DuplicateHotkey {
+        /// The round.
+        round: u64,
+        /// The hotkey that occurs twice.
+        hotkey: Hotkey,
+    },
+    /// Weights give away more than there is.
+    #[error("weights of round {round} sum to {sum_ppm} ppm, more than {WEIGHT_PPM_SUM_MAX}")]
+    Overspent {
+        /// The round.
+        round: u64,
+        /// The sum of the weights.
+        sum_ppm: u64,
+    },
+    /// The weights of this round are set, and they are different ones.
+    #[error("weights of round {round} are already set, and differently")]
+    RoundAlreadySet {
+        /// The round.
+        round: u64,
+    },
+    /// More of something than one ledger takes.
+    #[error("{what} {value} is more than the limit of {limit}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much was given.
+        value: u64,
+        /// How much is taken.
+        limit: u64,
+    },
+    /// No entry has this height yet.
+    #[error("ledger has no entry at height {height}, its latest is {latest}")]
+    UnknownHeight {
+        /// The height asked for.
+        height: u64,
+        /// The height of the latest entry.
+        latest: u64,
+    },
+    /// Another process, or another part of this one, has the ledger open.
+    #[error("ledger {path} is open elsewhere")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The ledger belongs to another key.
+    #[error("ledger {path} belongs to {found}, not to {expected}")]
+    WrongOwner {
+        /// The file.
+        path: PathBuf,
+        /// The key that was to open it.
+        expected: Hotkey,
+        /// The key that signs it.
+        found: Hotkey,
+    },
+    /// The ledger isn't what was written: changed by hand, by another program, or by a failing disk. Nothing was
+    /// repaired; restore the file from a copy.
+    #[error("ledger {path} is damaged at entry {height}: {why}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The entry that is wrong.
+        height: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// An earlier write left the file in an unknown state. Open the ledger again.
+    #[error("ledger {path} takes no entries after a failed write; open it again")]
+    Poisoned {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("ledger {path}: can't {doing}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The file system's answer.
+        source: io::Error,
+    },
+}

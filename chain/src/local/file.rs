@@ -1,0 +1,138 @@
+//! The file under the local ledger: locked, read line by line, appended to durably.
+//!
+//! It does NOT know what a line says.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::Recovery;
+use crate::ledger::LedgerError;
+
+/// The longest line that is read. An entry with the most weights has about 260 kB.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+/// So many torn ends at the same place are kept apart.
+const SAVED_TAILS_MAX: u32 = 1000;
+
+/// An open and locked file whose lines are complete up to `complete_bytes`.
+#[derive(Debug)]
+pub(super) struct LedgerFile {
+    path: PathBuf,
+    file: File,
+    complete_bytes: u64,
+    /// Set when it is unknown what the file holds after a failed write.
+    poisoned: bool,
+}
+
+/// The bytes after the last line break.
+pub(super) struct Tail {
+    pub(super) bytes: Vec<u8>,
+}
+
+impl LedgerFile {
+    /// Opens or creates the file and locks it for as long as the value lives.
+    pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
+        let opened = OpenOptions::new().read(true).append(true).create(true).open(path);
+        let file = opened.map_err(|source| io_error(path, "open it", source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(io_error(path, "lock it", source)),
+        }
+        if file.metadata().map_err(|source| io_error(path, "look at it", source))?.len() == 0 {
+            sync_parent(path).map_err(|source| io_error(path, "sync its directory", source))?;
+        }
+        Ok(Self { path: path.to_owned(), file, complete_bytes: 0, poisoned: false })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives each complete line, without its line break, to `accept`; returns what follows the last one, if anything.
+    pub(super) fn read_lines(
+        &mut self,
+        mut accept: impl FnMut(&[u8]) -> Result<(), LedgerError>,
+    ) -> Result<Option<Tail>, LedgerError> {
+        self.complete_bytes = 0;
+        let failed = |source| io_error(&self.path, "read it", source);
+        let mut reader = BufReader::new(&self.file);
+        reader.rewind().map_err(failed)?;
+        loop {
+            let mut line = Vec::new();
+            let read = reader.by_ref().take(LINE_BYTES_MAX + 1).read_until(b'\n', &mut line).map_err(failed)?;
+            match line.strip_suffix(b"\n") {
+                Some(line) => accept(line)?,
+                None if line.is_empty() => return Ok(None),
+                None => return Tail::new(line).map(Some),
+            }
+            self.complete_bytes += read as u64;
+        }
+    }
+
+    /// Appends bytes and waits until they are on the disk. What fails half-way is taken back.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+        if self.poisoned {
+            return Err(LedgerError::Poisoned { path: self.path.clone() });
+        }
+        if let Err(source) = self.file.write_all(bytes) {
+            self.poisoned = self.file.set_len(self.complete_bytes).is_err();
+            return Err(io_error(&self.path, "append an entry", source));
+        }
+        if let Err(source) = self.file.sync_data() {
+            // After a failed fsync the kernel may have dropped the pages or not.
+            self.poisoned = true;
+            return Err(io_error(&self.path, "sync an entry", source));
+        }
+        self.complete_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Saves a torn end in a file of its own, then cuts it off.
+    pub(super) fn cut_off(&mut self, tail: &Tail) -> Result<Recovery, LedgerError> {
+        let saved = save_aside(&self.path, self.complete_bytes, &tail.bytes);
+        let saved_to = saved.map_err(|source| io_error(&self.path, "save its torn end", source))?;
+        let cut = self.file.set_len(self.complete_bytes).and_then(|()| self.file.sync_all());
+        cut.map_err(|source| io_error(&self.path, "cut off its torn end", source))?;
+        Ok(Recovery::CutOff { saved_to, size_bytes: tail.bytes.len() as u64 })
+    }
+}
+
+impl Tail {
+    /// Bytes that are the rest of the file, and not the beginning of a line that is too long to read.
+    fn new(bytes: Vec<u8>) -> Result<Self, LedgerError> {
+        let size_bytes = bytes.len() as u64;
+        if size_bytes > LINE_BYTES_MAX {
+            return Err(LedgerError::TooLarge { what: "line in bytes", value: size_bytes, limit: LINE_BYTES_MAX });
+        }
+        Ok(Self { bytes })
+    }
+}
+
+/// Writes `PATH.torn-OFFSET-N` with the first N that is free.
+fn save_aside(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<PathBuf> {
+    for number in 0..SAVED_TAILS_MAX {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".torn-{offset}-{number}"));
+        let saved_to = PathBuf::from(name);
+        let mut file = match OpenOptions::new().write(true).create_new(true).open(&saved_to) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            opened => opened?,
+        };
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        sync_parent(path)?;
+        return Ok(saved_to);
+    }
+    Err(io::Error::other(format!("{SAVED_TAILS_MAX} torn ends were saved at offset {offset}")))
+}
+
+/// Makes the name of a new file durable.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(parent)?.sync_all()
+}
+
+fn io_error(path: &Path, doing: &'static str, source: io::Error) -> LedgerError {
+    LedgerError::Io { path: path.to_owned(), doing, source }
+}

@@ -1,0 +1,6 @@
+//! The one integration test binary of `chain`: a list of modules. It does NOT hold tests itself.
+
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
+mod keyfiles;
+mod ledgers;
