@@ -67,15 +67,18 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When a file can't be written.
-    pub fn save(&self, epochs_done: u32, weights: &Weights, optimizer: &ModuleOptimizer) -> Result<(), CheckpointError> {
+    pub fn save(
+        &self,
+        epochs_done: u32,
+        weights: &Weights,
+        optimizer: &ModuleOptimizer,
+    ) -> Result<(), CheckpointError> {
         let Some(parent) = &self.folder else { return Ok(()) };
         let io = |source| CheckpointError::Io { path: parent.clone(), source };
         let (next, current) = (parent.join("checkpoint.next"), parent.join("checkpoint"));
         fs::create_dir_all(&next).map_err(io)?;
         fs::write(next.join("model.safetensors"), weights.to_safetensors()?).map_err(io)?;
-        optimizer
-            .save(next.join("optimizer.bpk"))
-            .map_err(|error| CheckpointError::Optimizer(error.to_string()))?;
+        optimizer.save(next.join("optimizer.bpk")).map_err(|error| CheckpointError::Optimizer(error.to_string()))?;
         fs::write(next.join("epochs_done"), epochs_done.to_string()).map_err(io)?;
         let old = parent.join("checkpoint.old");
         if current.exists() {

@@ -145,8 +145,7 @@ impl Source<'_> {
             Op::Conv2d(conv) => Layer::Conv2d(self.conv2d(conv)?),
             Op::BatchNorm { name, channels } => Layer::BatchNorm(self.batch_norm(name, *channels as usize)?),
             Op::LayerNorm { name, width } => {
-                let mut norm =
-                    LayerNormConfig::new(*width as usize).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
+                let mut norm = LayerNormConfig::new(*width as usize).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
                 norm.gamma = self.param(&format!("{name}.weight"))?;
                 norm.beta = Some(self.param(&format!("{name}.bias"))?);
                 Layer::LayerNorm(norm)

@@ -1,0 +1,251 @@
+//! A validator's HTTP API from the miner's side: typed calls, signed where the API asks for it.
+//!
+//! Blocking, since a command line has nothing else to do. Downloads are verified against their digest; a validator's
+//! problem answers become errors with their code and hint.
+
+use crate::files::PackageFiles;
+use protocol::api::{
+    CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, Upload,
+};
+use protocol::auth::{Keypair, OutgoingRequest, sign_request};
+use protocol::competition::ObjectRef;
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a request may take before its connection counts as lost; uploads have no such limit.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// JSON answers larger than this are not believed.
+const JSON_BYTES_MAX: u64 = 16 << 20;
+
+/// A connection to one validator.
+#[derive(Clone)]
+pub struct Client {
+    base: String,
+    http: Http,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("reach the validator at {base}: {source}; is it running? (`retort validator serve`)")]
+    Unreachable {
+        /// The address.
+        base: String,
+        /// Why.
+        source: Box<reqwest::Error>,
+    },
+    /// The validator said no, and why.
+    #[error("{} ({}): {}. {}", .0.title, .0.code, .0.detail, .0.hint)]
+    Problem(Box<Problem>),
+    /// Something that is no validator answered.
+    #[error("{url} answered {status}, which is not what a validator says")]
+    Strange {
+        /// The address asked.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Bytes that are not those that were promised.
+    #[error("object {expected} arrived as {found}: the download is corrupt or the validator lies")]
+    Corrupt {
+        /// The digest asked for.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// A connection broke in the middle.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] std::io::Error),
+    /// An address that can't be understood.
+    #[error("{0} is no address of a competition; write http://HOST:PORT/competitions/ID")]
+    Address(String),
+}
+
+impl Client {
+    /// A client of the validator at `base`, such as `http://127.0.0.1:7070`.
+    pub fn new(base: &str) -> Self {
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            http: Http::builder().timeout(None).build().unwrap_or_default(),
+        }
+    }
+
+    /// Splits `http://HOST/competitions/ID` into a client and the competition's name.
+    ///
+    /// # Errors
+    /// When the address has another form.
+    pub fn for_competition(address: &str) -> Result<(Self, CompetitionId), ClientError> {
+        let wrong = || ClientError::Address(address.to_owned());
+        let (base, id) = address.trim_end_matches('/').rsplit_once("/competitions/").ok_or_else(wrong)?;
+        let id = id.parse().map_err(|_| wrong())?;
+        Ok((Self::new(base.trim_end_matches("/api/v1")), id))
+    }
+
+    /// The validator's address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A published competition.
+    ///
+    /// # Errors
+    /// When it doesn't exist or the validator can't be reached.
+    pub fn competition(&self, id: &CompetitionId) -> Result<CompetitionView, ClientError> {
+        self.get(&format!("/api/v1/competitions/{id}"))
+    }
+
+    /// The board.
+    ///
+    /// # Errors
+    /// When the competition doesn't exist or the validator can't be reached.
+    pub fn leaderboard(&self, id: &CompetitionId) -> Result<Leaderboard, ClientError> {
+        self.get(&format!("/api/v1/competitions/{id}/leaderboard"))
+    }
+
+    /// The board as CSV, as the validator writes it.
+    ///
+    /// # Errors
+    /// When the competition doesn't exist or the validator can't be reached.
+    pub fn leaderboard_csv(&self, id: &CompetitionId) -> Result<String, ClientError> {
+        let path = format!("/api/v1/competitions/{id}/leaderboard.csv");
+        let bytes = self.body(self.send(self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Where a submission is.
+    ///
+    /// # Errors
+    /// When it doesn't exist or the validator can't be reached.
+    pub fn status(&self, id: &SubmissionId) -> Result<SubmissionStatus, ClientError> {
+        self.get(&format!("/api/v1/submissions/{id}"))
+    }
+
+    /// Downloads an object and verifies it.
+    ///
+    /// # Errors
+    /// When it can't be had or isn't what its digest says.
+    pub fn object(&self, object: &ObjectRef) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/api/v1/objects/sha256/{}", object.sha256);
+        let bytes = self.body(self.send(self.http.get(self.url(&path)))?, object.size_bytes)?;
+        let found = Digest::of(&bytes);
+        if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
+    }
+
+    /// Submits a package: announces it, uploads what the validator lacks, and completes.
+    ///
+    /// `uploaded` hears of every byte that has gone out.
+    ///
+    /// # Errors
+    /// When the validator refuses, or a connection breaks; calling again goes on where it stopped.
+    pub fn submit(
+        &self,
+        competition: &CompetitionId,
+        package: &PackageFiles,
+        keypair: &Keypair,
+        uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
+    ) -> Result<SubmissionId, ClientError> {
+        let receiver = self.competition(competition)?.validator;
+        let request = SubmissionRequest { competition: competition.clone(), files: package.declarations() };
+        let created: SubmissionCreated = self.post("/api/v1/submissions", &request, keypair, &receiver)?;
+        for upload in &created.uploads {
+            let bytes = package.iter().find(|(path, _)| *path == upload.path).map(|(_, bytes)| bytes.to_vec());
+            self.upload(upload, bytes.unwrap_or_default(), uploaded.clone())?;
+        }
+        if !created.uploads.is_empty() || created.state == protocol::submission::State::AwaitingUpload {
+            let path = format!("/api/v1/submissions/{}/complete", created.id);
+            let _: serde_json::Value = self.post(&path, &serde_json::json!({}), keypair, &receiver)?;
+        }
+        Ok(created.id)
+    }
+
+    fn upload(
+        &self,
+        upload: &Upload,
+        bytes: Vec<u8>,
+        uploaded: impl Fn(u64) + Send + 'static,
+    ) -> Result<(), ClientError> {
+        let url = if upload.url.starts_with('/') { self.url(&upload.url) } else { upload.url.clone() };
+        let length = bytes.len() as u64;
+        let body = Body::sized(Counted { bytes: std::io::Cursor::new(bytes), uploaded }, length);
+        let request =
+            upload.headers.iter().fold(self.http.put(url), |request, (name, value)| request.header(name, value));
+        self.send(request.body(body)).map(drop)
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.json(self.send(self.http.get(self.url(path)).timeout(TIMEOUT))?)
+    }
+
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        keypair: &Keypair,
+        receiver: &Hotkey,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.into()))?;
+        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
+        let headers = sign_request(
+            keypair,
+            &OutgoingRequest {
+                method: "POST",
+                target: path,
+                body_sha256: Digest::of(&body),
+                receiver: Some(*receiver),
+                nonce_ns: u64::try_from(now_ns).unwrap_or(u64::MAX),
+            },
+        );
+        let request = self.http.post(self.url(path)).timeout(TIMEOUT).header("content-type", "application/json");
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        self.json(self.send(request.body(body))?)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let unreachable = |error| ClientError::Unreachable { base: self.base.clone(), source: Box::new(error) };
+        let response = request.send().map_err(unreachable)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let (url, status) = (response.url().to_string(), response.status().as_u16());
+        let body = self.body(response, JSON_BYTES_MAX)?;
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) => Err(ClientError::Strange { url, status }),
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
+        let (url, status) = (response.url().to_string(), response.status().as_u16());
+        let body = self.body(response, JSON_BYTES_MAX)?;
+        serde_json::from_slice(&body).map_err(|_| ClientError::Strange { url, status })
+    }
+
+    /// Reads at most `bytes_max` bytes (and one more, so that a longer body doesn't pass for a shorter one).
+    fn body(&self, response: Response, bytes_max: u64) -> Result<Vec<u8>, ClientError> {
+        let mut bytes = Vec::new();
+        response.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// A body that tells how much of it has been read.
+struct Counted<F> {
+    bytes: std::io::Cursor<Vec<u8>>,
+    uploaded: F,
+}
+
+impl<F: Fn(u64)> Read for Counted<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.bytes.read(buffer)?;
+        (self.uploaded)(read as u64);
+        Ok(read)
+    }
+}

@@ -1,0 +1,160 @@
+//! The story of a distillation: ask the teacher, train, measure, pack.
+
+use crate::checkpoint::Checkpoint;
+use crate::pack::{self, Card};
+use crate::recipe::Recipe;
+use crate::source::Assets;
+use crate::teacher;
+use crate::train::{Progress, Training};
+use anyhow::{Context, Result, ensure};
+use models::DeviceKind;
+use protocol::architecture::Architecture;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What to distil and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The student.
+    pub architecture: Architecture,
+    /// How it learns.
+    pub recipe: Recipe,
+    /// Views of each image whose teacher outputs are cached.
+    pub views: usize,
+    /// Use only the first so many training images.
+    pub images_max: Option<u32>,
+    /// Decides everything that is random.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: DeviceKind,
+    /// Where the package goes; checkpoints live there too.
+    pub out: PathBuf,
+    /// Where teacher outputs are cached.
+    pub cache: PathBuf,
+    /// The command for the model card.
+    pub command: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Distilled {
+    /// Learned values.
+    pub parameters: u64,
+    /// Right answers on the evaluation images.
+    pub right: usize,
+    /// Evaluation images.
+    pub items: usize,
+    /// Seconds of training in this run.
+    pub seconds: u64,
+}
+
+/// What a run tells its display.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// Images that the teacher has been asked about, of all.
+    Teacher(u64, u64),
+    /// A training step.
+    Step(Progress),
+}
+
+/// Distils a student of the competition's teacher into a package in `options.out`.
+///
+/// An interrupted run goes on from its last epoch when it is called again with the same folder.
+///
+/// # Errors
+/// When the student can't be built, the training diverges or a file can't be written.
+pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -> Result<Distilled> {
+    let config = pack::config(assets, options.architecture.clone());
+    let plan = config.plan().context("build the student")?;
+    let parameters = plan.costs().context("count the student's parameters")?.parameters;
+    let device = options.device.open()?;
+    let recipe = &options.recipe;
+    let images = subset(assets, options.images_max);
+    let scale = assets.input.normalisation(0);
+
+    let outputs = if recipe.loss.needs_teacher() {
+        let mut outputs = teacher::outputs(assets, recipe, options.views, &options.cache, &device, |done, all| {
+            tell(Event::Teacher(done, all))
+        })?;
+        let values = images.len() * plan.classes() as usize;
+        outputs.views.iter_mut().for_each(|view| view.truncate(values));
+        Some(outputs)
+    } else {
+        None
+    };
+
+    let started = Instant::now();
+    let checkpoint = Checkpoint::in_folder(&options.out);
+    let mut curve = Vec::new();
+    let training = Training {
+        plan: &plan,
+        images: &images,
+        teacher: outputs.as_ref(),
+        recipe: *recipe,
+        seed: options.seed,
+        device: &device,
+        scale,
+    };
+    let steps_per_epoch = training.steps_per_epoch();
+    let weights = training.run(&checkpoint, |progress| {
+        if progress.step % steps_per_epoch == 0 {
+            curve.push((progress.loss, progress.accuracy));
+        }
+        tell(Event::Step(progress));
+    })?;
+    let seconds = started.elapsed().as_secs();
+
+    let bytes = weights.to_safetensors()?;
+    let network = teacher::load(&plan, &bytes, &device)?;
+    let logits = teacher::logits(&network, &assets.evaluation, Default::default(), &scale, &device, |_| {});
+    let right = teacher::count_right(&logits, &assets.evaluation.labels);
+    let recipe_json = serde_json::to_string_pretty(recipe)?;
+    let card = Card {
+        title: assets.id.as_ref(),
+        kind: options.architecture.kind(),
+        parameters,
+        accuracy: (right, assets.evaluation.len()),
+        recipe: &recipe_json,
+        seed: options.seed,
+        cost: (&options.device.to_string(), seconds),
+        command: &options.command,
+        curve: &curve,
+    };
+    pack::write(&options.out, &config, &weights, &card.markdown())
+        .with_context(|| format!("write the package to {}", options.out.display()))?;
+    checkpoint.clear();
+    Ok(Distilled { parameters, right, items: assets.evaluation.len(), seconds })
+}
+
+/// The folder for caches: `$RETORT_CACHE_DIR`, or `target/retort-cache` beside the working folder.
+pub fn default_cache() -> PathBuf {
+    std::env::var_os("RETORT_CACHE_DIR").map_or_else(|| Path::new("target").join("retort-cache"), PathBuf::from)
+}
+
+/// Refuses a folder that holds something else than a package or a checkpoint.
+///
+/// # Errors
+/// When the folder has other files in it.
+pub fn check_out_folder(out: &Path) -> Result<()> {
+    const OURS: [&str; 6] =
+        ["config.json", "model.safetensors", "README.md", "checkpoint", "checkpoint.next", "checkpoint.old"];
+    let Ok(entries) = std::fs::read_dir(out) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let known = OURS.iter().any(|ours| name == *ours);
+        ensure!(
+            known,
+            "{} holds {}, which is no part of a package; choose another --out",
+            out.display(),
+            name.display()
+        );
+    }
+    Ok(())
+}
+
+fn subset(assets: &Assets, images_max: Option<u32>) -> datasets::Images {
+    match images_max {
+        Some(max) if max < assets.training.count => assets.training.select(&(0..max).collect::<Vec<u32>>()),
+        _ => assets.training.clone(),
+    }
+}

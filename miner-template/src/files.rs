@@ -1,0 +1,65 @@
+//! A package folder on a miner's disk: found, bounded and read.
+
+use protocol::api::FileDeclaration;
+use protocol::digest::Digest;
+use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::submission::{Code, Rejection};
+use std::{fs, path::Path};
+
+/// Weights over this size are not even read: far above every competition's limit.
+const WEIGHTS_BYTES_MAX: u64 = 8 << 30;
+
+/// The files of a package, in memory.
+#[derive(Clone, Debug)]
+pub struct PackageFiles {
+    /// `config.json`.
+    pub config_json: Vec<u8>,
+    /// `model.safetensors`.
+    pub weights: Vec<u8>,
+    /// `README.md`, if there is one.
+    pub readme: Option<Vec<u8>>,
+}
+
+impl PackageFiles {
+    /// Reads the package in `folder`.
+    ///
+    /// # Errors
+    /// A [`Rejection`] when a file is missing or too large. Files of other names stay where they are.
+    pub fn read(folder: &Path) -> Result<Self, Rejection> {
+        Ok(Self {
+            config_json: read(folder, CONFIG_FILE, CONFIG_BYTES_MAX)?,
+            weights: read(folder, WEIGHTS_FILE, WEIGHTS_BYTES_MAX)?,
+            readme: match folder.join(README_FILE).exists() {
+                true => Some(read(folder, README_FILE, README_BYTES_MAX)?),
+                false => None,
+            },
+        })
+    }
+
+    /// The files by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let readme = self.readme.as_deref().map(|bytes| (README_FILE, bytes));
+        [(CONFIG_FILE, &self.config_json[..]), (WEIGHTS_FILE, &self.weights[..])].into_iter().chain(readme)
+    }
+
+    /// What a submission announces.
+    pub fn declarations(&self) -> Vec<FileDeclaration> {
+        self.iter()
+            .map(|(path, bytes)| FileDeclaration {
+                path: path.to_owned(),
+                size: bytes.len() as u64,
+                sha256: Digest::of(bytes),
+            })
+            .collect()
+    }
+}
+
+fn read(folder: &Path, name: &str, bytes_max: u64) -> Result<Vec<u8>, Rejection> {
+    let path = folder.join(name);
+    let missing = |error: std::io::Error| Code::FileMissing.because(format!("{}: {error}", path.display()));
+    let size = fs::metadata(&path).map_err(missing)?.len();
+    if size > bytes_max {
+        return Err(Code::FileTooLarge.because(format!("{} has {size} bytes, limit {bytes_max}", path.display())));
+    }
+    fs::read(&path).map_err(missing)
+}

@@ -1,0 +1,209 @@
+//! The template's own command line. `retort miner` checks and submits what this makes.
+
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use miner_template::distil::{self, Event, Options};
+use miner_template::progress::Display;
+use miner_template::recipe::{Loss, Recipe};
+use miner_template::source::Assets;
+use miner_template::students::{DEFAULT_STUDENT, STUDENTS, student};
+use models::DeviceKind;
+use rand::{RngExt, rng};
+use std::path::PathBuf;
+
+/// Distil a small model from a competition's teacher.
+///
+/// The recipe is miner-template/src/recipe.rs: change it, run `distil`, look at the accuracy, submit with
+/// `retort miner submit`.
+#[derive(Parser)]
+#[command(version, after_help = "Example: cargo run --release -p miner-template -- distil --epochs 4 --out my-student")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a student and write a package
+    Distil(DistilArgs),
+    /// Compare cross-entropy, plain and logit-standardised distillation over several seeds
+    Compare(CompareArgs),
+    /// List the students that `--student` knows
+    Students,
+}
+
+#[derive(Args, Clone)]
+struct Common {
+    /// A validator's competition (http://HOST:PORT/competitions/ID) or a competition.toml on this machine
+    #[arg(long, default_value = "competitions/fashion-mnist/competition.toml")]
+    competition: String,
+    /// A name from `students`, or a JSON file with an architecture
+    #[arg(long, default_value = DEFAULT_STUDENT)]
+    student: String,
+    /// Passes over the training images
+    #[arg(long)]
+    epochs: Option<u32>,
+    /// Where to compute: flex, wgpu or tch [default: the fastest that this build has]
+    #[arg(long)]
+    device: Option<DeviceKind>,
+    /// Fixed views of each image whose teacher outputs are cached
+    #[arg(long, default_value_t = 4)]
+    views: usize,
+    /// Use only the first N training images
+    #[arg(long, value_name = "N")]
+    images: Option<u32>,
+    /// The highest learning rate
+    #[arg(long)]
+    learning_rate: Option<f64>,
+}
+
+#[derive(Args)]
+struct DistilArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What the student learns from
+    #[arg(long, value_enum, default_value_t = LossName::Standardised)]
+    loss: LossName,
+    /// Side of a square that is blanked at a random place (only with `--loss cross-entropy`)
+    #[arg(long, default_value_t = 0)]
+    erase: u8,
+    /// Random unless given: students from one seed look like copies of each other
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The folder for the package; an interrupted run in it goes on
+    #[arg(long, default_value = "student")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct CompareArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Seeds 1 to N
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// The folder for the packages
+    #[arg(long, default_value = "target/compare")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LossName {
+    /// The labels alone
+    CrossEntropy,
+    /// Plain knowledge distillation
+    Plain,
+    /// Distillation of standardised logits
+    Standardised,
+}
+
+impl LossName {
+    fn loss(self) -> Loss {
+        match self {
+            Self::CrossEntropy => Loss::CrossEntropy,
+            Self::Plain => Loss::plain(),
+            Self::Standardised => Loss::standardised(),
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::Plain => "plain KD",
+            Self::Standardised => "standardised KD",
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Distil(args) => distil_one(&args),
+        Command::Compare(args) => compare(&args),
+        Command::Students => {
+            STUDENTS.iter().for_each(|(name, what, json)| println!("{name:12} {what}\n{:12} {json}", ""));
+            Ok(())
+        }
+    }
+}
+
+fn distil_one(args: &DistilArgs) -> Result<()> {
+    distil::check_out_folder(&args.out)?;
+    let assets = Assets::open(&args.common.competition).context("open the competition")?;
+    let seed = seed_of(args)?;
+    let mut options = options(&args.common, args.loss, seed, args.out.clone())?;
+    options.recipe.erase = args.erase;
+    let mut display = Display::new(&args.common.student, false);
+    let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
+    println!(
+        "{}: {} parameters, {:.2} % ({} of {}) on evaluation images, {} s on {}, seed {seed}",
+        args.out.display(),
+        made.parameters,
+        100.0 * made.right as f64 / made.items as f64,
+        made.right,
+        made.items,
+        made.seconds,
+        options.device
+    );
+    println!("next: retort miner check {}", args.out.display());
+    Ok(())
+}
+
+/// The seed given, that of the interrupted run, or a random one.
+fn seed_of(args: &DistilArgs) -> Result<u64> {
+    let file = args.out.join("checkpoint").join("seed");
+    let saved = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+    match (args.seed, saved) {
+        (Some(given), Some(saved)) if given != saved => Err(anyhow!(
+            "{} holds a run with seed {saved}: leave --seed out to go on with it, or choose another --out",
+            args.out.display()
+        )),
+        (given, saved) => Ok(given.or(saved).unwrap_or_else(|| rng().random())),
+    }
+}
+
+fn compare(args: &CompareArgs) -> Result<()> {
+    let assets = Assets::open(&args.common.competition).context("open the competition")?;
+    println!("| loss | mean accuracy | spread (sd) | runs |\n|---|---|---|---|");
+    for loss in [LossName::CrossEntropy, LossName::Plain, LossName::Standardised] {
+        let mut shares = Vec::new();
+        for seed in 1..=args.seeds {
+            let out = args.out.join(format!("{}-{seed}", loss.label().replace(' ', "-")));
+            let options = options(&args.common, loss, seed, out)?;
+            let mut display = Display::new(&format!("{} seed {seed}", loss.label()), false);
+            let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
+            shares.push(100.0 * made.right as f64 / made.items as f64);
+        }
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        let variance = shares.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (shares.len().max(2) - 1) as f64;
+        let runs: Vec<String> = shares.iter().map(|share| format!("{share:.2}")).collect();
+        println!("| {} | {mean:.2} % | {:.2} | {} |", loss.label(), variance.sqrt(), runs.join(", "));
+    }
+    Ok(())
+}
+
+fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<Options> {
+    let standard = Recipe::default();
+    Ok(Options {
+        architecture: student(&common.student).map_err(|problem| anyhow!(problem))?,
+        recipe: Recipe {
+            loss: loss.loss(),
+            epochs: common.epochs.unwrap_or(standard.epochs),
+            learning_rate_peak: common.learning_rate.unwrap_or(standard.learning_rate_peak),
+            ..standard
+        },
+        views: common.views.max(1),
+        images_max: common.images,
+        seed,
+        device: common.device.unwrap_or_else(DeviceKind::fastest_for_training),
+        out,
+        cache: distil::default_cache(),
+        command: std::env::args().collect::<Vec<_>>().join(" "),
+    })
+}
+
+fn show(display: &mut Display, event: Event) {
+    match event {
+        Event::Teacher(done, all) => display.teacher(done, all),
+        Event::Step(progress) => display.step(&progress),
+    }
+}

@@ -1,0 +1,137 @@
+//! The teacher's outputs on fixed views of the training images: computed once, cached by digest, reused by every run.
+
+use crate::augment::{self, Augmentation};
+use crate::recipe::Recipe;
+use crate::source::Assets;
+use crate::train::TeacherOutputs;
+use burn::tensor::Device;
+use datasets::{Images, Logits};
+use models::{Network, Weights, WeightsError, fold_batch_norm};
+use protocol::architecture::Plan;
+use protocol::submission::Rejection;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Images per forward pass.
+const BATCH: usize = 250;
+
+/// A teacher that can't be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TeacherError {
+    /// Its configuration can't be built.
+    #[error("build the teacher: {0}")]
+    Config(#[from] Rejection),
+    /// Its weights don't fit.
+    #[error("load the teacher: {0}")]
+    Weights(#[from] WeightsError),
+    /// The cache can't be written.
+    #[error("cache the teacher's outputs in {path}: {source}")]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The teacher's logits for `views` views, from the competition, from `cache`, or computed on `device`.
+///
+/// `progress` hears of images done and of all images.
+///
+/// # Errors
+/// When the teacher can't be built or the cache can't be written.
+pub fn outputs(
+    assets: &Assets,
+    recipe: &Recipe,
+    views: usize,
+    cache: &Path,
+    device: &Device,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<TeacherOutputs, TeacherError> {
+    let published = assets.training_logits.as_ref().filter(|_| views == 1);
+    if let Some(logits) = published {
+        return Ok(TeacherOutputs { views: vec![logits.values.clone()] });
+    }
+    let plan = assets.teacher.plan()?;
+    let mut network = None;
+    let all = (views * assets.training.len()) as u64;
+    let mut results = Vec::with_capacity(views);
+    for view in 0..views {
+        let file = cache.join(cache_name(assets, recipe, view));
+        let values = match read_cached(&file, assets, &plan) {
+            Some(values) => values,
+            None => {
+                let network = match &network {
+                    Some(network) => network,
+                    None => network.insert(load(&plan, &assets.teacher_weights, device)?),
+                };
+                let change = Augmentation::view(view, recipe.shift, recipe.flip);
+                let scale = assets.input.normalisation(0);
+                let before = (view * assets.training.len()) as u64;
+                let report = |done| progress(before + done, all);
+                let values = logits(network, &assets.training, change, &scale, device, report);
+                write_cached(&file, assets, &plan, &values)?;
+                values
+            }
+        };
+        progress(((view + 1) * assets.training.len()) as u64, all);
+        results.push(values);
+    }
+    Ok(TeacherOutputs { views: results })
+}
+
+/// Builds a network for inference, batch normalisation folded.
+///
+/// # Errors
+/// When the weights don't fit the plan.
+pub fn load(plan: &Plan, weights: &[u8], device: &Device) -> Result<Network, WeightsError> {
+    let (plan, weights) = fold_batch_norm(plan, &Weights::from_safetensors(weights, plan)?)?;
+    Network::new(&plan, &weights, device)
+}
+
+/// The logits `[images * classes]` of all images under one change.
+pub fn logits(
+    network: &Network,
+    images: &Images,
+    change: Augmentation,
+    scale: &[f32; 256],
+    device: &Device,
+    mut progress: impl FnMut(u64),
+) -> Vec<f32> {
+    let items: Vec<(u32, Augmentation)> = (0..images.count).map(|item| (item, change)).collect();
+    let mut values = Vec::new();
+    for (index, items) in items.chunks(BATCH).enumerate() {
+        let data = network.forward(augment::batch(images, items, scale, device)).into_data().convert::<f32>();
+        values.extend(data.try_into_vec::<f32>().expect("converted to f32; anything else is a bug"));
+        progress((index * BATCH + items.len()) as u64);
+    }
+    values
+}
+
+/// How many of the images the logits classify rightly.
+pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
+    let classes = logits.len() / labels.len().max(1);
+    let answer = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
+    logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| answer(row) == Some(usize::from(**label))).count()
+}
+
+fn cache_name(assets: &Assets, recipe: &Recipe, view: usize) -> String {
+    format!("{}-shift{}-{}-view{view}.rtlog", assets.teacher_sha256().short(), recipe.shift, recipe.flip)
+}
+
+/// A cache that is missing, stale or corrupt is as good as none.
+fn read_cached(file: &Path, assets: &Assets, plan: &Plan) -> Option<Vec<f32>> {
+    let logits = Logits::from_bytes(&fs::read(file).ok()?).ok()?;
+    (logits.count == assets.training.count && logits.classes == plan.classes()).then_some(logits.values)
+}
+
+fn write_cached(file: &Path, assets: &Assets, plan: &Plan, values: &[f32]) -> Result<(), TeacherError> {
+    let error = |source| TeacherError::Cache { path: file.to_owned(), source };
+    let logits = Logits { count: assets.training.count, classes: plan.classes(), values: values.to_vec() };
+    let bytes = logits.to_bytes().map_err(|invalid| error(io::Error::new(io::ErrorKind::InvalidData, invalid)))?;
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(error)?;
+    }
+    let next = file.with_extension("next");
+    fs::write(&next, bytes).and_then(|()| fs::rename(&next, file)).map_err(error)
+}
