@@ -1,1 +1,30 @@
-//! placeholder
+//! The evaluation engine: loads a package in a worker process, measures it, and reports. It never judges.
+//!
+//! The path of an evaluation reads top to bottom in [`Engine::evaluate`]: lease of the machine → `prepare` (bytes to a
+//! model's outline and pixels to inputs) → `accuracy_pass` (all items through one worker) → `latency` (launches of
+//! fresh pairs of workers) → `metrics` (pure, in the parent) → report.
+//!
+//! ```text
+//! parent: evaluate, process (spawn, bound, kill)  ──frames──▶  child: worker (model, inputs; no labels, no keys)
+//! ```
+//!
+//! Architecture invariant: this crate knows no HTTP, no object store, no ledger and no competition rules. Labels and
+//! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
+
+mod accuracy_pass;
+mod evaluate;
+mod frames;
+mod host;
+mod latency;
+mod lease;
+pub mod metrics;
+mod prepare;
+mod process;
+mod samples;
+pub mod statistics;
+mod worker;
+
+pub use evaluate::{Engine, Phase, Progress};
+pub use process::{Confinement, WorkerCommand};
+pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+pub use worker::worker_main;

@@ -1,0 +1,89 @@
+//! All items through one worker, in batches: the logits, how long that took, and how much memory.
+//!
+//! It knows no labels: what is right is decided later, in the parent, by `metrics`.
+
+use crate::frames::Span;
+use crate::prepare::{Inputs, Model};
+use crate::process::{Launcher, Worker, WorkerFailure, over_memory};
+use std::time::{Duration, Instant};
+
+/// Inputs that a worker holds at once. Large enough that handing them over is rare, small beside any worker's memory.
+const CHUNK_BYTES: usize = 16 * 1024 * 1024;
+
+/// What the pass yields.
+pub(crate) struct AccuracyPass {
+    /// `[items, classes]` in the order of the items.
+    pub(crate) logits: Vec<f32>,
+    /// Starting the worker and loading the model.
+    pub(crate) load: Duration,
+    /// The whole pass after loading.
+    pub(crate) elapsed: Duration,
+    /// Items per second in thousandths, without the time to hand over inputs.
+    pub(crate) throughput_milli: u64,
+    /// Peak resident memory of the worker.
+    pub(crate) peak_rss_bytes: u64,
+}
+
+/// Loads `model` into a fresh worker and runs all `inputs` in batches of `batch`.
+pub(crate) fn accuracy_pass(
+    launcher: Launcher<'_>,
+    model: &Model,
+    inputs: &Inputs<'_>,
+    batch: usize,
+    progress: &dyn Fn(u8),
+) -> Result<AccuracyPass, WorkerFailure> {
+    let start = Instant::now();
+    let mut worker = Worker::launch(launcher, model)?;
+    let load = start.elapsed();
+
+    let (pass_start, mut busy) = (Instant::now(), Duration::ZERO);
+    let mut logits = Vec::with_capacity(inputs.len() * model.classes);
+    let chunk = whole_batches(CHUNK_BYTES / inputs.item_bytes(), batch);
+    for first in (0..inputs.len()).step_by(chunk) {
+        let end = inputs.len().min(first + chunk);
+        worker.store(&inputs.normalised(first..end))?;
+        let chunk_start = Instant::now();
+        run_stored(&mut worker, end - first, batch, &mut |outputs| {
+            logits.extend(outputs);
+            progress((100 * logits.len() / (inputs.len() * model.classes)) as u8);
+        })?;
+        busy += chunk_start.elapsed();
+    }
+    Ok(AccuracyPass {
+        load,
+        elapsed: pass_start.elapsed(),
+        throughput_milli: (inputs.len() as f64 * 1e3 / busy.as_secs_f64().max(1e-9)).round() as u64,
+        peak_rss_bytes: peak_within(&worker, launcher)?,
+        logits,
+    })
+}
+
+/// At least one batch, and no partial one but at the very end.
+fn whole_batches(items: usize, batch: usize) -> usize {
+    (items / batch).max(1) * batch
+}
+
+/// Asks one batch ahead, so that the worker never waits for the parent.
+fn run_stored(
+    worker: &mut Worker,
+    items: usize,
+    batch: usize,
+    take: &mut dyn FnMut(Vec<f32>),
+) -> Result<(), WorkerFailure> {
+    let span = |first: usize| Span { first: first as u32, count: batch.min(items - first) as u32 };
+    worker.ask_batch(span(0))?;
+    for first in (0..items).step_by(batch) {
+        if first + batch < items {
+            worker.ask_batch(span(first + batch))?;
+        }
+        take(worker.take_batch(span(first))?);
+    }
+    Ok(())
+}
+
+/// The peak, which a fast worker may have reached between two looks of the watchdog.
+fn peak_within(worker: &Worker, launcher: Launcher<'_>) -> Result<u64, WorkerFailure> {
+    let peak = worker.peak_rss_bytes().unwrap_or(0);
+    let limit = launcher.bounds.memory_bytes_max;
+    if peak > limit { Err(WorkerFailure::OutOfMemory(over_memory(peak, limit))) } else { Ok(peak) }
+}

@@ -1,0 +1,200 @@
+//! An evaluation as a story: [`Engine::evaluate`] reads top to bottom.
+//!
+//! It knows no competition, no score and no storage; the caller gives bytes and stores what comes back.
+
+use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
+use crate::host::host;
+use crate::latency::{self, Schedule};
+use crate::lease::Lease;
+use crate::metrics;
+use crate::prepare::{Prepared, prepare};
+use crate::process::{Bounds, Confinement, Launcher, WorkerCommand, WorkerFailure};
+use crate::statistics::LAUNCHES_MAX;
+use models::DeviceKind;
+use protocol::Digest;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items};
+use protocol::report::{Cost, DataSeen, Fidelity, Phases, Quality, REPORT_FORMAT, Report};
+use std::time::{Duration, Instant};
+
+/// Longest wall clock that a request can ask for, so that adding it to now can't overflow.
+const WALL_SECONDS_MAX: u64 = 24 * 60 * 60;
+
+/// The evaluation engine of one machine.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// What starts a worker.
+    pub worker: WorkerCommand,
+    /// What confines it.
+    pub confinement: Confinement,
+    /// Where models run.
+    pub device: DeviceKind,
+    /// Threads of the accuracy pass; latency always has one.
+    pub accuracy_threads: u32,
+    /// Items of a batch in the accuracy pass.
+    pub batch: u32,
+    /// Pairs of fresh processes for latency, 1 to [`LAUNCHES_MAX`].
+    pub launches: u32,
+    /// How long a launch goes on after its warm-up, and at least 30 pairs.
+    pub seconds_per_launch: f64,
+    /// Version and build, as reports name them.
+    pub build: String,
+}
+
+/// Where an evaluation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Another evaluation has the machine.
+    Waiting,
+    /// All items through one worker.
+    Accuracy,
+    /// Launches against the reference student.
+    Latency,
+    /// Numbers from logits.
+    Metrics,
+}
+
+/// What a progress bar needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The phase.
+    pub phase: Phase,
+    /// How much of it is done.
+    pub percent: u8,
+}
+
+impl Engine {
+    /// An engine on the CPU with the usual effort.
+    pub fn new(worker: WorkerCommand) -> Self {
+        Self {
+            worker,
+            confinement: Confinement::Process,
+            device: DeviceKind::Flex,
+            accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+            batch: 64,
+            launches: 11,
+            seconds_per_launch: 0.3,
+            build: format!("retort-eval/{}+burn-0.22.1", env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    /// Measures one package. Blocks for seconds to minutes: call it from a thread.
+    ///
+    /// The request's wall clock starts when the machine is free.
+    ///
+    /// # Errors
+    /// [`EvaluationFailure::Package`] when the candidate is to blame, [`EvaluationFailure::Infrastructure`] otherwise.
+    pub fn evaluate(
+        &self,
+        request: &EvaluationRequest,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Evaluation, EvaluationFailure> {
+        let tell = |phase| move |percent| progress(Progress { phase, percent });
+
+        tell(Phase::Waiting)(0);
+        let _lease = Lease::take()
+            .map_err(|error| EvaluationFailure::Infrastructure(format!("take the measurement lease: {error}")))?;
+        let prepared = prepare(request)?;
+        let bounds = bounds(request);
+
+        tell(Phase::Accuracy)(0);
+        let launcher = self.launcher(self.accuracy_threads, bounds);
+        let batch = self.batch.max(1) as usize;
+        let pass = accuracy_pass(launcher, &prepared.candidate, &prepared.inputs, batch, &tell(Phase::Accuracy))
+            .map_err(WorkerFailure::of_candidate)?;
+
+        tell(Phase::Latency)(0);
+        let start = Instant::now();
+        let schedule = self.schedule(request.seed);
+        let one_thread = self.launcher(1, bounds);
+        let samples = latency::measure(one_thread, &prepared, &pass.logits, schedule, &tell(Phase::Latency))?;
+        let latency_elapsed = start.elapsed();
+
+        tell(Phase::Metrics)(0);
+        let start = Instant::now();
+        let mut report = self.report(request, &prepared, &pass);
+        report.latency = samples.summary();
+        report.phases_ms.latency = millis(latency_elapsed);
+        report.phases_ms.metrics = millis(start.elapsed());
+        tell(Phase::Metrics)(100);
+        Ok(Evaluation { report, logits: pass.logits, latency_samples: samples.to_json() })
+    }
+
+    fn launcher(&self, threads: u32, bounds: Bounds) -> Launcher<'_> {
+        Launcher { command: &self.worker, device: self.device, threads: threads.max(1), bounds }
+    }
+
+    fn schedule(&self, seed: u64) -> Schedule {
+        let seconds = self.seconds_per_launch.clamp(0.0, WALL_SECONDS_MAX as f64);
+        Schedule {
+            seed,
+            launches: self.launches.clamp(1, LAUNCHES_MAX),
+            launch_min: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+        }
+    }
+
+    /// All of a report but latency.
+    fn report(&self, request: &EvaluationRequest, prepared: &Prepared<'_>, pass: &AccuracyPass) -> Report {
+        let Prepared { candidate, inputs, .. } = prepared;
+        let Items { pixels, labels, public, .. } = &request.items;
+        let logit_bytes: Vec<u8> = pass.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+        Report {
+            format: REPORT_FORMAT.into(),
+            package_sha256: candidate.package_sha256,
+            engine: self.build.clone(),
+            host: host(self.confinement),
+            device: self.device.to_string(),
+            data: DataSeen {
+                images_sha256: Digest::of(pixels),
+                seed: request.seed,
+                items: inputs.len() as u32,
+                public_items: *public,
+            },
+            outputs_sha256: Digest::of(&logit_bytes),
+            quality: quality(&request.items, &pass.logits, candidate.classes),
+            fidelity: fidelity(&request.items, &pass.logits, candidate.classes),
+            calibration: metrics::calibration(&pass.logits, labels, candidate.classes),
+            latency: Default::default(),
+            cost: Cost {
+                size_bytes: candidate.weights.len() as u64,
+                parameters: candidate.costs.parameters,
+                macs: candidate.costs.macs,
+                activation_bytes: candidate.costs.activation_bytes_peak,
+                peak_rss_bytes: pass.peak_rss_bytes,
+                throughput_milli: pass.throughput_milli,
+            },
+            phases_ms: Phases { load: millis(pass.load), accuracy: millis(pass.elapsed), ..Phases::default() },
+        }
+    }
+}
+
+fn bounds(request: &EvaluationRequest) -> Bounds {
+    let wall = Duration::from_secs(request.wall_seconds_max.min(WALL_SECONDS_MAX));
+    Bounds { deadline: Instant::now() + wall, memory_bytes_max: request.memory_bytes_max }
+}
+
+fn quality(items: &Items, logits: &[f32], classes: usize) -> Quality {
+    let metrics::Accuracy { correct, public_correct, confusion } =
+        metrics::accuracy(logits, &items.labels, classes, items.public);
+    let flips = match &items.teacher_logits {
+        Some(teacher) => metrics::flips(logits, teacher, &items.labels, classes),
+        None => metrics::Flips::default(),
+    };
+    Quality {
+        correct,
+        public_correct,
+        confusion,
+        negative_flips: flips.negative,
+        positive_flips: flips.positive,
+    }
+}
+
+fn fidelity(items: &Items, logits: &[f32], classes: usize) -> Fidelity {
+    match &items.teacher_logits {
+        Some(teacher) => metrics::fidelity(logits, teacher, classes),
+        None => metrics::perfect_fidelity(items.labels.len() as u32),
+    }
+}
+
+fn millis(elapsed: Duration) -> u64 {
+    elapsed.as_millis() as u64
+}

@@ -1,0 +1,124 @@
+//! From a request's bytes to what workers are given: a model's outline and normalised inputs.
+//!
+//! It reads `config.json` but never the weights, and it doesn't know how anything is measured.
+
+use protocol::Digest;
+use protocol::architecture::Costs;
+use protocol::competition::InputSpec;
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
+use protocol::package::{PackageConfig, package_digest};
+use protocol::submission::{Code, Rejection};
+use std::sync::Arc;
+
+/// A package whose outline is known and whose weights nobody has read yet.
+pub(crate) struct Model {
+    pub(crate) config_json: Arc<[u8]>,
+    pub(crate) weights: Arc<[u8]>,
+    pub(crate) package_sha256: Digest,
+    pub(crate) classes: usize,
+    pub(crate) costs: Costs,
+}
+
+impl Model {
+    fn new(package: &PackageBytes, input: &InputSpec) -> Result<Self, Rejection> {
+        let PackageBytes { config_json, weights } = package.clone();
+        let config = PackageConfig::from_json(&config_json)?;
+        if config.input != *input {
+            return Err(Code::InputMismatch.because("the package's input isn't that of the items".into()));
+        }
+        let costs = config.plan()?.costs();
+        Ok(Self {
+            costs: costs.map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?,
+            package_sha256: package_digest(&Digest::of(&config_json), &Digest::of(&weights)),
+            classes: config.labels.len(),
+            config_json,
+            weights,
+        })
+    }
+}
+
+/// Everything that the measurements need, checked against each other.
+pub(crate) struct Prepared<'a> {
+    pub(crate) candidate: Model,
+    pub(crate) reference: Model,
+    pub(crate) inputs: Inputs<'a>,
+}
+
+/// Reads both configurations and checks that models and items fit each other.
+pub(crate) fn prepare(request: &EvaluationRequest) -> Result<Prepared<'_>, EvaluationFailure> {
+    let items = &request.items;
+    let reference = Model::new(&request.reference, &items.input)
+        .map_err(|rejection| EvaluationFailure::Infrastructure(format!("the reference student: {rejection}")))?;
+    let candidate = Model::new(&request.candidate, &items.input)?;
+    if candidate.classes != reference.classes {
+        let detail = format!("{} classes, not {}", candidate.classes, reference.classes);
+        return Err(Code::LabelsMismatch.because(detail).into());
+    }
+    let inputs = Inputs::new(items);
+    check_items(items, inputs.values, reference.classes).map_err(EvaluationFailure::Infrastructure)?;
+    Ok(Prepared { candidate, reference, inputs })
+}
+
+fn check_items(items: &Items, values: usize, classes: usize) -> Result<(), String> {
+    let count = items.labels.len();
+    let planes = items.input.channels as usize;
+    let teacher_values = items.teacher_logits.as_ref().map_or(count * classes, |logits| logits.len());
+    let checks = [
+        (count > 0 && u32::try_from(count).is_ok(), format!("{count} items")),
+        (Some(items.pixels.len()) == count.checked_mul(values), format!("{} pixels", items.pixels.len())),
+        (items.labels.iter().all(|label| usize::from(*label) < classes), format!("a label over {classes} classes")),
+        (items.public as usize <= count, format!("{} public items of {count}", items.public)),
+        (teacher_values == count * classes, format!("{teacher_values} teacher logits")),
+        (items.input.mean_ppm.len() == planes && items.input.deviation_ppm.len() == planes, "normalisation".into()),
+    ];
+    match checks.into_iter().find(|(holds, _)| !holds) {
+        None => Ok(()),
+        Some((_, what)) => Err(format!("the evaluation items make no sense: {what}")),
+    }
+}
+
+/// Pixels and the table that turns them into a model's inputs.
+pub(crate) struct Inputs<'a> {
+    pixels: &'a [u8],
+    /// What each pixel value becomes, a table per plane, in bytes of f32 little-endian.
+    tables: Vec<[[u8; 4]; 256]>,
+    /// Values of a plane.
+    plane: usize,
+    /// Values of an item.
+    values: usize,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(items: &'a Items) -> Self {
+        let input = &items.input;
+        let table = |channel: u32| input.normalisation(channel as usize).map(f32::to_le_bytes);
+        Self {
+            pixels: &items.pixels,
+            tables: (0..input.channels).map(table).collect(),
+            plane: input.height as usize * input.width as usize,
+            values: input.shape().values() as usize,
+        }
+    }
+
+    /// How many items there are.
+    pub(crate) fn len(&self) -> usize {
+        self.pixels.len() / self.values
+    }
+
+    /// Bytes of an item when it goes to a worker.
+    pub(crate) fn item_bytes(&self) -> usize {
+        4 * self.values
+    }
+
+    /// The items at `indices`, normalised, as a worker stores them.
+    pub(crate) fn normalised(&self, indices: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(indices.len() * self.item_bytes());
+        for index in indices {
+            let item = &self.pixels[index * self.values..][..self.values];
+            for (plane, table) in item.chunks(self.plane).zip(&self.tables) {
+                plane.iter().for_each(|pixel| bytes.extend_from_slice(&table[usize::from(*pixel)]));
+            }
+        }
+        bytes
+    }
+}

@@ -1,0 +1,192 @@
+//! The child: one process, one model. It answers frames on standard input with frames on standard output and ends
+//! when its input does.
+//!
+//! It gets a package and inputs that the parent has normalised. It never sees a label, the teacher's outputs, a key, a
+//! path or the network, and does not know what its answers are used for.
+//!
+//! Inputs stay bytes until they become a tensor: burn's buffers are little-endian on every platform that it runs on.
+
+use crate::frames::{self, Kind, Span, VERSION};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use models::{DeviceKind, Network, Weights, WeightsError, fold_batch_norm};
+use protocol::architecture::ImageShape;
+use protocol::package::PackageConfig;
+use protocol::submission::{Code, Rejection};
+use rustix::process::Signal;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs a worker until its parent closes the pipe. A binary calls this first thing, for its hidden subcommand.
+pub fn worker_main() -> ExitCode {
+    // The parent may be killed between two frames or in the middle of a long inference: both end this process.
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
+        eprintln!("ask to die with the parent: {error}");
+    }
+    match pipes().and_then(|(mut input, mut output)| serve(&mut input, &mut output)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Standard input and output without the buffers of `std::io`, which look for line ends.
+fn pipes() -> io::Result<(File, File)> {
+    let input = io::stdin().as_fd().try_clone_to_owned()?;
+    let output = io::stdout().as_fd().try_clone_to_owned()?;
+    Ok((input.into(), output.into()))
+}
+
+fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+    frames::send(output, Kind::Hello, &[&VERSION.to_le_bytes()])?;
+    let mut model = match frames::read_frame(input)? {
+        None => return Ok(()),
+        Some((Kind::Load, payload)) => match Model::load(&payload) {
+            Ok(model) => model,
+            Err(rejection) => return refuse(output, &rejection),
+        },
+        Some((kind, _)) => return Err(frames::bad(format!("{kind:?} before Load"))),
+    };
+    frames::send(output, Kind::Loaded, &[&model.parameters.to_le_bytes()])?;
+    while let Some((kind, payload)) = frames::read_frame(input)? {
+        match kind {
+            Kind::Items => model.store(payload)?,
+            Kind::Ping => frames::send(output, Kind::Pong, &[])?,
+            Kind::Run => model.run(Span::from_bytes(&payload)?, output)?,
+            Kind::Time => model.time(Span::from_bytes(&payload)?, output)?,
+            _ => return Err(frames::bad(format!("unexpected {kind:?}"))),
+        }
+    }
+    Ok(())
+}
+
+fn refuse(output: &mut impl Write, rejection: &Rejection) -> io::Result<()> {
+    let mut short = rejection.clone();
+    short.detail.truncate(short.detail.floor_char_boundary(1024));
+    frames::send(output, Kind::Refused, &[&serde_json::to_vec(&short)?])
+}
+
+/// A network with the inputs that requests refer to.
+struct Model {
+    network: Network,
+    device: Device,
+    parameters: u64,
+    input: ImageShape,
+    /// Whole items, f32 little-endian.
+    items: Vec<u8>,
+}
+
+impl Model {
+    /// Payload: device u32, length of `config.json` u64, `config.json`, `model.safetensors`.
+    fn load(payload: &[u8]) -> Result<Self, Rejection> {
+        let broken = || Code::Infrastructure.because("load frame cut off".into());
+        let (head, files) = payload.split_at_checked(12).ok_or_else(broken)?;
+        let config_bytes = usize::try_from(frames::u64_at(head, 4)).map_err(|_| broken())?;
+        let (config_json, weights) = files.split_at_checked(config_bytes).ok_or_else(broken)?;
+
+        let device = device_of(frames::u32_at(head, 0))
+            .ok_or_else(broken)?
+            .open()
+            .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
+        let plan = PackageConfig::from_json(config_json)?.plan()?;
+        let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
+        let weights = Weights::from_safetensors(weights, &plan).map_err(blame)?;
+        let (folded, weights) = fold_batch_norm(&plan, &weights).map_err(blame)?;
+        let network = Network::new(&folded, &weights, &device).map_err(blame)?;
+        Ok(Self { network, device, parameters: costs.parameters, input: plan.input(), items: Vec::new() })
+    }
+
+    fn item_bytes(&self) -> usize {
+        4 * self.input.values() as usize
+    }
+
+    fn store(&mut self, items: Vec<u8>) -> io::Result<()> {
+        if items.is_empty() || !items.len().is_multiple_of(self.item_bytes()) {
+            return Err(frames::bad(format!("{} bytes are no whole items", items.len())));
+        }
+        self.items = items;
+        Ok(())
+    }
+
+    fn run(&self, span: Span, output: &mut impl Write) -> io::Result<()> {
+        let (first, count) = (span.first as usize, span.count as usize);
+        let bytes = first
+            .checked_mul(self.item_bytes())
+            .zip(count.checked_mul(self.item_bytes()))
+            .and_then(|(start, length)| self.items.get(start..)?.get(..length))
+            .ok_or_else(|| frames::bad(format!("{span:?} is outside the stored items")))?;
+        let logits = self.forward(bytes, count)?;
+        frames::send(output, Kind::Out, &[&span.to_bytes(), logits.as_bytes()])
+    }
+
+    /// Single inferences on distinct items. The clock stands around exactly what the parent's clock is asked about.
+    fn time(&self, span: Span, output: &mut impl Write) -> io::Result<()> {
+        let stored = self.items.len() / self.item_bytes();
+        if stored == 0 || span.count == 0 {
+            return Err(frames::bad(format!("{span:?} of {stored} stored items")));
+        }
+        let item = |offset: u32| {
+            let index = (span.first as usize + offset as usize) % stored;
+            &self.items[index * self.item_bytes()..][..self.item_bytes()]
+        };
+        let start = Instant::now();
+        for offset in 0..span.count - 1 {
+            self.forward(item(offset), 1)?;
+        }
+        let logits = self.forward(item(span.count - 1), 1)?;
+        let elapsed_ns = start.elapsed().as_nanos() as u64;
+        frames::send(output, Kind::Timed, &[&span.to_bytes(), &elapsed_ns.to_le_bytes(), logits.as_bytes()])
+    }
+
+    fn forward(&self, inputs: &[u8], count: usize) -> io::Result<TensorData> {
+        let ImageShape { channels, height, width } = self.input;
+        let shape = [count, channels as usize, height as usize, width as usize];
+        let data = TensorData::from_bytes_vec(inputs.to_vec(), shape, DType::F32);
+        let logits = self.network.forward(Tensor::<4>::from_data(data, &self.device));
+        let logits = logits.try_into_data().map_err(|error| io::Error::other(format!("read the logits: {error:?}")))?;
+        Ok(logits.convert::<f32>())
+    }
+}
+
+fn blame(error: WeightsError) -> Rejection {
+    let code = match &error {
+        WeightsError::Safetensors(_) => Code::NotSafetensors,
+        WeightsError::Missing(_) => Code::TensorMissing,
+        WeightsError::Shape { .. } => Code::TensorShape,
+        WeightsError::Dtype { .. } => Code::TensorDtype,
+    };
+    code.because(error.to_string())
+}
+
+/// Devices by number, in frames.
+const DEVICES: [DeviceKind; 3] = [DeviceKind::Flex, DeviceKind::Wgpu, DeviceKind::Tch];
+
+fn device_of(number: u32) -> Option<DeviceKind> {
+    DEVICES.get(number as usize).copied()
+}
+
+/// The number of `device` in a load frame.
+pub(crate) fn device_number(device: DeviceKind) -> u32 {
+    match device {
+        DeviceKind::Flex => 0,
+        DeviceKind::Wgpu => 1,
+        DeviceKind::Tch => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_survives_its_number() {
+        for device in DEVICES {
+            assert_eq!(device_of(device_number(device)), Some(device));
+        }
+        assert_eq!(device_of(3), None);
+    }
+}
