@@ -1,1 +1,35 @@
-fn main() {}
+//! The arena for distilled models: one binary, every role a subcommand. This file is the match; each command has a file.
+
+mod cli;
+mod commands;
+mod engine;
+mod picture;
+mod plot;
+mod progress;
+mod table;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        // The worker comes first and alone: it must not log, load settings or touch the network.
+        Command::EvaluationWorker => return eval::worker_main(),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Validator(command) => commands::validator::run(command),
+        Command::Worker(args) => commands::worker::run(&args),
+        Command::Miner(command) => commands::miner::run(command),
+        Command::Board(args) => commands::board::run(&args),
+        Command::Pull(args) => commands::pull::run(&args),
+        Command::Predict(args) => commands::predict::run(&args),
+        Command::Keys(command) => commands::keys::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The command line, as `--help` teaches it. It says what can be asked, and does nothing.
+
+use clap::{Args, Parser, Subcommand};
+use models::DeviceKind;
+use protocol::SubmissionId;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The arena for distilled models.
+///
+/// A validator publishes a teacher and an evaluation set, miners submit small models distilled from it, the engine
+/// measures accuracy and CPU latency, and the board ranks them. `retort demo` shows all of it on this machine.
+#[derive(Parser)]
+#[command(version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong use.\nBegin with: retort demo")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// A whole subnet on this machine, on real data, in about three minutes
+    Demo(DemoArgs),
+    /// Run the service: make a directory for it, publish competitions, serve
+    #[command(subcommand)]
+    Validator(ValidatorCommand),
+    /// Evaluate jobs of a validator's directory (runs inside `validator serve` by default)
+    Worker(WorkerArgs),
+    /// Check, submit and follow packages, from any trainer
+    #[command(subcommand)]
+    Miner(MinerCommand),
+    /// The leaderboard, with error bars
+    Board(BoardArgs),
+    /// Download a champion or a submission, and verify it
+    Pull(PullArgs),
+    /// Run a downloaded model on images
+    Predict(PredictArgs),
+    /// Make and show hotkeys; reads Bittensor wallet files
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// The child of an evaluation (internal)
+    #[command(name = "__worker", hide = true)]
+    EvaluationWorker,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Where everything is kept; a new temporary folder unless given
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Where the API and the pages listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Leave the validator running when the story is over
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Print one JSON object on standard output, progress on standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where the validator's files are.
+#[derive(Args, Clone)]
+pub(crate) struct Home {
+    /// The validator's directory
+    #[arg(long, env = "RETORT_HOME", default_value = "retort-validator")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ValidatorCommand {
+    /// Make a validator's directory: settings, a hotkey, a database
+    Init {
+        #[command(flatten)]
+        home: Home,
+        /// Use this Bittensor hotkey file instead of making a hotkey
+        #[arg(long)]
+        hotkey: Option<PathBuf>,
+    },
+    /// Publish a competition from its manifest
+    Publish {
+        /// The manifest (TOML)
+        manifest: PathBuf,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Serve the API and the pages, and evaluate
+    Serve {
+        #[command(flatten)]
+        home: Home,
+        /// Overrides the settings
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+    },
+    /// Check the settings, the store, the database and this machine
+    Doctor {
+        #[command(flatten)]
+        home: Home,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a round: turn the board into weights on the ledger
+    Round {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: protocol::CompetitionId,
+        /// The round's number
+        round: u64,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+/// Which validator to talk to.
+#[derive(Args, Clone)]
+pub(crate) struct Validator {
+    /// The validator's address
+    #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070")]
+    pub(crate) validator: String,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum MinerCommand {
+    /// Check a package with the validator's own rules and engine, and predict its rank
+    Check {
+        /// The package: config.json, model.safetensors, optionally README.md
+        package: PathBuf,
+        /// The competition: an id, http://HOST/competitions/ID, or a competition.toml for the rules alone
+        #[arg(long, default_value = "fashion-mnist")]
+        competition: String,
+        #[command(flatten)]
+        validator: Validator,
+        /// Only check admission: no engine, no prediction
+        #[arg(long)]
+        rules_only: bool,
+        /// Where to run the model
+        #[arg(long, default_value = "flex")]
+        device: DeviceKind,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign and upload a package
+    Submit {
+        /// The package
+        package: PathBuf,
+        /// The competition: an id or http://HOST/competitions/ID
+        #[arg(long, default_value = "fashion-mnist")]
+        competition: String,
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+        /// Wait for the score
+        #[arg(long)]
+        wait: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Where a submission is, and why
+    Status {
+        /// The submission
+        submission: SubmissionId,
+        #[command(flatten)]
+        validator: Validator,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct BoardArgs {
+    /// The competition: an id or http://HOST/competitions/ID
+    #[arg(default_value = "fashion-mnist")]
+    pub(crate) competition: String,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PullArgs {
+    /// A competition (its champion) or a submission
+    pub(crate) what: String,
+    /// The folder for the package
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PredictArgs {
+    /// A package folder, as `retort pull` writes it
+    pub(crate) package: PathBuf,
+    /// PNG files of the model's size, or fashion-mnist:N for the N-th test image
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<String>,
+    /// Where to run the model
+    #[arg(long, default_value = "flex")]
+    pub(crate) device: DeviceKind,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a hotkey file that only you can read
+    New {
+        /// The file
+        path: PathBuf,
+    },
+    /// Show the public part of a hotkey file
+    Show {
+        /// The file: ours, or ~/.bittensor/wallets/NAME/hotkeys/KEY
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

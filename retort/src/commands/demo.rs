@@ -1,0 +1,251 @@
+//! `retort demo`: the story of a whole subnet, on this machine, on real data.
+//!
+//! Everything goes through the doors that strangers use: HTTP, signed requests, the worker process. What is special
+//! here is only that one program plays all parts, and that the schedules are short.
+
+use super::predict::{self, Prediction};
+use super::pull::{Pulled, pull};
+use super::validator::{bind, log_to_stderr, open_app, publish, until_interrupted};
+use super::{miner, print_json};
+use crate::cli::DemoArgs;
+use crate::{plot, table};
+use anyhow::{Context, Result, bail};
+use datasets::Images;
+use miner_template::client::Client;
+use miner_template::distil::{Event, Options, distil};
+use miner_template::progress::Display;
+use miner_template::recipe::Recipe;
+use miner_template::source::Assets;
+use miner_template::students::student;
+use models::DeviceKind;
+use protocol::api::{BoardRow, Leaderboard, RowKind};
+use protocol::reward::Weight;
+use protocol::{CompetitionId, SubmissionId};
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use validator::{App, Home};
+
+/// The competition's files, so that the binary needs no other folder for them.
+const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
+const FILES: [(&str, &[u8]); 6] = [
+    ("models/teacher/config.json", include_bytes!("../../../models/teacher/config.json")),
+    ("models/teacher/model.safetensors", include_bytes!("../../../models/teacher/model.safetensors")),
+    ("models/teacher/training-logits.rtlog", include_bytes!("../../../models/teacher/training-logits.rtlog")),
+    ("models/reference/config.json", include_bytes!("../../../models/reference/config.json")),
+    ("models/reference/model.safetensors", include_bytes!("../../../models/reference/model.safetensors")),
+    ("competitions/fashion-mnist/competition.toml", MANIFEST.as_bytes()),
+];
+
+/// A package that PyTorch saved, submitted as it is.
+const PYTORCH: [(&str, &[u8]); 2] = [
+    ("config.json", include_bytes!("../../../models/fixtures/pytorch_student/config.json")),
+    ("model.safetensors", include_bytes!("../../../models/fixtures/pytorch_student/model.safetensors")),
+];
+
+/// The miners that distil here: name, student, epochs, training images.
+const MINERS: [(&str, &str, u32, u32); 3] =
+    [("alice", "mlp", 6, 60_000), ("bob", "resnet-tiny", 3, 20_000), ("carol", "depthwise", 3, 20_000)];
+
+/// Test images that the champion classifies at the end.
+const SHOWN: u32 = 10;
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Story {
+    competition: CompetitionId,
+    teacher: BoardRow,
+    leaderboard: Vec<BoardRow>,
+    champion: SubmissionId,
+    weights: Vec<Weight>,
+    pulled: Pulled,
+    predictions: Vec<Prediction>,
+    page: String,
+    elapsed_ms: u64,
+}
+
+pub(crate) fn run(args: &DemoArgs) -> Result<()> {
+    let started = Instant::now();
+    log_to_stderr("warn");
+    let (dir, _temporary) = folder(args)?;
+    let say = |line: &str| eprintln!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    say(&format!("a validator, in {}", dir.display()));
+    let service = Service::start(&runtime, &dir, args)?;
+    say(&format!("published; the page is at {}/", service.base));
+
+    let client = Client::new(&service.base);
+    let packages = distil_all(&client, &service.competition, &dir, &say)?;
+    let submissions = submit_all(&client, &service.competition, &packages, &dir, &say)?;
+    for (name, submission) in &submissions {
+        let status = miner::wait_for_end(&client, submission)?;
+        match (status.rank, &status.reason) {
+            (Some(rank), _) => say(&format!("{name}: scored, rank {rank} at this moment")),
+            (None, Some(reason)) => bail!("{name}'s submission ended as {}: {}", status.state, reason.detail),
+            (None, None) => bail!("{name}'s submission ended as {}", status.state),
+        }
+    }
+
+    let board = client.leaderboard(&service.competition)?;
+    let weights = runtime.block_on(validator::rounds::set_weights(&service.app, &service.competition, 1))?;
+    say("round 1: weights are on the local ledger");
+    let champion = board.champion.clone().context("a board with scored submissions has a champion")?;
+    let pulled = pull(&client, &champion, &dir.join("champion"))?;
+    say(&format!("pulled the champion to {}, every digest verified", pulled.dir));
+    let (images, predictions) = predict::predict_test_images(Path::new(&pulled.dir), &(0..SHOWN).collect::<Vec<_>>())?;
+
+    let elapsed_ms = started.elapsed().as_millis() as u64;
+    let story = Story {
+        competition: service.competition.clone(),
+        teacher: teacher(&board)?,
+        leaderboard: board.rows.iter().filter(|row| row.kind == RowKind::Submission).cloned().collect(),
+        champion,
+        weights,
+        pulled,
+        predictions,
+        page: format!("{}/", service.base),
+        elapsed_ms,
+    };
+    if args.json { print_json(&story)? } else { tell(&story, &board, &images) }
+    service.end(&runtime, args.serve)
+}
+
+/// The folder given, or a temporary one that is removed at the end unless the service goes on.
+fn folder(args: &DemoArgs) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+    match &args.dir {
+        Some(dir) => Ok((dir.clone(), None)),
+        None => {
+            let temporary = tempfile::Builder::new().prefix("retort-demo-").tempdir().context("make a folder")?;
+            Ok((temporary.path().to_owned(), Some(temporary)))
+        }
+    }
+}
+
+/// A validator that runs in the background of this process.
+struct Service {
+    app: App,
+    base: String,
+    competition: CompetitionId,
+    stop: oneshot::Sender<()>,
+    running: tokio::task::JoinHandle<Result<(), validator::ServeError>>,
+}
+
+impl Service {
+    fn start(runtime: &Runtime, dir: &Path, args: &DemoArgs) -> Result<Self> {
+        for (name, bytes) in FILES {
+            write(&dir.join(name), bytes)?;
+        }
+        Home::new(dir.join("validator")).init()?;
+        let manifest = dir.join("competitions/fashion-mnist/competition.toml");
+        runtime.block_on(async {
+            let listener = bind(args.listen).await?;
+            let base = format!("http://{}", listener.local_addr()?);
+            let app = open_app(&dir.join("validator"), Some(args.listen)).await?;
+            let competition = publish(&app, &manifest).await?;
+            let (stop, stopped) = oneshot::channel();
+            let running = tokio::spawn(validator::run(listener, app.clone(), async {
+                let _ = stopped.await;
+            }));
+            Ok(Self { app, base, competition, stop, running })
+        })
+    }
+
+    /// Stops the service, after an interrupt if it is to go on serving.
+    fn end(self, runtime: &Runtime, serve: bool) -> Result<()> {
+        runtime.block_on(async {
+            if serve {
+                eprintln!("serving at {}/ until you press Ctrl-C", self.base);
+                until_interrupted().await;
+            }
+            let _ = self.stop.send(());
+            Ok(self.running.await.context("the service's task")??)
+        })
+    }
+}
+
+fn distil_all(
+    client: &Client,
+    id: &CompetitionId,
+    dir: &Path,
+    say: &impl Fn(&str),
+) -> Result<Vec<(&'static str, PathBuf)>> {
+    let assets = Assets::fetch(client, id).context("fetch the competition")?;
+    say("miners fetched the manifest, the teacher and the data, and verified every digest");
+    let mut packages = Vec::new();
+    for (name, architecture, epochs, images) in MINERS {
+        let package = dir.join("miners").join(name).join("package");
+        let options = Options {
+            architecture: student(architecture).map_err(anyhow::Error::msg)?,
+            recipe: Recipe { epochs, ..Recipe::default() },
+            views: 1,
+            images_max: Some(images),
+            seed: rand::random(),
+            device: DeviceKind::fastest_for_training(),
+            out: package.clone(),
+            cache: dir.join("cache"),
+            command: format!("retort demo ({architecture}, {epochs} epochs of {images} images)"),
+        };
+        let mut display = Display::new(name, false);
+        let made = distil(&assets, &options, |event| match event {
+            Event::Teacher(done, all) => display.teacher(done, all),
+            Event::Step(progress) => display.step(&progress),
+        })?;
+        let percent = 100.0 * made.right as f64 / made.items as f64;
+        say(&format!("{name} distilled {architecture}: {} parameters, {percent:.1} % of the public part", made.parameters));
+        packages.push((name, package));
+    }
+    let package = dir.join("miners/dave/package");
+    for (name, bytes) in PYTORCH {
+        write(&package.join(name), bytes)?;
+    }
+    packages.push(("dave", package));
+    Ok(packages)
+}
+
+fn submit_all(
+    client: &Client,
+    id: &CompetitionId,
+    packages: &[(&'static str, PathBuf)],
+    dir: &Path,
+    say: &impl Fn(&str),
+) -> Result<Vec<(&'static str, SubmissionId)>> {
+    let mut submissions = Vec::new();
+    for (name, package) in packages {
+        let hotkey = dir.join("miners").join(name).join("hotkey");
+        if !hotkey.exists() {
+            chain::keyfile::create(&hotkey, &chain::keyfile::generate()?)?;
+        }
+        let keypair = chain::keyfile::load(&hotkey)?;
+        let submission = miner::submit(client, id, package, &keypair)?;
+        let from = if *name == "dave" { " (trained in PyTorch)" } else { "" };
+        say(&format!("{name}{from} signed and uploaded {submission}"));
+        submissions.push((*name, submission));
+    }
+    Ok(submissions)
+}
+
+fn teacher(board: &Leaderboard) -> Result<BoardRow> {
+    board.rows.iter().find(|row| row.kind == RowKind::Teacher).cloned().context("the board shows the teacher")
+}
+
+fn tell(story: &Story, board: &Leaderboard, images: &Images) {
+    println!("{}\n\n{}", table::board(board), plot::accuracy_against_latency(board));
+    println!("weights on the ledger:");
+    for weight in &story.weights {
+        println!("  {} {:.1} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
+    }
+    println!("\nthe champion, {}, on ten test images:\n", story.champion);
+    println!("{}", predict::show(images, &story.predictions));
+    println!("the whole story took {:.0} s; the page is at {}", story.elapsed_ms as f64 / 1e3, story.page);
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))
+}

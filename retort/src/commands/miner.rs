@@ -1,0 +1,229 @@
+//! `retort miner`: check, submit and follow packages, whatever trained them.
+//!
+//! The check is the very admission function of the validator's door and the very engine of its worker.
+
+use super::{competition, print_json};
+use crate::cli::MinerCommand;
+use crate::engine::{engine, phase_name};
+use crate::progress::{Phases, upload_bar};
+use crate::table;
+use anyhow::{Context, Result, bail};
+use datasets::{Images, Logits};
+use miner_template::client::Client;
+use miner_template::files::PackageFiles;
+use models::DeviceKind;
+use protocol::api::{Leaderboard, SubmissionStatus};
+use protocol::auth::Keypair;
+use protocol::competition::{Competition, Manifest};
+use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes};
+use protocol::package::{Admission, Admitted, admit};
+use protocol::score::{Ceiling, Score, score};
+use protocol::submission::State;
+use protocol::{CompetitionId, SubmissionId};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// Between two questions while waiting for a score.
+const POLL: Duration = Duration::from_millis(500);
+/// Bytes that a worker of `miner check` may use.
+const CHECK_MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+pub(crate) fn run(command: MinerCommand) -> Result<()> {
+    match command {
+        MinerCommand::Check { package, competition, validator, rules_only, device, json } => {
+            check(&package, &competition, &validator.validator, rules_only, device, json)
+        }
+        MinerCommand::Submit { package, competition: what, validator, hotkey, wait, json } => {
+            let (client, id) = competition(&what, &validator.validator)?;
+            let keypair = chain::keyfile::load(&hotkey)?;
+            let submission = submit(&client, &id, &package, &keypair)?;
+            let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
+            if json { print_json(&status)? } else { println!("{}", describe(&status)) }
+            if !wait && !json {
+                println!("follow it: retort miner status {submission} --validator {}", client.base());
+            }
+            fail_unless_good(&status)
+        }
+        MinerCommand::Status { submission, validator, json } => {
+            let status = Client::new(&validator.validator).status(&submission)?;
+            if json { print_json(&status) } else { Ok(println!("{}", describe(&status))) }
+        }
+    }
+}
+
+/// What `miner check` found, for `--json`.
+#[derive(Serialize)]
+struct Checked {
+    admitted: bool,
+    package_sha256: protocol::Digest,
+    size_bytes: u64,
+    costs: protocol::architecture::Costs,
+    report: Option<protocol::Report>,
+    score: Option<Score>,
+    predicted_rank: Option<u32>,
+}
+
+fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: DeviceKind, json: bool) -> Result<()> {
+    let files = PackageFiles::read(package)?;
+    if what.ends_with(".toml") {
+        let text = std::fs::read_to_string(what).with_context(|| format!("read {what}"))?;
+        let manifest = Manifest::from_toml(&text)?;
+        return show_checked(&admitted(&files, &manifest)?, None, json);
+    }
+    let (client, id) = competition(what, address)?;
+    let published = client.competition(&id)?.competition;
+    let passed = admitted(&files, &published.manifest)?;
+    if rules_only {
+        return show_checked(&passed, None, json);
+    }
+    let evaluation = measure(&client, &published, &files, device)?;
+    let board = client.leaderboard(&id)?;
+    let ceiling = public_ceiling(&client, &published)?;
+    let made = score(&evaluation.report, ceiling, &published.manifest.score);
+    show_checked(&passed, Some((evaluation, made, predicted_rank(&board, &made))), json)
+}
+
+/// The validator's own admission.
+fn admitted(files: &PackageFiles, manifest: &Manifest) -> Result<Admitted> {
+    let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
+    admit(&files.config_json, &files.weights, &rules)
+        .map_err(|rejection| anyhow::anyhow!("{rejection}. {}", rejection.code.hint()))
+        .context("the validator would reject this package")
+}
+
+/// Runs the validator's own engine on the public part.
+fn measure(client: &Client, published: &Competition, files: &PackageFiles, device: DeviceKind) -> Result<Evaluation> {
+    let images = Images::from_bytes(&client.object(&published.public_images)?)?;
+    let teacher = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
+    let request = EvaluationRequest {
+        candidate: PackageBytes {
+            config_json: files.config_json.as_slice().into(),
+            weights: files.weights.as_slice().into(),
+        },
+        reference: PackageBytes {
+            config_json: client.object(&published.reference.config_json)?.into(),
+            weights: client.object(&published.reference.weights)?.into(),
+        },
+        items: Items {
+            input: published.manifest.input.clone(),
+            public: images.count,
+            pixels: images.pixels.into(),
+            labels: images.labels.into(),
+            teacher_logits: Some(teacher.values.into()),
+        },
+        seed: rand::random(),
+        wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: CHECK_MEMORY_BYTES_MAX,
+    };
+    let phases = Phases::new("check");
+    let result = engine(device)?.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    phases.finish();
+    Ok(result?)
+}
+
+/// The teacher's right answers on the public items, from its published logits.
+fn public_ceiling(client: &Client, published: &Competition) -> Result<Ceiling> {
+    let images = Images::from_bytes(&client.object(&published.public_images)?)?;
+    let logits = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
+    let correct = miner_template::teacher::count_right(&logits.values, &images.labels);
+    Ok(Ceiling { correct: correct as u32, items: images.count })
+}
+
+fn predicted_rank(board: &Leaderboard, score: &Score) -> u32 {
+    let ranked = board.rows.iter().filter(|row| row.rank.is_some());
+    1 + ranked.filter(|row| row.score_ppm >= score.composite.value_ppm).count() as u32
+}
+
+fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, u32)>, json: bool) -> Result<()> {
+    if json {
+        let (report, score, rank) = match measured {
+            Some((evaluation, score, rank)) => (Some(evaluation.report), Some(score), Some(rank)),
+            None => (None, None, None),
+        };
+        return print_json(&Checked {
+            admitted: true,
+            package_sha256: passed.package_sha256(),
+            size_bytes: passed.size_bytes,
+            costs: passed.costs,
+            report,
+            score,
+            predicted_rank: rank,
+        });
+    }
+    println!(
+        "admitted: {}, {} parameters, {} MACs, {}",
+        passed.config.architecture.kind(),
+        passed.costs.parameters,
+        passed.costs.macs,
+        table::bytes(passed.size_bytes)
+    );
+    if let Some((evaluation, score, rank)) = measured {
+        let (accuracy, ratio) = (score.accuracy, evaluation.report.latency.ratio);
+        println!(
+            "on the public part: accuracy {:.2} % [{:.2}, {:.2}], latency ×{:.3} [{:.3}, {:.3}] of the reference, \
+             score {:.4} [{:.4}, {:.4}]{}",
+            accuracy.value_ppm as f64 / 1e4,
+            accuracy.low_ppm as f64 / 1e4,
+            accuracy.high_ppm as f64 / 1e4,
+            ratio.value_ppm as f64 / 1e6,
+            ratio.low_ppm as f64 / 1e6,
+            ratio.high_ppm as f64 / 1e6,
+            score.composite.value_ppm as f64 / 1e6,
+            score.composite.low_ppm as f64 / 1e6,
+            score.composite.high_ppm as f64 / 1e6,
+            if score.gate { "" } else { ", below the accuracy gate" },
+        );
+        println!("predicted rank: {rank}");
+    }
+    Ok(())
+}
+
+/// Submits with a bar of bytes.
+pub(crate) fn submit(client: &Client, id: &CompetitionId, package: &Path, keypair: &Keypair) -> Result<SubmissionId> {
+    let files = PackageFiles::read(package)?;
+    let bar = upload_bar(files.iter().map(|(_, bytes)| bytes.len() as u64).sum());
+    let counter = bar.clone();
+    let submission = client.submit(id, &files, keypair, &move |bytes| counter.inc(bytes));
+    bar.finish_and_clear();
+    Ok(submission?)
+}
+
+/// Asks until the submission has ended.
+pub(crate) fn wait_for_end(client: &Client, submission: &SubmissionId) -> Result<SubmissionStatus> {
+    let phases = Phases::new(submission.to_string());
+    loop {
+        let status = client.status(submission)?;
+        if status.state.is_terminal() {
+            phases.finish();
+            return Ok(status);
+        }
+        phases.at(status.state.as_str(), 0, 1);
+        std::thread::sleep(POLL);
+    }
+}
+
+fn describe(status: &SubmissionStatus) -> String {
+    let mut text = format!("{} in {}: {}", status.id, status.competition, status.state);
+    if let Some(reason) = &status.reason {
+        text.push_str(&format!("\n{}: {}\nblames the {:?}. {}", reason.code, reason.detail, reason.blame, reason.hint));
+    }
+    if let (Some(position), Some(eta)) = (status.queue_position, status.eta_seconds) {
+        text.push_str(&format!(", {position} before it, about {eta} s left"));
+    }
+    if let (Some(rank), Some(score)) = (status.rank, &status.score) {
+        text.push_str(&format!(
+            "\nrank {rank}, score {:.4}, accuracy {:.2} %",
+            score.composite.value_ppm as f64 / 1e6,
+            score.accuracy.value_ppm as f64 / 1e4
+        ));
+    }
+    text
+}
+
+fn fail_unless_good(status: &SubmissionStatus) -> Result<()> {
+    match status.state {
+        State::Rejected | State::Failed | State::Expired => bail!("{} ended as {}", status.id, status.state),
+        _ => Ok(()),
+    }
+}

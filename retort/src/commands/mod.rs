@@ -1,0 +1,30 @@
+//! One file per command.
+
+pub(crate) mod board;
+pub(crate) mod demo;
+pub(crate) mod keys;
+pub(crate) mod miner;
+pub(crate) mod predict;
+pub(crate) mod pull;
+pub(crate) mod validator;
+pub(crate) mod worker;
+
+use anyhow::{Context, Result};
+use miner_template::client::Client;
+use protocol::CompetitionId;
+use serde::Serialize;
+
+/// A competition by id at `validator`, or by its whole address.
+fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
+    if what.contains("://") {
+        return Ok(Client::for_competition(what)?);
+    }
+    let id = what.parse().map_err(anyhow::Error::msg).with_context(|| format!("read {what:?} as a competition"))?;
+    Ok((Client::new(validator), id))
+}
+
+/// Prints a value as JSON on standard output.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

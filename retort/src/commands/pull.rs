@@ -1,0 +1,64 @@
+//! `retort pull`: download a package and verify every byte of it.
+
+use super::{competition, print_json};
+use crate::cli::PullArgs;
+use anyhow::{Context, Result, bail};
+use miner_template::client::Client;
+use protocol::SubmissionId;
+use protocol::api::FileDeclaration;
+use protocol::competition::ObjectRef;
+use serde::Serialize;
+use std::{fs, path::Path};
+
+/// What was pulled.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pulled {
+    /// The submission.
+    pub(crate) submission: SubmissionId,
+    /// The folder.
+    pub(crate) dir: String,
+    /// The files.
+    pub(crate) files: Vec<FileDeclaration>,
+    /// Whether every digest matched; a mismatch is an error, so this is always true.
+    pub(crate) verified: bool,
+}
+
+pub(crate) fn run(args: &PullArgs) -> Result<()> {
+    let (client, submission) = match args.what.parse::<SubmissionId>() {
+        Ok(submission) => (Client::new(&args.validator.validator), submission),
+        Err(_) => {
+            let (client, id) = competition(&args.what, &args.validator.validator)?;
+            let Some(champion) = client.competition(&id)?.champion else {
+                bail!("{id} has no champion yet; `retort board {id}` shows what there is");
+            };
+            (client, champion)
+        }
+    };
+    let pulled = pull(&client, &submission, &args.dir)?;
+    if args.json {
+        return print_json(&pulled);
+    }
+    for file in &pulled.files {
+        println!("{:20} {:>10} B  sha256:{}", file.path, file.size, file.sha256);
+    }
+    println!("verified {} in {}", pulled.submission, pulled.dir);
+    Ok(())
+}
+
+/// Downloads the files of `submission` into `dir`.
+pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Result<Pulled> {
+    let status = client.status(submission)?;
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    for file in &status.files {
+        if Path::new(&file.path).file_name().is_none_or(|name| name != file.path.as_str()) {
+            bail!("the validator names a file {:?}, which is no plain name", file.path);
+        }
+        let bytes = client.object(&ObjectRef { sha256: file.sha256, size_bytes: file.size })?;
+        let path = dir.join(&file.path);
+        fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
+    }
+    if status.files.is_empty() {
+        bail!("{submission} is {}, and only scored submissions can be pulled", status.state);
+    }
+    Ok(Pulled { submission: submission.clone(), dir: dir.display().to_string(), files: status.files, verified: true })
+}

@@ -1,0 +1,135 @@
+//! `retort validator`: makes a directory, publishes, serves, examines, and ends rounds.
+
+use super::print_json;
+use crate::cli::ValidatorCommand;
+use crate::engine::{ProcessEvaluator, engine};
+use crate::progress::Phases;
+use anyhow::{Context, Result, bail, ensure};
+use models::DeviceKind;
+use protocol::CompetitionId;
+use std::fs;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use validator::{App, Home};
+
+pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
+    match command {
+        ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
+        ValidatorCommand::Publish { manifest, home } => runtime()?.block_on(async {
+            let app = open_app(&home.dir, None).await?;
+            let id = publish(&app, &manifest).await?;
+            println!("published {id}");
+            Ok(())
+        }),
+        ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
+        ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
+        ValidatorCommand::Round { home, competition, round } => {
+            runtime()?.block_on(end_round(&home.dir, &competition, round))
+        }
+    }
+}
+
+fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
+    let home = Home::new(dir);
+    if let Some(path) = hotkey {
+        ensure!(!home.hotkey().exists(), "{} exists; a validator keeps its hotkey", home.hotkey().display());
+        let keypair = chain::keyfile::load(path)?;
+        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+        chain::keyfile::create(&home.hotkey(), &keypair)?;
+    }
+    let made = home.init()?;
+    println!("{} in {}", made.hotkey, dir.display());
+    println!("next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}", dir.display());
+    Ok(())
+}
+
+/// The runtime of a service, and logs on standard error: lines on a terminal, JSON elsewhere; `RUST_LOG` filters.
+pub(crate) fn runtime() -> Result<Runtime> {
+    log_to_stderr("info,sqlx=warn,apalis=warn");
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
+}
+
+/// Logs go to standard error from here on.
+pub(crate) fn log_to_stderr(default: &str) {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber is refused, and then the first goes on.
+    let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
+}
+
+/// The parts of the validator in `dir`, with the engine of this machine.
+pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<App> {
+    let home = Home::new(dir);
+    let mut config = home.load(std::env::vars())?;
+    config.listen = listen.unwrap_or(config.listen);
+    let evaluator = Arc::new(ProcessEvaluator(engine(DeviceKind::Flex).context("find this program's own file")?));
+    App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
+}
+
+/// Publishes with progress.
+pub(crate) async fn publish(app: &App, manifest: &Path) -> Result<CompetitionId> {
+    let phases = Arc::new(Phases::new("publish"));
+    let shown = Arc::clone(&phases);
+    let tell = Arc::new(move |at: validator::Progress| shown.at(&at.phase, at.done, at.total));
+    let published = validator::publish::publish(app, manifest, tell).await;
+    phases.finish();
+    Ok(published.with_context(|| format!("publish {}", manifest.display()))?.id)
+}
+
+async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
+    let app = open_app(dir, listen).await?;
+    let listener = bind(app.config.listen).await?;
+    eprintln!("the page is at http://{}/", listener.local_addr()?);
+    Ok(validator::run(listener, app, until_interrupted()).await?)
+}
+
+/// Takes the address, or says how to find another.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("listen on {address}: if another program has this port, choose one with --listen 127.0.0.1:PORT")
+    })
+}
+
+/// Ends with SIGINT or SIGTERM.
+pub(crate) async fn until_interrupted() {
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
+        }
+        Err(_) => drop(interrupted.await),
+    }
+}
+
+async fn doctor(dir: &Path, json: bool) -> Result<()> {
+    let app = open_app(dir, None).await?;
+    let findings = validator::doctor::examine(&app).await;
+    if json {
+        let rows = findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));
+        print_json(&rows.collect::<Vec<_>>())?;
+    } else {
+        for finding in &findings {
+            println!("{} {:14} {}", if finding.healthy { "ok  " } else { "BAD " }, finding.name, finding.detail);
+        }
+    }
+    match findings.iter().filter(|finding| !finding.healthy).count() {
+        0 => Ok(()),
+        bad => bail!("{bad} of {} checks failed", findings.len()),
+    }
+}
+
+async fn end_round(dir: &Path, competition: &CompetitionId, round: u64) -> Result<()> {
+    let app = open_app(dir, None).await?;
+    let weights = validator::rounds::set_weights(&app, competition, round).await?;
+    for weight in &weights {
+        println!("{} {:.2} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
+    }
+    println!("round {round} of {competition} is on the ledger");
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Accuracy against latency as a small plot of characters.
+//!
+//! Our own: plotting crates for terminals draw curves, not a handful of points with a name each.
+
+use protocol::api::{BoardRow, Leaderboard, RowKind};
+
+const WIDTH: usize = 64;
+const HEIGHT: usize = 14;
+
+/// Rows of a plot: up is more accurate, left is faster. Ranks mark submissions, `T` the teacher, `r` the reference.
+pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
+    let rows: Vec<&BoardRow> = leaderboard.rows.iter().filter(|row| row.latency_ratio_ppm > 0).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let latency = Axis::over(rows.iter().map(|row| (row.latency_ratio_ppm as f64 / 1e6).ln()));
+    let accuracy = Axis::over(rows.iter().map(|row| row.accuracy_ppm as f64 / 1e4));
+    let mut grid = vec![vec![' '; WIDTH]; HEIGHT];
+    // The best are drawn last, so that they stay visible.
+    for row in rows.iter().rev() {
+        let column = latency.place((row.latency_ratio_ppm as f64 / 1e6).ln(), WIDTH);
+        let line = HEIGHT - 1 - accuracy.place(row.accuracy_ppm as f64 / 1e4, HEIGHT);
+        grid[line][column] = mark(row);
+    }
+    let mut out = String::new();
+    for (line, cells) in grid.iter().enumerate() {
+        let share = 1.0 - line as f64 / (HEIGHT - 1) as f64;
+        let label = if line % 4 == 0 { format!("{:6.2} %", accuracy.at(share)) } else { String::new() };
+        out.push_str(&format!("{label:>8} │{}\n", cells.iter().collect::<String>().trim_end()));
+    }
+    out.push_str(&format!("{:>8} └{}\n", "", "─".repeat(WIDTH)));
+    let (fast, slow) = (format!("×{:.3}", latency.at(0.0).exp()), format!("×{:.3}", latency.at(1.0).exp()));
+    out.push_str(&format!("{:>10}{fast:<width$}{slow}\n", "", width = WIDTH - slow.chars().count()));
+    out.push_str(&format!("{:>10}latency over the reference (log); T teacher, r reference\n", ""));
+    out
+}
+
+fn mark(row: &BoardRow) -> char {
+    match (row.kind, row.rank) {
+        (RowKind::Teacher, _) => 'T',
+        (RowKind::Reference, _) => 'r',
+        (RowKind::Submission, Some(rank @ 1..=9)) => char::from_digit(rank, 10).unwrap_or('·'),
+        (RowKind::Submission, _) => '·',
+    }
+}
+
+/// A range of values with a margin of 5 % on each side.
+struct Axis {
+    low: f64,
+    high: f64,
+}
+
+impl Axis {
+    fn over(values: impl Iterator<Item = f64> + Clone) -> Self {
+        let low = values.clone().fold(f64::INFINITY, f64::min);
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        let margin = ((high - low) * 0.05).max(0.01);
+        Self { low: low - margin, high: high + margin }
+    }
+
+    fn at(&self, share: f64) -> f64 {
+        self.low + share * (self.high - self.low)
+    }
+
+    fn place(&self, value: f64, cells: usize) -> usize {
+        let share = (value - self.low) / (self.high - self.low);
+        ((share * (cells - 1) as f64).round() as usize).min(cells - 1)
+    }
+}
