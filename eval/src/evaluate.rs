@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 /// Longest wall clock that a request can ask for, so that adding it to now can't overflow.
 const WALL_SECONDS_MAX: u64 = 24 * 60 * 60;
 
+/// Reports are canonical JSON, whose integers are exact up to 2^53: higher bits of a seed would be lost on the way to
+/// an auditor, so they don't count.
+const SEED_MASK: u64 = (1 << 53) - 1;
+
 /// The evaluation engine of one machine.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -126,7 +130,7 @@ impl Engine {
     fn schedule(&self, seed: u64) -> Schedule {
         let seconds = self.seconds_per_launch.clamp(0.0, WALL_SECONDS_MAX as f64);
         Schedule {
-            seed,
+            seed: seed & SEED_MASK,
             launches: self.launches.clamp(1, LAUNCHES_MAX),
             launch_min: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
         }
@@ -145,7 +149,7 @@ impl Engine {
             device: self.device.to_string(),
             data: DataSeen {
                 images_sha256: Digest::of(pixels),
-                seed: request.seed,
+                seed: request.seed & SEED_MASK,
                 items: inputs.len() as u32,
                 public_items: *public,
             },
@@ -179,13 +183,7 @@ fn quality(items: &Items, logits: &[f32], classes: usize) -> Quality {
         Some(teacher) => metrics::flips(logits, teacher, &items.labels, classes),
         None => metrics::Flips::default(),
     };
-    Quality {
-        correct,
-        public_correct,
-        confusion,
-        negative_flips: flips.negative,
-        positive_flips: flips.positive,
-    }
+    Quality { correct, public_correct, confusion, negative_flips: flips.negative, positive_flips: flips.positive }
 }
 
 fn fidelity(items: &Items, logits: &[f32], classes: usize) -> Fidelity {

@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn model_and_flags_are_found_in_cpuinfo() {
-        let cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC: 7B13\nflags\t\t: fpu avx avx2 sse4_1 fma\n\nprocessor\t: 1\n";
+        let cpuinfo =
+            "processor\t: 0\nmodel name\t: AMD EPYC: 7B13\nflags\t\t: fpu avx avx2 sse4_1 fma\n\nprocessor\t: 1\n";
         assert_eq!(field(cpuinfo, "model name"), "AMD EPYC: 7B13");
         assert_eq!(flags(field(cpuinfo, "flags")), ["avx2", "fma"]);
         assert_eq!(field(cpuinfo, "no such"), "");

@@ -37,7 +37,11 @@ pub fn log_softmax(logits: &[f32]) -> Vec<f64> {
     shifted.into_iter().map(|x| x - ln_sum).collect()
 }
 
-/// Parts per million or micro-units, rounded to nearest and never below 0 (which only rounding errors are).
+/// The largest integer that every JSON reader keeps exactly.
+const JSON_INTEGER_MAX: f64 = ((1u64 << 53) - 1) as f64;
+
+/// Parts per million or micro-units, rounded to nearest. Never below 0, which only rounding errors are, and never
+/// beyond what JSON holds, where only absurd logits lead.
 fn micro(value: f64) -> u64 {
-    libm::round(value.max(0.0) * 1e6) as u64
+    libm::round(value * 1e6).clamp(0.0, JSON_INTEGER_MAX) as u64
 }

@@ -1,0 +1,10 @@
+//! The crate through its public door. One binary, since each more is one more link.
+
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
+mod engine;
+mod metrics;
+mod samples;
+mod statistics;
+mod support;
+mod workers;

@@ -1,0 +1,187 @@
+//! Whole evaluations of untrained models on real images.
+
+use crate::support::{
+    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, engine, evaluate, images, input, package, request,
+};
+use burn::tensor::{Device, Tensor, TensorData};
+use eval::{Engine, Phase, Progress, Samples};
+use models::{Network, Weights};
+use protocol::Digest;
+use protocol::evaluation::EvaluationFailure;
+use protocol::package::package_digest;
+use protocol::submission::Code;
+use std::cell::RefCell;
+
+#[test]
+fn a_report_says_what_was_measured_and_on_what() {
+    let candidate = package(RESNET, 2);
+    let evaluation = evaluate(&engine(), &request(candidate.clone(), None)).unwrap();
+    let report = &evaluation.report;
+
+    let digests = (Digest::of(&candidate.config_json), Digest::of(&candidate.weights));
+    assert_eq!(report.package_sha256, package_digest(&digests.0, &digests.1));
+    assert_eq!(report.data.images_sha256, Digest::of(&images().pixels));
+    assert_eq!((report.data.items, report.data.public_items, report.data.seed), (ITEMS, PUBLIC, 7));
+    assert_eq!((report.device.as_str(), report.host.sandbox.as_str()), ("flex", "process"));
+    assert!(report.engine.starts_with("retort-eval/"), "{}", report.engine);
+    assert!(!report.host.kernel.is_empty() && report.host.cores > 0);
+
+    let costs = config(RESNET).plan().unwrap().costs().unwrap();
+    assert_eq!((report.cost.parameters, report.cost.macs), (costs.parameters, costs.macs));
+    assert_eq!(report.cost.size_bytes, candidate.weights.len() as u64);
+    assert!(report.cost.peak_rss_bytes > 1 << 20 && report.cost.throughput_milli > 0);
+
+    let answered: u32 = report.quality.confusion.iter().flatten().sum();
+    assert_eq!(answered, ITEMS);
+    assert!(report.quality.public_correct <= report.quality.correct);
+    assert_eq!(report.fidelity.agreement, ITEMS, "without a teacher the candidate is the teacher");
+}
+
+#[test]
+fn latency_is_an_ordered_interval_that_the_stored_samples_recompute() {
+    let evaluation = evaluate(&engine(), &request(package(RESNET, 2), None)).unwrap();
+    let latency = &evaluation.report.latency;
+    let ratio = latency.ratio;
+    assert!(0 < ratio.low_ppm && ratio.low_ppm <= ratio.value_ppm && ratio.value_ppm <= ratio.high_ppm, "{ratio:?}");
+    assert_eq!(latency.launches, 2);
+    assert!(latency.pairs >= 60 && latency.p50_ns > 0 && latency.cold_load_ns > latency.p50_ns);
+
+    let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
+    assert_eq!(samples.summary(), *latency);
+    assert!(samples.output_delta_micro_max <= 100, "timed inferences gave other outputs: {samples:?}");
+    for pair in samples.launches.iter().flat_map(|launch| &launch.pairs) {
+        assert!(pair.candidate_worker_ns <= pair.candidate_ns && pair.reference_worker_ns <= pair.reference_ns);
+    }
+}
+
+#[test]
+fn logits_are_those_of_the_same_network_without_a_worker() {
+    let evaluation = evaluate(&engine(), &request(package(RESNET, 2), None)).unwrap();
+    let plan = config(RESNET).plan().unwrap();
+    let weights = Weights::from_safetensors(&package(RESNET, 2).weights, &plan).unwrap();
+    let device = Device::flex();
+    let table = input().normalisation(0);
+    let values: Vec<f32> = images().pixels.iter().map(|pixel| table[usize::from(*pixel)]).collect();
+    let inputs = Tensor::<4>::from_data(TensorData::new(values, [ITEMS as usize, 1, 28, 28]), &device);
+    let logits = Network::new(&plan, &weights, &device).unwrap().forward(inputs);
+    let expected: Vec<f32> = logits.into_data().try_into_vec().unwrap();
+    assert_eq!(expected.len(), evaluation.logits.len());
+    for (found, expected) in evaluation.logits.iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-3, "{found} is not {expected}");
+    }
+}
+
+#[test]
+fn outputs_have_the_same_bits_in_every_run_with_any_threads() {
+    let request = request(package(RESNET, 3), None);
+    let digest = |accuracy_threads| {
+        let engine = Engine { accuracy_threads, launches: 1, ..engine() };
+        evaluate(&engine, &request).unwrap().report.outputs_sha256
+    };
+    let one = digest(1);
+    assert_eq!(one, digest(1));
+    assert_eq!(one, digest(2));
+}
+
+#[test]
+fn a_teacher_with_the_same_outputs_agrees_and_another_differs() {
+    let engine = Engine { launches: 1, ..engine() };
+    let own = evaluate(&engine, &request(package(RESNET, 2), None)).unwrap().logits;
+    let same = evaluate(&engine, &request(package(RESNET, 2), Some(own.clone()))).unwrap().report;
+    assert_eq!((same.fidelity.agreement, same.fidelity.kl_micronats), (ITEMS, 0));
+    assert_eq!((same.quality.negative_flips, same.quality.positive_flips), (0, 0));
+
+    let other = evaluate(&engine, &request(package(RESNET, 9), Some(own))).unwrap().report;
+    assert!(other.fidelity.agreement < ITEMS && other.fidelity.js_micronats > 0);
+    let (better, worse) = (other.quality.positive_flips, other.quality.negative_flips);
+    assert_eq!(other.quality.correct + worse, same.quality.correct + better);
+}
+
+#[test]
+fn progress_goes_through_every_phase_and_never_back() {
+    let seen = RefCell::new(Vec::new());
+    let remember = |progress: Progress| seen.borrow_mut().push(progress);
+    engine().evaluate(&request(package(MLP, 2), None), &remember).unwrap();
+    let seen = seen.into_inner();
+    let phases: Vec<Phase> = seen.chunk_by(|a, b| a.phase == b.phase).map(|group| group[0].phase).collect();
+    assert_eq!(phases, [Phase::Waiting, Phase::Accuracy, Phase::Latency, Phase::Metrics]);
+    for phase in phases.into_iter().skip(1) {
+        let percents: Vec<u8> = seen.iter().filter(|p| p.phase == phase).map(|p| p.percent).collect();
+        assert!(percents.is_sorted() && percents.last() == Some(&100), "{phase:?}: {percents:?}");
+    }
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_the_packages_fault() {
+    let spoiled = changed_package(MLP, 2, |weights| {
+        let (name, mut array) = weights.iter().next().map(|(name, array)| (name.to_owned(), array.clone())).unwrap();
+        array.values[0] = f32::NAN;
+        weights.insert(name, array);
+    });
+    assert_eq!(code_of(evaluate(&engine(), &request(spoiled, None))), Some(Code::OutputsInvalid));
+}
+
+#[test]
+fn packages_that_do_not_load_are_refused_with_their_own_codes() {
+    let good = package(MLP, 2);
+    let mut cut = good.clone();
+    cut.weights = good.weights[..100].into();
+    let mut other_weights = good.clone();
+    other_weights.weights = package(RESNET, 2).weights;
+    let mut other_input = config(MLP);
+    other_input.input.height = 27;
+    let mut other_labels = config(MLP);
+    other_labels.labels.pop();
+    let with = |config| protocol::evaluation::PackageBytes {
+        config_json: serde_json::to_vec(&config).unwrap().into(),
+        ..good.clone()
+    };
+    let cases = [
+        (cut, Code::NotSafetensors),
+        (other_weights, Code::TensorMissing),
+        (with(other_input), Code::InputMismatch),
+        (with(other_labels), Code::LabelsMismatch),
+    ];
+    for (candidate, code) in cases {
+        assert_eq!(code_of(evaluate(&engine(), &request(candidate, None))), Some(code));
+    }
+}
+
+#[test]
+fn a_reference_that_does_not_load_is_never_the_candidates_fault() {
+    let mut request = request(package(MLP, 2), None);
+    request.reference.weights = request.reference.weights[..100].into();
+    let failure = evaluate(&engine(), &request).unwrap_err();
+    assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("reference")), "{failure}");
+}
+
+#[test]
+fn items_that_contradict_each_other_are_never_the_candidates_fault() {
+    let good = request(package(MLP, 2), None);
+    let mut cases = [good.clone(), good.clone(), good.clone(), good];
+    cases[0].items.labels = vec![0; 3].into();
+    cases[1].items.labels = vec![10; ITEMS as usize].into();
+    cases[2].items.teacher_logits = Some(vec![0.0; 10].into());
+    cases[3].items.public = ITEMS + 1;
+    for request in cases {
+        let failure = evaluate(&engine(), &request).unwrap_err();
+        assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("items")), "{failure}");
+    }
+}
+
+fn code_of(outcome: Result<protocol::evaluation::Evaluation, EvaluationFailure>) -> Option<Code> {
+    match outcome.unwrap_err() {
+        EvaluationFailure::Package(rejection) => Some(rejection.code),
+        EvaluationFailure::Infrastructure(why) => panic!("not the package's fault: {why}"),
+    }
+}
+
+#[test]
+fn a_seed_comes_back_as_json_can_hold_it() {
+    let engine = Engine { launches: 1, ..engine() };
+    let request = protocol::evaluation::EvaluationRequest { seed: u64::MAX, ..request(package(MLP, 2), None) };
+    let evaluation = evaluate(&engine, &request).unwrap();
+    assert_eq!(evaluation.report.data.seed, (1 << 53) - 1);
+    let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
+    assert_eq!(samples.seed, (1 << 53) - 1);
+}

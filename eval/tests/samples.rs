@@ -1,0 +1,61 @@
+//! From raw times to a report's numbers, on times that were made up.
+
+use eval::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+use protocol::Digest;
+
+fn launch(candidate_ns: u64, reference_ns: u64) -> Launch {
+    let pair = Pair {
+        candidate_first: true,
+        candidate_ns,
+        reference_ns,
+        candidate_worker_ns: candidate_ns - 1,
+        reference_worker_ns: reference_ns - 1,
+    };
+    let side = |inferences_per_block| Side { cold_load_ns: 5_000, inferences_per_block, ..Side::default() };
+    // One wild pair in three moves no median.
+    let wild = Pair { candidate_ns: 1_000 * candidate_ns, ..pair };
+    Launch { candidate_first: false, candidate: side(2), reference: side(1), pairs: vec![pair, wild, pair] }
+}
+
+fn samples(candidate_ns: &[u64]) -> Samples {
+    Samples {
+        format: SAMPLES_FORMAT.into(),
+        seed: 1,
+        block_ns_min: 1_000_000,
+        output_delta_micro_max: 0,
+        launches: candidate_ns.iter().map(|ns| launch(*ns, 1_000)).collect(),
+    }
+}
+
+#[test]
+fn the_ratio_is_the_median_of_launches_with_exact_order_statistics() {
+    let eleven: Vec<u64> = (0..11).map(|launch| 1_000 + 20 * launch).collect();
+    let latency = samples(&eleven).summary();
+    assert_eq!(latency.ratio.value_ppm, 550_000, "1100 ns for two against 1000 ns for one");
+    assert_eq!((latency.ratio.low_ppm, latency.ratio.high_ppm), (510_000, 590_000), "second and tenth of eleven");
+    assert_eq!((latency.launches, latency.pairs), (11, 33));
+    assert_eq!((latency.reference_p50_ns, latency.cold_load_ns), (1_000, 5_000));
+    assert_eq!(latency.p90_ns, None, "33 blocks are too few");
+}
+
+#[test]
+fn the_order_of_launches_does_not_matter() {
+    let (forth, back) = (samples(&[900, 1_000, 1_100]).summary(), samples(&[1_100, 900, 1_000]).summary());
+    assert_eq!(forth.ratio, back.ratio);
+}
+
+#[test]
+fn stored_samples_recompute_to_the_same_summary() {
+    let samples = samples(&[1_234, 1_300]);
+    let json = samples.to_json();
+    let read: Samples = serde_json::from_slice(&json).unwrap();
+    assert_eq!(read, samples);
+    assert_eq!(read.summary(), samples.summary());
+    assert_eq!(read.summary().samples_sha256, Some(Digest::of(&json)));
+}
+
+#[test]
+fn nothing_timed_is_no_number() {
+    let latency = samples(&[]).summary();
+    assert_eq!((latency.ratio.value_ppm, latency.p50_ns, latency.p90_ns, latency.launches), (0, 0, None, 0));
+}

@@ -1,0 +1,95 @@
+//! Requests on real images, small enough for a test. It asserts nothing.
+
+use datasets::{FashionMnist, Images, fashion_mnist};
+use eval::{Engine, WorkerCommand};
+use models::Weights;
+use protocol::competition::InputSpec;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes};
+use protocol::package::PackageConfig;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+use std::sync::{Arc, OnceLock};
+
+/// ResNet with four channels and one block: 28x28 grey images in well under a millisecond.
+pub(crate) const RESNET: &str = r#"{"kind":"resnet","width":4,"blocks":[1]}"#;
+/// A hidden layer of 16.
+pub(crate) const MLP: &str = r#"{"kind":"mlp","hidden":[16]}"#;
+
+pub(crate) const ITEMS: u32 = 200;
+pub(crate) const PUBLIC: u32 = 120;
+
+pub(crate) fn images() -> &'static Images {
+    static IMAGES: OnceLock<Images> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+        test.select(&(0..ITEMS).collect::<Vec<u32>>())
+    })
+}
+
+pub(crate) fn input() -> InputSpec {
+    InputSpec {
+        channels: 1,
+        height: 28,
+        width: 28,
+        mean_ppm: vec![fashion_mnist::INPUT_MEAN_PPM],
+        deviation_ppm: vec![fashion_mnist::INPUT_STD_PPM],
+    }
+}
+
+pub(crate) fn config(architecture: &str) -> PackageConfig {
+    PackageConfig {
+        format: "retort/1".into(),
+        architecture: serde_json::from_str(architecture).unwrap(),
+        input: input(),
+        labels: fashion_mnist::CLASS_NAMES.map(String::from).to_vec(),
+    }
+}
+
+/// An untrained model with weights of `seed`.
+pub(crate) fn package(architecture: &str, seed: u64) -> PackageBytes {
+    changed_package(architecture, seed, |_| {})
+}
+
+/// The same after `change`.
+pub(crate) fn changed_package(architecture: &str, seed: u64, change: impl FnOnce(&mut Weights)) -> PackageBytes {
+    let config = config(architecture);
+    let mut weights = Weights::random(&config.plan().unwrap(), &mut ChaCha20Rng::seed_from_u64(seed));
+    change(&mut weights);
+    PackageBytes {
+        config_json: serde_json::to_vec(&config).unwrap().into(),
+        weights: weights.to_safetensors().unwrap().into(),
+    }
+}
+
+pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>) -> EvaluationRequest {
+    EvaluationRequest {
+        candidate,
+        reference: package(MLP, 1),
+        items: Items {
+            input: input(),
+            pixels: images().pixels.clone().into(),
+            labels: images().labels.clone().into(),
+            public: PUBLIC,
+            teacher_logits: teacher_logits.map(Arc::from),
+        },
+        seed: 7,
+        wall_seconds_max: 120,
+        memory_bytes_max: 4 << 30,
+    }
+}
+
+/// An engine whose workers are this crate's own binary, with the least effort.
+pub(crate) fn engine() -> Engine {
+    engine_with(env!("CARGO_BIN_EXE_eval-worker"), &[])
+}
+
+/// An engine whose workers are `program`.
+pub(crate) fn engine_with(program: &str, args: &[&str]) -> Engine {
+    let args = args.iter().map(Into::into).collect();
+    let worker = WorkerCommand { program: program.into(), args };
+    Engine { launches: 2, seconds_per_launch: 0.01, accuracy_threads: 1, ..Engine::new(worker) }
+}
+
+pub(crate) fn evaluate(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
+    engine.evaluate(request, &|_| {})
+}
