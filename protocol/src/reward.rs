@@ -48,7 +48,7 @@ impl RewardPolicy {
             Self::Ladder => &LADDER_PPM,
         };
         let mut paid = BTreeSet::new();
-        let distinct = ranked.iter().filter(|hotkey| paid.insert((*hotkey).clone()));
-        distinct.zip(shares).map(|(hotkey, share)| Weight { hotkey: hotkey.clone(), weight_ppm: *share }).collect()
+        let distinct = ranked.iter().filter(|hotkey| paid.insert(**hotkey));
+        distinct.zip(shares).map(|(hotkey, share)| Weight { hotkey: *hotkey, weight_ppm: *share }).collect()
     }
 }

@@ -206,7 +206,7 @@ pub fn wilson(count: u64, items: u64) -> Estimate {
 
 /// `count` of `items` in parts per million, rounded to nearest.
 pub fn share_ppm(count: u64, items: u64) -> i64 {
-    if items == 0 { 0 } else { ((count * 1_000_000 + items / 2) / items) as i64 }
+    (count * 1_000_000 + items / 2).checked_div(items).map_or(0, |share| share as i64)
 }
 
 fn ppm(value: f64) -> i64 {

@@ -3,3 +3,5 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod auth;
+mod package;
+mod score;

@@ -1,0 +1,241 @@
+//! The admission check, entered by its one public door with real safetensors bytes.
+
+use protocol::competition::{InputSpec, Limits};
+use protocol::package::{Admission, Admitted, admit, read_header};
+use protocol::submission::{Code, Rejection};
+use safetensors::{Dtype, tensor::TensorView};
+
+const LABELS: [&str; 3] = ["a", "b", "c"];
+
+fn input() -> InputSpec {
+    InputSpec { channels: 1, height: 4, width: 4, mean_ppm: vec![0], deviation_ppm: vec![1_000_000] }
+}
+
+fn limits() -> Limits {
+    Limits {
+        size_bytes_max: 400_000,
+        parameters_max: 1_000,
+        macs_max: 10_000,
+        activation_bytes_max: 10_000,
+        submissions_per_day: 1,
+        upload_seconds_max: 1,
+        evaluation_seconds_max: 1,
+    }
+}
+
+fn config(architecture: &str) -> String {
+    format!(
+        r#"{{"format":"retort/1","architecture":{architecture},"input":{{"channels":1,"height":4,"width":4,"mean_ppm":[0],"deviation_ppm":[1000000]}},"labels":["a","b","c"]}}"#
+    )
+}
+
+const MLP: &str = r#"{"kind":"mlp","hidden":[2]}"#;
+
+/// The tensors of `MLP`: name, shape, values.
+fn tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    [("1.weight", vec![2, 16]), ("1.bias", vec![2]), ("3.weight", vec![3, 2]), ("3.bias", vec![3])]
+        .map(|(name, shape)| (name.to_owned(), shape.clone(), vec![0.5; shape.iter().product()]))
+        .to_vec()
+}
+
+fn save(tensors: &[(String, Vec<usize>, Vec<f32>)], dtype: Dtype) -> Vec<u8> {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| {
+            values
+                .iter()
+                .flat_map(|value| match dtype {
+                    Dtype::F16 => half::f16::from_f32(*value).to_le_bytes().to_vec(),
+                    Dtype::F64 => f64::from(*value).to_le_bytes().to_vec(),
+                    _ => value.to_le_bytes().to_vec(),
+                })
+                .collect()
+        })
+        .collect();
+    let views = tensors
+        .iter()
+        .zip(&bytes)
+        .map(|((name, shape, _), bytes)| (name, TensorView::new(dtype, shape.clone(), bytes).unwrap()));
+    safetensors::serialize(views, None).unwrap()
+}
+
+fn check(config: &str, weights: &[u8]) -> Result<Admitted, Rejection> {
+    let (input, limits, labels) = (input(), limits(), LABELS.map(String::from));
+    admit(config.as_bytes(), weights, &Admission { input: &input, labels: &labels, limits: &limits })
+}
+
+fn code(config: &str, weights: &[u8]) -> &'static str {
+    check(config, weights).map_or_else(|rejection| rejection.code.as_str(), |_| "admitted")
+}
+
+/// A file with this header and as many data bytes.
+fn file(header: &str, data: usize) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header.as_bytes());
+    bytes.extend(std::iter::repeat_n(0, data));
+    bytes
+}
+
+#[test]
+fn a_good_package_is_admitted_with_its_costs_and_digests() {
+    let weights = save(&tensors(), Dtype::F32);
+    let admitted = check(&config(MLP), &weights).unwrap();
+    assert_eq!(admitted.costs.parameters, 2 * 16 + 2 + 3 * 2 + 3);
+    assert_eq!(admitted.size_bytes, weights.len() as u64);
+    assert_eq!(code(&config(MLP), &save(&tensors(), Dtype::F16)), "admitted");
+}
+
+#[test]
+fn every_bad_tensor_set_has_its_code() {
+    let change = |edit: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>)| {
+        let mut changed = tensors();
+        edit(&mut changed);
+        code(&config(MLP), &save(&changed, Dtype::F32))
+    };
+    let cases: [(&str, &str); 7] = [
+        ("missing", change(&|t| drop(t.pop()))),
+        ("extra", change(&|t| t.push(("4.weight".into(), vec![1], vec![0.0])))),
+        ("misnamed", change(&|t| t[0].0 = "2.weight".into())),
+        ("shape", change(&|t| t[0].1 = vec![16, 2])),
+        ("nan", change(&|t| t[0].2[3] = f32::NAN)),
+        ("infinity", change(&|t| t[0].2[3] = f32::NEG_INFINITY)),
+        ("huge", change(&|t| t[0].2[3] = 2e6)),
+    ]
+    .map(|(name, code)| (name, code));
+    let expected = [
+        ("missing", "tensor_missing"),
+        ("extra", "tensor_unexpected"),
+        ("misnamed", "tensor_missing"),
+        ("shape", "tensor_shape"),
+        ("nan", "tensor_not_finite"),
+        ("infinity", "tensor_not_finite"),
+        ("huge", "tensor_out_of_range"),
+    ];
+    assert_eq!(cases, expected);
+    assert_eq!(code(&config(MLP), &save(&tensors(), Dtype::F64)), "tensor_dtype");
+}
+
+#[test]
+fn every_bad_config_has_its_code() {
+    let weights = save(&tensors(), Dtype::F32);
+    let cases = [
+        (config(r#"{"kind":"mlp","hidden":[2],"x":1}"#), "config_invalid"),
+        (config(MLP).replace("retort/1", "retort/9"), "config_invalid"),
+        (config(MLP).replace("\"labels\"", "\"extra\":1,\"labels\""), "config_invalid"),
+        ("{".into(), "config_invalid"),
+        (format!("{}{}", config(MLP), " ".repeat(20_000)), "config_too_large"),
+        (config(MLP).replace("\"height\":4", "\"height\":5"), "input_mismatch"),
+        (config(MLP).replace("[\"a\",\"b\"", "[\"b\",\"a\""), "labels_mismatch"),
+        (config(r#"{"kind":"mlp","hidden":[0]}"#), "architecture_invalid"),
+        (config(r#"{"kind":"mlp","hidden":[100]}"#), "over_limit"),
+    ];
+    let found: Vec<_> = cases.iter().map(|(config, _)| code(config, &weights)).collect();
+    assert_eq!(found, cases.iter().map(|(_, code)| *code).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_bad_file_has_its_code() {
+    let good = save(&tensors(), Dtype::F32);
+    let entry = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
+    let long = |bytes: usize| format!(r#"{{"a":{entry}{}}}"#, " ".repeat(bytes));
+    let cases: Vec<(&str, Vec<u8>, Code)> = vec![
+        ("empty", vec![], Code::NotSafetensors),
+        ("zip", b"PK\x03\x04 and more".to_vec(), Code::NotSafetensors),
+        ("pickle", b"\x80\x02}q\x00 and more".to_vec(), Code::NotSafetensors),
+        ("gguf", b"GGUF\x03\0\0\0\0\0\0\0".to_vec(), Code::NotSafetensors),
+        ("header length over the file", 200u64.to_le_bytes().to_vec(), Code::HeaderInvalid),
+        ("header length 2^64-1", u64::MAX.to_le_bytes().to_vec(), Code::HeaderTooLarge),
+        ("a header of 300 KB", file(&long(300_000), 4), Code::HeaderTooLarge),
+        ("leading space", file(&format!(" {{\"a\":{entry}}}"), 4), Code::NotSafetensors),
+        ("no tensors", file("{}", 0), Code::HeaderInvalid),
+        ("duplicate tensor", file(&format!("{{\"a\":{entry},\"a\":{entry}}}"), 4), Code::HeaderInvalid),
+        (
+            "unknown field",
+            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}"#, 4),
+            Code::HeaderInvalid,
+        ),
+        ("path as a name", file(&format!("{{\"../../etc/passwd\":{entry}}}"), 4), Code::HeaderInvalid),
+        ("zero-size axis", file(r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#, 0), Code::TensorShape),
+        (
+            "shape of 2^63",
+            file(r#"{"a":{"dtype":"F32","shape":[9223372036854775808,2],"data_offsets":[0,4]}}"#, 4),
+            Code::TensorShape,
+        ),
+        (
+            "nine axes",
+            file(r#"{"a":{"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,4]}}"#, 4),
+            Code::TensorShape,
+        ),
+        (
+            "ends before it begins",
+            file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#, 4),
+            Code::TensorShape,
+        ),
+        ("a gap", file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8), Code::HeaderInvalid),
+        ("booleans", file(r#"{"a":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}}"#, 4), Code::TensorDtype),
+        ("cut off", good[..good.len() - 1].to_vec(), Code::DataLength),
+        ("trailing byte", [&good[..], &[0]].concat(), Code::DataLength),
+        ("over the limit", vec![0; 400_001], Code::FileTooLarge),
+    ];
+    let wrong: Vec<_> = cases
+        .iter()
+        .filter(|(_, bytes, expected)| code(&config(MLP), bytes) != expected.as_str())
+        .map(|(name, bytes, expected)| format!("{name}: {} instead of {expected}", code(&config(MLP), bytes)))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pytorch_counters_are_tolerated_and_nothing_else_is() {
+    let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
+    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let mut header = serde_json::Map::new();
+    let mut end = 0u64;
+    for tensor in plan.tensors() {
+        let bytes = 4 * tensor.shape.iter().product::<u64>();
+        let entry = serde_json::json!({"dtype":"F32","shape":tensor.shape,"data_offsets":[end, end + bytes]});
+        header.insert(tensor.name, entry);
+        end += bytes;
+    }
+    let with = |name: &str| {
+        let mut header = header.clone();
+        header.insert(name.into(), serde_json::json!({"dtype":"I64","shape":[],"data_offsets":[end, end + 8]}));
+        code(&config(resnet), &file(&serde_json::Value::Object(header).to_string(), end as usize + 8))
+    };
+    assert_eq!(with("bn1.num_batches_tracked"), "admitted");
+    assert_eq!(with("conv1.num_batches_tracked"), "tensor_unexpected");
+}
+
+#[test]
+fn a_variance_below_zero_is_refused() {
+    let resnet = r#"{"kind":"resnet","width":1,"blocks":[1]}"#;
+    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let build = |variance: f32| {
+        let tensors: Vec<_> = plan
+            .tensors()
+            .into_iter()
+            .map(|tensor| {
+                let shape: Vec<usize> = tensor.shape.iter().map(|d| *d as usize).collect();
+                let value = if tensor.name == "bn1.running_var" { variance } else { 0.5 };
+                let count = shape.iter().product();
+                (tensor.name, shape, vec![value; count])
+            })
+            .collect();
+        code(&config(resnet), &save(&tensors, Dtype::F32))
+    };
+    assert_eq!((build(1.0), build(-0.0), build(-1.0)), ("admitted", "admitted", "tensor_out_of_range"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_the_front_check_accepts_the_crate_accepts(flips in proptest::collection::vec((0usize..400, 0u8..=255), 0..6)) {
+        let mut bytes = save(&tensors(), Dtype::F32);
+        for (at, value) in flips {
+            let at = at % bytes.len();
+            bytes[at] = value;
+        }
+        if read_header(&bytes).is_ok() {
+            proptest::prop_assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok());
+        }
+    }
+}

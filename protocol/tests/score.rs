@@ -1,0 +1,109 @@
+//! Scores, intervals, ranks and weights against figures computed by hand.
+
+use protocol::Digest;
+use protocol::auth::Keypair;
+use protocol::report::{
+    Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
+};
+use protocol::reward::RewardPolicy;
+use protocol::score::{Ceiling, Contender, PPM, ScoreRules, rank, score, wilson};
+
+fn report(correct: u32, ratio_ppm: i64, size_bytes: u64, js_micronats: u64) -> Report {
+    Report {
+        format: REPORT_FORMAT.into(),
+        package_sha256: Digest::of(b""),
+        engine: "test".into(),
+        host: Host::default(),
+        device: "flex".into(),
+        data: DataSeen { images_sha256: Digest::of(b""), seed: 0, items: 10_000, public_items: 5_000 },
+        outputs_sha256: Digest::of(b""),
+        quality: Quality { correct, public_correct: 0, confusion: vec![], negative_flips: 0, positive_flips: 0 },
+        fidelity: Fidelity { agreement: correct, js_micronats, ..Fidelity::default() },
+        calibration: Calibration::default(),
+        latency: Latency {
+            ratio: Estimate { value_ppm: ratio_ppm, low_ppm: ratio_ppm * 99 / 100, high_ppm: ratio_ppm * 101 / 100 },
+            ..Latency::default()
+        },
+        cost: Cost { size_bytes, ..Cost::default() },
+        phases_ms: Phases::default(),
+    }
+}
+
+const TEACHER: Ceiling = Ceiling { correct: 9_500, items: 10_000 };
+
+#[test]
+fn wilsons_interval_is_the_formulas() {
+    // The formula in Python floats: 0.924832325522095, 0.934837435879123.
+    let estimate = wilson(9_300, 10_000);
+    assert_eq!((estimate.value_ppm, estimate.low_ppm, estimate.high_ppm), (930_000, 924_832, 934_837));
+    assert_eq!(wilson(0, 0), Estimate { value_ppm: 0, low_ppm: 0, high_ppm: PPM });
+    assert_eq!(wilson(10, 10).high_ppm, PPM);
+}
+
+#[test]
+fn a_perfect_copy_of_the_teacher_at_the_best_corner_scores_one() {
+    let rules = ScoreRules::default();
+    let best = score(&report(9_500, 10_000, 10_000, 0), TEACHER, &rules);
+    assert_eq!(best.composite.value_ppm, PPM);
+    assert!(best.gate);
+}
+
+#[test]
+fn the_composite_is_the_weighted_sum_of_its_utilities() {
+    // u_acc = (.93 - .8)/(.95 - .8), u_fid = 1 - .05/ln 2, u_lat = ln(10/1)/ln(10/.01), u_size = ln 40/ln 400.
+    let made = score(&report(9_300, 1_000_000, 100_000, 50_000), TEACHER, &ScoreRules::default());
+    let utilities = made.utilities_ppm;
+    let found = [utilities.accuracy, utilities.fidelity, utilities.latency, utilities.size];
+    assert_eq!(found, [866_667, 927_865, 333_333, 615_689]);
+    assert_eq!(made.composite.value_ppm, 707_926);
+}
+
+#[test]
+fn below_the_gate_nothing_counts() {
+    let made = score(&report(8_549, 10_000, 10_000, 0), TEACHER, &ScoreRules::default());
+    assert!(!made.gate, "85.49 % is below 90 % of 95 %");
+    assert_eq!(made.composite, Estimate::default());
+    assert!(score(&report(8_550, 10_000, 10_000, 0), TEACHER, &ScoreRules::default()).gate);
+}
+
+#[test]
+fn ties_go_to_the_earlier_and_order_of_input_does_not_matter() {
+    let contender = |key: &'static str, score_ppm, arrival| Contender { key, score_ppm, arrival };
+    let a = rank(vec![contender("late", 5, 9), contender("best", 7, 8), contender("early", 5, 1)]);
+    let b = rank(vec![contender("early", 5, 1), contender("late", 5, 9), contender("best", 7, 8)]);
+    assert_eq!(a, b);
+    assert_eq!(a.iter().map(|c| c.key).collect::<Vec<_>>(), ["best", "early", "late"]);
+}
+
+#[test]
+fn a_hotkey_is_paid_once_and_weights_never_exceed_one() {
+    let keys: Vec<_> = (0..12u8).map(|seed| Keypair::from_seed(&[seed; 32]).hotkey()).collect();
+    let ranked = [keys[0], keys[0], keys[1]];
+    let weights = RewardPolicy::Ladder.weights(&ranked);
+    assert_eq!(
+        weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect::<Vec<_>>(),
+        [(keys[0], 300_000), (keys[1], 200_000)]
+    );
+    let all = RewardPolicy::Ladder.weights(&keys);
+    assert_eq!(all.iter().map(|w| w.weight_ppm).sum::<u32>(), 1_000_000);
+    assert_eq!(RewardPolicy::WinnerTakesAll.weights(&keys).len(), 1);
+    assert!(RewardPolicy::WinnerTakesAll.weights(&[]).is_empty());
+}
+
+proptest::proptest! {
+    #[test]
+    fn better_on_any_axis_never_scores_less(correct in 8_600u32..9_500, ratio in 20_000i64..5_000_000, size in 20_000u64..3_000_000, js in 0u64..600_000) {
+        let rules = ScoreRules::default();
+        let base = score(&report(correct, ratio, size, js), TEACHER, &rules).composite;
+        let better = [
+            report(correct + 1, ratio, size, js),
+            report(correct, ratio - 1_000, size, js),
+            report(correct, ratio, size - 1_000, js),
+            report(correct, ratio, size, js / 2),
+        ];
+        for report in better {
+            proptest::prop_assert!(score(&report, TEACHER, &rules).composite.value_ppm >= base.value_ppm);
+        }
+        proptest::prop_assert!(base.low_ppm <= base.value_ppm && base.value_ppm <= base.high_ppm);
+    }
+}
