@@ -85,7 +85,6 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
 
     let started = Instant::now();
     let checkpoint = Checkpoint::in_folder(&options.out);
-    let mut curve = Vec::new();
     let training = Training {
         plan: &plan,
         images: &images,
@@ -95,16 +94,10 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
         device: &device,
         scale,
     };
-    let steps_per_epoch = training.steps_per_epoch();
-    let weights = training.run(&checkpoint, |progress| {
-        if progress.step % steps_per_epoch == 0 {
-            curve.push((progress.loss, progress.accuracy));
-        }
-        tell(Event::Step(progress));
-    })?;
+    let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();
 
-    let bytes = weights.to_safetensors()?;
+    let bytes = trained.weights.to_safetensors()?;
     let network = teacher::load(&plan, &bytes, &device)?;
     let logits = teacher::logits(&network, &assets.evaluation, Default::default(), &scale, &device, |_| {});
     let right = teacher::count_right(&logits, &assets.evaluation.labels);
@@ -118,9 +111,9 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
         seed: options.seed,
         cost: (&options.device.to_string(), seconds),
         command: &options.command,
-        curve: &curve,
+        curve: &trained.curve,
     };
-    pack::write(&options.out, &config, &weights, &card.markdown())
+    pack::write(&options.out, &config, &trained.weights, &card.markdown())
         .with_context(|| format!("write the package to {}", options.out.display()))?;
     checkpoint.clear();
     Ok(Distilled { parameters, right, items: assets.evaluation.len(), seconds })

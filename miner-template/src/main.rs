@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{self, Event, Options};
 use miner_template::progress::Display;
 use miner_template::recipe::{Loss, Recipe};
@@ -55,6 +56,12 @@ struct Common {
     /// The highest learning rate
     #[arg(long)]
     learning_rate: Option<f64>,
+    /// Decoupled weight decay
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Images are shifted by up to this many pixels
+    #[arg(long)]
+    shift: Option<u8>,
 }
 
 #[derive(Args)]
@@ -150,8 +157,7 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
 
 /// The seed given, that of the interrupted run, or a random one.
 fn seed_of(args: &DistilArgs) -> Result<u64> {
-    let file = args.out.join("checkpoint").join("seed");
-    let saved = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
+    let saved = Checkpoint::in_folder(&args.out).history()?.map(|history| history.seed);
     match (args.seed, saved) {
         (Some(given), Some(saved)) if given != saved => Err(anyhow!(
             "{} holds a run with seed {saved}: leave --seed out to go on with it, or choose another --out",
@@ -189,6 +195,8 @@ fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<O
             loss: loss.loss(),
             epochs: common.epochs.unwrap_or(standard.epochs),
             learning_rate_peak: common.learning_rate.unwrap_or(standard.learning_rate_peak),
+            weight_decay: common.weight_decay.unwrap_or(standard.weight_decay),
+            shift: common.shift.unwrap_or(standard.shift),
             ..standard
         },
         views: common.views.max(1),

@@ -4,11 +4,11 @@
 use crate::client::{Client, ClientError};
 use crate::files::PackageFiles;
 use datasets::{FashionMnist, Images, Logits};
+use protocol::CompetitionId;
 use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
 use protocol::package::PackageConfig;
 use protocol::score::ScoreRules;
 use protocol::submission::Rejection;
-use protocol::{CompetitionId, Digest};
 use std::path::{Path, PathBuf};
 
 /// What a miner needs of a competition.
@@ -23,16 +23,22 @@ pub struct Assets {
     pub limits: Limits,
     /// How reports become scores.
     pub rules: ScoreRules,
-    /// The teacher's configuration.
-    pub teacher: PackageConfig,
-    /// The teacher's weights.
-    pub teacher_weights: Vec<u8>,
+    /// The teacher; absent only while it is being made.
+    pub teacher: Option<Teacher>,
     /// Training images with labels.
     pub training: Images,
     /// The teacher's logits on the training images as they are, if published.
     pub training_logits: Option<Logits>,
     /// Evaluation images with labels: the public part, or all test images when offline.
     pub evaluation: Images,
+}
+
+/// The model to distil.
+pub struct Teacher {
+    /// Its configuration.
+    pub config: PackageConfig,
+    /// Its `model.safetensors`.
+    pub weights: Vec<u8>,
 }
 
 /// Why a competition can't be had.
@@ -84,8 +90,10 @@ impl Assets {
             competition.training_teacher_logits.as_ref().map(|object| logits(&client.object(object)?));
         Ok(Self {
             id: id.clone(),
-            teacher: PackageConfig::from_json(&client.object(&competition.teacher.config_json)?)?,
-            teacher_weights: client.object(&competition.teacher.weights)?,
+            teacher: Some(Teacher {
+                config: PackageConfig::from_json(&client.object(&competition.teacher.config_json)?)?,
+                weights: client.object(&competition.teacher.weights)?,
+            }),
             training: images(&competition.training_images)?,
             training_logits: training_logits.transpose()?,
             evaluation: images(&competition.public_images)?,
@@ -108,7 +116,8 @@ impl Assets {
             return Err(SourceError::Data(format!("there is no data set `{}` on this machine", parsed.data.source)));
         }
         let folder = manifest.parent().unwrap_or(Path::new("."));
-        let teacher = PackageFiles::read(&folder.join(&parsed.teacher.package))?;
+        let teacher_folder = folder.join(&parsed.teacher.package);
+        let teacher = teacher_folder.exists().then(|| teacher(&teacher_folder)).transpose()?;
         let data =
             FashionMnist::load(&FashionMnist::embedded_dir()).map_err(|error| SourceError::Data(error.to_string()))?;
         let training_logits = parsed.training_teacher_logits.as_ref().map(|path| {
@@ -129,11 +138,11 @@ impl Assets {
             rules: parsed.score,
         })
     }
+}
 
-    /// The digest of the teacher's weights, which names caches of its outputs.
-    pub fn teacher_sha256(&self) -> Digest {
-        Digest::of(&self.teacher_weights)
-    }
+fn teacher(folder: &Path) -> Result<Teacher, SourceError> {
+    let files = PackageFiles::read(folder)?;
+    Ok(Teacher { config: PackageConfig::from_json(&files.config_json)?, weights: files.weights })
 }
 
 fn logits(bytes: &[u8]) -> Result<Logits, SourceError> {

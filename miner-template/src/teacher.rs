@@ -7,6 +7,7 @@ use crate::train::TeacherOutputs;
 use burn::tensor::Device;
 use datasets::{Images, Logits};
 use models::{Network, Weights, WeightsError, fold_batch_norm};
+use protocol::Digest;
 use protocol::architecture::Plan;
 use protocol::submission::Rejection;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ const BATCH: usize = 250;
 /// A teacher that can't be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TeacherError {
+    /// There is none.
+    #[error("this competition has no teacher yet; use `--loss cross-entropy`")]
+    Missing,
     /// Its configuration can't be built.
     #[error("build the teacher: {0}")]
     Config(#[from] Rejection),
@@ -52,18 +56,20 @@ pub fn outputs(
     if let Some(logits) = published {
         return Ok(TeacherOutputs { views: vec![logits.values.clone()] });
     }
-    let plan = assets.teacher.plan()?;
+    let teacher = assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
+    let plan = teacher.config.plan()?;
+    let name = Digest::of(&teacher.weights).short();
     let mut network = None;
     let all = (views * assets.training.len()) as u64;
     let mut results = Vec::with_capacity(views);
     for view in 0..views {
-        let file = cache.join(cache_name(assets, recipe, view));
+        let file = cache.join(format!("{name}-shift{}-{}-view{view}.rtlog", recipe.shift, recipe.flip));
         let values = match read_cached(&file, assets, &plan) {
             Some(values) => values,
             None => {
                 let network = match &network {
                     Some(network) => network,
-                    None => network.insert(load(&plan, &assets.teacher_weights, device)?),
+                    None => network.insert(load(&plan, &teacher.weights, device)?),
                 };
                 let change = Augmentation::view(view, recipe.shift, recipe.flip);
                 let scale = assets.input.normalisation(0);
@@ -113,10 +119,6 @@ pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
     let classes = logits.len() / labels.len().max(1);
     let answer = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
     logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| answer(row) == Some(usize::from(**label))).count()
-}
-
-fn cache_name(assets: &Assets, recipe: &Recipe, view: usize) -> String {
-    format!("{}-shift{}-{}-view{view}.rtlog", assets.teacher_sha256().short(), recipe.shift, recipe.flip)
 }
 
 /// A cache that is missing, stale or corrupt is as good as none.

@@ -3,7 +3,7 @@
 //! It knows images, a network and a recipe; it does not know competitions, packages or where data came from.
 
 use crate::augment::{self, Augmentation};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, History};
 use crate::recipe::{Recipe, one_cycle};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -57,6 +57,14 @@ pub struct Progress {
     pub remaining: Duration,
 }
 
+/// What a run ends with.
+pub struct Trained {
+    /// The weights.
+    pub weights: Weights,
+    /// Mean loss and training accuracy of each epoch.
+    pub curve: Vec<(f32, f32)>,
+}
+
 /// Why a training run stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -81,24 +89,32 @@ impl Training<'_> {
     ///
     /// # Errors
     /// When the loss diverges or the checkpoint can't be kept. Nothing is lost up to the last epoch.
-    pub fn run(&self, checkpoint: &Checkpoint, mut report: impl FnMut(Progress)) -> Result<Weights, TrainError> {
+    pub fn run(&self, checkpoint: &Checkpoint, mut report: impl FnMut(Progress)) -> Result<Trained, TrainError> {
         let device = self.device.clone().autodiff();
         let mut optimizer = AdamWConfig::new().with_weight_decay(self.recipe.weight_decay as f32).init();
-        let (first_epoch, weights) = match checkpoint.load(self.plan)? {
+        let (mut history, weights) = match checkpoint.load(self.plan)? {
             Some(saved) => {
                 optimizer = saved.restore(optimizer)?;
-                (saved.epochs_done, saved.weights)
+                (saved.history, saved.weights)
             }
-            None => (0, Weights::random(self.plan, &mut ChaCha20Rng::seed_from_u64(self.seed))),
+            None => {
+                let weights = Weights::random(self.plan, &mut ChaCha20Rng::seed_from_u64(self.seed));
+                (History { seed: self.seed, curve: Vec::new() }, weights)
+            }
         };
+        let first_epoch = history.curve.len() as u32;
+        let pace = Pace { started: Instant::now(), first_step: u64::from(first_epoch) * self.steps_per_epoch() };
         let mut network = Network::new(self.plan, &weights, &device)?;
-        let started = Instant::now();
         for epoch in first_epoch..self.recipe.epochs {
-            let pace = Pace { started, first_step: u64::from(first_epoch) * self.steps_per_epoch() };
-            network = self.epoch(epoch, network, &mut optimizer, &pace, &device, &mut report)?;
-            checkpoint.save(epoch + 1, &network.weights(self.plan), &optimizer)?;
+            let mut last = (0.0, 0.0);
+            network = self.epoch(epoch, network, &mut optimizer, &pace, &device, &mut |progress: Progress| {
+                last = (progress.loss, progress.accuracy);
+                report(progress);
+            })?;
+            history.curve.push(last);
+            checkpoint.save(&history, &network.weights(self.plan), &optimizer)?;
         }
-        Ok(network.weights(self.plan))
+        Ok(Trained { weights: network.weights(self.plan), curve: history.curve })
     }
 
     fn epoch(
