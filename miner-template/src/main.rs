@@ -8,6 +8,7 @@ use miner_template::progress::Display;
 use miner_template::recipe::{Loss, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::{DEFAULT_STUDENT, STUDENTS, student};
+use miner_template::teacher;
 use models::DeviceKind;
 use rand::{RngExt, rng};
 use std::path::PathBuf;
@@ -29,8 +30,22 @@ enum Command {
     Distil(DistilArgs),
     /// Compare cross-entropy, plain and logit-standardised distillation over several seeds
     Compare(CompareArgs),
+    /// Write the teacher's logits on the training images, for a manifest's `training_teacher_logits`
+    TeacherLogits(TeacherLogitsArgs),
     /// List the students that `--student` knows
     Students,
+}
+
+#[derive(Args)]
+struct TeacherLogitsArgs {
+    /// A competition.toml on this machine
+    #[arg(long, default_value = "competitions/fashion-mnist/competition.toml")]
+    competition: String,
+    /// Where to compute: flex, wgpu or tch [default: the fastest that this build has]
+    #[arg(long)]
+    device: Option<DeviceKind>,
+    /// The file
+    out: PathBuf,
 }
 
 #[derive(Args, Clone)]
@@ -126,6 +141,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Distil(args) => distil_one(&args),
         Command::Compare(args) => compare(&args),
+        Command::TeacherLogits(args) => teacher_logits(&args),
         Command::Students => {
             STUDENTS.iter().for_each(|(name, what, json)| println!("{name:12} {what}\n{:12} {json}", ""));
             Ok(())
@@ -184,6 +200,17 @@ fn compare(args: &CompareArgs) -> Result<()> {
         let runs: Vec<String> = shares.iter().map(|share| format!("{share:.2}")).collect();
         println!("| {} | {mean:.2} % | {:.2} | {} |", loss.label(), variance.sqrt(), runs.join(", "));
     }
+    Ok(())
+}
+
+fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
+    let assets = Assets::open(&args.competition).context("open the competition")?;
+    let device = args.device.unwrap_or_else(DeviceKind::fastest_for_training).open()?;
+    let mut display = Display::new("teacher", false);
+    let logits = teacher::training_logits(&assets, &device, |done, all| display.teacher(done, all))?;
+    std::fs::write(&args.out, logits.to_bytes()?).with_context(|| format!("write {}", args.out.display()))?;
+    let right = teacher::count_right(&logits.values, &assets.training.labels);
+    println!("{}: {right} of {} training images right", args.out.display(), assets.training.len());
     Ok(())
 }
 

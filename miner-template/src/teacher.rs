@@ -86,6 +86,24 @@ pub fn outputs(
     Ok(TeacherOutputs { views: results })
 }
 
+/// The teacher's logits on the training images as they are, computed anew.
+///
+/// # Errors
+/// When there is no teacher or it can't be built.
+pub fn training_logits(
+    assets: &Assets,
+    device: &Device,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Logits, TeacherError> {
+    let teacher = assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
+    let plan = teacher.config.plan()?;
+    let network = load(&plan, &teacher.weights, device)?;
+    let (scale, all) = (assets.input.normalisation(0), assets.training.len() as u64);
+    let as_it_is = Augmentation::default();
+    let values = logits(&network, &assets.training, as_it_is, &scale, device, |done| progress(done, all));
+    Ok(Logits { count: assets.training.count, classes: plan.classes(), values })
+}
+
 /// Builds a network for inference, batch normalisation folded.
 ///
 /// # Errors

@@ -1,1 +1,36 @@
-//! placeholder
+//! The service of a validator: HTTP API, pages, intake, jobs, rounds and the board.
+//!
+//! A submission's way reads: [`publish`] made the competition; `api` takes the request; `intake` announces, receives,
+//! completes and checks; `jobs` evaluates through the narrow [`evaluator`]; [`board`] ranks and shows; [`rounds`] pays.
+//!
+//! Invariant: this crate deserialises no model and links no ML crate. Everything that measures lies behind
+//! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
+
+mod api;
+pub mod app;
+mod auth;
+pub mod board;
+pub mod clock;
+pub mod config;
+pub mod db;
+mod disk;
+pub mod doctor;
+mod error;
+pub mod evaluator;
+mod intake;
+mod jobs;
+pub mod materials;
+mod metrics;
+pub mod objects;
+mod pages;
+pub mod publish;
+pub mod rounds;
+mod router;
+mod serve;
+mod views;
+
+pub use app::{App, OpenError};
+pub use clock::Clock;
+pub use config::{Config, Home};
+pub use evaluator::{Evaluator, Progress, ProgressFn, ScriptedEvaluator};
+pub use serve::{ServeError, run};
