@@ -1,0 +1,40 @@
+//! The HTTP API: one file a resource. Handlers take a request apart and put an answer together; what happens in between
+//! lies in the rooms above.
+
+mod competitions;
+mod leaderboard;
+mod objects;
+mod openapi;
+mod status;
+mod submissions;
+pub(crate) mod uploads;
+
+use crate::app::App;
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, header};
+use serde::Serialize;
+
+/// Everything but uploads, which have time limits of their own.
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .merge(competitions::routes())
+        .merge(leaderboard::routes())
+        .merge(submissions::routes())
+        .merge(objects::routes())
+        .merge(status::routes())
+        .merge(openapi::routes())
+}
+
+/// JSON that must not be kept by anybody in between.
+fn json(value: &impl Serialize) -> Response {
+    let no_cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    ([no_cache], axum::Json(value)).into_response()
+}
+
+/// Whether the client has the version with this tag already.
+fn is_known(headers: &http::HeaderMap, etag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
+        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    })
+}

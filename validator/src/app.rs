@@ -1,0 +1,128 @@
+//! The composition: database, object store, ledger, evaluator and clock, put together once.
+//!
+//! Everything that serves a request or does a job is given an [`App`]. It knows its parts and none of their work.
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, Home};
+use crate::db::{Db, DbError};
+use crate::evaluator::Evaluator;
+use crate::jobs::Signals;
+use crate::materials::MaterialsCache;
+use crate::metrics::Counters;
+use crate::objects::{ObjectError, Objects};
+use chain::{Ledger, LedgerError, LocalLedger};
+use protocol::Hotkey;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// The parts of a validator, shared by everything that runs in it.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// The settings.
+    pub config: Config,
+    /// The hotkey that answers for this validator: the receiver of signed requests.
+    pub hotkey: Hotkey,
+    /// The truth.
+    pub db: Db,
+    /// Bytes.
+    pub objects: Objects,
+    /// Stake, registrations and weights.
+    pub ledger: Arc<dyn Ledger>,
+    /// The evaluation engine.
+    pub evaluator: Arc<dyn Evaluator>,
+    /// The time.
+    pub clock: Clock,
+    /// The leaderboards as they are served.
+    pub board: Board,
+    /// What evaluations are made of, one set a competition.
+    pub(crate) materials: MaterialsCache,
+    /// Wakes the background work.
+    pub(crate) signals: Signals,
+    /// What `/metrics` counts beyond the database.
+    pub(crate) counters: Counters,
+    /// Places for uploads.
+    pub(crate) upload_places: Arc<Semaphore>,
+}
+
+/// Why the parts don't come together.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The settings or the key.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The object store.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The job engine's tables.
+    #[error("the job engine: {0}")]
+    Jobs(String),
+}
+
+impl App {
+    /// Opens everything in the directory `home`. The ledger's lock keeps a second process out.
+    ///
+    /// # Errors
+    /// When a part can't be opened.
+    pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        let keypair = home.keypair()?;
+        let hotkey = keypair.hotkey();
+        let ledger = LocalLedger::open(&home.ledger(), keypair)?;
+        if let Some(recovery) = ledger.recovery() {
+            tracing::warn!(?recovery, "the ledger was repaired after a crash");
+        }
+        let db = Db::open(&home.database()).await?;
+        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        objects.sweep()?;
+        Self::compose(config, hotkey, db, objects, Arc::new(ledger), evaluator, Clock::System).await
+    }
+
+    /// Puts parts together that were opened elsewhere.
+    ///
+    /// # Errors
+    /// When the job engine's tables can't be brought up to date.
+    pub async fn compose(
+        config: Config,
+        hotkey: Hotkey,
+        db: Db,
+        objects: Objects,
+        ledger: Arc<dyn Ledger>,
+        evaluator: Arc<dyn Evaluator>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        crate::jobs::engine::migrate(&db).await.map_err(|error| OpenError::Jobs(error.to_string()))?;
+        let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
+        Ok(Self(Arc::new(Parts {
+            config,
+            hotkey,
+            db,
+            objects,
+            ledger,
+            evaluator,
+            clock,
+            board: Board::default(),
+            materials: MaterialsCache::default(),
+            signals: Signals::default(),
+            counters: Counters::default(),
+            upload_places,
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

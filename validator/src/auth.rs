@@ -1,0 +1,89 @@
+//! Signed requests at the HTTP edge: `btauth/1`, bound to this validator, each accepted once.
+//!
+//! A handler that takes [`Signed`] is given a proven sender and the very bytes that were signed. It does not know what
+//! the sender may do.
+
+use crate::app::App;
+use crate::error::ApiError;
+use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+use protocol::auth::{AuthError, Claim, Policy};
+use protocol::{Digest, Hotkey};
+use serde::de::DeserializeOwned;
+
+/// Seconds for which nonces are remembered: far longer than a request is fresh, should the clock be set back.
+pub(crate) const NONCE_RETENTION_SECONDS: u64 = 3_600;
+
+/// A request that this hotkey signed for us, for the first time.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    /// Who.
+    pub(crate) hotkey: Hotkey,
+    body: Bytes,
+}
+
+impl Signed {
+    /// The body as JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let hint = "Compare the body with /openapi.json; unknown fields are errors.";
+            ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
+        })
+    }
+}
+
+impl FromRequest<App> for Signed {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        // Shape, receiver and freshness need no body, so a stranger's isn't read.
+        let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let now_ns = app.clock.now_ns();
+        let claim = Claim::from_headers(headers).map_err(|error| refused(&error.into()))?;
+        let claim = claim.admit(&app.hotkey, now_ns, &Policy::default()).map_err(|error| refused(&error))?;
+        let body = read_body(&parts.headers, body, app.config.limits.body_bytes_max).await?;
+        let Ok(OriginalUri(uri)) = OriginalUri::from_request_parts(&mut parts, app).await;
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let verified = claim.verify(parts.method.as_str(), target, Digest::of(&body)).map_err(|error| refused(&error))?;
+        if !app.db.remember_nonce(&verified, now_ns / 1_000_000_000).await? {
+            let (hotkey, nonce_ns) = (verified.hotkey, verified.nonce_ns);
+            return Err(refused(&AuthError::ReplayedRequest { hotkey, nonce_ns }));
+        }
+        Ok(Self { hotkey: verified.hotkey, body })
+    }
+}
+
+/// Reads a body of at most `bytes_max` bytes.
+async fn read_body(headers: &HeaderMap, body: axum::body::Body, bytes_max: u64) -> Result<Bytes, ApiError> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let too_large = || {
+        let detail = format!("the body has more than {bytes_max} bytes");
+        let hint = "Only uploads may be large; they go to the URLs that a submission is given.";
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail, hint)
+    };
+    if announced.is_some_and(|bytes| bytes > bytes_max) {
+        return Err(too_large());
+    }
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    axum::body::to_bytes(body, limit).await.map_err(|_| too_large())
+}
+
+/// 401 with the name that the protocol gives to the failure.
+fn refused(error: &AuthError) -> ApiError {
+    let (code, hint) = match error {
+        AuthError::MalformedAuth(_) => ("malformed_auth", "Send the X-Bittensor-* headers of btauth/1."),
+        AuthError::WrongReceiver { .. } => {
+            ("wrong_receiver", "Sign for this validator's hotkey, as GET /api/v1/competitions/{id} names it.")
+        }
+        AuthError::StaleRequest { .. } => ("stale_request", "Set your clock; a nonce is Unix time in nanoseconds."),
+        AuthError::BadSignature(_) => {
+            ("bad_signature", "Sign method, path with query as sent, and the SHA-256 of the very body that is sent.")
+        }
+        AuthError::ReplayedRequest { .. } | AuthError::NonceWindowFull { .. } => {
+            ("replayed_request", "Sign every request anew, with a nonce of its own.")
+        }
+    };
+    ApiError::new(StatusCode::UNAUTHORIZED, code, error.to_string(), hint)
+}

@@ -1,0 +1,404 @@
+//! The validator's directory and its settings: read from `validator.toml`, overridden by `RETORT_*`, validated once.
+//!
+//! It does not open what it names, but for [`Home::init`], which makes a new directory with a key in it.
+
+use chain::keyfile::{self, KeyfileError};
+use protocol::auth::Keypair;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use url::Url;
+
+/// What variables that override settings begin with: `RETORT_LISTEN`, `RETORT_LIMITS_PENDING_MAX`.
+pub const ENV_PREFIX: &str = "RETORT_";
+
+const TEMPLATE: &str = "\
+# Settings of a Retort validator. Everything has a default; RETORT_LISTEN, RETORT_LIMITS_PENDING_MAX and the like
+# override what is written here.
+
+# Where the API and the pages listen. Put a reverse proxy with TLS in front of a public address.
+# listen = \"127.0.0.1:7070\"
+
+# The address that miners see, for absolute links: \"https://validator.example\".
+# public_url = \"\"
+
+# Where models and data are stored: a folder (file:///…), a bucket (s3://bucket/prefix, keys from AWS_*), or memory:///.
+# object_store = \"\"
+
+# Whether only hotkeys that the ledger has registered may submit.
+# require_registration = false
+
+# [limits]
+# disk_reserve_bytes = 268435456
+# evaluation_memory_bytes_max = 2147483648
+";
+
+/// The settings of a validator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the API and the pages listen.
+    pub listen: SocketAddr,
+    /// What absolute links begin with; empty for links without a host.
+    pub public_url: String,
+    /// The URL of the object store; empty for the folder `objects` beside the settings.
+    pub object_store: String,
+    /// Whether only hotkeys that the ledger has registered may submit.
+    pub require_registration: bool,
+    /// Bounds on everything that comes from outside.
+    pub limits: ServiceLimits,
+}
+
+/// Bounds on everything that comes from outside, and on what may be lost in between.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServiceLimits {
+    /// Bytes of a JSON body.
+    pub body_bytes_max: u64,
+    /// Connections at once; others wait.
+    pub connections_max: u64,
+    /// Seconds that a client may take for the head of a request.
+    pub header_read_seconds_max: u64,
+    /// Seconds until a request that is no upload must be answered.
+    pub request_seconds_max: u64,
+    /// Seconds an upload may be silent.
+    pub upload_idle_seconds_max: u64,
+    /// Uploads at once; others are told to come back.
+    pub uploads_max: u64,
+    /// Admission checks at once.
+    pub checks_max: u64,
+    /// Submissions that aren't done; more are told to come back.
+    pub pending_max: u64,
+    /// Bytes of the disk that uploads may not fill.
+    pub disk_reserve_bytes: u64,
+    /// Seconds until an admission check must be done.
+    pub check_seconds_max: u64,
+    /// Seconds that a submission may wait for a worker.
+    pub queue_seconds_max: u64,
+    /// Evaluations of one submission before we give up on ourselves.
+    pub evaluation_attempts_max: u64,
+    /// Seconds between such attempts.
+    pub evaluation_retry_seconds: u64,
+    /// Resident bytes at which a worker is killed.
+    pub evaluation_memory_bytes_max: u64,
+    /// Seconds that measuring a teacher may take.
+    pub publish_seconds_max: u64,
+    /// Seconds to finish what is in flight at the end.
+    pub shutdown_seconds_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            public_url: String::new(),
+            object_store: String::new(),
+            require_registration: false,
+            limits: ServiceLimits::default(),
+        }
+    }
+}
+
+impl Default for ServiceLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 << 10,
+            connections_max: 1_024,
+            header_read_seconds_max: 5,
+            request_seconds_max: 30,
+            upload_idle_seconds_max: 10,
+            uploads_max: 16,
+            checks_max: 2,
+            pending_max: 10_000,
+            disk_reserve_bytes: 256 << 20,
+            check_seconds_max: 300,
+            queue_seconds_max: 7 * 24 * 3_600,
+            evaluation_attempts_max: 3,
+            evaluation_retry_seconds: 5,
+            evaluation_memory_bytes_max: 2 << 30,
+            publish_seconds_max: 3_600,
+            shutdown_seconds_max: 20,
+        }
+    }
+}
+
+/// Settings that can't be used, with what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The directory isn't a validator's.
+    #[error("{} is no validator's directory: run `retort validator init` first", path.display())]
+    NotInitialised {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("{}: can't {doing}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Not TOML, not these settings, or numbers that make no sense.
+    #[error("{origin}: {problem}")]
+    Setting {
+        /// The file or variable.
+        origin: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The hotkey can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyfileError),
+}
+
+/// A validator's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+/// What [`Home::init`] found or made.
+#[derive(Clone, Debug)]
+pub struct Initialised {
+    /// The validator's hotkey.
+    pub hotkey: protocol::Hotkey,
+    /// Whether the key is new; an existing directory keeps its own.
+    pub created: bool,
+}
+
+impl Home {
+    /// The directory at `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// `validator.toml`.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("validator.toml")
+    }
+
+    /// The key that answers for this validator.
+    pub fn hotkey(&self) -> PathBuf {
+        self.0.join("hotkey")
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("data.sqlite")
+    }
+
+    /// Where objects lie unless the settings name another store.
+    pub fn objects(&self) -> PathBuf {
+        self.0.join("objects")
+    }
+
+    /// The local ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger.jsonl")
+    }
+
+    /// Where uploads lie until their digest is known; emptied at every start.
+    pub fn tmp(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    /// Makes the directory with settings and a new hotkey; whatever is there already stays as it is.
+    ///
+    /// # Errors
+    /// When the file system refuses or an existing key can't be used.
+    pub fn init(&self) -> Result<Initialised, ConfigError> {
+        for dir in [self.path(), &self.objects(), &self.tmp()] {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.map_err(io_error(dir, "create it"))?;
+        }
+        if !self.config().exists() {
+            fs::write(self.config(), TEMPLATE).map_err(io_error(&self.config(), "write it"))?;
+            let mode = fs::Permissions::from_mode(0o600);
+            fs::set_permissions(self.config(), mode).map_err(io_error(&self.config(), "protect it"))?;
+        }
+        let created = !self.hotkey().exists();
+        if created {
+            let key = keyfile::generate().map_err(io_error(&self.hotkey(), "make a key for it"))?;
+            keyfile::create(&self.hotkey(), &key)?;
+        }
+        Ok(Initialised { hotkey: self.keypair()?.hotkey(), created })
+    }
+
+    /// The key that answers for this validator.
+    ///
+    /// # Errors
+    /// When it is missing, readable by others, or no key.
+    pub fn keypair(&self) -> Result<Keypair, ConfigError> {
+        Ok(keyfile::load(&self.hotkey())?)
+    }
+
+    /// Reads and validates the settings; `variables` are the process's environment.
+    ///
+    /// # Errors
+    /// When the directory isn't initialised or a setting makes no sense.
+    pub fn load(&self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+        let path = self.config();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(ConfigError::NotInitialised { path: self.0.clone() });
+            }
+            Err(source) => return Err(ConfigError::Io { path, doing: "read it", source }),
+        };
+        let setting = |problem: String| ConfigError::Setting { origin: path.display().to_string(), problem };
+        let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| setting(error.to_string()))?;
+        override_from(&mut table, variables)?;
+        let config: Config = table.try_into().map_err(|error: toml::de::Error| setting(error.to_string()))?;
+        config.check().map_err(setting)?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// Says what is wrong with the settings, if anything.
+    fn check(&self) -> Result<(), String> {
+        if !self.public_url.is_empty() && !is_web_url(&self.public_url) {
+            return Err("public_url must be like `https://validator.example`, or empty".into());
+        }
+        if !self.object_store.is_empty() && Url::parse(&self.object_store).is_err() {
+            return Err("object_store must be a URL like `s3://bucket/prefix`, or empty".into());
+        }
+        let limits = &self.limits;
+        for (field, value) in [
+            ("body_bytes_max", limits.body_bytes_max),
+            ("connections_max", limits.connections_max),
+            ("header_read_seconds_max", limits.header_read_seconds_max),
+            ("request_seconds_max", limits.request_seconds_max),
+            ("upload_idle_seconds_max", limits.upload_idle_seconds_max),
+            ("uploads_max", limits.uploads_max),
+            ("checks_max", limits.checks_max),
+            ("pending_max", limits.pending_max),
+            ("check_seconds_max", limits.check_seconds_max),
+            ("queue_seconds_max", limits.queue_seconds_max),
+            ("evaluation_attempts_max", limits.evaluation_attempts_max),
+            ("publish_seconds_max", limits.publish_seconds_max),
+        ] {
+            if value == 0 || value > u64::from(u32::MAX) {
+                return Err(format!("limits.{field} is {value}; it must be between 1 and {}", u32::MAX));
+            }
+        }
+        Ok(())
+    }
+
+    /// The object store's URL in the directory `home`.
+    pub fn object_store_url(&self, home: &Home) -> Result<Url, ConfigError> {
+        let setting = |problem: String| ConfigError::Setting { origin: "object_store".into(), problem };
+        if self.object_store.is_empty() {
+            let dir = std::path::absolute(home.objects()).map_err(io_error(&home.objects(), "find it"))?;
+            return Url::from_directory_path(dir).map_err(|()| setting("the folder has no URL".into()));
+        }
+        Url::parse(&self.object_store).map_err(|error| setting(error.to_string()))
+    }
+}
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+}
+
+/// Writes `RETORT_*` variables over the settings they name. Others of that prefix, such as `RETORT_LOG`, belong to
+/// somebody else.
+fn override_from(
+    table: &mut toml::Table,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), ConfigError> {
+    let defaults = toml::Table::try_from(Config::default()).expect("a table, because the settings are a struct");
+    for (name, text) in variables {
+        let Some(field) = name.strip_prefix(ENV_PREFIX).map(str::to_lowercase) else { continue };
+        let problem = |problem: String| ConfigError::Setting { origin: name.clone(), problem };
+        if let Some(default) = defaults.get(&field).filter(|default| !default.is_table()) {
+            table.insert(field, parse_like(default, &text).map_err(problem)?);
+        } else if let Some((section, field)) = field.split_once('_')
+            && let Some(default) = defaults.get(section).and_then(|section| section.get(field))
+        {
+            let value = parse_like(default, &text).map_err(problem)?;
+            let section = table.entry(section).or_insert_with(|| toml::Table::new().into());
+            if let Some(section) = section.as_table_mut() {
+                section.insert(field.to_owned(), value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads `text` as a value of the default's type.
+fn parse_like(default: &toml::Value, text: &str) -> Result<toml::Value, String> {
+    match default {
+        toml::Value::Integer(_) => text.parse().map(toml::Value::Integer).map_err(|_| format!("{text:?} is no number")),
+        toml::Value::Boolean(_) => {
+            text.parse().map(toml::Value::Boolean).map_err(|_| format!("{text:?} is neither `true` nor `false`"))
+        }
+        _ => Ok(toml::Value::String(text.to_owned())),
+    }
+}
+
+fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> ConfigError {
+    move |source| ConfigError::Io { path: path.to_owned(), doing, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        fs::write(home.config(), toml).unwrap();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        home.load(variables).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_and_the_template_mean_the_defaults() {
+        assert_eq!(load("", &[]).unwrap(), Config::default());
+        assert_eq!(load(TEMPLATE, &[]).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn variables_win_over_the_file() {
+        let config = load(
+            "listen = \"127.0.0.1:1\"\n[limits]\nuploads_max = 4",
+            &[("RETORT_LISTEN", "0.0.0.0:80"), ("RETORT_LIMITS_PENDING_MAX", "7"), ("RETORT_DATA_DIR", "/data")],
+        )
+        .unwrap();
+        assert_eq!(config.listen, SocketAddr::from(([0, 0, 0, 0], 80)));
+        assert_eq!((config.limits.uploads_max, config.limits.pending_max), (4, 7));
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_named() {
+        for (toml, variable, word) in [
+            ("lisen = \"127.0.0.1:1\"", ("A", ""), "lisen"),
+            ("public_url = \"validator.example\"", ("A", ""), "public_url"),
+            ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
+            ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
+        ] {
+            let error = load(toml, &[variable]).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_second_init_keeps_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path().join("validator"));
+        let (first, second) = (home.init().unwrap(), home.init().unwrap());
+        assert!(first.created && !second.created);
+        assert_eq!(first.hotkey, second.hotkey);
+        let mode = fs::metadata(home.hotkey()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,204 @@
+//! Competitions, the models published with them, and the index of public objects.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::score::Score;
+use protocol::{Competition, CompetitionId, Digest, Report};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// A competition as it is stored, with what only the validator knows.
+#[derive(Clone, Debug)]
+pub struct StoredCompetition {
+    /// Digest of manifest and packages: what was published.
+    pub source_sha256: Digest,
+    /// Digest of the competition's canonical JSON.
+    pub sha256: Digest,
+    /// What everybody sees.
+    pub competition: Competition,
+    /// Decides which items are hidden.
+    pub split_key: [u8; 32],
+    /// Salts the commitment to them.
+    pub salt: [u8; 32],
+    /// All evaluation items with labels, a private object.
+    pub items_sha256: Digest,
+    /// The teacher's logits on them, a private object.
+    pub teacher_logits_sha256: Digest,
+}
+
+/// Which published model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The model to distil.
+    Teacher,
+    /// The model that latencies are compared with.
+    Reference,
+}
+
+/// What was measured on a published model.
+#[derive(Clone, Debug)]
+pub struct StoredModel {
+    /// Which.
+    pub role: Role,
+    /// Its package.
+    pub package_sha256: Digest,
+    /// The report.
+    pub report: Report,
+    /// Its score under the competition's rules.
+    pub score: Score,
+}
+
+/// An object that anybody may download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicObject {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// What to call it on disk.
+    pub filename: String,
+}
+
+impl Role {
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+impl Db {
+    /// The competition of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn competition(&self, id: &CompetitionId) -> Result<Option<StoredCompetition>, DbError> {
+        let row =
+            sqlx::query("SELECT * FROM competitions WHERE id = ?").bind(id.as_ref()).fetch_optional(self.pool()).await?;
+        row.as_ref().map(competition).transpose()
+    }
+
+    /// All competitions, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn competitions(&self) -> Result<Vec<StoredCompetition>, DbError> {
+        let rows =
+            sqlx::query("SELECT * FROM competitions ORDER BY published_at DESC, id").fetch_all(self.pool()).await?;
+        rows.iter().map(competition).collect()
+    }
+
+    /// The models published with a competition, teacher first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn models(&self, id: &CompetitionId) -> Result<Vec<StoredModel>, DbError> {
+        let rows = sqlx::query("SELECT * FROM models WHERE competition_id = ? ORDER BY role DESC")
+            .bind(id.as_ref())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(model).collect()
+    }
+
+    /// The object, if anybody may download it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn public_object(&self, sha256: &Digest) -> Result<Option<PublicObject>, DbError> {
+        let row = sqlx::query("SELECT size_bytes, filename FROM public_objects WHERE sha256 = ?")
+            .bind(sha256.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        let object = |row: SqliteRow| PublicObject {
+            sha256: *sha256,
+            size_bytes: uint(row.get("size_bytes")),
+            filename: row.get("filename"),
+        };
+        Ok(row.map(object))
+    }
+}
+
+/// Writes a competition.
+///
+/// # Errors
+/// When the database fails, or has one of this name.
+pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Result<(), DbError> {
+    let competition = &stored.competition;
+    sqlx::query(
+        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, items_sha256,
+         teacher_logits_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(competition.manifest.id.as_ref())
+    .bind(stored.source_sha256.to_string())
+    .bind(stored.sha256.to_string())
+    .bind(to_json(competition))
+    .bind(int(competition.published_at))
+    .bind(stored.split_key.as_slice())
+    .bind(stored.salt.as_slice())
+    .bind(stored.items_sha256.to_string())
+    .bind(stored.teacher_logits_sha256.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what was measured on a published model.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_model(tx: &mut Tx, id: &CompetitionId, model: &StoredModel) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO models (competition_id, role, package_sha256, report, score) VALUES (?, ?, ?, ?, ?)")
+        .bind(id.as_ref())
+        .bind(model.role.as_str())
+        .bind(model.package_sha256.to_string())
+        .bind(to_json(&model.report))
+        .bind(to_json(&model.score))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Lets anybody download an object.
+///
+/// # Errors
+/// When the database fails.
+pub async fn publish_object(tx: &mut Tx, object: &PublicObject) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO public_objects (sha256, size_bytes, filename) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(object.sha256.to_string())
+        .bind(int(object.size_bytes))
+        .bind(&object.filename)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
+    let digest = |column: &str| parse("digest", row.get::<&str, _>(column));
+    Ok(StoredCompetition {
+        source_sha256: digest("source_sha256")?,
+        sha256: digest("sha256")?,
+        competition: from_json("competition", row.get("competition"))?,
+        split_key: key(row.get("split_key"))?,
+        salt: key(row.get("salt"))?,
+        items_sha256: digest("items_sha256")?,
+        teacher_logits_sha256: digest("teacher_logits_sha256")?,
+    })
+}
+
+fn model(row: &SqliteRow) -> Result<StoredModel, DbError> {
+    let role = match row.get("role") {
+        "teacher" => Role::Teacher,
+        _ => Role::Reference,
+    };
+    Ok(StoredModel {
+        role,
+        package_sha256: parse("digest", row.get("package_sha256"))?,
+        report: from_json("report", row.get("report"))?,
+        score: from_json("score", row.get("score"))?,
+    })
+}
+
+fn key(bytes: &[u8]) -> Result<[u8; 32], DbError> {
+    bytes.try_into().map_err(|_| DbError::Corrupt { what: "key", problem: format!("{} bytes", bytes.len()) })
+}

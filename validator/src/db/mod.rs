@@ -1,0 +1,143 @@
+//! The database: SQLite with a write-ahead log, synced at every commit.
+//!
+//! It is the truth; everything derived from it can be rebuilt. Each table's statements lie in a file of their own.
+//! Nothing here knows HTTP, objects or evaluation.
+
+pub mod competitions;
+pub mod evaluations;
+pub mod nonces;
+pub mod rounds;
+pub mod submissions;
+pub mod uploads;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlitePool, Transaction};
+use std::path::Path;
+use std::time::Duration;
+
+/// A transaction that may write from its first statement on.
+pub type Tx = Transaction<'static, sqlx::Sqlite>;
+
+/// How long a statement waits for another writer.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Readers at once; there is one writer at most, as SQLite has it.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// What went wrong in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The database itself refused.
+    #[error("the database: {0}")]
+    Sql(#[from] sqlx::Error),
+    /// The schema can't be brought up to date.
+    #[error("the database's schema: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A stored value isn't what we store: the file was changed by somebody else, or this is a bug.
+    #[error("the database holds an unreadable {what}: {problem}")]
+    Corrupt {
+        /// What can't be read.
+        what: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// The submission is no longer in the state that the change begins with.
+    #[error("the submission is not {expected} any more")]
+    StateChanged {
+        /// The state that was expected.
+        expected: protocol::submission::State,
+    },
+}
+
+impl DbError {
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        const SQLITE_FULL: &str = "13";
+        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some(SQLITE_FULL))
+    }
+}
+
+/// Whether `error` says that a row with this key exists.
+pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
+}
+
+/// The open database.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: SqlitePool,
+}
+
+impl Db {
+    /// Opens or creates the database at `path` and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When the file can't be opened, or was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self, DbError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        sqlx::migrate!("./migrations").run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// The connections, for statements and for the job engine.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// Begins a transaction that holds the write lock, so that it can't fail half way for another writer.
+    ///
+    /// # Errors
+    /// When the lock isn't free in time.
+    pub async fn write(&self) -> Result<Tx, DbError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Answers whether the database does.
+    ///
+    /// # Errors
+    /// When it doesn't.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes the connections; a write-ahead log is then folded into the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Parses stored text.
+pub(crate) fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T, DbError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| DbError::Corrupt { what, problem: error.to_string() })
+}
+
+/// Parses stored JSON.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, DbError> {
+    serde_json::from_str(text).map_err(|error| DbError::Corrupt { what, problem: error.to_string() })
+}
+
+/// Canonical JSON as text.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> String {
+    let bytes = protocol::digest::canonical_json(value).expect("JSON, because our types have string keys only");
+    String::from_utf8(bytes).expect("UTF-8, because JSON is")
+}
+
+/// A count or a time as SQLite has it.
+pub(crate) fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A count or a time from SQLite.
+pub(crate) fn uint(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

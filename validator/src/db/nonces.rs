@@ -1,0 +1,33 @@
+//! Nonces of signed requests, kept longer than a request is fresh, across restarts.
+
+use super::{Db, DbError, int, is_duplicate};
+use protocol::auth::VerifiedRequest;
+
+impl Db {
+    /// Remembers a verified request; `false` when it was seen before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remember_nonce(&self, request: &VerifiedRequest, now: u64) -> Result<bool, DbError> {
+        let inserted = sqlx::query("INSERT INTO nonces (hotkey, nonce_ns, seen_at) VALUES (?, ?, ?)")
+            .bind(request.hotkey.to_string())
+            .bind(int(request.nonce_ns))
+            .bind(int(now))
+            .execute(self.pool())
+            .await;
+        match inserted {
+            Ok(_) => Ok(true),
+            Err(error) if is_duplicate(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Forgets nonces seen before `horizon`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_nonces(&self, horizon: u64) -> Result<(), DbError> {
+        sqlx::query("DELETE FROM nonces WHERE seen_at < ?").bind(int(horizon)).execute(self.pool()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,424 @@
+//! Submissions, their files and the history of their states.
+//!
+//! [`transition`] is the one place where a state changes. It does not decide which change is due.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::api::FileDeclaration;
+use protocol::architecture::{Architecture, Costs};
+use protocol::submission::{Rejection, State};
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// A row of the table of submissions.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Order of arrival.
+    pub arrival: u64,
+    /// Its name.
+    pub id: SubmissionId,
+    /// Where it was entered.
+    pub competition: CompetitionId,
+    /// By whom.
+    pub hotkey: Hotkey,
+    /// The digest over the announced files.
+    pub package_sha256: Digest,
+    /// Where it is.
+    pub state: State,
+    /// When it was announced.
+    pub created_at: u64,
+    /// When it came to its state.
+    pub changed_at: u64,
+    /// Until when its files must have come.
+    pub upload_until: u64,
+    /// Evaluations handed to the job engine and lost, for whatever reason.
+    pub attempt: u64,
+    /// Those of them that failed through our fault.
+    pub failures: u64,
+    /// Why it ended without a score.
+    pub reason: Option<Rejection>,
+    /// Once admitted.
+    pub architecture: Option<Architecture>,
+    /// Once admitted.
+    pub costs: Option<Costs>,
+}
+
+/// A file of a submission.
+#[derive(Clone, Debug)]
+pub struct SubmissionFile {
+    /// What was announced.
+    pub declared: FileDeclaration,
+    /// Whether its bytes are stored under their digest.
+    pub stored: bool,
+}
+
+/// A change of state.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, in Unix seconds.
+    pub at: u64,
+    /// From where; `None` for the first.
+    pub from: Option<State>,
+    /// To where.
+    pub to: State,
+    /// Why, for ends without a score.
+    pub reason: Option<Rejection>,
+}
+
+impl Db {
+    /// The submission of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn submission(&self, id: &SubmissionId) -> Result<Option<Submission>, DbError> {
+        let row =
+            sqlx::query("SELECT * FROM submissions WHERE id = ?").bind(id.to_string()).fetch_optional(self.pool()).await?;
+        row.as_ref().map(submission).transpose()
+    }
+
+    /// A submission's files, by path.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn files(&self, id: &SubmissionId) -> Result<Vec<SubmissionFile>, DbError> {
+        let rows = sqlx::query("SELECT * FROM submission_files WHERE submission_id = ? ORDER BY path")
+            .bind(id.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(file).collect()
+    }
+
+    /// A submission's history, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events(&self, id: &SubmissionId) -> Result<Vec<Event>, DbError> {
+        let rows = sqlx::query("SELECT * FROM events WHERE submission_id = ? ORDER BY id")
+            .bind(id.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// Submissions in a state, earliest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn in_state(&self, state: State, count_max: u32) -> Result<Vec<Submission>, DbError> {
+        let rows = sqlx::query("SELECT * FROM submissions WHERE state = ? ORDER BY arrival LIMIT ?")
+            .bind(state.as_str())
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// The newest submissions of a competition, for pages.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest(&self, competition: &CompetitionId, count_max: u32) -> Result<Vec<Submission>, DbError> {
+        let rows = sqlx::query("SELECT * FROM submissions WHERE competition_id = ? ORDER BY arrival DESC LIMIT ?")
+            .bind(competition.as_ref())
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// The newest submissions of a hotkey, for pages.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn of_hotkey(&self, hotkey: &Hotkey, count_max: u32) -> Result<Vec<Submission>, DbError> {
+        let rows = sqlx::query("SELECT * FROM submissions WHERE hotkey = ? ORDER BY arrival DESC LIMIT ?")
+            .bind(hotkey.to_string())
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// How many queued or evaluating submissions arrived before this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ahead_of(&self, arrival: u64) -> Result<u32, DbError> {
+        let query = "SELECT count(*) FROM submissions WHERE state IN ('queued', 'evaluating') AND arrival < ?";
+        Ok(sqlx::query_scalar(query).bind(int(arrival)).fetch_one(self.pool()).await?)
+    }
+
+    /// How many submissions are in each state; states without any are absent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
+        let rows = sqlx::query("SELECT state, count(*) AS count FROM submissions GROUP BY state")
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
+    }
+
+    /// Since when the longest waiting submission is queued.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queued_since(&self) -> Result<Option<u64>, DbError> {
+        let query = "SELECT min(changed_at) FROM submissions WHERE state = 'queued'";
+        let since: Option<i64> = sqlx::query_scalar(query).fetch_one(self.pool()).await?;
+        Ok(since.map(uint))
+    }
+
+    /// Submissions that are in `state` since `since` or longer; for uploads, whose time ended by then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overdue(&self, state: State, since: u64) -> Result<Vec<Submission>, DbError> {
+        let query = match state {
+            State::AwaitingUpload => "SELECT * FROM submissions WHERE state = ? AND upload_until <= ? LIMIT 256",
+            _ => "SELECT * FROM submissions WHERE state = ? AND changed_at <= ? LIMIT 256",
+        };
+        let rows = sqlx::query(query).bind(state.as_str()).bind(int(since)).fetch_all(self.pool()).await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// Queued submissions whose next attempt may begin, earliest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due(&self, now: u64, count_max: u32) -> Result<Vec<(SubmissionId, u64)>, DbError> {
+        let query = "SELECT id, attempt FROM submissions WHERE state = 'queued' AND retry_at <= ? ORDER BY arrival LIMIT ?";
+        let rows = sqlx::query(query).bind(int(now)).bind(count_max).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((parse("submission id", row.get("id"))?, uint(row.get("attempt"))))).collect()
+    }
+}
+
+/// Counts an attempt for everything queued, so that tasks handed out before do nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_queued(tx: &mut Tx) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1 WHERE state = 'queued'").execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// A hotkey's living entry of this package, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn living(
+    tx: &mut Tx,
+    competition: &CompetitionId,
+    hotkey: &Hotkey,
+    package_sha256: &Digest,
+) -> Result<Option<Submission>, DbError> {
+    let query = "SELECT * FROM submissions WHERE competition_id = ? AND hotkey = ? AND package_sha256 = ?
+                 AND state NOT IN ('failed', 'expired')";
+    let row = sqlx::query(query)
+        .bind(competition.as_ref())
+        .bind(hotkey.to_string())
+        .bind(package_sha256.to_string())
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.as_ref().map(submission).transpose()
+}
+
+/// The times of a hotkey's entries since `since` that count against its quota, earliest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn counted_since(
+    tx: &mut Tx,
+    competition: &CompetitionId,
+    hotkey: &Hotkey,
+    since: u64,
+) -> Result<Vec<u64>, DbError> {
+    let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND competition_id = ? AND created_at > ?
+                 AND state NOT IN ('failed', 'expired') ORDER BY created_at";
+    let times: Vec<i64> = sqlx::query_scalar(query)
+        .bind(hotkey.to_string())
+        .bind(competition.as_ref())
+        .bind(int(since))
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(times.into_iter().map(uint).collect())
+}
+
+/// How many submissions aren't done.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
+    let query = "SELECT count(*) FROM submissions WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
+    Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
+}
+
+/// Writes a new submission with its files.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO submissions (id, competition_id, hotkey, package_sha256, state, created_at, changed_at, upload_until)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id.to_string())
+    .bind(new.competition.as_ref())
+    .bind(new.hotkey.to_string())
+    .bind(new.package_sha256.to_string())
+    .bind(new.state.as_str())
+    .bind(int(new.created_at))
+    .bind(int(new.changed_at))
+    .bind(int(new.upload_until))
+    .execute(&mut **tx)
+    .await?;
+    for file in files {
+        sqlx::query("INSERT INTO submission_files (submission_id, path, size_bytes, sha256) VALUES (?, ?, ?, ?)")
+            .bind(new.id.to_string())
+            .bind(&file.path)
+            .bind(int(file.size))
+            .bind(file.sha256.to_string())
+            .execute(&mut **tx)
+            .await?;
+    }
+    append_event(tx, &new.id, None, new.state, None, new.created_at).await
+}
+
+/// Changes the state of a submission: the only place that does.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When the journey knows no such step, which is a bug in the caller.
+pub async fn transition(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_become(to), "a submission can't go from {from} to {to}; this is a bug");
+    let changed = sqlx::query(
+        "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?",
+    )
+    .bind(to.as_str())
+    .bind(int(now))
+    .bind(reason.map(|reason| reason.code.as_str()))
+    .bind(reason.map(|reason| reason.detail.as_str()))
+    .bind(id.to_string())
+    .bind(from.as_str())
+    .execute(&mut **tx)
+    .await?;
+    if changed.rows_affected() != 1 {
+        return Err(DbError::StateChanged { expected: from });
+    }
+    append_event(tx, id, Some(from), to, reason, now).await
+}
+
+/// Writes what the admission check found out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_admitted(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    architecture: &Architecture,
+    costs: &Costs,
+) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET architecture = ?, costs = ? WHERE id = ?")
+        .bind(to_json(architecture))
+        .bind(to_json(costs))
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Counts a lost attempt, whether it failed, and says when the next may begin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_attempt(tx: &mut Tx, id: &SubmissionId, failed: bool, retry_at: u64) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = failures + ?, retry_at = ? WHERE id = ?")
+        .bind(i64::from(failed))
+        .bind(int(retry_at))
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Remembers that a file's bytes are stored.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_stored(db: &Db, id: &SubmissionId, path: &str) -> Result<(), DbError> {
+    sqlx::query("UPDATE submission_files SET stored = 1 WHERE submission_id = ? AND path = ?")
+        .bind(id.to_string())
+        .bind(path)
+        .execute(db.pool())
+        .await?;
+    Ok(())
+}
+
+async fn append_event(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: Option<State>,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO events (submission_id, at, from_state, to_state, code, detail) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(id.to_string())
+        .bind(int(now))
+        .bind(from.map(State::as_str))
+        .bind(to.as_str())
+        .bind(reason.map(|reason| reason.code.as_str()))
+        .bind(reason.map(|reason| reason.detail.as_str()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
+    let json = |column: &str| row.get::<Option<&str>, _>(column);
+    Ok(Submission {
+        arrival: uint(row.get("arrival")),
+        id: parse("submission id", row.get("id"))?,
+        competition: parse("competition id", row.get("competition_id"))?,
+        hotkey: parse("hotkey", row.get("hotkey"))?,
+        package_sha256: parse("digest", row.get("package_sha256"))?,
+        state: parse("state", row.get("state"))?,
+        created_at: uint(row.get("created_at")),
+        changed_at: uint(row.get("changed_at")),
+        upload_until: uint(row.get("upload_until")),
+        attempt: uint(row.get("attempt")),
+        failures: uint(row.get("failures")),
+        reason: reason(row)?,
+        architecture: json("architecture").map(|text| from_json("architecture", text)).transpose()?,
+        costs: json("costs").map(|text| from_json("costs", text)).transpose()?,
+    })
+}
+
+fn reason(row: &SqliteRow) -> Result<Option<Rejection>, DbError> {
+    let Some(code) = row.get::<Option<&str>, _>("code") else { return Ok(None) };
+    let detail = row.get::<Option<String>, _>("detail").unwrap_or_default();
+    Ok(Some(Rejection { code: parse("code", code)?, detail }))
+}
+
+fn file(row: &SqliteRow) -> Result<SubmissionFile, DbError> {
+    let declared = FileDeclaration {
+        path: row.get("path"),
+        size: uint(row.get("size_bytes")),
+        sha256: parse("digest", row.get("sha256"))?,
+    };
+    Ok(SubmissionFile { declared, stored: row.get::<i64, _>("stored") != 0 })
+}
+
+fn event(row: &SqliteRow) -> Result<Event, DbError> {
+    let from = row.get::<Option<&str>, _>("from_state").map(|state| parse("state", state)).transpose()?;
+    Ok(Event { at: uint(row.get("at")), from, to: parse("state", row.get("to_state"))?, reason: reason(row)? })
+}

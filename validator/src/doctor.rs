@@ -1,0 +1,73 @@
+//! What `retort validator doctor` looks at: whether each part works, and what to do when it doesn't.
+//!
+//! It changes nothing but a probe object that it removes again.
+
+use crate::app::App;
+use crate::error::Chain;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What.
+    pub name: &'static str,
+    /// Whether it works.
+    pub healthy: bool,
+    /// What was found, or what is wrong.
+    pub detail: String,
+}
+
+/// Looks at everything that can be looked at without evaluating a model.
+pub async fn examine(app: &App) -> Vec<Finding> {
+    let database = app.db.ping().await.map(|()| "answers".to_owned());
+    let store = app.objects.probe().await.map(|()| "writes, reads and removes".to_owned());
+    vec![
+        finding("database", database.map_err(|error| Chain(&error).to_string())),
+        finding("object store", store.map_err(|error| Chain(&error).to_string())),
+        finding("disk", disk(app)),
+        finding("ledger", ledger(app).await),
+        finding("competitions", competitions(app).await),
+        finding("queue", queue(app).await),
+    ]
+}
+
+fn finding(name: &'static str, looked: Result<String, String>) -> Finding {
+    let healthy = looked.is_ok();
+    Finding { name, healthy, detail: looked.unwrap_or_else(|problem| problem) }
+}
+
+fn disk(app: &App) -> Result<String, String> {
+    let free = app.objects.free_bytes().map_err(|error| Chain(&error).to_string())?;
+    let reserve = app.config.limits.disk_reserve_bytes;
+    let found = format!("{} MiB free, {} MiB kept in reserve", free >> 20, reserve >> 20);
+    if free > reserve { Ok(found) } else { Err(format!("{found}: uploads are refused until there is space")) }
+}
+
+async fn ledger(app: &App) -> Result<String, String> {
+    let ledger = std::sync::Arc::clone(&app.ledger);
+    let looked = tokio::task::spawn_blocking(move || Ok((ledger.height()?, ledger.registrations()?.len())));
+    let looked: Result<_, chain::LedgerError> = looked.await.map_err(|error| error.to_string())?;
+    let (height, registered) = looked.map_err(|error| Chain(&error).to_string())?;
+    Ok(format!("height {height}, {registered} registered"))
+}
+
+async fn competitions(app: &App) -> Result<String, String> {
+    let competitions = app.db.competitions().await.map_err(|error| Chain(&error).to_string())?;
+    for stored in &competitions {
+        let id = &stored.competition.manifest.id;
+        let read = app.materials.of(&app.objects, stored).await;
+        read.map_err(|error| format!("{id} can't be evaluated: {}", Chain(&error)))?;
+    }
+    match competitions.len() {
+        0 => Ok("none yet: run `retort validator publish FILE`".into()),
+        count => Ok(format!("{count}, with all their data")),
+    }
+}
+
+async fn queue(app: &App) -> Result<String, String> {
+    let since = app.db.queued_since().await.map_err(|error| Chain(&error).to_string())?;
+    let age = since.map_or(0, |since| app.clock.now().saturating_sub(since));
+    Ok(match since {
+        None => "empty".into(),
+        Some(_) => format!("the longest waiting submission waits for {age} s"),
+    })
+}

@@ -1,0 +1,147 @@
+//! The one error of the HTTP edge: a problem document (RFC 9457) with a stable code and a hint.
+//!
+//! It never tells what lies behind the edge: paths, statements and backtraces go to the log alone.
+
+use crate::db::DbError;
+use crate::objects::ObjectError;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use protocol::api::Problem;
+use protocol::submission::{Code, Rejection};
+
+/// The media type of problem documents.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An answer that says why not.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    hint: &'static str,
+    retry_after_seconds: Option<u64>,
+}
+
+impl ApiError {
+    /// A problem with a stable code, what happened, and what to do.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
+        Self { status, code, detail: detail.into(), hint, retry_after_seconds: None }
+    }
+
+    /// Says when to come back.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds.max(1));
+        self
+    }
+
+    /// Something that isn't there, or that the caller may not see.
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", what, "Check the address; the lists under /api/v1 link what is there.")
+    }
+
+    /// Our fault. What it was is logged here, once.
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(error), "a request failed through our fault");
+        let hint = "Try again later; the operator finds the cause under the request id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the validator failed", hint)
+    }
+
+    /// No space left.
+    pub fn disk_full() -> Self {
+        let hint = "Try again later; the operator has to make space.";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", "the validator has no space left", hint)
+            .retry_after(600)
+    }
+
+    /// Too much at once.
+    pub fn busy(detail: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, "Try again in a few seconds.").retry_after(5)
+    }
+
+    /// The problem document.
+    pub fn problem(&self) -> Problem {
+        Problem {
+            kind: format!("/problems/{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.to_owned(),
+            hint: self.hint.to_owned(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.problem()).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::StateChanged { .. } => {
+                let hint = "Ask for the submission's state and go on from there.";
+                Self::new(StatusCode::CONFLICT, "state_changed", error.to_string(), hint)
+            }
+            error if error.is_full() => Self::disk_full(),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ObjectError> for ApiError {
+    fn from(error: ObjectError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ObjectError::Size { .. } => Code::SizeMismatch.because(detail).into(),
+            ObjectError::Digest { .. } => Code::DigestMismatch.because(detail).into(),
+            ObjectError::BrokenOff { .. } => {
+                let hint = "Send the file again; the URL stays good until it expires.";
+                Self::new(StatusCode::BAD_REQUEST, "upload_broken_off", detail, hint)
+            }
+            ObjectError::Full => Self::disk_full(),
+            ObjectError::Missing(_) | ObjectError::Store(_) | ObjectError::Io(_) | ObjectError::Url { .. } => {
+                Self::internal(&error)
+            }
+        }
+    }
+}
+
+/// A rejection that a request already shows, before anything is stored.
+impl From<Rejection> for ApiError {
+    fn from(rejection: Rejection) -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            rejection.code.as_str(),
+            rejection.detail,
+            rejection.code.hint(),
+        )
+    }
+}
+
+/// An error with its causes, for a line of the log.
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! The narrow door to the evaluation engine: a request in, a report out.
+//!
+//! The binary puts a sandboxed worker process behind it; tests put a script there. This file knows no engine, no
+//! process and no model, only the words of `protocol::evaluation`.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::package::{PackageConfig, package_digest};
+use protocol::report::{
+    Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
+};
+use protocol::score::share_ppm;
+use protocol::Digest;
+use std::sync::Arc;
+
+/// How far an evaluation is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done, in a word or two.
+    pub phase: String,
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all; 0 where nobody knows.
+    pub total: u64,
+}
+
+/// Hears about progress. It may be called from any thread and must not block.
+pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Measures a package. Dropping the future ends the evaluation and whatever runs for it.
+pub trait Evaluator: Send + Sync {
+    /// Measures `request.candidate`.
+    fn evaluate(
+        &self,
+        request: EvaluationRequest,
+        progress: ProgressFn,
+    ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
+}
+
+/// Says nothing.
+pub fn silent() -> ProgressFn {
+    Arc::new(|_| {})
+}
+
+/// What a [`ScriptedEvaluator`] does with a request.
+pub type Script =
+    dyn Fn(EvaluationRequest) -> BoxFuture<'static, Result<Evaluation, EvaluationFailure>> + Send + Sync;
+
+/// An evaluator that follows a script: for tests, where no model runs.
+#[derive(Clone)]
+pub struct ScriptedEvaluator(Arc<Script>);
+
+impl ScriptedEvaluator {
+    /// Follows `script`.
+    pub fn new(script: Arc<Script>) -> Self {
+        Self(script)
+    }
+}
+
+impl Default for ScriptedEvaluator {
+    /// The teacher is right on 96 %, everyone else on 85 to 95 %, as the package's digest says.
+    fn default() -> Self {
+        let script = |request: EvaluationRequest| async move {
+            let digest = package_of(&request);
+            let correct_ppm = match request.items.teacher_logits {
+                None => 960_000,
+                Some(_) => 850_000 + 100_000 * u64::from(digest.as_bytes()[0]) / 255,
+            };
+            scripted_evaluation(&request, correct_ppm)
+        };
+        Self(Arc::new(move |request| script(request).boxed()))
+    }
+}
+
+impl Evaluator for ScriptedEvaluator {
+    fn evaluate(
+        &self,
+        request: EvaluationRequest,
+        progress: ProgressFn,
+    ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
+        progress(Progress { phase: "accuracy".into(), done: 0, total: 1 });
+        let evaluation = (self.0)(request);
+        async move {
+            let evaluation = evaluation.await;
+            progress(Progress { phase: "accuracy".into(), done: 1, total: 1 });
+            evaluation
+        }
+        .boxed()
+    }
+}
+
+/// The digest that names the request's candidate.
+pub fn package_of(request: &EvaluationRequest) -> Digest {
+    package_digest(&Digest::of(&request.candidate.config_json), &Digest::of(&request.candidate.weights))
+}
+
+/// A made-up evaluation whose numbers agree with each other: right on the first `correct_ppm` of every million items.
+///
+/// # Errors
+/// When the candidate's configuration can't be read.
+pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Result<Evaluation, EvaluationFailure> {
+    let config = PackageConfig::from_json(&request.candidate.config_json)?;
+    let (labels, classes) = (&request.items.labels, config.labels.len());
+    let items = labels.len() as u64;
+    let answer = |index: usize, label: u8| {
+        let right = (index as u64 * 7_919) % items * 1_000_000 < correct_ppm * items;
+        if right { usize::from(label) } else { (usize::from(label) + 1) % classes }
+    };
+    let answers: Vec<usize> = labels.iter().enumerate().map(|(index, label)| answer(index, *label)).collect();
+    let mut logits = vec![0.0; labels.len() * classes];
+    let mut confusion = vec![vec![0_u32; classes]; classes];
+    for (index, (answer, label)) in answers.iter().zip(labels.iter()).enumerate() {
+        logits[index * classes + answer] = 4.0;
+        confusion[usize::from(*label)][*answer] += 1;
+    }
+    let right = |count: usize| answers.iter().zip(labels.iter()).take(count).filter(|(a, l)| **a == usize::from(**l));
+    let correct = right(labels.len()).count() as u32;
+    let public_correct = right(request.items.public as usize).count() as u32;
+    let quality = Quality { correct, public_correct, confusion, negative_flips: 0, positive_flips: 0 };
+    let latency_samples = br#"{"scripted":true}"#.to_vec();
+    let report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
+    Ok(Evaluation { report, logits, latency_samples })
+}
+
+fn scripted_report(
+    request: &EvaluationRequest,
+    config: &PackageConfig,
+    quality: Quality,
+    samples_sha256: Digest,
+) -> Report {
+    let items = request.items.labels.len() as u32;
+    let size_bytes = request.candidate.weights.len() as u64;
+    let ratio_ppm = share_ppm(size_bytes, request.reference.weights.len() as u64);
+    let costs = config.plan().ok().and_then(|plan| plan.costs().ok()).unwrap_or_default();
+    Report {
+        format: REPORT_FORMAT.into(),
+        package_sha256: package_of(request),
+        engine: "scripted/1".into(),
+        host: Host::default(),
+        device: "scripted".into(),
+        data: DataSeen {
+            images_sha256: Digest::of(&request.items.pixels),
+            seed: request.seed,
+            items,
+            public_items: request.items.public,
+        },
+        outputs_sha256: Digest::of(b"scripted"),
+        fidelity: Fidelity { agreement: quality.correct, js_micronats: 50_000, ..Fidelity::default() },
+        quality,
+        calibration: Calibration::default(),
+        latency: Latency {
+            ratio: Estimate { value_ppm: ratio_ppm, low_ppm: ratio_ppm * 98 / 100, high_ppm: ratio_ppm * 102 / 100 },
+            launches: 1,
+            pairs: 1,
+            p50_ns: 20_000,
+            p90_ns: Some(25_000),
+            reference_p50_ns: 20_000,
+            cold_load_ns: 1_000_000,
+            samples_sha256: Some(samples_sha256),
+        },
+        cost: Cost {
+            size_bytes,
+            parameters: costs.parameters,
+            macs: costs.macs,
+            activation_bytes: costs.activation_bytes_peak,
+            peak_rss_bytes: 0,
+            throughput_milli: 0,
+        },
+        phases_ms: Phases::default(),
+    }
+}

@@ -1,0 +1,174 @@
+//! The first step of intake: an announced package becomes a submission, or the reason why not.
+//!
+//! It sees names, sizes and digests, never bytes.
+
+use super::{incoming_name, known_competition};
+use crate::app::App;
+use crate::db::submissions::{self, Submission, SubmissionFile};
+use crate::db::uploads::{self, UploadGrant};
+use crate::db::{DbError, Tx};
+use crate::error::ApiError;
+use http::StatusCode;
+use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
+use protocol::competition::{Limits, Manifest};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest,
+};
+use protocol::submission::{Code, Rejection, State};
+use protocol::{Digest, Hotkey, SubmissionId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The window of the quota.
+const DAY_SECONDS: u64 = 24 * 3_600;
+
+/// A submission with where its files go, and whether it is new.
+pub(crate) struct Announced {
+    pub(crate) created: bool,
+    pub(crate) answer: SubmissionCreated,
+}
+
+/// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired.
+pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionRequest) -> Result<Announced, ApiError> {
+    let manifest = known_competition(app, &request.competition).await?.competition.manifest;
+    let package_sha256 = check_files(&request.files, &manifest.limits)?;
+    check_registered(app, hotkey).await?;
+    let now = app.clock.now();
+    let new = Submission {
+        arrival: 0,
+        id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
+        competition: request.competition,
+        hotkey,
+        package_sha256,
+        state: State::AwaitingUpload,
+        created_at: now,
+        changed_at: now,
+        upload_until: now + manifest.limits.upload_seconds_max,
+        attempt: 0,
+        failures: 0,
+        reason: None,
+        architecture: None,
+        costs: None,
+    };
+    let mut tx = app.db.write().await?;
+    if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+        tx.rollback().await.map_err(DbError::from)?;
+        let uploads = uploads(app, &living).await?;
+        return Ok(Announced { created: false, answer: SubmissionCreated { id: living.id, state: living.state, uploads } });
+    }
+    check_open(app, &manifest, &mut tx, &new).await?;
+    submissions::insert(&mut tx, &new, &request.files).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
+    let uploads = uploads(app, &new).await?;
+    Ok(Announced { created: true, answer: SubmissionCreated { id: new.id, state: new.state, uploads } })
+}
+
+/// Exactly the files of a package, each within its limit. Gives the digest that names the package.
+fn check_files(files: &[FileDeclaration], limits: &Limits) -> Result<Digest, Rejection> {
+    let find = |path: &str| files.iter().find(|file| file.path == path);
+    for file in files {
+        let (code, bytes_max) = match file.path.as_str() {
+            CONFIG_FILE => (Code::ConfigTooLarge, CONFIG_BYTES_MAX),
+            WEIGHTS_FILE => (Code::FileTooLarge, limits.size_bytes_max),
+            README_FILE => (Code::FileTooLarge, README_BYTES_MAX),
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(Code::FileUnexpected.because(format!("{shown:?} is no file of a package")));
+            }
+        };
+        if file.size > bytes_max {
+            return Err(code.because(format!("{} has {} bytes, limit {bytes_max}", file.path, file.size)));
+        }
+        if file.size == 0 {
+            return Err(Code::FileMissing.because(format!("{} is empty", file.path)));
+        }
+        if files.iter().filter(|other| other.path == file.path).count() > 1 {
+            return Err(Code::FileUnexpected.because(format!("{} is announced twice", file.path)));
+        }
+    }
+    let missing = |path: &str| Code::FileMissing.because(format!("{path} is not announced"));
+    let config = find(CONFIG_FILE).ok_or_else(|| missing(CONFIG_FILE))?;
+    let weights = find(WEIGHTS_FILE).ok_or_else(|| missing(WEIGHTS_FILE))?;
+    Ok(package_digest(&config.sha256, &weights.sha256))
+}
+
+/// Whether the ledger knows the hotkey, where the settings ask for that.
+async fn check_registered(app: &App, hotkey: Hotkey) -> Result<(), ApiError> {
+    if !app.config.require_registration {
+        return Ok(());
+    }
+    let ledger = Arc::clone(&app.ledger);
+    let registrations = tokio::task::spawn_blocking(move || ledger.registrations())
+        .await
+        .map_err(|error| ApiError::internal(&error))?
+        .map_err(|error| ApiError::internal(&error))?;
+    if registrations.iter().any(|registration| registration.hotkey == hotkey) {
+        return Ok(());
+    }
+    let hint = "Register the hotkey with the subnet first.";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "not_registered", format!("{hotkey} is not registered"), hint))
+}
+
+/// Whether the competition, the queue and the hotkey's quota take one more.
+async fn check_open(app: &App, manifest: &Manifest, tx: &mut Tx, new: &Submission) -> Result<(), ApiError> {
+    if manifest.is_closed(new.created_at) {
+        let detail = format!("{} takes no submissions any more", manifest.id);
+        let hint = "GET /api/v1/competitions lists the open ones.";
+        return Err(ApiError::new(StatusCode::CONFLICT, "competition_closed", detail, hint));
+    }
+    if submissions::pending(tx).await? >= app.config.limits.pending_max {
+        return Err(ApiError::busy("too many submissions are waiting").retry_after(60));
+    }
+    let since = new.created_at.saturating_sub(DAY_SECONDS);
+    let counted = submissions::counted_since(tx, &new.competition, &new.hotkey, since).await?;
+    let quota = manifest.limits.submissions_per_day as usize;
+    if counted.len() >= quota {
+        // The quota is free again when the one that is `quota` back leaves the window.
+        let oldest = counted.len().checked_sub(quota.max(1)).and_then(|index| counted.get(index));
+        let leaves_at = oldest.map_or(new.created_at, |at| at.saturating_add(DAY_SECONDS));
+        let detail = format!("{} submissions in 24 hours, limit {quota}", counted.len());
+        let hint = "Wait until an earlier one is 24 hours old; check packages with `retort miner check` first.";
+        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exhausted", detail, hint)
+            .retry_after(leaves_at.saturating_sub(new.created_at)));
+    }
+    Ok(())
+}
+
+/// Where the files go that have not arrived.
+async fn uploads(app: &App, submission: &Submission) -> Result<Vec<Upload>, ApiError> {
+    if submission.state != State::AwaitingUpload {
+        return Ok(Vec::new());
+    }
+    let files = app.db.files(&submission.id).await?;
+    let mut uploads = Vec::new();
+    for file in files.iter().filter(|file| !file.stored) {
+        uploads.push(upload_of(app, submission, file).await?);
+    }
+    Ok(uploads)
+}
+
+async fn upload_of(app: &App, submission: &Submission, file: &SubmissionFile) -> Result<Upload, ApiError> {
+    let path = file.declared.path.clone();
+    let expires_in = Duration::from_secs(submission.upload_until.saturating_sub(app.clock.now()));
+    let url = match app.objects.signed_upload(&incoming_name(&submission.id, &path), expires_in).await? {
+        Some(url) => url.to_string(),
+        None => own_upload_url(app, submission, &path).await?,
+    };
+    let headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
+    Ok(Upload { path, method: "PUT".into(), url, headers, expires_at: submission.upload_until })
+}
+
+/// A URL on this validator with a fresh token, of which the database keeps the digest only.
+async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Result<String, ApiError> {
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    let grant = UploadGrant {
+        submission: submission.id.clone(),
+        path: path.to_owned(),
+        expires_at: submission.upload_until,
+    };
+    let mut tx = app.db.write().await?;
+    uploads::insert(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    Ok(format!("{}/api/v1/uploads/{token}", app.config.public_url.trim_end_matches('/')))
+}

@@ -1,0 +1,65 @@
+//! The second step of intake: bytes that come through us, to a URL with a token.
+//!
+//! What arrives is trusted with nothing: it is stored only once it has the announced size and digest.
+
+use crate::app::App;
+use crate::db::submissions::{self, SubmissionFile};
+use crate::error::ApiError;
+use axum::body::Body;
+use futures::TryStreamExt;
+use http::StatusCode;
+use protocol::Digest;
+use protocol::competition::ObjectRef;
+use protocol::submission::{Code, State};
+use std::time::Duration;
+
+/// Receives one file. Sending it again is harmless.
+pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Body) -> Result<(), ApiError> {
+    let Some(grant) = app.db.upload_grant(&Digest::of(token.as_bytes())).await? else {
+        return Err(ApiError::not_found("no upload has this token"));
+    };
+    let submission = app.db.submission(&grant.submission).await?;
+    let submission = submission.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
+    let now = app.clock.now();
+    if submission.state != State::AwaitingUpload || now >= grant.expires_at {
+        let hint = "Ask for the submission's state; an expired one may be submitted again.";
+        let detail = format!("the submission is {} and takes no files", submission.state);
+        return Err(ApiError::new(StatusCode::CONFLICT, "upload_closed", detail, hint));
+    }
+    let files = app.db.files(&submission.id).await?;
+    let file = files.into_iter().find(|file| file.declared.path == grant.path);
+    let SubmissionFile { declared, .. } = file.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
+    if let Some(length) = length.filter(|length| *length != declared.size) {
+        let detail = format!("{} was announced with {} bytes, {length} are coming", declared.path, declared.size);
+        return Err(Code::SizeMismatch.because(detail).into());
+    }
+    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
+    check_space(app, declared.size)?;
+    receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body).await?;
+    submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
+    tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
+    Ok(())
+}
+
+/// Receives a body within the time that its token has left.
+async fn receive(app: &App, expected: ObjectRef, seconds_left: u64, body: Body) -> Result<(), ApiError> {
+    let idle_max = Duration::from_secs(app.config.limits.upload_idle_seconds_max);
+    let stream = body.into_data_stream().map_err(|error| error.to_string());
+    let received = app.objects.receive(expected, idle_max, stream);
+    match tokio::time::timeout(Duration::from_secs(seconds_left), received).await {
+        Ok(received) => Ok(received?),
+        Err(_) => Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "upload_too_slow",
+            "the upload's time is over",
+            "Submit again on a faster line.",
+        )),
+    }
+}
+
+/// Keeps a reserve on the disk, so that uploads can't stop the database.
+fn check_space(app: &App, size_bytes: u64) -> Result<(), ApiError> {
+    // An upload lies there twice for a moment: as a temporary file and as an object.
+    let needed = app.config.limits.disk_reserve_bytes.saturating_add(size_bytes.saturating_mul(2));
+    if app.objects.free_bytes()? < needed { Err(ApiError::disk_full()) } else { Ok(()) }
+}

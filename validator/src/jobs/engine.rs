@@ -1,0 +1,87 @@
+//! The job engine: apalis over the same database. One queue for each class of hardware; a worker takes one task at a
+//! time, since two evaluations at once would spoil each other's latencies.
+//!
+//! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
+
+use super::evaluate;
+use crate::app::App;
+use crate::db::Db;
+use crate::error::Chain;
+use apalis::prelude::{BackendExt, BoxDynError, Data, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt};
+use apalis_sqlite::{Config, SqliteStorage};
+use protocol::SubmissionId;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The queue of evaluations that need a CPU and nothing else.
+const CPU_QUEUE: &str = "cpu";
+/// How often an idle worker looks for a task.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// One attempt to evaluate a submission.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct EvaluationTask {
+    submission: SubmissionId,
+    attempt: u64,
+}
+
+/// What a task is run with.
+#[derive(Clone)]
+struct Bench {
+    app: App,
+    stop: CancellationToken,
+}
+
+/// Brings the engine's tables up to date.
+pub(crate) async fn migrate(db: &Db) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut migrations = SqliteStorage::migrations();
+    migrations.dangerous_set_table_name("_apalis_migrations");
+    migrations.run(db.pool()).await
+}
+
+/// Gives the engine an attempt, once however often this is called.
+pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64) -> Result<(), BoxDynError> {
+    let task = TaskBuilder::new(EvaluationTask { submission: id.clone(), attempt })
+        .idempotency_key(format!("{id}/{attempt}"))
+        // A failed attempt is followed by another one with a key of its own, never by the engine's repetition.
+        .max_attempts(1)
+        .build();
+    storage(db).push_task(task).await?;
+    Ok(())
+}
+
+/// Runs a worker until `stop`, or until its work stalls.
+pub(super) async fn run(app: App, stop: CancellationToken) {
+    // A worker's name must be unique over all processes that ever were.
+    let name = format!("{CPU_QUEUE}-{:032x}", rand::random::<u128>());
+    let ending = stop.clone();
+    let until = async move {
+        ending.cancelled().await;
+        Ok::<(), std::io::Error>(())
+    };
+    let bench = Bench { app: app.clone(), stop };
+    let backend = storage(&app.db).poll_with_interval(POLL_INTERVAL);
+    let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
+    tokio::select! {
+        ended = worker.run_until(until) => {
+            if let Err(error) = ended {
+                tracing::error!(error = %Chain(&error), "the evaluation worker ended");
+            }
+        }
+        () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
+    }
+}
+
+async fn run_task(task: EvaluationTask, bench: Data<Bench>) -> Result<(), BoxDynError> {
+    let EvaluationTask { submission, attempt } = task;
+    if let Err(error) = evaluate::attempt(&bench.app, &submission, attempt, &bench.stop).await {
+        tracing::error!(error = %Chain(&error), submission.id = %submission, attempt, "an evaluation's end wasn't recorded");
+    }
+    // What became of it stands in our own tables; the engine need not know.
+    Ok(())
+}
+
+fn storage(db: &Db) -> SqliteStorage<EvaluationTask> {
+    SqliteStorage::new(db.pool()).with_config(Config::default().queue(CPU_QUEUE).batch_size(1))
+}

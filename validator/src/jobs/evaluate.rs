@@ -1,0 +1,222 @@
+//! One attempt to evaluate a submission: claim it, measure it, record what came of it.
+//!
+//! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
+
+use crate::app::App;
+use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
+use crate::db::evaluations::{self, StoredEvaluation};
+use crate::db::submissions::{self, Submission};
+use crate::db::{DbError, is_duplicate};
+use crate::evaluator::silent;
+use crate::materials::{self, MaterialError};
+use crate::objects::ObjectError;
+use protocol::competition::ObjectRef;
+use protocol::digest::canonical_json;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, PackageBytes};
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::score::{Ceiling, Score, score};
+use protocol::submission::{Code, Rejection, State};
+use protocol::{Digest, SubmissionId};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How much longer than its own limit the engine may take before we stop believing in it.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttemptError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    #[error("a report that is no JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Evaluates a submission, unless it no longer waits for this very attempt.
+pub(super) async fn attempt(
+    app: &App,
+    id: &SubmissionId,
+    attempt: u64,
+    stop: &CancellationToken,
+) -> Result<(), AttemptError> {
+    let Some(submission) = claim(app, id, attempt).await? else { return Ok(()) };
+    let began = Instant::now();
+    let measured = tokio::select! {
+        measured = measure(app, &submission) => measured,
+        () = stop.cancelled() => return Ok(lose(app, &submission, None).await?),
+    };
+    match measured {
+        Ok((stored, evaluation)) => {
+            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            record(app, &submission, &stored, evaluation, duration_ms).await
+        }
+        Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
+            Ok(end(app, &submission, State::Rejected, &rejection).await?)
+        }
+        Err(EvaluationFailure::Package(rejection)) => Ok(lose(app, &submission, Some(rejection)).await?),
+        Err(EvaluationFailure::Infrastructure(problem)) => {
+            Ok(lose(app, &submission, Some(Code::Infrastructure.because(problem))).await?)
+        }
+    }
+}
+
+/// Takes a submission out of the queue, if it waits for this attempt.
+async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Submission>, DbError> {
+    let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
+    if submission.state != State::Queued || submission.attempt != attempt {
+        return Ok(None);
+    }
+    let mut tx = app.db.write().await?;
+    match submissions::transition(&mut tx, id, State::Queued, State::Evaluating, None, app.clock.now()).await {
+        Err(DbError::StateChanged { .. }) => return Ok(None),
+        changed => changed?,
+    }
+    tx.commit().await?;
+    tracing::info!(submission.id = %id, attempt, "evaluating submission {id}");
+    Ok(Some(submission))
+}
+
+async fn measure(
+    app: &App,
+    submission: &Submission,
+) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
+    let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
+    let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
+    let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
+    let request = request(app, submission, &stored).await.map_err(|error| ours(&error))?;
+    let items = request.items.labels.len();
+    let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
+    let evaluation = tokio::time::timeout(limit, app.evaluator.evaluate(request, silent()))
+        .await
+        .map_err(|_| ours(&format!("no answer for {} s", limit.as_secs())))??;
+    let report = &evaluation.report;
+    if report.package_sha256 != submission.package_sha256 || report.data.items as usize != items {
+        return Err(ours(&"the report is about another package or other items"));
+    }
+    Ok((stored, evaluation))
+}
+
+async fn request(
+    app: &App,
+    submission: &Submission,
+    stored: &StoredCompetition,
+) -> Result<EvaluationRequest, MaterialError> {
+    let materials = app.materials.of(&app.objects, stored).await?;
+    let files = app.db.files(&submission.id).await?;
+    let digest = |path: &'static str| {
+        let file = files.iter().find(|file| file.declared.path == path);
+        file.map(|file| file.declared.sha256).ok_or(MaterialError::File(path))
+    };
+    let candidate: PackageBytes =
+        materials::package(&app.objects, &digest(CONFIG_FILE)?, &digest(WEIGHTS_FILE)?).await?;
+    Ok(EvaluationRequest {
+        candidate,
+        reference: materials.reference.clone(),
+        items: materials.items.clone(),
+        // Unknown to miners, so that nothing can be tuned to an order.
+        seed: rand::random(),
+        wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    })
+}
+
+/// Writes the result, once, and publishes what belongs to it.
+async fn record(
+    app: &App,
+    submission: &Submission,
+    stored: &StoredCompetition,
+    evaluation: Evaluation,
+    duration_ms: u64,
+) -> Result<(), AttemptError> {
+    let (id, now) = (&submission.id, app.clock.now());
+    let report = app.objects.put(canonical_json(&evaluation.report)?.into()).await?;
+    let samples = app.objects.put(evaluation.latency_samples.into()).await?;
+    let logits: Vec<u8> = evaluation.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    let logits = app.objects.put(logits.into()).await?;
+    let score = score_of(&evaluation.report, stored);
+    let row = StoredEvaluation {
+        submission: id.clone(),
+        competition: submission.competition.clone(),
+        report: evaluation.report,
+        report_sha256: report.sha256,
+        logits_sha256: logits.sha256,
+        score,
+        duration_ms,
+        evaluated_at: now,
+    };
+    let public = public_objects(app, submission, report, samples).await?;
+    let mut tx = app.db.write().await?;
+    match evaluations::insert(&mut tx, &row).await {
+        Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
+        inserted => inserted?,
+    }
+    for object in &public {
+        publish_object(&mut tx, object).await?;
+    }
+    submissions::transition(&mut tx, id, State::Evaluating, State::Scored, None, now).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    app.board.changed(&submission.competition);
+    tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
+    Ok(())
+}
+
+/// A report's score under a competition's rules.
+pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
+    let teacher = &stored.competition.teacher;
+    let ceiling = Ceiling { correct: teacher.correct, items: teacher.items };
+    score(report, ceiling, &stored.competition.manifest.score)
+}
+
+/// A scored package, its report and its latency samples are for everybody.
+async fn public_objects(
+    app: &App,
+    submission: &Submission,
+    report: ObjectRef,
+    samples: ObjectRef,
+) -> Result<Vec<PublicObject>, DbError> {
+    let object = |sha256: Digest, size_bytes: u64, filename: &str| PublicObject {
+        sha256,
+        size_bytes,
+        filename: filename.to_owned(),
+    };
+    let files = app.db.files(&submission.id).await?.into_iter().map(|file| file.declared);
+    let mut public: Vec<_> = files.map(|file| object(file.sha256, file.size, &file.path)).collect();
+    public.push(object(report.sha256, report.size_bytes, "report.json"));
+    public.push(object(samples.sha256, samples.size_bytes, "latency-samples.json"));
+    Ok(public)
+}
+
+/// Returns an evaluation that was cut off (`None`) or failed through our fault to the queue; after too many failures it
+/// is given up.
+pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rejection>) -> Result<(), DbError> {
+    let limits = &app.config.limits;
+    if let Some(failure) = &failure {
+        tracing::error!(submission.id = %submission.id, failures = submission.failures + 1, "an evaluation failed: {failure}");
+        if submission.failures + 1 >= limits.evaluation_attempts_max {
+            return end(app, submission, State::Failed, failure).await;
+        }
+    }
+    let now = app.clock.now();
+    let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
+    let mut tx = app.db.write().await?;
+    match submissions::transition(&mut tx, &submission.id, State::Evaluating, State::Queued, None, now).await {
+        Err(DbError::StateChanged { .. }) => return Ok(()),
+        changed => changed?,
+    }
+    submissions::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
+    tx.commit().await?;
+    app.signals.queue.notify_one();
+    Ok(())
+}
+
+async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
+    let mut tx = app.db.write().await?;
+    match submissions::transition(&mut tx, &submission.id, State::Evaluating, to, Some(reason), app.clock.now()).await {
+        Err(DbError::StateChanged { .. }) => return Ok(()),
+        changed => changed?,
+    }
+    tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,95 @@
+//! What every evaluation of a competition is made of: its items with labels, the teacher's logits, the reference.
+//!
+//! All of it is read from the object store once and kept: competitions don't change. It does not know submissions.
+
+use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
+use crate::objects::{ObjectError, Objects};
+use datasets::{FormatError, Images, Logits};
+use protocol::competition::InputSpec;
+use protocol::evaluation::{Items, PackageBytes};
+use protocol::{CompetitionId, Digest};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// Why an evaluation can't be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// An object is missing or damaged.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// A row is missing or damaged.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A stored file isn't in its format.
+    #[error("a stored data file: {0}")]
+    Format(#[from] FormatError),
+    /// A submission without a file that every submission has.
+    #[error("the submission has no {0}; this is a bug")]
+    File(&'static str),
+}
+
+/// The parts of an evaluation that all submissions share.
+#[derive(Clone, Debug)]
+pub struct Materials {
+    /// Items, labels and the teacher's logits.
+    pub items: Items,
+    /// The reference student.
+    pub reference: PackageBytes,
+}
+
+/// Materials by competition.
+#[derive(Debug, Default)]
+pub(crate) struct MaterialsCache(Mutex<HashMap<CompetitionId, Arc<Materials>>>);
+
+impl MaterialsCache {
+    /// A competition's materials, read on first use.
+    pub(crate) async fn of(
+        &self,
+        objects: &Objects,
+        stored: &StoredCompetition,
+    ) -> Result<Arc<Materials>, MaterialError> {
+        let id = &stored.competition.manifest.id;
+        if let Some(materials) = self.0.lock().await.get(id) {
+            return Ok(Arc::clone(materials));
+        }
+        let materials = Arc::new(load(objects, stored).await?);
+        self.0.lock().await.insert(id.clone(), Arc::clone(&materials));
+        Ok(materials)
+    }
+}
+
+async fn load(objects: &Objects, stored: &StoredCompetition) -> Result<Materials, MaterialError> {
+    let competition = &stored.competition;
+    let images = Images::from_bytes(&objects.get(&stored.items_sha256).await?)?;
+    let logits = Logits::from_bytes(&objects.get(&stored.teacher_logits_sha256).await?)?;
+    let reference = &competition.reference;
+    Ok(Materials {
+        items: items(&competition.manifest.input, competition.manifest.data.public_items, images, Some(logits.values)),
+        reference: package(objects, &reference.config_json.sha256, &reference.weights.sha256).await?,
+    })
+}
+
+/// Evaluation items from images whose first `public` are public.
+pub fn items(input: &InputSpec, public: u32, images: Images, teacher_logits: Option<Vec<f32>>) -> Items {
+    Items {
+        input: input.clone(),
+        pixels: images.pixels.into(),
+        labels: images.labels.into(),
+        public,
+        teacher_logits: teacher_logits.map(Into::into),
+    }
+}
+
+/// A package's two files, checked against their digests.
+pub(crate) async fn package(
+    objects: &Objects,
+    config_json: &Digest,
+    weights: &Digest,
+) -> Result<PackageBytes, ObjectError> {
+    Ok(PackageBytes {
+        config_json: Arc::from(objects.get(config_json).await?.as_ref()),
+        weights: Arc::from(objects.get(weights).await?.as_ref()),
+    })
+}

@@ -1,0 +1,68 @@
+//! What `/metrics` says, in the text format of Prometheus: the database's counts and a few of the process.
+//!
+//! No hotkeys or ids as labels: their number has no bound.
+
+use crate::app::App;
+use crate::db::DbError;
+use http::StatusCode;
+use protocol::submission::State;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts since the process started.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Responses by the first digit of their status, 1xx to 5xx.
+    responses: [AtomicU64; 5],
+    /// Connections open now.
+    pub(crate) connections: AtomicU64,
+}
+
+impl Counters {
+    /// Counts a response.
+    pub(crate) fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5);
+        self.responses[class - 1].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The whole text.
+pub(crate) async fn text(app: &App) -> Result<String, DbError> {
+    let mut text = String::new();
+    let counts = app.db.count_by_state().await?;
+    head(&mut text, "retort_submissions", "gauge", "Submissions by state.");
+    for state in State::ALL {
+        let count = counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
+        line(&mut text, &format!("retort_submissions{{state=\"{state}\"}}"), count);
+    }
+    let queued_since = app.db.queued_since().await?;
+    let age = queued_since.map_or(0, |since| app.clock.now().saturating_sub(since));
+    head(&mut text, "retort_queue_age_seconds", "gauge", "How long the longest waiting submission is queued.");
+    line(&mut text, "retort_queue_age_seconds", age);
+    let (evaluations, pace_ms) = app.db.evaluation_pace().await?;
+    head(&mut text, "retort_evaluations_total", "counter", "Evaluations with a score.");
+    line(&mut text, "retort_evaluations_total", evaluations);
+    head(&mut text, "retort_evaluation_pace_ms", "gauge", "Mean duration of the last 20 evaluations.");
+    line(&mut text, "retort_evaluation_pace_ms", pace_ms.unwrap_or(0));
+    head(&mut text, "retort_http_responses_total", "counter", "Responses by class of status.");
+    for (index, count) in app.counters.responses.iter().enumerate() {
+        let name = format!("retort_http_responses_total{{class=\"{}xx\"}}", index + 1);
+        line(&mut text, &name, count.load(Ordering::Relaxed));
+    }
+    head(&mut text, "retort_http_connections", "gauge", "Connections open now.");
+    line(&mut text, "retort_http_connections", app.counters.connections.load(Ordering::Relaxed));
+    if let Ok(free) = app.objects.free_bytes() {
+        head(&mut text, "retort_disk_free_bytes", "gauge", "Bytes free where uploads are received.");
+        line(&mut text, "retort_disk_free_bytes", free);
+    }
+    Ok(text)
+}
+
+fn head(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string can't fail.
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+fn line(text: &mut String, name: &str, value: u64) {
+    let _ = writeln!(text, "{name} {value}");
+}

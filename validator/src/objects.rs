@@ -1,0 +1,320 @@
+//! Objects: immutable bytes under their SHA-256, in any store that `object_store` knows.
+//!
+//! Bytes are received into a temporary file while they are counted and hashed; only what has the announced size and
+//! digest gets its name. It does not know who may read what.
+
+use crate::disk;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::signer::Signer;
+use object_store::{
+    GetOptions, GetRange, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload,
+};
+use protocol::Digest;
+use protocol::competition::ObjectRef;
+use sha2::{Digest as _, Sha256};
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use url::Url;
+
+/// What went wrong with an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The store has none of this digest.
+    #[error("the store has no object {0}")]
+    Missing(Digest),
+    /// More or fewer bytes than announced.
+    #[error("{received} bytes were received, {expected} were announced")]
+    Size {
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes received; the rest isn't read.
+        received: u64,
+    },
+    /// Other bytes than announced.
+    #[error("the bytes have SHA-256 {received}, {expected} was announced")]
+    Digest {
+        /// As announced.
+        expected: Digest,
+        /// As received.
+        received: Digest,
+    },
+    /// The sender stopped before the end, or was silent for too long.
+    #[error("the upload broke off after {received} bytes: {problem}")]
+    BrokenOff {
+        /// Bytes that came.
+        received: u64,
+        /// Why no more did.
+        problem: String,
+    },
+    /// There is no space for more.
+    #[error("the disk is full")]
+    Full,
+    /// The store refused.
+    #[error("the object store: {0}")]
+    Store(object_store::Error),
+    /// The temporary file couldn't be used.
+    #[error("a temporary file: {0}")]
+    Io(io::Error),
+    /// The store's URL names nothing that this build knows.
+    #[error("object store {url}: {problem}")]
+    Url {
+        /// The URL without secrets, as it is in the settings.
+        url: String,
+        /// Why.
+        problem: String,
+    },
+}
+
+impl From<object_store::Error> for ObjectError {
+    fn from(error: object_store::Error) -> Self {
+        if disk::is_full(&error) { Self::Full } else { Self::Store(error) }
+    }
+}
+
+impl From<io::Error> for ObjectError {
+    fn from(error: io::Error) -> Self {
+        if disk::is_full(&error) { Self::Full } else { Self::Io(error) }
+    }
+}
+
+/// The object store with its temporary folder.
+#[derive(Clone)]
+pub struct Objects {
+    store: Arc<dyn ObjectStore>,
+    signer: Option<Arc<dyn Signer>>,
+    /// What the store puts in front of our keys, which a signer doesn't know.
+    prefix: Path,
+    tmp: PathBuf,
+}
+
+/// An object that is being read.
+pub struct ObjectBytes {
+    /// The bytes of the range.
+    pub stream: BoxStream<'static, object_store::Result<Bytes>>,
+    /// Which of the object's bytes they are.
+    pub range: Range<u64>,
+}
+
+impl Objects {
+    /// Opens the store at `url`; unfinished uploads of an earlier process are removed from `tmp`.
+    ///
+    /// # Errors
+    /// When the URL names no store, or a folder can't be used.
+    pub fn open(url: &Url, tmp: PathBuf) -> Result<Self, ObjectError> {
+        let unknown = |problem: String| ObjectError::Url { url: url.to_string(), problem };
+        let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|error| unknown(error.to_string()))?;
+        match scheme {
+            ObjectStoreScheme::Local => {
+                let dir = url.to_file_path().map_err(|()| unknown("not a path on this machine".into()))?;
+                std::fs::create_dir_all(&dir)?;
+                // What was answered with 2xx must survive a power cut.
+                let store = LocalFileSystem::new_with_prefix(dir)?.with_fsync(true);
+                Self::with_store(Arc::new(store), None, Path::default(), tmp)
+            }
+            ObjectStoreScheme::Memory => Self::with_store(Arc::new(InMemory::new()), None, Path::default(), tmp),
+            ObjectStoreScheme::AmazonS3 => {
+                let s3 = Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?);
+                let store = Arc::new(PrefixStore::new(Arc::clone(&s3) as Arc<dyn ObjectStore>, prefix.clone()));
+                Self::with_store(store, Some(s3), prefix, tmp)
+            }
+            other => Err(unknown(format!("{other:?} is not built in; use file, memory or s3"))),
+        }
+    }
+
+    /// Uses `store`, and `signer` for uploads that go past us; the signer wants `prefix` in front of keys.
+    ///
+    /// # Errors
+    /// When the temporary folder can't be used.
+    pub fn with_store(
+        store: Arc<dyn ObjectStore>,
+        signer: Option<Arc<dyn Signer>>,
+        prefix: Path,
+        tmp: PathBuf,
+    ) -> Result<Self, ObjectError> {
+        std::fs::create_dir_all(&tmp)?;
+        Ok(Self { store, signer, prefix, tmp })
+    }
+
+    /// Removes what earlier processes left in the temporary folder. Only the serving process may.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn sweep(&self) -> Result<(), ObjectError> {
+        for entry in std::fs::read_dir(&self.tmp)? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(())
+    }
+
+    /// Bytes free for uploads.
+    ///
+    /// # Errors
+    /// When the file system doesn't say.
+    pub fn free_bytes(&self) -> Result<u64, ObjectError> {
+        Ok(disk::free_bytes(&self.tmp)?)
+    }
+
+    /// Stores bytes that we made ourselves.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn put(&self, bytes: Bytes) -> Result<ObjectRef, ObjectError> {
+        let object = ObjectRef { sha256: Digest::of(&bytes), size_bytes: bytes.len() as u64 };
+        self.create(&object.sha256, bytes).await?;
+        Ok(object)
+    }
+
+    /// Receives bytes that were announced as `expected`, and stores them if that is what they are.
+    ///
+    /// # Errors
+    /// When they aren't, when they stop, or when the store refuses. Nothing is left behind then.
+    pub async fn receive<S, E>(&self, expected: ObjectRef, idle_max: Duration, stream: S) -> Result<(), ObjectError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin,
+        E: std::fmt::Display,
+    {
+        let file = tempfile::tempfile_in(&self.tmp)?;
+        let mut file = tokio::fs::File::from_std(file);
+        let received = spool(stream, &mut file, expected.size_bytes, idle_max).await?;
+        if received != expected.sha256 {
+            return Err(ObjectError::Digest { expected: expected.sha256, received });
+        }
+        file.rewind().await?;
+        let mut bytes = Vec::with_capacity(usize::try_from(expected.size_bytes).unwrap_or(0));
+        file.read_to_end(&mut bytes).await?;
+        self.create(&expected.sha256, bytes.into()).await
+    }
+
+    /// Reads a whole object and checks that it is the one that was stored.
+    ///
+    /// # Errors
+    /// When there is none, or its bytes changed.
+    pub async fn get(&self, sha256: &Digest) -> Result<Bytes, ObjectError> {
+        let read = self.store.get(&key(sha256)).await.map_err(|error| missing(error, sha256))?;
+        let bytes = read.bytes().await?;
+        let received = Digest::of(&bytes);
+        if received == *sha256 { Ok(bytes) } else { Err(ObjectError::Digest { expected: *sha256, received }) }
+    }
+
+    /// Reads an object or a part of it as a stream.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn stream(&self, sha256: &Digest, range: Option<Range<u64>>) -> Result<ObjectBytes, ObjectError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        let read = self.store.get_opts(&key(sha256), options).await.map_err(|error| missing(error, sha256))?;
+        Ok(ObjectBytes { range: read.range.clone(), stream: read.into_stream() })
+    }
+
+    /// Whether uploads go to the store directly.
+    pub fn signs_uploads(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    /// A URL that takes one file of a submission until `expires_in` from now; `None` where uploads come through us.
+    ///
+    /// # Errors
+    /// When the store can't sign.
+    pub async fn signed_upload(&self, incoming: &str, expires_in: Duration) -> Result<Option<Url>, ObjectError> {
+        let Some(signer) = &self.signer else { return Ok(None) };
+        let location: Path = self.prefix.parts().chain(incoming_key(incoming).parts()).collect();
+        Ok(Some(signer.signed_url(http::Method::PUT, &location, expires_in).await?))
+    }
+
+    /// Takes over what was sent to a signed URL, once it is what was announced; `false` when nothing was sent.
+    ///
+    /// # Errors
+    /// When it isn't, or the store refuses. A wrong upload is removed, so that a right one can follow.
+    pub async fn adopt(&self, incoming: &str, expected: ObjectRef, idle_max: Duration) -> Result<bool, ObjectError> {
+        let location = incoming_key(incoming);
+        let read = match self.store.get(&location).await {
+            Ok(read) => read,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let received = self.receive(expected, idle_max, read.into_stream().map_err(|error| error.to_string())).await;
+        if !matches!(received, Err(ObjectError::Store(_) | ObjectError::BrokenOff { .. } | ObjectError::Full)) {
+            self.store.delete(&location).await?;
+        }
+        received.map(|()| true)
+    }
+
+    /// Gives bytes their name. Bytes that have it already are the same, so they stay.
+    async fn create(&self, sha256: &Digest, bytes: Bytes) -> Result<(), ObjectError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&key(sha256), PutPayload::from(bytes), options).await {
+            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes, reads and removes a small object: for `doctor` and readiness.
+    ///
+    /// # Errors
+    /// When the store doesn't do that.
+    pub async fn probe(&self) -> Result<(), ObjectError> {
+        let location = Path::from("probe");
+        self.store.put(&location, PutPayload::from_static(b"probe")).await?;
+        self.store.get(&location).await?.bytes().await?;
+        Ok(self.store.delete(&location).await?)
+    }
+}
+
+/// Writes a stream into a file and gives its digest; it stops at the first byte too many.
+async fn spool<S, E>(
+    mut stream: S,
+    file: &mut tokio::fs::File,
+    size_bytes: u64,
+    idle_max: Duration,
+) -> Result<Digest, ObjectError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    let (mut hasher, mut received) = (Sha256::new(), 0_u64);
+    let broken_off = |received, problem: String| ObjectError::BrokenOff { received, problem };
+    loop {
+        let next = tokio::time::timeout(idle_max, stream.next()).await;
+        let chunk = match next.map_err(|_| broken_off(received, format!("silent for {} s", idle_max.as_secs())))? {
+            None => break,
+            Some(chunk) => chunk.map_err(|error| broken_off(received, error.to_string()))?,
+        };
+        received += chunk.len() as u64;
+        if received > size_bytes {
+            return Err(ObjectError::Size { expected: size_bytes, received });
+        }
+        hasher.update(&chunk);
+        file.write_all(&chunk).await?;
+    }
+    if received != size_bytes {
+        return Err(ObjectError::Size { expected: size_bytes, received });
+    }
+    file.flush().await?;
+    Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
+}
+
+fn missing(error: object_store::Error, sha256: &Digest) -> ObjectError {
+    match error {
+        object_store::Error::NotFound { .. } => ObjectError::Missing(*sha256),
+        error => error.into(),
+    }
+}
+
+fn key(sha256: &Digest) -> Path {
+    Path::from(format!("sha256/{sha256}"))
+}
+
+fn incoming_key(name: &str) -> Path {
+    Path::from(format!("incoming/{name}"))
+}

@@ -1,0 +1,126 @@
+//! The evaluation items of a competition: loaded, checked against the manifest, split by a key, committed to.
+//!
+//! It knows which data sets there are and nothing of models.
+
+use datasets::split::SplitError;
+use datasets::{DataError, FashionMnist, Images, Split, load_digits, round};
+use protocol::Digest;
+use protocol::competition::Manifest;
+
+/// How many of the handwritten digits miners train on; the others are for evaluation.
+const DIGITS_TRAINING: u32 = 1_000;
+
+/// Why there are no evaluation items.
+#[derive(Debug, thiserror::Error)]
+pub enum DataSetError {
+    /// No data set has this name.
+    #[error("data source `{0}` is not known; use `fashion-mnist` or `digits`")]
+    Unknown(String),
+    /// The files are missing or damaged.
+    #[error(transparent)]
+    Load(#[from] DataError),
+    /// The manifest describes other images.
+    #[error("data source `{data}` has images of {found}, the manifest says {expected}")]
+    Shape {
+        /// The data set.
+        data: String,
+        /// Channels, rows and columns of the images.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+    },
+    /// The manifest wants more items than there are.
+    #[error("data source `{data}` has {found} evaluation items, the manifest wants {expected}")]
+    TooFew {
+        /// The data set.
+        data: String,
+        /// Evaluation items.
+        found: u32,
+        /// Public and hidden items together.
+        expected: u64,
+    },
+    /// A label that the manifest doesn't name.
+    #[error("data source `{data}` has label {found}, the manifest names {labels}")]
+    Label {
+        /// The data set.
+        data: String,
+        /// The largest label.
+        found: u8,
+        /// Labels in the manifest.
+        labels: usize,
+    },
+    /// The split is impossible.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The hidden items can't be committed to.
+    #[error(transparent)]
+    Commit(#[from] round::RoundError),
+    /// The commitment is no digest, which is a bug.
+    #[error(transparent)]
+    Root(#[from] protocol::digest::DigestError),
+}
+
+/// Everything about data that publishing needs.
+pub(super) struct Prepared {
+    /// Labelled images for miners to train on.
+    pub(super) training: Images,
+    /// All evaluation items, public ones first.
+    pub(super) items: Images,
+    /// The public ones alone.
+    pub(super) public: Images,
+    /// The commitment to the others.
+    pub(super) hidden_root: Digest,
+}
+
+impl Prepared {
+    /// Loads the manifest's data, splits it by `split_key` and commits to the hidden part with `salt`.
+    pub(super) fn load(manifest: &Manifest, split_key: &[u8; 32], salt: &[u8; 32]) -> Result<Self, DataSetError> {
+        let data = &manifest.data;
+        let (training, all) = load(&data.source)?;
+        check(manifest, &all)?;
+        let Split { public, hidden } = Split::new(split_key, all.count, data.public_items)?;
+        let hidden = &hidden[..data.hidden_items as usize];
+        let order: Vec<u32> = public.iter().chain(hidden).copied().collect();
+        Ok(Self {
+            training,
+            public: all.select(&public),
+            hidden_root: round::commit(&all.select(hidden), salt)?.parse()?,
+            items: all.select(&order),
+        })
+    }
+}
+
+/// Training images and evaluation images.
+fn load(source: &str) -> Result<(Images, Images), DataSetError> {
+    match source {
+        "fashion-mnist" => {
+            let FashionMnist { train, test } = FashionMnist::load(&FashionMnist::embedded_dir())?;
+            Ok((train, test))
+        }
+        "digits" => {
+            let all = load_digits()?;
+            let (training, evaluation): (Vec<u32>, Vec<u32>) = (0..all.count).partition(|i| *i < DIGITS_TRAINING);
+            Ok((all.select(&training), all.select(&evaluation)))
+        }
+        unknown => Err(DataSetError::Unknown(unknown.to_owned())),
+    }
+}
+
+fn check(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+    let (data, input) = (manifest.data.source.clone(), &manifest.input);
+    let shape = |channels: u32, height: u32, width: u32| format!("{channels}x{height}x{width}");
+    let found = shape(images.channels, images.height, images.width);
+    let expected = shape(input.channels, input.height, input.width);
+    if found != expected {
+        return Err(DataSetError::Shape { data, found, expected });
+    }
+    let expected = u64::from(manifest.data.public_items) + u64::from(manifest.data.hidden_items);
+    if expected > u64::from(images.count) {
+        return Err(DataSetError::TooFew { data, found: images.count, expected });
+    }
+    let largest = images.labels.iter().copied().max().unwrap_or(0);
+    if usize::from(largest) >= manifest.labels.len() {
+        return Err(DataSetError::Label { data, found: largest, labels: manifest.labels.len() });
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Publishing: a manifest and what it names become a competition that nobody can change afterwards.
+//!
+//! 1. the manifest is read, teacher and reference are admitted by the very check that guards intake;
+//! 2. the data is split by a secret key into public and hidden items;
+//! 3. the teacher and then the reference are measured on all of them;
+//! 4. models, public items and the teacher's answers are stored, the hidden items committed to;
+//! 5. one transaction makes the competition appear.
+//!
+//! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
+
+mod data;
+mod source;
+
+use crate::app::{App, OpenError};
+use crate::clock::Clock;
+use crate::config::{Config, Home};
+use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
+use crate::db::{Db, DbError};
+use crate::evaluator::{Evaluator, Progress, ProgressFn};
+use crate::materials;
+use crate::objects::{ObjectError, Objects};
+use data::{DataSetError, Prepared};
+use datasets::{FormatError, Logits};
+use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::score::{Ceiling, score};
+use protocol::submission::Rejection;
+use protocol::{Competition, CompetitionId, Digest, Report};
+use source::{Model, Source};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why a competition was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file can't be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A model that isn't admissible.
+    #[error("the {role} in {} is not admissible: {rejection}", path.display())]
+    Model {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// Its package.
+        path: PathBuf,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// The data set doesn't fit the manifest.
+    #[error(transparent)]
+    Data(#[from] DataSetError),
+    /// A file of logits or images isn't in its format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A model can't be measured.
+    #[error("measure the {role}: {failure}")]
+    Evaluation {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// Why.
+        failure: EvaluationFailure,
+    },
+    /// Something else is published under this name.
+    #[error("another competition is published as {0}; what is published doesn't change, so choose another id")]
+    Taken(CompetitionId),
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A thread failed.
+    #[error("a thread: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// A competition that is published now.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What everybody sees.
+    pub competition: Competition,
+    /// The digest of its canonical JSON.
+    pub sha256: Digest,
+    /// Whether it is new; `false` when the very same was published before.
+    pub created: bool,
+}
+
+/// The parts that publishing needs. It works beside a serving process.
+#[derive(Clone)]
+pub struct Publisher {
+    db: Db,
+    objects: Objects,
+    evaluator: Arc<dyn Evaluator>,
+    clock: Clock,
+    config: Config,
+}
+
+impl App {
+    /// Publishes with this validator's parts.
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
+            db: self.db.clone(),
+            objects: self.objects.clone(),
+            evaluator: Arc::clone(&self.evaluator),
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+        }
+    }
+}
+
+impl Publisher {
+    /// Opens what publishing needs in the directory `home`, whether or not a process is serving it.
+    ///
+    /// # Errors
+    /// When a part can't be opened.
+    pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        let db = Db::open(&home.database()).await?;
+        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        Ok(Self { db, objects, evaluator, clock: Clock::System, config })
+    }
+
+    /// Publishes the competition of a manifest; `progress` hears of the measurements.
+    ///
+    /// # Errors
+    /// When anything about it is wrong. Nothing appears then.
+    pub async fn publish(&self, manifest: &Path, progress: ProgressFn) -> Result<Published, PublishError> {
+        let path = manifest.to_owned();
+        let source = tokio::task::spawn_blocking(move || Source::read(&path)).await??;
+        if let Some(before) = self.db.competition(&source.manifest.id).await? {
+            return already(before, &source);
+        }
+        let spec = source.manifest.clone();
+        let (split_key, salt) = (rand::random(), rand::random());
+        let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, &split_key, &salt)).await??;
+        let teacher = self.measure(Role::Teacher, &source, &prepared, None, &progress).await?;
+        let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
+        let known = Some(logits.values.clone());
+        let reference = self.measure(Role::Reference, &source, &prepared, known, &progress).await?;
+        let measured = Measured { teacher: teacher.report, reference: reference.report, logits };
+        self.store(source, prepared, measured, split_key, salt).await
+    }
+
+    async fn measure(
+        &self,
+        role: Role,
+        source: &Source,
+        prepared: &Prepared,
+        teacher_logits: Option<Vec<f32>>,
+        progress: &ProgressFn,
+    ) -> Result<Evaluation, PublishError> {
+        let model = if role == Role::Teacher { &source.teacher } else { &source.reference };
+        let manifest = &source.manifest;
+        let public = manifest.data.public_items;
+        let request = EvaluationRequest {
+            candidate: model.bytes.clone(),
+            reference: source.reference.bytes.clone(),
+            items: materials::items(&manifest.input, public, prepared.items.clone(), teacher_logits),
+            seed: rand::random(),
+            wall_seconds_max: self.config.limits.publish_seconds_max,
+            memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
+        };
+        let heard = Arc::clone(progress);
+        let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
+            heard(Progress { phase: format!("{}: {phase}", role.as_str()), done, total });
+        });
+        let measured = self.evaluator.evaluate(request, progress).await;
+        measured.map_err(|failure| PublishError::Evaluation { role: role.as_str(), failure })
+    }
+
+    /// Stores all objects, then lets the competition appear in one transaction.
+    async fn store(
+        &self,
+        source: Source,
+        prepared: Prepared,
+        measured: Measured,
+        split_key: [u8; 32],
+        salt: [u8; 32],
+    ) -> Result<Published, PublishError> {
+        let source_sha256 = source.sha256();
+        let public_logits = first(&measured.logits, source.manifest.data.public_items);
+        let items_sha256 = self.put(prepared.items.to_bytes()?).await?.sha256;
+        let teacher_logits_sha256 = self.put(measured.logits.to_bytes()?).await?.sha256;
+        let training_teacher_logits = match source.training_teacher_logits {
+            Some(logits) => Some(self.put(logits).await?),
+            None => None,
+        };
+        let models = [
+            model_row(Role::Teacher, &source.teacher, &measured, &source.manifest.score),
+            model_row(Role::Reference, &source.reference, &measured, &source.manifest.score),
+        ];
+        let competition = Competition {
+            teacher: self.put_model(source.teacher, &measured.teacher).await?,
+            reference: self.put_model(source.reference, &measured.reference).await?,
+            public_images: self.put(prepared.public.to_bytes()?).await?,
+            public_teacher_logits: self.put(public_logits.to_bytes()?).await?,
+            training_images: self.put(prepared.training.to_bytes()?).await?,
+            training_teacher_logits,
+            hidden_root: prepared.hidden_root,
+            published_at: self.clock.now(),
+            manifest: source.manifest,
+        };
+        let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
+        let stored = StoredCompetition {
+            source_sha256,
+            sha256,
+            competition,
+            split_key,
+            salt,
+            items_sha256,
+            teacher_logits_sha256,
+        };
+        self.appear(&stored, &models).await?;
+        Ok(Published { competition: stored.competition, sha256, created: true })
+    }
+
+    async fn appear(&self, stored: &StoredCompetition, models: &[StoredModel; 2]) -> Result<(), DbError> {
+        let id = &stored.competition.manifest.id;
+        let mut tx = self.db.write().await?;
+        competitions::insert_competition(&mut tx, stored).await?;
+        for model in models {
+            competitions::insert_model(&mut tx, id, model).await?;
+        }
+        for object in public_objects(&stored.competition) {
+            competitions::publish_object(&mut tx, &object).await?;
+        }
+        tx.commit().await?;
+        tracing::info!(competition = %id, "published competition {id}");
+        Ok(())
+    }
+
+    async fn put(&self, bytes: Vec<u8>) -> Result<ObjectRef, ObjectError> {
+        self.objects.put(bytes.into()).await
+    }
+
+    async fn put_model(&self, model: Model, report: &Report) -> Result<PublishedModel, ObjectError> {
+        Ok(PublishedModel {
+            config_json: self.put(model.bytes.config_json.to_vec()).await?,
+            weights: self.put(model.bytes.weights.to_vec()).await?,
+            config: model.config,
+            correct: report.quality.correct,
+            items: report.data.items,
+        })
+    }
+}
+
+/// What was measured before publishing.
+struct Measured {
+    teacher: Report,
+    reference: Report,
+    logits: Logits,
+}
+
+/// The very same competition, or one that differs.
+fn already(before: StoredCompetition, source: &Source) -> Result<Published, PublishError> {
+    if before.source_sha256 != source.sha256() {
+        return Err(PublishError::Taken(source.manifest.id.clone()));
+    }
+    Ok(Published { competition: before.competition, sha256: before.sha256, created: false })
+}
+
+fn teacher_logits(teacher: &Evaluation, classes: usize) -> Result<Logits, FormatError> {
+    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
+    let logits = Logits { count: teacher.report.data.items, classes, values: teacher.logits.clone() };
+    logits.validate()?;
+    Ok(logits)
+}
+
+fn first(logits: &Logits, count: u32) -> Logits {
+    let values = logits.values.iter().copied().take(count as usize * logits.classes as usize).collect();
+    Logits { count, classes: logits.classes, values }
+}
+
+fn model_row(role: Role, model: &Model, measured: &Measured, rules: &protocol::score::ScoreRules) -> StoredModel {
+    let ceiling = Ceiling { correct: measured.teacher.quality.correct, items: measured.teacher.data.items };
+    let report = if role == Role::Teacher { &measured.teacher } else { &measured.reference };
+    StoredModel {
+        role,
+        package_sha256: model.package_sha256,
+        report: report.clone(),
+        score: score(report, ceiling, rules),
+    }
+}
+
+/// Everything that a miner needs.
+fn public_objects(competition: &Competition) -> Vec<PublicObject> {
+    let object = |object: &ObjectRef, filename: &str| PublicObject {
+        sha256: object.sha256,
+        size_bytes: object.size_bytes,
+        filename: filename.to_owned(),
+    };
+    let mut objects = vec![
+        object(&competition.public_images, "public-images.rtimg"),
+        object(&competition.public_teacher_logits, "public-teacher-logits.rtlog"),
+        object(&competition.training_images, "training-images.rtimg"),
+    ];
+    for model in [&competition.teacher, &competition.reference] {
+        objects.push(object(&model.config_json, CONFIG_FILE));
+        objects.push(object(&model.weights, WEIGHTS_FILE));
+    }
+    let training_logits = competition.training_teacher_logits.as_ref();
+    objects.extend(training_logits.map(|logits| object(logits, "training-teacher-logits.rtlog")));
+    objects
+}

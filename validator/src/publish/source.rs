@@ -1,0 +1,106 @@
+//! What a manifest names on disk: read with limits, and admitted.
+//!
+//! It does not know data sets, stores or evaluation.
+
+use super::PublishError;
+use datasets::Logits;
+use protocol::competition::{Limits, Manifest};
+use protocol::evaluation::PackageBytes;
+use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
+use protocol::Digest;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A manifest may have this many bytes; thousands of labels fit.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+/// A teacher's weights may have this many bytes: they are held in memory.
+const TEACHER_BYTES_MAX: u64 = 8 << 30;
+/// The teacher's logits on the training images may have this many bytes.
+const LOGITS_BYTES_MAX: u64 = 1 << 30;
+
+/// A manifest with the models that it names.
+pub(super) struct Source {
+    pub(super) manifest: Manifest,
+    pub(super) teacher: Model,
+    pub(super) reference: Model,
+    /// In the format `RTLOG1`.
+    pub(super) training_teacher_logits: Option<Vec<u8>>,
+}
+
+/// An admitted package.
+pub(super) struct Model {
+    pub(super) bytes: PackageBytes,
+    pub(super) config: PackageConfig,
+    pub(super) package_sha256: Digest,
+}
+
+impl Source {
+    /// Reads the manifest at `path` and whatever it names, relative to its folder.
+    pub(super) fn read(path: &Path) -> Result<Self, PublishError> {
+        let text = read(path, MANIFEST_BYTES_MAX)?;
+        let text = String::from_utf8(text).map_err(|error| {
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            PublishError::Read { path: path.to_owned(), source }
+        })?;
+        let manifest = Manifest::from_toml(&text)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let unlimited = Limits {
+            size_bytes_max: TEACHER_BYTES_MAX,
+            parameters_max: u64::MAX,
+            macs_max: u64::MAX,
+            activation_bytes_max: u64::MAX,
+            ..manifest.limits.clone()
+        };
+        let teacher = folder.join(&manifest.teacher.package);
+        let reference = folder.join(&manifest.reference.package);
+        let logits = manifest.training_teacher_logits.as_ref().map(|logits| folder.join(logits));
+        Ok(Self {
+            teacher: Model::read("teacher", &teacher, &manifest, &unlimited)?,
+            reference: Model::read("reference", &reference, &manifest, &manifest.limits)?,
+            training_teacher_logits: logits.map(|path| read_logits(&path)).transpose()?,
+            manifest,
+        })
+    }
+
+    /// The digest over everything that was read: what is published under one id never changes.
+    pub(super) fn sha256(&self) -> Digest {
+        let logits = self.training_teacher_logits.as_deref().map(Digest::of);
+        let parts = (&self.manifest, self.teacher.package_sha256, self.reference.package_sha256, logits);
+        Digest::of(crate::db::to_json(&parts).as_bytes())
+    }
+}
+
+impl Model {
+    fn read(role: &'static str, folder: &Path, manifest: &Manifest, limits: &Limits) -> Result<Self, PublishError> {
+        let config_json = read(&folder.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
+        let weights = read(&folder.join(WEIGHTS_FILE), TEACHER_BYTES_MAX)?;
+        let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits };
+        let admitted = admit(&config_json, &weights, &rules)
+            .map_err(|rejection| PublishError::Model { role, path: folder.to_owned(), rejection })?;
+        Ok(Self {
+            package_sha256: admitted.package_sha256(),
+            config: admitted.config,
+            bytes: PackageBytes { config_json: config_json.into(), weights: weights.into() },
+        })
+    }
+}
+
+/// Reads logits and makes sure that they are in their format.
+fn read_logits(path: &Path) -> Result<Vec<u8>, PublishError> {
+    let bytes = read(path, LOGITS_BYTES_MAX)?;
+    Logits::from_bytes(&bytes)?;
+    Ok(bytes)
+}
+
+fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PublishError> {
+    let failed = |source| PublishError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > bytes_max {
+        let problem = format!("more than {bytes_max} bytes");
+        return Err(failed(io::Error::new(io::ErrorKind::FileTooLarge, problem)));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,120 @@
+//! The routes, and what surrounds every one of them: limits, request ids, logs, security headers, problem documents.
+//!
+//! It does not know what a route answers.
+
+use crate::app::App;
+use crate::error::{ApiError, PROBLEM_JSON};
+use crate::{api, pages};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer targets are no request of ours.
+const TARGET_BYTES_MAX: usize = 2 * 1024;
+
+/// What browsers are told about everything we send; a page may say more about itself.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
+    ),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+
+/// All routes with everything around them.
+pub(crate) fn router(app: App) -> Router {
+    let timed = middleware::from_fn_with_state(app.clone(), time_limit);
+    Router::new()
+        .merge(api::routes())
+        .merge(pages::routes())
+        .fallback(|| async { ApiError::not_found("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED) })
+        .layer(timed)
+        // Uploads take their time: they have limits of their own.
+        .merge(api::uploads::routes())
+        .layer(middleware::map_response(as_problem))
+        .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
+        .layer(middleware::from_fn_with_state(app.clone(), around))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
+        .with_state(app)
+}
+
+/// A request id that nobody can guess or repeat.
+#[derive(Clone)]
+struct RandomId;
+
+impl MakeRequestId for RandomId {
+    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
+        let id = format!("{:016x}", rand::random::<u64>());
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}
+
+/// The target is logged without its query, and without the tokens of uploads.
+fn span<B>(request: &http::Request<B>) -> tracing::Span {
+    let path = request.uri().path();
+    let path = if path.starts_with("/api/v1/uploads/") { "/api/v1/uploads/…" } else { path };
+    let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info_span!("request", method = %request.method(), path, id)
+}
+
+/// Refuses targets that are too long, counts responses and adds the security headers.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let mut response =
+        if target > TARGET_BYTES_MAX { plain(StatusCode::URI_TOO_LONG).into_response() } else { next.run(request).await };
+    app.counters.count(response.status());
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+    response
+}
+
+async fn time_limit(State(app): State<App>, request: Request, next: Next) -> Response {
+    let limit = Duration::from_secs(app.config.limits.request_seconds_max);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => ApiError::busy("the answer took too long").into_response(),
+    }
+}
+
+/// Whatever fails outside our handlers, such as a path that isn't UTF-8, fails with a problem document too.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let described = kind == PROBLEM_JSON.as_bytes() || kind.starts_with(b"text/html");
+    if described || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let mut problem = plain(status).into_response();
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        problem.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    problem
+}
+
+/// A problem of which nothing but the status is known.
+fn plain(status: StatusCode) -> ApiError {
+    let (code, hint) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "Check the address."),
+        StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "See /openapi.json for what each address takes."),
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "Send less."),
+        StatusCode::URI_TOO_LONG => ("target_too_long", "Addresses have at most 2048 bytes."),
+        status if status.is_server_error() => ("internal", "Try again later."),
+        _ => ("bad_request", "See /openapi.json for what each address takes."),
+    };
+    let detail = status.canonical_reason().unwrap_or("the request failed").to_lowercase();
+    ApiError::new(status, code, detail, hint)
+}

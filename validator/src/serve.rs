@@ -1,0 +1,107 @@
+//! Serving: accepts connections, runs background work, and ends both within a bounded time.
+//!
+//! The accept loop is ours since axum's own has no time limit for the head of a request. It does not know what is
+//! served.
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::{jobs, router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 64;
+/// Bytes of the head of a request; hyper wants at least 8 KiB.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long the loop rests when the system has no descriptor for another connection.
+const ACCEPT_REST: Duration = Duration::from_millis(200);
+
+/// Why serving ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// What an earlier process left couldn't be taken up.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The listener is broken.
+    #[error("the listener: {0}")]
+    Listener(#[from] io::Error),
+}
+
+/// Serves until `shutdown`: then no connection is accepted any more, requests in flight are finished, an evaluation
+/// under way returns to the queue, and all of it takes no longer than the settings say.
+///
+/// # Errors
+/// When it can't begin.
+pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    jobs::start(&app, &stop, &tracker).await?;
+    tracing::info!(address = %listener.local_addr()?, hotkey = %app.hotkey, "serving");
+    let graceful = GracefulShutdown::new();
+    tokio::select! {
+        () = accept(&listener, &app, &graceful) => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    stop.cancel();
+    tracker.close();
+    let finished = async {
+        tokio::join!(graceful.shutdown(), tracker.wait());
+    };
+    let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
+    if tokio::time::timeout(limit, finished).await.is_err() {
+        tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
+    }
+    app.db.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, app: &App, graceful: &GracefulShutdown) {
+    let places = Arc::new(Semaphore::new(app.config.limits.connections_max as usize));
+    let router = router::router(app.clone());
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await.expect("a place, because nobody closes the semaphore");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
+        let connection = graceful.watch(connect(stream, app, router.clone()));
+        let app = app.clone();
+        tokio::spawn(async move {
+            app.counters.connections.fetch_add(1, Ordering::Relaxed);
+            // Clients go away in many ways; none of them is news.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            app.counters.connections.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
+        });
+    }
+}
+
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
+
+fn connect(stream: TcpStream, app: &App, router: axum::Router) -> Connection {
+    // Small answers shouldn't wait for more to be sent with them; without this they are only slower.
+    let _ = stream.set_nodelay(true);
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(app.config.limits.header_read_seconds_max))
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+}

@@ -1,0 +1,85 @@
+//! What the API and the pages say about competitions and submissions, put together from the database.
+//!
+//! It speaks the words of `protocol::api` and knows no HTTP.
+
+use crate::app::App;
+use crate::board;
+use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
+use crate::db::submissions::Submission;
+use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::submission::State;
+use protocol::{CompetitionId, SubmissionId};
+
+/// Seconds that an evaluation is guessed to take while none has been done.
+const PACE_GUESS_MS: u64 = 60_000;
+
+/// All competitions, newest first.
+pub(crate) async fn competitions(app: &App) -> Result<Vec<CompetitionView>, DbError> {
+    let mut views = Vec::new();
+    for stored in app.db.competitions().await? {
+        views.push(view(app, stored).await?);
+    }
+    Ok(views)
+}
+
+/// One competition.
+pub(crate) async fn competition(app: &App, id: &CompetitionId) -> Result<Option<CompetitionView>, DbError> {
+    match app.db.competition(id).await? {
+        Some(stored) => Ok(Some(view(app, stored).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn view(app: &App, stored: StoredCompetition) -> Result<CompetitionView, DbError> {
+    let champion = board::champion(app, &stored.competition.manifest.id).await?;
+    Ok(CompetitionView { sha256: stored.sha256, validator: app.hotkey, competition: stored.competition, champion })
+}
+
+/// Where a submission is, and all that is known about it.
+pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<SubmissionStatus>, DbError> {
+    let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
+    let files = app.db.files(id).await?.into_iter().map(|file| file.declared).collect();
+    let (queue_position, eta_seconds) = waiting(app, &submission).await?;
+    let mut status = SubmissionStatus {
+        id: submission.id,
+        competition: submission.competition,
+        hotkey: submission.hotkey,
+        state: submission.state,
+        reason: submission.reason.map(Into::into),
+        queue_position,
+        eta_seconds,
+        created_at: submission.created_at,
+        changed_at: submission.changed_at,
+        architecture: submission.architecture,
+        costs: submission.costs,
+        files,
+        report: None,
+        score: None,
+        rank: None,
+    };
+    if let Some(evaluation) = app.db.evaluation(id).await? {
+        status.rank = rank(app, &status).await?;
+        (status.report, status.score) = (Some(evaluation.report), Some(evaluation.score));
+    }
+    Ok(Some(status))
+}
+
+async fn rank(app: &App, status: &SubmissionStatus) -> Result<Option<u32>, DbError> {
+    let served = board::leaderboard(app, &status.competition).await?;
+    let rows = served.iter().flat_map(|served| &served.leaderboard.rows);
+    Ok(rows.filter(|row| row.submission.as_ref() == Some(&status.id)).find_map(|row| row.rank))
+}
+
+/// How many are before it, and roughly how long it takes until there is a result.
+async fn waiting(app: &App, submission: &Submission) -> Result<(Option<u32>, Option<u32>), DbError> {
+    let ahead = match submission.state {
+        State::Queued => app.db.ahead_of(submission.arrival).await?,
+        State::Evaluating => 0,
+        _ => return Ok((None, None)),
+    };
+    let (_, pace_ms) = app.db.evaluation_pace().await?;
+    let eta_ms = pace_ms.unwrap_or(PACE_GUESS_MS).saturating_mul(u64::from(ahead) + 1);
+    let position = (submission.state == State::Queued).then_some(ahead);
+    Ok((position, Some(u32::try_from(eta_ms.div_ceil(1_000)).unwrap_or(u32::MAX))))
+}
