@@ -1,0 +1,67 @@
+//! The first page: every competition with its champion.
+
+use super::figures;
+use super::layout::{self, Layout};
+use askama::Template;
+use protocol::api::{BoardRow, CompetitionView, Leaderboard, RowKind};
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home<'a> {
+    layout: Layout,
+    cards: Vec<Card<'a>>,
+}
+
+/// A competition in a few lines.
+struct Card<'a> {
+    view: &'a CompetitionView,
+    /// The first sentence of the description.
+    summary: &'a str,
+    open: bool,
+    ranked: usize,
+    champion: Option<&'a BoardRow>,
+    teacher: Option<&'a BoardRow>,
+}
+
+/// Renders the page at `now`, in Unix seconds, from competitions with their boards.
+pub(crate) fn render(competitions: &[(&CompetitionView, &Leaderboard)], now: u64) -> String {
+    let cards = competitions.iter().map(|(view, board)| Card::new(view, board, now)).collect();
+    layout::render(&Home { layout: Layout::new("Retort", "arena for distilled models"), cards })
+}
+
+impl<'a> Card<'a> {
+    fn new(view: &'a CompetitionView, board: &'a Leaderboard, now: u64) -> Self {
+        let manifest = &view.competition.manifest;
+        let submissions = || board.rows.iter().filter(|row| row.kind == RowKind::Submission);
+        Self {
+            view,
+            summary: manifest.description.split_inclusive(". ").next().unwrap_or_default().trim(),
+            open: !manifest.is_closed(now),
+            ranked: submissions().filter(|row| row.rank.is_some()).count(),
+            champion: submissions().find(|row| row.submission.is_some() && row.submission == board.champion),
+            teacher: board.rows.iter().find(|row| row.kind == RowKind::Teacher),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::sample;
+
+    #[test]
+    fn a_house_without_competitions_says_how_to_publish_one() {
+        assert!(render(&[], sample::NOW).contains("retort validator publish"));
+    }
+
+    #[test]
+    fn hostile_titles_are_escaped() {
+        let mut view = sample::competition();
+        view.competition.manifest.title = "<script>alert(1)</script>".into();
+        view.competition.manifest.description = "\"><img src=x onerror=alert(1)>".into();
+        let page = render(&[(&view, &sample::board(3))], sample::NOW);
+        sample::assert_markup(&page);
+        assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
+        assert!(page.contains("&#60;script&#62;"));
+    }
+}

@@ -1,0 +1,293 @@
+//! Boards, competitions and submissions that look like real ones, for the tests of the pages, and a preview of every
+//! page for people who work on the style: `cargo test -p validator preview -- --ignored` writes it to
+//! `$RETORT_PREVIEW`.
+
+use protocol::api::{BoardRow, CompetitionView, FileDeclaration, Leaderboard, Reason, RowKind, SubmissionStatus};
+use protocol::architecture::{Architecture, Costs, Mlp, Resnet};
+use protocol::competition::{Competition, Manifest, ObjectRef, PublishedModel};
+use protocol::package::PackageConfig;
+use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
+use protocol::score::{Ceiling, score};
+use protocol::submission::{Code, State};
+use protocol::{Digest, Hotkey, SubmissionId};
+
+/// When the tests are played.
+pub(crate) const NOW: u64 = 1_795_386_194;
+
+/// Fails unless tags nest, attributes are quoted and no `<` or `&` stands alone.
+pub(crate) fn assert_markup(text: &str) {
+    const VOID: [&str; 4] = ["meta", "link", "br", "!doctype"];
+    let mut open: Vec<&str> = Vec::new();
+    for piece in text.split('<').skip(1) {
+        let (tag, rest) = piece.split_once('>').unwrap_or_else(|| panic!("<{piece} isn't closed"));
+        assert!(tag.matches('"').count().is_multiple_of(2), "quotes of <{tag}>");
+        assert!(!rest.contains('>'), "a bare > after <{tag}>");
+        for entity in rest.split('&').skip(1) {
+            assert!(entity.split_once(';').is_some_and(|(name, _)| name.len() <= 6), "a bare & after <{tag}>");
+        }
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap_or_default();
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "</{name}>");
+        } else if !tag.ends_with('/') && !VOID.contains(&name.to_lowercase().as_str()) {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?} stay open");
+}
+
+/// A submission's id that holds `n`.
+pub(crate) fn id(n: u64) -> SubmissionId {
+    SubmissionId::new(NOW * 1_000, u128::from(n) << 40 | 0x5eed)
+}
+
+fn hotkey(n: u64) -> Hotkey {
+    Hotkey::from_bytes(*Digest::of(&n.to_le_bytes()).as_bytes())
+}
+
+fn object(name: &str, size_bytes: u64) -> ObjectRef {
+    ObjectRef { sha256: Digest::of(name.as_bytes()), size_bytes }
+}
+
+/// Family, accuracy, latency ratio, µs, bytes, score: what a good day's submissions look like.
+const MODELS: [(&str, i64, i64, u64, u64, i64); 12] = [
+    ("resnet", 931_200, 612_000, 905, 312_400, 742_000),
+    ("depthwise_cnn", 918_300, 233_000, 344, 121_800, 731_000),
+    ("mobilenet_v2", 926_400, 498_000, 737, 268_200, 722_500),
+    ("resnet", 934_600, 1_420_000, 2_101, 1_240_000, 705_300),
+    ("resnet", 936_100, 2_870_000, 4_247, 2_810_000, 671_400),
+    ("depthwise_cnn", 905_800, 128_000, 189, 61_400, 668_800),
+    ("depthwise_cnn", 910_100, 251_000, 371, 143_000, 655_200),
+    ("mlp", 889_300, 41_000, 61, 407_000, 602_100),
+    ("mlp", 881_700, 24_500, 36, 203_500, 588_000),
+    ("mobilenet_v2", 908_000, 780_000, 1_154, 512_000, 571_900),
+    ("vit", 896_200, 3_310_000, 4_898, 1_630_000, 431_000),
+    ("mlp", 862_400, 19_000, 28, 102_000, 0),
+];
+
+/// A board with `models` ranked submissions between the teacher and the reference.
+pub(crate) fn board(models: usize) -> Leaderboard {
+    let teacher = row(RowKind::Teacher, ("resnet", 946_300, 14_800_000, 21_900, 44_700_000, 0));
+    let reference = row(RowKind::Reference, ("resnet", 902_500, 1_000_000, 1_480, 315_000, 598_000));
+    let submissions = (0..models).map(|n| submission(n as u64));
+    Leaderboard {
+        competition: "fashion-mnist-resnet18".parse().unwrap(),
+        champion: (models > 0).then(|| id(0)),
+        rows: [teacher].into_iter().chain(submissions).chain([reference]).collect(),
+    }
+}
+
+fn submission(n: u64) -> BoardRow {
+    // Beyond the first twelve, variations of them scattered by a fixed walk.
+    let (family, accuracy, ratio, us, size, score) = MODELS[n as usize % MODELS.len()];
+    let lap = n as i64 / MODELS.len() as i64;
+    let (shift, stretch) = (lap * 7_919 % 41_000, 1_000_000 + (lap * 104_729 % 1_700_000));
+    let ratio = ratio * stretch / 1_000_000;
+    let mut row = row(RowKind::Submission, (family, accuracy - shift, ratio, us, size, (score - lap * 100).max(0)));
+    row.rank = (score > 0).then_some(n as u32 + 1);
+    row.submission = Some(id(n));
+    row.hotkey = Some(hotkey(n));
+    row.why = match n {
+        0 => "Leads since 20 Nov: its score is above every challenger's, and no challenger's interval lies above it."
+            .into(),
+        11 => "Below the quality gate: 86.24 % is less than 92 % of the teacher's accuracy, so its score is 0.".into(),
+        _ => format!("{:.3} behind rank {n}: loses most on latency.", 0.011),
+    };
+    row
+}
+
+fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i64, u64, u64, i64)) -> BoardRow {
+    BoardRow {
+        kind,
+        rank: None,
+        submission: None,
+        hotkey: None,
+        architecture: family.into(),
+        accuracy_ppm: accuracy,
+        accuracy_interval_ppm: [accuracy - 5_300, accuracy + 5_000],
+        agreement_ppm: accuracy + 14_000,
+        latency_ratio_ppm: ratio,
+        latency_ratio_interval_ppm: [ratio * 95 / 100, ratio * 106 / 100],
+        latency_us_p50: us,
+        latency_us_p90: Some(us * 11 / 10),
+        size_bytes: size,
+        parameters: size / 4,
+        macs: us * 14_000,
+        score_ppm: score,
+        score_interval_ppm: [(score - 9_000).max(0), score + 9_000],
+        state: State::Scored,
+        why: match kind {
+            RowKind::Teacher => "The ceiling: the model to distil.".into(),
+            _ => "The floor: every latency is a ratio to this model's.".into(),
+        },
+    }
+}
+
+const MANIFEST: &str = r#"
+format = "retort-competition/1"
+id = "fashion-mnist-resnet18"
+title = "Fashion-MNIST: distil a ResNet-18"
+description = "Ten kinds of clothing in 28 × 28 grey pixels. The teacher is a ResNet-18 that a laptop's CPU runs in 22 ms; find the student that keeps its accuracy at a hundredth of the cost."
+task = "image_classification"
+closes_at = 1798761600
+labels = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+
+[input]
+channels = 1
+height = 28
+width = 28
+mean_ppm = [286041]
+deviation_ppm = [353024]
+
+[data]
+source = "fashion-mnist"
+public_items = 5000
+hidden_items = 5000
+
+[teacher]
+package = "teacher"
+
+[reference]
+package = "reference"
+
+[limits]
+size_bytes_max = 4000000
+parameters_max = 1000000
+macs_max = 100000000
+activation_bytes_max = 16000000
+submissions_per_day = 20
+"#;
+
+/// A published competition.
+pub(crate) fn competition() -> CompetitionView {
+    let manifest = Manifest::from_toml(MANIFEST).unwrap();
+    let model = |name: &str, width, size, correct| PublishedModel {
+        config: PackageConfig {
+            format: "retort/1".into(),
+            architecture: Architecture::Resnet(Resnet { width, blocks: vec![2, 2, 2], stem_stride: 1 }),
+            input: manifest.input.clone(),
+            labels: manifest.labels.clone(),
+        },
+        config_json: object(&format!("{name} config"), 512),
+        weights: object(name, size),
+        correct,
+        items: 10_000,
+    };
+    let competition = Competition {
+        teacher: model("teacher", 64, 44_700_000, 9_463),
+        reference: model("reference", 16, 315_000, 9_025),
+        public_images: object("public images", 3_925_000),
+        public_teacher_logits: object("public logits", 200_000),
+        training_images: object("training images", 47_100_000),
+        training_teacher_logits: Some(object("training logits", 2_400_000)),
+        hidden_root: Digest::of(b"hidden"),
+        published_at: NOW - 86_400 * 3,
+        manifest,
+    };
+    let sha256 = Digest::of_json(&competition).unwrap();
+    CompetitionView { sha256, validator: hotkey(77), competition, champion: Some(id(0)) }
+}
+
+/// A submission in `state`.
+pub(crate) fn status(state: State) -> SubmissionStatus {
+    let report = (state == State::Scored).then(report);
+    let rules = competition().competition.manifest.score;
+    let code = match state {
+        State::Rejected => Some((Code::TensorMissing, "layer3.0.conv2.weight [64, 64, 3, 3]")),
+        State::Failed => Some((Code::EvaluationCrashed, "the worker ended with signal 9, three times")),
+        State::Expired => Some((Code::UploadExpired, "model.safetensors never arrived")),
+        _ => None,
+    };
+    let file = |path: &str, size| FileDeclaration { path: path.into(), size, sha256: Digest::of(path.as_bytes()) };
+    SubmissionStatus {
+        id: id(1),
+        competition: "fashion-mnist-resnet18".parse().unwrap(),
+        hotkey: hotkey(1),
+        state,
+        reason: code.map(|(code, detail)| Reason::from(code.because(detail.into()))),
+        queue_position: (state == State::Queued).then_some(3),
+        eta_seconds: matches!(state, State::Queued | State::Evaluating).then_some(150),
+        created_at: NOW - 340,
+        changed_at: NOW,
+        architecture: Some(Architecture::Mlp(Mlp { hidden: vec![128] })),
+        costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648 }),
+        files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
+        score: report.as_ref().map(|report| score(report, Ceiling { correct: 9_463, items: 10_000 }, &rules)),
+        rank: report.as_ref().map(|_| 8),
+        report,
+    }
+}
+
+fn report() -> Report {
+    let confusion: Vec<Vec<u32>> = vec![
+        vec![846, 1, 15, 16, 4, 1, 112, 0, 5, 0],
+        vec![2, 978, 0, 13, 3, 0, 2, 0, 2, 0],
+        vec![14, 1, 828, 9, 74, 0, 73, 0, 1, 0],
+        vec![15, 6, 10, 904, 31, 0, 31, 0, 3, 0],
+        vec![0, 1, 66, 27, 842, 0, 62, 0, 2, 0],
+        vec![0, 0, 0, 0, 0, 967, 0, 20, 1, 12],
+        vec![109, 1, 73, 24, 61, 0, 722, 0, 10, 0],
+        vec![0, 0, 0, 0, 0, 14, 0, 967, 0, 19],
+        vec![3, 1, 3, 3, 3, 2, 5, 4, 976, 0],
+        vec![0, 0, 0, 0, 0, 7, 1, 35, 0, 957],
+    ];
+    let correct = (0..10).map(|n| confusion[n][n]).sum();
+    Report {
+        format: "retort-report/1".into(),
+        package_sha256: Digest::of(b"package"),
+        engine: "eval 0.1.0 (burn 0.22.1)".into(),
+        host: Host {
+            cpu_model: "AMD EPYC 7763 64-Core Processor".into(),
+            cpu_flags: vec!["avx2".into(), "fma".into()],
+            cores: 2,
+            kernel: "Linux 6.1.0".into(),
+            flush_to_zero: true,
+            sandbox: "process".into(),
+        },
+        device: "flex".into(),
+        data: DataSeen { images_sha256: Digest::of(b"images"), seed: 7, items: 10_000, public_items: 5_000 },
+        outputs_sha256: Digest::of(b"outputs"),
+        quality: Quality { correct, public_correct: correct / 2, confusion, negative_flips: 702, positive_flips: 226 },
+        fidelity: Fidelity { agreement: 9_104, kl_micronats: 161_200, js_micronats: 33_410, js_micronats_se: 812 },
+        calibration: Calibration { ece_ppm: 21_400, brier_ppm: 152_700, nll_micronats: 291_800 },
+        latency: Latency {
+            ratio: Estimate { value_ppm: 41_000, low_ppm: 39_200, high_ppm: 43_100 },
+            launches: 10,
+            pairs: 400,
+            p50_ns: 61_300,
+            p90_ns: Some(66_900),
+            reference_p50_ns: 1_480_000,
+            cold_load_ns: 8_300_000,
+            samples_sha256: Some(Digest::of(b"samples")),
+        },
+        cost: Cost {
+            size_bytes: 407_320,
+            parameters: 101_770,
+            macs: 101_632,
+            activation_bytes: 3_648,
+            peak_rss_bytes: 38_700_000,
+            throughput_milli: 48_200_000,
+        },
+        phases_ms: Phases { load: 9, accuracy: 412, latency: 20_800, metrics: 31 },
+    }
+}
+
+#[test]
+#[ignore = "writes files for the eye"]
+fn preview() {
+    use super::{assets, competition as competition_page, home, scatter, submission as submission_page};
+    let folder = std::path::PathBuf::from(std::env::var_os("RETORT_PREVIEW").expect("RETORT_PREVIEW names a folder"));
+    let write =
+        |name: &str, text: &str| std::fs::write(folder.join(name), text.replace(assets::style_path(), "style.css"));
+    write("style.css", assets::STYLE).unwrap();
+    write("home.html", &home::render(&[(&competition(), &board(12)), (&competition(), &board(0))], NOW)).unwrap();
+    write("empty.html", &home::render(&[], NOW)).unwrap();
+    for models in [0, 1, 12, 200] {
+        let page = competition_page::render(&competition(), &board(models), NOW);
+        write(&format!("board-{models}.html"), &page).unwrap();
+    }
+    for state in State::ALL {
+        write(&format!("{state}.html"), &submission_page::render(&status(state), &competition())).unwrap();
+    }
+    write("scatter.svg", &scatter::scatter(&board(12), scatter::Canvas::Alone)).unwrap();
+    write("missing.html", &super::problem::render(404, "Nothing is here", "no competition is called \"x\"")).unwrap();
+}

@@ -1,0 +1,251 @@
+//! A submission's page: where it is, why it ended, what was measured, and where its files are.
+
+use super::confusion::Confusion;
+use super::figures;
+use super::layout::{self, Layout};
+use askama::Template;
+use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::competition::Manifest;
+use protocol::report::Report;
+use protocol::score::{Score, ScoreRules};
+use protocol::submission::{Blame, State};
+
+/// Seconds between reloads while a submission moves.
+const RELOAD_SECONDS: u32 = 5;
+
+#[derive(Template)]
+#[template(path = "submission.html")]
+struct Page<'a> {
+    layout: Layout,
+    status: &'a SubmissionStatus,
+    manifest: &'a Manifest,
+    /// The family, once admitted.
+    architecture: &'a str,
+    headline: String,
+    stages: Vec<Stage>,
+    /// Report and score, once scored.
+    result: Option<Measured<'a>>,
+}
+
+/// A step of the journey.
+#[derive(Debug, PartialEq)]
+struct Stage {
+    name: &'static str,
+    /// `done`, `now`, `bad` or `next`.
+    class: &'static str,
+    time: String,
+}
+
+/// What the page shows of a report.
+struct Measured<'a> {
+    report: &'a Report,
+    score: &'a Score,
+    parts: [Part; 4],
+    facts: Vec<(&'static str, String)>,
+    confusion: Confusion<'a>,
+}
+
+/// One utility's share of the score.
+struct Part {
+    name: &'static str,
+    utility_ppm: i64,
+    weight_ppm: i64,
+    /// Pixels of the bar, of 200.
+    width: f64,
+}
+
+/// Renders the page.
+pub(crate) fn render(status: &SubmissionStatus, view: &CompetitionView) -> String {
+    let manifest = &view.competition.manifest;
+    let title = format!("{} in {} · Retort", status.id, manifest.title);
+    let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
+    layout.reload_seconds = (!status.state.is_terminal()).then_some(RELOAD_SECONDS);
+    let both = status.report.as_ref().zip(status.score.as_ref());
+    layout::render(&Page {
+        layout,
+        status,
+        manifest,
+        architecture: status.architecture.as_ref().map_or("package", |architecture| architecture.kind()),
+        headline: headline(status),
+        stages: stages(status),
+        result: both.map(|(report, score)| Measured::new(report, score, manifest)),
+    })
+}
+
+/// The state in a sentence.
+fn headline(status: &SubmissionStatus) -> String {
+    let eta = status.eta_seconds.map_or(String::new(), |s| format!(", about {} left", figures::duration(s.into())));
+    match (status.state, status.rank) {
+        (State::AwaitingUpload, _) => "Waiting for the files".into(),
+        (State::Checking, _) => "Being checked against the limits".into(),
+        (State::Queued, _) => match status.queue_position {
+            Some(0) => format!("Next in the queue{eta}"),
+            Some(before) => format!("In the queue, {before} before it{eta}"),
+            None => format!("In the queue{eta}"),
+        },
+        (State::Evaluating, _) => format!("Being measured{eta}"),
+        (State::Scored, Some(1)) => "Champion".into(),
+        (State::Scored, Some(rank)) => format!("Rank {rank}"),
+        (State::Scored, None) => "Scored".into(),
+        (State::Rejected, _) => "Rejected".into(),
+        (State::Failed, _) => "Failed: our fault, no quota used".into(),
+        (State::Expired, _) => "Expired: the files never arrived".into(),
+    }
+}
+
+/// The journey with the two times that are known: its start and its present state.
+fn stages(status: &SubmissionStatus) -> Vec<Stage> {
+    const JOURNEY: [(State, &str); 5] = [
+        (State::AwaitingUpload, "Upload"),
+        (State::Checking, "Check"),
+        (State::Queued, "Queue"),
+        (State::Evaluating, "Measure"),
+        (State::Scored, "Scored"),
+    ];
+    let created = Stage { name: "Created", class: "done", time: figures::moment(status.created_at) };
+    let changed = figures::moment(status.changed_at);
+    let Some(here) = JOURNEY.iter().position(|(state, _)| *state == status.state) else {
+        let name = match status.state {
+            State::Failed => "Failed",
+            State::Expired => "Expired",
+            _ => "Rejected",
+        };
+        return vec![created, Stage { name, class: "bad", time: changed }];
+    };
+    let stage = |(at, (state, name)): (usize, (State, &'static str))| Stage {
+        name,
+        class: match at {
+            _ if at < here || state == State::Scored && at == here => "done",
+            _ if at == here => "now",
+            _ => "next",
+        },
+        time: if at == here { changed.clone() } else { String::new() },
+    };
+    [created].into_iter().chain(JOURNEY.into_iter().enumerate().map(stage)).collect()
+}
+
+impl<'a> Measured<'a> {
+    fn new(report: &'a Report, score: &'a Score, manifest: &'a Manifest) -> Self {
+        Self {
+            report,
+            score,
+            parts: parts(score, &manifest.score),
+            facts: facts(report),
+            confusion: Confusion::new(&report.quality.confusion, &manifest.labels),
+        }
+    }
+}
+
+fn parts(score: &Score, rules: &ScoreRules) -> [Part; 4] {
+    let (utilities, weights) = (&score.utilities_ppm, &rules.weights);
+    [
+        ("Accuracy", utilities.accuracy, weights.accuracy_ppm),
+        ("Fidelity", utilities.fidelity, weights.fidelity_ppm),
+        ("Latency", utilities.latency, weights.latency_ppm),
+        ("Size", utilities.size, weights.size_ppm),
+    ]
+    .map(|(name, utility_ppm, weight)| Part {
+        name,
+        utility_ppm,
+        weight_ppm: i64::from(weight),
+        width: (utility_ppm as f64 / 5e3).clamp(0.0, 200.0).round(),
+    })
+}
+
+impl Part {
+    /// What this utility adds to the composite.
+    fn points_ppm(&self) -> i64 {
+        (i128::from(self.utility_ppm) * i128::from(self.weight_ppm) / 1_000_000) as i64
+    }
+}
+
+/// The numbers that have no picture of their own, with how they were measured.
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let Report { data, quality, fidelity, calibration, latency, cost, host, phases_ms, .. } = report;
+    let items = u64::from(data.items);
+    let cores = if host.cores == 1 { "core" } else { "cores" };
+    vec![
+        ("Items", format!("{items}, of them {} public", data.public_items)),
+        ("Right answers", format!("{}, of them {} on public items", quality.correct, quality.public_correct)),
+        (
+            "Worse than the teacher on",
+            format!("{} items; better on {}", quality.negative_flips, quality.positive_flips),
+        ),
+        ("KL to the teacher", format!("{} nat", figures::millionths(fidelity.kl_micronats))),
+        (
+            "JS to the teacher",
+            format!(
+                "{} ± {} nat",
+                figures::millionths(fidelity.js_micronats),
+                figures::millionths(fidelity.js_micronats_se)
+            ),
+        ),
+        ("Calibration error", format!("{} (ECE, 15 bins)", figures::percent(calibration.ece_ppm.into()))),
+        ("Brier score", figures::millionths(calibration.brier_ppm.into())),
+        ("Log-likelihood", format!("−{} nat", figures::millionths(calibration.nll_micronats))),
+        ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
+        ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
+        ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
+        ("Measured in", format!("{} launches, {} pairs of blocks", latency.launches, latency.pairs)),
+        ("Cold start", figures::nanos(latency.cold_load_ns)),
+        ("Throughput", format!("{} items/s", figures::significant(cost.throughput_milli as f64 / 1e3))),
+        ("Weights", figures::bytes(cost.size_bytes)),
+        ("Parameters", figures::count(cost.parameters)),
+        ("Multiply-accumulates", figures::count(cost.macs)),
+        ("Peak memory", figures::bytes(cost.peak_rss_bytes)),
+        ("Machine", format!("{}, {} {cores}, {}", host.cpu_model, host.cores, host.cpu_flags.join(" "))),
+        ("System", format!("{}, sandbox {}", host.kernel, host.sandbox)),
+        ("Engine", format!("{} on {}", report.engine, report.device)),
+        (
+            "Time spent",
+            format!(
+                "load {}, accuracy {}, latency {}, metrics {}",
+                figures::micros(phases_ms.load.saturating_mul(1_000)),
+                figures::micros(phases_ms.accuracy.saturating_mul(1_000)),
+                figures::micros(phases_ms.latency.saturating_mul(1_000)),
+                figures::micros(phases_ms.metrics.saturating_mul(1_000))
+            ),
+        ),
+    ]
+}
+
+fn blame(blame: Blame) -> &'static str {
+    match blame {
+        Blame::Miner => "the submitter can mend it",
+        Blame::Validator => "the validator must mend it; no quota was used",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::sample;
+
+    #[test]
+    fn every_state_renders_and_only_moving_ones_reload() {
+        for state in State::ALL {
+            let page = render(&sample::status(state), &sample::competition());
+            sample::assert_markup(&page);
+            assert_eq!(page.contains("http-equiv=\"refresh\""), !state.is_terminal(), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_rejection_shows_code_detail_blame_and_hint() {
+        let mut status = sample::status(State::Rejected);
+        status.reason.as_mut().unwrap().detail = "tensor \"<script>\" is missing".into();
+        let page = render(&status, &sample::competition());
+        for part in ["tensor_missing", "is missing", "the submitter can mend it", "state_dict"] {
+            assert!(page.contains(part), "{part}");
+        }
+        assert!(!page.contains("<script"));
+    }
+
+    #[test]
+    fn the_journey_marks_where_it_is() {
+        let classes = |state| stages(&sample::status(state)).iter().map(|stage| stage.class).collect::<Vec<_>>();
+        assert_eq!(classes(State::Queued), ["done", "done", "done", "now", "next", "next"]);
+        assert_eq!(classes(State::Scored), ["done"; 6]);
+        assert_eq!(classes(State::Failed), ["done", "bad"]);
+    }
+}
