@@ -21,6 +21,7 @@ pub struct Network {
 }
 
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network holds tens of layers, once; their tensors dwarf them")]
 enum Layer {
     Linear(Linear),
     Conv2d(Conv2d),
