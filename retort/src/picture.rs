@@ -15,7 +15,8 @@ pub(crate) fn text(pixels: &[u8], height: usize, width: usize) -> Vec<String> {
 pub(crate) fn gallery(pictures: &[(Vec<String>, String)], columns: usize) -> String {
     let mut out = String::new();
     for row in pictures.chunks(columns.max(1)) {
-        let width = row.iter().flat_map(|(lines, caption)| lines.iter().chain([caption])).map(|l| l.chars().count()).max();
+        let width =
+            row.iter().flat_map(|(lines, caption)| lines.iter().chain([caption])).map(|l| l.chars().count()).max();
         let width = width.unwrap_or(0) + 2;
         let height = row.iter().map(|(lines, _)| lines.len()).max().unwrap_or(0);
         for line in 0..height {

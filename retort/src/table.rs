@@ -8,7 +8,17 @@ pub(crate) fn board(leaderboard: &Leaderboard) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header([
-        "#", "who", "model", "accuracy %", "agrees %", "latency ×ref", "p50 µs", "size", "params", "score", "why",
+        "#",
+        "who",
+        "model",
+        "accuracy %",
+        "agrees %",
+        "latency ×ref",
+        "p50 µs",
+        "size",
+        "params",
+        "score",
+        "why",
     ]);
     for row in &leaderboard.rows {
         let mut cells: Vec<Cell> = cells(row).into_iter().map(Cell::new).collect();

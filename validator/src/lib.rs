@@ -33,4 +33,4 @@ pub use app::{App, OpenError};
 pub use clock::Clock;
 pub use config::{Config, Home};
 pub use evaluator::{Evaluator, Progress, ProgressFn, ScriptedEvaluator};
-pub use serve::{ServeError, run};
+pub use serve::{ServeError, run, work};

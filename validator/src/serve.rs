@@ -44,6 +44,8 @@ pub enum ServeError {
 /// When it can't begin.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    // Whoever drops this future ends the background work too.
+    let _stopping = stop.clone().drop_guard();
     jobs::start(&app, &stop, &tracker).await?;
     tracing::info!(address = %listener.local_addr()?, hotkey = %app.hotkey, "serving");
     let graceful = GracefulShutdown::new();
@@ -63,6 +65,26 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     }
     app.db.close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Does the background work of a validator until `shutdown`, without serving anything.
+///
+/// # Errors
+/// When it can't begin.
+pub async fn work(app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+    // Whoever drops this future ends the background work too.
+    let _stopping = stop.clone().drop_guard();
+    jobs::start(&app, &stop, &tracker).await?;
+    shutdown.await;
+    stop.cancel();
+    tracker.close();
+    let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
+    if tokio::time::timeout(limit, tracker.wait()).await.is_err() {
+        tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
+    }
+    app.db.close().await;
     Ok(())
 }
 

@@ -110,7 +110,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         page: format!("{}/", service.base),
         elapsed_ms,
     };
-    if args.json { print_json(&story)? } else { tell(&story, &board, &images) }
+    if args.json {
+        print_json(&story)?
+    } else {
+        tell(&story, &board, &images)
+    }
     service.end(&runtime, args.serve)
 }
 
@@ -145,7 +149,7 @@ impl Service {
             let listener = bind(args.listen).await?;
             let base = format!("http://{}", listener.local_addr()?);
             let app = open_app(&dir.join("validator"), Some(args.listen)).await?;
-            let competition = publish(&app, &manifest).await?;
+            let competition = publish(&app.publisher(), &manifest).await?.competition.manifest.id;
             let (stop, stopped) = oneshot::channel();
             let running = tokio::spawn(validator::run(listener, app.clone(), async {
                 let _ = stopped.await;
@@ -195,7 +199,10 @@ fn distil_all(
             Event::Step(progress) => display.step(&progress),
         })?;
         let percent = 100.0 * made.right as f64 / made.items as f64;
-        say(&format!("{name} distilled {architecture}: {} parameters, {percent:.1} % of the public part", made.parameters));
+        say(&format!(
+            "{name} distilled {architecture}: {} parameters, {percent:.1} % of the public part",
+            made.parameters
+        ));
         packages.push((name, package));
     }
     let package = dir.join("miners/dave/package");

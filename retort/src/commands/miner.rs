@@ -39,7 +39,11 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             let keypair = chain::keyfile::load(&hotkey)?;
             let submission = submit(&client, &id, &package, &keypair)?;
             let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
-            if json { print_json(&status)? } else { println!("{}", describe(&status)) }
+            if json {
+                print_json(&status)?
+            } else {
+                println!("{}", describe(&status))
+            }
             if !wait && !json {
                 println!("follow it: retort miner status {submission} --validator {}", client.base());
             }

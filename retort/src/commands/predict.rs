@@ -158,7 +158,9 @@ fn read_png(path: &Path) -> Result<Vec<u8>> {
     Ok(buffer[..info.buffer_size()]
         .chunks_exact(channels)
         .map(|pixel| match pixel {
-            [red, green, blue, ..] => ((u32::from(*red) * 299 + u32::from(*green) * 587 + u32::from(*blue) * 114) / 1000) as u8,
+            [red, green, blue, ..] => {
+                ((u32::from(*red) * 299 + u32::from(*green) * 587 + u32::from(*blue) * 114) / 1000) as u8
+            }
             [grey, ..] => *grey,
             [] => 0,
         })

@@ -15,15 +15,23 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use validator::publish::{Published, Publisher};
 use validator::{App, Home};
 
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
         ValidatorCommand::Publish { manifest, home } => runtime()?.block_on(async {
-            let app = open_app(&home.dir, None).await?;
-            let id = publish(&app, &manifest).await?;
-            println!("published {id}");
+            // Publishing needs no more than a part of the service, so that it works beside a serving process.
+            let home = Home::new(&home.dir);
+            let publisher = Publisher::open(&home, home.load(std::env::vars())?, evaluator()?).await?;
+            let published = publish(&publisher, &manifest).await?;
+            let id = &published.competition.manifest.id;
+            println!(
+                "{} {id} (sha256:{})",
+                if published.created { "published" } else { "already there:" },
+                published.sha256
+            );
             Ok(())
         }),
         ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
@@ -44,7 +52,10 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
     }
     let made = home.init()?;
     println!("{} in {}", made.hotkey, dir.display());
-    println!("next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}", dir.display());
+    println!(
+        "next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}",
+        dir.display()
+    );
     Ok(())
 }
 
@@ -68,18 +79,22 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
     let home = Home::new(dir);
     let mut config = home.load(std::env::vars())?;
     config.listen = listen.unwrap_or(config.listen);
-    let evaluator = Arc::new(ProcessEvaluator(engine(DeviceKind::Flex).context("find this program's own file")?));
-    App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
+    App::open(&home, config, evaluator()?).await.with_context(|| format!("open the validator in {}", dir.display()))
+}
+
+/// The engine of this machine behind the validator's door.
+fn evaluator() -> Result<Arc<ProcessEvaluator>> {
+    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex).context("find this program's own file")?)))
 }
 
 /// Publishes with progress.
-pub(crate) async fn publish(app: &App, manifest: &Path) -> Result<CompetitionId> {
+pub(crate) async fn publish(publisher: &Publisher, manifest: &Path) -> Result<Published> {
     let phases = Arc::new(Phases::new("publish"));
     let shown = Arc::clone(&phases);
     let tell = Arc::new(move |at: validator::Progress| shown.at(&at.phase, at.done, at.total));
-    let published = validator::publish::publish(app, manifest, tell).await;
+    let published = publisher.publish(manifest, tell).await;
     phases.finish();
-    Ok(published.with_context(|| format!("publish {}", manifest.display()))?.id)
+    published.with_context(|| format!("publish {}", manifest.display()))
 }
 
 async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
@@ -111,7 +126,8 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
     let app = open_app(dir, None).await?;
     let findings = validator::doctor::examine(&app).await;
     if json {
-        let rows = findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));
+        let rows =
+            findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));
         print_json(&rows.collect::<Vec<_>>())?;
     } else {
         for finding in &findings {

@@ -1,0 +1,104 @@
+//! Commands that need no validator: help, keys, the rules, predictions, and what goes wrong.
+
+use crate::{repository, retort, stderr, stdout};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
+
+#[test]
+fn every_command_teaches_itself() {
+    let commands: [&[&str]; 17] = [
+        &[],
+        &["demo"],
+        &["validator"],
+        &["validator", "init"],
+        &["validator", "publish"],
+        &["validator", "serve"],
+        &["validator", "doctor"],
+        &["validator", "round"],
+        &["worker"],
+        &["miner"],
+        &["miner", "check"],
+        &["miner", "submit"],
+        &["miner", "status"],
+        &["board"],
+        &["pull"],
+        &["predict"],
+        &["keys"],
+    ];
+    for command in commands {
+        let output = retort().args(command).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{command:?}");
+        assert!(stdout(&output).contains("Usage:"), "{command:?}");
+    }
+}
+
+#[test]
+fn wrong_use_exits_with_2_and_failure_with_1() {
+    let wrong = retort().arg("fly").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    let failed = retort().args(["board", "--validator", "http://127.0.0.1:9"]).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(stderr(&failed).contains("is it running?"), "{}", stderr(&failed));
+}
+
+#[test]
+fn a_new_key_is_private_shows_itself_and_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hotkey");
+    let made = retort().args(["keys", "new"]).arg(&path).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let shown = retort().args(["keys", "show"]).arg(&path).output().unwrap();
+    assert_eq!(stdout(&made), stdout(&shown));
+    assert!(!retort().args(["keys", "new"]).arg(&path).output().unwrap().status.success());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = retort().args(["keys", "show"]).arg(&path).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "a key that others can read is refused");
+}
+
+#[test]
+fn the_rules_admit_what_pytorch_saved_and_name_what_is_wrong_with_the_rest() {
+    let check = |package: &std::path::Path| {
+        retort().args(["miner", "check"]).arg(package).arg("--competition").arg(repository(MANIFEST)).output().unwrap()
+    };
+    let good = check(&repository("models/fixtures/pytorch_student"));
+    assert!(good.status.success(), "{}", stderr(&good));
+    assert!(stdout(&good).starts_with("admitted: "), "{}", stdout(&good));
+
+    let dir = tempfile::tempdir().unwrap();
+    let missing = check(dir.path());
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("file_missing"), "{}", stderr(&missing));
+
+    let source = repository("models/fixtures/pytorch_student");
+    fs::copy(source.join("config.json"), dir.path().join("config.json")).unwrap();
+    let mut weights = fs::read(source.join("model.safetensors")).unwrap();
+    weights.pop();
+    fs::write(dir.path().join("model.safetensors"), &weights).unwrap();
+    let cut = check(dir.path());
+    assert!(stderr(&cut).contains("data_length"), "{}", stderr(&cut));
+}
+
+#[test]
+fn predictions_come_as_pictures_and_as_json() {
+    let package = repository("models/fixtures/pytorch_student");
+    let shown = retort().arg("predict").arg(&package).args(["fashion-mnist:0", "fashion-mnist:1"]).output().unwrap();
+    assert!(shown.status.success(), "{}", stderr(&shown));
+    assert!(stdout(&shown).contains('%'));
+    let json = retort().arg("predict").arg(&package).args(["fashion-mnist:0", "--json"]).output().unwrap();
+    let predictions: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(predictions[0]["truth"], "Ankle boot");
+    assert!(predictions[0]["confidence_ppm"].as_i64().unwrap() > 100_000);
+    let beyond = retort().arg("predict").arg(&package).arg("fashion-mnist:10000").output().unwrap();
+    assert!(stderr(&beyond).contains("there are 10000 test images"), "{}", stderr(&beyond));
+}
+
+#[test]
+fn a_folder_that_is_no_validator_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = retort().args(["validator", "serve", "--dir"]).arg(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("retort validator init"), "{}", stderr(&output));
+}
