@@ -26,5 +26,5 @@ mod worker;
 
 pub use evaluate::{Engine, Phase, Progress};
 pub use process::{Confinement, WorkerCommand};
-pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+pub use samples::{Clock, Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

@@ -112,11 +112,12 @@ impl<'a> Inputs<'a> {
 
     /// The items at `indices`, normalised, as a worker stores them.
     pub(crate) fn normalised(&self, indices: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(indices.len() * self.item_bytes());
-        for index in indices {
+        let mut bytes = vec![0; indices.len() * self.item_bytes()];
+        for (index, slots) in indices.zip(bytes.chunks_exact_mut(self.item_bytes())) {
             let item = &self.pixels[index * self.values..][..self.values];
-            for (plane, table) in item.chunks(self.plane).zip(&self.tables) {
-                plane.iter().for_each(|pixel| bytes.extend_from_slice(&table[usize::from(*pixel)]));
+            let planes = slots.as_chunks_mut::<4>().0.chunks_mut(self.plane).zip(item.chunks(self.plane));
+            for ((slots, plane), table) in planes.zip(&self.tables) {
+                slots.iter_mut().zip(plane).for_each(|(slot, pixel)| *slot = table[usize::from(*pixel)]);
             }
         }
         bytes

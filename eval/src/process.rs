@@ -141,7 +141,7 @@ pub(crate) struct Worker {
 pub(crate) struct Timed {
     /// By the parent's clock, from before the request to after the answer.
     pub(crate) parent_ns: u64,
-    /// By the worker's clock: a cross-check only.
+    /// By the worker's clock.
     pub(crate) worker_ns: u64,
     /// The output for the last item.
     pub(crate) logits: Vec<f32>,

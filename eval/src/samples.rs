@@ -2,6 +2,11 @@
 //!
 //! Integers in nanoseconds; nothing is dropped. Anyone who has the JSON recomputes the same bits: [`Samples::summary`]
 //! is pure, and its logarithms come from `libm`. This file doesn't know how times are taken.
+//!
+//! Whose clock counts. The parent's, which no worker can touch, as long as the machine is quiet. On a crowded machine
+//! the system lets both ends of a pipe wait for milliseconds after every block of one, and the parent's clock measures
+//! the crowd (A/A intervals of +-12 % at load 6 on 2 cores); then the workers' clocks count. Which case holds is decided
+//! by the reference student's blocks alone, so that no candidate can choose its clock: see [`Samples::clock`].
 
 use crate::statistics::{early_stopping_percentile, median, order_interval};
 use protocol::Digest;
@@ -64,9 +69,9 @@ pub struct Pair {
     pub candidate_ns: u64,
     /// The reference's block by the parent's clock.
     pub reference_ns: u64,
-    /// The candidate's block by its own clock, a cross-check.
+    /// The candidate's block by its own clock.
     pub candidate_worker_ns: u64,
-    /// The reference's block by its own clock, a cross-check.
+    /// The reference's block by its own clock.
     pub reference_worker_ns: u64,
 }
 
@@ -83,7 +88,34 @@ impl From<Pair> for [u64; 5] {
     }
 }
 
+/// Whose stamps count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Around request and answer, in the process that owns the measurement.
+    Parent,
+    /// Around the inferences, in the process that does them.
+    Worker,
+}
+
+/// The parent's clock counts while it exceeds the reference worker's by at most this share of a block, in the median.
+/// An idle machine stays near 2 %, and both sides' blocks last equally long, so that most of it cancels in the ratio.
+const OVERHEAD_PPM_MAX: u64 = 100_000;
+
 impl Samples {
+    /// The parent's clock on a quiet machine, the workers' on a crowded one.
+    pub fn clock(&self) -> Clock {
+        if self.overhead_ppm() <= OVERHEAD_PPM_MAX { Clock::Parent } else { Clock::Worker }
+    }
+
+    /// By how much the parent's clock exceeds the reference worker's, in the median, in parts per million of a block.
+    /// A diagnosis of the host: it says how crowded the machine was.
+    pub fn overhead_ppm(&self) -> u64 {
+        let pairs = self.launches.iter().flat_map(|launch| &launch.pairs);
+        let share = |pair: &Pair| pair.reference_ns as f64 / pair.reference_worker_ns.max(1) as f64 - 1.0;
+        let middle = median(&pairs.map(share).collect::<Vec<f64>>()).unwrap_or(0.0);
+        libm::round(middle.max(0.0) * 1e6) as u64
+    }
+
     /// The samples as they are stored.
     pub fn to_json(&self) -> Vec<u8> {
         protocol::digest::canonical_json(self).expect("numbers, flags and one string are JSON; this is a bug")
@@ -91,10 +123,11 @@ impl Samples {
 
     /// The numbers of a report. `samples_sha256` is the digest of [`Samples::to_json`].
     pub fn summary(&self) -> Latency {
-        let mut ratios: Vec<f64> = self.launches.iter().filter_map(Launch::ln_ratio).collect();
+        let clock = self.clock();
+        let mut ratios: Vec<f64> = self.launches.iter().filter_map(|launch| launch.ln_ratio(clock)).collect();
         ratios.sort_by(f64::total_cmp);
-        let candidate = self.inference_times(|launch, pair| (pair.candidate_ns, launch.candidate));
-        let reference = self.inference_times(|launch, pair| (pair.reference_ns, launch.reference));
+        let candidate = self.inference_times(|launch, pair| (pair.blocks_ns(clock).0, launch.candidate));
+        let reference = self.inference_times(|launch, pair| (pair.blocks_ns(clock).1, launch.reference));
         let cold_loads: Vec<u64> = self.launches.iter().map(|launch| launch.candidate.cold_load_ns).collect();
         Latency {
             ratio: estimate(&ratios),
@@ -122,13 +155,25 @@ impl Samples {
     }
 }
 
+impl Pair {
+    /// The candidate's block and the reference's.
+    pub fn blocks_ns(&self, clock: Clock) -> (u64, u64) {
+        match clock {
+            Clock::Parent => (self.candidate_ns, self.reference_ns),
+            Clock::Worker => (self.candidate_worker_ns, self.reference_worker_ns),
+        }
+    }
+}
+
 impl Launch {
     /// Median over pairs of ln(candidate / reference) per inference; `None` without pairs.
-    pub fn ln_ratio(&self) -> Option<f64> {
-        let per_inference = |ns: u64, side: &Side| ns as f64 / f64::from(side.inferences_per_block);
+    pub fn ln_ratio(&self, clock: Clock) -> Option<f64> {
+        // No block takes less than a nanosecond; a stamp that says so must not become an infinity.
+        let per_inference = |ns: u64, side: &Side| ns.max(1) as f64 / f64::from(side.inferences_per_block.max(1));
         let ln_ratio = |pair: &Pair| {
-            let candidate = per_inference(pair.candidate_ns, &self.candidate);
-            libm::log(candidate / per_inference(pair.reference_ns, &self.reference))
+            let (candidate_ns, reference_ns) = pair.blocks_ns(clock);
+            let candidate = per_inference(candidate_ns, &self.candidate);
+            libm::log(candidate / per_inference(reference_ns, &self.reference))
         };
         median(&self.pairs.iter().map(ln_ratio).collect::<Vec<f64>>())
     }

@@ -1,6 +1,6 @@
 //! From raw times to a report's numbers, on times that were made up.
 
-use eval::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+use eval::{Clock, Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 use protocol::Digest;
 
 fn launch(candidate_ns: u64, reference_ns: u64) -> Launch {
@@ -58,4 +58,24 @@ fn stored_samples_recompute_to_the_same_summary() {
 fn nothing_timed_is_no_number() {
     let latency = samples(&[]).summary();
     assert_eq!((latency.ratio.value_ppm, latency.p50_ns, latency.p90_ns, latency.launches), (0, 0, None, 0));
+}
+
+#[test]
+fn the_workers_clocks_count_only_where_the_reference_waits_too() {
+    let mut quiet = samples(&[1_000; 3]);
+    let pairs = |samples: &mut Samples, change: fn(&mut Pair)| {
+        samples.launches.iter_mut().flat_map(|launch| &mut launch.pairs).for_each(change);
+    };
+    // A candidate that understates its own time on a quiet machine gains nothing.
+    pairs(&mut quiet, |pair| pair.candidate_worker_ns = 1);
+    assert_eq!((quiet.clock(), quiet.summary().ratio.value_ppm), (Clock::Parent, 500_000));
+
+    let mut crowded = samples(&[1_000; 3]);
+    pairs(&mut crowded, |pair| {
+        pair.candidate_ns += 7_000;
+        pair.reference_ns += 7_000;
+    });
+    assert_eq!(crowded.clock(), Clock::Worker);
+    assert_eq!(crowded.overhead_ppm(), 7_008_008, "8000 ns by the parent, 999 ns by the worker");
+    assert_eq!(crowded.summary().ratio.value_ppm, 500_000, "the crowd's 7000 ns are in neither number");
 }
