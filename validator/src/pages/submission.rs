@@ -211,8 +211,8 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 
 fn blame(blame: Blame) -> &'static str {
     match blame {
-        Blame::Miner => "the submitter can mend it",
-        Blame::Validator => "the validator must mend it; no quota was used",
+        Blame::Miner => "the miner, who can mend it",
+        Blame::Validator => "the validator, who must mend it; no quota was used",
     }
 }
 
@@ -235,7 +235,7 @@ mod tests {
         let mut status = sample::status(State::Rejected);
         status.reason.as_mut().unwrap().detail = "tensor \"<script>\" is missing".into();
         let page = render(&status, &sample::competition());
-        for part in ["tensor_missing", "is missing", "the submitter can mend it", "state_dict"] {
+        for part in ["tensor_missing", "is missing", "the miner, who can mend it", "state_dict"] {
             assert!(page.contains(part), "{part}");
         }
         assert!(!page.contains("<script"));
