@@ -46,7 +46,8 @@ impl FromRequest<App> for Signed {
         let body = read_body(&parts.headers, body, app.config.limits.body_bytes_max).await?;
         let Ok(OriginalUri(uri)) = OriginalUri::from_request_parts(&mut parts, app).await;
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let verified = claim.verify(parts.method.as_str(), target, Digest::of(&body)).map_err(|error| refused(&error))?;
+        let verified =
+            claim.verify(parts.method.as_str(), target, Digest::of(&body)).map_err(|error| refused(&error))?;
         if !app.db.remember_nonce(&verified, now_ns / 1_000_000_000).await? {
             let (hotkey, nonce_ns) = (verified.hotkey, verified.nonce_ns);
             return Err(refused(&AuthError::ReplayedRequest { hotkey, nonce_ns }));

@@ -109,7 +109,8 @@ pub async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<S
 fn compute(stored: &StoredCompetition, models: &[StoredModel], scored: Vec<ScoredSubmission>) -> Leaderboard {
     let (ranked, gated): (Vec<_>, Vec<_>) = scored.into_iter().partition(|submission| submission.score.gate);
     let ranked = in_order(ranked);
-    let mut rows: Vec<BoardRow> = models.iter().filter(|m| m.role == Role::Teacher).map(|m| model_row(stored, m)).collect();
+    let mut rows: Vec<BoardRow> =
+        models.iter().filter(|m| m.role == Role::Teacher).map(|m| model_row(stored, m)).collect();
     for (index, submission) in ranked.iter().enumerate() {
         let why = why::ranked(stored, &ranked, index);
         rows.push(submission_row(submission, u32::try_from(index + 1).ok(), why));
@@ -142,7 +143,9 @@ fn submission_row(submission: &ScoredSubmission, rank: Option<u32>, why: String)
 fn model_row(stored: &StoredCompetition, model: &StoredModel) -> BoardRow {
     let (kind, published, why) = match model.role {
         Role::Teacher => (RowKind::Teacher, &stored.competition.teacher, "the model to distil"),
-        Role::Reference => (RowKind::Reference, &stored.competition.reference, "the model that latencies are ratios to"),
+        Role::Reference => {
+            (RowKind::Reference, &stored.competition.reference, "the model that latencies are ratios to")
+        }
     };
     BoardRow::measured(kind, &published.config.architecture, &model.report, &model.score, why.into())
 }

@@ -11,11 +11,11 @@ use protocol::api::Problem;
 use protocol::submission::{Code, Rejection};
 
 /// The media type of problem documents.
-pub const PROBLEM_JSON: &str = "application/problem+json";
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// An answer that says why not.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -25,43 +25,48 @@ pub struct ApiError {
 
 impl ApiError {
     /// A problem with a stable code, what happened, and what to do.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
         Self { status, code, detail: detail.into(), hint, retry_after_seconds: None }
     }
 
     /// Says when to come back.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Self {
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds.max(1));
         self
     }
 
     /// Something that isn't there, or that the caller may not see.
-    pub fn not_found(what: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", what, "Check the address; the lists under /api/v1 link what is there.")
+    pub(crate) fn not_found(what: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            what,
+            "Check the address; the lists under /api/v1 link what is there.",
+        )
     }
 
     /// Our fault. What it was is logged here, once.
-    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "a request failed through our fault");
         let hint = "Try again later; the operator finds the cause under the request id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the validator failed", hint)
     }
 
     /// No space left.
-    pub fn disk_full() -> Self {
+    pub(crate) fn disk_full() -> Self {
         let hint = "Try again later; the operator has to make space.";
         Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", "the validator has no space left", hint)
             .retry_after(600)
     }
 
     /// Too much at once.
-    pub fn busy(detail: &str) -> Self {
+    pub(crate) fn busy(detail: &str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, "Try again in a few seconds.").retry_after(5)
     }
 
     /// The problem document.
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         Problem {
             kind: format!("/problems/{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Problem").to_owned(),
@@ -122,12 +127,7 @@ impl From<ObjectError> for ApiError {
 /// A rejection that a request already shows, before anything is stored.
 impl From<Rejection> for ApiError {
     fn from(rejection: Rejection) -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            rejection.code.as_str(),
-            rejection.detail,
-            rejection.code.hint(),
-        )
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, rejection.code.as_str(), rejection.detail, rejection.code.hint())
     }
 }
 

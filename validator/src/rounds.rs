@@ -40,10 +40,8 @@ pub async fn set_weights(app: &App, competition: &CompetitionId, round: u64) -> 
     let stored = app.db.competition(competition).await?.ok_or_else(unknown)?;
     let served = board::leaderboard(app, competition).await?.ok_or_else(unknown)?;
     let rows = served.leaderboard.rows.iter();
-    let ranked: Vec<Hotkey> = rows
-        .filter(|row| row.rank.is_some() && row.score_ppm > 0)
-        .filter_map(|row| row.hotkey)
-        .collect();
+    let ranked: Vec<Hotkey> =
+        rows.filter(|row| row.rank.is_some() && row.score_ppm > 0).filter_map(|row| row.hotkey).collect();
     let policy = stored.competition.manifest.reward;
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
     let weights = tokio::task::spawn_blocking(move || {

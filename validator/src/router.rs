@@ -73,8 +73,11 @@ fn span<B>(request: &http::Request<B>) -> tracing::Span {
 /// Refuses targets that are too long, counts responses and adds the security headers.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let mut response =
-        if target > TARGET_BYTES_MAX { plain(StatusCode::URI_TOO_LONG).into_response() } else { next.run(request).await };
+    let mut response = if target > TARGET_BYTES_MAX {
+        plain(StatusCode::URI_TOO_LONG).into_response()
+    } else {
+        next.run(request).await
+    };
     app.counters.count(response.status());
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(value);

@@ -51,7 +51,9 @@ async fn object(
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
     if let Some(Range { start, end }) = range {
         let content_range = format!("bytes {start}-{}/{}", end - 1, object.size_bytes);
-        response.headers_mut().extend(HeaderValue::from_str(&content_range).map(|value| (header::CONTENT_RANGE, value)));
+        response
+            .headers_mut()
+            .extend(HeaderValue::from_str(&content_range).map(|value| (header::CONTENT_RANGE, value)));
     }
     Ok(response)
 }
@@ -80,7 +82,8 @@ fn requested(headers: &HeaderMap, etag: &str, size_bytes: u64) -> Requested {
     if text(header::IF_RANGE).is_some_and(|version| version != etag) {
         return Requested::Whole;
     }
-    let Some((first, last)) = text(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
+    let Some((first, last)) = text(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+    else {
         return Requested::Whole;
     };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {

@@ -74,8 +74,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn competition(&self, id: &CompetitionId) -> Result<Option<StoredCompetition>, DbError> {
-        let row =
-            sqlx::query("SELECT * FROM competitions WHERE id = ?").bind(id.as_ref()).fetch_optional(self.pool()).await?;
+        let row = sqlx::query("SELECT * FROM competitions WHERE id = ?")
+            .bind(id.as_ref())
+            .fetch_optional(self.pool())
+            .await?;
         row.as_ref().map(competition).transpose()
     }
 

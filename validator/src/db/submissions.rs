@@ -71,8 +71,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn submission(&self, id: &SubmissionId) -> Result<Option<Submission>, DbError> {
-        let row =
-            sqlx::query("SELECT * FROM submissions WHERE id = ?").bind(id.to_string()).fetch_optional(self.pool()).await?;
+        let row = sqlx::query("SELECT * FROM submissions WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await?;
         row.as_ref().map(submission).transpose()
     }
 
@@ -187,7 +189,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn due(&self, now: u64, count_max: u32) -> Result<Vec<(SubmissionId, u64)>, DbError> {
-        let query = "SELECT id, attempt FROM submissions WHERE state = 'queued' AND retry_at <= ? ORDER BY arrival LIMIT ?";
+        let query =
+            "SELECT id, attempt FROM submissions WHERE state = 'queued' AND retry_at <= ? ORDER BY arrival LIMIT ?";
         let rows = sqlx::query(query).bind(int(now)).bind(count_max).fetch_all(self.pool()).await?;
         rows.iter().map(|row| Ok((parse("submission id", row.get("id"))?, uint(row.get("attempt"))))).collect()
     }
@@ -249,7 +252,8 @@ pub async fn counted_since(
 /// # Errors
 /// When the database fails.
 pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
-    let query = "SELECT count(*) FROM submissions WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
+    let query =
+        "SELECT count(*) FROM submissions WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
     Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
 }
 

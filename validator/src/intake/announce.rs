@@ -11,9 +11,7 @@ use crate::error::ApiError;
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::{Limits, Manifest};
-use protocol::package::{
-    CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest,
-};
+use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
@@ -54,7 +52,10 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
     if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
         tx.rollback().await.map_err(DbError::from)?;
         let uploads = uploads(app, &living).await?;
-        return Ok(Announced { created: false, answer: SubmissionCreated { id: living.id, state: living.state, uploads } });
+        return Ok(Announced {
+            created: false,
+            answer: SubmissionCreated { id: living.id, state: living.state, uploads },
+        });
     }
     check_open(app, &manifest, &mut tx, &new).await?;
     submissions::insert(&mut tx, &new, &request.files).await?;
@@ -162,11 +163,8 @@ async fn upload_of(app: &App, submission: &Submission, file: &SubmissionFile) ->
 /// A URL on this validator with a fresh token, of which the database keeps the digest only.
 async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Result<String, ApiError> {
     let token = hex::encode(rand::random::<[u8; 32]>());
-    let grant = UploadGrant {
-        submission: submission.id.clone(),
-        path: path.to_owned(),
-        expires_at: submission.upload_until,
-    };
+    let grant =
+        UploadGrant { submission: submission.id.clone(), path: path.to_owned(), expires_at: submission.upload_until };
     let mut tx = app.db.write().await?;
     uploads::insert(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
     tx.commit().await.map_err(DbError::from)?;

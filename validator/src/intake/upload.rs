@@ -35,7 +35,8 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     }
     let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
     check_space(app, declared.size)?;
-    receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body).await?;
+    receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body)
+        .await?;
     submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
     tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
     Ok(())

@@ -78,10 +78,7 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Subm
     Ok(Some(submission))
 }
 
-async fn measure(
-    app: &App,
-    submission: &Submission,
-) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
+async fn measure(app: &App, submission: &Submission) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;

@@ -4,10 +4,10 @@
 
 use super::PublishError;
 use datasets::Logits;
+use protocol::Digest;
 use protocol::competition::{Limits, Manifest};
 use protocol::evaluation::PackageBytes;
 use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
-use protocol::Digest;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -76,8 +76,11 @@ impl Model {
         let config_json = read(&folder.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
         let weights = read(&folder.join(WEIGHTS_FILE), TEACHER_BYTES_MAX)?;
         let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits };
-        let admitted = admit(&config_json, &weights, &rules)
-            .map_err(|rejection| PublishError::Model { role, path: folder.to_owned(), rejection })?;
+        let admitted = admit(&config_json, &weights, &rules).map_err(|rejection| PublishError::Model {
+            role,
+            path: folder.to_owned(),
+            rejection,
+        })?;
         Ok(Self {
             package_sha256: admitted.package_sha256(),
             config: admitted.config,

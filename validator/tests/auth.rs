@@ -1,0 +1,104 @@
+//! Signed requests: who may send what, and each failure with the protocol's own name.
+
+use super::support::{Package, Setup, TestApp, accept};
+use protocol::Digest;
+use protocol::api::SubmissionRequest;
+use protocol::auth::{Keypair, OutgoingRequest, sign_request};
+use protocol::submission::State;
+use reqwest::{Method, StatusCode};
+
+const TARGET: &str = "/api/v1/submissions";
+
+fn body() -> Vec<u8> {
+    let request =
+        SubmissionRequest { competition: "digits".parse().unwrap(), files: Package::mlp(&[8], 7).declarations() };
+    serde_json::to_vec(&request).unwrap()
+}
+
+#[tokio::test]
+async fn each_way_to_sign_wrongly_has_its_code() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let validator = super::support::validator_hotkey();
+    let request = OutgoingRequest {
+        method: "POST",
+        target: TARGET,
+        body_sha256: Digest::of(&body()),
+        receiver: Some(validator),
+        nonce_ns: miner.nonce(),
+    };
+    let signed = |request: OutgoingRequest<'_>| sign_request(&miner.keypair, &request);
+    let second = 1_000_000_000;
+    let mut forged = signed(request);
+    forged.retain(|(name, _)| *name != "X-Bittensor-Hotkey");
+    forged.push(("X-Bittensor-Hotkey", Keypair::from_seed(&[9; 32]).hotkey().to_string()));
+    let mut twice = signed(request);
+    twice.extend(signed(request));
+    for (what, headers, code) in [
+        ("no signature", vec![], "malformed_auth"),
+        ("headers twice", twice, "malformed_auth"),
+        ("nobody named", signed(OutgoingRequest { receiver: None, ..request }), "wrong_receiver"),
+        ("another validator", signed(OutgoingRequest { receiver: Some(miner.hotkey()), ..request }), "wrong_receiver"),
+        ("too old", signed(OutgoingRequest { nonce_ns: request.nonce_ns - 11 * second, ..request }), "stale_request"),
+        ("too new", signed(OutgoingRequest { nonce_ns: request.nonce_ns + 3 * second, ..request }), "stale_request"),
+        ("another body", signed(OutgoingRequest { body_sha256: Digest::of(b""), ..request }), "bad_signature"),
+        ("another target", signed(OutgoingRequest { target: "/api/v1/x", ..request }), "bad_signature"),
+        ("another method", signed(OutgoingRequest { method: "PUT", ..request }), "bad_signature"),
+        ("another's name", forged, "bad_signature"),
+    ] {
+        let response = miner.send(Method::POST, TARGET, &headers, body()).await;
+        let refusal = accept(response, &[]).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.problem.code.as_str()), (401, code), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_counts_once_even_across_a_restart() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let headers = miner.sign("POST", TARGET, &body());
+    let first = miner.send(Method::POST, TARGET, &headers, body()).await;
+    assert_eq!(first.status(), StatusCode::CREATED);
+    let refusal = accept(miner.send(Method::POST, TARGET, &headers, body()).await, &[]).await.unwrap_err();
+    assert_eq!(refusal.problem.code, "replayed_request");
+    let (dir, objects) = app.stop().await;
+    let mut app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.leave_unfinished();
+    let refusal = accept(app.miner(1).send(Method::POST, TARGET, &headers, body()).await, &[]).await.unwrap_err();
+    assert_eq!(refusal.problem.code, "replayed_request");
+}
+
+#[tokio::test]
+async fn a_query_is_part_of_what_is_signed() {
+    let mut app = TestApp::with_competition(Setup::default()).await;
+    app.leave_unfinished();
+    let miner = app.miner(1);
+    let target = "/api/v1/submissions?via=%2Fproxy";
+    let response = miner.post(target, body()).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn nobody_completes_anothers_submission() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (alice, mallory, package) = (app.miner(1), app.miner(2), Package::mlp(&[8], 7));
+    let created = alice.announce("digits", &package).await.unwrap();
+    alice.upload_all(&created, &package).await.unwrap();
+    let refusal = mallory.complete(&created.id).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (404, "not_found"));
+    alice.complete(&created.id).await.unwrap();
+    app.wait_for(&created.id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn only_registered_hotkeys_submit_where_the_settings_say_so() {
+    let mut setup = Setup::default();
+    setup.config.require_registration = true;
+    let app = TestApp::with_competition(setup).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let refusal = miner.announce("digits", &package).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (403, "not_registered"));
+    app.app.ledger.register(miner.hotkey(), 0).unwrap();
+    let id = miner.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+}

@@ -1,0 +1,123 @@
+//! The whole way of a model: published, fetched, submitted, evaluated, ranked, shown, paid, downloaded.
+
+use super::support::{Package, Setup, TestApp, competition, validator_hotkey};
+use protocol::api::{CompetitionView, Leaderboard, RowKind};
+use protocol::digest::canonical_json;
+use protocol::submission::State;
+use protocol::{Digest, Report};
+
+#[tokio::test]
+async fn a_model_goes_all_the_way() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+
+    let listed: Vec<CompetitionView> = alice.get("/api/v1/competitions").await.json().await.unwrap();
+    let view: CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    assert_eq!(listed, [view.clone()]);
+    assert_eq!(view.validator, validator_hotkey());
+    assert_eq!(view.sha256, Digest::of(&canonical_json(&view.competition).unwrap()));
+
+    let package = Package::mlp(&[8], 7);
+    let id = alice.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let second = bob.submit(&Package::mlp(&[16], 8)).await.unwrap();
+    app.wait_for(&second, State::Scored).await;
+
+    let status = alice.status(&id).await;
+    assert_eq!((status.hotkey, status.reason, status.queue_position), (alice.hotkey(), None, None));
+    assert_eq!(status.report.unwrap().package_sha256, package.clone().sha256());
+    assert_eq!(status.costs.unwrap().parameters, 64 * 8 + 8 + 8 * 10 + 10);
+
+    let board: Leaderboard = alice.get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    let kinds: Vec<_> = board.rows.iter().map(|row| (row.kind, row.rank)).collect();
+    let submission = RowKind::Submission;
+    let expected = [(RowKind::Teacher, None), (submission, Some(1)), (submission, Some(2)), (RowKind::Reference, None)];
+    assert_eq!(kinds, expected);
+    assert_eq!(board.champion, board.rows[1].submission);
+    assert!(board.rows[1].why.starts_with("leads by "), "{}", board.rows[1].why);
+    assert!(board.rows[2].why.contains(" behind rank 1"), "{}", board.rows[2].why);
+    assert_eq!(status.rank, board.rows.iter().find(|row| row.submission == Some(id.clone())).unwrap().rank);
+
+    let csv = alice.get("/api/v1/competitions/digits/leaderboard.csv").await;
+    assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(csv.text().await.unwrap().lines().count(), 5);
+
+    let weights = validator::rounds::set_weights(&app.app, &competition("digits"), 1).await.unwrap();
+    assert_eq!(weights.len(), 1);
+    assert_eq!(Some(weights[0].hotkey), board.rows[1].hotkey);
+    let paid = app.app.ledger.weights(1).unwrap().unwrap();
+    assert_eq!(paid, [(weights[0].hotkey, 1_000_000)]);
+}
+
+#[tokio::test]
+async fn what_is_public_can_be_downloaded_and_nothing_else() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let mut package = Package::mlp(&[8], 7);
+    let target = format!("/api/v1/objects/sha256/{}", Digest::of(package.file("model.safetensors")));
+
+    let created = miner.announce("digits", &package).await.unwrap();
+    miner.upload_all(&created, &package).await.unwrap();
+    assert_eq!(miner.get(&target).await.status(), 404, "uploaded, not scored");
+    miner.complete(&created.id).await.unwrap();
+    app.wait_for(&created.id, State::Scored).await;
+
+    let whole = miner.get(&target).await;
+    assert_eq!(whole.headers()["content-disposition"], "attachment; filename=\"model.safetensors\"");
+    assert_eq!(whole.headers()["cache-control"], "public, max-age=31536000, immutable");
+    let etag = whole.headers()["etag"].clone();
+    let weights = whole.bytes().await.unwrap();
+    assert_eq!(&weights, package.file("model.safetensors"));
+
+    let part = miner.http.get(app.url(&target)).header("range", "bytes=8-15").send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.headers()["content-range"], format!("bytes 8-15/{}", weights.len()));
+    assert_eq!(part.bytes().await.unwrap(), weights[8..16]);
+    let past = miner.http.get(app.url(&target)).header("range", "bytes=99999999-").send().await.unwrap();
+    assert_eq!(past.status(), 416);
+    let known = miner.http.get(app.url(&target)).header("if-none-match", etag).send().await.unwrap();
+    assert_eq!((known.status().as_u16(), known.bytes().await.unwrap().len()), (304, 0));
+    let head = miner.http.head(app.url(&target)).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], weights.len().to_string());
+
+    let report = app.app.db.evaluation(&created.id).await.unwrap().unwrap();
+    let object = |digest: &Digest| format!("/api/v1/objects/sha256/{digest}");
+    let downloaded: Report = miner.get(&object(&report.report_sha256)).await.json().await.unwrap();
+    assert_eq!(downloaded, report.report);
+    let samples = report.report.latency.samples_sha256.unwrap();
+    assert_eq!(miner.get(&object(&samples)).await.status(), 200);
+
+    let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();
+    for (secret, why) in [
+        (stored.items_sha256, "hidden items"),
+        (stored.teacher_logits_sha256, "the teacher's answers to hidden items"),
+        (report.logits_sha256, "answers to hidden items"),
+        (Digest::of(b"nothing"), "not stored at all"),
+    ] {
+        assert_eq!(miner.get(&object(&secret)).await.status(), 404, "{why}");
+    }
+    for public in [
+        stored.competition.public_images,
+        stored.competition.public_teacher_logits,
+        stored.competition.training_images,
+        stored.competition.teacher.weights,
+        stored.competition.reference.config_json,
+    ] {
+        let bytes = miner.get(&object(&public.sha256)).await.bytes().await.unwrap();
+        assert_eq!((Digest::of(&bytes), bytes.len() as u64), (public.sha256, public.size_bytes));
+    }
+}
+
+#[tokio::test]
+async fn a_submission_below_the_gate_has_no_rank_and_a_reason() {
+    let script = super::lifecycle::script(|request, _| {
+        let correct_ppm = if request.items.teacher_logits.is_none() { 960_000 } else { 500_000 };
+        validator::evaluator::scripted_evaluation(&request, correct_ppm)
+    });
+    let app = TestApp::with_competition(Setup { evaluator: script, ..Setup::default() }).await;
+    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let board: Leaderboard = app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    assert_eq!((board.rows[1].rank, board.champion), (None, None));
+    assert_eq!(board.rows[1].why, "below the accuracy gate: 50.00 % is right, 86.40 % is needed");
+}

@@ -1,0 +1,243 @@
+//! What happens when things go wrong half way: broken-off uploads, lost evaluations, restarts, ended time.
+
+use super::support::{Package, Setup, TestApp, competition_toml};
+use futures::FutureExt;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::submission::{Code, State};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use validator::evaluator::scripted_evaluation;
+use validator::{Evaluator, ScriptedEvaluator};
+
+/// An evaluator that answers by request and by how many submissions it was asked about before.
+pub(crate) fn script<F>(answer: F) -> Arc<dyn Evaluator>
+where
+    F: Fn(EvaluationRequest, u32) -> Result<Evaluation, EvaluationFailure> + Send + Sync + 'static,
+{
+    let asked = AtomicU32::new(0);
+    Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
+        let answer = answer(request, asked.fetch_add(1, Ordering::SeqCst).saturating_sub(2));
+        async move { answer }.boxed()
+    })))
+}
+
+/// Right on the models of the competition, and `then` on submissions.
+fn after_publishing<F>(then: F) -> Arc<dyn Evaluator>
+where
+    F: Fn(EvaluationRequest) -> futures::future::BoxFuture<'static, Result<Evaluation, EvaluationFailure>>
+        + Send
+        + Sync
+        + 'static,
+{
+    let asked = AtomicU32::new(0);
+    Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
+        if asked.fetch_add(1, Ordering::SeqCst) < 2 {
+            async move { scripted_evaluation(&request, 900_000) }.boxed()
+        } else {
+            then(request)
+        }
+    })))
+}
+
+fn setup(evaluator: Arc<dyn Evaluator>) -> Setup {
+    Setup { evaluator, ..Setup::default() }
+}
+
+#[tokio::test]
+async fn the_same_package_twice_is_one_submission() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let first = miner.announce("digits", &package).await.unwrap();
+    let again = miner.announce("digits", &package).await.unwrap();
+    assert_eq!((first.id.clone(), first.uploads.len()), (again.id.clone(), again.uploads.len()));
+    miner.upload_all(&again, &package).await.unwrap();
+    miner.complete(&first.id).await.unwrap();
+    miner.complete(&first.id).await.unwrap();
+    app.wait_for(&first.id, State::Scored).await;
+    let later = miner.announce("digits", &package).await.unwrap();
+    assert_eq!((later.id, later.state, later.uploads), (first.id.clone(), State::Scored, vec![]));
+    let other = app.miner(2).submit(&package).await.unwrap();
+    assert_ne!(other, first.id, "another hotkey's entry is another submission");
+    app.wait_for(&other, State::Scored).await;
+}
+
+#[tokio::test]
+async fn a_broken_off_upload_goes_on_after_a_restart() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let created = miner.announce("digits", &package).await.unwrap();
+    let (config, weights) = (&created.uploads[0], &created.uploads[1]);
+    miner.put(config, package.files[0].1.clone()).await.unwrap();
+
+    // A sender that announces all bytes, sends half and goes away.
+    let half = package.files[1].1[..500].to_vec();
+    let stream = futures::stream::iter([Ok(half), Err(std::io::Error::other("gone"))]);
+    let sent = miner.http.put(app.url(&weights.url)).body(reqwest::Body::wrap_stream(stream)).send().await;
+    assert!(sent.is_err());
+    let refusal = miner.complete(&created.id).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (409, "upload_incomplete"));
+
+    let (dir, objects) = app.stop().await;
+    assert_eq!(std::fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0, "nothing is left of half an upload");
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    let miner = app.miner(1);
+    let again = miner.announce("digits", &package).await.unwrap();
+    assert_eq!(again.id, created.id);
+    let missing: Vec<_> = again.uploads.iter().map(|upload| upload.path.as_str()).collect();
+    assert_eq!(missing, ["model.safetensors"], "what arrived stays");
+    miner.upload_all(&again, &package).await.unwrap();
+    miner.complete(&again.id).await.unwrap();
+    app.wait_for(&again.id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn an_expired_submission_costs_no_quota_and_may_be_repeated() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let created = miner.announce("digits", &package).await.unwrap();
+    app.app.clock.advance(601);
+    let late = miner.put(&created.uploads[0], package.files[0].1.clone()).await.unwrap_err();
+    assert!(["upload_closed", "not_found"].contains(&late.problem.code.as_str()), "{late:?}");
+    app.wait_for(&created.id, State::Expired).await;
+    let reason = miner.status(&created.id).await.reason.unwrap();
+    assert_eq!(reason.code, Code::UploadExpired);
+    let again = miner.submit(&package).await.unwrap();
+    assert_ne!(again, created.id);
+    app.wait_for(&again, State::Scored).await;
+}
+
+#[tokio::test]
+async fn the_fifth_submission_of_a_day_is_refused_until_the_first_is_a_day_old() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    for seed in 0..4 {
+        let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+        app.app.clock.advance(60);
+    }
+    let fifth = Package::mlp(&[8], 4);
+    let refusal = miner.announce("digits", &fifth).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (429, "quota_exhausted"));
+    let other = app.miner(2).submit(&fifth).await.unwrap();
+    app.wait_for(&other, State::Scored).await;
+    app.app.clock.advance(24 * 3_600 - 4 * 60);
+    let id = miner.submit(&fifth).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn a_closed_and_an_unknown_competition_take_nothing() {
+    let app = TestApp::start(Setup::default()).await;
+    let closes_at = app.app.clock.now() + 100;
+    app.publish(&competition_toml("digits", &format!("closes_at = {closes_at}"))).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let before = miner.submit(&package).await.unwrap();
+    app.wait_for(&before, State::Scored).await;
+    app.app.clock.advance(100);
+    let refusal = miner.announce("digits", &Package::mlp(&[8], 8)).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (409, "competition_closed"));
+    assert_eq!(miner.announce("digits", &package).await.unwrap().id, before, "asking after an old entry still works");
+    let refusal = miner.announce("letters", &package).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (404, "unknown_competition"));
+}
+
+#[tokio::test]
+async fn our_failures_are_repeated_and_then_given_up_without_costing_quota() {
+    let failing = script(|request, submissions| match submissions {
+        0 if request.items.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
+        _ if request.candidate.weights == request.reference.weights => scripted_evaluation(&request, 900_000),
+        0 | 1 | 5.. => scripted_evaluation(&request, 900_000),
+        _ => Err(EvaluationFailure::Infrastructure("no worker".into())),
+    });
+    let app = TestApp::with_competition(setup(failing)).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    for _ in 0..2 {
+        let id = miner.submit(&Package::mlp(&[8], 100 + u32::from(rand::random::<u16>()))).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+    }
+    let id = miner.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Failed).await;
+    let reason = miner.status(&id).await.reason.unwrap();
+    assert_eq!((reason.code, reason.detail.as_str()), (Code::Infrastructure, "no worker"));
+    let history: Vec<State> = app.app.db.events(&id).await.unwrap().iter().map(|event| event.to).collect();
+    assert_eq!(history.iter().filter(|state| **state == State::Evaluating).count(), 3);
+    let again = miner.submit(&package).await.unwrap();
+    app.wait_for(&again, State::Scored).await;
+}
+
+#[tokio::test]
+async fn outputs_that_are_no_numbers_are_the_miners_fault() {
+    let nan = after_publishing(|_| async { Err(Code::OutputsInvalid.because("NaN".into()).into()) }.boxed());
+    let app = TestApp::with_competition(setup(nan)).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Rejected).await;
+    assert_eq!(miner.status(&id).await.reason.unwrap().code, Code::OutputsInvalid);
+}
+
+#[tokio::test]
+async fn a_report_about_another_package_is_not_believed() {
+    let lying = after_publishing(|mut request| {
+        request.candidate = request.reference.clone();
+        async move { scripted_evaluation(&request, 990_000) }.boxed()
+    });
+    let app = TestApp::with_competition(setup(lying)).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Failed).await;
+}
+
+/// Evaluations that never end.
+fn endless() -> Arc<dyn Evaluator> {
+    after_publishing(|_| futures::future::pending().boxed())
+}
+
+#[tokio::test]
+async fn an_evaluation_cut_off_by_a_shutdown_goes_on_after_the_restart() {
+    let app = TestApp::with_competition(setup(endless())).await;
+    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
+    let waiting = app.miner(2).submit(&Package::mlp(&[8], 8)).await.unwrap();
+    app.wait_for(&id, State::Evaluating).await;
+    app.wait_for(&waiting, State::Queued).await;
+    let status = app.miner(2).status(&waiting).await;
+    assert_eq!(status.queue_position, Some(1));
+    let began = std::time::Instant::now();
+    let (dir, objects) = app.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(10), "a shutdown doesn't wait for evaluations");
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.wait_for(&id, State::Scored).await;
+    app.wait_for(&waiting, State::Scored).await;
+}
+
+#[tokio::test]
+async fn an_evaluation_cut_off_by_a_kill_goes_on_after_the_restart() {
+    let app = TestApp::with_competition(setup(endless())).await;
+    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Evaluating).await;
+    let (dir, objects) = app.kill().await;
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.wait_for(&id, State::Scored).await;
+    let history: Vec<State> = app.app.db.events(&id).await.unwrap().iter().map(|event| event.to).collect();
+    use State::{AwaitingUpload, Checking, Evaluating, Queued, Scored};
+    assert_eq!(history, [AwaitingUpload, Checking, Queued, Evaluating, Queued, Evaluating, Scored]);
+}
+
+#[tokio::test]
+async fn an_evaluation_that_never_ends_is_taken_away_and_repeated() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let evaluator = after_publishing(move |request| {
+        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            return futures::future::pending().boxed();
+        }
+        async move { scripted_evaluation(&request, 900_000) }.boxed()
+    });
+    let mut app = TestApp::with_competition(setup(evaluator)).await;
+    // The engine's own limit runs on the system's clock; the reaper's on the one that is moved here.
+    app.leave_unfinished();
+    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Evaluating).await;
+    app.app.clock.advance(121);
+    app.wait_for(&id, State::Queued).await;
+    assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().failures, 1);
+}

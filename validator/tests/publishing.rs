@@ -1,0 +1,84 @@
+//! Publishing: what is published never changes, and what can't be published says why.
+
+use super::support::{Package, Setup, TestApp, competition, competition_toml};
+use datasets::{Images, Logits};
+use protocol::api::CompetitionView;
+use std::sync::{Arc, Mutex};
+use validator::evaluator::silent;
+
+#[tokio::test]
+async fn publishing_the_same_again_changes_nothing_and_measures_nothing() {
+    let app = TestApp::start(Setup::default()).await;
+    let first = app.publish(&competition_toml("digits", "")).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hearing = Arc::clone(&heard);
+    let progress: validator::ProgressFn = Arc::new(move |progress| hearing.lock().unwrap().push(progress));
+    let manifest = app.write_competition(&competition_toml("digits", ""));
+    let again = app.app.publisher().publish(&manifest, Arc::clone(&progress)).await.unwrap();
+    assert!(first.created && !again.created);
+    assert_eq!(first.sha256, again.sha256);
+    assert!(heard.lock().unwrap().is_empty());
+
+    let manifest = app.write_competition(&competition_toml("digits-2", ""));
+    app.app.publisher().publish(&manifest, progress).await.unwrap();
+    let phases: Vec<String> = heard.lock().unwrap().iter().map(|progress| progress.phase.clone()).collect();
+    assert_eq!(phases, ["teacher: accuracy", "teacher: accuracy", "reference: accuracy", "reference: accuracy"]);
+}
+
+#[tokio::test]
+async fn something_else_under_the_same_name_is_refused() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let manifest = app.write_competition(&competition_toml("digits", "description = \"changed\""));
+    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+    assert!(error.to_string().starts_with("another competition is published as digits"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_published_says_why_and_leaves_nothing() {
+    let app = TestApp::start(Setup::default()).await;
+    for (from, to, problem) in [
+        ("\"digits\"", "\"letters\"", "data source `letters` is not known"),
+        ("hidden_items = 100", "hidden_items = 700", "has 797 evaluation items, the manifest wants 800"),
+        ("height = 8", "height = 9", "the teacher in"),
+        ("parameters_max = 2000", "parameters_max = 100", "the reference in"),
+        ("package = \"teacher\"", "package = \"nowhere\"", "read "),
+        ("format =", "version =", "read the manifest: "),
+    ] {
+        let toml = competition_toml("other", "").replace(from, to);
+        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    assert!(app.app.db.competitions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn published_data_is_what_the_manifest_says() {
+    let app = TestApp::start(Setup::default()).await;
+    let logits = Logits { count: 2, classes: 10, values: vec![0.5; 20] };
+    std::fs::write(app.dir.path().join("logits.bin"), logits.to_bytes().unwrap()).unwrap();
+    app.publish(&competition_toml("digits", "training_teacher_logits = \"logits.bin\"")).await;
+    let miner = app.miner(1);
+    let view: CompetitionView = miner.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    let get = async |sha256: &protocol::Digest| {
+        miner.get(&format!("/api/v1/objects/sha256/{sha256}")).await.bytes().await.unwrap()
+    };
+    let public = Images::from_bytes(&get(&view.competition.public_images.sha256).await).unwrap();
+    let answers = Logits::from_bytes(&get(&view.competition.public_teacher_logits.sha256).await).unwrap();
+    let training = Images::from_bytes(&get(&view.competition.training_images.sha256).await).unwrap();
+    assert_eq!((public.count, answers.count, training.count), (100, 100, 1_000));
+    let given = view.competition.training_teacher_logits.unwrap();
+    assert_eq!(Logits::from_bytes(&get(&given.sha256).await).unwrap(), logits);
+
+    // The commitment can be recomputed from what only the validator knows.
+    let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();
+    let items = Images::from_bytes(&app.app.objects.get(&stored.items_sha256).await.unwrap()).unwrap();
+    let hidden = items.select(&(100..200).collect::<Vec<_>>());
+    let root = datasets::round::commit(&hidden, &stored.salt).unwrap();
+    assert_eq!(root, view.competition.hidden_root.to_string());
+    assert_eq!(items.select(&(0..100).collect::<Vec<_>>()), public);
+    assert_eq!(view.competition.teacher.items, 200);
+    assert_eq!(view.competition.teacher.config, {
+        let config = Package::mlp(&[32], 1).files[0].1.clone();
+        protocol::package::PackageConfig::from_json(&config).unwrap()
+    });
+}

@@ -1,0 +1,246 @@
+//! A validator on a free port with a temporary database, a scripted evaluator and a clock that tests move; and a miner.
+
+mod miner;
+mod package;
+
+pub(crate) use miner::{Miner, accept};
+pub(crate) use package::{Package, Tensor, competition_toml};
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use protocol::auth::Keypair;
+use protocol::submission::State;
+use protocol::{CompetitionId, Hotkey};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use validator::db::Db;
+use validator::evaluator::silent;
+use validator::objects::Objects;
+use validator::publish::Published;
+use validator::{App, Clock, Config, Evaluator, ScriptedEvaluator};
+
+/// When the tests' clock begins.
+pub(crate) const NOW: u64 = 1_800_000_000;
+/// How long a test waits for what should come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a [`TestApp`] is made of.
+pub(crate) struct Setup {
+    pub(crate) evaluator: Arc<dyn Evaluator>,
+    pub(crate) config: Config,
+    pub(crate) objects: Option<Objects>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let mut config = Config::default();
+        config.limits.evaluation_retry_seconds = 0;
+        config.limits.disk_reserve_bytes = 0;
+        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None }
+    }
+}
+
+/// A running validator. When it is dropped, nothing may be left unfinished unless the test said so.
+pub(crate) struct TestApp {
+    pub(crate) app: App,
+    pub(crate) address: SocketAddr,
+    pub(crate) dir: Arc<tempfile::TempDir>,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<()>>,
+    unfinished_is_fine: bool,
+}
+
+impl TestApp {
+    /// Starts with a published competition called `digits`.
+    pub(crate) async fn with_competition(setup: Setup) -> Self {
+        let app = Self::start(setup).await;
+        app.publish(&competition_toml("digits", "")).await;
+        app
+    }
+
+    pub(crate) async fn start(setup: Setup) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), setup).await
+    }
+
+    /// Starts in a directory that an earlier one may have used.
+    pub(crate) async fn start_in(dir: Arc<tempfile::TempDir>, setup: Setup) -> Self {
+        log();
+        let db = Db::open(&dir.path().join("data.sqlite")).await.unwrap();
+        let objects = setup.objects.unwrap_or_else(|| memory(&dir));
+        let (ledger, clock) = (Arc::new(chain::MemoryLedger::new()), Clock::fixed(NOW));
+        let app = App::compose(setup.config, validator_hotkey(), db, objects, ledger, setup.evaluator, clock).await;
+        Self::serve(dir, app.unwrap()).await
+    }
+
+    async fn serve(dir: Arc<tempfile::TempDir>, app: App) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = app.clone();
+        let server = tokio::spawn(async move {
+            let shutdown = async { drop(stopped.await) };
+            validator::run(listener, serving, shutdown).await.unwrap();
+        });
+        Self { app, address, dir, stop: Some(stop), server: Some(server), unfinished_is_fine: false }
+    }
+
+    /// Ends as an operator would end it.
+    pub(crate) async fn stop(mut self) -> (Arc<tempfile::TempDir>, Objects) {
+        self.unfinished_is_fine = true;
+        drop(self.stop.take());
+        self.server.take().unwrap().await.unwrap();
+        (Arc::clone(&self.dir), self.app.objects.clone())
+    }
+
+    /// Ends as `kill -9` would: in the middle of whatever it does.
+    pub(crate) async fn kill(mut self) -> (Arc<tempfile::TempDir>, Objects) {
+        self.unfinished_is_fine = true;
+        // Nothing can be put in order any more.
+        self.app.db.pool().close().await;
+        let server = self.server.take().unwrap();
+        server.abort();
+        let _ = server.await;
+        (Arc::clone(&self.dir), self.app.objects.clone())
+    }
+
+    /// Says that the test leaves submissions unfinished.
+    pub(crate) fn leave_unfinished(&mut self) {
+        self.unfinished_is_fine = true;
+    }
+
+    pub(crate) async fn publish(&self, toml: &str) -> Published {
+        let manifest = self.write_competition(toml);
+        self.app.publisher().publish(&manifest, silent()).await.unwrap()
+    }
+
+    /// Writes a manifest with teacher and reference beside it.
+    pub(crate) fn write_competition(&self, toml: &str) -> PathBuf {
+        let folder = self.dir.path();
+        Package::mlp(&[32], 1).write(&folder.join("teacher"));
+        Package::mlp(&[4], 2).write(&folder.join("reference"));
+        std::fs::write(folder.join("competition.toml"), toml).unwrap();
+        folder.join("competition.toml")
+    }
+
+    pub(crate) fn miner(&self, seed: u8) -> Miner {
+        Miner::new(seed, self)
+    }
+
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.address)
+    }
+
+    /// Waits until a submission is in `state`.
+    pub(crate) async fn wait_for(&self, id: &protocol::SubmissionId, state: State) {
+        let reached = async {
+            loop {
+                let found = self.app.db.submission(id).await.unwrap().unwrap();
+                if found.state == state {
+                    return;
+                }
+                let ended = found.state.is_terminal();
+                assert!(!ended, "{id} is {} instead of {state}: {:?}", found.state, found.reason);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("{id} never became {state}"));
+    }
+
+    async fn unfinished(database: PathBuf) -> Vec<String> {
+        let db = Db::open(&database).await.unwrap();
+        let counts = db.count_by_state().await.unwrap();
+        let unfinished = counts.into_iter().filter(|(state, _)| !state.is_terminal());
+        unfinished.map(|(state, count)| format!("{count} {state}")).collect()
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        if self.unfinished_is_fine || std::thread::panicking() {
+            return;
+        }
+        let database = self.dir.path().join("data.sqlite");
+        let look = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(Self::unfinished(database))
+        };
+        let left = std::thread::spawn(look).join().unwrap();
+        assert!(left.is_empty(), "the test left submissions unfinished: {left:?}");
+    }
+}
+
+pub(crate) fn validator_hotkey() -> Hotkey {
+    Keypair::from_seed(&[0xff; 32]).hotkey()
+}
+
+pub(crate) fn competition(id: &str) -> CompetitionId {
+    id.parse().unwrap()
+}
+
+fn memory(dir: &tempfile::TempDir) -> Objects {
+    Objects::with_store(Arc::new(InMemory::new()), None, Path::default(), dir.path().join("tmp")).unwrap()
+}
+
+/// `RUST_LOG=validator=debug cargo test` shows what the validator logs.
+fn log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().init();
+    });
+}
+
+/// Filling the board without evaluating, for measurements.
+impl TestApp {
+    pub(crate) async fn fill_board(&self, rows: u32) {
+        use protocol::SubmissionId;
+        use validator::db::{evaluations, submissions};
+        let stored = self.app.db.competition(&competition("digits")).await.unwrap().unwrap();
+        let report = self.app.db.models(&competition("digits")).await.unwrap().remove(1).report;
+        let mut tx = self.app.db.write().await.unwrap();
+        for row in 0..rows {
+            let score = protocol::score::score(
+                &report,
+                protocol::score::Ceiling { correct: stored.competition.teacher.correct, items: 200 },
+                &stored.competition.manifest.score,
+            );
+            let new = submissions::Submission {
+                arrival: 0,
+                id: SubmissionId::new(u64::from(row), 0),
+                competition: competition("digits"),
+                hotkey: validator_hotkey(),
+                package_sha256: protocol::Digest::of(&row.to_le_bytes()),
+                state: State::Scored,
+                created_at: NOW,
+                changed_at: NOW,
+                upload_until: NOW,
+                attempt: 0,
+                failures: 0,
+                reason: None,
+                architecture: None,
+                costs: None,
+            };
+            submissions::insert(&mut tx, &new, &[]).await.unwrap();
+            let reference = &stored.competition.reference.config;
+            let costs = reference.plan().unwrap().costs().unwrap();
+            submissions::set_admitted(&mut tx, &new.id, &reference.architecture, &costs).await.unwrap();
+            let evaluation = evaluations::StoredEvaluation {
+                submission: new.id,
+                competition: new.competition,
+                report: report.clone(),
+                report_sha256: new.package_sha256,
+                logits_sha256: new.package_sha256,
+                score,
+                duration_ms: 1,
+                evaluated_at: NOW,
+            };
+            evaluations::insert(&mut tx, &evaluation).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+}
