@@ -335,19 +335,23 @@ fn point(row: &BoardRow, (x, y): (&Axis, &Axis)) -> (f64, f64) {
 
 /// Labels the champion, the reference, the Pareto line and the first ranks, as far as there is room.
 fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> Vec<Label> {
-    if let Some((x, y)) = reference.and_then(|reference| Some((reference.x, reference.y?))) {
-        placer.taken.push(Area::around(x, y, 5.0));
-    }
-    let mut wanted: Vec<(u32, (f64, f64, f64), String, &'static str)> = marks
+    let square = reference.and_then(|reference| Some((reference.x, reference.y?, 6.0)));
+    placer.taken.extend(square.map(|(x, y, radius)| Area::around(x, y, radius)));
+    let mut wanted: Vec<&Mark> = marks
         .iter()
         .filter(|mark| mark.class != "behind" || mark.row.rank.is_some_and(|rank| rank <= LABELLED_RANKS))
-        .map(|mark| (mark.row.rank.unwrap_or(u32::MAX), (mark.x, mark.y, mark.radius), name(mark.row), mark.class))
         .collect();
-    if let Some((x, y)) = reference.and_then(|reference| Some((reference.x, reference.y?))) {
-        wanted.push((1, (x, y, 6.0), "reference".into(), "reference"));
-    }
-    wanted.sort_by_key(|(rank, ..)| *rank);
-    wanted.into_iter().filter_map(|(_, mark, text, class)| placer.beside(mark, text, class)).collect()
+    wanted.sort_by_key(|mark| mark.row.rank.unwrap_or(u32::MAX));
+    let (first, others) = wanted.split_at(wanted.len().min(1));
+    let beside = |placer: &mut Placer, marks: &[&Mark]| -> Vec<Label> {
+        let place = |mark: &&Mark| placer.beside((mark.x, mark.y, mark.radius), name(mark.row), mark.class);
+        marks.iter().filter_map(place).collect()
+    };
+    // The places are given out in this order.
+    let mut labels = beside(&mut placer, first);
+    labels.extend(square.and_then(|square| placer.beside(square, "reference".into(), "reference")));
+    labels.extend(beside(&mut placer, others));
+    labels
 }
 
 /// Right to the next model's latency, then up to its accuracy: what is attainable without mixing models.
