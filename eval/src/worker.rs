@@ -94,9 +94,9 @@ impl Model {
             .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
         let plan = PackageConfig::from_json(config_json)?.plan()?;
         let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
-        let weights = Weights::from_safetensors(weights, &plan).map_err(blame)?;
-        let (folded, weights) = fold_batch_norm(&plan, &weights).map_err(blame)?;
-        let network = Network::new(&folded, &weights, &device).map_err(blame)?;
+        let weights = Weights::from_safetensors(weights, &plan).map_err(|error| blame(&error))?;
+        let (folded, weights) = fold_batch_norm(&plan, &weights).map_err(|error| blame(&error))?;
+        let network = Network::new(&folded, &weights, &device).map_err(|error| blame(&error))?;
         Ok(Self { network, device, parameters: costs.parameters, input: plan.input(), items: Vec::new() })
     }
 
@@ -152,8 +152,8 @@ impl Model {
     }
 }
 
-fn blame(error: WeightsError) -> Rejection {
-    let code = match &error {
+fn blame(error: &WeightsError) -> Rejection {
+    let code = match error {
         WeightsError::Safetensors(_) => Code::NotSafetensors,
         WeightsError::Missing(_) => Code::TensorMissing,
         WeightsError::Shape { .. } => Code::TensorShape,
