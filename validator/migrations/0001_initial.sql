@@ -69,6 +69,8 @@ CREATE TABLE upload_tokens (
     FOREIGN KEY (submission_id, path) REFERENCES submission_files (submission_id, path)
 ) STRICT;
 
+CREATE INDEX upload_tokens_by_file ON upload_tokens (submission_id, path);
+
 -- Every change of state, in order.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -12,8 +12,9 @@ use protocol::auth::{AuthError, Claim, Policy};
 use protocol::{Digest, Hotkey};
 use serde::de::DeserializeOwned;
 
-/// Seconds for which nonces are remembered: far longer than a request is fresh, should the clock be set back.
-pub(crate) const NONCE_RETENTION_SECONDS: u64 = 3_600;
+/// Seconds for which nonces are remembered: far longer than the 12 that a request is fresh, should the clock be set back
+/// a little.
+pub(crate) const NONCE_RETENTION_SECONDS: u64 = 300;
 
 /// A request that this hotkey signed for us, for the first time.
 #[derive(Debug)]

@@ -17,10 +17,6 @@ use protocol::{CompetitionId, Digest, SubmissionId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::broadcast;
-
-/// Changes that a slow listener may be behind before it misses some.
-const CHANGES_KEPT: usize = 64;
 
 /// A leaderboard as it is served.
 #[derive(Debug)]
@@ -35,34 +31,19 @@ pub struct Served {
     pub sha256: Digest,
 }
 
-/// The boards that are kept, and who is told when one changes.
-#[derive(Debug)]
+/// The boards that are kept.
+#[derive(Debug, Default)]
 pub struct Board {
     kept: RwLock<HashMap<CompetitionId, Arc<Served>>>,
     /// Counts changes, so that a board computed before one isn't kept after it.
     generation: AtomicU64,
-    changes: broadcast::Sender<CompetitionId>,
-}
-
-impl Default for Board {
-    fn default() -> Self {
-        let (changes, _) = broadcast::channel(CHANGES_KEPT);
-        Self { kept: RwLock::default(), generation: AtomicU64::new(0), changes }
-    }
 }
 
 impl Board {
-    /// Forgets a competition's board and tells whoever listens.
+    /// Forgets a competition's board after a new score.
     pub(crate) fn changed(&self, competition: &CompetitionId) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(competition);
-        // Nobody may be listening.
-        let _ = self.changes.send(competition.clone());
-    }
-
-    /// Hears of every competition whose board changed, for pages that follow it.
-    pub fn changes(&self) -> broadcast::Receiver<CompetitionId> {
-        self.changes.subscribe()
     }
 
     fn kept(&self, competition: &CompetitionId) -> Option<Arc<Served>> {

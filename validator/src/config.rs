@@ -2,6 +2,7 @@
 //!
 //! It does not open what it names, but for [`Home::init`], which makes a new directory with a key in it.
 
+use crate::objects::Pace;
 use chain::keyfile::{self, KeyfileError};
 use protocol::auth::Keypair;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use url::Url;
 
 /// What variables that override settings begin with: `RETORT_LISTEN`, `RETORT_LIMITS_PENDING_MAX`.
@@ -66,6 +68,8 @@ pub struct ServiceLimits {
     pub request_seconds_max: u64,
     /// Seconds an upload may be silent.
     pub upload_idle_seconds_max: u64,
+    /// Bytes a second that an upload must bring on average, once that long has passed.
+    pub upload_bytes_per_second_min: u64,
     /// Uploads at once; others are told to come back.
     pub uploads_max: u64,
     /// Admission checks at once.
@@ -102,6 +106,16 @@ impl Default for Config {
     }
 }
 
+impl ServiceLimits {
+    /// How slow an upload may be.
+    pub(crate) fn upload_pace(&self) -> Pace {
+        Pace {
+            idle_max: Duration::from_secs(self.upload_idle_seconds_max),
+            bytes_per_second_min: self.upload_bytes_per_second_min,
+        }
+    }
+}
+
 impl Default for ServiceLimits {
     fn default() -> Self {
         Self {
@@ -110,6 +124,7 @@ impl Default for ServiceLimits {
             header_read_seconds_max: 5,
             request_seconds_max: 30,
             upload_idle_seconds_max: 10,
+            upload_bytes_per_second_min: 16 << 10,
             uploads_max: 16,
             checks_max: 2,
             pending_max: 10_000,

@@ -23,7 +23,7 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use url::Url;
 
@@ -98,6 +98,15 @@ pub struct Objects {
     tmp: PathBuf,
 }
 
+/// How slow a sender may be before it is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest silence.
+    pub idle_max: Duration,
+    /// The mean rate that must be held once that long has passed.
+    pub bytes_per_second_min: u64,
+}
+
 /// An object that is being read.
 pub struct ObjectBytes {
     /// The bytes of the range.
@@ -152,7 +161,10 @@ impl Objects {
     /// When the file system refuses.
     pub fn sweep(&self) -> Result<(), ObjectError> {
         for entry in std::fs::read_dir(&self.tmp)? {
-            std::fs::remove_file(entry?.path())?;
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                std::fs::remove_file(entry.path())?;
+            }
         }
         Ok(())
     }
@@ -179,14 +191,14 @@ impl Objects {
     ///
     /// # Errors
     /// When they aren't, when they stop, or when the store refuses. Nothing is left behind then.
-    pub async fn receive<S, E>(&self, expected: ObjectRef, idle_max: Duration, stream: S) -> Result<(), ObjectError>
+    pub async fn receive<S, E>(&self, expected: ObjectRef, pace: Pace, stream: S) -> Result<(), ObjectError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
         let file = tempfile::tempfile_in(&self.tmp)?;
         let mut file = tokio::fs::File::from_std(file);
-        let received = spool(stream, &mut file, expected.size_bytes, idle_max).await?;
+        let received = spool(stream, &mut file, expected.size_bytes, pace).await?;
         if received != expected.sha256 {
             return Err(ObjectError::Digest { expected: expected.sha256, received });
         }
@@ -236,14 +248,14 @@ impl Objects {
     ///
     /// # Errors
     /// When it isn't, or the store refuses. A wrong upload is removed, so that a right one can follow.
-    pub async fn adopt(&self, incoming: &str, expected: ObjectRef, idle_max: Duration) -> Result<bool, ObjectError> {
+    pub async fn adopt(&self, incoming: &str, expected: ObjectRef, pace: Pace) -> Result<bool, ObjectError> {
         let location = incoming_key(incoming);
         let read = match self.store.get(&location).await {
             Ok(read) => read,
             Err(object_store::Error::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        let received = self.receive(expected, idle_max, read.into_stream().map_err(|error| error.to_string())).await;
+        let received = self.receive(expected, pace, read.into_stream().map_err(|error| error.to_string())).await;
         if !matches!(received, Err(ObjectError::Store(_) | ObjectError::BrokenOff { .. } | ObjectError::Full)) {
             self.store.delete(&location).await?;
         }
@@ -276,20 +288,14 @@ async fn spool<S, E>(
     mut stream: S,
     file: &mut tokio::fs::File,
     size_bytes: u64,
-    idle_max: Duration,
+    pace: Pace,
 ) -> Result<Digest, ObjectError>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
 {
-    let (mut hasher, mut received) = (Sha256::new(), 0_u64);
-    let broken_off = |received, problem: String| ObjectError::BrokenOff { received, problem };
-    loop {
-        let next = tokio::time::timeout(idle_max, stream.next()).await;
-        let chunk = match next.map_err(|_| broken_off(received, format!("silent for {} s", idle_max.as_secs())))? {
-            None => break,
-            Some(chunk) => chunk.map_err(|error| broken_off(received, error.to_string()))?,
-        };
+    let (mut hasher, mut received, began) = (Sha256::new(), 0_u64, Instant::now());
+    while let Some(chunk) = next(&mut stream, pace, received, began).await? {
         received += chunk.len() as u64;
         if received > size_bytes {
             return Err(ObjectError::Size { expected: size_bytes, received });
@@ -302,6 +308,23 @@ where
     }
     file.flush().await?;
     Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
+}
+
+/// The next bytes of a stream, unless it is silent or too slow.
+async fn next<S, E>(stream: &mut S, pace: Pace, received: u64, began: Instant) -> Result<Option<Bytes>, ObjectError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    let broken_off = |problem: String| ObjectError::BrokenOff { received, problem };
+    let elapsed = began.elapsed();
+    if elapsed > pace.idle_max && received < elapsed.as_secs() * pace.bytes_per_second_min {
+        return Err(broken_off(format!("slower than {} bytes/s", pace.bytes_per_second_min)));
+    }
+    match tokio::time::timeout(pace.idle_max, stream.next()).await {
+        Err(_) => Err(broken_off(format!("silent for {} s", pace.idle_max.as_secs()))),
+        Ok(chunk) => chunk.transpose().map_err(|error| broken_off(error.to_string())),
+    }
 }
 
 fn missing(error: object_store::Error, sha256: &Digest) -> ObjectError {

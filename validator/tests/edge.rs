@@ -192,3 +192,22 @@ async fn a_thousand_rows_are_served_two_thousand_times_a_second() {
     println!("{} bytes, {rate:.0} requests/s with {clients} clients in the same process", first.len());
     assert!(rate > 2_000.0);
 }
+
+#[tokio::test]
+async fn an_upload_that_trickles_is_broken_off() {
+    let mut setup = Setup::default();
+    setup.config.limits.upload_idle_seconds_max = 1;
+    let mut app = TestApp::with_competition(setup).await;
+    app.leave_unfinished();
+    let package = Package::mlp(&[8], 7);
+    let created = app.miner(1).announce("digits", &package).await.unwrap();
+    let trickle = futures::stream::unfold(package.files[1].1.clone().into_iter(), |mut bytes| async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let byte = bytes.next()?;
+        Some((Ok::<_, std::io::Error>(vec![byte]), bytes))
+    });
+    let body = reqwest::Body::wrap_stream(trickle);
+    let request = app.miner(1).http.put(app.url(&created.uploads[1].url)).body(body).send();
+    let sent = tokio::time::timeout(Duration::from_secs(10), request).await.expect("it is not left to trickle");
+    assert!(sent.is_err() || sent.unwrap().status() == 400);
+}

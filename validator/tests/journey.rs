@@ -13,7 +13,7 @@ async fn a_model_goes_all_the_way() {
 
     let listed: Vec<CompetitionView> = alice.get("/api/v1/competitions").await.json().await.unwrap();
     let view: CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
-    assert_eq!(listed, [view.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&view));
     assert_eq!(view.validator, validator_hotkey());
     assert_eq!(view.sha256, Digest::of(&canonical_json(&view.competition).unwrap()));
 

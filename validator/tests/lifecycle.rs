@@ -2,12 +2,16 @@
 
 use super::support::{Package, Setup, TestApp, competition_toml};
 use futures::FutureExt;
+use object_store::ObjectStoreExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::submission::{Code, State};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use validator::evaluator::scripted_evaluation;
+use validator::objects::Objects;
 use validator::{Evaluator, ScriptedEvaluator};
 
 /// An evaluator that answers by request and by how many submissions it was asked about before.
@@ -232,12 +236,39 @@ async fn an_evaluation_that_never_ends_is_taken_away_and_repeated() {
         }
         async move { scripted_evaluation(&request, 900_000) }.boxed()
     });
-    let mut app = TestApp::with_competition(setup(evaluator)).await;
-    // The engine's own limit runs on the system's clock; the reaper's on the one that is moved here.
-    app.leave_unfinished();
+    let app = TestApp::with_competition(setup(evaluator)).await;
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
     app.wait_for(&id, State::Evaluating).await;
     app.app.clock.advance(121);
     app.wait_for(&id, State::Queued).await;
     assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().failures, 1);
+    // The worker still sits on the first attempt; once the queue has stood for a minute it is replaced.
+    app.app.clock.advance(61);
+    app.wait_for(&id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn a_complete_submission_survives_a_kill_before_its_check() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
+    let (dir, objects) = app.kill().await;
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.wait_for(&id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn a_check_that_gives_no_verdict_ends_as_our_failure() {
+    let (store, tmp) = (Arc::new(InMemory::new()), tempfile::tempdir().unwrap());
+    let objects = Objects::with_store(store.clone(), None, Path::default(), tmp.path().into()).unwrap();
+    let app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
+    let (miner, mut package) = (app.miner(1), Package::mlp(&[8], 7));
+    let created = miner.announce("digits", &package).await.unwrap();
+    miner.upload_all(&created, &package).await.unwrap();
+    let sha256 = protocol::Digest::of(package.file("model.safetensors"));
+    store.delete(&Path::from(format!("sha256/{sha256}"))).await.unwrap();
+    miner.complete(&created.id).await.unwrap();
+    app.app.clock.advance(301);
+    app.wait_for(&created.id, State::Failed).await;
+    let again = miner.submit(&package).await.unwrap();
+    app.wait_for(&again, State::Scored).await;
 }

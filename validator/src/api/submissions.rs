@@ -38,13 +38,13 @@ async fn status(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
 
 async fn find(app: &App, id: &SubmissionId) -> Result<Response, ApiError> {
     let found = views::submission(app, id).await?;
-    found.map(|status| json(&status)).ok_or_else(|| unknown(id.to_string()))
+    found.map(|status| json(&status)).ok_or_else(|| unknown(id))
 }
 
 fn parse_id(text: &str) -> Result<SubmissionId, ApiError> {
-    text.parse().map_err(|_| unknown(text.chars().take(64).collect()))
+    text.parse().map_err(|_| unknown(text.chars().take(64).collect::<String>()))
 }
 
-fn unknown(id: String) -> ApiError {
+fn unknown(id: impl std::fmt::Display) -> ApiError {
     ApiError::not_found(format!("no submission is called {id}"))
 }

@@ -115,32 +115,6 @@ impl Db {
         rows.iter().map(submission).collect()
     }
 
-    /// The newest submissions of a competition, for pages.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn newest(&self, competition: &CompetitionId, count_max: u32) -> Result<Vec<Submission>, DbError> {
-        let rows = sqlx::query("SELECT * FROM submissions WHERE competition_id = ? ORDER BY arrival DESC LIMIT ?")
-            .bind(competition.as_ref())
-            .bind(count_max)
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(submission).collect()
-    }
-
-    /// The newest submissions of a hotkey, for pages.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn of_hotkey(&self, hotkey: &Hotkey, count_max: u32) -> Result<Vec<Submission>, DbError> {
-        let rows = sqlx::query("SELECT * FROM submissions WHERE hotkey = ? ORDER BY arrival DESC LIMIT ?")
-            .bind(hotkey.to_string())
-            .bind(count_max)
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(submission).collect()
-    }
-
     /// How many queued or evaluating submissions arrived before this one.
     ///
     /// # Errors

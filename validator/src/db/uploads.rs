@@ -17,11 +17,17 @@ pub struct UploadGrant {
     pub expires_at: u64,
 }
 
-/// Stores a token's digest with what it allows.
+/// Stores a token's digest with what it allows. Earlier tokens for the same file end, so that asking again and again
+/// fills nothing.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(tx: &mut Tx, token_sha256: &Digest, grant: &UploadGrant) -> Result<(), DbError> {
+pub async fn replace(tx: &mut Tx, token_sha256: &Digest, grant: &UploadGrant) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM upload_tokens WHERE submission_id = ? AND path = ?")
+        .bind(grant.submission.to_string())
+        .bind(&grant.path)
+        .execute(&mut **tx)
+        .await?;
     sqlx::query("INSERT INTO upload_tokens (token_sha256, submission_id, path, expires_at) VALUES (?, ?, ?, ?)")
         .bind(token_sha256.to_string())
         .bind(grant.submission.to_string())

@@ -166,7 +166,7 @@ async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Resul
     let grant =
         UploadGrant { submission: submission.id.clone(), path: path.to_owned(), expires_at: submission.upload_until };
     let mut tx = app.db.write().await?;
-    uploads::insert(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
+    uploads::replace(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
     tx.commit().await.map_err(DbError::from)?;
     Ok(format!("{}/api/v1/uploads/{token}", app.config.public_url.trim_end_matches('/')))
 }

@@ -9,7 +9,6 @@ use http::StatusCode;
 use protocol::competition::ObjectRef;
 use protocol::submission::State;
 use protocol::{Hotkey, SubmissionId};
-use std::time::Duration;
 
 /// Makes the admission check due. Saying it twice is harmless.
 pub(crate) async fn complete(app: &App, hotkey: Hotkey, id: &SubmissionId) -> Result<(), ApiError> {
@@ -40,13 +39,13 @@ pub(crate) async fn complete(app: &App, hotkey: Hotkey, id: &SubmissionId) -> Re
 
 /// The files that have not arrived. Those sent to signed URLs are taken over here.
 async fn missing_files(app: &App, submission: &Submission) -> Result<Vec<String>, ApiError> {
-    let idle_max = Duration::from_secs(app.config.limits.upload_idle_seconds_max);
+    let pace = app.config.limits.upload_pace();
     let mut missing = Vec::new();
     for file in app.db.files(&submission.id).await?.into_iter().filter(|file| !file.stored) {
         let declared = file.declared;
         let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
         let incoming = incoming_name(&submission.id, &declared.path);
-        if app.objects.signs_uploads() && app.objects.adopt(&incoming, expected, idle_max).await? {
+        if app.objects.signs_uploads() && app.objects.adopt(&incoming, expected, pace).await? {
             submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
         } else {
             missing.push(declared.path);

@@ -44,9 +44,8 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
 
 /// Receives a body within the time that its token has left.
 async fn receive(app: &App, expected: ObjectRef, seconds_left: u64, body: Body) -> Result<(), ApiError> {
-    let idle_max = Duration::from_secs(app.config.limits.upload_idle_seconds_max);
     let stream = body.into_data_stream().map_err(|error| error.to_string());
-    let received = app.objects.receive(expected, idle_max, stream);
+    let received = app.objects.receive(expected, app.config.limits.upload_pace(), stream);
     match tokio::time::timeout(Duration::from_secs(seconds_left), received).await {
         Ok(received) => Ok(received?),
         Err(_) => Err(ApiError::new(
