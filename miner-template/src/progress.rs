@@ -8,14 +8,14 @@ use std::io::IsTerminal;
 pub struct Display {
     label: String,
     bar: Option<ProgressBar>,
-    last_epoch: Option<u32>,
+    last: Option<Progress>,
     quiet: bool,
 }
 
 impl Display {
     /// A display on standard error; `quiet` shows nothing at all.
     pub fn new(label: &str, quiet: bool) -> Self {
-        Self { label: label.to_owned(), bar: None, last_epoch: None, quiet }
+        Self { label: label.to_owned(), bar: None, last: None, quiet }
     }
 
     /// Images that the teacher has been asked about.
@@ -29,26 +29,17 @@ impl Display {
 
     /// A training step.
     pub fn step(&mut self, progress: &Progress) {
-        let message = format!(
-            "epoch {} loss {:.4} accuracy {:.1} % {:.0} images/s {} left",
-            progress.epoch + 1,
-            progress.loss,
-            100.0 * progress.accuracy,
-            progress.images_per_second,
-            HumanDuration(progress.remaining)
-        );
         let finished = progress.step == progress.steps;
-        if !std::io::stderr().is_terminal() {
-            let new_epoch = self.last_epoch.is_some_and(|last| last != progress.epoch);
-            if (new_epoch || finished) && !self.quiet {
-                eprintln!("{}: step {}/{} {message}", self.label, progress.step, progress.steps);
+        if std::io::stderr().is_terminal() {
+            self.draw(progress.step, progress.steps, "steps", describe(progress));
+            if finished {
+                self.bar = None;
             }
-            self.last_epoch = Some(progress.epoch);
             return;
         }
-        self.draw(progress.step, progress.steps, "steps", message);
-        if finished {
-            self.bar = None;
+        let before = self.last.replace(*progress).filter(|before| before.epoch != progress.epoch);
+        for ended in before.iter().chain(finished.then_some(progress)).filter(|_| !self.quiet) {
+            eprintln!("{}: step {}/{} {}", self.label, ended.step, ended.steps, describe(ended));
         }
     }
 
@@ -69,4 +60,15 @@ impl Display {
             bar.finish();
         }
     }
+}
+
+fn describe(progress: &Progress) -> String {
+    format!(
+        "epoch {} loss {:.4} accuracy {:.1} % {:.0} images/s {} left",
+        progress.epoch + 1,
+        progress.loss,
+        100.0 * progress.accuracy,
+        progress.images_per_second,
+        HumanDuration(progress.remaining)
+    )
 }

@@ -120,14 +120,15 @@ impl Assets {
         let teacher = teacher_folder.exists().then(|| teacher(&teacher_folder)).transpose()?;
         let data =
             FashionMnist::load(&FashionMnist::embedded_dir()).map_err(|error| SourceError::Data(error.to_string()))?;
-        let training_logits = parsed.training_teacher_logits.as_ref().map(|path| {
+        // While a teacher is being made, its outputs aren't there either.
+        let published = parsed.training_teacher_logits.as_ref().map(|path| folder.join(path));
+        let training_logits = published.filter(|path| path.exists()).map(|path| {
             let bytes =
-                std::fs::read(folder.join(path)).map_err(|error| SourceError::Data(format!("{path}: {error}")))?;
+                std::fs::read(&path).map_err(|error| SourceError::Data(format!("{}: {error}", path.display())))?;
             logits(&bytes)
         });
         Ok(Self {
-            teacher: PackageConfig::from_json(&teacher.config_json)?,
-            teacher_weights: teacher.weights,
+            teacher,
             training: data.train,
             training_logits: training_logits.transpose()?,
             evaluation: data.test,

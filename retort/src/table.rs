@@ -6,7 +6,7 @@ use protocol::api::{BoardRow, Leaderboard, RowKind};
 /// The board, best first, the teacher above and the reference below.
 pub(crate) fn board(leaderboard: &Leaderboard) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header([
         "#",
         "who",

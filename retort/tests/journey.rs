@@ -120,8 +120,7 @@ fn a_port_in_use_says_how_to_choose_another() {
     assert!(retort().args(["validator", "init", "--dir"]).arg(dir.path()).status().unwrap().success());
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output =
-        retort().args(["validator", "serve", "--listen", &address, "--dir"]).arg(dir.path()).output().unwrap();
+    let output = retort().args(["validator", "serve", "--listen", &address, "--dir"]).arg(dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("choose one with --listen"), "{}", stderr(&output));
 }
