@@ -25,6 +25,7 @@ pub fn worker_main() -> ExitCode {
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
         eprintln!("ask to die with the parent: {error}");
     }
+    keep_freed_memory();
     match pipes().and_then(|(mut input, mut output)| serve(&mut input, &mut output)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -32,6 +33,15 @@ pub fn worker_main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells glibc to keep what is freed. Otherwise each batch's activations are fresh pages from the system, whose faults
+/// cost a small network a third of its throughput.
+///
+/// Freeing a block of its own mapping raises the size from which blocks get such mappings, up to 32 MiB, and the size
+/// to which the heap may stay allocated to twice that. The block is never touched, so it is never resident.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(vec![0u8; (32 << 20) - (64 << 10)]));
 }
 
 /// Standard input and output without the buffers of `std::io`, which look for line ends.
