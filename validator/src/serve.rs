@@ -38,7 +38,7 @@ pub enum ServeError {
 }
 
 /// Serves until `shutdown`: then no connection is accepted any more, requests in flight are finished, an evaluation
-/// under way returns to the queue, and all of it takes no longer than the settings say.
+/// under way returns to the queue, and all of it takes no longer than the settings say. The database is closed then.
 ///
 /// # Errors
 /// When it can't begin.

@@ -272,3 +272,35 @@ async fn a_check_that_gives_no_verdict_ends_as_our_failure() {
     let again = miner.submit(&package).await.unwrap();
     app.wait_for(&again, State::Scored).await;
 }
+
+/// Longer than the job engine takes for a worker that is lost: `cargo test -p validator a_long -- --ignored`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes four minutes"]
+async fn a_long_idle_worker_still_works_and_a_long_evaluation_is_done_once() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    let evaluator = after_publishing(move |request| {
+        let seconds = if counter.fetch_add(1, Ordering::SeqCst) == 20 { 80 } else { 0 };
+        async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            scripted_evaluation(&request, 900_000)
+        }
+        .boxed()
+    });
+    let app = TestApp::with_competition(setup(evaluator)).await;
+    for burst in 0..2 {
+        for seed in 0..20 {
+            app.miner(burst * 20 + seed).submit(&Package::mlp(&[8], u32::from(seed))).await.unwrap();
+        }
+        // The first of the second burst takes longer than the patience of `wait_for`.
+        let scored = |counts: Vec<(State, u64)>| counts.contains(&(State::Scored, u64::from(burst + 1) * 20));
+        let began = std::time::Instant::now();
+        while !scored(app.app.db.count_by_state().await.unwrap()) {
+            assert!(began.elapsed() < Duration::from_secs(150), "{:?}", app.app.db.count_by_state().await.unwrap());
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        println!("burst {burst} is done after {:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_secs(if burst == 0 { 100 } else { 0 })).await;
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 40);
+}

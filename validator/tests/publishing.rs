@@ -4,7 +4,10 @@ use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use datasets::{Images, Logits};
 use protocol::api::CompetitionView;
 use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
 use validator::evaluator::silent;
+use validator::publish::Publisher;
+use validator::{App, Evaluator, Home, ScriptedEvaluator};
 
 #[tokio::test]
 async fn publishing_the_same_again_changes_nothing_and_measures_nothing() {
@@ -81,4 +84,34 @@ async fn published_data_is_what_the_manifest_says() {
         let config = Package::mlp(&[32], 1).files[0].1.clone();
         protocol::package::PackageConfig::from_json(&config).unwrap()
     });
+}
+
+#[tokio::test]
+async fn a_directory_is_all_that_a_validator_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::new(dir.path().join("validator"));
+    let evaluator: Arc<dyn Evaluator> = Arc::new(ScriptedEvaluator::default());
+    let early = home.load([]).unwrap_err().to_string();
+    assert!(early.contains("run `retort validator init` first"), "{early}");
+    let made = home.init().unwrap();
+    let mut config = home.load([]).unwrap();
+    config.limits.disk_reserve_bytes = 0;
+    let app = App::open(&home, config.clone(), Arc::clone(&evaluator)).await.unwrap();
+    assert_eq!(app.hotkey, made.hotkey);
+    let second = App::open(&home, config.clone(), Arc::clone(&evaluator)).await.err().unwrap();
+    assert!(second.to_string().contains("is open elsewhere"), "{second}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/api/v1/competitions", listener.local_addr().unwrap());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(validator::run(listener, app, async { drop(stopped.await) }));
+    // Another process publishes while this one serves.
+    let publisher = Publisher::open(&home, config, evaluator).await.unwrap();
+    let manifest = super::support::write_competition(dir.path(), &competition_toml("digits", ""));
+    let published = publisher.publish(&manifest, silent()).await.unwrap();
+    let listed: Vec<CompetitionView> = reqwest::get(url).await.unwrap().json().await.unwrap();
+    assert_eq!(listed[0].sha256, published.sha256);
+    assert_eq!(listed[0].validator, made.hotkey);
+    drop(stop);
+    server.await.unwrap().unwrap();
 }

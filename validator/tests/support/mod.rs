@@ -120,11 +120,7 @@ impl TestApp {
 
     /// Writes a manifest with teacher and reference beside it.
     pub(crate) fn write_competition(&self, toml: &str) -> PathBuf {
-        let folder = self.dir.path();
-        Package::mlp(&[32], 1).write(&folder.join("teacher"));
-        Package::mlp(&[4], 2).write(&folder.join("reference"));
-        std::fs::write(folder.join("competition.toml"), toml).unwrap();
-        folder.join("competition.toml")
+        write_competition(self.dir.path(), toml)
     }
 
     pub(crate) fn miner(&self, seed: u8) -> Miner {
@@ -172,6 +168,14 @@ impl Drop for TestApp {
         let left = std::thread::spawn(look).join().unwrap();
         assert!(left.is_empty(), "the test left submissions unfinished: {left:?}");
     }
+}
+
+/// Writes a manifest with teacher and reference beside it.
+pub(crate) fn write_competition(folder: &std::path::Path, toml: &str) -> PathBuf {
+    Package::mlp(&[32], 1).write(&folder.join("teacher"));
+    Package::mlp(&[4], 2).write(&folder.join("reference"));
+    std::fs::write(folder.join("competition.toml"), toml).unwrap();
+    folder.join("competition.toml")
 }
 
 pub(crate) fn validator_hotkey() -> Hotkey {
