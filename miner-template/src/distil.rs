@@ -1,13 +1,14 @@
 //! The story of a distillation: ask the teacher, train, measure, pack.
 
 use crate::checkpoint::Checkpoint;
+use crate::files::PackageFiles;
 use crate::pack::{self, Card};
 use crate::recipe::Recipe;
 use crate::source::Assets;
 use crate::teacher;
 use crate::train::{Progress, Training};
 use anyhow::{Context, Result, ensure};
-use models::DeviceKind;
+use models::{DeviceKind, Weights};
 use protocol::architecture::Architecture;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -23,6 +24,8 @@ pub struct Options {
     pub views: usize,
     /// Use only the first so many training images.
     pub images_max: Option<u32>,
+    /// A package of the same architecture whose weights to begin with.
+    pub start_from: Option<PathBuf>,
     /// Decides everything that is random.
     pub seed: u64,
     /// Where to compute.
@@ -74,7 +77,7 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
 
     let outputs = if recipe.loss.needs_teacher() {
         let mut outputs = teacher::outputs(assets, recipe, options.views, &options.cache, &device, |done, all| {
-            tell(Event::Teacher(done, all))
+            tell(Event::Teacher(done, all));
         })?;
         let values = images.len() * plan.classes() as usize;
         outputs.views.iter_mut().for_each(|view| view.truncate(values));
@@ -85,8 +88,13 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
 
     let started = Instant::now();
     let checkpoint = Checkpoint::in_folder(&options.out);
+    let start = match &options.start_from {
+        Some(folder) => Some(Weights::from_safetensors(&PackageFiles::read(folder)?.weights, &plan)?),
+        None => None,
+    };
     let training = Training {
         plan: &plan,
+        start: start.as_ref(),
         images: &images,
         teacher: outputs.as_ref(),
         recipe: *recipe,

@@ -89,6 +89,9 @@ struct DistilArgs {
     /// Side of a square that is blanked at a random place (only with `--loss cross-entropy`)
     #[arg(long, default_value_t = 0)]
     erase: u8,
+    /// Begin with the weights of this package instead of random ones
+    #[arg(long, value_name = "PACKAGE")]
+    start_from: Option<PathBuf>,
     /// Random unless given: students from one seed look like copies of each other
     #[arg(long)]
     seed: Option<u64>,
@@ -155,6 +158,7 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
     let seed = seed_of(args)?;
     let mut options = options(&args.common, args.loss, seed, args.out.clone())?;
     options.recipe.erase = args.erase;
+    options.start_from = args.start_from.clone();
     let mut display = Display::new(&args.common.student, false);
     let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
     println!(
@@ -228,6 +232,7 @@ fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<O
         },
         views: common.views.max(1),
         images_max: common.images,
+        start_from: None,
         seed,
         device: common.device.unwrap_or_else(DeviceKind::fastest_for_training),
         out,

@@ -78,7 +78,7 @@ impl Loss {
     }
 
     /// The mean loss of a batch. `student` and `teacher` are logits, `labels` is one-hot, all `[batch, classes]`.
-    pub fn value(&self, student: Tensor<2>, labels: Tensor<2>, teacher: Option<Tensor<2>>) -> Tensor<1> {
+    pub fn value(&self, student: Tensor<2>, labels: &Tensor<2>, teacher: Option<Tensor<2>>) -> Tensor<1> {
         let cross_entropy = |logits: Tensor<2>| -(log_softmax(logits, 1) * labels.clone()).sum_dim(1).mean();
         match (*self, teacher) {
             (Self::Distillation { temperature, weight_teacher, weight_labels, standardise }, Some(teacher)) => {

@@ -30,6 +30,8 @@ pub struct Training<'a> {
     pub teacher: Option<&'a TeacherOutputs>,
     /// Losses and schedule.
     pub recipe: Recipe,
+    /// Weights to begin with; random ones if there are none.
+    pub start: Option<&'a Weights>,
     /// Decides initial weights, order and augmentation.
     pub seed: u64,
     /// A plain (not autodiff) device.
@@ -85,7 +87,7 @@ pub enum TrainError {
 }
 
 impl Training<'_> {
-    /// Trains from `checkpoint`, or from random weights, and saves there after each epoch.
+    /// Trains from `checkpoint`, from `start`, or from random weights, and saves there after each epoch.
     ///
     /// # Errors
     /// When the loss diverges or the checkpoint can't be kept. Nothing is lost up to the last epoch.
@@ -98,7 +100,8 @@ impl Training<'_> {
                 (saved.history, saved.weights)
             }
             None => {
-                let weights = Weights::random(self.plan, &mut ChaCha20Rng::seed_from_u64(self.seed));
+                let random = || Weights::random(self.plan, &mut ChaCha20Rng::seed_from_u64(self.seed));
+                let weights = self.start.cloned().unwrap_or_else(random);
                 (History { seed: self.seed, curve: Vec::new() }, weights)
             }
         };
@@ -137,7 +140,7 @@ impl Training<'_> {
             let step = u64::from(epoch) * self.steps_per_epoch() + index as u64;
             let batch = self.batch(items, &mut rng, device);
             let logits = network.forward(batch.images);
-            let loss = self.recipe.loss.value(logits.clone(), batch.labels.clone(), batch.teacher);
+            let loss = self.recipe.loss.value(logits.clone(), &batch.labels, batch.teacher);
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
             let rate = one_cycle(self.recipe.learning_rate_peak, step as f64 / steps as f64);
             network = optimizer.step(rate, network, gradients);

@@ -1,12 +1,12 @@
 //! The leaderboard as a table with error bars.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
 
 /// The board, best first, the teacher above and the reference below.
 pub(crate) fn board(leaderboard: &Leaderboard) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header([
         "#",
         "who",

@@ -50,6 +50,9 @@ const PYTORCH: [(&str, &[u8]); 2] = [
 const MINERS: [(&str, &str, u32, u32); 3] =
     [("alice", "mlp", 6, 60_000), ("bob", "resnet-tiny", 3, 20_000), ("carol", "depthwise", 3, 20_000)];
 
+/// Short schedules learn more from many small steps.
+const BATCH: usize = 64;
+
 /// Test images that the champion classifies at the end.
 const SHOWN: u32 = 10;
 
@@ -184,9 +187,10 @@ fn distil_all(
         let package = dir.join("miners").join(name).join("package");
         let options = Options {
             architecture: student(architecture).map_err(anyhow::Error::msg)?,
-            recipe: Recipe { epochs, ..Recipe::default() },
+            recipe: Recipe { epochs, batch: BATCH, ..Recipe::default() },
             views: 1,
             images_max: Some(images),
+            start_from: None,
             seed: rand::random(),
             device: DeviceKind::fastest_for_training(),
             out: package.clone(),
