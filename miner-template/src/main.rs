@@ -237,8 +237,14 @@ fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<O
         device: common.device.unwrap_or_else(DeviceKind::fastest_for_training),
         out,
         cache: distil::default_cache(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: command_line(),
     })
+}
+
+/// The command for the model card, without this machine's paths to programs.
+fn command_line() -> String {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo run --release -p miner-template -- {}", args.join(" "))
 }
 
 fn show(display: &mut Display, event: Event) {

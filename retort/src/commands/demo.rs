@@ -114,9 +114,9 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         elapsed_ms,
     };
     if args.json {
-        print_json(&story)?
+        print_json(&story)?;
     } else {
-        tell(&story, &board, &images)
+        tell(&story, &board, &images);
     }
     service.end(&runtime, args.serve)
 }

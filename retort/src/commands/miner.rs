@@ -40,9 +40,9 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             let submission = submit(&client, &id, &package, &keypair)?;
             let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
             if json {
-                print_json(&status)?
+                print_json(&status)?;
             } else {
-                println!("{}", describe(&status))
+                println!("{}", describe(&status));
             }
             if !wait && !json {
                 println!("follow it: retort miner status {submission} --validator {}", client.base());
@@ -51,7 +51,12 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         }
         MinerCommand::Status { submission, validator, json } => {
             let status = Client::new(&validator.validator).status(&submission)?;
-            if json { print_json(&status) } else { Ok(println!("{}", describe(&status))) }
+            if json {
+                print_json(&status)
+            } else {
+                println!("{}", describe(&status));
+                Ok(())
+            }
         }
     }
 }
