@@ -31,14 +31,17 @@ fn config(architecture: &str) -> String {
 
 const MLP: &str = r#"{"kind":"mlp","hidden":[2]}"#;
 
-/// The tensors of `MLP`: name, shape, values.
-fn tensors() -> Vec<(String, Vec<usize>, Vec<f32>)> {
+/// Name, shape, values.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
+/// The tensors of `MLP`.
+fn tensors() -> Vec<Tensor> {
     [("1.weight", vec![2, 16]), ("1.bias", vec![2]), ("3.weight", vec![3, 2]), ("3.bias", vec![3])]
         .map(|(name, shape)| (name.to_owned(), shape.clone(), vec![0.5; shape.iter().product()]))
         .to_vec()
 }
 
-fn save(tensors: &[(String, Vec<usize>, Vec<f32>)], dtype: Dtype) -> Vec<u8> {
+fn save(tensors: &[Tensor], dtype: Dtype) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> = tensors
         .iter()
         .map(|(_, _, values)| {
@@ -87,7 +90,7 @@ fn a_good_package_is_admitted_with_its_costs_and_digests() {
 
 #[test]
 fn every_bad_tensor_set_has_its_code() {
-    let change = |edit: &dyn Fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>)| {
+    let change = |edit: &dyn Fn(&mut Vec<Tensor>)| {
         let mut changed = tensors();
         edit(&mut changed);
         code(&config(MLP), &save(&changed, Dtype::F32))
