@@ -139,15 +139,17 @@ fn public_ceiling(client: &Client, published: &Competition) -> Result<Ceiling> {
     Ok(Ceiling { correct: correct as u32, items: images.count })
 }
 
-fn predicted_rank(board: &Leaderboard, score: &Score) -> u32 {
+/// The rank on the board as it stands; below the gate there is none.
+fn predicted_rank(board: &Leaderboard, score: &Score) -> Option<u32> {
     let ranked = board.rows.iter().filter(|row| row.rank.is_some());
-    1 + ranked.filter(|row| row.score_ppm >= score.composite.value_ppm).count() as u32
+    let ahead = ranked.filter(|row| row.score_ppm >= score.composite.value_ppm).count() as u32;
+    score.gate.then_some(ahead + 1)
 }
 
-fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, u32)>, json: bool) -> Result<()> {
+fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, Option<u32>)>, json: bool) -> Result<()> {
     if json {
         let (report, score, rank) = match measured {
-            Some((evaluation, score, rank)) => (Some(evaluation.report), Some(score), Some(rank)),
+            Some((evaluation, score, rank)) => (Some(evaluation.report), Some(score), rank),
             None => (None, None, None),
         };
         return print_json(&Checked {
@@ -183,7 +185,10 @@ fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, u32)>, j
             score.composite.high_ppm as f64 / 1e6,
             if score.gate { "" } else { ", below the accuracy gate" },
         );
-        println!("predicted rank: {rank}");
+        match rank {
+            Some(rank) => println!("predicted rank: {rank}"),
+            None => println!("predicted rank: none, since it misses the accuracy gate"),
+        }
     }
     Ok(())
 }
