@@ -64,11 +64,6 @@ impl Augmentation {
     }
 }
 
-/// What each of the 256 pixel values becomes.
-pub fn normalisation(mean: f32, deviation: f32) -> [f32; 256] {
-    std::array::from_fn(|pixel| (pixel as f32 / 255.0 - mean) / deviation)
-}
-
 /// A batch `[items, channels, height, width]` of augmented images.
 pub fn batch(images: &Images, items: &[(u32, Augmentation)], scale: &[f32; 256], device: &Device) -> Tensor<4> {
     let (channels, height, width) = (images.channels as usize, images.height as usize, images.width as usize);

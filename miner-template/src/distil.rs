@@ -1,15 +1,19 @@
 //! The story of a distillation: ask the teacher, train, measure, pack.
 
+use crate::augment::Augmentation;
 use crate::checkpoint::Checkpoint;
 use crate::files::PackageFiles;
 use crate::pack::{self, Card};
 use crate::recipe::Recipe;
 use crate::source::Assets;
 use crate::teacher;
-use crate::train::{Progress, Training};
+use crate::train::{Progress, TeacherOutputs, Training};
 use anyhow::{Context, Result, ensure};
+use burn::tensor::Device;
+use datasets::Images;
 use models::{DeviceKind, Weights};
-use protocol::architecture::Architecture;
+use protocol::architecture::{Architecture, Plan};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -69,22 +73,9 @@ pub enum Event {
 pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -> Result<Distilled> {
     let config = pack::config(assets, options.architecture.clone());
     let plan = config.plan().context("build the student")?;
-    let parameters = plan.costs().context("count the student's parameters")?.parameters;
     let device = options.device.open()?;
-    let recipe = &options.recipe;
     let images = subset(assets, options.images_max);
-    let scale = assets.input.normalisation(0);
-
-    let outputs = if recipe.loss.needs_teacher() {
-        let mut outputs = teacher::outputs(assets, recipe, options.views, &options.cache, &device, |done, all| {
-            tell(Event::Teacher(done, all));
-        })?;
-        let values = images.len() * plan.classes() as usize;
-        outputs.views.iter_mut().for_each(|view| view.truncate(values));
-        Some(outputs)
-    } else {
-        None
-    };
+    let outputs = ask_teacher(assets, options, images.len() * plan.classes() as usize, &device, &mut tell)?;
 
     let started = Instant::now();
     let checkpoint = Checkpoint::in_folder(&options.out);
@@ -97,34 +88,64 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
         start: start.as_ref(),
         images: &images,
         teacher: outputs.as_ref(),
-        recipe: *recipe,
+        recipe: options.recipe,
         seed: options.seed,
         device: &device,
-        scale,
+        scale: assets.input.normalisation(0),
     };
     let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();
+    let made = Distilled {
+        parameters: plan.costs().context("count the student's parameters")?.parameters,
+        right: count_right(assets, &plan, &trained.weights, &device)?,
+        items: assets.evaluation.len(),
+        seconds,
+    };
+    let card = card(assets, options, &made, &trained.curve)?;
+    pack::write(&options.out, &config, &trained.weights, &card)
+        .with_context(|| format!("write the package to {}", options.out.display()))?;
+    checkpoint.clear();
+    Ok(made)
+}
 
-    let bytes = trained.weights.to_safetensors()?;
-    let network = teacher::load(&plan, &bytes, &device)?;
-    let logits = teacher::logits(&network, &assets.evaluation, Default::default(), &scale, &device, |_| {});
-    let right = teacher::count_right(&logits, &assets.evaluation.labels);
-    let recipe_json = serde_json::to_string_pretty(recipe)?;
+/// The teacher's outputs, if the loss needs them: the first `values` of each view.
+fn ask_teacher(
+    assets: &Assets,
+    options: &Options,
+    values: usize,
+    device: &Device,
+    tell: &mut impl FnMut(Event),
+) -> Result<Option<TeacherOutputs>> {
+    if !options.recipe.loss.needs_teacher() {
+        return Ok(None);
+    }
+    let report = |done, all| tell(Event::Teacher(done, all));
+    let mut outputs = teacher::outputs(assets, &options.recipe, options.views, &options.cache, device, report)?;
+    outputs.views.iter_mut().for_each(|view| view.truncate(values));
+    Ok(Some(outputs))
+}
+
+/// Right answers on the evaluation images of the weights as a package holds them.
+fn count_right(assets: &Assets, plan: &Plan, weights: &Weights, device: &Device) -> Result<usize> {
+    let network = teacher::load(plan, &weights.to_safetensors()?, device)?;
+    let scale = assets.input.normalisation(0);
+    let logits = teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, |_| {});
+    Ok(teacher::count_right(&logits, &assets.evaluation.labels))
+}
+
+fn card(assets: &Assets, options: &Options, made: &Distilled, curve: &[(f32, f32)]) -> Result<String> {
     let card = Card {
         title: assets.id.as_ref(),
         kind: options.architecture.kind(),
-        parameters,
-        accuracy: (right, assets.evaluation.len()),
-        recipe: &recipe_json,
+        parameters: made.parameters,
+        accuracy: (made.right, made.items),
+        recipe: &serde_json::to_string_pretty(&options.recipe)?,
         seed: options.seed,
-        cost: (&options.device.to_string(), seconds),
+        cost: (&options.device.to_string(), made.seconds),
         command: &options.command,
-        curve: &trained.curve,
+        curve,
     };
-    pack::write(&options.out, &config, &trained.weights, &card.markdown())
-        .with_context(|| format!("write the package to {}", options.out.display()))?;
-    checkpoint.clear();
-    Ok(Distilled { parameters, right, items: assets.evaluation.len(), seconds })
+    Ok(card.markdown())
 }
 
 /// The folder for caches: `$RETORT_CACHE_DIR`, or `target/retort-cache` beside the working folder.
@@ -153,9 +174,9 @@ pub fn check_out_folder(out: &Path) -> Result<()> {
     Ok(())
 }
 
-fn subset(assets: &Assets, images_max: Option<u32>) -> datasets::Images {
+fn subset(assets: &Assets, images_max: Option<u32>) -> Cow<'_, Images> {
     match images_max {
-        Some(max) if max < assets.training.count => assets.training.select(&(0..max).collect::<Vec<u32>>()),
-        _ => assets.training.clone(),
+        Some(max) if max < assets.training.count => Cow::Owned(assets.training.select(&(0..max).collect::<Vec<u32>>())),
+        _ => Cow::Borrowed(&assets.training),
     }
 }

@@ -159,7 +159,7 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
     let mut options = options(&args.common, args.loss, seed, args.out.clone())?;
     options.recipe.erase = args.erase;
     options.start_from = args.start_from.clone();
-    let mut display = Display::new(&args.common.student, false);
+    let mut display = Display::new(&args.common.student);
     let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
     println!(
         "{}: {} parameters, {:.2} % ({} of {}) on evaluation images, {} s on {}, seed {seed}",
@@ -195,7 +195,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
         for seed in 1..=args.seeds {
             let out = args.out.join(format!("{}-{seed}", loss.label().replace(' ', "-")));
             let options = options(&args.common, loss, seed, out)?;
-            let mut display = Display::new(&format!("{} seed {seed}", loss.label()), false);
+            let mut display = Display::new(&format!("{} seed {seed}", loss.label()));
             let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
             shares.push(100.0 * made.right as f64 / made.items as f64);
         }
@@ -210,7 +210,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
 fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
     let assets = Assets::open(&args.competition).context("open the competition")?;
     let device = args.device.unwrap_or_else(DeviceKind::fastest_for_training).open()?;
-    let mut display = Display::new("teacher", false);
+    let mut display = Display::new("teacher");
     let logits = teacher::training_logits(&assets, &device, |done, all| display.teacher(done, all))?;
     std::fs::write(&args.out, logits.to_bytes()?).with_context(|| format!("write {}", args.out.display()))?;
     let right = teacher::count_right(&logits.values, &assets.training.labels);

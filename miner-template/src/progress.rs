@@ -9,13 +9,12 @@ pub struct Display {
     label: String,
     bar: Option<ProgressBar>,
     last: Option<Progress>,
-    quiet: bool,
 }
 
 impl Display {
-    /// A display on standard error; `quiet` shows nothing at all.
-    pub fn new(label: &str, quiet: bool) -> Self {
-        Self { label: label.to_owned(), bar: None, last: None, quiet }
+    /// A display on standard error.
+    pub fn new(label: &str) -> Self {
+        Self { label: label.to_owned(), bar: None, last: None }
     }
 
     /// Images that the teacher has been asked about.
@@ -38,13 +37,13 @@ impl Display {
             return;
         }
         let before = self.last.replace(*progress).filter(|before| before.epoch != progress.epoch);
-        for ended in before.iter().chain(finished.then_some(progress)).filter(|_| !self.quiet) {
+        for ended in before.iter().chain(finished.then_some(progress)) {
             eprintln!("{}: step {}/{} {}", self.label, ended.step, ended.steps, describe(ended));
         }
     }
 
     fn draw(&mut self, done: u64, all: u64, unit: &str, message: String) {
-        if self.quiet || !std::io::stderr().is_terminal() {
+        if !std::io::stderr().is_terminal() {
             return;
         }
         let label = &self.label;

@@ -132,11 +132,15 @@ pub fn logits(
     values
 }
 
+/// The class with the largest logit.
+pub fn answer(logits: &[f32]) -> usize {
+    logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
+}
+
 /// How many of the images the logits classify rightly.
 pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
     let classes = logits.len() / labels.len().max(1);
-    let answer = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class);
-    logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| answer(row) == Some(usize::from(**label))).count()
+    logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| answer(row) == usize::from(**label)).count()
 }
 
 /// A cache that is missing, stale or corrupt is as good as none.

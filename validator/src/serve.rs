@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// Headers of one request.
@@ -43,10 +43,7 @@ pub enum ServeError {
 /// # Errors
 /// When it can't begin.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    // Whoever drops this future ends the background work too.
-    let _stopping = stop.clone().drop_guard();
-    jobs::start(&app, &stop, &tracker).await?;
+    let background = Background::start(&app).await?;
     tracing::info!(address = %listener.local_addr()?, hotkey = %app.hotkey, "serving");
     let graceful = GracefulShutdown::new();
     tokio::select! {
@@ -54,16 +51,7 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
         () = shutdown => {}
     }
     drop(listener);
-    stop.cancel();
-    tracker.close();
-    let finished = async {
-        tokio::join!(graceful.shutdown(), tracker.wait());
-    };
-    let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
-    if tokio::time::timeout(limit, finished).await.is_err() {
-        tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
-    }
-    app.db.close().await;
+    background.end(&app, graceful.shutdown()).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -73,19 +61,41 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
 /// # Errors
 /// When it can't begin.
 pub async fn work(app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-    // Whoever drops this future ends the background work too.
-    let _stopping = stop.clone().drop_guard();
-    jobs::start(&app, &stop, &tracker).await?;
+    let background = Background::start(&app).await?;
     shutdown.await;
-    stop.cancel();
-    tracker.close();
-    let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
-    if tokio::time::timeout(limit, tracker.wait()).await.is_err() {
-        tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
-    }
-    app.db.close().await;
+    background.end(&app, std::future::ready(())).await;
     Ok(())
+}
+
+/// The background work of a validator.
+struct Background {
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    /// Whoever drops this ends the work too.
+    _stopping: DropGuard,
+}
+
+impl Background {
+    async fn start(app: &App) -> Result<Self, DbError> {
+        let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let background = Self { _stopping: stop.clone().drop_guard(), stop, tracker };
+        jobs::start(app, &background.stop, &background.tracker).await?;
+        Ok(background)
+    }
+
+    /// Ends the work and `serving` within the time of the settings, then closes the database.
+    async fn end(self, app: &App, serving: impl Future<Output = ()>) {
+        self.stop.cancel();
+        self.tracker.close();
+        let finished = async {
+            tokio::join!(serving, self.tracker.wait());
+        };
+        let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
+        if tokio::time::timeout(limit, finished).await.is_err() {
+            tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
+        }
+        app.db.close().await;
+    }
 }
 
 async fn accept(listener: &TcpListener, app: &App, graceful: &GracefulShutdown) {

@@ -197,7 +197,7 @@ fn distil_all(
             cache: dir.join("cache"),
             command: format!("retort demo ({architecture}, {epochs} epochs of {images} images)"),
         };
-        let mut display = Display::new(name, false);
+        let mut display = Display::new(name);
         let made = distil(&assets, &options, |event| match event {
             Event::Teacher(done, all) => display.teacher(done, all),
             Event::Step(progress) => display.step(&progress),

@@ -86,9 +86,8 @@ fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: De
     if rules_only {
         return show_checked(&passed, None, json);
     }
-    let evaluation = measure(&client, &published, &files, device)?;
+    let (evaluation, ceiling) = measure(&client, &published, &files, device)?;
     let board = client.leaderboard(&id)?;
-    let ceiling = public_ceiling(&client, &published)?;
     let made = score(&evaluation.report, ceiling, &published.manifest.score);
     show_checked(&passed, Some((evaluation, made, predicted_rank(&board, &made))), json)
 }
@@ -101,10 +100,17 @@ fn admitted(files: &PackageFiles, manifest: &Manifest) -> Result<Admitted> {
         .context("the validator would reject this package")
 }
 
-/// Runs the validator's own engine on the public part.
-fn measure(client: &Client, published: &Competition, files: &PackageFiles, device: DeviceKind) -> Result<Evaluation> {
+/// Runs the validator's own engine on the public part; also gives the teacher's right answers there.
+fn measure(
+    client: &Client,
+    published: &Competition,
+    files: &PackageFiles,
+    device: DeviceKind,
+) -> Result<(Evaluation, Ceiling)> {
     let images = Images::from_bytes(&client.object(&published.public_images)?)?;
     let teacher = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
+    let correct = miner_template::teacher::count_right(&teacher.values, &images.labels);
+    let ceiling = Ceiling { correct: correct as u32, items: images.count };
     let request = EvaluationRequest {
         candidate: PackageBytes {
             config_json: files.config_json.as_slice().into(),
@@ -128,15 +134,7 @@ fn measure(client: &Client, published: &Competition, files: &PackageFiles, devic
     let phases = Phases::new("check");
     let result = engine(device)?.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
-    Ok(result?)
-}
-
-/// The teacher's right answers on the public items, from its published logits.
-fn public_ceiling(client: &Client, published: &Competition) -> Result<Ceiling> {
-    let images = Images::from_bytes(&client.object(&published.public_images)?)?;
-    let logits = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
-    let correct = miner_template::teacher::count_right(&logits.values, &images.labels);
-    Ok(Ceiling { correct: correct as u32, items: images.count })
+    Ok((result?, ceiling))
 }
 
 /// The rank on the board as it stands; below the gate there is none.

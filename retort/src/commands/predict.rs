@@ -30,8 +30,7 @@ pub(crate) struct Prediction {
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let (config, images, truths) = read_inputs(&args.package, &args.inputs)?;
-    let predictions = predict(&args.package, &config, &images, &truths, &args.inputs, args.device)?;
+    let (images, predictions) = predict(&args.package, &args.inputs, args.device)?;
     if args.json {
         return print_json(&predictions);
     }
@@ -42,9 +41,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
 /// Predicts test images `items` of Fashion-MNIST.
 pub(crate) fn predict_test_images(package: &Path, items: &[u32]) -> Result<(Images, Vec<Prediction>)> {
     let inputs: Vec<String> = items.iter().map(|item| format!("fashion-mnist:{item}")).collect();
-    let (config, images, truths) = read_inputs(package, &inputs)?;
-    let predictions = predict(package, &config, &images, &truths, &inputs, DeviceKind::Flex)?;
-    Ok((images, predictions))
+    predict(package, &inputs, DeviceKind::Flex)
 }
 
 /// Pictures with their labels and confidences.
@@ -66,24 +63,19 @@ pub(crate) fn show(images: &Images, predictions: &[Prediction]) -> String {
     picture::gallery(&pictures, 4)
 }
 
-fn predict(
-    package: &Path,
-    config: &PackageConfig,
-    images: &Images,
-    truths: &[Option<u8>],
-    inputs: &[String],
-    device: DeviceKind,
-) -> Result<Vec<Prediction>> {
+fn predict(package: &Path, inputs: &[String], device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
     let files = PackageFiles::read(package)?;
+    let config = PackageConfig::from_json(&files.config_json)?;
+    let (images, truths) = read_inputs(&config, inputs)?;
     let plan = config.plan()?;
     let device = device.open()?;
     let network = teacher::load(&plan, &files.weights, &device).context("load the weights")?;
     let scale = config.input.normalisation(0);
-    let logits = teacher::logits(&network, images, Augmentation::default(), &scale, &device, |_| {});
+    let logits = teacher::logits(&network, &images, Augmentation::default(), &scale, &device, |_| {});
     let name = |class: usize| config.labels.get(class).cloned().unwrap_or_default();
-    Ok(logits
+    let predictions = logits
         .chunks(config.labels.len())
-        .zip(inputs.iter().zip(truths))
+        .zip(inputs.iter().zip(&truths))
         .map(|(row, (input, truth))| {
             let (class, confidence) = most_likely(row);
             Prediction {
@@ -93,22 +85,20 @@ fn predict(
                 truth: truth.map(|truth| name(usize::from(truth))),
             }
         })
-        .collect())
+        .collect();
+    Ok((images, predictions))
 }
 
 /// The arg max and its softmax.
 fn most_likely(logits: &[f32]) -> (usize, f64) {
-    let (class, top) = logits
-        .iter()
-        .enumerate()
-        .max_by(|a, b| a.1.total_cmp(b.1))
-        .map_or((0, 0.0), |(class, value)| (class, f64::from(*value)));
+    let class = teacher::answer(logits);
+    let top = logits.get(class).map_or(0.0, |value| f64::from(*value));
     let sum: f64 = logits.iter().map(|value| (f64::from(*value) - top).exp()).sum();
     (class, 1.0 / sum)
 }
 
-fn read_inputs(package: &Path, inputs: &[String]) -> Result<(PackageConfig, Images, Vec<Option<u8>>)> {
-    let config = PackageConfig::from_json(&PackageFiles::read(package)?.config_json)?;
+/// The pixels of each input and its right class, where it is known.
+fn read_inputs(config: &PackageConfig, inputs: &[String]) -> Result<(Images, Vec<Option<u8>>)> {
     let shape = config.input.shape();
     ensure!(shape.channels == 1, "only grey models can be shown so far; this one takes {} channels", shape.channels);
     let mut images = Images {
@@ -139,7 +129,7 @@ fn read_inputs(package: &Path, inputs: &[String]) -> Result<(PackageConfig, Imag
         ensure!(pixels.len() == expected, "{input} isn't {} x {} pixels", shape.height, shape.width);
         images.pixels.extend(pixels);
     }
-    Ok((config, images, truths))
+    Ok((images, truths))
 }
 
 /// The grey values of a PNG, white on black as in Fashion-MNIST.
