@@ -156,8 +156,8 @@ async fn our_failures_are_repeated_and_then_given_up_without_costing_quota() {
     });
     let app = TestApp::with_competition(setup(failing)).await;
     let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
-    for _ in 0..2 {
-        let id = miner.submit(&Package::mlp(&[8], 100 + u32::from(rand::random::<u16>()))).await.unwrap();
+    for seed in [8, 9] {
+        let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
         app.wait_for(&id, State::Scored).await;
     }
     let id = miner.submit(&package).await.unwrap();

@@ -22,7 +22,7 @@ pub(crate) struct Tensor {
 }
 
 impl Package {
-    /// A multi-layer perceptron for the competition of [`competition_toml`].
+    /// A multi-layer perceptron for the competition of [`competition_toml`]. Seeds equal modulo 97 give equal weights.
     pub(crate) fn mlp(hidden: &[u32], seed: u32) -> Self {
         Self::with_tensors(hidden, seed, |_| {})
     }
