@@ -1,68 +1,9 @@
 //! The whole journey with real processes: init, publish, serve, submit, evaluate, rank, pull, predict, pay; and a
 //! restart in the middle.
 
-use crate::{repository, retort, stderr, stdout};
-use serde_json::Value;
+use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
-
-/// A small competition on real images: the teacher is what PyTorch trained, the reference a small network.
-fn manifest(dir: &Path) -> std::path::PathBuf {
-    let text = fs::read_to_string(repository("competitions/fashion-mnist/competition.toml")).unwrap();
-    let logits = text.lines().find(|line| line.starts_with("training_teacher_logits")).unwrap();
-    let text = text
-        .replace(logits, "")
-        .replace("public_items = 5000", "public_items = 300")
-        .replace("hidden_items = 5000", "hidden_items = 300")
-        // The fixtures were trained for seconds.
-        .replace("gate_ppm = 850000", "gate_ppm = 100000")
-        .replace("../../models/teacher", &repository("models/fixtures/pytorch_student").display().to_string())
-        .replace("../../models/reference", &repository("models/fixtures/mlp").display().to_string());
-    let path = dir.join("competition.toml");
-    fs::write(&path, text).unwrap();
-    path
-}
-
-/// A serving validator that dies with the test.
-struct Service {
-    child: Child,
-    address: String,
-}
-
-impl Service {
-    fn start(home: &Path) -> Self {
-        let mut child = retort()
-            .args(["validator", "serve", "--listen", "127.0.0.1:0", "--dir"])
-            .arg(home)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("the page is at ").map(str::to_owned)).unwrap();
-        // The pipe is read on, so that the service never blocks on its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.trim_end_matches('/').to_owned() }
-    }
-
-    fn run(&self, args: &[&str]) -> std::process::Output {
-        retort().args(args).args(["--validator", &self.address]).output().unwrap()
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.run(&[args, &["--json"]].concat());
-        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn a_model_travels_from_pytorch_to_the_board_and_back() {

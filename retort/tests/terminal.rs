@@ -1,6 +1,6 @@
 //! Commands that need no validator: help, keys, the rules, predictions, and what goes wrong.
 
-use crate::{repository, retort, stderr, stdout};
+use crate::support::{repository, retort, stderr, stdout};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -125,7 +125,7 @@ impl Default for ServiceLimits {
             request_seconds_max: 30,
             upload_idle_seconds_max: 10,
             upload_bytes_per_second_min: 16 << 10,
-            uploads_max: 16,
+            uploads_max: 128,
             checks_max: 2,
             pending_max: 10_000,
             disk_reserve_bytes: 256 << 20,

@@ -14,7 +14,8 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
 use object_store::{
-    GetOptions, GetRange, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions, PutPayload,
+    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions,
+    PutPayload,
 };
 use protocol::Digest;
 use protocol::competition::ObjectRef;
@@ -25,7 +26,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
 use url::Url;
+
+/// Received files that are copied into the store at once.
+const COPIES_MAX: usize = 4;
+/// Bytes of one part of such a copy: the smallest that S3 takes.
+const PART_BYTES: u64 = 5 * 1024 * 1024;
 
 /// What went wrong with an object.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +103,8 @@ pub struct Objects {
     /// What the store puts in front of our keys, which a signer doesn't know.
     prefix: Path,
     tmp: PathBuf,
+    /// Places for received files that are being copied into the store.
+    copies: Arc<Semaphore>,
 }
 
 /// How slow a sender may be before it is given up.
@@ -152,7 +161,7 @@ impl Objects {
         tmp: PathBuf,
     ) -> Result<Self, ObjectError> {
         std::fs::create_dir_all(&tmp)?;
-        Ok(Self { store, signer, prefix, tmp })
+        Ok(Self { store, signer, prefix, tmp, copies: Arc::new(Semaphore::new(COPIES_MAX)) })
     }
 
     /// Removes what earlier processes left in the temporary folder. Only the serving process may.
@@ -203,9 +212,31 @@ impl Objects {
             return Err(ObjectError::Digest { expected: expected.sha256, received });
         }
         file.rewind().await?;
-        let mut bytes = Vec::with_capacity(usize::try_from(expected.size_bytes).unwrap_or(0));
-        file.read_to_end(&mut bytes).await?;
-        self.create(&expected.sha256, bytes.into()).await
+        self.copy_in(&expected, &mut file).await
+    }
+
+    /// Stores a file's bytes under their name. Few at a time and part by part, so that many large uploads at once need
+    /// little memory.
+    async fn copy_in(&self, object: &ObjectRef, file: &mut tokio::fs::File) -> Result<(), ObjectError> {
+        let _place = self.copies.acquire().await.map_err(io::Error::other)?;
+        if object.size_bytes <= PART_BYTES {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).await?;
+            return self.create(&object.sha256, bytes.into()).await;
+        }
+        let location = key(&object.sha256);
+        match self.store.head(&location).await {
+            Err(object_store::Error::NotFound { .. }) => {}
+            known => return Ok(known.map(drop)?),
+        }
+        // Nothing has the object's name until the last part is there, and two that finish at once have the same bytes.
+        let mut upload = self.store.put_multipart(&location).await?;
+        let copied = copy_parts(file, upload.as_mut()).await;
+        if copied.is_err() {
+            // The store forgets unfinished parts by itself in time, should this fail too.
+            let _ = upload.abort().await;
+        }
+        copied
     }
 
     /// Reads a whole object and checks that it is the one that was stored.
@@ -280,6 +311,19 @@ impl Objects {
         self.store.put(&location, PutPayload::from_static(b"probe")).await?;
         self.store.get(&location).await?.bytes().await?;
         Ok(self.store.delete(&location).await?)
+    }
+}
+
+/// Hands a file over in parts, one after the other.
+async fn copy_parts(file: &mut tokio::fs::File, upload: &mut dyn MultipartUpload) -> Result<(), ObjectError> {
+    loop {
+        let mut part = Vec::new();
+        (&mut *file).take(PART_BYTES).read_to_end(&mut part).await?;
+        if part.is_empty() {
+            upload.complete().await?;
+            return Ok(());
+        }
+        upload.put_part(part.into()).await?;
     }
 }
 

@@ -166,33 +166,6 @@ async fn uploads_and_submissions_have_bounds() {
     assert_eq!((refusal.status, refusal.problem.code.as_str()), (503, "busy"));
 }
 
-/// Run it alone, in release, on a quiet machine: `cargo test --release -p validator a_thousand -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn a_thousand_rows_are_served_two_thousand_times_a_second() {
-    let app = TestApp::with_competition(Setup::default()).await;
-    app.fill_board(1_000).await;
-    let miner = app.miner(1);
-    let first = miner.get("/api/v1/competitions/digits/leaderboard").await.bytes().await.unwrap();
-    let (began, requests, clients) = (Instant::now(), 4_000, 8);
-    let tasks: Vec<_> = (0..clients)
-        .map(|_| {
-            let (http, url) = (reqwest::Client::new(), app.url("/api/v1/competitions/digits/leaderboard"));
-            tokio::spawn(async move {
-                for _ in 0..requests / clients {
-                    http.get(&url).send().await.unwrap().bytes().await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let rate = f64::from(requests) / began.elapsed().as_secs_f64();
-    println!("{} bytes, {rate:.0} requests/s with {clients} clients in the same process", first.len());
-    assert!(rate > 2_000.0);
-}
-
 #[tokio::test]
 async fn an_upload_that_trickles_is_broken_off() {
     let mut setup = Setup::default();

@@ -1,0 +1,96 @@
+//! What tests and measurements of the real binary share: how to run it, a small competition, a validator that serves.
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// The binary under test, with nothing of the caller's settings.
+pub(crate) fn retort() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_retort"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("RETORT_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A folder of the repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A small competition on real images: the teacher is what PyTorch trained, the reference a small network.
+pub(crate) fn manifest(dir: &Path) -> PathBuf {
+    let text = fs::read_to_string(repository("competitions/fashion-mnist/competition.toml")).unwrap();
+    let logits = text.lines().find(|line| line.starts_with("training_teacher_logits")).unwrap();
+    let text = text
+        .replace(logits, "")
+        .replace("public_items = 5000", "public_items = 300")
+        .replace("hidden_items = 5000", "hidden_items = 300")
+        // The fixtures were trained for seconds.
+        .replace("gate_ppm = 850000", "gate_ppm = 100000")
+        .replace("../../models/teacher", &repository("models/fixtures/pytorch_student").display().to_string())
+        .replace("../../models/reference", &repository("models/fixtures/mlp").display().to_string());
+    let path = dir.join("competition.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// A serving validator that dies with its owner.
+pub(crate) struct Service {
+    child: Child,
+    pub(crate) address: String,
+}
+
+impl Service {
+    /// Serves the directory `home` on a free port.
+    pub(crate) fn start(home: &Path) -> Self {
+        Self::start_as(retort(), home)
+    }
+
+    /// The same by a command that ends in the binary's name, such as `taskset 1 retort`.
+    pub(crate) fn start_as(mut command: Command, home: &Path) -> Self {
+        let mut child = command
+            .args(["validator", "serve", "--listen", "127.0.0.1:0", "--dir"])
+            .arg(home)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.unwrap().strip_prefix("the page is at ").map(str::to_owned)).unwrap();
+        // The pipe is read on, so that the service never blocks on its log.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address: address.trim_end_matches('/').to_owned() }
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        retort().args(args).args(["--validator", &self.address]).output().unwrap()
+    }
+
+    pub(crate) fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat());
+        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
