@@ -4,4 +4,5 @@
 
 mod auth;
 mod package;
+mod receipt;
 mod score;
