@@ -7,13 +7,18 @@ pub mod api;
 pub mod architecture;
 pub mod auth;
 pub mod competition;
+pub mod dethrone;
 pub mod digest;
 pub mod evaluation;
+pub mod outcomes;
 pub mod package;
 pub mod receipt;
 pub mod report;
 pub mod reward;
 pub mod score;
+pub mod significance;
+pub mod simulate;
+pub mod standing;
 pub mod submission;
 
 pub use auth::Hotkey;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const PPM: i64 = 1_000_000;
 
 /// The two-sided 95 % quantile of the normal distribution.
-const Z_95: f64 = 1.959_963_984_540_054;
+pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 
 /// How reports become scores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,33 +123,104 @@ pub struct Utilities {
     pub size: i64,
 }
 
+/// The utilities of one competition: the rules with the teacher's accuracy put in. Scoring a report and resampling an
+/// evaluation ([`crate::significance`]) both go through here.
+#[derive(Clone, Debug)]
+pub struct Scale<'a> {
+    rules: &'a ScoreRules,
+    teacher_ppm: i64,
+}
+
+/// What the composite needs to know of one model on one set of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Right answers.
+    pub correct: u64,
+    /// Items, at least 1.
+    pub items: u64,
+    /// Sum of the Jensen-Shannon divergences, millionths of a nat.
+    pub js_micronats: u64,
+    /// ln(candidate / reference), billionths.
+    pub log_ratio_nanos: i64,
+    /// Bytes of the weights.
+    pub size_bytes: u64,
+}
+
+impl<'a> Scale<'a> {
+    /// The scale of `rules` under a teacher with these right answers.
+    pub fn new(rules: &'a ScoreRules, ceiling: Ceiling) -> Self {
+        Self { rules, teacher_ppm: share_ppm(u64::from(ceiling.correct), u64::from(ceiling.items)) }
+    }
+
+    /// Whether an accuracy passes the quality gate.
+    pub fn gate(&self, accuracy_ppm: i64) -> bool {
+        accuracy_ppm * PPM >= self.teacher_ppm * i64::from(self.rules.gate_ppm)
+    }
+
+    /// u_acc = clip((acc - a0) / (a_T - a0)).
+    pub fn accuracy(&self, accuracy_ppm: i64) -> f64 {
+        let floor = i64::from(self.rules.accuracy_floor_ppm);
+        clip((accuracy_ppm - floor) as f64 / (self.teacher_ppm - floor).max(1) as f64)
+    }
+
+    /// u_fid = clip(1 - JS / ln 2) of a mean divergence in millionths of a nat.
+    pub fn fidelity(&self, js_micronats: f64) -> f64 {
+        clip(1.0 - js_micronats / 1e6 / std::f64::consts::LN_2)
+    }
+
+    /// u_lat = clip(ln(Lmax / rho) / ln(Lmax / Lmin)) of a ratio in parts per million.
+    pub fn latency(&self, ratio_ppm: f64) -> f64 {
+        let (min, max) = (f64::from(self.rules.latency_ratio_min_ppm), f64::from(self.rules.latency_ratio_max_ppm));
+        clip(libm::log(max / ratio_ppm.max(1.0)) / libm::log(max / min))
+    }
+
+    /// u_size = clip(ln(Bmax / B) / ln(Bmax / Bmin)).
+    pub fn size(&self, size_bytes: u64) -> f64 {
+        let (min, max) = (self.rules.size_bytes_min as f64, self.rules.size_bytes_max as f64);
+        clip(libm::log(max / size_bytes.max(1) as f64) / libm::log(max / min))
+    }
+
+    /// The composite S in billionths, gate included.
+    pub fn composite_ppb(&self, totals: &Totals) -> i64 {
+        let accuracy_ppm = share_ppm(totals.correct, totals.items);
+        if !self.gate(accuracy_ppm) {
+            return 0;
+        }
+        let utilities = [
+            self.accuracy(accuracy_ppm),
+            self.fidelity(totals.js_micronats as f64 / totals.items.max(1) as f64),
+            self.latency(libm::exp(totals.log_ratio_nanos as f64 / 1e9) * 1e6),
+            self.size(totals.size_bytes),
+        ];
+        let sum: f64 =
+            utilities.iter().zip(self.rules.weights.shares()).map(|(utility, weight)| utility * weight).sum();
+        libm::round(sum * 1e9) as i64
+    }
+}
+
+impl Weights {
+    /// The shares in the order of [`Utilities`]' fields.
+    fn shares(&self) -> [f64; 4] {
+        [self.accuracy_ppm, self.fidelity_ppm, self.latency_ppm, self.size_ppm].map(|weight| f64::from(weight) / 1e6)
+    }
+}
+
 /// Scores one report. Pure.
 pub fn score(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Score {
+    let scale = Scale::new(rules, ceiling);
     let items = u64::from(report.data.items);
     let accuracy = wilson(u64::from(report.quality.correct), items);
-    let teacher_ppm = share_ppm(u64::from(ceiling.correct), u64::from(ceiling.items));
-    let gate = accuracy.value_ppm * PPM >= teacher_ppm * i64::from(rules.gate_ppm);
+    let gate = scale.gate(accuracy.value_ppm);
 
-    let accuracy_utility = |ppm: i64| {
-        let floor = i64::from(rules.accuracy_floor_ppm);
-        clip((ppm - floor) as f64 / (teacher_ppm - floor).max(1) as f64)
-    };
-    let fidelity_utility = |js_micronats: f64| clip(1.0 - js_micronats / 1e6 / std::f64::consts::LN_2);
-    let latency_utility = |ratio_ppm: i64| {
-        let (min, max) = (f64::from(rules.latency_ratio_min_ppm), f64::from(rules.latency_ratio_max_ppm));
-        clip(libm::log(max / ratio_ppm.max(1) as f64) / libm::log(max / min))
-    };
-    let (min, max) = (rules.size_bytes_min as f64, rules.size_bytes_max as f64);
-    let size = clip(libm::log(max / report.cost.size_bytes.max(1) as f64) / libm::log(max / min));
-
+    let size = scale.size(report.cost.size_bytes);
     let ratio = report.latency.ratio;
     let js = report.fidelity.js_micronats as f64;
     let js_width = Z_95 * report.fidelity.js_micronats_se as f64;
     let utilities = [
-        triple(accuracy_utility, accuracy.value_ppm, accuracy.low_ppm, accuracy.high_ppm),
-        triple(fidelity_utility, js, js + js_width, js - js_width),
+        triple(|ppm| scale.accuracy(ppm), accuracy.value_ppm, accuracy.low_ppm, accuracy.high_ppm),
+        triple(|micronats| scale.fidelity(micronats), js, js + js_width, js - js_width),
         // A larger ratio is worse, so the ends change places.
-        triple(latency_utility, ratio.value_ppm, ratio.high_ppm, ratio.low_ppm),
+        triple(|ppm: i64| scale.latency(ppm as f64), ratio.value_ppm, ratio.high_ppm, ratio.low_ppm),
         [size; 3],
     ];
     Score {
@@ -173,10 +244,8 @@ fn triple<T>(utility: impl Fn(T) -> f64, value: T, worse: T, better: T) -> [f64;
 
 /// The weighted sum. The parts are measured independently, so their half-widths add in quadrature.
 fn composite(utilities: &[[f64; 3]; 4], weights: &Weights) -> Estimate {
-    let weights = [weights.accuracy_ppm, weights.fidelity_ppm, weights.latency_ppm, weights.size_ppm]
-        .map(|weight| f64::from(weight) / 1e6);
     let (mut value, mut below, mut above) = (0.0, 0.0, 0.0);
-    for ([at, worse, better], weight) in utilities.iter().zip(weights) {
+    for ([at, worse, better], weight) in utilities.iter().zip(weights.shares()) {
         value += weight * at;
         below += (weight * (at - worse)) * (weight * (at - worse));
         above += (weight * (better - at)) * (weight * (better - at));

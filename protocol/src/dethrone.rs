@@ -1,0 +1,334 @@
+//! Who dethrones the champion: the rules of a manifest, and a verdict that shows every figure it rests on.
+//!
+//! A challenger needs significance twice: on the public items, which everybody may have studied, and on the hidden items
+//! of a round, which nobody has seen. Every doubt keeps the incumbent: a tie, a missing measurement, other items, a
+//! champion that fails to load. Pure: it does NOT know the clock, who is who, or how copies are recognised.
+
+use crate::Digest;
+use crate::outcomes::Outcomes;
+use crate::report::Estimate;
+use crate::score::{Ceiling, Scale, ScoreRules, share_ppm};
+use crate::significance::{AccuracyTest, Disputed, Pair, Part, Replicates, Round, SequentialP};
+use crate::standing;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::num::NonZeroU32;
+
+const DAY_SECONDS: u64 = 86_400;
+/// The least level that a resampled p-value, whose least value is 50 ppm, can meet with room to spare.
+const ALPHA_PPM_MIN: u32 = 200;
+/// Above this a coin would dethrone.
+const ALPHA_PPM_MAX: u32 = 500_000;
+
+/// How a challenger dethrones the champion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DethroneRules {
+    /// Level of the test on public items, parts per million. Each challenger has all of it.
+    pub alpha_public_ppm: u32,
+    /// Level of the test on a round's hidden items, shared by the challengers that reach it in that round.
+    pub alpha_hidden_ppm: u32,
+    /// By how much of the composite a challenger must be better, parts per million.
+    pub epsilon_ppm: u32,
+    /// Lets the margin shrink as the champion ages; then it stands in for `epsilon_ppm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon_decay: Option<EpsilonDecay>,
+}
+
+/// A margin that falls on a straight line and then stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpsilonDecay {
+    /// Against a champion of this moment.
+    pub from_ppm: u32,
+    /// Against a champion of `days` or more.
+    pub to_ppm: u32,
+    /// How long the fall takes.
+    pub days: u32,
+}
+
+impl Default for DethroneRules {
+    fn default() -> Self {
+        Self { alpha_public_ppm: 10_000, alpha_hidden_ppm: 50_000, epsilon_ppm: 2_000, epsilon_decay: None }
+    }
+}
+
+impl DethroneRules {
+    /// Says what is wrong with the numbers, if anything.
+    ///
+    /// # Errors
+    /// A sentence for the manifest's author.
+    pub fn check(&self) -> Result<(), String> {
+        let alpha = |name: &str, ppm: u32| {
+            let holds = (ALPHA_PPM_MIN..=ALPHA_PPM_MAX).contains(&ppm);
+            (holds, format!("{name} is {ppm}, not {ALPHA_PPM_MIN} to {ALPHA_PPM_MAX}"))
+        };
+        let decay = self.epsilon_decay.unwrap_or(EpsilonDecay { from_ppm: 0, to_ppm: 0, days: 1 });
+        let rules = [
+            alpha("alpha_public_ppm", self.alpha_public_ppm),
+            alpha("alpha_hidden_ppm", self.alpha_hidden_ppm),
+            (self.epsilon_ppm < 1_000_000, format!("epsilon_ppm is {}, not below 1000000", self.epsilon_ppm)),
+            (decay.from_ppm < 1_000_000, format!("epsilon_decay.from_ppm is {}, not below 1000000", decay.from_ppm)),
+            (decay.to_ppm <= decay.from_ppm, "epsilon_decay.to_ppm must not be above from_ppm".into()),
+            ((1..=3_650).contains(&decay.days), format!("epsilon_decay.days is {}, not 1 to 3650", decay.days)),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))
+    }
+
+    /// The margin against a champion that has reigned this long.
+    pub fn epsilon_ppm_at(&self, champion_age_seconds: u64) -> u32 {
+        let Some(EpsilonDecay { from_ppm, to_ppm, days }) = self.epsilon_decay else { return self.epsilon_ppm };
+        let span = u64::from(days.max(1)) * DAY_SECONDS;
+        let fallen = u64::from(from_ppm.saturating_sub(to_ppm)) * champion_age_seconds.min(span) / span;
+        from_ppm.saturating_sub(u32::try_from(fallen).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a p-value on public items reaches the hidden stage.
+    pub fn passes_public(&self, p: SequentialP) -> bool {
+        p.at_most(self.alpha_public_ppm, 1)
+    }
+
+    /// Whether a p-value on hidden items dethrones, with the level shared by so many.
+    pub fn passes_hidden(&self, p: SequentialP, shared_by: NonZeroU32) -> bool {
+        p.at_most(self.alpha_hidden_ppm, shared_by.get())
+    }
+}
+
+/// The standing champion, measured again on the challenger's items.
+#[derive(Clone, Copy, Debug)]
+pub enum Incumbent<'a> {
+    /// It ran.
+    Measured(&'a Outcomes),
+    /// It failed to load or to run: it keeps its seat until a person removes it. Whoever can break the champion's
+    /// measurement gains nothing.
+    NotMeasured,
+}
+
+/// One challenger against the champion.
+#[derive(Clone, Copy, Debug)]
+pub struct Bout<'a> {
+    /// The champion.
+    pub champion: Incumbent<'a>,
+    /// How long it has reigned.
+    pub champion_age_seconds: u64,
+    /// The challenger, if it could be measured.
+    pub challenger: Option<&'a Outcomes>,
+    /// Whether both latencies were measured on a quiet host.
+    pub latency_stable: bool,
+    /// Whether the challenger behaved while timed as otherwise.
+    pub latency_compliant: bool,
+    /// Whether the challenger was recognised as a copy of an earlier model.
+    pub near_copy: bool,
+    /// How the composite is made.
+    pub score: &'a ScoreRules,
+    /// How a challenger dethrones.
+    pub rules: &'a DethroneRules,
+    /// The teacher on the public items.
+    pub public_ceiling: Ceiling,
+    /// The hidden stage; `None` before the round's hidden items are measured.
+    pub hidden: Option<HiddenStage>,
+    /// The round's seed.
+    pub seed: Digest,
+}
+
+/// What the hidden stage needs beside outcomes.
+#[derive(Clone, Copy, Debug)]
+pub struct HiddenStage {
+    /// The teacher on the hidden items.
+    pub ceiling: Ceiling,
+    /// How many challengers of this round share the level: those that passed the public stage, this one included.
+    pub shared_by: NonZeroU32,
+}
+
+/// What became of a bout, with everything that it rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Which rule decided.
+    pub rule: Rule,
+    /// The margin that applied.
+    pub epsilon_ppm: u32,
+    /// The level on public items.
+    pub alpha_public_ppm: u32,
+    /// The level on hidden items before sharing.
+    pub alpha_hidden_ppm: u32,
+    /// By how many that was shared; 0 before the hidden stage.
+    pub shared_by: u32,
+    /// The public items, where both were measured on them.
+    pub public: Option<Comparison>,
+    /// The hidden items, likewise.
+    pub hidden: Option<Comparison>,
+}
+
+/// Challenger against champion on one part of the items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Answers: shown, not decisive.
+    pub accuracy: AccuracyTest,
+    /// Composite, challenger minus champion, with its 95 % interval.
+    pub composite: Estimate,
+    /// P(difference of composites <= epsilon): decisive.
+    pub p: SequentialP,
+}
+
+/// The rule that decided a bout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The champion could not be measured.
+    ChampionNotMeasured,
+    /// The challenger could not be measured.
+    ChallengerNotMeasured,
+    /// The two were measured on different items, or one has no latency.
+    NotComparable,
+    /// A copy of an earlier model.
+    NearCopy,
+    /// Timed inferences differed from others.
+    LatencyBreach,
+    /// The host was too restless.
+    LatencyUnstable,
+    /// Below the quality gate.
+    BelowGate,
+    /// Not significantly better on public items.
+    PublicNotBetter,
+    /// Significantly better on public items; the hidden stage is to come.
+    Qualified,
+    /// Not significantly better on hidden items.
+    HiddenNotBetter,
+    /// Significantly better on both.
+    Dethrones,
+}
+
+impl Rule {
+    /// The stable code, as in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ChampionNotMeasured => "champion_not_measured",
+            Self::ChallengerNotMeasured => "challenger_not_measured",
+            Self::NotComparable => "not_comparable",
+            Self::NearCopy => "near_copy",
+            Self::LatencyBreach => "latency_breach",
+            Self::LatencyUnstable => "latency_unstable",
+            Self::BelowGate => "below_gate",
+            Self::PublicNotBetter => "public_not_better",
+            Self::Qualified => "qualified",
+            Self::HiddenNotBetter => "hidden_not_better",
+            Self::Dethrones => "dethrones",
+        }
+    }
+
+    /// A sentence for the miner.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::ChampionNotMeasured => "The champion could not be measured, so it keeps its seat.",
+            Self::ChallengerNotMeasured => "The challenger could not be measured.",
+            Self::NotComparable => "Champion and challenger were not measured on the same items, latency included.",
+            Self::NearCopy => "The challenger is a near copy of an earlier model, which keeps what it earned.",
+            Self::LatencyBreach => "The challenger behaves differently while it is timed.",
+            Self::LatencyUnstable => "The host was too restless to compare latencies; both are measured again.",
+            Self::BelowGate => "The challenger is below the quality gate.",
+            Self::PublicNotBetter => "The challenger is not significantly better on the public items.",
+            Self::Qualified => "The challenger is significantly better on the public items and meets hidden ones next.",
+            Self::HiddenNotBetter => "The challenger is not significantly better on this round's hidden items.",
+            Self::Dethrones => "The challenger is significantly better on public and on hidden items.",
+        }
+    }
+
+    /// Whether the seat may change hands.
+    pub fn dethrones(self) -> bool {
+        self == Self::Dethrones
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// Judges one challenger. The figures are given wherever they exist, whatever rule decides.
+pub fn judge(bout: &Bout<'_>) -> Verdict {
+    let epsilon_ppm = bout.rules.epsilon_ppm_at(bout.champion_age_seconds);
+    let on = |part, ceiling| compare(bout, &Round { part, seed: bout.seed, ceiling, rules: bout.score }, epsilon_ppm);
+    let public = on(Part::Public, bout.public_ceiling);
+    let hidden = bout.hidden.and_then(|stage| on(Part::Hidden, stage.ceiling));
+    Verdict {
+        rule: decide(bout, public.as_ref(), hidden.as_ref()),
+        epsilon_ppm,
+        alpha_public_ppm: bout.rules.alpha_public_ppm,
+        alpha_hidden_ppm: bout.rules.alpha_hidden_ppm,
+        shared_by: bout.hidden.map_or(0, |stage| stage.shared_by.get()),
+        public,
+        hidden,
+    }
+}
+
+/// The rules in their order: the first that stops the challenger decides.
+fn decide(bout: &Bout<'_>, public: Option<&Comparison>, hidden: Option<&Comparison>) -> Rule {
+    if matches!(bout.champion, Incumbent::NotMeasured) {
+        return Rule::ChampionNotMeasured;
+    }
+    let Some(challenger) = bout.challenger else { return Rule::ChallengerNotMeasured };
+    let Some(public) = public else { return Rule::NotComparable };
+    if bout.near_copy {
+        return Rule::NearCopy;
+    }
+    if !bout.latency_compliant {
+        return Rule::LatencyBreach;
+    }
+    if !bout.latency_stable {
+        return Rule::LatencyUnstable;
+    }
+    if !passes_gate(bout, challenger) {
+        return Rule::BelowGate;
+    }
+    if !bout.rules.passes_public(public.p) {
+        return Rule::PublicNotBetter;
+    }
+    match (bout.hidden, hidden) {
+        (None, _) => Rule::Qualified,
+        (Some(_), None) => Rule::NotComparable,
+        (Some(stage), Some(hidden)) if bout.rules.passes_hidden(hidden.p, stage.shared_by) => Rule::Dethrones,
+        (Some(_), Some(_)) => Rule::HiddenNotBetter,
+    }
+}
+
+fn passes_gate(bout: &Bout<'_>, challenger: &Outcomes) -> bool {
+    let values = challenger.values();
+    let holds = |part: Part, ceiling: Ceiling| {
+        let right = values.right.get(part.range(values)).unwrap_or_default();
+        let correct = right.iter().filter(|right| **right).count() as u64;
+        Scale::new(bout.score, ceiling).gate(share_ppm(correct, right.len() as u64))
+    };
+    holds(Part::Public, bout.public_ceiling) && bout.hidden.is_none_or(|stage| holds(Part::Hidden, stage.ceiling))
+}
+
+fn compare(bout: &Bout<'_>, round: &Round<'_>, epsilon_ppm: u32) -> Option<Comparison> {
+    let (Incumbent::Measured(champion), Some(challenger)) = (bout.champion, bout.challenger) else { return None };
+    let accuracy = Disputed::count(challenger, champion, round.part)?.test();
+    let pair = Pair::new(challenger, champion, round)?;
+    Some(Comparison { accuracy, composite: pair.difference().estimate, p: pair.p_value(epsilon_ppm) })
+}
+
+/// A challenger whose verdict is [`Rule::Dethrones`].
+#[derive(Clone, Copy, Debug)]
+pub struct Successor<'a, K> {
+    /// Who.
+    pub key: K,
+    /// Order of commitment: the earlier wins a tie.
+    pub arrival: u64,
+    /// Its composite on the round's hidden items.
+    pub hidden: &'a Replicates,
+}
+
+/// Who is crowned where several succeed in a round: the earliest commitment among those that can't be told from the best
+/// on the hidden items (the first rank group of [`standing::groups`]). So a rival that takes a successful package and
+/// adds luck or a hair gains nothing over the one that committed before it. `None` of nobody.
+pub fn crown<K>(successors: Vec<Successor<'_, K>>) -> Option<K> {
+    let entries = successors.into_iter().map(|successor| standing::Entry {
+        key: successor.key,
+        arrival: successor.arrival,
+        replicates: successor.hidden,
+    });
+    let placed = standing::groups(entries.collect());
+    placed.into_iter().take_while(|place| place.rank == 1).min_by_key(|place| place.sort_key.arrival).map(|p| p.key)
+}

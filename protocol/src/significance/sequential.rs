@@ -1,0 +1,50 @@
+//! p-values by resampling that stop early: a hopeless challenger costs a hundredth of a promising one.
+//!
+//! Source: Besag & Clifford 1991, "Sequential Monte Carlo p-values", Biometrika 78: draw until `h` hits or `N` draws;
+//! p = h / l where the h-th hit came at draw l, else (hits + 1) / (N + 1). Both are valid: under the null each is below
+//! a level no more often than the level says. It does NOT know what a draw is.
+
+use serde::{Deserialize, Serialize};
+
+/// Hits (h) after which drawing stops. The relative error of a p-value is about 1 / sqrt(h): 18 %, a shift of a twelfth
+/// of a standard deviation at the levels that decide.
+pub const HITS: u32 = 32;
+
+/// The most draws (N). With h = 32 the early stop reaches down to 32 / 19 999 = .0016, below the least level that the
+/// default rules use, .05 / 30 = .00167; beyond it, each further hit is 1 / 20 000. So both stops resolve both levels,
+/// with 200 expected hits at .01 and 33 at .05 / 30, and the least p-value is 50 ppm.
+pub const DRAWS_MAX: u32 = 19_999;
+
+/// A p-value as the fraction that it is, so that comparing it with a level is exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequentialP {
+    /// Draws that were as bad as the null says (the observed one counts as such when the maximum was reached).
+    pub hits: u32,
+    /// Draws.
+    pub draws: u32,
+}
+
+impl SequentialP {
+    /// Asks `hit` for draw 0, 1, 2 and so on, until it has said yes [`HITS`] times or was asked [`DRAWS_MAX`] times.
+    pub fn of(mut hit: impl FnMut(u32) -> bool) -> Self {
+        let mut hits = 0;
+        for draw in 0..DRAWS_MAX {
+            hits += u32::from(hit(draw));
+            if hits == HITS {
+                return Self { hits, draws: draw + 1 };
+            }
+        }
+        Self { hits: hits + 1, draws: DRAWS_MAX + 1 }
+    }
+
+    /// Whether p <= level / shared_by, without rounding. A level shared by nobody is shared by one.
+    pub fn at_most(self, level_ppm: u32, shared_by: u32) -> bool {
+        u128::from(self.hits) * 1_000_000 * u128::from(shared_by.max(1))
+            <= u128::from(level_ppm) * u128::from(self.draws)
+    }
+
+    /// In billionths, for people.
+    pub fn ppb(self) -> u64 {
+        (u64::from(self.hits) * 1_000_000_000).checked_div(u64::from(self.draws)).unwrap_or(1_000_000_000)
+    }
+}
