@@ -240,7 +240,7 @@ impl Receipt {
     }
 
     fn signed_bytes(&self) -> Result<Vec<u8>, ReceiptError> {
-        Ok([RECEIPT_CONTEXT, &canonical_json(self).map_err(malformed)?].concat())
+        Ok([RECEIPT_CONTEXT, &canonical_json(self)?].concat())
     }
 }
 
@@ -253,7 +253,7 @@ impl SignedReceipt {
         if bytes.len() > RECEIPT_BYTES_MAX {
             return Err(ReceiptError::TooLarge { bytes: bytes.len() });
         }
-        let signed: Self = serde_json::from_slice(bytes).map_err(malformed)?;
+        let signed: Self = serde_json::from_slice(bytes)?;
         let Receipt { format, measured, .. } = &signed.receipt;
         if format != RECEIPT_FORMAT {
             return Err(ReceiptError::Format { found: format.chars().take(80).collect() });
@@ -271,7 +271,7 @@ impl SignedReceipt {
     /// # Errors
     /// None for a receipt that was issued or parsed.
     pub fn to_json(&self) -> Result<Vec<u8>, ReceiptError> {
-        canonical_json(self).map_err(malformed)
+        Ok(canonical_json(self)?)
     }
 }
 
@@ -287,10 +287,10 @@ impl Measured {
             package_sha256: report.package_sha256,
             data,
             engine: report.engine.clone(),
-            host_sha256: Digest::of_json(&report.host).map_err(malformed)?,
+            host_sha256: Digest::of_json(&report.host)?,
             outputs_sha256: report.outputs_sha256,
             latency_ratio: report.latency.ratio,
-            report_sha256: Digest::of_json(report).map_err(malformed)?,
+            report_sha256: Digest::of_json(report)?,
         };
         measured.check_engine()?;
         Ok(measured)
@@ -305,8 +305,10 @@ impl Measured {
     }
 }
 
-fn malformed(error: serde_json::Error) -> ReceiptError {
-    ReceiptError::Malformed { problem: error.to_string() }
+impl From<serde_json::Error> for ReceiptError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Malformed { problem: error.to_string() }
+    }
 }
 
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
