@@ -1,0 +1,116 @@
+//! The file of a log's private key: loaded only where nobody else may read it, created where nothing was.
+//!
+//! The log's key is not the validator's hotkey: it signs without a person near, and losing it must not cost a stake. It
+//! does NOT know where the file lies. The rules are those of `chain::keyfile`, which knows wallets and nothing of logs.
+
+use crate::note::{KeyError, LogSigner};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Read and write for the owner, nothing for anyone else.
+const MODE: u32 = 0o600;
+/// The permission bits of group and world.
+const OTHERS: u32 = 0o077;
+/// A key with the longest name has less.
+const KEY_FILE_BYTES_MAX: u64 = 1024;
+
+/// Why a key file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// A directory, a pipe or the like.
+    #[error("log key {path} is not a regular file")]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Others could have copied the key.
+    #[error("log key {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
+    OpenToOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is read, and it holds no key.
+    #[error("log key {path} can't be used")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its content.
+        source: KeyError,
+    },
+    /// A key is never overwritten.
+    #[error("log key {path} already exists")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("log key {path}: can't {doing}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done.
+        doing: &'static str,
+        /// The file system's answer.
+        source: io::Error,
+    },
+}
+
+/// The key in a file.
+///
+/// # Errors
+/// When others may read it, or it holds no key.
+pub fn load(path: &Path) -> Result<LogSigner, KeyFileError> {
+    let failed = |doing| move |source| KeyFileError::Io { path: path.to_owned(), doing, source };
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(path).map_err(failed("look at it"))?.is_file() {
+        return Err(KeyFileError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(failed("open it"))?;
+    let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
+    if mode & OTHERS != 0 {
+        return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed("read it"))?;
+    LogSigner::from_private_text(text.strip_suffix('\n').unwrap_or(&text))
+        .map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })
+}
+
+/// Writes a key to a new file that nobody else may read; an existing file stays as it is.
+///
+/// # Errors
+/// When there is a file already, or the file system refuses.
+pub fn create(path: &Path, signer: &LogSigner) -> Result<(), KeyFileError> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    let mut file = opened.map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
+        _ => KeyFileError::Io { path: path.to_owned(), doing: "create it", source },
+    })?;
+    let text = signer.to_private_text() + "\n";
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
+    written.map_err(|source| {
+        // Half a key is of no use, and would be in the way of a second attempt; that it stays is no worse than failing.
+        let _ = fs::remove_file(path);
+        KeyFileError::Io { path: path.to_owned(), doing: "write it", source }
+    })
+}
+
+/// A new key from the entropy of the operating system.
+///
+/// # Errors
+/// When there is none, or the name can't be a log's.
+pub fn generate(name: &str) -> io::Result<LogSigner> {
+    let mut seed = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    LogSigner::from_seed(name, &seed).map_err(io::Error::other)
+}
+
+/// Makes the name of a new file durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}

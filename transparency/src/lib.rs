@@ -1,0 +1,35 @@
+//! The public log: what a validator did, append-only, so that nobody can rewrite it unseen.
+//!
+//! Each receipt, round, reward and act of administration is one [`Entry`]. [`Log`] appends entries to an object store as
+//! static files in the formats of C2SP (tlog-tiles, tlog-checkpoint, signed-note), so that any web server can serve them
+//! and any tool of that family can read them. [`verify_log`] is for everyone else: it reads all of a log and says who is
+//! to blame for what doesn't fit.
+//!
+//! [`merkle`], [`frontier`], [`proof`], [`tile`], [`note`] and [`checkpoint`] are pure; [`log`] and [`store`] know an object store;
+//! [`keyfile`] knows a file. Nothing here reads a clock, knows HTTP, or knows what an entry means.
+
+pub mod checkpoint;
+pub mod entry;
+pub mod frontier;
+pub mod keyfile;
+pub mod log;
+pub mod merkle;
+pub mod note;
+pub mod proof;
+pub mod repair;
+pub mod store;
+pub mod tile;
+pub mod verify;
+
+mod view;
+
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+pub use entry::{Entry, EntryError, EntryKind, Envelope};
+pub use log::{Log, LogError};
+pub use note::{LogKey, LogSigner};
+pub use proof::{ConsistencyProof, InclusionProof, ProofError};
+pub use repair::repair;
+pub use store::LogStore;
+pub use tile::{Resource, Tile};
+pub use verify::{Blame, Reader, Verified, VerifyError, verify_log};
+pub use view::LogView;

@@ -1,0 +1,118 @@
+//! A log at one checkpoint, for readers: its files, its entries and its proofs.
+//!
+//! A view doesn't move while the log grows, so that what is served together belongs together. It does NOT verify what it
+//! reads: whoever gets a proof does.
+
+use crate::checkpoint::SignedCheckpoint;
+use crate::entry::Entry;
+use crate::log::{LogError, load_entries, load_hashes};
+use crate::merkle::{Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, root_of, subtrees};
+use crate::proof::{ConsistencyProof, InclusionProof, ProofError, consistency_ranges, inclusion_ranges, roots};
+use crate::store::LogStore;
+use crate::tile::{Resource, Tile};
+use std::collections::{HashMap, hash_map};
+use std::ops::Range;
+use std::slice;
+
+/// A log at one checkpoint.
+#[derive(Clone, Debug)]
+pub struct LogView {
+    files: LogStore,
+    checkpoint: SignedCheckpoint,
+}
+
+impl LogView {
+    pub(crate) fn new(files: LogStore, checkpoint: SignedCheckpoint) -> Self {
+        Self { files, checkpoint }
+    }
+
+    /// The checkpoint.
+    pub fn checkpoint(&self) -> &SignedCheckpoint {
+        &self.checkpoint
+    }
+
+    /// The bytes of a file; `None` for one that the checkpoint doesn't promise, even where something lies in the store:
+    /// that may still change, and what was served once is cached for ever.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, LogError> {
+        match resource {
+            Resource::Checkpoint => Ok(Some(self.checkpoint.note().as_bytes().to_vec())),
+            resource if !resource.lies_in(self.checkpoint.size()) => Ok(None),
+            resource => Ok(self.files.get(resource).await?),
+        }
+    }
+
+    /// The entry at `index`.
+    ///
+    /// # Errors
+    /// When there is none, or its bundle can't be read.
+    pub async fn entry(&self, index: u64) -> Result<Entry, LogError> {
+        let size = self.checkpoint.size();
+        let outside = ProofError::Index { index, size };
+        let tile = Tile::holding(0, index, size).ok_or(outside)?;
+        let mut entries = load_entries(&self.files, tile).await?;
+        let number = (index % TILE_WIDTH as u64) as usize;
+        if number < entries.len() { Ok(entries.swap_remove(number)) } else { Err(outside.into()) }
+    }
+
+    /// Proves that entry `index` is in the log.
+    ///
+    /// # Errors
+    /// When it isn't, or a tile can't be read.
+    pub async fn prove_inclusion(&self, index: u64) -> Result<InclusionProof, LogError> {
+        let size = self.checkpoint.size();
+        let hashes = self.roots(&inclusion_ranges(index, size)?).await?;
+        Ok(InclusionProof { index, size, hashes })
+    }
+
+    /// Proves that the log begins with all that it had at `old_size`.
+    ///
+    /// # Errors
+    /// When it never had that size, or a tile can't be read.
+    pub async fn prove_consistency(&self, old_size: u64) -> Result<ConsistencyProof, LogError> {
+        let size = self.checkpoint.size();
+        let hashes = self.roots(&consistency_ranges(old_size, size)?).await?;
+        Ok(ConsistencyProof { old_size, size, hashes })
+    }
+
+    /// The root that the log had at `old_size`.
+    ///
+    /// # Errors
+    /// When it never had that size, or a tile can't be read.
+    pub async fn root_at(&self, old_size: u64) -> Result<Hash, LogError> {
+        let size = self.checkpoint.size();
+        if old_size > size {
+            return Err(ProofError::Shrunk { old_size, size }.into());
+        }
+        let whole = 0..old_size;
+        Ok(self.roots(slice::from_ref(&whole)).await?.first().copied().unwrap_or_default())
+    }
+
+    /// The roots of ranges of leaves: first all tiles are read, then all is computed.
+    async fn roots(&self, ranges: &[Range<u64>]) -> Result<Vec<Hash>, LogError> {
+        let size = self.checkpoint.size();
+        let mut tiles: HashMap<Tile, Vec<Hash>> = HashMap::new();
+        for part in ranges.iter().flat_map(|range| subtrees(range.clone())) {
+            let (tile, _) = place_of(part, size)?;
+            if let hash_map::Entry::Vacant(vacant) = tiles.entry(tile) {
+                vacant.insert(load_hashes(&self.files, tile).await?);
+            }
+        }
+        roots(ranges, |part| {
+            let (tile, within) = place_of(part, size)?;
+            let nodes = tiles.get(&tile).and_then(|hashes| hashes.get(within)).and_then(root_of);
+            nodes.ok_or_else(|| LogError::Missing { path: Resource::Hashes(tile).to_string() })
+        })
+    }
+}
+
+/// The tile that holds a subtree, and which of its hashes the subtree is made of.
+fn place_of(part: Subtree, size: u64) -> Result<(Tile, Range<usize>), ProofError> {
+    let (level, height) = (part.level / TILE_HEIGHT, part.level % TILE_HEIGHT);
+    let first = part.index << height;
+    let tile = Tile::holding(level, first, size).ok_or(ProofError::Index { index: first, size })?;
+    let start = (first % TILE_WIDTH as u64) as usize;
+    Ok((tile, start..start + (1 << height)))
+}
