@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 pub mod entry;
+pub mod finding;
 pub mod frontier;
 pub mod keyfile;
 pub mod log;
@@ -25,11 +26,12 @@ mod view;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use entry::{Entry, EntryError, EntryKind, Envelope};
+pub use finding::{Blame, VerifyError};
 pub use log::{Log, LogError};
 pub use note::{LogKey, LogSigner};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use repair::repair;
 pub use store::LogStore;
 pub use tile::{Resource, Tile};
-pub use verify::{Blame, Reader, Verified, VerifyError, verify_log};
+pub use verify::{Reader, Verified, verify_entries, verify_log};
 pub use view::LogView;
