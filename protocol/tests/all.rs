@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod auth;
+mod dethrone;
+mod outcomes;
 mod package;
 mod receipt;
 mod score;
+mod significance;
+mod standing;

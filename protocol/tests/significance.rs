@@ -1,0 +1,190 @@
+//! Tests of significance against figures computed a second way (`scripts/golden_statistics.py`), and what must hold of
+//! any of them.
+
+use proptest::prelude::*;
+use protocol::Digest;
+use protocol::outcomes::{OutcomeValues, Outcomes};
+use protocol::score::{Ceiling, ScoreRules};
+use protocol::significance::mcnemar::mid_p;
+use protocol::significance::sequential::{DRAWS_MAX, HITS};
+use protocol::significance::tango::{tango, tango_95};
+use protocol::significance::{Disputed, Pair, Part, Replicates, Round, SequentialP};
+use serde_json::Value;
+
+const Z_95: f64 = 1.959_963_984_540_054;
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("golden/statistics.json")).unwrap()
+}
+
+fn count(case: &Value, name: &str) -> u64 {
+    case[name].as_u64().unwrap()
+}
+
+fn off(found: f64, expected: f64) -> bool {
+    (found - expected).abs() > 1e-12 * expected.abs()
+}
+
+#[test]
+fn mid_p_is_the_exact_sum() {
+    let golden = golden();
+    let found = golden["mid_p"].as_array().unwrap().iter().filter_map(|case| {
+        let (b, c, expected) = (count(case, "b"), count(case, "c"), case["p"].as_f64().unwrap());
+        let found = mid_p(b, c);
+        off(found, expected).then(|| format!("{b} {c}: {found:e}, not {expected:e}"))
+    });
+    assert_eq!(found.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn more_disputed_items_than_can_be_judged_speak_for_nobody() {
+    assert_eq!(mid_p(u64::MAX, 1).to_bits(), 1f64.to_bits());
+    assert!(mid_p(1 << 20, 0) >= 0.0);
+}
+
+#[test]
+fn tangos_interval_is_where_the_score_statistic_is_z() {
+    let golden = golden();
+    let found = golden["tango"].as_array().unwrap().iter().filter_map(|case| {
+        let disputed = Disputed {
+            items: count(case, "items"),
+            challenger_only: count(case, "b"),
+            champion_only: count(case, "c"),
+        };
+        let (low, high) = tango(&disputed, Z_95);
+        let (expected_low, expected_high) = (case["low"].as_f64().unwrap(), case["high"].as_f64().unwrap());
+        (off(low, expected_low) || off(high, expected_high))
+            .then(|| format!("{disputed:?}: {low:e} {high:e}, not {expected_low:e} {expected_high:e}"))
+    });
+    assert_eq!(found.collect::<Vec<_>>(), Vec::<String>::new());
+    assert_eq!(tango_95(&Disputed::default()).low_ppm, -1_000_000, "no items say nothing");
+}
+
+/// The models of `resampled` in the script.
+fn model(shift: usize) -> Outcomes {
+    let items = 0..130usize;
+    Outcomes::new(OutcomeValues {
+        images_sha256: Digest::of(b"made up"),
+        size_bytes: 100_000,
+        public_items: 0,
+        right: items.clone().map(|i| !(i * 7 + shift).is_multiple_of(13)).collect(),
+        js_micronats: items.map(|i| ((i * 7919 + 31 * shift) % 90_000) as u32).collect(),
+        log_ratio_nanos: (0..15)
+            .map(|i| 1_000_000 * ((i * 5 + shift as i64) % 11) - 700_000_000 - 3_000_000 * shift as i64)
+            .collect(),
+    })
+    .unwrap()
+}
+
+fn round(rules: &ScoreRules) -> Round<'_> {
+    let ceiling = Ceiling { correct: 95, items: 100 };
+    Round { part: Part::Hidden, seed: Digest::of(b"round 7"), ceiling, rules }
+}
+
+#[test]
+fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
+    let (rules, golden) = (ScoreRules::default(), &golden()["resample"]);
+    let pair = Pair::new(&model(3), &model(1), &round(&rules)).unwrap();
+    let found = pair.difference().estimate;
+    let ppm = |name: &str| (golden[name].as_i64().unwrap() + 500).div_euclid(1_000);
+    assert_eq!(
+        (found.value_ppm, found.low_ppm, found.high_ppm),
+        (ppm("measured_ppb"), ppm("low_ppb"), ppm("high_ppb"))
+    );
+    let draws = count(golden, "p_draws_at_32_hits") as u32;
+    assert_eq!(pair.p_value(2_000), SequentialP { hits: HITS, draws });
+}
+
+#[test]
+fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
+    let rules = ScoreRules::default();
+    let [a, b] = [3, 1].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
+    assert_eq!(a.minus(&b), Some(Pair::new(&model(3), &model(1), &round(&rules)).unwrap().difference()));
+    let copy = a.minus(&a.clone()).unwrap();
+    assert_eq!((copy.estimate, copy.standard_error_ppm), Default::default());
+    let p = Pair::new(&model(3), &model(3), &round(&rules)).unwrap().p_value(0);
+    assert_eq!(p, SequentialP { hits: HITS, draws: HITS }, "a tie is a hit");
+    let elsewhere = Round { seed: Digest::of(b"round 8"), ..round(&rules) };
+    assert_eq!(a.minus(&Replicates::draw(&model(3), &elsewhere).unwrap()), None, "other rounds don't pair");
+}
+
+#[test]
+fn what_was_not_measured_on_the_same_items_is_not_compared() {
+    let rules = ScoreRules::default();
+    let changed = |change: fn(&mut OutcomeValues)| {
+        let mut values = model(3).values().clone();
+        change(&mut values);
+        Outcomes::new(values).unwrap()
+    };
+    let other_items = changed(|values| values.images_sha256 = Digest::of(b"others"));
+    let untimed = changed(|values| values.log_ratio_nanos.clear());
+    for other in [&other_items, &untimed] {
+        assert!(Pair::new(&model(1), other, &round(&rules)).is_none());
+    }
+    assert_eq!(Disputed::count(&model(1), &other_items, Part::Hidden), None);
+    let public = Round { part: Part::Public, ..round(&rules) };
+    assert!(Pair::new(&model(1), &model(3), &public).is_none(), "there are no public items");
+}
+
+#[test]
+fn a_sequential_p_value_stops_at_its_hits_or_at_its_maximum() {
+    assert_eq!(SequentialP::of(|draw| draw % 2 == 1), SequentialP { hits: HITS, draws: 2 * HITS });
+    let never = SequentialP::of(|_| false);
+    assert_eq!(never, SequentialP { hits: 1, draws: DRAWS_MAX + 1 });
+    assert_eq!(never.ppb(), 50_000);
+    assert!(never.at_most(50_000, 1_000) && !never.at_most(50_000, 1_001));
+    let at = SequentialP { hits: 32, draws: 3_200 };
+    assert!(at.at_most(10_000, 1) && at.at_most(30_000, 3) && !at.at_most(9_999, 1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn mid_p_is_a_probability_symmetric_and_falls_with_every_item_won(b in 0u64..3_000, c in 0u64..3_000) {
+        let p = mid_p(b, c);
+        prop_assert!((0.0..=1.0).contains(&p));
+        prop_assert!((p + mid_p(c, b) - 1.0).abs() < 1e-12);
+        prop_assert!(mid_p(b + 1, c) <= p && p <= mid_p(b, c + 1));
+    }
+
+    #[test]
+    fn tangos_interval_holds_the_estimate_and_mirrors(b in 0u64..400, c in 0u64..400, rest in 0u64..3_000) {
+        let disputed = Disputed { items: b + c + rest, challenger_only: b, champion_only: c };
+        prop_assume!(disputed.items > 0);
+        let (low, high) = tango(&disputed, Z_95);
+        let estimate = (b as f64 - c as f64) / disputed.items as f64;
+        prop_assert!(-1.0 <= low && low <= estimate && estimate <= high && high <= 1.0);
+        let mirrored = tango(&Disputed { challenger_only: c, champion_only: b, ..disputed }, Z_95);
+        prop_assert!((mirrored.0 + high).abs() < 1e-12 && (mirrored.1 + low).abs() < 1e-12);
+        let narrower = tango(&disputed, 1.0);
+        prop_assert!(low <= narrower.0 && narrower.1 <= high);
+    }
+
+}
+
+proptest! {
+    // Each case is thousands of resamples.
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_resampled_interval_holds_the_estimate_and_mirrors(a in 0usize..40, b in 0usize..40) {
+        let rules = ScoreRules::default();
+        let [a, b] = [a, b].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
+        let (forth, back) = (a.minus(&b).unwrap(), b.minus(&a).unwrap());
+        let estimate = forth.estimate;
+        prop_assert!(estimate.low_ppm <= estimate.value_ppm && estimate.value_ppm <= estimate.high_ppm);
+        // Rounding halves up leaves at most one millionth between a number and its mirror.
+        prop_assert!((estimate.low_ppm + back.estimate.high_ppm).abs() <= 1);
+        prop_assert_eq!(forth.standard_error_ppm, back.standard_error_ppm);
+    }
+
+    #[test]
+    fn a_larger_margin_is_never_easier(shift in 0usize..40, small in 0u32..20_000, more in 0u32..20_000) {
+        let rules = ScoreRules::default();
+        let pair = Pair::new(&model(shift), &model(1), &round(&rules)).unwrap();
+        let [easy, hard] = [small, small + more].map(|epsilon| pair.p_value(epsilon).ppb());
+        // More draws are hits, so the stop comes no later; what differs is never in favour.
+        prop_assert!(hard >= easy);
+    }
+}
