@@ -22,6 +22,8 @@ pub(crate) struct AccuracyPass {
     pub(crate) throughput_milli: u64,
     /// Peak resident memory of the worker.
     pub(crate) peak_rss_bytes: u64,
+    /// Whether the worker flushed denormals to zero.
+    pub(crate) flushes_to_zero: bool,
 }
 
 /// Loads `model` into a fresh worker and runs all `inputs` in batches of `batch`.
@@ -54,6 +56,7 @@ pub(crate) fn accuracy_pass(
         elapsed: pass_start.elapsed(),
         throughput_milli: (inputs.len() as f64 * 1e3 / busy.as_secs_f64().max(1e-9)).round() as u64,
         peak_rss_bytes: peak_within(&worker, launcher)?,
+        flushes_to_zero: worker.flushes_to_zero,
         logits,
     })
 }

@@ -3,13 +3,14 @@
 //! It knows no competition, no score and no storage; the caller gives bytes and stores what comes back.
 
 use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
+use crate::effort::Effort;
 use crate::host::host;
-use crate::latency::{self, Schedule};
+use crate::latency;
 use crate::lease::Lease;
 use crate::metrics;
 use crate::prepare::{Prepared, prepare};
 use crate::process::{Bounds, Confinement, Launcher, WorkerCommand, WorkerFailure};
-use crate::statistics::LAUNCHES_MAX;
+use crate::samples::Samples;
 use models::DeviceKind;
 use protocol::Digest;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items};
@@ -36,10 +37,8 @@ pub struct Engine {
     pub accuracy_threads: u32,
     /// Items of a batch in the accuracy pass.
     pub batch: u32,
-    /// Pairs of fresh processes for latency, 1 to [`LAUNCHES_MAX`].
-    pub launches: u32,
-    /// How long a launch goes on after its warm-up, and at least 30 pairs.
-    pub seconds_per_launch: f64,
+    /// How much latency is measured.
+    pub effort: Effort,
     /// Version and build, as reports name them.
     pub build: String,
 }
@@ -75,8 +74,7 @@ impl Engine {
             device: DeviceKind::Flex,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
-            launches: 11,
-            seconds_per_launch: 0.3,
+            effort: Effort::full(),
             build: format!("retort-eval/{}+burn-0.22.1", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -95,8 +93,7 @@ impl Engine {
         let tell = |phase| move |percent| progress(Progress { phase, percent });
 
         tell(Phase::Waiting)(0);
-        let _lease = Lease::take()
-            .map_err(|error| EvaluationFailure::Infrastructure(format!("take the measurement lease: {error}")))?;
+        let _lease = lease()?;
         let prepared = prepare(request)?;
         let bounds = bounds(request);
 
@@ -108,9 +105,9 @@ impl Engine {
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
-        let schedule = self.schedule(request.seed);
-        let one_thread = self.launcher(1, bounds);
-        let samples = latency::measure(one_thread, &prepared, &pass.logits, schedule, &tell(Phase::Latency))?;
+        let (one_thread, seed) = (self.launcher(1, bounds), request.seed & SEED_MASK);
+        let tell_latency = tell(Phase::Latency);
+        let samples = latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, 0, &tell_latency)?;
         let latency_elapsed = start.elapsed();
 
         tell(Phase::Metrics)(0);
@@ -123,17 +120,25 @@ impl Engine {
         Ok(Evaluation { report, logits: pass.logits, latency_samples: samples.to_json() })
     }
 
-    fn launcher(&self, threads: u32, bounds: Bounds) -> Launcher<'_> {
-        Launcher { command: &self.worker, device: self.device, threads: threads.max(1), bounds }
+    /// Measures latency alone, with the candidate's inferences drawn out by `slow_down_ppm`: for measuring how well this
+    /// engine measures. No evaluation uses it.
+    ///
+    /// # Errors
+    /// As [`Engine::evaluate`].
+    pub fn latency_of_slowed(
+        &self,
+        request: &EvaluationRequest,
+        slow_down_ppm: u32,
+    ) -> Result<Samples, EvaluationFailure> {
+        let _lease = lease()?;
+        let prepared = prepare(request)?;
+        let launcher = self.launcher(1, bounds(request));
+        let seed = request.seed & SEED_MASK;
+        latency::measure(launcher, &prepared, &[], seed, &self.effort, slow_down_ppm, &|_| {})
     }
 
-    fn schedule(&self, seed: u64) -> Schedule {
-        let seconds = self.seconds_per_launch.clamp(0.0, WALL_SECONDS_MAX as f64);
-        Schedule {
-            seed: seed & SEED_MASK,
-            launches: self.launches.clamp(1, LAUNCHES_MAX),
-            launch_min: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        }
+    fn launcher(&self, threads: u32, bounds: Bounds) -> Launcher<'_> {
+        Launcher { command: &self.worker, device: self.device, threads: threads.max(1), slow_down_ppm: 0, bounds }
     }
 
     /// All of a report but latency.
@@ -145,7 +150,7 @@ impl Engine {
             format: REPORT_FORMAT.into(),
             package_sha256: candidate.package_sha256,
             engine: self.build.clone(),
-            host: host(self.confinement),
+            host: host(self.confinement, pass.flushes_to_zero),
             device: self.device.to_string(),
             data: DataSeen {
                 images_sha256: Digest::of(pixels),
@@ -169,6 +174,10 @@ impl Engine {
             phases_ms: Phases { load: millis(pass.load), accuracy: millis(pass.elapsed), ..Phases::default() },
         }
     }
+}
+
+fn lease() -> Result<Lease, EvaluationFailure> {
+    Lease::take().map_err(|error| EvaluationFailure::Infrastructure(format!("take the measurement lease: {error}")))
 }
 
 fn bounds(request: &EvaluationRequest) -> Bounds {

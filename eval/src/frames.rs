@@ -5,8 +5,8 @@
 //!
 //! | parent sends | payload | worker answers | payload |
 //! |---|---|---|---|
-//! | (start) | | `Hello` | version u32 |
-//! | `Load` | device u32, config bytes u64, both files | `Loaded` or `Refused` | parameters u64; JSON of a rejection |
+//! | (start) | | `Hello` | version u32, denormals flushed? u32 |
+//! | `Load` | device u32, slow-down u32, config bytes u64, both files | `Loaded` or `Refused` | parameters u64; JSON of a rejection |
 //! | `Items` | inputs f32, whole items | nothing | |
 //! | `Ping` | | `Pong` | |
 //! | `Run` | first u32, count u32 | `Out` | first u32, count u32, logits f32 |
@@ -15,7 +15,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The version of this language; the first thing that a worker says.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The longest refusal that a parent reads, so that a worker can't fill its memory.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 4096;

@@ -8,7 +8,7 @@ use std::fs::read_to_string;
 const FLAGS: [&str; 3] = ["avx2", "avx512f", "fma"];
 
 /// Describes this machine. What it doesn't say stays empty.
-pub(crate) fn host(confinement: Confinement) -> Host {
+pub(crate) fn host(confinement: Confinement, flush_to_zero: bool) -> Host {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let kernel = |file: &str| read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default();
     Host {
@@ -16,8 +16,7 @@ pub(crate) fn host(confinement: Confinement) -> Host {
         cpu_flags: flags(field(&cpu, "flags")),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         kernel: format!("{} {}", kernel("ostype").trim(), kernel("osrelease").trim()).trim().to_owned(),
-        // Setting it needs inline assembly; until a step adds that, workers run with denormals.
-        flush_to_zero: false,
+        flush_to_zero,
         sandbox: confinement.as_str().to_owned(),
     }
 }

@@ -12,7 +12,9 @@
 //! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
 
 mod accuracy_pass;
+mod effort;
 mod evaluate;
+mod float_mode;
 mod frames;
 mod host;
 mod latency;
@@ -24,7 +26,8 @@ mod samples;
 pub mod statistics;
 mod worker;
 
+pub use effort::Effort;
 pub use evaluate::{Engine, Phase, Progress};
 pub use process::{Confinement, WorkerCommand};
-pub use samples::{Clock, Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

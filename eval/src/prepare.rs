@@ -2,12 +2,14 @@
 //!
 //! It reads `config.json` but never the weights, and it doesn't know how anything is measured.
 
+use models::Weights;
 use protocol::Digest;
 use protocol::architecture::Costs;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
 use protocol::package::{PackageConfig, package_digest};
 use protocol::submission::{Code, Rejection};
+use rand::Rng;
 use std::sync::Arc;
 
 /// A package whose outline is known and whose weights nobody has read yet.
@@ -34,6 +36,17 @@ impl Model {
             config_json,
             weights,
         })
+    }
+}
+
+impl Model {
+    /// A model of the same architecture with random weights.
+    pub(crate) fn random_twin(&self, rng: &mut impl Rng) -> Result<Self, EvaluationFailure> {
+        let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(format!("a random twin: {error}"));
+        let plan = PackageConfig::from_json(&self.config_json)?.plan()?;
+        let weights = Weights::random(&plan, rng).to_safetensors().map_err(|error| ours(&error))?;
+        let package_sha256 = package_digest(&Digest::of(&self.config_json), &Digest::of(&weights));
+        Ok(Self { config_json: Arc::clone(&self.config_json), weights: weights.into(), package_sha256, ..*self })
     }
 }
 
@@ -91,10 +104,9 @@ pub(crate) struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     fn new(items: &'a Items) -> Self {
         let input = &items.input;
-        let table = |channel: u32| input.normalisation(channel as usize).map(f32::to_le_bytes);
         Self {
             pixels: &items.pixels,
-            tables: (0..input.channels).map(table).collect(),
+            tables: input.normalisation().into_iter().map(|table| table.map(f32::to_le_bytes)).collect(),
             plane: input.height as usize * input.width as usize,
             values: input.shape().values() as usize,
         }

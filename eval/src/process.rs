@@ -77,6 +77,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) command: &'a WorkerCommand,
     pub(crate) device: DeviceKind,
     pub(crate) threads: u32,
+    /// By how much a timed inference is drawn out, in parts per million.
+    pub(crate) slow_down_ppm: u32,
     pub(crate) bounds: Bounds,
 }
 
@@ -134,6 +136,8 @@ pub(crate) struct Worker {
     last_words: Receiver<Vec<u8>>,
     watchdog: Watchdog,
     greeted: bool,
+    /// What it said about denormals.
+    pub(crate) flushes_to_zero: bool,
     classes: usize,
 }
 
@@ -152,7 +156,7 @@ impl Worker {
     pub(crate) fn launch(launcher: Launcher<'_>, model: &Model) -> Result<Self, WorkerFailure> {
         let mut worker = Self::spawn(launcher, model.classes)?;
         worker.greet()?;
-        worker.load(launcher.device, model)?;
+        worker.load(launcher, model)?;
         Ok(worker)
     }
 
@@ -178,23 +182,26 @@ impl Worker {
             input,
             output,
             greeted: false,
+            flushes_to_zero: false,
             classes,
         })
     }
 
     fn greet(&mut self) -> Result<(), WorkerFailure> {
-        let mut version = [0; 4];
-        self.receive(Kind::Hello, &mut version)?;
+        let mut greeting = [0; 8];
+        self.receive(Kind::Hello, &mut greeting)?;
         self.greeted = true;
-        match u32::from_le_bytes(version) {
+        self.flushes_to_zero = frames::u32_at(&greeting, 4) == 1;
+        match frames::u32_at(&greeting, 0) {
             frames::VERSION => Ok(()),
             other => Err(WorkerFailure::Broken(format!("the worker speaks version {other}, not {}", frames::VERSION))),
         }
     }
 
-    fn load(&mut self, device: DeviceKind, model: &Model) -> Result<(), WorkerFailure> {
-        let (device, config_bytes) = (device_number(device).to_le_bytes(), model.config_json.len() as u64);
-        self.send(Kind::Load, &[&device, &config_bytes.to_le_bytes(), &model.config_json, &model.weights])?;
+    fn load(&mut self, launcher: Launcher<'_>, model: &Model) -> Result<(), WorkerFailure> {
+        let device = device_number(launcher.device).to_le_bytes();
+        let (slow_down, config_bytes) = (launcher.slow_down_ppm.to_le_bytes(), model.config_json.len() as u64);
+        self.send(Kind::Load, &[&device, &slow_down, &config_bytes.to_le_bytes(), &model.config_json, &model.weights])?;
         let mut parameters = [0; 8];
         self.receive(Kind::Loaded, &mut parameters)?;
         let parameters = u64::from_le_bytes(parameters);

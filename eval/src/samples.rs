@@ -10,37 +10,45 @@
 
 use crate::statistics::{early_stopping_percentile, median, order_interval};
 use protocol::Digest;
-use protocol::report::{Estimate, Latency};
+use protocol::report::{Clock, Estimate, Latency, LatencyCheck, LatencyChecks};
 use serde::{Deserialize, Serialize};
 
 /// The format of samples that this version writes.
-pub const SAMPLES_FORMAT: &str = "retort-latency/1";
+pub const SAMPLES_FORMAT: &str = "retort-latency/2";
 
 /// Everything that was timed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Samples {
     /// [`SAMPLES_FORMAT`].
     pub format: String,
-    /// The seed of the items and of every coin flip.
+    /// The seed of the items, the random twin and every coin flip.
     pub seed: u64,
     /// The shortest block that calibration aimed at.
     pub block_ns_min: u64,
     /// The largest difference between a logit in a timed inference of the candidate and the same in the accuracy
-    /// pass, in millionths.
+    /// pass, relative where that is above 1, in millionths.
     pub output_delta_micro_max: u64,
-    /// Pairs of fresh processes in order.
+    /// The candidate beside the reference student: the measurement.
     pub launches: Vec<Launch>,
+    /// The reference student beside itself.
+    pub control: Vec<Launch>,
+    /// The candidate beside the reference student, both on other items.
+    pub other_items: Vec<Launch>,
+    /// The candidate on distinct items beside itself on one item repeated.
+    pub repeated_item: Vec<Launch>,
+    /// The candidate beside its architecture with random weights.
+    pub random_twin: Vec<Launch>,
 }
 
 /// One pair of fresh processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// Whether the candidate's process started first.
-    pub candidate_first: bool,
-    /// The candidate's process.
-    pub candidate: Side,
-    /// The reference student's process.
-    pub reference: Side,
+    /// Whether the subject's process started first.
+    pub subject_first: bool,
+    /// The process that is measured.
+    pub subject: Side,
+    /// The process that it is compared with.
+    pub baseline: Side,
     /// Pairs of blocks in order.
     pub pairs: Vec<Pair>,
 }
@@ -58,43 +66,34 @@ pub struct Side {
     pub involuntary_switches: Option<u64>,
 }
 
-/// Two blocks, one after the other. In JSON: `[candidate first?, candidate, reference, by the candidate's own clock, by
-/// the reference's own clock]`, nanoseconds.
+/// Two blocks, one after the other. In JSON: `[subject first?, subject, baseline, by the subject's own clock, by the
+/// baseline's own clock]`, nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "[u64; 5]", into = "[u64; 5]")]
 pub struct Pair {
-    /// Whether the candidate's block came first.
-    pub candidate_first: bool,
-    /// The candidate's block by the parent's clock.
-    pub candidate_ns: u64,
-    /// The reference's block by the parent's clock.
-    pub reference_ns: u64,
-    /// The candidate's block by its own clock.
-    pub candidate_worker_ns: u64,
-    /// The reference's block by its own clock.
-    pub reference_worker_ns: u64,
+    /// Whether the subject's block came first.
+    pub subject_first: bool,
+    /// The subject's block by the parent's clock.
+    pub subject_ns: u64,
+    /// The baseline's block by the parent's clock.
+    pub baseline_ns: u64,
+    /// The subject's block by its own clock.
+    pub subject_worker_ns: u64,
+    /// The baseline's block by its own clock.
+    pub baseline_worker_ns: u64,
 }
 
 impl From<[u64; 5]> for Pair {
-    fn from([first, candidate_ns, reference_ns, candidate_worker_ns, reference_worker_ns]: [u64; 5]) -> Self {
-        Self { candidate_first: first != 0, candidate_ns, reference_ns, candidate_worker_ns, reference_worker_ns }
+    fn from([first, subject_ns, baseline_ns, subject_worker_ns, baseline_worker_ns]: [u64; 5]) -> Self {
+        Self { subject_first: first != 0, subject_ns, baseline_ns, subject_worker_ns, baseline_worker_ns }
     }
 }
 
 impl From<Pair> for [u64; 5] {
     fn from(pair: Pair) -> Self {
-        let Pair { candidate_first, candidate_ns, reference_ns, candidate_worker_ns, reference_worker_ns } = pair;
-        [u64::from(candidate_first), candidate_ns, reference_ns, candidate_worker_ns, reference_worker_ns]
+        let Pair { subject_first, subject_ns, baseline_ns, subject_worker_ns, baseline_worker_ns } = pair;
+        [u64::from(subject_first), subject_ns, baseline_ns, subject_worker_ns, baseline_worker_ns]
     }
-}
-
-/// Whose stamps count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    /// Around request and answer, in the process that owns the measurement.
-    Parent,
-    /// Around the inferences, in the process that does them.
-    Worker,
 }
 
 /// The parent's clock counts while it exceeds the reference worker's by at most this share of a block, in the median.
@@ -111,7 +110,7 @@ impl Samples {
     /// A diagnosis of the host: it says how crowded the machine was.
     pub fn overhead_ppm(&self) -> u64 {
         let pairs = self.launches.iter().flat_map(|launch| &launch.pairs);
-        let share = |pair: &Pair| pair.reference_ns as f64 / pair.reference_worker_ns.max(1) as f64 - 1.0;
+        let share = |pair: &Pair| pair.baseline_ns as f64 / pair.baseline_worker_ns.max(1) as f64 - 1.0;
         let middle = median(&pairs.map(share).collect::<Vec<f64>>()).unwrap_or(0.0);
         libm::round(middle.max(0.0) * 1e6) as u64
     }
@@ -121,23 +120,48 @@ impl Samples {
         protocol::digest::canonical_json(self).expect("numbers, flags and one string are JSON; this is a bug")
     }
 
+    /// ln(candidate / reference) of each launch of the measurement.
+    pub fn ln_ratios(&self) -> Vec<f64> {
+        ln_ratios(&self.launches, self.clock())
+    }
+
+    /// The ratio with its interval, as far as it has been measured.
+    pub fn ratio(&self) -> Estimate {
+        estimate(self.ln_ratios())
+    }
+
     /// The numbers of a report. `samples_sha256` is the digest of [`Samples::to_json`].
     pub fn summary(&self) -> Latency {
         let clock = self.clock();
-        let mut ratios: Vec<f64> = self.launches.iter().filter_map(|launch| launch.ln_ratio(clock)).collect();
-        ratios.sort_by(f64::total_cmp);
-        let candidate = self.inference_times(|launch, pair| (pair.blocks_ns(clock).0, launch.candidate));
-        let reference = self.inference_times(|launch, pair| (pair.blocks_ns(clock).1, launch.reference));
-        let cold_loads: Vec<u64> = self.launches.iter().map(|launch| launch.candidate.cold_load_ns).collect();
+        let candidate = self.inference_times(|launch, pair| (pair.blocks_ns(clock).0, launch.subject));
+        let reference = self.inference_times(|launch, pair| (pair.blocks_ns(clock).1, launch.baseline));
+        let of_candidates = |value: fn(&Side) -> u64| {
+            median_ns(&self.launches.iter().map(|launch| value(&launch.subject)).collect::<Vec<u64>>())
+        };
         Latency {
-            ratio: estimate(&ratios),
+            ratio: self.ratio(),
             launches: self.launches.len() as u32,
             pairs: candidate.len() as u32,
             p50_ns: median_ns(&candidate),
             p90_ns: early_stopping_percentile(&candidate, 0.9),
+            p99_ns: early_stopping_percentile(&candidate, 0.99),
+            inferences_per_block: of_candidates(|side| u64::from(side.inferences_per_block)) as u32,
             reference_p50_ns: median_ns(&reference),
-            cold_load_ns: median_ns(&cold_loads),
+            cold_load_ns: of_candidates(|side| side.cold_load_ns),
+            clock,
+            overhead_ppm: self.overhead_ppm(),
+            checks: self.checks(clock),
             samples_sha256: Some(Digest::of(&self.to_json())),
+        }
+    }
+
+    fn checks(&self, clock: Clock) -> LatencyChecks {
+        LatencyChecks {
+            control: check(&self.control, clock),
+            other_items: check(&self.other_items, clock),
+            repeated_item: check(&self.repeated_item, clock),
+            random_twin: check(&self.random_twin, clock),
+            output_delta_micro_max: self.output_delta_micro_max,
         }
     }
 
@@ -156,39 +180,61 @@ impl Samples {
 }
 
 impl Pair {
-    /// The candidate's block and the reference's.
+    /// The subject's block and the baseline's.
     pub fn blocks_ns(&self, clock: Clock) -> (u64, u64) {
         match clock {
-            Clock::Parent => (self.candidate_ns, self.reference_ns),
-            Clock::Worker => (self.candidate_worker_ns, self.reference_worker_ns),
+            Clock::Parent => (self.subject_ns, self.baseline_ns),
+            Clock::Worker => (self.subject_worker_ns, self.baseline_worker_ns),
         }
     }
 }
 
 impl Launch {
-    /// Median over pairs of ln(candidate / reference) per inference; `None` without pairs.
+    /// Median over pairs of ln(subject / baseline) per inference; `None` without pairs.
     pub fn ln_ratio(&self, clock: Clock) -> Option<f64> {
         // No block takes less than a nanosecond; a stamp that says so must not become an infinity.
         let per_inference = |ns: u64, side: &Side| ns.max(1) as f64 / f64::from(side.inferences_per_block.max(1));
         let ln_ratio = |pair: &Pair| {
-            let (candidate_ns, reference_ns) = pair.blocks_ns(clock);
-            let candidate = per_inference(candidate_ns, &self.candidate);
-            libm::log(candidate / per_inference(reference_ns, &self.reference))
+            let (subject_ns, baseline_ns) = pair.blocks_ns(clock);
+            let subject = per_inference(subject_ns, &self.subject);
+            libm::log(subject / per_inference(baseline_ns, &self.baseline))
         };
         median(&self.pairs.iter().map(ln_ratio).collect::<Vec<f64>>())
     }
 }
 
-/// The median of sorted logarithms with its exact interval, as a ratio.
-fn estimate(sorted: &[f64]) -> Estimate {
-    let Some(middle) = median(sorted) else { return Estimate::default() };
-    let (low, high) = order_interval(sorted.len() as u32);
-    let ppm = |ln: f64| libm::round(libm::exp(ln) * 1e6) as i64;
+fn ln_ratios(launches: &[Launch], clock: Clock) -> Vec<f64> {
+    launches.iter().filter_map(|launch| launch.ln_ratio(clock)).collect()
+}
+
+/// The median of logarithms with its exact interval, as a ratio.
+fn estimate(mut ln_ratios: Vec<f64>) -> Estimate {
+    ln_ratios.sort_by(f64::total_cmp);
+    let Some(middle) = median(&ln_ratios) else { return Estimate::default() };
+    let (low, high) = order_interval(ln_ratios.len() as u32);
     Estimate {
-        value_ppm: ppm(middle),
-        low_ppm: ppm(sorted[low as usize - 1]),
-        high_ppm: ppm(sorted[high as usize - 1]),
+        value_ppm: ratio_ppm(middle),
+        low_ppm: ratio_ppm(ln_ratios[low as usize - 1]),
+        high_ppm: ratio_ppm(ln_ratios[high as usize - 1]),
     }
+}
+
+/// The median ratio of a few launches between their extremes.
+fn check(launches: &[Launch], clock: Clock) -> LatencyCheck {
+    let ratios = ln_ratios(launches, clock);
+    let extreme = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).map_or(0, ratio_ppm);
+    LatencyCheck {
+        launches: ratios.len() as u32,
+        ratio: Estimate {
+            value_ppm: median(&ratios).map_or(0, ratio_ppm),
+            low_ppm: extreme(f64::min),
+            high_ppm: extreme(f64::max),
+        },
+    }
+}
+
+fn ratio_ppm(ln_ratio: f64) -> i64 {
+    libm::round(libm::exp(ln_ratio) * 1e6) as i64
 }
 
 fn median_ns(times: &[u64]) -> u64 {

@@ -1,7 +1,7 @@
 //! Whole evaluations of untrained models on real images.
 
 use crate::support::{
-    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, engine, evaluate, images, input, package, request,
+    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, effort, engine, evaluate, images, input, package, request,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use eval::{Engine, Phase, Progress, Samples};
@@ -24,6 +24,7 @@ fn a_report_says_what_was_measured_and_on_what() {
     assert_eq!((report.data.items, report.data.public_items, report.data.seed), (ITEMS, PUBLIC, 7));
     assert_eq!((report.device.as_str(), report.host.sandbox.as_str()), ("flex", "process"));
     assert!(report.engine.starts_with("retort-eval/"), "{}", report.engine);
+    assert!(report.host.flush_to_zero);
     assert!(!report.host.kernel.is_empty() && report.host.cores > 0);
 
     let costs = config(RESNET).plan().unwrap().costs().unwrap();
@@ -49,8 +50,10 @@ fn latency_is_an_ordered_interval_that_the_stored_samples_recompute() {
     let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
     assert_eq!(samples.summary(), *latency);
     assert!(samples.output_delta_micro_max <= 100, "timed inferences gave other outputs: {samples:?}");
+    let counts = [&samples.control, &samples.other_items, &samples.repeated_item, &samples.random_twin].map(Vec::len);
+    assert_eq!(counts, [1; 4]);
     for pair in samples.launches.iter().flat_map(|launch| &launch.pairs) {
-        assert!(pair.candidate_worker_ns <= pair.candidate_ns && pair.reference_worker_ns <= pair.reference_ns);
+        assert!(pair.subject_worker_ns <= pair.subject_ns && pair.baseline_worker_ns <= pair.baseline_ns);
     }
 }
 
@@ -60,7 +63,7 @@ fn logits_are_those_of_the_same_network_without_a_worker() {
     let plan = config(RESNET).plan().unwrap();
     let weights = Weights::from_safetensors(&package(RESNET, 2).weights, &plan).unwrap();
     let device = Device::flex();
-    let table = input().normalisation(0);
+    let table = input().normalisation()[0];
     let values: Vec<f32> = images().pixels.iter().map(|pixel| table[usize::from(*pixel)]).collect();
     let inputs = Tensor::<4>::from_data(TensorData::new(values, [ITEMS as usize, 1, 28, 28]), &device);
     let logits = Network::new(&plan, &weights, &device).unwrap().forward(inputs);
@@ -75,7 +78,7 @@ fn logits_are_those_of_the_same_network_without_a_worker() {
 fn outputs_have_the_same_bits_in_every_run_with_any_threads() {
     let request = request(package(RESNET, 3), None);
     let digest = |accuracy_threads| {
-        let engine = Engine { accuracy_threads, launches: 1, ..engine() };
+        let engine = Engine { accuracy_threads, effort: effort(1), ..engine() };
         evaluate(&engine, &request).unwrap().report.outputs_sha256
     };
     let one = digest(1);
@@ -85,7 +88,7 @@ fn outputs_have_the_same_bits_in_every_run_with_any_threads() {
 
 #[test]
 fn a_teacher_with_the_same_outputs_agrees_and_another_differs() {
-    let engine = Engine { launches: 1, ..engine() };
+    let engine = Engine { effort: effort(1), ..engine() };
     let own = evaluate(&engine, &request(package(RESNET, 2), None)).unwrap().logits;
     let same = evaluate(&engine, &request(package(RESNET, 2), Some(own.clone()))).unwrap().report;
     assert_eq!((same.fidelity.agreement, same.fidelity.kl_micronats), (ITEMS, 0));
@@ -178,7 +181,7 @@ fn code_of(outcome: Result<protocol::evaluation::Evaluation, EvaluationFailure>)
 
 #[test]
 fn a_seed_comes_back_as_json_can_hold_it() {
-    let engine = Engine { launches: 1, ..engine() };
+    let engine = Engine { effort: effort(1), ..engine() };
     let request = protocol::evaluation::EvaluationRequest { seed: u64::MAX, ..request(package(MLP, 2), None) };
     let evaluation = evaluate(&engine, &request).unwrap();
     assert_eq!(evaluation.report.data.seed, (1 << 53) - 1);

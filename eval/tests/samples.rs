@@ -1,20 +1,21 @@
 //! From raw times to a report's numbers, on times that were made up.
 
-use eval::{Clock, Launch, Pair, SAMPLES_FORMAT, Samples, Side};
+use eval::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 use protocol::Digest;
+use protocol::report::Clock;
 
 fn launch(candidate_ns: u64, reference_ns: u64) -> Launch {
     let pair = Pair {
-        candidate_first: true,
-        candidate_ns,
-        reference_ns,
-        candidate_worker_ns: candidate_ns - 1,
-        reference_worker_ns: reference_ns - 1,
+        subject_first: true,
+        subject_ns: candidate_ns,
+        baseline_ns: reference_ns,
+        subject_worker_ns: candidate_ns - 1,
+        baseline_worker_ns: reference_ns - 1,
     };
     let side = |inferences_per_block| Side { cold_load_ns: 5_000, inferences_per_block, ..Side::default() };
     // One wild pair in three moves no median.
-    let wild = Pair { candidate_ns: 1_000 * candidate_ns, ..pair };
-    Launch { candidate_first: false, candidate: side(2), reference: side(1), pairs: vec![pair, wild, pair] }
+    let wild = Pair { subject_ns: 1_000 * candidate_ns, ..pair };
+    Launch { subject_first: false, subject: side(2), baseline: side(1), pairs: vec![pair, wild, pair] }
 }
 
 fn samples(candidate_ns: &[u64]) -> Samples {
@@ -24,6 +25,10 @@ fn samples(candidate_ns: &[u64]) -> Samples {
         block_ns_min: 1_000_000,
         output_delta_micro_max: 0,
         launches: candidate_ns.iter().map(|ns| launch(*ns, 1_000)).collect(),
+        control: vec![launch(2_000, 1_000), launch(2_040, 1_000), launch(1_960, 1_000)],
+        other_items: vec![],
+        repeated_item: vec![],
+        random_twin: vec![],
     }
 }
 
@@ -36,6 +41,15 @@ fn the_ratio_is_the_median_of_launches_with_exact_order_statistics() {
     assert_eq!((latency.launches, latency.pairs), (11, 33));
     assert_eq!((latency.reference_p50_ns, latency.cold_load_ns), (1_000, 5_000));
     assert_eq!(latency.p90_ns, None, "33 blocks are too few");
+}
+
+#[test]
+fn a_check_is_a_median_between_extremes() {
+    let checks = samples(&[1_000; 3]).summary().checks;
+    let control = checks.control;
+    let ends = (control.ratio.low_ppm, control.ratio.value_ppm, control.ratio.high_ppm);
+    assert_eq!((control.launches, ends), (3, (980_000, 1_000_000, 1_020_000)));
+    assert_eq!(checks.random_twin, Default::default(), "not made");
 }
 
 #[test]
@@ -67,13 +81,13 @@ fn the_workers_clocks_count_only_where_the_reference_waits_too() {
         samples.launches.iter_mut().flat_map(|launch| &mut launch.pairs).for_each(change);
     };
     // A candidate that understates its own time on a quiet machine gains nothing.
-    pairs(&mut quiet, |pair| pair.candidate_worker_ns = 1);
+    pairs(&mut quiet, |pair| pair.subject_worker_ns = 1);
     assert_eq!((quiet.clock(), quiet.summary().ratio.value_ppm), (Clock::Parent, 500_000));
 
     let mut crowded = samples(&[1_000; 3]);
     pairs(&mut crowded, |pair| {
-        pair.candidate_ns += 7_000;
-        pair.reference_ns += 7_000;
+        pair.subject_ns += 7_000;
+        pair.baseline_ns += 7_000;
     });
     assert_eq!(crowded.clock(), Clock::Worker);
     assert_eq!(crowded.overhead_ppm(), 7_008_008, "8000 ns by the parent, 999 ns by the worker");

@@ -1,7 +1,7 @@
 //! Requests on real images, small enough for a test. It asserts nothing.
 
 use datasets::{FashionMnist, Images, fashion_mnist};
-use eval::{Engine, WorkerCommand};
+use eval::{Effort, Engine, WorkerCommand};
 use models::Weights;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes};
@@ -9,6 +9,7 @@ use protocol::package::PackageConfig;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// ResNet with four channels and one block: 28x28 grey images in well under a millisecond.
 pub(crate) const RESNET: &str = r#"{"kind":"resnet","width":4,"blocks":[1]}"#;
@@ -87,7 +88,13 @@ pub(crate) fn engine() -> Engine {
 pub(crate) fn engine_with(program: &str, args: &[&str]) -> Engine {
     let args = args.iter().map(Into::into).collect();
     let worker = WorkerCommand { program: program.into(), args };
-    Engine { launches: 2, seconds_per_launch: 0.01, accuracy_threads: 1, ..Engine::new(worker) }
+    Engine { effort: effort(2), accuracy_threads: 1, ..Engine::new(worker) }
+}
+
+/// So many launches of next to no time, and one of each check.
+pub(crate) fn effort(launches: u32) -> Effort {
+    let next_to_none = Duration::from_millis(10);
+    Effort { looks: vec![launches], launch: next_to_none, warm_up: next_to_none, checks: 1 }
 }
 
 pub(crate) fn evaluate(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {

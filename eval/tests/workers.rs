@@ -43,8 +43,8 @@ fn programs_that_are_no_workers_are_our_own_fault() {
 
 #[test]
 fn a_worker_that_greets_and_dies_has_crashed() {
-    // A greeting is kind 1, length 4, version 1.
-    let greeting = r"printf '\001\000\000\000\004\000\000\000\000\000\000\000\001\000\000\000'";
+    // A greeting is kind 1, length 8, version 2, denormals not flushed.
+    let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\002\000\000\000\000\000\000\000'";
     let script = format!("{greeting}; echo last words >&2; kill -SEGV $$");
     let failure = evaluate(&engine_with("/bin/sh", &["-c", &script]), &request(package(MLP, 2), None)).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationCrashed), "{failure}");
@@ -82,7 +82,8 @@ fn a_worker_ends_when_its_input_does() {
     let mut worker = Command::new(env!("CARGO_BIN_EXE_eval-worker"));
     let output = worker.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success());
-    assert_eq!(output.stdout, [1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0], "one greeting and no more");
+    let greeting = [1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
+    assert_eq!(output.stdout, greeting, "one greeting and no more");
 }
 
 fn is_code(failure: &EvaluationFailure, code: Code) -> bool {

@@ -64,12 +64,12 @@ impl Augmentation {
     }
 }
 
-/// A batch `[items, channels, height, width]` of augmented images.
-pub fn batch(images: &Images, items: &[(u32, Augmentation)], scale: &[f32; 256], device: &Device) -> Tensor<4> {
+/// A batch `[items, channels, height, width]` of augmented images. `scale` has a table for each plane.
+pub fn batch(images: &Images, items: &[(u32, Augmentation)], scale: &[[f32; 256]], device: &Device) -> Tensor<4> {
     let (channels, height, width) = (images.channels as usize, images.height as usize, images.width as usize);
     let mut values = Vec::with_capacity(items.len() * channels * height * width);
     for (item, augmentation) in items {
-        for plane in images.image(*item as usize).chunks_exact(height * width) {
+        for (plane, scale) in images.image(*item as usize).chunks_exact(height * width).zip(scale) {
             augmentation.apply(plane, (height, width), scale, &mut values);
         }
     }

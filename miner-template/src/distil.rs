@@ -91,7 +91,7 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
         recipe: options.recipe,
         seed: options.seed,
         device: &device,
-        scale: assets.input.normalisation(0),
+        scale: assets.input.normalisation(),
     };
     let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();
@@ -128,7 +128,7 @@ fn ask_teacher(
 /// Right answers on the evaluation images of the weights as a package holds them.
 fn count_right(assets: &Assets, plan: &Plan, weights: &Weights, device: &Device) -> Result<usize> {
     let network = teacher::load(plan, &weights.to_safetensors()?, device)?;
-    let scale = assets.input.normalisation(0);
+    let scale = assets.input.normalisation();
     let logits = teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, |_| {});
     Ok(teacher::count_right(&logits, &assets.evaluation.labels))
 }

@@ -31,7 +31,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             loss: Loss::standardised(),
-            epochs: 16,
+            epochs: 22,
             batch: 128,
             learning_rate_peak: 4e-3,
             weight_decay: 0.02,

@@ -72,7 +72,7 @@ pub fn outputs(
                     None => network.insert(load(&plan, &teacher.weights, device)?),
                 };
                 let change = Augmentation::view(view, recipe.shift, recipe.flip);
-                let scale = assets.input.normalisation(0);
+                let scale = assets.input.normalisation();
                 let before = (view * assets.training.len()) as u64;
                 let report = |done| progress(before + done, all);
                 let values = logits(network, &assets.training, change, &scale, device, report);
@@ -98,7 +98,7 @@ pub fn training_logits(
     let teacher = assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
     let plan = teacher.config.plan()?;
     let network = load(&plan, &teacher.weights, device)?;
-    let (scale, all) = (assets.input.normalisation(0), assets.training.len() as u64);
+    let (scale, all) = (assets.input.normalisation(), assets.training.len() as u64);
     let as_it_is = Augmentation::default();
     let values = logits(&network, &assets.training, as_it_is, &scale, device, |done| progress(done, all));
     Ok(Logits { count: assets.training.count, classes: plan.classes(), values })
@@ -113,12 +113,12 @@ pub fn load(plan: &Plan, weights: &[u8], device: &Device) -> Result<Network, Wei
     Network::new(&plan, &weights, device)
 }
 
-/// The logits `[images * classes]` of all images under one change.
+/// The logits `[images * classes]` of all images under one change. `scale` has a table for each plane.
 pub fn logits(
     network: &Network,
     images: &Images,
     change: Augmentation,
-    scale: &[f32; 256],
+    scale: &[[f32; 256]],
     device: &Device,
     mut progress: impl FnMut(u64),
 ) -> Vec<f32> {

@@ -36,8 +36,8 @@ pub struct Training<'a> {
     pub seed: u64,
     /// A plain (not autodiff) device.
     pub device: &'a Device,
-    /// Pixel values as network inputs.
-    pub scale: [f32; 256],
+    /// Pixel values as network inputs, for each plane.
+    pub scale: Vec<[f32; 256]>,
 }
 
 /// What a progress display wants to know after each step.

@@ -95,7 +95,7 @@ fn the_teacher_is_what_its_card_says() {
     let network = miner_template::teacher::load(&teacher.config.plan().unwrap(), &teacher.weights, &device).unwrap();
     let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
     let first = test.select(&(0..1_000).collect::<Vec<u32>>());
-    let scale = assets.input.normalisation(0);
+    let scale = assets.input.normalisation();
     let logits = miner_template::teacher::logits(&network, &first, Default::default(), &scale, &device, |_| {});
     let right = miner_template::teacher::count_right(&logits, &first.labels);
     assert!(right >= 930, "{right} of the first 1,000 test images");

@@ -89,11 +89,13 @@ impl InputSpec {
         ImageShape { channels: self.channels, height: self.height, width: self.width }
     }
 
-    /// What each of the 256 pixel values of plane `channel` becomes.
-    pub fn normalisation(&self, channel: usize) -> [f32; 256] {
-        let part = |values: &[u32]| values.get(channel).map_or(0.0, |ppm| f64::from(*ppm) / 1e6);
-        let (mean, deviation) = (part(&self.mean_ppm), part(&self.deviation_ppm));
-        std::array::from_fn(|pixel| ((pixel as f64 / 255.0 - mean) / deviation) as f32)
+    /// What each of the 256 pixel values becomes, for each plane.
+    pub fn normalisation(&self) -> Vec<[f32; 256]> {
+        let table = |(mean_ppm, deviation_ppm): (&u32, &u32)| {
+            let (mean, deviation) = (f64::from(*mean_ppm) / 1e6, f64::from(*deviation_ppm) / 1e6);
+            std::array::from_fn(|pixel| ((pixel as f64 / 255.0 - mean) / deviation) as f32)
+        };
+        self.mean_ppm.iter().zip(&self.deviation_ppm).map(table).collect()
     }
 }
 

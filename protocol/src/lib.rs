@@ -10,6 +10,7 @@ pub mod competition;
 pub mod dethrone;
 pub mod digest;
 pub mod evaluation;
+pub mod latency;
 pub mod outcomes;
 pub mod package;
 pub mod receipt;

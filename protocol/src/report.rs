@@ -118,25 +118,72 @@ pub struct Calibration {
     pub nll_micronats: u64,
 }
 
-/// Single-threaded latency at batch 1, as a ratio to the reference student in randomly ordered pairs.
+/// Single-threaded latency at batch 1, as a ratio to the reference student in randomly ordered pairs of blocks, by the
+/// protocol LAT-1. What it is good for is [`crate::latency::judge`]'s business.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// Candidate over reference. The interval is exact order statistics over launches (LAT-1, step 5).
     pub ratio: Estimate,
     /// Pairs of fresh processes.
     pub launches: u32,
-    /// Pairs of blocks in all launches.
+    /// Pairs of blocks in all those launches.
     pub pairs: u32,
     /// Median time of an inference in nanoseconds.
     pub p50_ns: u64,
     /// 90th percentile by MLPerf's early-stopping estimate; `None` with too few samples.
     pub p90_ns: Option<u64>,
+    /// 99th percentile by the same. Not for ranking: it measures the machine.
+    pub p99_ns: Option<u64>,
+    /// Inferences in a block, of which the percentiles are means: 1 where an inference takes a millisecond or more.
+    pub inferences_per_block: u32,
     /// Median of the reference on the same occasion.
     pub reference_p50_ns: u64,
     /// Process start to first output.
     pub cold_load_ns: u64,
+    /// Whose stamps the numbers come from.
+    pub clock: Clock,
+    /// By how much the parent's clock exceeded the reference worker's, in the median: how crowded the machine was.
+    pub overhead_ppm: u64,
+    /// Measurements beside the main one that show whether it can be believed.
+    pub checks: LatencyChecks,
     /// SHA-256 of the raw samples, kept as an object.
     pub samples_sha256: Option<Digest>,
+}
+
+/// Whose stamps count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Around request and answer, in the process that owns the measurement.
+    #[default]
+    Parent,
+    /// Around the inferences, in the process that does them.
+    Worker,
+}
+
+/// The control and the compliance checks of a latency measurement (LAT-1, steps 7 and 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyChecks {
+    /// The reference over itself: 1 on a sound machine.
+    pub control: LatencyCheck,
+    /// Candidate over reference on other items: as the main ratio.
+    pub other_items: LatencyCheck,
+    /// The candidate on distinct items over itself on one item repeated: 1 without a cache of answers.
+    pub repeated_item: LatencyCheck,
+    /// The candidate over its architecture with random weights: 1 if time doesn't depend on weights.
+    pub random_twin: LatencyCheck,
+    /// The largest difference between a logit in a timed inference and the same in the accuracy pass, relative where
+    /// that is above 1, in millionths.
+    pub output_delta_micro_max: u64,
+}
+
+/// A ratio from a few launches: their median between their extremes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyCheck {
+    /// Pairs of fresh processes; 0 where the check was not made.
+    pub launches: u32,
+    /// The median, and as interval the smallest and the largest.
+    pub ratio: Estimate,
 }
 
 /// What a model costs to keep and run.

@@ -24,7 +24,7 @@ const CHANCE_PPM: u32 = 700_000;
 const LAUNCHES: usize = 15;
 const LAUNCH_NANOS: i64 = 3_000_000;
 /// A challenger whose accuracy alone has a mid-p above this is not resampled: its composite, which differs by luck only
-/// in answers and divergences, has no p-value near a level. Checked by a test.
+/// in answers and divergences, has no p-value near a level.
 const HOPELESS: f64 = 0.2;
 /// The teacher of Fashion-MNIST's ladder: 95 %.
 const TEACHER_PERCENT: u32 = 95;
@@ -38,7 +38,7 @@ pub struct World {
     pub rounds: u32,
     /// Challengers in each round.
     pub challengers: u32,
-    /// True gain in accuracy of every challenger, parts per million.
+    /// True gain in accuracy of every challenger, parts per million, at most 62 000: more there is not to decide.
     pub gain_ppm: u32,
     /// 1 000 000: models with a seed of their own. Less: noisy clones of the champion, that answer so many of the
     /// undecided items anew.
@@ -99,6 +99,9 @@ impl fmt::Display for Tally {
 }
 
 /// One repetition: a champion, its rounds of challengers, and which rules would have given its seat away.
+///
+/// # Panics
+/// When the world has no items or more than 2^20.
 pub fn repetition(world: &World, seed: u64) -> Dethroned {
     let mut words = ChaCha8Rng::seed_from_u64(seed);
     let mut dethroned = Dethroned::default();
@@ -231,4 +234,47 @@ fn answer(kind: Kind, chance_ppm: u32, words: &mut ChaCha8Rng) -> (bool, u32) {
 /// Uniform below a million, to about one in four thousand of a millionth.
 fn ppm(words: &mut ChaCha8Rng) -> u32 {
     ((u64::from(words.next_u32()) * 1_000_000) >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_world_has_the_accuracy_and_the_discordance_that_it_claims() {
+        let rules = DethroneRules::default();
+        let world = World { items: 100_000, rounds: 1, challengers: 1, gain_ppm: 10_000, fresh_ppm: 1_000_000, rules };
+        let mut words = ChaCha8Rng::seed_from_u64(1);
+        let items = Items::draw(world.items, Part::Public, &mut words);
+        let champion = items.champion(&mut words);
+        let equal = items.challenger(&champion, &World { gain_ppm: 0, ..world }, &mut words);
+        let better = items.challenger(&champion, &world, &mut words);
+        let right = |model: &Model| model.0.values().right.iter().filter(|right| **right).count();
+        let disputed = Disputed::count(&equal.0, &champion.0, Part::Public).unwrap();
+        assert!((92_100..92_700).contains(&right(&champion)), "{}", right(&champion));
+        assert!((8_300..9_100).contains(&(disputed.challenger_only + disputed.champion_only)), "{disputed:?}");
+        assert!((93_100..93_700).contains(&right(&better)), "{}", right(&better));
+    }
+
+    #[test]
+    fn whom_the_simulation_calls_hopeless_the_rules_stop() {
+        let rules = DethroneRules { alpha_public_ppm: 50_000, epsilon_ppm: 0, ..DethroneRules::default() };
+        let world = World { items: 500, rounds: 1, challengers: 1, gain_ppm: 0, fresh_ppm: 1_000_000, rules };
+        let mut words = ChaCha8Rng::seed_from_u64(2);
+        let items = Items::draw(world.items, Part::Public, &mut words);
+        let champion = items.champion(&mut words);
+        let score = ScoreRules::default();
+        let ceiling = Ceiling { correct: 475, items: 500 };
+        let round = Round { part: Part::Public, seed: Digest::of(b"round"), ceiling, rules: &score };
+        let mut hopeless = 0;
+        for _ in 0..100 {
+            let challenger = items.challenger(&champion, &world, &mut words);
+            if is_hopeless(&challenger, &champion, Part::Public) {
+                let p = Pair::new(&challenger.0, &champion.0, &round).unwrap().p_value(0);
+                assert!(!rules.passes_public(p), "{p:?}");
+                hopeless += 1;
+            }
+        }
+        assert!(hopeless > 50, "{hopeless}");
+    }
 }

@@ -157,6 +157,7 @@ fn scripted_report(
             reference_p50_ns: 20_000,
             cold_load_ns: 1_000_000,
             samples_sha256: Some(samples_sha256),
+            ..Latency::default()
         },
         cost: Cost {
             size_bytes,

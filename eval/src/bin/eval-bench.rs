@@ -1,5 +1,5 @@
-//! How much measuring costs: the accuracy pass beside the same forward passes in this process, and a model's latency
-//! against itself. Not part of any evaluation.
+//! What the accuracy pass costs beside the same forward passes in this process. Not part of any evaluation; how well
+//! latency is measured is `retort bench latency`'s business.
 //!
 //! ```text
 //! cargo run --release -p eval --bin eval-bench -- [ITEMS] [PACKAGE-DIR]
@@ -9,7 +9,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use datasets::{FashionMnist, Images, fashion_mnist};
-use eval::{Clock, Engine, Pair, Samples, WorkerCommand, statistics::median};
+use eval::{Effort, Engine, WorkerCommand};
 use models::{Network, Weights, fold_batch_norm};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{EvaluationRequest, Items, PackageBytes};
@@ -19,7 +19,7 @@ use rand_chacha::ChaCha20Rng;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -60,14 +60,14 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     Ok(())
 }
 
-/// One package against itself, and its accuracy pass against bare forward passes in turns.
+/// The accuracy pass of one package against bare forward passes, in turns.
 fn measure(name: &str, package: &PackageBytes, images: &Images) -> Outcome<()> {
-    let engine = Engine { accuracy_threads: 1, ..Engine::new(WorkerCommand::this_program(&[WORKER])?) };
-    let quick = Engine { launches: 1, seconds_per_launch: 0.0, ..engine.clone() };
+    let effort = Effort { looks: vec![1], launch: Duration::ZERO, warm_up: Duration::ZERO, checks: 0 };
+    let engine = Engine { accuracy_threads: 1, effort, ..Engine::new(WorkerCommand::this_program(&[WORKER])?) };
     let request = self_request(package, images)?;
     let (mut through_worker, mut whole_pass, mut bare) = (0.0f64, 0.0f64, 0.0f64);
     for _ in 0..TURNS {
-        let report = quick.evaluate(&request, &|_| {})?.report;
+        let report = engine.evaluate(&request, &|_| {})?.report;
         through_worker = through_worker.max(report.cost.throughput_milli as f64 / 1e3);
         whole_pass = whole_pass.max(1e3 * f64::from(images.count) / report.phases_ms.accuracy.max(1) as f64);
         bare = bare.max(bare_forward(package, images, engine.batch as usize)?);
@@ -77,61 +77,7 @@ fn measure(name: &str, package: &PackageBytes, images: &Images) -> Outcome<()> {
     println!("  through the worker  {through_worker:10.0} items/s  {:6.1} % of bare", 100.0 * through_worker / bare);
     println!("  with hand-over      {whole_pass:10.0} items/s  {:6.1} % of bare", 100.0 * whole_pass / bare);
 
-    let start = Instant::now();
-    let evaluation = engine.evaluate(&request, &|_| {})?;
-    let (report, samples) = (&evaluation.report, serde_json::from_slice::<Samples>(&evaluation.latency_samples)?);
-    let ratio = report.latency.ratio;
-    println!(
-        "  A/A ratio           {:10.4} [{:.4}, {:.4}]  {} launches, {} pairs, whole evaluation {:.1} s",
-        ratio.value_ppm as f64 / 1e6,
-        ratio.low_ppm as f64 / 1e6,
-        ratio.high_ppm as f64 / 1e6,
-        report.latency.launches,
-        report.latency.pairs,
-        start.elapsed().as_secs_f64(),
-    );
-    println!("  {}", both_clocks(&samples));
-    print_side(report.latency.p50_ns, report.latency.p90_ns, &samples);
     Ok(())
-}
-
-/// The same estimate by either clock alone. They differ by the system's delay in waking the ends of the pipe.
-fn both_clocks(samples: &Samples) -> String {
-    let by = |clock| {
-        let mut forced = samples.clone();
-        for pair in forced.launches.iter_mut().flat_map(|launch| &mut launch.pairs) {
-            let (candidate_ns, reference_ns) = pair.blocks_ns(clock);
-            *pair = Pair {
-                candidate_ns,
-                reference_ns,
-                candidate_worker_ns: candidate_ns,
-                reference_worker_ns: reference_ns,
-                ..*pair
-            };
-        }
-        let ratio = forced.summary().ratio;
-        let [value, low, high] = [ratio.value_ppm, ratio.low_ppm, ratio.high_ppm].map(|ppm| ppm as f64 / 1e6);
-        format!("{value:.4} [{low:.4}, {high:.4}]")
-    };
-    let (parent, worker) = (by(Clock::Parent), by(Clock::Worker));
-    let overhead = samples.overhead_ppm() as f64 / 1e4;
-    format!("parent's clock {parent}, workers' {worker}; overhead {overhead:.1} %, so {:?} counts", samples.clock())
-}
-
-fn print_side(p50_ns: u64, p90_ns: Option<u64>, samples: &Samples) {
-    let sides: Vec<_> = samples.launches.iter().flat_map(|launch| [launch.candidate, launch.reference]).collect();
-    let middle = |values: Vec<f64>| median(&values).unwrap_or(f64::NAN);
-    let round_trip_us = middle(sides.iter().map(|side| side.round_trip_ns as f64 / 1e3).collect());
-    let cold_load_ms = middle(sides.iter().map(|side| side.cold_load_ns as f64 / 1e6).collect());
-    let block = middle(sides.iter().map(|side| f64::from(side.inferences_per_block)).collect());
-    let pairs = samples.launches.iter().flat_map(|launch| &launch.pairs);
-    let outside_us =
-        middle(pairs.map(|pair| (pair.candidate_ns.saturating_sub(pair.candidate_worker_ns)) as f64 / 1e3).collect());
-    let (p50_us, p90_us) = (p50_ns as f64 / 1e3, p90_ns.map(|ns| ns as f64 / 1e3));
-    println!(
-        "  p50 {p50_us:.1} us, p90 {p90_us:.1?} us, {block:.0} inferences a block, cold load {cold_load_ms:.1} ms"
-    );
-    println!("  empty round trip {round_trip_us:.1} us, parent's clock beyond the worker's {outside_us:.1} us a block");
 }
 
 /// Items per second of the same network in this process: folded, batched and copied as a worker does.
@@ -141,7 +87,7 @@ fn bare_forward(package: &PackageBytes, images: &Images, batch: usize) -> Outcom
     let (plan, weights) = fold_batch_norm(&plan, &Weights::from_safetensors(&package.weights, &plan)?)?;
     let device = Device::flex();
     let network = Network::new(&plan, &weights, &device)?;
-    let table = config.input.normalisation(0);
+    let table = config.input.normalisation().into_iter().next().ok_or("no planes")?;
     let values: Vec<f32> = images.pixels.iter().map(|pixel| table[usize::from(*pixel)]).collect();
     let (channels, height, width) = (images.channels as usize, images.height as usize, images.width as usize);
     let start = Instant::now();

@@ -70,7 +70,7 @@ fn predict(package: &Path, inputs: &[String], device: DeviceKind) -> Result<(Ima
     let plan = config.plan()?;
     let device = device.open()?;
     let network = teacher::load(&plan, &files.weights, &device).context("load the weights")?;
-    let scale = config.input.normalisation(0);
+    let scale = config.input.normalisation();
     let logits = teacher::logits(&network, &images, Augmentation::default(), &scale, &device, |_| {});
     let name = |class: usize| config.labels.get(class).cloned().unwrap_or_default();
     let predictions = logits

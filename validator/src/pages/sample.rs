@@ -258,6 +258,7 @@ fn report() -> Report {
             reference_p50_ns: 1_480_000,
             cold_load_ns: 8_300_000,
             samples_sha256: Some(Digest::of(b"samples")),
+            ..Latency::default()
         },
         cost: Cost {
             size_bytes: 407_320,

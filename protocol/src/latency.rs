@@ -1,0 +1,197 @@
+//! What a latency measurement is good for: sound, unstable (the host's fault) or in breach (the model's).
+//!
+//! The limits are those of LAT-1 (MEASURING.md section 1, steps 6, 7 and 9). Pure: it sees a report's numbers and
+//! neither clocks nor samples.
+//!
+//! A check has few launches, so it speaks against a model only where all of them do, and it speaks at all only with
+//! [`CHECK_LAUNCHES_MIN`]: a shortened measurement can't accuse anybody.
+
+use crate::report::{Estimate, Latency, LatencyCheck};
+use crate::score::PPM;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The widest interval of a stable measurement, as half of its width over the ratio.
+pub const HALF_WIDTH_PPM_MAX: i64 = 10_000;
+/// How far the reference may be from itself.
+pub const CONTROL_PPM_MAX: i64 = 10_000;
+/// How far outside the main interval the ratio on other items may lie.
+pub const OTHER_ITEMS_PPM_MAX: i64 = 10_000;
+/// How much faster one repeated item may run than distinct ones.
+pub const REPEATED_ITEM_PPM_MAX: i64 = 50_000;
+/// How far the candidate may be from its architecture with random weights.
+pub const RANDOM_TWIN_PPM_MAX: i64 = 20_000;
+/// How far a logit may be from the accuracy pass's, relative where that is above 1, in millionths. An answer that flips
+/// within it was a tie.
+pub const OUTPUT_DELTA_MICRO_MAX: u64 = 100;
+/// Fewer launches than this in a check prove nothing.
+pub const CHECK_LAUNCHES_MIN: u32 = 3;
+
+/// What the rules make of a latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", content = "why", rename_all = "snake_case")]
+pub enum LatencyVerdict {
+    /// It can decide a rank.
+    Sound,
+    /// The host was too restless: measure again, at nobody's cost.
+    Unstable(Unstable),
+    /// The model behaves differently when it is timed.
+    Breach(Breach),
+}
+
+/// Why a host's measurement decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unstable {
+    /// The interval stayed wider than [`HALF_WIDTH_PPM_MAX`].
+    Width,
+    /// The reference was further than [`CONTROL_PPM_MAX`] from itself.
+    Control,
+}
+
+/// How a model was caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breach {
+    /// Timed inferences gave other outputs than the accuracy pass.
+    Outputs,
+    /// Other items gave another latency.
+    OtherItems,
+    /// One item repeated ran faster than distinct ones.
+    RepeatedItem,
+    /// Random weights ran at another speed.
+    RandomTwin,
+}
+
+/// Judges a measurement. A breach in the outputs counts on any host; everything else only on a stable one.
+pub fn judge(latency: &Latency) -> LatencyVerdict {
+    let checks = &latency.checks;
+    if checks.output_delta_micro_max > OUTPUT_DELTA_MICRO_MAX {
+        return LatencyVerdict::Breach(Breach::Outputs);
+    }
+    if half_width_ppm(latency.ratio) > HALF_WIDTH_PPM_MAX {
+        return LatencyVerdict::Unstable(Unstable::Width);
+    }
+    if checks.control.launches > 0 && (checks.control.ratio.value_ppm - PPM).abs() > CONTROL_PPM_MAX {
+        return LatencyVerdict::Unstable(Unstable::Control);
+    }
+    let near_main = Estimate {
+        low_ppm: shifted(latency.ratio.low_ppm, -OTHER_ITEMS_PPM_MAX),
+        high_ppm: shifted(latency.ratio.high_ppm, OTHER_ITEMS_PPM_MAX),
+        ..latency.ratio
+    };
+    let around_one = |tolerance| Estimate { value_ppm: PPM, low_ppm: PPM - tolerance, high_ppm: PPM + tolerance };
+    // A model may well be slower on one repeated item: only the other direction is a cache.
+    let no_cache = Estimate { low_ppm: 0, ..around_one(REPEATED_ITEM_PPM_MAX) };
+    let breaches = [
+        (Breach::OtherItems, &checks.other_items, near_main),
+        (Breach::RepeatedItem, &checks.repeated_item, no_cache),
+        (Breach::RandomTwin, &checks.random_twin, around_one(RANDOM_TWIN_PPM_MAX)),
+    ];
+    let caught = breaches.into_iter().find(|(_, check, allowed)| lies_outside(check, *allowed));
+    caught.map_or(LatencyVerdict::Sound, |(breach, ..)| LatencyVerdict::Breach(breach))
+}
+
+/// Half of an interval's width over its value, in parts per million; the largest number where there is no value.
+pub fn half_width_ppm(ratio: Estimate) -> i64 {
+    let half = (ratio.high_ppm - ratio.low_ppm).saturating_mul(PPM) / 2;
+    half.checked_div(ratio.value_ppm).unwrap_or(i64::MAX)
+}
+
+fn shifted(value_ppm: i64, by_ppm: i64) -> i64 {
+    value_ppm.saturating_add(value_ppm.saturating_mul(by_ppm) / PPM)
+}
+
+/// Whether every launch of a check lies outside what is allowed, on one side.
+fn lies_outside(check: &LatencyCheck, allowed: Estimate) -> bool {
+    check.launches >= CHECK_LAUNCHES_MIN
+        && (check.ratio.low_ppm > allowed.high_ppm || check.ratio.high_ppm < allowed.low_ppm)
+}
+
+impl LatencyVerdict {
+    /// Whether it may decide a rank.
+    pub fn is_sound(self) -> bool {
+        self == Self::Sound
+    }
+}
+
+impl fmt::Display for LatencyVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sound => "sound",
+            Self::Unstable(Unstable::Width) => "the host was too restless for an interval of 1 %",
+            Self::Unstable(Unstable::Control) => "the reference student was not as fast as itself on this host",
+            Self::Breach(Breach::Outputs) => "timed inferences gave other outputs than the accuracy pass",
+            Self::Breach(Breach::OtherItems) => "other items gave another latency",
+            Self::Breach(Breach::RepeatedItem) => "one item repeated ran faster than distinct items",
+            Self::Breach(Breach::RandomTwin) => "the same architecture with random weights ran at another speed",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn estimate(low_ppm: i64, value_ppm: i64, high_ppm: i64) -> Estimate {
+        Estimate { value_ppm, low_ppm, high_ppm }
+    }
+
+    fn check(low_ppm: i64, value_ppm: i64, high_ppm: i64) -> LatencyCheck {
+        LatencyCheck { launches: 3, ratio: estimate(low_ppm, value_ppm, high_ppm) }
+    }
+
+    fn sound() -> Latency {
+        let mut latency = Latency { ratio: estimate(497_000, 500_000, 503_000), ..Latency::default() };
+        latency.checks.control = check(996_000, 1_001_000, 1_004_000);
+        latency.checks.other_items = check(495_000, 501_000, 504_000);
+        latency.checks.repeated_item = check(990_000, 1_010_000, 1_030_000);
+        latency.checks.random_twin = check(990_000, 1_001_000, 1_010_000);
+        latency
+    }
+
+    fn after(change: impl FnOnce(&mut Latency)) -> LatencyVerdict {
+        let mut latency = sound();
+        change(&mut latency);
+        judge(&latency)
+    }
+
+    #[test]
+    fn each_limit_has_its_verdict() {
+        use super::Breach::{OtherItems, Outputs, RandomTwin, RepeatedItem};
+        use LatencyVerdict::{Breach, Sound, Unstable as Restless};
+        assert_eq!(judge(&sound()), Sound);
+        assert_eq!(after(|l| l.ratio = estimate(494_000, 500_000, 505_000)), Restless(Unstable::Width));
+        assert_eq!(after(|l| l.ratio = estimate(0, 0, 0)), Restless(Unstable::Width), "nothing was timed");
+        assert_eq!(after(|l| l.checks.control = check(980_000, 989_000, 1_001_000)), Restless(Unstable::Control));
+        assert_eq!(after(|l| l.checks.output_delta_micro_max = 101), Breach(Outputs));
+        assert_eq!(after(|l| l.checks.other_items = check(509_000, 510_000, 511_000)), Breach(OtherItems));
+        assert_eq!(after(|l| l.checks.repeated_item = check(1_051_000, 1_100_000, 1_200_000)), Breach(RepeatedItem));
+        assert_eq!(after(|l| l.checks.random_twin = check(900_000, 950_000, 979_000)), Breach(RandomTwin));
+    }
+
+    #[test]
+    fn one_restless_launch_accuses_nobody() {
+        use LatencyVerdict::Sound;
+        assert_eq!(after(|l| l.checks.random_twin = check(900_000, 950_000, 985_000)), Sound);
+        assert_eq!(after(|l| l.checks.repeated_item = check(1_040_000, 1_100_000, 1_200_000)), Sound);
+        assert_eq!(after(|l| l.checks.repeated_item = check(500_000, 600_000, 700_000)), Sound, "slower is no cache");
+        let short = LatencyCheck { launches: 1, ..check(500_000, 500_000, 500_000) };
+        assert_eq!(after(|l| l.checks.random_twin = short), Sound, "one launch proves nothing");
+    }
+
+    #[test]
+    fn a_restless_host_excuses_all_but_other_outputs() {
+        let restless = |l: &mut Latency| l.ratio = estimate(400_000, 500_000, 600_000);
+        let twin = |l: &mut Latency| {
+            restless(l);
+            l.checks.random_twin = check(500_000, 500_000, 500_000);
+        };
+        assert_eq!(after(twin), LatencyVerdict::Unstable(Unstable::Width));
+        let outputs = |l: &mut Latency| {
+            restless(l);
+            l.checks.output_delta_micro_max = 200;
+        };
+        assert_eq!(after(outputs), LatencyVerdict::Breach(Breach::Outputs));
+    }
+}
