@@ -14,6 +14,8 @@ const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 pub(crate) struct AccuracyPass {
     /// `[items, classes]` in the order of the items.
     pub(crate) logits: Vec<f32>,
+    /// `[probes, classes]` in the order of the probes.
+    pub(crate) probe_logits: Vec<f32>,
     /// Starting the worker and loading the model.
     pub(crate) load: Duration,
     /// The whole pass after loading.
@@ -26,11 +28,12 @@ pub(crate) struct AccuracyPass {
     pub(crate) flushes_to_zero: bool,
 }
 
-/// Loads `model` into a fresh worker and runs all `inputs` in batches of `batch`.
+/// Loads `model` into a fresh worker and runs all `inputs`, then all `probes`, in batches of `batch`.
 pub(crate) fn accuracy_pass(
     launcher: Launcher<'_>,
     model: &Model,
     inputs: &Inputs<'_>,
+    probes: &Inputs<'_>,
     batch: usize,
     progress: &dyn Fn(u8),
 ) -> Result<AccuracyPass, WorkerFailure> {
@@ -38,27 +41,42 @@ pub(crate) fn accuracy_pass(
     let mut worker = Worker::launch(launcher, model)?;
     let load = start.elapsed();
 
-    let (pass_start, mut busy) = (Instant::now(), Duration::ZERO);
-    let mut logits = Vec::with_capacity(inputs.len() * model.classes);
+    let pass_start = Instant::now();
+    let (logits, busy) = run_all(&mut worker, inputs, model.classes, batch, progress)?;
+    let peak_rss_bytes = peak_within(&worker, launcher)?;
+    let (probe_logits, _) = run_all(&mut worker, probes, model.classes, batch, &|_| {})?;
+    Ok(AccuracyPass {
+        load,
+        elapsed: pass_start.elapsed(),
+        throughput_milli: (inputs.len() as f64 * 1e3 / busy.as_secs_f64().max(1e-9)).round() as u64,
+        peak_rss_bytes,
+        flushes_to_zero: worker.flushes_to_zero,
+        logits,
+        probe_logits,
+    })
+}
+
+/// The logits of all `inputs`, and how long the worker was busy with them.
+fn run_all(
+    worker: &mut Worker,
+    inputs: &Inputs<'_>,
+    classes: usize,
+    batch: usize,
+    progress: &dyn Fn(u8),
+) -> Result<(Vec<f32>, Duration), WorkerFailure> {
+    let (mut logits, mut busy) = (Vec::with_capacity(inputs.len() * classes), Duration::ZERO);
     let chunk = whole_batches(CHUNK_BYTES / inputs.item_bytes(), batch);
     for first in (0..inputs.len()).step_by(chunk) {
         let end = inputs.len().min(first + chunk);
         worker.store(&inputs.normalised(first..end))?;
         let chunk_start = Instant::now();
-        run_stored(&mut worker, end - first, batch, &mut |outputs| {
+        run_stored(worker, end - first, batch, &mut |outputs| {
             logits.extend(outputs);
-            progress((100 * logits.len() / (inputs.len() * model.classes)) as u8);
+            progress((100 * logits.len() / (inputs.len() * classes)) as u8);
         })?;
         busy += chunk_start.elapsed();
     }
-    Ok(AccuracyPass {
-        load,
-        elapsed: pass_start.elapsed(),
-        throughput_milli: (inputs.len() as f64 * 1e3 / busy.as_secs_f64().max(1e-9)).round() as u64,
-        peak_rss_bytes: peak_within(&worker, launcher)?,
-        flushes_to_zero: worker.flushes_to_zero,
-        logits,
-    })
+    Ok((logits, busy))
 }
 
 /// At least one batch, and no partial one but at the very end.

@@ -13,7 +13,8 @@ use crate::process::{Bounds, Confinement, Launcher, WorkerCommand, WorkerFailure
 use crate::samples::Samples;
 use models::DeviceKind;
 use protocol::Digest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
+use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::report::{Cost, DataSeen, Fidelity, Phases, Quality, REPORT_FORMAT, Report};
 use std::time::{Duration, Instant};
 
@@ -100,14 +101,24 @@ impl Engine {
         tell(Phase::Accuracy)(0);
         let launcher = self.launcher(self.accuracy_threads, bounds);
         let batch = self.batch.max(1) as usize;
-        let pass = accuracy_pass(launcher, &prepared.candidate, &prepared.inputs, batch, &tell(Phase::Accuracy))
-            .map_err(WorkerFailure::of_candidate)?;
+        let pass = accuracy_pass(
+            launcher,
+            &prepared.candidate,
+            &prepared.inputs,
+            &prepared.probes,
+            batch,
+            &tell(Phase::Accuracy),
+        )
+        .map_err(WorkerFailure::of_candidate)?;
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
         let (one_thread, seed) = (self.launcher(1, bounds), request.seed & SEED_MASK);
         let tell_latency = tell(Phase::Latency);
-        let samples = latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, 0, &tell_latency)?;
+        let samples = match request.scope {
+            Scope::Full => latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, 0, &tell_latency)?,
+            Scope::OutputsOnly => Samples::none(seed),
+        };
         let latency_elapsed = start.elapsed();
 
         tell(Phase::Metrics)(0);
@@ -115,9 +126,11 @@ impl Engine {
         let mut report = self.report(request, &prepared, &pass);
         report.latency = samples.summary();
         report.phases_ms.latency = millis(latency_elapsed);
+        let outcomes = outcomes(request, &report, &pass.logits, &samples)?;
         report.phases_ms.metrics = millis(start.elapsed());
         tell(Phase::Metrics)(100);
-        Ok(Evaluation { report, logits: pass.logits, latency_samples: samples.to_json() })
+        let AccuracyPass { logits, probe_logits, .. } = pass;
+        Ok(Evaluation { report, logits, probe_logits, outcomes, latency_samples: samples.to_json() })
     }
 
     /// Measures latency alone, with the candidate's inferences drawn out by `slow_down_ppm`: for measuring how well this
@@ -200,6 +213,29 @@ fn fidelity(items: &Items, logits: &[f32], classes: usize) -> Fidelity {
         Some(teacher) => metrics::fidelity(logits, teacher, classes),
         None => metrics::perfect_fidelity(items.labels.len() as u32),
     }
+}
+
+/// What paired tests need. The engine's numbers are in range unless there are absurdly many items.
+fn outcomes(
+    request: &EvaluationRequest,
+    report: &Report,
+    logits: &[f32],
+    samples: &Samples,
+) -> Result<Outcomes, EvaluationFailure> {
+    let (items, classes) = (&request.items, report.quality.confusion.len());
+    let answers = metrics::answers(logits, classes);
+    let values = OutcomeValues {
+        images_sha256: report.data.images_sha256,
+        size_bytes: report.cost.size_bytes,
+        public_items: items.public,
+        right: answers.iter().zip(items.labels.iter()).map(|(answer, label)| *answer == usize::from(*label)).collect(),
+        js_micronats: match &items.teacher_logits {
+            Some(teacher) => metrics::divergences(logits, teacher, classes),
+            None => vec![0; items.labels.len()],
+        },
+        log_ratio_nanos: samples.log_ratio_nanos(),
+    };
+    Outcomes::new(values).map_err(|error| EvaluationFailure::Infrastructure(format!("the outcomes: {error}")))
 }
 
 fn millis(elapsed: Duration) -> u64 {

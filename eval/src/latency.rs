@@ -56,7 +56,7 @@ pub(crate) fn measure(
     let reference = |items| Entrant { role: Role::Reference, model: &prepared.reference, items, expected: &[] };
     let twin = Entrant { role: Role::Twin, model: &twin, items: &items, expected: &[] };
 
-    let mut samples = empty(seed);
+    let mut samples = Samples { block_ns_min: BLOCK_NS_MIN, ..Samples::none(seed) };
     let mut bench = Bench { launcher, slow_down_ppm, effort, rng, delta: 0.0 };
     let planned = effort.looks.first().copied().unwrap_or(1).max(1);
     for look in &effort.looks {
@@ -81,20 +81,6 @@ pub(crate) fn measure(
     progress(100);
     samples.output_delta_micro_max = libm::round(bench.delta * 1e6) as u64;
     Ok(samples)
-}
-
-fn empty(seed: u64) -> Samples {
-    Samples {
-        format: SAMPLES_FORMAT.into(),
-        seed,
-        block_ns_min: BLOCK_NS_MIN,
-        output_delta_micro_max: 0,
-        launches: Vec::new(),
-        control: Vec::new(),
-        other_items: Vec::new(),
-        repeated_item: Vec::new(),
-        random_twin: Vec::new(),
-    }
 }
 
 /// The generator of a seed: ChaCha20 with SHA-256("retort-latency/1" and the seed, little-endian) as key.

@@ -55,6 +55,7 @@ pub(crate) struct Prepared<'a> {
     pub(crate) candidate: Model,
     pub(crate) reference: Model,
     pub(crate) inputs: Inputs<'a>,
+    pub(crate) probes: Inputs<'a>,
 }
 
 /// Reads both configurations and checks that models and items fit each other.
@@ -67,9 +68,13 @@ pub(crate) fn prepare(request: &EvaluationRequest) -> Result<Prepared<'_>, Evalu
         let detail = format!("{} classes, not {}", candidate.classes, reference.classes);
         return Err(Code::LabelsMismatch.because(detail).into());
     }
-    let inputs = Inputs::new(items);
+    let inputs = Inputs::new(&items.input, &items.pixels);
     check_items(items, inputs.values, reference.classes).map_err(EvaluationFailure::Infrastructure)?;
-    Ok(Prepared { candidate, reference, inputs })
+    let probes = Inputs::new(&items.input, &request.probes);
+    if !request.probes.len().is_multiple_of(probes.values) {
+        return Err(EvaluationFailure::Infrastructure(format!("{} pixels are no whole probes", request.probes.len())));
+    }
+    Ok(Prepared { candidate, reference, inputs, probes })
 }
 
 fn check_items(items: &Items, values: usize, classes: usize) -> Result<(), String> {
@@ -102,10 +107,9 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    fn new(items: &'a Items) -> Self {
-        let input = &items.input;
+    fn new(input: &InputSpec, pixels: &'a [u8]) -> Self {
         Self {
-            pixels: &items.pixels,
+            pixels,
             tables: input.normalisation().into_iter().map(|table| table.map(f32::to_le_bytes)).collect(),
             plane: input.height as usize * input.width as usize,
             values: input.shape().values() as usize,

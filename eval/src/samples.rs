@@ -101,6 +101,21 @@ impl From<Pair> for [u64; 5] {
 const OVERHEAD_PPM_MAX: u64 = 100_000;
 
 impl Samples {
+    /// Where nothing was timed.
+    pub fn none(seed: u64) -> Self {
+        Self {
+            format: SAMPLES_FORMAT.into(),
+            seed,
+            block_ns_min: 0,
+            output_delta_micro_max: 0,
+            launches: Vec::new(),
+            control: Vec::new(),
+            other_items: Vec::new(),
+            repeated_item: Vec::new(),
+            random_twin: Vec::new(),
+        }
+    }
+
     /// The parent's clock on a quiet machine, the workers' on a crowded one.
     pub fn clock(&self) -> Clock {
         if self.overhead_ppm() <= OVERHEAD_PPM_MAX { Clock::Parent } else { Clock::Worker }
@@ -123,6 +138,11 @@ impl Samples {
     /// ln(candidate / reference) of each launch of the measurement.
     pub fn ln_ratios(&self) -> Vec<f64> {
         ln_ratios(&self.launches, self.clock())
+    }
+
+    /// The same in billionths, as outcomes hold them.
+    pub fn log_ratio_nanos(&self) -> Vec<i64> {
+        self.ln_ratios().into_iter().map(|ratio| libm::round(ratio * 1e9) as i64).collect()
     }
 
     /// The ratio with its interval, as far as it has been measured.

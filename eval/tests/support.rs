@@ -4,7 +4,7 @@ use datasets::{FashionMnist, Images, fashion_mnist};
 use eval::{Effort, Engine, WorkerCommand};
 use models::Weights;
 use protocol::competition::InputSpec;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::package::PackageConfig;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -73,6 +73,8 @@ pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>)
             public: PUBLIC,
             teacher_logits: teacher_logits.map(Arc::from),
         },
+        probes: Arc::from([]),
+        scope: Scope::Full,
         seed: 7,
         wall_seconds_max: 120,
         memory_bytes_max: 4 << 30,

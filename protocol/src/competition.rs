@@ -167,9 +167,9 @@ pub struct PublishedModel {
     pub config_json: ObjectRef,
     /// The object that holds `model.safetensors`.
     pub weights: ObjectRef,
-    /// Right answers on all evaluation items, public and hidden.
+    /// Right answers on the public items.
     pub correct: u32,
-    /// How many evaluation items there are.
+    /// How many public items there are.
     pub items: u32,
 }
 

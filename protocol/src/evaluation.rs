@@ -3,6 +3,7 @@
 //! The validator links no ML crate and the engine knows no competition, so the words that both use live here.
 
 use crate::competition::InputSpec;
+use crate::outcomes::Outcomes;
 use crate::report::Report;
 use crate::submission::Rejection;
 use std::sync::Arc;
@@ -40,12 +41,26 @@ pub struct EvaluationRequest {
     pub reference: PackageBytes,
     /// What to measure it on.
     pub items: Items,
+    /// Inputs beside the items, pixels as theirs: only the outputs are wanted, to recognise copies by. May be empty.
+    pub probes: Arc<[u8]>,
+    /// How much is measured.
+    pub scope: Scope,
     /// Decides the order of items and pairs.
     pub seed: u64,
     /// Wall-clock seconds until the workers are killed.
     pub wall_seconds_max: u64,
     /// Resident bytes at which a worker is killed.
     pub memory_bytes_max: u64,
+}
+
+/// How much of an evaluation is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Outputs and latency.
+    #[default]
+    Full,
+    /// Outputs alone: the report's latency stays empty, and nothing ranks by it.
+    OutputsOnly,
 }
 
 /// What an evaluation yields.
@@ -55,6 +70,10 @@ pub struct Evaluation {
     pub report: Report,
     /// Logits `[items, classes]` in the order of the request's items.
     pub logits: Vec<f32>,
+    /// Logits `[probes, classes]` in the order of the request's probes.
+    pub probe_logits: Vec<f32>,
+    /// What paired tests need of the measurements, item by item and launch by launch.
+    pub outcomes: Outcomes,
     /// The raw latency samples as JSON; `report.latency.samples_sha256` is their digest.
     pub latency_samples: Vec<u8>,
 }

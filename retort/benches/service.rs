@@ -12,7 +12,7 @@ mod support;
 
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
-use models::weights::Weights;
+use models::Weights;
 use protocol::auth::Keypair;
 use protocol::package::PackageConfig;
 use protocol::submission::State;
@@ -55,7 +55,7 @@ fn main() {
 fn uploads() {
     let dir = tempfile::tempdir().unwrap();
     let service = Service::start(&published(dir.path()));
-    let memory_before = peak_memory_mib(service.pid());
+    let memory_before = peak_memory_mib(service.child.id());
     let began = Instant::now();
     let done = AtomicBool::new(false);
     let (sent, mut pings) = thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn uploads() {
     println!("uploads: {} of {MINERS} submissions of 50 MB went in", sent.iter().flatten().count());
     println!("  {:.0} MB in {seconds:.1} s, the clients' making of the weights included", bytes as f64 / 1e6);
     sent.iter().filter_map(|sent| sent.as_ref().err()).for_each(|error| println!("  error: {error}"));
-    println!("  validator's peak memory: {} MiB ({memory_before} MiB before)", peak_memory_mib(service.pid()));
+    println!("  validator's peak memory: {} MiB ({memory_before} MiB before)", peak_memory_mib(service.child.id()));
     println!("  /healthz meanwhile: {}", quantiles(&mut pings));
 }
 
@@ -132,7 +132,7 @@ async fn fill_board(database: &Path) {
     let mut tx = db.write().await.unwrap();
     for row in 0..ROWS {
         let mut report = reference.clone();
-        report.correct = report.correct.saturating_sub(u64::from(row % 200));
+        report.quality.correct = report.quality.correct.saturating_sub(row % 200);
         let digest = Digest::of(&row.to_le_bytes());
         let submission = submissions::Submission {
             arrival: 0,
@@ -159,6 +159,8 @@ async fn fill_board(database: &Path) {
             report,
             report_sha256: digest,
             logits_sha256: digest,
+            outcomes_sha256: digest,
+            probe_logits_sha256: digest,
             duration_ms: 1,
             evaluated_at: 0,
         };

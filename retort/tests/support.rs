@@ -47,7 +47,7 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
 
 /// A serving validator that dies with its owner.
 pub(crate) struct Service {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: String,
 }
 
@@ -80,11 +80,6 @@ impl Service {
         let output = self.run(&[args, &["--json"]].concat());
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 }
 

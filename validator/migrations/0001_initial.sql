@@ -10,9 +10,8 @@ CREATE TABLE competitions (
     -- Secrets of the split: which items are hidden, and the salt of the commitment to them.
     split_key BLOB NOT NULL,
     salt BLOB NOT NULL,
-    -- Private objects: all evaluation items with labels, and the teacher's logits on them.
-    items_sha256 TEXT NOT NULL,
-    teacher_logits_sha256 TEXT NOT NULL
+    -- A private object: the hidden images that rounds draw from, with labels.
+    pool_sha256 TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE models (
@@ -90,6 +89,8 @@ CREATE TABLE evaluations (
     report TEXT NOT NULL,
     report_sha256 TEXT NOT NULL,
     logits_sha256 TEXT NOT NULL,
+    outcomes_sha256 TEXT NOT NULL,
+    probe_logits_sha256 TEXT NOT NULL,
     score TEXT NOT NULL,
     score_ppm INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,

@@ -13,6 +13,7 @@ use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
 use chain::{Ledger, LedgerError, LocalLedger};
 use protocol::Hotkey;
+use protocol::auth::Keypair;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -27,6 +28,8 @@ pub struct Parts {
     pub config: Config,
     /// The hotkey that answers for this validator: the receiver of signed requests.
     pub hotkey: Hotkey,
+    /// Its key, which signs receipts.
+    pub(crate) keypair: Keypair,
     /// The truth.
     pub db: Db,
     /// Bytes.
@@ -76,15 +79,14 @@ impl App {
     /// When a part can't be opened.
     pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let keypair = home.keypair()?;
-        let hotkey = keypair.hotkey();
-        let ledger = LocalLedger::open(&home.ledger(), keypair)?;
+        let ledger = LocalLedger::open(&home.ledger(), keypair.clone())?;
         if let Some(recovery) = ledger.recovery() {
             tracing::warn!(?recovery, "the ledger was repaired after a crash");
         }
         let db = Db::open(&home.database()).await?;
         let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
         objects.sweep()?;
-        Self::compose(config, hotkey, db, objects, Arc::new(ledger), evaluator, Clock::System).await
+        Self::compose(config, keypair, db, objects, Arc::new(ledger), evaluator, Clock::System).await
     }
 
     /// Puts parts together that were opened elsewhere.
@@ -93,7 +95,7 @@ impl App {
     /// When the job engine's tables can't be brought up to date.
     pub async fn compose(
         config: Config,
-        hotkey: Hotkey,
+        keypair: Keypair,
         db: Db,
         objects: Objects,
         ledger: Arc<dyn Ledger>,
@@ -104,7 +106,8 @@ impl App {
         let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
-            hotkey,
+            hotkey: keypair.hotkey(),
+            keypair,
             db,
             objects,
             ledger,

@@ -6,7 +6,8 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::package::{PackageConfig, package_digest};
 use protocol::report::{
     Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
@@ -119,7 +120,27 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
     let quality = Quality { correct, public_correct, confusion, negative_flips: 0, positive_flips: 0 };
     let latency_samples = br#"{"scripted":true}"#.to_vec();
     let report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
-    Ok(Evaluation { report, logits, latency_samples })
+    let outcomes = scripted_outcomes(request, &report, &answers);
+    let probes = request.probes.len() / config.input.shape().values() as usize;
+    Ok(Evaluation { report, logits, probe_logits: vec![0.0; probes * classes], outcomes, latency_samples })
+}
+
+fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[usize]) -> Outcomes {
+    let labels = &request.items.labels;
+    let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
+    let log_ratio_nanos = match request.scope {
+        Scope::Full => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
+        Scope::OutputsOnly => Vec::new(),
+    };
+    let values = OutcomeValues {
+        images_sha256: report.data.images_sha256,
+        size_bytes: report.cost.size_bytes,
+        public_items: request.items.public,
+        right: answers.iter().zip(labels.iter()).map(|(answer, label)| *answer == usize::from(*label)).collect(),
+        js_micronats: vec![50_000; labels.len()],
+        log_ratio_nanos,
+    };
+    Outcomes::new(values).expect("in range, because a script makes them")
 }
 
 fn scripted_report(

@@ -33,7 +33,7 @@ pub enum MaterialError {
 /// The parts of an evaluation that all submissions share.
 #[derive(Clone, Debug)]
 pub struct Materials {
-    /// Items, labels and the teacher's logits.
+    /// The public items with labels and the teacher's logits.
     pub items: Items,
     /// The reference student.
     pub reference: PackageBytes,
@@ -62,8 +62,8 @@ impl MaterialsCache {
 
 async fn load(objects: &Objects, stored: &StoredCompetition) -> Result<Materials, MaterialError> {
     let competition = &stored.competition;
-    let images = Images::from_bytes(&objects.get(&stored.items_sha256).await?)?;
-    let logits = Logits::from_bytes(&objects.get(&stored.teacher_logits_sha256).await?)?;
+    let images = Images::from_bytes(&objects.get(&competition.public_images.sha256).await?)?;
+    let logits = Logits::from_bytes(&objects.get(&competition.public_teacher_logits.sha256).await?)?;
     let reference = &competition.reference;
     Ok(Materials {
         items: items(&competition.manifest.input, competition.manifest.data.public_items, images, Some(logits.values)),

@@ -4,7 +4,7 @@ use super::support::{Package, Setup, TestApp, accept};
 use protocol::submission::State;
 use reqwest::Method;
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

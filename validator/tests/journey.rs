@@ -89,9 +89,8 @@ async fn what_is_public_can_be_downloaded_and_nothing_else() {
 
     let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();
     for (secret, why) in [
-        (stored.items_sha256, "hidden items"),
-        (stored.teacher_logits_sha256, "the teacher's answers to hidden items"),
-        (report.logits_sha256, "answers to hidden items"),
+        (stored.pool_sha256, "the hidden pool"),
+        (report.logits_sha256, "logits"),
         (Digest::of(b"nothing"), "not stored at all"),
     ] {
         assert_eq!(miner.get(&object(&secret)).await.status(), 404, "{why}");

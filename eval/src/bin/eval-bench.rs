@@ -12,7 +12,7 @@ use datasets::{FashionMnist, Images, fashion_mnist};
 use eval::{Effort, Engine, WorkerCommand};
 use models::{Network, Weights, fold_batch_norm};
 use protocol::competition::InputSpec;
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes};
+use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -113,6 +113,8 @@ fn self_request(package: &PackageBytes, images: &Images) -> Outcome<EvaluationRe
             public: images.count,
             teacher_logits: None,
         },
+        probes: Default::default(),
+        scope: Scope::Full,
         seed: 1,
         wall_seconds_max: 3_600,
         memory_bytes_max: 8 << 30,

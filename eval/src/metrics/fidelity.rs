@@ -23,6 +23,12 @@ pub fn fidelity(student: &[f32], teacher: &[f32], classes: usize) -> Fidelity {
     }
 }
 
+/// The Jensen-Shannon divergence of each item, millionths of a nat.
+pub fn divergences(student: &[f32], teacher: &[f32], classes: usize) -> Vec<u32> {
+    let items = student.chunks_exact(classes).zip(teacher.chunks_exact(classes));
+    items.map(|(s, t)| micro(jensen_shannon(&log_softmax(t), &log_softmax(s))) as u32).collect()
+}
+
 /// What a teacher is to itself.
 pub fn perfect_fidelity(items: u32) -> Fidelity {
     Fidelity { agreement: items, ..Fidelity::default() }

@@ -10,7 +10,7 @@ mod flips;
 
 pub use accuracy::{Accuracy, accuracy};
 pub use calibration::calibration;
-pub use fidelity::{fidelity, perfect_fidelity};
+pub use fidelity::{divergences, fidelity, perfect_fidelity};
 pub use flips::{Flips, flips};
 
 /// The position of the largest logit; the first of equals, as in NumPy and PyTorch.

@@ -15,7 +15,7 @@ use models::DeviceKind;
 use protocol::api::{Leaderboard, SubmissionStatus};
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
-use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes};
+use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::package::{Admission, Admitted, admit};
 use protocol::score::{Ceiling, Score, score};
 use protocol::submission::State;
@@ -127,6 +127,8 @@ fn measure(
             labels: images.labels.into(),
             teacher_logits: Some(teacher.values.into()),
         },
+        probes: Default::default(),
+        scope: Scope::Full,
         seed: rand::random(),
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: CHECK_MEMORY_BYTES_MAX,

@@ -19,10 +19,8 @@ pub struct StoredCompetition {
     pub split_key: [u8; 32],
     /// Salts the commitment to them.
     pub salt: [u8; 32],
-    /// All evaluation items with labels, a private object.
-    pub items_sha256: Digest,
-    /// The teacher's logits on them, a private object.
-    pub teacher_logits_sha256: Digest,
+    /// The hidden images that rounds draw from, with labels: a private object.
+    pub pool_sha256: Digest,
 }
 
 /// Which published model.
@@ -128,8 +126,8 @@ impl Db {
 pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Result<(), DbError> {
     let competition = &stored.competition;
     sqlx::query(
-        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, items_sha256,
-         teacher_logits_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, pool_sha256)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(competition.manifest.id.as_ref())
     .bind(stored.source_sha256.to_string())
@@ -138,8 +136,7 @@ pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Resu
     .bind(int(competition.published_at))
     .bind(stored.split_key.as_slice())
     .bind(stored.salt.as_slice())
-    .bind(stored.items_sha256.to_string())
-    .bind(stored.teacher_logits_sha256.to_string())
+    .bind(stored.pool_sha256.to_string())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -183,8 +180,7 @@ fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
         competition: from_json("competition", row.get("competition"))?,
         split_key: key(row.get("split_key"))?,
         salt: key(row.get("salt"))?,
-        items_sha256: digest("items_sha256")?,
-        teacher_logits_sha256: digest("teacher_logits_sha256")?,
+        pool_sha256: digest("pool_sha256")?,
     })
 }
 

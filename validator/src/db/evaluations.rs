@@ -18,8 +18,12 @@ pub struct StoredEvaluation {
     pub report: Report,
     /// The digest of their canonical JSON, an object.
     pub report_sha256: Digest,
-    /// The logits, a private object: they tell about hidden items.
+    /// The logits, a private object.
     pub logits_sha256: Digest,
+    /// What paired tests need, item by item: an object.
+    pub outcomes_sha256: Digest,
+    /// The logits on the probes that copies are recognised by, a private object.
+    pub probe_logits_sha256: Digest,
     /// The score.
     pub score: Score,
     /// How long the evaluation took.
@@ -51,14 +55,16 @@ pub struct ScoredSubmission {
 /// When the database fails or there is one.
 pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, score, score_ppm,
-         duration_ms, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, outcomes_sha256,
+         probe_logits_sha256, score, score_ppm, duration_ms, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(evaluation.submission.to_string())
     .bind(evaluation.competition.as_ref())
     .bind(to_json(&evaluation.report))
     .bind(evaluation.report_sha256.to_string())
     .bind(evaluation.logits_sha256.to_string())
+    .bind(evaluation.outcomes_sha256.to_string())
+    .bind(evaluation.probe_logits_sha256.to_string())
     .bind(to_json(&evaluation.score))
     .bind(evaluation.score.composite.value_ppm)
     .bind(int(evaluation.duration_ms))
@@ -118,6 +124,8 @@ fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
         report: from_json("report", row.get("report"))?,
         report_sha256: parse("digest", row.get("report_sha256"))?,
         logits_sha256: parse("digest", row.get("logits_sha256"))?,
+        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
+        probe_logits_sha256: parse("digest", row.get("probe_logits_sha256"))?,
         score: from_json("score", row.get("score"))?,
         duration_ms: uint(row.get("duration_ms")),
         evaluated_at: uint(row.get("evaluated_at")),

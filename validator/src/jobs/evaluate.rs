@@ -12,11 +12,12 @@ use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, PackageBytes};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, PackageBytes, Scope};
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::score::{Ceiling, Score, score};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -112,6 +113,8 @@ async fn request(
         candidate,
         reference: materials.reference.clone(),
         items: materials.items.clone(),
+        probes: Arc::from([]),
+        scope: Scope::Full,
         // Unknown to miners, so that nothing can be tuned to an order.
         seed: rand::random(),
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
@@ -130,8 +133,9 @@ async fn record(
     let (id, now) = (&submission.id, app.clock.now());
     let report = app.objects.put(canonical_json(&evaluation.report)?.into()).await?;
     let samples = app.objects.put(evaluation.latency_samples.into()).await?;
-    let logits: Vec<u8> = evaluation.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
-    let logits = app.objects.put(logits.into()).await?;
+    let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
+    let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
+    let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
     let score = score_of(&evaluation.report, stored);
     let row = StoredEvaluation {
         submission: id.clone(),
@@ -139,11 +143,13 @@ async fn record(
         report: evaluation.report,
         report_sha256: report.sha256,
         logits_sha256: logits.sha256,
+        outcomes_sha256: outcomes.sha256,
+        probe_logits_sha256: probe_logits.sha256,
         score,
         duration_ms,
         evaluated_at: now,
     };
-    let public = public_objects(app, submission, report, samples).await?;
+    let public = public_objects(app, submission, report, samples, outcomes).await?;
     let mut tx = app.db.write().await?;
     match evaluations::insert(&mut tx, &row).await {
         Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
@@ -159,6 +165,11 @@ async fn record(
     Ok(())
 }
 
+/// f32 values as bytes.
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
 /// A report's score under a competition's rules.
 pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
     let teacher = &stored.competition.teacher;
@@ -166,12 +177,13 @@ pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) ->
     score(report, ceiling, &stored.competition.manifest.score)
 }
 
-/// A scored package, its report and its latency samples are for everybody.
+/// A scored package, its report, its latency samples and its answers to public items are for everybody.
 async fn public_objects(
     app: &App,
     submission: &Submission,
     report: ObjectRef,
     samples: ObjectRef,
+    outcomes: ObjectRef,
 ) -> Result<Vec<PublicObject>, DbError> {
     let object = |sha256: Digest, size_bytes: u64, filename: &str| PublicObject {
         sha256,
@@ -182,6 +194,7 @@ async fn public_objects(
     let mut public: Vec<_> = files.map(|file| object(file.sha256, file.size, &file.path)).collect();
     public.push(object(report.sha256, report.size_bytes, "report.json"));
     public.push(object(samples.sha256, samples.size_bytes, "latency-samples.json"));
+    public.push(object(outcomes.sha256, outcomes.size_bytes, "outcomes.rtout"));
     Ok(public)
 }
 

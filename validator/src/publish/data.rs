@@ -64,11 +64,11 @@ pub enum DataSetError {
 pub(super) struct Prepared {
     /// Labelled images for miners to train on.
     pub(super) training: Images,
-    /// All evaluation items, public ones first.
-    pub(super) items: Images,
-    /// The public ones alone.
+    /// The public evaluation items.
     pub(super) public: Images,
-    /// The commitment to the others.
+    /// The hidden images that rounds draw from.
+    pub(super) pool: Images,
+    /// The commitment to them.
     pub(super) hidden_root: Digest,
 }
 
@@ -80,13 +80,9 @@ impl Prepared {
         check(manifest, &all)?;
         let Split { public, hidden } = Split::new(split_key, all.count, data.public_items)?;
         let hidden = &hidden[..data.hidden_items as usize];
-        let order: Vec<u32> = public.iter().chain(hidden).copied().collect();
-        Ok(Self {
-            training,
-            public: all.select(&public),
-            hidden_root: round::commit(&all.select(hidden), salt)?.parse()?,
-            items: all.select(&order),
-        })
+        let pool = all.select(hidden);
+        let hidden_root = round::commit(&pool, salt)?.parse()?;
+        Ok(Self { training, public: all.select(&public), pool, hidden_root })
     }
 }
 

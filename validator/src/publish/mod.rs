@@ -2,8 +2,8 @@
 //!
 //! 1. the manifest is read, teacher and reference are admitted by the very check that guards intake;
 //! 2. the data is split by a secret key into public and hidden items;
-//! 3. the teacher and then the reference are measured on all of them;
-//! 4. models, public items and the teacher's answers are stored, the hidden items committed to;
+//! 3. the teacher and then the reference are measured on the public ones;
+//! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
 //! 5. one transaction makes the competition appear.
 //!
 //! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
@@ -22,7 +22,7 @@ use crate::objects::{ObjectError, Objects};
 use data::{DataSetError, Prepared};
 use datasets::{FormatError, Logits};
 use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::score::{Ceiling, score};
 use protocol::submission::Rejection;
@@ -164,7 +164,9 @@ impl Publisher {
         let request = EvaluationRequest {
             candidate: model.bytes.clone(),
             reference: source.reference.bytes.clone(),
-            items: materials::items(&manifest.input, public, prepared.items.clone(), teacher_logits),
+            items: materials::items(&manifest.input, public, prepared.public.clone(), teacher_logits),
+            probes: Arc::from([]),
+            scope: Scope::Full,
             seed: rand::random(),
             wall_seconds_max: self.config.limits.publish_seconds_max,
             memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
@@ -187,9 +189,7 @@ impl Publisher {
         salt: [u8; 32],
     ) -> Result<Published, PublishError> {
         let source_sha256 = source.sha256();
-        let public_logits = first(&measured.logits, source.manifest.data.public_items);
-        let items_sha256 = self.put(prepared.items.to_bytes()?).await?.sha256;
-        let teacher_logits_sha256 = self.put(measured.logits.to_bytes()?).await?.sha256;
+        let pool_sha256 = self.put(prepared.pool.to_bytes()?).await?.sha256;
         let training_teacher_logits = match source.training_teacher_logits {
             Some(logits) => Some(self.put(logits).await?),
             None => None,
@@ -202,7 +202,7 @@ impl Publisher {
             teacher: self.put_model(source.teacher, &measured.teacher).await?,
             reference: self.put_model(source.reference, &measured.reference).await?,
             public_images: self.put(prepared.public.to_bytes()?).await?,
-            public_teacher_logits: self.put(public_logits.to_bytes()?).await?,
+            public_teacher_logits: self.put(measured.logits.to_bytes()?).await?,
             training_images: self.put(prepared.training.to_bytes()?).await?,
             training_teacher_logits,
             hidden_root: prepared.hidden_root,
@@ -210,15 +210,7 @@ impl Publisher {
             manifest: source.manifest,
         };
         let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
-        let stored = StoredCompetition {
-            source_sha256,
-            sha256,
-            competition,
-            split_key,
-            salt,
-            items_sha256,
-            teacher_logits_sha256,
-        };
+        let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256 };
         self.appear(&stored, &models).await?;
         Ok(Published { competition: stored.competition, sha256, created: true })
     }
@@ -273,11 +265,6 @@ fn teacher_logits(teacher: &Evaluation, classes: usize) -> Result<Logits, Format
     let logits = Logits { count: teacher.report.data.items, classes, values: teacher.logits.clone() };
     logits.validate()?;
     Ok(logits)
-}
-
-fn first(logits: &Logits, count: u32) -> Logits {
-    let values = logits.values.iter().copied().take(count as usize * logits.classes as usize).collect();
-    Logits { count, classes: logits.classes, values }
 }
 
 fn model_row(role: Role, model: &Model, measured: &Measured, rules: &protocol::score::ScoreRules) -> StoredModel {

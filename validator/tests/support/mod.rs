@@ -73,7 +73,7 @@ impl TestApp {
         let db = Db::open(&dir.path().join("data.sqlite")).await.unwrap();
         let objects = setup.objects.unwrap_or_else(|| memory(&dir));
         let (ledger, clock) = (Arc::new(chain::MemoryLedger::new()), Clock::fixed(NOW));
-        let app = App::compose(setup.config, validator_hotkey(), db, objects, ledger, setup.evaluator, clock).await;
+        let app = App::compose(setup.config, validator_keypair(), db, objects, ledger, setup.evaluator, clock).await;
         Self::serve(dir, app.unwrap()).await
     }
 
@@ -178,8 +178,12 @@ pub(crate) fn write_competition(folder: &std::path::Path, toml: &str) -> PathBuf
     folder.join("competition.toml")
 }
 
+pub(crate) fn validator_keypair() -> Keypair {
+    Keypair::from_seed(&[0xff; 32])
+}
+
 pub(crate) fn validator_hotkey() -> Hotkey {
-    Keypair::from_seed(&[0xff; 32]).hotkey()
+    validator_keypair().hotkey()
 }
 
 pub(crate) fn competition(id: &str) -> CompetitionId {
