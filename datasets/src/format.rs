@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FormatError> {
+    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], FormatError> {
         let left = self.left.len();
         let (head, tail) = self.left.split_first_chunk().ok_or(FormatError::Truncated { what, needed: N, left })?;
         self.left = tail;

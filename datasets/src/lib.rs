@@ -2,7 +2,8 @@
 //! key that anyone can replay, and committing to the items that stay hidden.
 //!
 //! The path of an evaluation set reads: [`FashionMnist::load`] → [`Split::new`] → [`Images::select`] →
-//! [`Images::to_bytes`] for the public part and [`round::Commitment`] for the hidden one.
+//! [`Images::to_bytes`] for the public part and [`round::Commitment`] for the hidden one. What is drawn from the hidden
+//! part in a round, and how anyone checks it, is [`hidden`].
 //!
 //! It knows files and bytes only: no tensors, no normalisation beyond two published constants, no competition rules,
 //! no network and no clock. Whoever feeds a model turns bytes into tensors.
@@ -12,6 +13,7 @@ pub mod fashion_mnist;
 mod files;
 mod format;
 pub mod gzip;
+pub mod hidden;
 pub mod idx;
 mod images;
 mod logits;

@@ -1,10 +1,15 @@
 //! RFC 6962 Merkle trees over SHA-256, as the crate `ct-merkle` computes them, in plain byte arrays.
 //!
 //! It does not know what a leaf is; `round` does.
+//!
+//! # The proof of many leaves
+//!
+//! Walk the tree of RFC 6962 from its root, left before right. A subtree without an opened leaf contributes its hash to
+//! the proof and isn't entered; an opened leaf contributes nothing, since its hash follows from the leaf.
 
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{InclusionProof, RootHash};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 /// A SHA-256 value.
 pub type Hash = [u8; 32];
@@ -38,6 +43,26 @@ pub enum MerkleError {
         /// The root that was not reached.
         root: String,
     },
+    /// Opened leaves aren't in ascending order, or one is given twice.
+    #[error("opened leaf {index} does not come after leaf {previous}")]
+    Order {
+        /// The position of a leaf.
+        index: u32,
+        /// The position of the leaf before it.
+        previous: u32,
+    },
+    /// The hashes do not lead from the opened leaves to the root.
+    #[error("proof of {hashes} hashes does not lead from {opened} leaves of {count} to root {root}")]
+    Many {
+        /// Number of opened leaves.
+        opened: usize,
+        /// The claimed number of leaves.
+        count: u32,
+        /// Length of the proof.
+        hashes: usize,
+        /// The root that was not reached.
+        root: String,
+    },
 }
 
 /// A tree that keeps its leaves. Its number of leaves is part of what has to be published: RFC 6962 roots don't hold it.
@@ -54,9 +79,14 @@ impl Tree {
         Tree { tree }
     }
 
+    /// The root.
+    pub fn root(&self) -> Hash {
+        (*self.tree.root().as_bytes()).into()
+    }
+
     /// The root as 64 lowercase hexadecimal digits.
     pub fn root_hex(&self) -> String {
-        hex::encode(self.tree.root().as_bytes())
+        hex::encode(self.root())
     }
 
     /// The leaf at `index`.
@@ -70,6 +100,29 @@ impl Tree {
         let proof = self.tree.prove_inclusion(index as usize);
         Some(proof.as_bytes().as_chunks().0.to_vec())
     }
+
+    /// The hashes that lead from the leaves at `indices`, which ascend, to the root; `None` if there are no such leaves.
+    pub fn proof_of_many(&self, indices: &[u32]) -> Option<Vec<Hash>> {
+        let count = u32::try_from(self.tree.len()).ok().filter(|count| *count > 0)?;
+        let opened: Vec<(u32, &[u8])> =
+            indices.iter().map(|&index| Some((index, self.leaf(index)?))).collect::<Option<_>>()?;
+        ascending(&opened, count).ok()?;
+        let mut proof = Vec::new();
+        walk(0, count, &opened, &mut |first, size| {
+            let hash = self.subtree(first, size);
+            proof.push(hash);
+            Some(hash)
+        })?;
+        Some(proof)
+    }
+
+    fn subtree(&self, first: u32, size: u32) -> Hash {
+        if size == 1 {
+            return leaf_hash(self.leaf(first).unwrap_or_default());
+        }
+        let left = split(size);
+        node_hash(&self.subtree(first, left), &self.subtree(first + left, size - left))
+    }
 }
 
 /// Checks that `leaf` is number `index` of the `count` leaves under `root_hex`.
@@ -77,13 +130,73 @@ pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash
     if index >= count {
         return Err(MerkleError::Index { index, count });
     }
-    let mut root: Hash = [0; 32];
-    hex::decode_to_slice(root_hex, &mut root).map_err(|_| MerkleError::Root { found: excerpt(root_hex) })?;
+    let root = parse_root(root_hex)?;
     let wrong = |_| MerkleError::Proof { index, count, hashes: proof.len(), root: root_hex.to_owned() };
     let path = InclusionProof::try_from_bytes(proof.as_flattened().to_vec()).map_err(wrong)?;
     RootHash::<Sha256>::new(root.into(), u64::from(count))
         .verify_inclusion(&leaf, u64::from(index), &path)
         .map_err(wrong)
+}
+
+/// Checks that `opened`, positions in ascending order with their leaves, are among the `count` leaves under `root_hex`.
+pub fn verify_many(root_hex: &str, count: u32, opened: &[(u32, &[u8])], proof: &[Hash]) -> Result<(), MerkleError> {
+    let root = parse_root(root_hex)?;
+    ascending(opened, count)?;
+    let mut left = proof.iter();
+    let reached = if count == 0 { None } else { walk(0, count, opened, &mut |_, _| left.next().copied()) };
+    if reached == Some(root) && left.as_slice().is_empty() {
+        return Ok(());
+    }
+    Err(MerkleError::Many { opened: opened.len(), count, hashes: proof.len(), root: root_hex.to_owned() })
+}
+
+/// The hash of the subtree of `size` leaves from leaf `first`, where `closed` gives the hashes of subtrees without
+/// opened leaves. It goes as deep as the tree is high: 32 levels at most.
+fn walk(
+    first: u32,
+    size: u32,
+    opened: &[(u32, &[u8])],
+    closed: &mut impl FnMut(u32, u32) -> Option<Hash>,
+) -> Option<Hash> {
+    match opened {
+        [] => closed(first, size),
+        [(_, leaf), ..] if size == 1 => Some(leaf_hash(leaf)),
+        _ => {
+            let left = split(size);
+            let (before, after) = opened.split_at(opened.partition_point(|(index, _)| *index < first + left));
+            let left_hash = walk(first, left, before, closed)?;
+            Some(node_hash(&left_hash, &walk(first + left, size - left, after, closed)?))
+        }
+    }
+}
+
+/// The largest power of two below `size`, which is at least 2 (RFC 6962, 2.1).
+fn split(size: u32) -> u32 {
+    1 << (size - 1).ilog2()
+}
+
+fn leaf_hash(leaf: &[u8]) -> Hash {
+    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
+}
+
+fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
+}
+
+fn ascending(opened: &[(u32, &[u8])], count: u32) -> Result<(), MerkleError> {
+    if let Some(pair) = opened.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
+        return Err(MerkleError::Order { index: pair[1].0, previous: pair[0].0 });
+    }
+    match opened.last() {
+        Some(&(index, _)) if index >= count => Err(MerkleError::Index { index, count }),
+        _ => Ok(()),
+    }
+}
+
+fn parse_root(root_hex: &str) -> Result<Hash, MerkleError> {
+    let mut root: Hash = [0; 32];
+    hex::decode_to_slice(root_hex, &mut root).map_err(|_| MerkleError::Root { found: excerpt(root_hex) })?;
+    Ok(root)
 }
 
 /// As much of a hostile string as a log line should hold.

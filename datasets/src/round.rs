@@ -82,6 +82,11 @@ impl Commitment {
     pub fn proof(&self, index: u32) -> Option<Vec<Hash>> {
         self.tree.proof(index)
     }
+
+    /// The hashes that lead from the leaves at `indices`, which ascend, to the root.
+    pub fn proof_of_many(&self, indices: &[u32]) -> Option<Vec<Hash>> {
+        self.tree.proof_of_many(indices)
+    }
 }
 
 /// The root alone, for whoever keeps images and salt and needs no proofs now.
@@ -93,6 +98,11 @@ pub fn commit(images: &Images, salt: &[u8; 32]) -> Result<String, RoundError> {
 /// image.
 pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash]) -> Result<Images, RoundError> {
     merkle::verify(root_hex, index, count, leaf, proof)?;
+    read_leaf(leaf, count)
+}
+
+/// The labelled image in a leaf of a set of `count` items.
+pub(crate) fn read_leaf(leaf: &[u8], count: u32) -> Result<Images, RoundError> {
     let mut reader = Reader::new(leaf);
     reader.take("item salt", SALT_BYTES)?;
     let found = reader.u32("count")?;

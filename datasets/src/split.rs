@@ -64,7 +64,7 @@ pub fn permutation(key: &[u8; 32], n: u32) -> Vec<u32> {
 }
 
 /// A uniform number below `bound`, which is at least 1.
-fn draw(words: &mut ChaCha20Rng, bound: u32) -> u32 {
+pub(crate) fn draw(words: &mut ChaCha20Rng, bound: u32) -> u32 {
     let usable = (1u64 << 32) - (1u64 << 32) % u64::from(bound);
     loop {
         let word = words.next_u32();

@@ -1,0 +1,179 @@
+//! Which changes a round may make to images, and how many items it draws.
+//!
+//! It does not know how a change is drawn (`draw`) or made (`render`).
+
+use serde::{Deserialize, Serialize};
+
+/// Share of a round's items that stay from round to round: 30 %.
+pub const FIXED_PPM_DEFAULT: u32 = 300_000;
+
+/// One whole in parts per million.
+pub(super) const WHOLE_PPM: u32 = 1_000_000;
+
+/// A round of more items is refused: beyond this the intervals don't get narrower by anything that matters.
+const ITEMS_MAX: u32 = 1_000_000;
+
+/// Bounds beyond which a change surely doesn't keep a label.
+const SHIFT_PX_MAX: u32 = 64;
+const ROTATION_MILLIDEGREES_MAX: u32 = 45_000;
+const FACTOR_PPM: (u32, u32) = (500_000, 2_000_000);
+const NOISE_LEVELS_MAX: u32 = 64;
+const CUTOUT_PX_MAX: u32 = 64;
+
+/// Label-preserving changes and their ranges. An item undergoes all of them, each with its own drawn strength.
+///
+/// Integers only, so that its canonical JSON has one spelling on every machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// Columns and rows by which an item is shifted, at most. If it isn't 0, no item stays in place. 0 to 64.
+    pub shift_px_max: u32,
+    /// Rotation in either direction, at most, in thousandths of a degree. 0 to 45,000.
+    pub rotation_millidegrees_max: u32,
+    /// Smallest magnification. 500,000 to 1,000,000.
+    pub scale_ppm_min: u32,
+    /// Largest magnification. 1,000,000 to 2,000,000.
+    pub scale_ppm_max: u32,
+    /// Smallest factor of pixel values. 500,000 to 1,000,000.
+    pub brightness_ppm_min: u32,
+    /// Largest factor of pixel values. 1,000,000 to 2,000,000.
+    pub brightness_ppm_max: u32,
+    /// Standard deviation of the noise in pixel levels, at most. 0 to 64.
+    pub noise_levels_max: u32,
+    /// Side of the square that is blanked, at most. 0 to 64.
+    pub cutout_px_max: u32,
+    /// Share of items that are a mixture of two images.
+    pub mixture_ppm: u32,
+    /// The smallest share of a mixture's main image. 500,001 to 1,000,000.
+    pub mixture_share_ppm_min: u32,
+    /// The largest share of a mixture's main image.
+    pub mixture_share_ppm_max: u32,
+}
+
+/// How many items a round draws, and from which family.
+///
+/// It stays the same for all rounds of a competition: the fixed part is drawn anew from its seed in each round, so
+/// another family would change it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawSpec {
+    /// Items of a round, at least 1 and at most as many as the pool has.
+    pub items: u32,
+    /// Share of them that stay from round to round; [`FIXED_PPM_DEFAULT`].
+    pub fixed_ppm: u32,
+    /// What is done to them.
+    pub family: Family,
+}
+
+/// Why a family or a draw makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// A number is outside its range.
+    #[error("{what} is {found}, expected {min} to {max}")]
+    Range {
+        /// The field.
+        what: &'static str,
+        /// Its value.
+        found: u32,
+        /// The least that it may be.
+        min: u32,
+        /// The most that it may be.
+        max: u32,
+    },
+    /// Nothing is changed, so that hidden items would be public ones.
+    #[error("the family changes nothing: hidden items would be those that everybody knows")]
+    Unchanged,
+    /// The specification isn't JSON of this shape.
+    #[error("the specification can't be read: {why}")]
+    Json {
+        /// What the parser says.
+        why: String,
+    },
+}
+
+impl Default for Family {
+    /// Mild enough for clothes in 28x28 pixels: docs/HIDDEN_ROUNDS.md has what it costs the teacher and a memoriser.
+    fn default() -> Self {
+        Family {
+            shift_px_max: 2,
+            rotation_millidegrees_max: 8_000,
+            scale_ppm_min: 900_000,
+            scale_ppm_max: 1_050_000,
+            brightness_ppm_min: 800_000,
+            brightness_ppm_max: 1_200_000,
+            noise_levels_max: 8,
+            cutout_px_max: 5,
+            mixture_ppm: 150_000,
+            mixture_share_ppm_min: 600_000,
+            mixture_share_ppm_max: 800_000,
+        }
+    }
+}
+
+impl Family {
+    /// The family that changes nothing. It isn't valid; it is where a family of few changes starts from.
+    pub fn identity() -> Self {
+        Family {
+            shift_px_max: 0,
+            rotation_millidegrees_max: 0,
+            scale_ppm_min: WHOLE_PPM,
+            scale_ppm_max: WHOLE_PPM,
+            brightness_ppm_min: WHOLE_PPM,
+            brightness_ppm_max: WHOLE_PPM,
+            noise_levels_max: 0,
+            cutout_px_max: 0,
+            mixture_ppm: 0,
+            mixture_share_ppm_min: WHOLE_PPM,
+            mixture_share_ppm_max: WHOLE_PPM,
+        }
+    }
+
+    /// Checks every range, and that something is changed.
+    pub fn check(&self) -> Result<(), SpecError> {
+        let (factor_min, factor_max) = FACTOR_PPM;
+        let half = WHOLE_PPM / 2 + 1;
+        let ranges = [
+            ("shift_px_max", self.shift_px_max, 0, SHIFT_PX_MAX),
+            ("rotation_millidegrees_max", self.rotation_millidegrees_max, 0, ROTATION_MILLIDEGREES_MAX),
+            ("scale_ppm_min", self.scale_ppm_min, factor_min, WHOLE_PPM),
+            ("scale_ppm_max", self.scale_ppm_max, WHOLE_PPM, factor_max),
+            ("brightness_ppm_min", self.brightness_ppm_min, factor_min, WHOLE_PPM),
+            ("brightness_ppm_max", self.brightness_ppm_max, WHOLE_PPM, factor_max),
+            ("noise_levels_max", self.noise_levels_max, 0, NOISE_LEVELS_MAX),
+            ("cutout_px_max", self.cutout_px_max, 0, CUTOUT_PX_MAX),
+            ("mixture_ppm", self.mixture_ppm, 0, WHOLE_PPM),
+            ("mixture_share_ppm_min", self.mixture_share_ppm_min, half, WHOLE_PPM),
+            ("mixture_share_ppm_max", self.mixture_share_ppm_max, self.mixture_share_ppm_min, WHOLE_PPM),
+        ];
+        ranges.into_iter().try_for_each(|(what, found, min, max)| in_range(what, found, min, max))?;
+        let shares = (self.mixture_share_ppm_min, self.mixture_share_ppm_max);
+        let unmixed = Family { mixture_share_ppm_min: WHOLE_PPM, mixture_share_ppm_max: WHOLE_PPM, ..self.clone() };
+        let mixes_all = self.mixture_ppm == WHOLE_PPM && shares != (WHOLE_PPM, WHOLE_PPM);
+        let changes = Family { mixture_ppm: 0, ..unmixed } != Family::identity();
+        if changes || mixes_all { Ok(()) } else { Err(SpecError::Unchanged) }
+    }
+}
+
+impl DrawSpec {
+    /// `items` of the default family, 30 % of them fixed.
+    pub fn of_items(items: u32) -> Self {
+        DrawSpec { items, fixed_ppm: FIXED_PPM_DEFAULT, family: Family::default() }
+    }
+
+    /// How many items stay from round to round: the share of the items, rounded down.
+    pub fn fixed_items(&self) -> u32 {
+        let fixed = u64::from(self.items) * u64::from(self.fixed_ppm) / u64::from(WHOLE_PPM);
+        u32::try_from(fixed).unwrap_or(self.items).min(self.items)
+    }
+
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), SpecError> {
+        in_range("items", self.items, 1, ITEMS_MAX)?;
+        in_range("fixed_ppm", self.fixed_ppm, 0, WHOLE_PPM)?;
+        self.family.check()
+    }
+}
+
+fn in_range(what: &'static str, found: u32, min: u32, max: u32) -> Result<(), SpecError> {
+    if (min..=max).contains(&found) { Ok(()) } else { Err(SpecError::Range { what, found, min, max }) }
+}

@@ -1,0 +1,30 @@
+//! Hidden rounds: what a round's hidden items are, how a validator is bound to them before it closes, and how anyone
+//! checks them afterwards.
+//!
+//! The path of a round: [`Terms::commit`] (published before the close) → [`Beacon`] (after it) → [`seed`] → [`draw`] →
+//! [`render`] → [`relabel`] → evaluation elsewhere → [`Reveal::new`] → [`verify_reveal`], by anyone.
+//!
+//! It does NOT know when a round closes, which models there are, or where anything is stored. docs/HIDDEN_ROUNDS.md
+//! tells the same as a story; `scripts/golden_hidden.py` is a second implementation, whose results are in the tests.
+//!
+//! Secrecy lies in the draw and the changes, not in the images: labels and pixels of a public data set are known to
+//! the world, so no item of a round is shown as it lies in the pool.
+
+mod beacon;
+mod commitment;
+mod drand;
+mod draw;
+mod family;
+mod hexadecimal;
+mod render;
+mod reveal;
+mod secret;
+
+pub use beacon::{Beacon, BeaconError, BeaconRule};
+pub use commitment::{CommitError, Opening, RoundCommitment, Terms, TermsPart};
+pub use drand::{DrandChain, DrandError, DrandRound, Scheme};
+pub use draw::{Change, Draw, DrawError, DrawnItem, Transform, draw};
+pub use family::{DrawSpec, FIXED_PPM_DEFAULT, Family, SpecError};
+pub use render::{RenderError, relabel, render};
+pub use reveal::{Expected, Reveal, RevealError, Revealed, verify_reveal};
+pub use secret::{Secret, fixed_seed, seed};

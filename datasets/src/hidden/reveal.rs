@@ -1,0 +1,393 @@
+//! A finished round, opened: everything that lets anyone compute its items again and compare.
+//!
+//! It does not know where reveals are published, nor what any model made of the items.
+//!
+//! File format `RTREV1`, little endian, nothing before, between or after:
+//!
+//! | bytes | content |
+//! |---|---|
+//! | 8 | `RTREV1\0\0` |
+//! | 4 + n | length, then the terms in canonical JSON |
+//! | 4 + n | length, then the beacon in canonical JSON |
+//! | 32 | the secret |
+//! | 32 | the seed of the fixed part |
+//! | 4 + n | count, then one label (u8) an item, fixed items first |
+//! | 32 | SHA-256 of the items with those labels as an `RTIMG1` file |
+//! | 4 + 4 + count x length | count and length of leaves, then the pool's leaves that the draw takes, ascending |
+//! | 4 + 32 x count | count, then the hashes of their joint proof ([`crate::merkle`]) |
+//!
+//! Which leaves those are follows from terms, secret and beacon, so the file doesn't say it.
+
+use super::beacon::{Beacon, BeaconError};
+use super::commitment::{CommitError, RoundCommitment, Terms, canonical};
+use super::drand::DrandChain;
+use super::draw::{Change, Draw, DrawError, DrawnItem, draw};
+use super::render::{RenderError, render};
+use super::secret::{Secret, fixed_seed, seed};
+use crate::format::Reader;
+use crate::merkle::{self, Hash, MerkleError};
+use crate::round::{self, RoundError};
+use crate::{FormatError, Images};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+const MAGIC: [u8; 8] = *b"RTREV1\0\0";
+/// Terms and beacons are short; this bounds what the JSON parser sees.
+const JSON_BYTES_MAX: usize = 16_384;
+
+/// A finished round, opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reveal {
+    /// What the round was bound to.
+    pub terms: Terms,
+    /// The beacon that came.
+    pub beacon: Beacon,
+    /// No longer one.
+    pub secret: Secret,
+    /// The seed of the fixed part, the same in all rounds of a competition.
+    pub fixed_seed: [u8; 32],
+    /// The label of each item: the pool's, or the teacher's for a mixture.
+    pub labels: Vec<u8>,
+    /// SHA-256 of the labelled items as an `RTIMG1` file.
+    pub items_sha256: Hash,
+    /// The pool's leaves that the draw takes, ascending.
+    pub leaves: Vec<Vec<u8>>,
+    /// Their joint proof.
+    pub proof: Vec<Hash>,
+}
+
+/// What a checker knows from elsewhere and holds a reveal against.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The competition's name.
+    pub competition: &'a str,
+    /// The round's number.
+    pub round: u64,
+    /// The pool's root, published with the competition.
+    pub pool_root: &'a str,
+    /// The pool's count, published with it.
+    pub pool_count: u32,
+    /// What was published before the round closed.
+    pub commitment: &'a RoundCommitment,
+    /// The beacon as the checker got it from the ledger or the chain itself. Without it a ledger's hash is taken on
+    /// trust; a drand beacon's signature is checked in any case.
+    pub beacon: Option<&'a Beacon>,
+    /// The drand chain that the checker trusts, if the round is bound to one.
+    pub chain: Option<&'a DrandChain>,
+    /// The fixed seed that the competition's first reveal showed; `None` if this is the first.
+    pub fixed_seed: Option<&'a [u8; 32]>,
+}
+
+/// What a reveal proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revealed {
+    /// The items as they were shown to models, with the labels that counted.
+    pub images: Images,
+    /// Where each comes from.
+    pub draw: Draw,
+    /// The seed of the fixed part, for checking the next round.
+    pub fixed_seed: [u8; 32],
+}
+
+/// Why a reveal is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RevealError {
+    /// The bytes are no reveal.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A part is longer than allowed.
+    #[error("{what} has {found} bytes, more than {max}")]
+    TooLong {
+        /// The part.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A part isn't the JSON that it should be.
+    #[error("{what} can't be read: {why}")]
+    Json {
+        /// The part.
+        what: &'static str,
+        /// What the parser says.
+        why: String,
+    },
+    /// A part is spelt in another way than canonical JSON.
+    #[error("{what} isn't canonical JSON")]
+    NotCanonical {
+        /// The part.
+        what: &'static str,
+    },
+    /// The terms are those of another competition, round or pool.
+    #[error("{what} of the reveal is {found:?}, expected {expected:?}")]
+    Other {
+        /// The field.
+        what: &'static str,
+        /// What the checker knows.
+        expected: String,
+        /// What the reveal says.
+        found: String,
+    },
+    /// Terms and secret aren't those that were committed to.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The beacon isn't the one that the round was bound to.
+    #[error(transparent)]
+    Beacon(#[from] BeaconError),
+    /// The beacon isn't the one that the checker got from its origin.
+    #[error("the reveal's beacon {found} isn't what its origin gives under that number")]
+    OtherBeacon {
+        /// Height or round in the reveal.
+        found: u64,
+    },
+    /// The fixed part is drawn from another seed.
+    #[error("the fixed part is drawn from seed {found}, expected {expected}")]
+    FixedSeed {
+        /// The seed that follows or was known.
+        expected: String,
+        /// The seed in the reveal.
+        found: String,
+    },
+    /// Nothing can be drawn on these terms.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// More or fewer leaves than the draw takes.
+    #[error("the reveal opens {found} images, the draw takes {expected}")]
+    Opened {
+        /// Images that the draw takes.
+        expected: usize,
+        /// Images that are opened.
+        found: usize,
+    },
+    /// The leaves do not lie under the pool's root.
+    #[error(transparent)]
+    Merkle(#[from] MerkleError),
+    /// A leaf is malformed.
+    #[error(transparent)]
+    Leaf(#[from] RoundError),
+    /// Leaves of different shapes or lengths.
+    #[error("the pool's images have different shapes")]
+    Shape,
+    /// The items can't be made.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// More or fewer labels than items.
+    #[error("the reveal has {found} labels for {expected} items")]
+    Labels {
+        /// Items.
+        expected: usize,
+        /// Labels.
+        found: usize,
+    },
+    /// A label of an image that wasn't mixed isn't the pool's.
+    #[error("item {index} has label {found}, the pool says {expected}")]
+    Label {
+        /// The item.
+        index: usize,
+        /// The pool's label.
+        expected: u8,
+        /// The reveal's label.
+        found: u8,
+    },
+    /// The items are others than those that were shown to models.
+    #[error("the items have digest {found}, the reveal says {expected}")]
+    Items {
+        /// The digest in the reveal.
+        expected: String,
+        /// The digest of what was made again.
+        found: String,
+    },
+}
+
+impl Reveal {
+    /// Opens a round whose items were `images`, drawn from the pool that `pool` commits to. `fixed` is the fixed seed of
+    /// the competition; `None` in its first round, where it follows from this round's beacon.
+    pub fn new(
+        terms: Terms,
+        secret: Secret,
+        beacon: Beacon,
+        chain: Option<&DrandChain>,
+        fixed: Option<&[u8; 32]>,
+        pool: &round::Commitment,
+        images: &Images,
+    ) -> Result<Reveal, RevealError> {
+        terms.check()?;
+        let value = terms.beacon.check(&beacon, chain)?;
+        let fixed_seed = fixed.copied().unwrap_or_else(|| fixed_seed(&value, &secret, &terms.competition, terms.round));
+        let drawn = draw_on(&terms, &value, &secret, &fixed_seed)?;
+        let sources = drawn.sources();
+        let opened = sources.iter().map(|&source| pool.leaf(source).map(<[u8]>::to_vec)).collect::<Option<Vec<_>>>();
+        let (leaves, proof) = opened.zip(pool.proof_of_many(&sources)).ok_or_else(|| RevealError::Other {
+            what: "pool_count",
+            expected: pool.count().to_string(),
+            found: terms.pool_count.to_string(),
+        })?;
+        let items_sha256 = Sha256::digest(images.to_bytes()?).into();
+        Ok(Reveal { terms, beacon, secret, fixed_seed, labels: images.labels.clone(), items_sha256, leaves, proof })
+    }
+
+    /// Writes the file format.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, RevealError> {
+        let leaf_bytes = self.leaves.first().map_or(0, Vec::len);
+        if self.leaves.iter().any(|leaf| leaf.len() != leaf_bytes) {
+            return Err(RevealError::Shape);
+        }
+        let mut bytes = MAGIC.to_vec();
+        for json in [canonical(&self.terms), canonical(&self.beacon)] {
+            put_length(&mut bytes, json.len())?;
+            bytes.extend(json);
+        }
+        bytes.extend(self.secret.expose());
+        bytes.extend(self.fixed_seed);
+        put_length(&mut bytes, self.labels.len())?;
+        bytes.extend(&self.labels);
+        bytes.extend(self.items_sha256);
+        put_length(&mut bytes, self.leaves.len())?;
+        put_length(&mut bytes, leaf_bytes)?;
+        self.leaves.iter().for_each(|leaf| bytes.extend(leaf));
+        put_length(&mut bytes, self.proof.len())?;
+        bytes.extend(self.proof.as_flattened());
+        Ok(bytes)
+    }
+
+    /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond a small multiple of the
+    /// input's own length.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Reveal, RevealError> {
+        let mut reader = Reader::after_magic(bytes, MAGIC)?;
+        let terms = json("terms", &mut reader)?;
+        let beacon = json("beacon", &mut reader)?;
+        let secret = Secret::new(reader.array("secret")?);
+        let fixed_seed = reader.array("fixed seed")?;
+        let labels = reader.u32("label count")? as usize;
+        let labels = reader.take("labels", labels)?.to_vec();
+        let items_sha256 = reader.array("digest of items")?;
+        let (count, leaf_bytes) = (reader.u32("leaf count")? as usize, reader.u32("leaf length")? as usize);
+        if (count == 0) != (leaf_bytes == 0) {
+            return Err(FormatError::Zero { what: "leaf count or length" }.into());
+        }
+        let leaves = reader.take("leaves", count.saturating_mul(leaf_bytes))?;
+        let leaves = leaves.chunks(leaf_bytes.max(1)).map(<[u8]>::to_vec).collect();
+        let hashes = reader.u32("hash count")? as usize;
+        let proof = reader.take("proof", hashes.saturating_mul(32))?.as_chunks().0.to_vec();
+        reader.finish()?;
+        Ok(Reveal { terms, beacon, secret, fixed_seed, labels, items_sha256, leaves, proof })
+    }
+}
+
+/// Computes a finished round again, from its commitment to its pixels, and compares everything.
+///
+/// Labels of mixtures are the teacher's, which bytes alone can't show: compare them with [`super::relabel`] and the
+/// teacher's own logits on the images that this returns.
+pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Revealed, RevealError> {
+    let terms = &reveal.terms;
+    same("competition", expected.competition, &terms.competition)?;
+    same("round", &expected.round.to_string(), &terms.round.to_string())?;
+    same("pool_root", expected.pool_root, &terms.pool_root)?;
+    same("pool_count", &expected.pool_count.to_string(), &terms.pool_count.to_string())?;
+    expected.commitment.check(terms, &reveal.secret)?;
+    if expected.beacon.is_some_and(|beacon| *beacon != reveal.beacon) {
+        return Err(RevealError::OtherBeacon { found: reveal.beacon.number() });
+    }
+    let value = terms.beacon.check(&reveal.beacon, expected.chain)?;
+    let first = || fixed_seed(&value, &reveal.secret, &terms.competition, terms.round);
+    let fixed_seed = expected.fixed_seed.copied().unwrap_or_else(first);
+    if fixed_seed != reveal.fixed_seed {
+        let (expected, found) = (hex::encode(fixed_seed), hex::encode(reveal.fixed_seed));
+        return Err(RevealError::FixedSeed { expected, found });
+    }
+    let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed)?;
+    let mut images = render_opened(reveal, &draw)?;
+    take_labels(&mut images, &draw, &reveal.labels)?;
+    let digest: Hash = Sha256::digest(images.to_bytes()?).into();
+    if digest != reveal.items_sha256 {
+        let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
+        return Err(RevealError::Items { expected, found });
+    }
+    Ok(Revealed { images, draw, fixed_seed })
+}
+
+fn draw_on(terms: &Terms, beacon: &[u8; 32], secret: &Secret, fixed_seed: &[u8; 32]) -> Result<Draw, DrawError> {
+    let seed = seed(beacon, secret, &terms.competition, terms.round);
+    draw(&seed, fixed_seed, terms.pool_count, &terms.spec)
+}
+
+/// Checks the opened leaves and makes the items of them.
+fn render_opened(reveal: &Reveal, draw: &Draw) -> Result<Images, RevealError> {
+    let (sources, terms) = (draw.sources(), &reveal.terms);
+    if sources.len() != reveal.leaves.len() {
+        return Err(RevealError::Opened { expected: sources.len(), found: reveal.leaves.len() });
+    }
+    let opened: Vec<(u32, &[u8])> = sources.iter().copied().zip(reveal.leaves.iter().map(Vec::as_slice)).collect();
+    merkle::verify_many(&terms.pool_root, terms.pool_count, &opened, &reveal.proof)?;
+    let mut pool: Option<Images> = None;
+    for leaf in &reveal.leaves {
+        let image = round::read_leaf(leaf, terms.pool_count)?;
+        match &mut pool {
+            None => pool = Some(image),
+            Some(pool) => append(pool, image)?,
+        }
+    }
+    // The opened images lie in a small pool of their own: the draw's positions become positions there.
+    let place = |source: u32| sources.binary_search(&source).map_or(u32::MAX, |place| place as u32);
+    let moved = |item: &DrawnItem| DrawnItem {
+        source: place(item.source),
+        change: match item.change {
+            Change::Transformed(transform) => Change::Transformed(transform),
+            Change::Mixture { with, share_ppm, then } => Change::Mixture { with: place(with), share_ppm, then },
+        },
+    };
+    let moved = Draw { items: draw.items.iter().map(moved).collect(), fixed: draw.fixed };
+    let pool = pool.ok_or(RevealError::Opened { expected: sources.len(), found: 0 })?;
+    Ok(render(&pool, &moved)?)
+}
+
+fn append(pool: &mut Images, image: Images) -> Result<(), RevealError> {
+    let shape = |images: &Images| (images.channels, images.height, images.width);
+    if shape(pool) != shape(&image) {
+        return Err(RevealError::Shape);
+    }
+    pool.count += 1;
+    pool.pixels.extend(image.pixels);
+    pool.labels.extend(image.labels);
+    Ok(())
+}
+
+/// Puts the reveal's labels in, which may differ from the pool's for mixtures only.
+fn take_labels(images: &mut Images, draw: &Draw, labels: &[u8]) -> Result<(), RevealError> {
+    if labels.len() != images.labels.len() {
+        return Err(RevealError::Labels { expected: images.labels.len(), found: labels.len() });
+    }
+    for (index, (item, (label, &found))) in draw.items.iter().zip(images.labels.iter_mut().zip(labels)).enumerate() {
+        if item.partner().is_none() && *label != found {
+            return Err(RevealError::Label { index, expected: *label, found });
+        }
+        *label = found;
+    }
+    Ok(())
+}
+
+fn same(what: &'static str, expected: &str, found: &str) -> Result<(), RevealError> {
+    if expected == found {
+        return Ok(());
+    }
+    let short = |text: &str| text.chars().take(80).collect();
+    Err(RevealError::Other { what, expected: short(expected), found: short(found) })
+}
+
+fn json<T: Serialize + DeserializeOwned>(what: &'static str, reader: &mut Reader<'_>) -> Result<T, RevealError> {
+    let length = reader.u32(what)? as usize;
+    if length > JSON_BYTES_MAX {
+        return Err(RevealError::TooLong { what, found: length, max: JSON_BYTES_MAX });
+    }
+    let bytes = reader.take(what, length)?;
+    let value = serde_json::from_slice(bytes).map_err(|error| RevealError::Json { what, why: error.to_string() })?;
+    if canonical(&value) == bytes { Ok(value) } else { Err(RevealError::NotCanonical { what }) }
+}
+
+fn put_length(bytes: &mut Vec<u8>, length: usize) -> Result<(), RevealError> {
+    let max = u32::MAX as usize;
+    let length = u32::try_from(length).map_err(|_| RevealError::TooLong { what: "a part", found: length, max })?;
+    bytes.extend(length.to_le_bytes());
+    Ok(())
+}
