@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::auth::Hotkey;
+use protocol::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{LedgerError, Registration, WEIGHT_PPM_SUM_MAX};
@@ -25,6 +26,8 @@ pub(crate) enum Record {
     Register(Registration),
     /// The weights of a round, sorted by hotkey.
     SetWeights { round: u64, weights_ppm: Vec<(Hotkey, u32)> },
+    /// Something outside the ledger was there before all later entries.
+    Mark { digest: Digest },
 }
 
 /// The sum of all entries.
@@ -34,6 +37,8 @@ pub(crate) struct Book {
     /// Where each hotkey is in `registrations`.
     index: BTreeMap<Hotkey, usize>,
     weights_ppm: BTreeMap<u64, Vec<(Hotkey, u32)>>,
+    /// The height of each mark.
+    marks: BTreeMap<Digest, u64>,
 }
 
 impl Book {
@@ -60,28 +65,37 @@ impl Book {
         Ok(Some(Record::SetWeights { round, weights_ppm: sorted }))
     }
 
-    /// Enters a record that [`Book::register`] or [`Book::set_weights`] has just made.
-    pub(crate) fn enter(&mut self, record: Record) {
+    /// The entry that a mark makes, or `None` where it would change nothing.
+    pub(crate) fn mark(&self, digest: Digest) -> Option<Record> {
+        (!self.marks.contains_key(&digest)).then_some(Record::Mark { digest })
+    }
+
+    /// Enters, at `height`, a record that one of the methods above has just made.
+    pub(crate) fn enter(&mut self, record: Record, height: u64) {
         match record {
             Record::Genesis { .. } => {}
             Record::Register(registration) => self.enter_registration(registration),
             Record::SetWeights { round, weights_ppm } => {
                 self.weights_ppm.insert(round, weights_ppm);
             }
+            Record::Mark { digest } => {
+                self.marks.insert(digest, height);
+            }
         }
     }
 
     /// Enters a record that was stored, if it is one that this book would have made.
-    pub(crate) fn replay(&mut self, record: Record) -> Result<(), String> {
+    pub(crate) fn replay(&mut self, record: Record, height: u64) -> Result<(), String> {
         let made = match &record {
             Record::Genesis { .. } => return Err("a second genesis".to_owned()),
             Record::Register(Registration { hotkey, stake_micro }) => self.register(*hotkey, *stake_micro),
             Record::SetWeights { round, weights_ppm } => self.set_weights(*round, weights_ppm),
+            Record::Mark { digest } => Ok(self.mark(*digest)),
         };
         if made.map_err(|error| error.to_string())?.as_ref() != Some(&record) {
             return Err("an entry that changes nothing or is not in order".to_owned());
         }
-        self.enter(record);
+        self.enter(record, height);
         Ok(())
     }
 
@@ -91,6 +105,11 @@ impl Book {
 
     pub(crate) fn weights(&self, round: u64) -> Option<&[(Hotkey, u32)]> {
         self.weights_ppm.get(&round).map(Vec::as_slice)
+    }
+
+    /// The height of a mark's entry.
+    pub(crate) fn marked_at(&self, digest: &Digest) -> Option<u64> {
+        self.marks.get(digest).copied()
     }
 
     fn enter_registration(&mut self, registration: Registration) {

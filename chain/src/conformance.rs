@@ -3,6 +3,7 @@
 //! It does NOT know which ledger it tests: it enters by the trait alone, and panics at the first broken promise.
 
 use protocol::auth::Hotkey;
+use protocol::digest::Digest;
 
 use crate::ledger::{Ledger, LedgerError, Registration, WEIGHT_PPM_SUM_MAX};
 
@@ -17,6 +18,7 @@ pub fn ledger_conformance(make: impl Fn() -> Box<dyn Ledger>) {
     refused_weights_leave_no_trace(&*make());
     numbers_beyond_exact_json_are_refused(&*make());
     heights_and_hashes_grow_with_each_change_only(&*make());
+    a_mark_is_one_entry_and_keeps_its_height(&*make());
     threads_can_share_a_ledger(&*make());
 }
 
@@ -108,6 +110,15 @@ fn heights_and_hashes_grow_with_each_change_only(ledger: &dyn Ledger) {
         let refused = ledger.block_hash(beyond);
         assert!(matches!(refused, Err(LedgerError::UnknownHeight { height, .. }) if height == beyond), "{refused:?}");
     }
+}
+
+fn a_mark_is_one_entry_and_keeps_its_height(ledger: &dyn Ledger) {
+    let before = height(ledger);
+    let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+    assert_eq!(ledger.mark(one).expect("a first mark"), before + 1);
+    assert_eq!(ledger.mark(other).expect("a second mark"), before + 2);
+    assert_eq!(ledger.mark(one).expect("the first again"), before + 1, "a repetition is no entry");
+    assert_eq!(height(ledger), before + 2);
 }
 
 fn threads_can_share_a_ledger(ledger: &dyn Ledger) {

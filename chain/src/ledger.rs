@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The weights of a round sum to at most this; what is missing to it is burnt.
 pub const WEIGHT_PPM_SUM_MAX: u64 = 1_000_000;
 
-/// Stake, registrations and the weights of each round, in an order that never changes.
+/// Stake, registrations, the weights of each round and marks, in an order that never changes.
 ///
 /// Each change is one entry. Entries are numbered from height 0, and the hash of an entry fixes all before it. What a
 /// method has returned `Ok` for is durable.
@@ -29,6 +29,10 @@ pub trait Ledger: Send + Sync {
 
     /// The weights of `round`, sorted by hotkey; `None` where they aren't set.
     fn weights(&self, round: u64) -> Result<Option<Vec<(Hotkey, u32)>>, LedgerError>;
+
+    /// Puts `digest` on record and returns the height of its entry; the same again is the same entry. Nobody outside
+    /// knows the hash of that entry before it is there, so a round that was committed to earlier takes it as its beacon.
+    fn mark(&self, digest: Digest) -> Result<u64, LedgerError>;
 
     /// The height of the latest entry.
     fn height(&self) -> Result<u64, LedgerError>;

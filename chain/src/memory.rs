@@ -44,8 +44,9 @@ impl Default for MemoryLedger {
 impl State {
     fn enter(&mut self, record: Record) {
         let bytes = canonical_json(&(self.hashes.last(), &record)).expect("JSON, because a record is plain data");
+        let height = self.hashes.len() as u64;
         self.hashes.push(Digest::of(&bytes));
-        self.book.enter(record);
+        self.book.enter(record, height);
     }
 }
 
@@ -72,6 +73,14 @@ impl Ledger for MemoryLedger {
 
     fn weights(&self, round: u64) -> Result<Option<Vec<(Hotkey, u32)>>, LedgerError> {
         Ok(self.state().book.weights(round).map(<[_]>::to_vec))
+    }
+
+    fn mark(&self, digest: Digest) -> Result<u64, LedgerError> {
+        let mut state = self.state();
+        if let Some(record) = state.book.mark(digest) {
+            state.enter(record);
+        }
+        Ok(state.book.marked_at(&digest).expect("marked, because it was just now or before"))
     }
 
     fn height(&self) -> Result<u64, LedgerError> {

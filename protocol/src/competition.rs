@@ -3,7 +3,9 @@
 //! Parse, don't check: a [`Manifest`] that exists has sensible numbers. It does not know where files are stored.
 
 use crate::architecture::ImageShape;
+use crate::dethrone::DethroneRules;
 use crate::reward::RewardPolicy;
+use crate::round::RoundRules;
 use crate::score::ScoreRules;
 use crate::{Digest, package::PackageConfig};
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,12 @@ pub struct Manifest {
     /// How reports become scores.
     #[serde(default)]
     pub score: ScoreRules,
+    /// How a challenger dethrones the champion.
+    #[serde(default)]
+    pub dethrone: DethroneRules,
+    /// How rounds go.
+    #[serde(default)]
+    pub rounds: RoundRules,
     /// How scores become weights.
     #[serde(default)]
     pub reward: RewardPolicy,
@@ -246,6 +254,9 @@ impl Manifest {
             }
         }
         self.score.check().map_err(|problem| ManifestError::Field { field: "score", problem })?;
+        self.dethrone.check().map_err(|problem| ManifestError::Field { field: "dethrone", problem })?;
+        let rounds = self.rounds.check(self.data.hidden_items);
+        rounds.map_err(|problem| ManifestError::Field { field: "rounds", problem })?;
         self.reward.check().map_err(|problem| ManifestError::Field { field: "reward", problem })
     }
 

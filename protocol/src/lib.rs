@@ -16,6 +16,7 @@ pub mod package;
 pub mod receipt;
 pub mod report;
 pub mod reward;
+pub mod round;
 pub mod score;
 pub mod significance;
 pub mod simulate;

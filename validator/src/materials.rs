@@ -2,13 +2,15 @@
 //!
 //! All of it is read from the object store once and kept: competitions don't change. It does not know submissions.
 
+use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::objects::{ObjectError, Objects};
 use datasets::{FormatError, Images, Logits};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Items, PackageBytes};
-use protocol::{CompetitionId, Digest};
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::{CompetitionId, Digest, SubmissionId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -80,6 +82,16 @@ pub fn items(input: &InputSpec, public: u32, images: Images, teacher_logits: Opt
         public,
         teacher_logits: teacher_logits.map(Into::into),
     }
+}
+
+/// A submission's package.
+pub(crate) async fn submitted(app: &App, id: &SubmissionId) -> Result<PackageBytes, MaterialError> {
+    let files = app.db.files(id).await?;
+    let digest = |path: &'static str| {
+        let file = files.iter().find(|file| file.declared.path == path);
+        file.map(|file| file.declared.sha256).ok_or(MaterialError::File(path))
+    };
+    Ok(package(&app.objects, &digest(CONFIG_FILE)?, &digest(WEIGHTS_FILE)?).await?)
 }
 
 /// A package's two files, checked against their digests.

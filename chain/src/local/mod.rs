@@ -120,6 +120,14 @@ impl Ledger for LocalLedger {
         Ok(self.state()?.chain.book.weights(round).map(<[_]>::to_vec))
     }
 
+    fn mark(&self, digest: Digest) -> Result<u64, LedgerError> {
+        let mut state = self.state()?;
+        if let Some(record) = state.chain.book.mark(digest) {
+            state.append(&self.owner, record)?;
+        }
+        Ok(state.chain.book.marked_at(&digest).expect("marked, because it was just now or before"))
+    }
+
     fn height(&self) -> Result<u64, LedgerError> {
         // A ledger that is open has its genesis.
         Ok(self.state()?.chain.next_height() - 1)
@@ -133,10 +141,11 @@ impl Ledger for LocalLedger {
 impl State {
     /// Makes a record durable, then part of the book. On an error it is neither, or the file refuses all after it.
     fn append(&mut self, owner: &Keypair, record: Record) -> Result<(), LedgerError> {
-        let line = entry::seal(owner, self.chain.next_height(), self.chain.latest_hash(), &record);
+        let height = self.chain.next_height();
+        let line = entry::seal(owner, height, self.chain.latest_hash(), &record);
         self.file.append(&[&line[..], b"\n"].concat())?;
         self.chain.hashes.push(Digest::of(&line));
-        self.chain.book.enter(record);
+        self.chain.book.enter(record, height);
         Ok(())
     }
 }
@@ -147,7 +156,7 @@ impl Chain {
         let record = entry::unseal(line, self.owner, self.next_height(), self.latest_hash())?;
         // The genesis was compared with the owner while unsealing; it adds nothing to the book.
         if !self.hashes.is_empty() {
-            self.book.replay(record).map_err(Refusal::Damaged)?;
+            self.book.replay(record, self.next_height()).map_err(Refusal::Damaged)?;
         }
         self.hashes.push(Digest::of(line));
         Ok(())

@@ -5,6 +5,7 @@ mod competitions;
 mod leaderboard;
 mod objects;
 mod openapi;
+mod rounds;
 mod status;
 mod submissions;
 pub(crate) mod uploads;
@@ -20,6 +21,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .merge(competitions::routes())
         .merge(leaderboard::routes())
+        .merge(rounds::routes())
         .merge(submissions::routes())
         .merge(objects::routes())
         .merge(status::routes())

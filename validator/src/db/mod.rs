@@ -40,6 +40,12 @@ pub enum DbError {
         /// Why.
         problem: String,
     },
+    /// The round is no longer at the step that the change begins with.
+    #[error("the round is not {expected} any more")]
+    RoundMoved {
+        /// The step that was expected.
+        expected: rounds::Step,
+    },
     /// The submission is no longer in the state that the change begins with.
     #[error("the submission is not {expected} any more")]
     StateChanged {

@@ -12,8 +12,7 @@ use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, PackageBytes, Scope};
-use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::score::{Ceiling, Score, score};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
@@ -102,15 +101,8 @@ async fn request(
     stored: &StoredCompetition,
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
-    let files = app.db.files(&submission.id).await?;
-    let digest = |path: &'static str| {
-        let file = files.iter().find(|file| file.declared.path == path);
-        file.map(|file| file.declared.sha256).ok_or(MaterialError::File(path))
-    };
-    let candidate: PackageBytes =
-        materials::package(&app.objects, &digest(CONFIG_FILE)?, &digest(WEIGHTS_FILE)?).await?;
     Ok(EvaluationRequest {
-        candidate,
+        candidate: materials::submitted(app, &submission.id).await?,
         reference: materials.reference.clone(),
         items: materials.items.clone(),
         probes: Arc::from([]),

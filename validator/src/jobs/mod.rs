@@ -36,6 +36,8 @@ pub(crate) struct Signals {
     pub(crate) queue: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
+    /// A round is to move on.
+    pub(crate) round: Notify,
     /// When the reaper last saw an evaluation under way, in Unix seconds.
     pub(crate) busy_at: AtomicU64,
 }
@@ -47,6 +49,7 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
     supervise("dispatcher", app, stop, tracker, dispatch::run);
     supervise("evaluation worker", app, stop, tracker, engine::run);
     supervise("reaper", app, stop, tracker, reaper::run);
+    supervise("rounds", app, stop, tracker, crate::rounds::run);
     Ok(())
 }
 

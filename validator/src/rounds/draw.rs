@@ -1,0 +1,161 @@
+//! Drawing: beacon and secret decide the items, the teacher answers them, and who is measured on them is settled.
+//!
+//! Items are measured in the order public, fixed, fresh. Fixed ones are known once an earlier round is revealed, so they
+//! count with the public ones; only fresh items are hidden.
+
+use super::{Advanced, RoundError, Turn, drand};
+use crate::db::DbError;
+use crate::db::rounds::{self, Drawn, EntryRole, Step};
+use crate::evaluator::silent;
+use crate::materials::{self, Materials};
+use datasets::hidden::{self, DrawnItem, relabel, render};
+use datasets::{Images, Logits};
+use protocol::Digest;
+use protocol::evaluation::{EvaluationRequest, Scope};
+use protocol::score::Ceiling;
+use std::sync::Arc;
+
+/// How long submissions that arrived in time may take to be scored before the round goes on without them.
+const STRAGGLERS_SECONDS_MAX: u64 = 3_600;
+
+/// Draws the round's items once its beacon is there and everybody who arrived in time is scored.
+pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+    let Some(beacon) = &turn.round.record.beacon else { return Ok(Advanced::Waiting("its beacon")) };
+    let closes_at = turn.round.closes_at.unwrap_or(turn.round.changed_at);
+    let patience_ends = closes_at.saturating_add(STRAGGLERS_SECONDS_MAX);
+    if turn.app.clock.now() < patience_ends && turn.app.db.stragglers(&turn.round.competition, closes_at).await? {
+        return Ok(Advanced::Waiting("submissions that arrived in time"));
+    }
+    let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
+    let (items, mut drawn_items, seeds) = make_items(turn, &value).await?;
+    let logits = ask_teacher(turn, &items).await?;
+    let (mut items, fixed) = (items, seeds.fixed);
+    relabel(
+        &mut items,
+        &hidden::Draw { items: std::mem::take(&mut drawn_items), fixed },
+        &logits.values,
+        logits.classes,
+    )?;
+
+    let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, fixed);
+    let mut record = turn.round.record.clone();
+    record.drawn = Some(Drawn {
+        items: turn.app.objects.put(items.to_bytes()?.into()).await?,
+        teacher_logits: turn.app.objects.put(logits.to_bytes()?.into()).await?,
+        fixed,
+        fixed_seed: Digest::from(seeds.fixed_seed),
+        seed: Digest::from(seeds.seed),
+        known_ceiling,
+        fresh_ceiling,
+    });
+    let members = super::judge::members(turn, closes_at).await?;
+    let mut tx = turn.app.db.write().await?;
+    turn.moved_in(&mut tx, Step::Drawn, &record).await?;
+    for member in &members {
+        rounds::insert_entry(&mut tx, &turn.round, &member.submission, member.role).await?;
+        if let (EntryRole::Outsider, Some(verdict)) = (member.role, &member.verdict) {
+            rounds::set_verdict(&mut tx, &turn.round, &member.submission, verdict).await?;
+        }
+    }
+    tx.commit().await.map_err(DbError::from)?;
+    Ok(turn.told(Step::Drawn))
+}
+
+struct Seeds {
+    seed: [u8; 32],
+    fixed_seed: [u8; 32],
+    fixed: u32,
+}
+
+/// The items before the teacher has seen them.
+async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<(Images, Vec<DrawnItem>, Seeds), RoundError> {
+    let (round, terms) = (&turn.round, &turn.round.record.terms);
+    let seed = hidden::seed(beacon, &round.secret, &terms.competition, round.number);
+    let fixed_seed = match first_fixed_seed(turn).await? {
+        Some(fixed_seed) => fixed_seed,
+        None => hidden::fixed_seed(beacon, &round.secret, &terms.competition, round.number),
+    };
+    let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let spec = terms.spec.clone();
+    tokio::task::spawn_blocking(move || {
+        let draw = hidden::draw(&seed, &fixed_seed, pool.count, &spec)?;
+        let items = render(&pool, &draw)?;
+        Ok((items, draw.items, Seeds { seed, fixed_seed, fixed: draw.fixed }))
+    })
+    .await?
+}
+
+/// The seed of the fixed part, which the competition's first round decided; `None` in that round.
+pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>, RoundError> {
+    if turn.round.number == 1 {
+        return Ok(None);
+    }
+    let first = turn.app.db.round(&turn.round.competition, 1).await?;
+    let drawn = turn.needed("first round", first.and_then(|first| first.record.drawn))?;
+    Ok(Some(*drawn.fixed_seed.as_bytes()))
+}
+
+/// The teacher's logits on the round's items.
+async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Logits, RoundError> {
+    let (app, competition) = (turn.app, &turn.stored.competition);
+    let materials = app.materials.of(&app.objects, turn.stored).await?;
+    let (config_json, weights) = (&competition.teacher.config_json.sha256, &competition.teacher.weights.sha256);
+    let request = EvaluationRequest {
+        candidate: materials::package(&app.objects, config_json, weights).await?,
+        reference: materials.reference.clone(),
+        items: materials::items(&competition.manifest.input, 0, items.clone(), None),
+        probes: Arc::from([]),
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: app.config.limits.publish_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    };
+    let answered = app.evaluator.evaluate(request, silent()).await;
+    let answered = answered.map_err(|failure| RoundError::Evaluation { who: "the teacher".into(), failure })?;
+    let classes = u32::try_from(competition.manifest.labels.len()).unwrap_or(u32::MAX);
+    let logits = Logits { count: items.count, classes, values: answered.logits };
+    logits.validate()?;
+    Ok(logits)
+}
+
+/// The teacher's right answers on what is known and on what is fresh. The fixed part counts as known.
+fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ceiling, Ceiling) {
+    let right = |range: std::ops::Range<usize>| {
+        let rows = logits.values.chunks_exact(logits.classes as usize).zip(&items.labels);
+        let rows = rows.skip(range.start).take(range.len());
+        rows.filter(|(row, label)| arg_max(row) == usize::from(**label)).count() as u32
+    };
+    let (fixed, all) = (fixed as usize, items.labels.len());
+    let public = &turn.stored.competition.teacher;
+    let known = Ceiling { correct: public.correct + right(0..fixed), items: public.items + fixed as u32 };
+    (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
+}
+
+/// The first of the largest, as everywhere.
+fn arg_max(row: &[f32]) -> usize {
+    let best = row
+        .iter()
+        .enumerate()
+        .fold((0, f32::NEG_INFINITY), |best, (index, logit)| if *logit > best.1 { (index, *logit) } else { best });
+    best.0
+}
+
+/// What is measured in a round: public items, then fixed ones, then fresh ones, as one set; everything that is known
+/// counts as public.
+pub(super) async fn round_items(
+    turn: &Turn<'_>,
+    materials: &Materials,
+) -> Result<protocol::evaluation::Items, RoundError> {
+    let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
+    let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
+    let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
+    let public = &materials.items;
+    let teacher = public.teacher_logits.as_deref().unwrap_or_default();
+    Ok(protocol::evaluation::Items {
+        input: public.input.clone(),
+        pixels: [&public.pixels[..], &images.pixels].concat().into(),
+        labels: [&public.labels[..], &images.labels].concat().into(),
+        public: public.public + drawn.fixed,
+        teacher_logits: Some([teacher, &logits.values].concat().into()),
+    })
+}

@@ -1,0 +1,92 @@
+//! Measuring: the champion and its challengers on the same items, each once, the champion first.
+//!
+//! A package that fails has failed: its own fault stays its own. A failure of ours is tried again, and after too many
+//! the submission counts as not measured, which never crowns anybody.
+
+use super::{Advanced, RoundError, Turn, draw};
+use crate::db::rounds::{Entry, EntryResult, EntryRole, Step};
+use crate::evaluator::silent;
+use crate::materials;
+use protocol::digest::canonical_json;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than its own limit the engine may take before we stop believing in it.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Measures whoever isn't measured yet.
+pub(super) async fn measure(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+    let entries = turn.app.db.round_entries(&turn.round.competition, turn.round.number).await?;
+    let due = |entry: &&Entry| entry.role != EntryRole::Outsider && entry.result.is_none() && entry.failure.is_none();
+    let due: Vec<&Entry> = entries.iter().filter(due).collect();
+    if !due.is_empty() {
+        let materials = turn.app.materials.of(&turn.app.objects, turn.stored).await?;
+        let items = draw::round_items(turn, &materials).await?;
+        for entry in due {
+            measure_one(turn, entry, &items, &materials.reference).await?;
+        }
+    }
+    turn.moved(Step::Measured, &turn.round.record).await
+}
+
+async fn measure_one(
+    turn: &Turn<'_>,
+    entry: &Entry,
+    items: &Items,
+    reference: &protocol::evaluation::PackageBytes,
+) -> Result<(), RoundError> {
+    let (app, id) = (turn.app, &entry.submission);
+    let request = EvaluationRequest {
+        candidate: materials::submitted(app, id).await?,
+        reference: reference.clone(),
+        items: items.clone(),
+        probes: Arc::from([]),
+        scope: Scope::Full,
+        seed: rand::random(),
+        wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    };
+    let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
+    let measured = tokio::time::timeout(limit, app.evaluator.evaluate(request, silent()))
+        .await
+        .unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()))));
+    let failure = match measured {
+        Ok(evaluation) => {
+            let result = kept(turn, evaluation).await?;
+            return Ok(app.db.set_result(&turn.round, id, Ok(&result)).await?);
+        }
+        Err(EvaluationFailure::Package(rejection)) => rejection.to_string(),
+        Err(failure) => {
+            app.db.count_round_attempt(&turn.round, id).await?;
+            if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
+                return Err(RoundError::Evaluation { who: id.to_string(), failure });
+            }
+            failure.to_string()
+        }
+    };
+    tracing::warn!(submission.id = %id, round = turn.round.number, "{id} can't be measured: {failure}");
+    Ok(app.db.set_result(&turn.round, id, Err(&failure)).await?)
+}
+
+/// Stores what was measured.
+async fn kept(turn: &Turn<'_>, evaluation: Evaluation) -> Result<EntryResult, RoundError> {
+    let objects = &turn.app.objects;
+    let samples_object = objects.put(evaluation.latency_samples.into()).await?;
+    let report_object = objects.put(canonical_json(&evaluation.report)?.into()).await?;
+    let outcomes_object = objects.put(evaluation.outcomes.to_bytes().into()).await?;
+    let right = &evaluation.outcomes.values().right;
+    let clean = turn.stored.competition.manifest.data.public_items as usize;
+    let count = |answers: &[bool]| answers.iter().filter(|right| **right).count() as u32;
+    let (public, hidden) = right.split_at(clean.min(right.len()));
+    Ok(EntryResult {
+        report: evaluation.report,
+        report_object,
+        samples_object,
+        outcomes_object,
+        clean_correct: count(public),
+        clean_items: public.len() as u32,
+        changed_correct: count(hidden),
+        changed_items: hidden.len() as u32,
+    })
+}

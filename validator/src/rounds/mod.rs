@@ -1,0 +1,236 @@
+//! Rounds: committed to, closed, drawn, measured, judged, paid, revealed; one step after the other, each exactly once.
+//!
+//! ```text
+//! open ──close──▶ closed ──beacon──▶ drawn ──▶ measured ──▶ judged ──▶ paid ──▶ revealed ──▶ the next one opens
+//! ```
+//!
+//! [`advance`] does the one step that is due. What a step needs is in the database or follows from it, and what it
+//! yields is written in the transaction that moves the round on, so a crash at any point only repeats a step. Steps that
+//! reach outside (the ledger, the object store, the engine) say the same thing twice without harm.
+//!
+//! It knows the clock only to see whether a round is over. Rules are `protocol::dethrone`'s, payment `protocol::reward`'s,
+//! items `datasets::hidden`'s.
+
+mod close;
+mod draw;
+mod judge;
+mod measure;
+mod open;
+mod pay;
+mod reveal;
+mod schedule;
+mod view;
+
+pub use close::supply_beacon;
+pub(crate) use schedule::run;
+pub use view::{RoundEntryView, RoundView, view, views};
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
+use crate::db::rounds::{Round, Step};
+use crate::materials::MaterialError;
+use crate::objects::ObjectError;
+use chain::LedgerError;
+use datasets::FormatError;
+use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
+use protocol::evaluation::EvaluationFailure;
+use protocol::{CompetitionId, SubmissionId};
+use std::collections::HashMap;
+
+/// Why a round did not move on.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// There is no such competition.
+    #[error("no competition is called {0}")]
+    UnknownCompetition(CompetitionId),
+    /// There is no such round.
+    #[error("{competition} has no round {round}")]
+    UnknownRound {
+        /// The competition.
+        competition: CompetitionId,
+        /// The round asked for.
+        round: u64,
+    },
+    /// A command came at the wrong time.
+    #[error("round {round} of {competition} is {step}, so it can't be {wanted}")]
+    OutOfOrder {
+        /// The competition.
+        competition: CompetitionId,
+        /// Its round.
+        round: u64,
+        /// Where it is.
+        step: Step,
+        /// What was to be done with it.
+        wanted: &'static str,
+    },
+    /// The terms of a round can't be committed to.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A beacon that isn't the round's.
+    #[error("the beacon: {0}")]
+    Beacon(#[from] BeaconError),
+    /// A beacon that can't be read.
+    #[error("the beacon: {0}")]
+    Drand(#[from] DrandError),
+    /// Nothing can be drawn.
+    #[error(transparent)]
+    Draw(#[from] DrawError),
+    /// The items can't be made.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// A round can't be opened to the public.
+    #[error(transparent)]
+    Reveal(#[from] RevealError),
+    /// The pool can't be committed to.
+    #[error(transparent)]
+    Pool(#[from] datasets::round::RoundError),
+    /// A stored file isn't in its format.
+    #[error("a stored data file: {0}")]
+    Format(#[from] FormatError),
+    /// Stored outcomes can't be read.
+    #[error(transparent)]
+    Outcomes(#[from] protocol::outcomes::OutcomesError),
+    /// What an evaluation is made of is missing.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// The engine failed.
+    #[error("measure {who}: {failure}")]
+    Evaluation {
+        /// The teacher or a submission.
+        who: String,
+        /// What it said.
+        failure: EvaluationFailure,
+    },
+    /// A report that is no JSON.
+    #[error("a report that is no JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The ledger refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A thread failed.
+    #[error("a thread: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    /// Something that an earlier step wrote isn't there.
+    #[error("round {round} is {step} but has no {what}; this is a bug")]
+    Missing {
+        /// The round.
+        round: u64,
+        /// Its step.
+        step: Step,
+        /// What is missing.
+        what: &'static str,
+    },
+}
+
+/// What [`advance`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advanced {
+    /// A round came to this step.
+    To(Step),
+    /// Nothing is due; what is waited for.
+    Waiting(&'static str),
+}
+
+/// A competition with its round under way.
+pub(crate) struct Turn<'a> {
+    app: &'a App,
+    stored: &'a StoredCompetition,
+    round: Round,
+}
+
+/// Does the one step that is due in a competition.
+///
+/// # Errors
+/// When the step fails; it stays due.
+pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced, RoundError> {
+    let unknown = || RoundError::UnknownCompetition(competition.clone());
+    let stored = app.db.competition(competition).await?.ok_or_else(unknown)?;
+    let latest = app.db.latest_round(competition).await?;
+    let Some(round) = latest.filter(|round| round.step != Step::Revealed) else {
+        return open::open(app, &stored).await;
+    };
+    let turn = Turn { app, stored: &stored, round };
+    let advanced = match turn.round.step {
+        Step::Open => close::close(&turn).await,
+        Step::Closed => draw::draw(&turn).await,
+        Step::Drawn => measure::measure(&turn).await,
+        Step::Measured => judge::judge(&turn).await,
+        Step::Judged => pay::pay(&turn).await,
+        Step::Paid | Step::Revealed => reveal::reveal(&turn).await,
+    };
+    // Another process was faster: the step is done.
+    match advanced {
+        Err(RoundError::Db(DbError::RoundMoved { .. })) => Ok(Advanced::Waiting("another process")),
+        advanced => advanced,
+    }
+}
+
+/// Lets the round under way close now. It needs no ledger, so it works beside a serving process.
+///
+/// # Errors
+/// When no round is open.
+pub async fn close_now(app: &App, competition: &CompetitionId) -> Result<u64, RoundError> {
+    let unknown = || RoundError::UnknownRound { competition: competition.clone(), round: 1 };
+    let round = app.db.latest_round(competition).await?.ok_or_else(unknown)?;
+    if !app.db.close_round_at(competition, round.number, app.clock.now()).await? {
+        let (round, step) = (round.number, round.step);
+        return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
+    }
+    app.signals.round.notify_one();
+    Ok(round.number)
+}
+
+/// Who holds the seat.
+///
+/// # Errors
+/// When the database fails.
+pub async fn seat(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
+    Ok(app.db.latest_judged(competition).await?.and_then(|round| round.record.champion))
+}
+
+/// Which submissions are copies of which earlier ones.
+async fn copies(_app: &App, _competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, DbError> {
+    Ok(HashMap::new())
+}
+
+/// The chain of drand that rounds may be bound to.
+fn drand() -> DrandChain {
+    DrandChain::quicknet()
+}
+
+impl Turn<'_> {
+    /// What an earlier step must have written.
+    fn needed<T>(&self, what: &'static str, value: Option<T>) -> Result<T, RoundError> {
+        value.ok_or(RoundError::Missing { round: self.round.number, step: self.round.step, what })
+    }
+
+    /// Writes that the round came to `to`, with everything in `record`.
+    async fn moved(&self, to: Step, record: &crate::db::rounds::Record) -> Result<Advanced, RoundError> {
+        let mut tx = self.app.db.write().await?;
+        self.moved_in(&mut tx, to, record).await?;
+        tx.commit().await.map_err(DbError::from)?;
+        Ok(self.told(to))
+    }
+
+    async fn moved_in(
+        &self,
+        tx: &mut crate::db::Tx,
+        to: Step,
+        record: &crate::db::rounds::Record,
+    ) -> Result<(), RoundError> {
+        Ok(crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?)
+    }
+
+    fn told(&self, to: Step) -> Advanced {
+        let (round, competition) = (self.round.number, &self.round.competition);
+        tracing::info!(%competition, round, step = %to, "round {round} of {competition} is {to}");
+        Advanced::To(to)
+    }
+}

@@ -1,0 +1,81 @@
+//! Opening: a secret is drawn, and the round is bound to everything that will decide its items but the beacon.
+
+use super::{Advanced, RoundError, drand};
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
+use crate::db::rounds::{self, Record, Round, Step};
+use datasets::hidden::{BeaconRule, DrawSpec, Secret, Terms};
+use protocol::round::BeaconSource;
+use std::sync::Arc;
+
+/// Opens the competition's next round, unless the competition is over.
+pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanced, RoundError> {
+    let (manifest, now) = (&stored.competition.manifest, app.clock.now());
+    if manifest.is_closed(now) {
+        return Ok(Advanced::Waiting("nothing: the competition is over"));
+    }
+    let number = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number) + 1;
+    let by_schedule = (manifest.rounds.seconds > 0).then(|| now.saturating_add(manifest.rounds.seconds));
+    let closes_at = [by_schedule, manifest.closes_at].into_iter().flatten().min();
+    let secret = Secret::new(rand::random());
+    let terms = terms(app, stored, number, closes_at.unwrap_or(now)).await?;
+    let before = app.db.latest_judged(&manifest.id).await?;
+    let record = Record {
+        commitment: terms.commit(&secret)?,
+        terms,
+        champion_before: before.as_ref().and_then(|round| round.record.champion.clone()),
+        crowned_at: before.map_or(0, |round| round.record.crowned_at),
+        beacon: None,
+        drawn: None,
+        champion: None,
+        weights: Vec::new(),
+        reveal: None,
+    };
+    let competition = manifest.id.clone();
+    let round = Round {
+        competition,
+        number,
+        step: Step::Open,
+        opened_at: now,
+        closes_at,
+        changed_at: now,
+        secret,
+        epoch: None,
+        record,
+    };
+    let mut tx = app.db.write().await?;
+    match rounds::insert(&mut tx, &round).await {
+        Err(DbError::Sql(error)) if crate::db::is_duplicate(&error) => return Ok(Advanced::Waiting("another process")),
+        inserted => inserted?,
+    }
+    tx.commit().await.map_err(DbError::from)?;
+    tracing::info!(competition = %round.competition, round = number, "round {number} of {} is open", round.competition);
+    Ok(Advanced::To(Step::Open))
+}
+
+async fn terms(app: &App, stored: &StoredCompetition, round: u64, closes_at: u64) -> Result<Terms, RoundError> {
+    let manifest = &stored.competition.manifest;
+    let pool_count = manifest.data.hidden_items;
+    let items = manifest.rounds.items_of(pool_count);
+    Ok(Terms {
+        competition: manifest.id.to_string(),
+        round,
+        pool_root: stored.competition.hidden_root.to_string(),
+        pool_count,
+        spec: DrawSpec { fixed_ppm: manifest.rounds.fixed_ppm, ..DrawSpec::of_items(items) },
+        beacon: match manifest.rounds.beacon {
+            BeaconSource::Ledger => BeaconRule::LedgerFrom { height_min: next_height(app).await? },
+            BeaconSource::Drand => {
+                let chain = drand();
+                BeaconRule::Drand { chain: chain.hash(), round: chain.round_after(closes_at) }
+            }
+        },
+    })
+}
+
+/// The height of the ledger's next entry: nobody knows its hash yet.
+async fn next_height(app: &App) -> Result<u64, RoundError> {
+    let ledger = Arc::clone(&app.ledger);
+    Ok(tokio::task::spawn_blocking(move || ledger.height()).await?? + 1)
+}

@@ -1,0 +1,133 @@
+//! What everybody may see of a round: before the reveal what was committed to, after it everything.
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::rounds::{Drawn, Entry, EntryRole, Round, Step};
+use datasets::hidden::{Beacon, RoundCommitment};
+use protocol::competition::ObjectRef;
+use protocol::dethrone::Verdict;
+use protocol::reward::Weight;
+use protocol::{CompetitionId, SubmissionId};
+use serde::{Deserialize, Serialize};
+
+/// `GET /api/v1/competitions/{id}/rounds/{round}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundView {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// From 1 upwards.
+    pub round: u64,
+    /// How far it is.
+    pub step: Step,
+    /// When it opened, in Unix seconds.
+    pub opened_at: u64,
+    /// When it closes or closed; `None` while only the operator closes it.
+    pub closes_at: Option<u64>,
+    /// When it came to its step.
+    pub changed_at: u64,
+    /// What the validator is bound to since it opened.
+    pub commitment: RoundCommitment,
+    /// What nobody could know before the close.
+    pub beacon: Option<Beacon>,
+    /// Who held the seat when it opened.
+    pub champion_before: Option<SubmissionId>,
+    /// Who holds it at the end, once judged.
+    pub champion: Option<SubmissionId>,
+    /// Who is paid what, once judged, parts per million.
+    pub weights: Vec<Weight>,
+    /// The ledger's number for those weights, once paid.
+    pub epoch: Option<u64>,
+    /// Its items, once revealed.
+    pub drawn: Option<Drawn>,
+    /// Who was measured and what came of it, once judged.
+    pub entries: Vec<RoundEntryView>,
+    /// The opening, once revealed: give it to `retort verify round`.
+    pub reveal: Option<ObjectRef>,
+}
+
+/// A submission in a round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundEntryView {
+    /// Which.
+    pub submission: SubmissionId,
+    /// Why it was measured, or that it wasn't.
+    pub role: EntryRole,
+    /// Right answers and items on public items, all clean.
+    pub clean: Option<[u32; 2]>,
+    /// Right answers and items on hidden items, all changed.
+    pub changed: Option<[u32; 2]>,
+    /// Candidate over reference in this round, parts per million.
+    pub latency_ratio_ppm: Option<i64>,
+    /// The report, an object once the round is revealed.
+    pub report: Option<ObjectRef>,
+    /// Item by item, an object once the round is revealed.
+    pub outcomes: Option<ObjectRef>,
+    /// Why it could not be measured.
+    pub failure: Option<String>,
+    /// What the rules make of it.
+    pub verdict: Option<Verdict>,
+}
+
+/// A round, as far as it is public.
+///
+/// # Errors
+/// When the database fails.
+pub async fn view(app: &App, competition: &CompetitionId, number: u64) -> Result<Option<RoundView>, DbError> {
+    match app.db.round(competition, number).await? {
+        Some(round) => Ok(Some(of(app, round).await?)),
+        None => Ok(None),
+    }
+}
+
+/// A competition's rounds, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn views(app: &App, competition: &CompetitionId) -> Result<Vec<RoundView>, DbError> {
+    let mut views = Vec::new();
+    for round in app.db.rounds(competition).await? {
+        views.push(of(app, round).await?);
+    }
+    Ok(views)
+}
+
+async fn of(app: &App, round: Round) -> Result<RoundView, DbError> {
+    let (judged, revealed) = (round.step >= Step::Judged, round.step == Step::Revealed);
+    let entries = match judged {
+        true => app.db.round_entries(&round.competition, round.number).await?,
+        false => Vec::new(),
+    };
+    let record = round.record;
+    Ok(RoundView {
+        competition: round.competition,
+        round: round.number,
+        step: round.step,
+        opened_at: round.opened_at,
+        closes_at: round.closes_at,
+        changed_at: round.changed_at,
+        commitment: record.commitment,
+        beacon: record.beacon,
+        champion_before: record.champion_before,
+        champion: record.champion,
+        weights: record.weights,
+        epoch: round.epoch,
+        drawn: record.drawn.filter(|_| revealed),
+        entries: entries.into_iter().map(|entry| entry_view(entry, revealed)).collect(),
+        reveal: record.reveal,
+    })
+}
+
+fn entry_view(entry: Entry, revealed: bool) -> RoundEntryView {
+    let result = entry.result.as_ref();
+    RoundEntryView {
+        clean: result.map(|result| [result.clean_correct, result.clean_items]),
+        changed: result.map(|result| [result.changed_correct, result.changed_items]),
+        latency_ratio_ppm: result.map(|result| result.report.latency.ratio.value_ppm),
+        report: result.filter(|_| revealed).map(|result| result.report_object),
+        outcomes: result.filter(|_| revealed).map(|result| result.outcomes_object),
+        submission: entry.submission,
+        role: entry.role,
+        failure: entry.failure,
+        verdict: entry.verdict,
+    }
+}
