@@ -124,6 +124,14 @@ impl Client {
         self.get(&format!("/api/v1/submissions/{id}"))
     }
 
+    /// Whatever JSON the validator has at `path`.
+    ///
+    /// # Errors
+    /// When nothing is there, it is something else, or the validator can't be reached.
+    pub fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.get(path)
+    }
+
     /// Downloads an object and verifies it.
     ///
     /// # Errors

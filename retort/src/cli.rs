@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use models::DeviceKind;
-use protocol::SubmissionId;
+use protocol::{CompetitionId, SubmissionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -100,14 +100,47 @@ pub(crate) enum ValidatorCommand {
         #[arg(long)]
         json: bool,
     },
-    /// End a round: turn the board into weights on the ledger
-    Round {
+    /// Show, close, drive rounds: a serving validator drives them by itself
+    #[command(subcommand)]
+    Round(RoundCommand),
+}
+
+/// A round is committed to when it opens, gets its beacon when it closes, and is then drawn, measured, judged, paid and
+/// revealed. `retort verify round` lets anybody do it again.
+#[derive(Subcommand)]
+pub(crate) enum RoundCommand {
+    /// The rounds of a competition, newest first
+    Status {
         #[command(flatten)]
         home: Home,
         /// The competition
-        competition: protocol::CompetitionId,
-        /// The round's number
-        round: u64,
+        competition: CompetitionId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the open round now; works beside a serving validator
+    Close {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+    },
+    /// Close the open round and do all that follows, for a validator that isn't serving
+    Run {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+    },
+    /// Give a round that is bound to drand its beacon, in the JSON that drand publishes
+    Beacon {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+        /// The file
+        file: PathBuf,
     },
 }
 

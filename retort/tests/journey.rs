@@ -51,8 +51,10 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert!(predicted.status.success(), "{}", stderr(&predicted));
     drop(service);
 
-    let round = retort().args(["validator", "round", "fashion-mnist", "1", "--dir"]).arg(&home).output().unwrap();
-    assert!(stdout(&round).contains("round 1 of fashion-mnist is on the ledger"), "{}", stderr(&round));
+    let round = retort().args(["validator", "round", "run", "fashion-mnist", "--dir"]).arg(&home).output().unwrap();
+    let told = stdout(&round);
+    assert!(told.contains(&format!("the seat is {id}'s")), "{told}{}", stderr(&round));
+    assert!(told.contains("round 1 of fashion-mnist is on the ledger"), "{told}");
     let doctor = retort().args(["validator", "doctor", "--dir"]).arg(&home).output().unwrap();
     assert!(doctor.status.success(), "{}", stdout(&doctor));
 }

@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 21] = [
         &[],
         &["demo"],
         &["validator"],
@@ -17,6 +17,10 @@ fn every_command_teaches_itself() {
         &["validator", "serve"],
         &["validator", "doctor"],
         &["validator", "round"],
+        &["validator", "round", "status"],
+        &["validator", "round", "close"],
+        &["validator", "round", "run"],
+        &["validator", "round", "beacon"],
         &["worker"],
         &["miner"],
         &["miner", "check"],

@@ -170,7 +170,11 @@ fn scripted_report(
         quality,
         calibration: Calibration::default(),
         latency: Latency {
-            ratio: Estimate { value_ppm: ratio_ppm, low_ppm: ratio_ppm * 98 / 100, high_ppm: ratio_ppm * 102 / 100 },
+            ratio: Estimate {
+                value_ppm: ratio_ppm,
+                low_ppm: ratio_ppm * 995 / 1_000,
+                high_ppm: ratio_ppm * 1_005 / 1_000,
+            },
             launches: 1,
             pairs: 1,
             p50_ns: 20_000,

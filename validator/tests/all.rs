@@ -10,5 +10,6 @@ mod edge;
 mod journey;
 mod lifecycle;
 mod publishing;
+mod rounds;
 mod stores;
 mod support;

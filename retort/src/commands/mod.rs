@@ -6,6 +6,7 @@ pub(crate) mod keys;
 pub(crate) mod miner;
 pub(crate) mod predict;
 pub(crate) mod pull;
+pub(crate) mod round;
 pub(crate) mod validator;
 pub(crate) mod worker;
 
@@ -21,6 +22,13 @@ fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
     }
     let id = what.parse().map_err(anyhow::Error::msg).with_context(|| format!("read {what:?} as a competition"))?;
     Ok((Client::new(validator), id))
+}
+
+/// A time of day, as operators and logs write it.
+fn when(unix_seconds: u64) -> String {
+    let time = i64::try_from(unix_seconds).ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok());
+    let text = time.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok());
+    text.unwrap_or_else(|| unix_seconds.to_string())
 }
 
 /// Prints a value as JSON on standard output.

@@ -1,4 +1,4 @@
-//! `retort validator`: makes a directory, publishes, serves, examines, and ends rounds.
+//! `retort validator`: makes a directory, publishes, serves, examines.
 
 use super::print_json;
 use crate::cli::ValidatorCommand;
@@ -6,7 +6,6 @@ use crate::engine::{ProcessEvaluator, engine};
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail, ensure};
 use models::DeviceKind;
-use protocol::CompetitionId;
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -36,9 +35,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         }),
         ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
         ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
-        ValidatorCommand::Round { home, competition, round } => {
-            runtime()?.block_on(end_round(&home.dir, &competition, round))
-        }
+        ValidatorCommand::Round(command) => super::round::run(command),
     }
 }
 
@@ -138,14 +135,4 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
         0 => Ok(()),
         bad => bail!("{bad} of {} checks failed", findings.len()),
     }
-}
-
-async fn end_round(dir: &Path, competition: &CompetitionId, round: u64) -> Result<()> {
-    let app = open_app(dir, None).await?;
-    let weights = validator::rounds::set_weights(&app, competition, round).await?;
-    for weight in &weights {
-        println!("{} {:.2} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
-    }
-    println!("round {round} of {competition} is on the ledger");
-    Ok(())
 }

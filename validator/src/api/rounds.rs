@@ -18,7 +18,7 @@ pub(super) fn routes() -> Router<App> {
 async fn list(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     intake::known_competition(&app, &id).await?;
-    Ok(json(&rounds::views(&app, &id).await?))
+    Ok(json(&rounds::views(&app.db, &id).await?))
 }
 
 async fn one(State(app): State<App>, Path((id, round)): Path<(String, String)>) -> Result<Response, ApiError> {
@@ -26,5 +26,5 @@ async fn one(State(app): State<App>, Path((id, round)): Path<(String, String)>) 
     intake::known_competition(&app, &id).await?;
     let missing = || ApiError::not_found(format!("{id} has no such round"));
     let number = round.parse().map_err(|_| missing())?;
-    Ok(json(&rounds::view(&app, &id, number).await?.ok_or_else(missing)?))
+    Ok(json(&rounds::view(&app.db, &id, number).await?.ok_or_else(missing)?))
 }

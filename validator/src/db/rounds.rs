@@ -69,6 +69,8 @@ pub struct Record {
     pub champion_before: Option<SubmissionId>,
     /// When the seat's holder took it, in Unix seconds; 0 while it is empty.
     pub crowned_at: u64,
+    /// How long the holder had reigned when the round closed, once judged.
+    pub champion_age_seconds: u64,
     /// Once it has come.
     pub beacon: Option<Beacon>,
     /// Once it is drawn.
@@ -117,6 +119,8 @@ pub enum EntryRole {
 pub struct Entry {
     /// Which.
     pub submission: SubmissionId,
+    /// Its order of arrival.
+    pub arrival: u64,
     /// Why.
     pub role: EntryRole,
     /// Measurements that failed through our fault.
@@ -263,7 +267,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn round_entries(&self, competition: &CompetitionId, number: u64) -> Result<Vec<Entry>, DbError> {
-        let query = "SELECT e.* FROM round_entries e JOIN submissions s ON s.id = e.submission_id
+        let query = "SELECT e.*, s.arrival FROM round_entries e JOIN submissions s ON s.id = e.submission_id
                      WHERE e.competition_id = ? AND e.round = ? ORDER BY e.role != 'champion', s.arrival";
         let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(number)).fetch_all(self.pool()).await?;
         rows.iter().map(entry).collect()
@@ -274,7 +278,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn last_attempts(&self, competition: &CompetitionId) -> Result<Vec<(u64, Entry)>, DbError> {
-        let query = "SELECT e.*, max(e.round) FROM round_entries e
+        let query =
+            "SELECT e.*, s.arrival, max(e.round) FROM round_entries e JOIN submissions s ON s.id = e.submission_id
                      JOIN rounds r ON r.competition_id = e.competition_id AND r.round = e.round
                      WHERE e.competition_id = ? AND r.step IN ('judged', 'paid', 'revealed') GROUP BY e.submission_id";
         let rows = sqlx::query(query).bind(competition.as_ref()).fetch_all(self.pool()).await?;
@@ -509,6 +514,7 @@ fn entry(row: &SqliteRow) -> Result<Entry, DbError> {
     let json = |column: &str| row.get::<Option<&str>, _>(column);
     Ok(Entry {
         submission: parse("submission id", row.get("submission_id"))?,
+        arrival: uint(row.get("arrival")),
         role: match row.get("role") {
             "champion" => EntryRole::Champion,
             "challenger" => EntryRole::Challenger,

@@ -36,8 +36,6 @@ pub(crate) struct Signals {
     pub(crate) queue: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
-    /// A round is to move on.
-    pub(crate) round: Notify,
     /// When the reaper last saw an evaluation under way, in Unix seconds.
     pub(crate) busy_at: AtomicU64,
 }

@@ -1,7 +1,7 @@
 //! Closing: no submission counts any more, and the beacon decides what nobody could know before.
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::app::App;
+use crate::db::Db;
 use crate::db::rounds::Step;
 use datasets::hidden::{Beacon, BeaconRule, DrandRound};
 use protocol::{CompetitionId, Digest};
@@ -34,9 +34,9 @@ async fn mark(turn: &Turn<'_>) -> Result<Beacon, RoundError> {
 ///
 /// # Errors
 /// When no round waits for it, or it isn't the one that the round is bound to: of another round, forged, or not drand's.
-pub async fn supply_beacon(app: &App, competition: &CompetitionId, json: &[u8]) -> Result<u64, RoundError> {
+pub async fn supply_beacon(db: &Db, competition: &CompetitionId, json: &[u8]) -> Result<u64, RoundError> {
     let unknown = || RoundError::UnknownRound { competition: competition.clone(), round: 1 };
-    let round = app.db.latest_round(competition).await?.ok_or_else(unknown)?;
+    let round = db.latest_round(competition).await?.ok_or_else(unknown)?;
     let chain = drand();
     let beacon = Beacon::Drand { chain: chain.hash(), published: DrandRound::from_json(json)? };
     round.record.terms.beacon.check(&beacon, Some(&chain))?;
@@ -47,7 +47,6 @@ pub async fn supply_beacon(app: &App, competition: &CompetitionId, json: &[u8]) 
     }
     let mut record = round.record.clone();
     record.beacon = Some(beacon);
-    crate::db::rounds::set_record(&app.db, &round, &record).await?;
-    app.signals.round.notify_one();
+    crate::db::rounds::set_record(db, &round, &record).await?;
     Ok(number)
 }

@@ -21,7 +21,7 @@ const STRAGGLERS_SECONDS_MAX: u64 = 3_600;
 /// Draws the round's items once its beacon is there and everybody who arrived in time is scored.
 pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let Some(beacon) = &turn.round.record.beacon else { return Ok(Advanced::Waiting("its beacon")) };
-    let closes_at = turn.round.closes_at.unwrap_or(turn.round.changed_at);
+    let closes_at = turn.closed_at();
     let patience_ends = closes_at.saturating_add(STRAGGLERS_SECONDS_MAX);
     if turn.app.clock.now() < patience_ends && turn.app.db.stragglers(&turn.round.competition, closes_at).await? {
         return Ok(Advanced::Waiting("submissions that arrived in time"));

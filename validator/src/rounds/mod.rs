@@ -17,6 +17,7 @@ mod judge;
 mod measure;
 mod open;
 mod pay;
+pub mod referee;
 mod reveal;
 mod schedule;
 mod view;
@@ -26,9 +27,9 @@ pub(crate) use schedule::run;
 pub use view::{RoundEntryView, RoundView, view, views};
 
 use crate::app::App;
-use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Round, Step};
+use crate::db::{Db, DbError};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use chain::LedgerError;
@@ -176,14 +177,13 @@ pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced,
 ///
 /// # Errors
 /// When no round is open.
-pub async fn close_now(app: &App, competition: &CompetitionId) -> Result<u64, RoundError> {
+pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result<u64, RoundError> {
     let unknown = || RoundError::UnknownRound { competition: competition.clone(), round: 1 };
-    let round = app.db.latest_round(competition).await?.ok_or_else(unknown)?;
-    if !app.db.close_round_at(competition, round.number, app.clock.now()).await? {
+    let round = db.latest_round(competition).await?.ok_or_else(unknown)?;
+    if !db.close_round_at(competition, round.number, now).await? {
         let (round, step) = (round.number, round.step);
         return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
     }
-    app.signals.round.notify_one();
     Ok(round.number)
 }
 
@@ -226,6 +226,16 @@ impl Turn<'_> {
         record: &crate::db::rounds::Record,
     ) -> Result<(), RoundError> {
         Ok(crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?)
+    }
+
+    /// When the round closed: what the champion's age is counted to, the same for everybody who checks.
+    fn closed_at(&self) -> u64 {
+        self.round.closes_at.unwrap_or(self.round.opened_at)
+    }
+
+    /// How long the champion has reigned when the round closes.
+    fn champion_age_seconds(&self) -> u64 {
+        self.closed_at().saturating_sub(self.round.record.crowned_at)
     }
 
     fn told(&self, to: Step) -> Advanced {

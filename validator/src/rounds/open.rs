@@ -26,6 +26,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanc
         terms,
         champion_before: before.as_ref().and_then(|round| round.record.champion.clone()),
         crowned_at: before.map_or(0, |round| round.record.crowned_at),
+        champion_age_seconds: 0,
         beacon: None,
         drawn: None,
         champion: None,

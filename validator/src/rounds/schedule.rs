@@ -5,13 +5,13 @@ use crate::app::App;
 use crate::error::Chain;
 use protocol::CompetitionId;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often rounds are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a round that failed is left alone, at first and at most: twice as long after each failure.
-const BACK_OFF_SECONDS: (u64, u64) = (2, 300);
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 /// Works until `stop`.
 pub(crate) async fn run(app: App, stop: CancellationToken) {
@@ -32,7 +32,6 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
         }
         if !moved {
             tokio::select! {
-                () = app.signals.round.notified() => {}
                 () = tokio::time::sleep(TICK) => {}
                 () = stop.cancelled() => {}
             }
@@ -42,13 +41,13 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
 
 /// When a competition whose round failed is looked at again.
 struct BackOff {
-    until: u64,
-    seconds: u64,
+    until: Instant,
+    pause: Duration,
 }
 
 /// One step of one competition; whether it moved.
 async fn turn(app: &App, id: &CompetitionId, failing: &mut HashMap<CompetitionId, BackOff>) -> bool {
-    let now = app.clock.now();
+    let now = Instant::now();
     if failing.get(id).is_some_and(|back_off| now < back_off.until) {
         return false;
     }
@@ -58,10 +57,10 @@ async fn turn(app: &App, id: &CompetitionId, failing: &mut HashMap<CompetitionId
             matches!(advanced, Advanced::To(_))
         }
         Err(error) => {
-            let (least, most) = BACK_OFF_SECONDS;
-            let seconds = failing.get(id).map_or(least, |before| (before.seconds * 2).min(most));
-            tracing::error!(competition = %id, seconds, error = %Chain(&error), "the round of {id} doesn't move on");
-            failing.insert(id.clone(), BackOff { until: now + seconds, seconds });
+            let (least, most) = BACK_OFF;
+            let pause = failing.get(id).map_or(least, |before| (before.pause * 2).min(most));
+            tracing::error!(competition = %id, pause_s = pause.as_secs(), error = %Chain(&error), "the round of {id} doesn't move on");
+            failing.insert(id.clone(), BackOff { until: now + pause, pause });
             false
         }
     }

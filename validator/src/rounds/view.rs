@@ -1,8 +1,7 @@
 //! What everybody may see of a round: before the reveal what was committed to, after it everything.
 
-use crate::app::App;
-use crate::db::DbError;
 use crate::db::rounds::{Drawn, Entry, EntryRole, Round, Step};
+use crate::db::{Db, DbError};
 use datasets::hidden::{Beacon, RoundCommitment};
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
@@ -33,6 +32,10 @@ pub struct RoundView {
     pub champion_before: Option<SubmissionId>,
     /// Who holds it at the end, once judged.
     pub champion: Option<SubmissionId>,
+    /// When the holder took it, in Unix seconds; 0 while it is empty.
+    pub crowned_at: u64,
+    /// How long the champion had reigned at the close: what the margin depends on.
+    pub champion_age_seconds: u64,
     /// Who is paid what, once judged, parts per million.
     pub weights: Vec<Weight>,
     /// The ledger's number for those weights, once paid.
@@ -50,6 +53,8 @@ pub struct RoundView {
 pub struct RoundEntryView {
     /// Which.
     pub submission: SubmissionId,
+    /// Order of arrival.
+    pub arrival: u64,
     /// Why it was measured, or that it wasn't.
     pub role: EntryRole,
     /// Right answers and items on public items, all clean.
@@ -72,9 +77,9 @@ pub struct RoundEntryView {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn view(app: &App, competition: &CompetitionId, number: u64) -> Result<Option<RoundView>, DbError> {
-    match app.db.round(competition, number).await? {
-        Some(round) => Ok(Some(of(app, round).await?)),
+pub async fn view(db: &Db, competition: &CompetitionId, number: u64) -> Result<Option<RoundView>, DbError> {
+    match db.round(competition, number).await? {
+        Some(round) => Ok(Some(of(db, round).await?)),
         None => Ok(None),
     }
 }
@@ -83,18 +88,18 @@ pub async fn view(app: &App, competition: &CompetitionId, number: u64) -> Result
 ///
 /// # Errors
 /// When the database fails.
-pub async fn views(app: &App, competition: &CompetitionId) -> Result<Vec<RoundView>, DbError> {
+pub async fn views(db: &Db, competition: &CompetitionId) -> Result<Vec<RoundView>, DbError> {
     let mut views = Vec::new();
-    for round in app.db.rounds(competition).await? {
-        views.push(of(app, round).await?);
+    for round in db.rounds(competition).await? {
+        views.push(of(db, round).await?);
     }
     Ok(views)
 }
 
-async fn of(app: &App, round: Round) -> Result<RoundView, DbError> {
+async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
     let (judged, revealed) = (round.step >= Step::Judged, round.step == Step::Revealed);
     let entries = match judged {
-        true => app.db.round_entries(&round.competition, round.number).await?,
+        true => db.round_entries(&round.competition, round.number).await?,
         false => Vec::new(),
     };
     let record = round.record;
@@ -109,6 +114,8 @@ async fn of(app: &App, round: Round) -> Result<RoundView, DbError> {
         beacon: record.beacon,
         champion_before: record.champion_before,
         champion: record.champion,
+        crowned_at: record.crowned_at,
+        champion_age_seconds: record.champion_age_seconds,
         weights: record.weights,
         epoch: round.epoch,
         drawn: record.drawn.filter(|_| revealed),
@@ -126,6 +133,7 @@ fn entry_view(entry: Entry, revealed: bool) -> RoundEntryView {
         report: result.filter(|_| revealed).map(|result| result.report_object),
         outcomes: result.filter(|_| revealed).map(|result| result.outcomes_object),
         submission: entry.submission,
+        arrival: entry.arrival,
         role: entry.role,
         failure: entry.failure,
         verdict: entry.verdict,

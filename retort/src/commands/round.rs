@@ -1,0 +1,103 @@
+//! `retort validator round`: shows rounds, closes one early, drives one to its end, gives one its beacon.
+//!
+//! A serving validator drives rounds by itself; `run` is for a validator that isn't serving.
+
+use super::validator::{open_app, runtime};
+use super::{print_json, when};
+use crate::cli::RoundCommand;
+use anyhow::{Context, Result, bail};
+use protocol::CompetitionId;
+use std::fs;
+use std::path::Path;
+use validator::rounds::{self, Advanced, RoundView};
+use validator::{App, Home, db::Db, db::rounds::Step};
+
+pub(crate) fn run(command: RoundCommand) -> Result<()> {
+    runtime()?.block_on(async {
+        match command {
+            RoundCommand::Status { home, competition, json } => status(&home.dir, &competition, json).await,
+            RoundCommand::Close { home, competition } => close(&home.dir, &competition).await,
+            RoundCommand::Run { home, competition } => drive(&home.dir, &competition).await,
+            RoundCommand::Beacon { home, competition, file } => beacon(&home.dir, &competition, &file).await,
+        }
+    })
+}
+
+/// The database alone: a serving process may have everything else.
+async fn database(dir: &Path) -> Result<Db> {
+    let home = Home::new(dir);
+    home.load(std::env::vars())?;
+    Db::open(&home.database()).await.with_context(|| format!("open the validator in {}", dir.display()))
+}
+
+async fn status(dir: &Path, competition: &CompetitionId, json: bool) -> Result<()> {
+    let views = rounds::views(&database(dir).await?, competition).await?;
+    if json {
+        return print_json(&views);
+    }
+    if views.is_empty() {
+        println!("{competition} has no rounds yet; the first opens when the validator serves");
+    }
+    for view in views {
+        println!("{}", line(&view));
+    }
+    Ok(())
+}
+
+fn line(view: &RoundView) -> String {
+    let closes = view.closes_at.map_or("when told to".to_owned(), when);
+    let seat = view.champion.as_ref().map_or(String::new(), |champion| format!(", champion {champion}"));
+    format!("round {:>3}  {:9} closes {closes}  commitment {}{seat}", view.round, view.step, hex(&view.commitment.root))
+}
+
+/// The first digits of a hash.
+fn hex(hash: &[u8; 32]) -> String {
+    protocol::Digest::from(*hash).short()
+}
+
+async fn close(dir: &Path, competition: &CompetitionId) -> Result<()> {
+    let round = rounds::close_now(&database(dir).await?, competition, validator::Clock::System.now()).await?;
+    println!("round {round} of {competition} takes no more submissions");
+    println!("next: a serving validator does the rest; without one, retort validator round run {competition}");
+    Ok(())
+}
+
+async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
+    let app = open_app(dir, None).await?;
+    if rounds::advance(&app, competition).await? == Advanced::To(Step::Open) {
+        println!("open");
+    }
+    if let Some(round) = app.db.latest_round(competition).await?.filter(|round| round.step == Step::Open) {
+        rounds::close_now(&app.db, competition, app.clock.now()).await?;
+        println!("round {} of {competition}", round.number);
+    }
+    loop {
+        match rounds::advance(&app, competition).await? {
+            Advanced::To(Step::Revealed) => break,
+            Advanced::To(step) => println!("{step}"),
+            Advanced::Waiting(what) => bail!("the round waits for {what}"),
+        }
+    }
+    println!("revealed");
+    tell(&app, competition).await
+}
+
+async fn tell(app: &App, competition: &CompetitionId) -> Result<()> {
+    let Some(view) = rounds::views(&app.db, competition).await?.into_iter().next() else { return Ok(()) };
+    match &view.champion {
+        Some(champion) => println!("the seat is {champion}'s"),
+        None => println!("the seat stays empty: nobody is above the gate on the round's items"),
+    }
+    for weight in &view.weights {
+        println!("{} {:.2} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
+    }
+    println!("round {} of {competition} is on the ledger", view.round);
+    Ok(())
+}
+
+async fn beacon(dir: &Path, competition: &CompetitionId, file: &Path) -> Result<()> {
+    let json = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    let round = rounds::supply_beacon(&database(dir).await?, competition, &json).await?;
+    println!("round {round} of {competition} has its beacon");
+    Ok(())
+}

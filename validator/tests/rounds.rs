@@ -1,0 +1,256 @@
+//! Rounds through the front door: bound before they close, drawn, measured, judged, paid, revealed, and checked again by
+//! somebody who trusts nobody.
+
+use super::support::{Miner, Package, Setup, TestApp, competition, competition_toml};
+use datasets::Images;
+use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
+use protocol::dethrone::Rule;
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use protocol::submission::{Code, State};
+use protocol::{Digest, SubmissionId};
+use std::sync::Arc;
+use std::time::Duration;
+use validator::db::rounds::{EntryRole, Step};
+use validator::evaluator::{ScriptedEvaluator, scripted_evaluation};
+use validator::rounds::{RoundError, RoundView, close_now, supply_beacon};
+
+/// How long a test waits for a round.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    let best = submit(&app, &alice, 25).await;
+    submit(&app, &bob, 8).await;
+
+    let open = wait_for(&app, 1, Step::Open).await;
+    assert!(open.beacon.is_none() && open.drawn.is_none() && open.reveal.is_none());
+    let round = play(&app, 1).await;
+    assert_eq!((round.champion_before, round.champion.as_ref()), (None, Some(&best)));
+    assert_eq!(round.commitment, open.commitment, "what was published before the close still stands");
+    assert_eq!(round.weights.len(), 1);
+    assert_eq!((round.weights[0].hotkey, round.weights[0].weight_ppm), (alice.hotkey(), 1_000_000));
+    let paid = app.app.ledger.weights(round.epoch.unwrap()).unwrap().unwrap();
+    assert_eq!(paid, [(alice.hotkey(), 1_000_000)]);
+
+    let reveal = Reveal::from_bytes(&object(&alice, &round.reveal.unwrap().sha256).await).unwrap();
+    let view: protocol::api::CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    let root = view.competition.hidden_root.to_string();
+    let expected = Expected {
+        competition: "digits",
+        round: 1,
+        pool_root: &root,
+        pool_count: view.competition.manifest.data.hidden_items,
+        commitment: &open.commitment,
+        beacon: round.beacon.as_ref(),
+        chain: None,
+        fixed_seed: None,
+    };
+    let revealed = verify_reveal(&reveal, &expected).unwrap();
+    let drawn = round.drawn.unwrap();
+    assert_eq!(Images::from_bytes(&object(&bob, &drawn.items.sha256).await).unwrap(), revealed.images);
+    let entry = round.entries.iter().find(|entry| entry.submission == best).unwrap();
+    let report: protocol::Report = serde_json::from_slice(&object(&bob, &entry.report.unwrap().sha256).await).unwrap();
+    assert_eq!((report.data.items, report.data.public_items), (200, 100 + drawn.fixed));
+
+    // Another secret, another round or another commitment is found out.
+    let mut forged = reveal.clone();
+    forged.secret = [7; 32].into();
+    assert!(verify_reveal(&forged, &expected).is_err());
+    assert!(verify_reveal(&reveal, &Expected { round: 2, ..expected }).is_err());
+}
+
+#[tokio::test]
+async fn hidden_items_stay_hidden_until_the_reveal() {
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let miner = app.miner(1);
+    submit(&app, &miner, 20).await;
+    play(&app, 1).await;
+    let stored = app.app.db.round(&competition("digits"), 1).await.unwrap().unwrap();
+    let items = stored.record.drawn.unwrap().items.sha256;
+    assert_eq!(miner.get(&format!("/api/v1/objects/sha256/{items}")).await.status(), 200);
+    let second = wait_for(&app, 2, Step::Open).await;
+    let text = serde_json::to_string(&second).unwrap();
+    let secret = app.app.db.round(&competition("digits"), 2).await.unwrap().unwrap().secret;
+    assert!(!text.contains(&hex::encode(secret.expose())), "{text}");
+    assert!(!text.contains("secret") && !text.contains("family"), "{text}");
+}
+
+#[tokio::test]
+async fn a_better_challenger_takes_the_seat_and_an_equal_one_does_not() {
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let (alice, bob, carol) = (app.miner(1), app.miner(2), app.miner(3));
+    let first = submit(&app, &alice, 20).await;
+    assert_eq!(play(&app, 1).await.champion, Some(first.clone()));
+
+    // The same answers in another package.
+    let equal = submit(&app, &bob, 21).await;
+    let round = play(&app, 2).await;
+    assert_eq!((round.champion_before.as_ref(), round.champion.as_ref()), (Some(&first), Some(&first)));
+    let entry = round.entries.iter().find(|entry| entry.submission == equal).unwrap();
+    assert_eq!((entry.role, entry.verdict.unwrap().rule), (EntryRole::Outsider, Rule::PublicNotBetter));
+
+    let better = submit(&app, &carol, 25).await;
+    let round = play(&app, 3).await;
+    assert_eq!(round.champion, Some(better.clone()), "{round:#?}");
+    let entry = round.entries.iter().find(|entry| entry.submission == better).unwrap();
+    let verdict = entry.verdict.unwrap();
+    assert_eq!((verdict.rule, verdict.shared_by), (Rule::Dethrones, 1));
+    assert!(verdict.hidden.unwrap().p.at_most(50_000, 1));
+    // Fixed items recur, fresh ones don't.
+    let (before, after) = (items(&app, 2).await, items(&app, 3).await);
+    assert_eq!(before.select(&(0..30).collect::<Vec<_>>()), after.select(&(0..30).collect::<Vec<_>>()));
+    assert_ne!(before, after);
+}
+
+#[tokio::test]
+async fn a_champion_that_no_longer_loads_keeps_its_seat() {
+    let broken: Arc<std::sync::Mutex<Option<Digest>>> = Arc::default();
+    let of = Arc::clone(&broken);
+    let evaluator = script(move |request| match *of.lock().unwrap() {
+        Some(package) if validator::evaluator::package_of(request) == package => {
+            Err(Code::EvaluationCrashed.because("it no longer loads".into()).into())
+        }
+        _ => scripted(request),
+    });
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    let first = submit(&app, &app.miner(1), 20).await;
+    assert_eq!(play(&app, 1).await.champion, Some(first.clone()));
+    submit(&app, &app.miner(2), 25).await;
+    *broken.lock().unwrap() = Some(app.app.db.submission(&first).await.unwrap().unwrap().package_sha256);
+    let round = play(&app, 2).await;
+    assert_eq!(round.champion, Some(first.clone()));
+    let rules: Vec<_> = round.entries.iter().filter_map(|entry| entry.verdict).map(|verdict| verdict.rule).collect();
+    assert_eq!(rules, [Rule::ChampionNotMeasured]);
+    let champion = round.entries.iter().find(|entry| entry.submission == first).unwrap();
+    assert!(champion.failure.as_ref().unwrap().contains("no longer loads"));
+}
+
+#[tokio::test]
+async fn a_crash_after_any_step_only_repeats_it() {
+    let mut app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let best = submit(&app, &app.miner(1), 25).await;
+    submit(&app, &app.miner(2), 8).await;
+    wait_for(&app, 1, Step::Open).await;
+    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    for step in [Step::Closed, Step::Drawn, Step::Measured, Step::Judged, Step::Paid] {
+        wait_for(&app, 1, step).await;
+        let (dir, objects) = app.kill().await;
+        app = TestApp::start_in(dir, Setup { evaluator: by_size(), objects: Some(objects), ..Setup::default() }).await;
+    }
+    let round = wait_for(&app, 1, Step::Revealed).await;
+    assert_eq!(round.champion, Some(best));
+    assert_eq!(round.entries.len(), 2);
+}
+
+#[tokio::test]
+async fn a_round_is_closed_once_and_in_its_turn() {
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let digits = competition("digits");
+    wait_for(&app, 1, Step::Open).await;
+    close_now(&app.app.db, &digits, app.app.clock.now()).await.unwrap();
+    wait_for(&app, 1, Step::Revealed).await;
+    let unknown = close_now(&app.app.db, &competition("none"), 1).await;
+    assert!(matches!(unknown, Err(RoundError::UnknownRound { .. })), "{unknown:?}");
+    let round = wait_for(&app, 2, Step::Open).await;
+    assert_eq!((round.champion_before, round.champion), (None, None), "an empty competition crowns nobody");
+    let missing = app.miner(1).get("/api/v1/competitions/digits/rounds/9").await;
+    assert_eq!(missing.status(), 404);
+}
+
+#[tokio::test]
+async fn a_round_bound_to_drand_waits_for_its_beacon_and_takes_no_other() {
+    let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    app.publish(&competition_toml("digits", "rounds = { beacon = \"drand\", seconds = 3600 }")).await;
+    let digits = competition("digits");
+    wait_for(&app, 1, Step::Open).await;
+    close_now(&app.app.db, &digits, app.app.clock.now()).await.unwrap();
+    let closed = wait_for(&app, 1, Step::Closed).await;
+    assert!(closed.beacon.is_none());
+    let terms = app.app.db.round(&digits, 1).await.unwrap().unwrap().record.terms;
+    let BeaconRule::Drand { round, .. } = terms.beacon else { panic!("{:?}", terms.beacon) };
+    // A genuine beacon of quicknet's first days (from its documentation), which is too early.
+    let old = br#"{"round":1000,"randomness":"fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd","signature":"b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"}"#;
+    let refused = supply_beacon(&app.app.db, &digits, old).await.unwrap_err();
+    assert!(refused.to_string().contains("comes too early"), "{refused}");
+    let forged = format!(
+        "{{\"round\":{round},\"randomness\":\"{0}\",\"signature\":\"{0}{1}\"}}",
+        "00".repeat(32),
+        "00".repeat(16)
+    );
+    assert!(supply_beacon(&app.app.db, &digits, forged.as_bytes()).await.is_err());
+    assert!(supply_beacon(&app.app.db, &digits, b"not json").await.is_err());
+    assert_eq!(wait_for(&app, 1, Step::Closed).await, closed, "nothing that was refused left a trace");
+}
+
+/// The larger, the more answers are right: by how much a package is trained, so to say.
+fn by_size() -> Arc<ScriptedEvaluator> {
+    script(scripted)
+}
+
+fn script(
+    script: impl Fn(&EvaluationRequest) -> Result<protocol::evaluation::Evaluation, EvaluationFailure>
+    + Send
+    + Sync
+    + 'static,
+) -> Arc<ScriptedEvaluator> {
+    Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
+        let evaluation = script(&request);
+        Box::pin(async move { evaluation })
+    })))
+}
+
+/// The teacher is right on 98 %, a package of 25 neurons on 97 %, a smaller one on 90 %.
+fn scripted(request: &EvaluationRequest) -> Result<protocol::evaluation::Evaluation, EvaluationFailure> {
+    let correct_ppm = match request.items.teacher_logits {
+        None => 980_000,
+        Some(_) if request.candidate.weights.len() > 7_000 => 970_000,
+        Some(_) => 900_000,
+    };
+    scripted_evaluation(request, correct_ppm)
+}
+
+async fn submit(app: &TestApp, miner: &Miner, hidden: u32) -> SubmissionId {
+    let id = miner.submit(&Package::mlp(&[hidden], 7)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    // Rounds take up what was announced before they close.
+    app.app.clock.advance(1);
+    id
+}
+
+/// Closes a round and waits until everybody may see all of it.
+async fn play(app: &TestApp, round: u64) -> RoundView {
+    wait_for(app, round, Step::Open).await;
+    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    wait_for(app, round, Step::Revealed).await
+}
+
+/// Waits until a round has come to `step`, or beyond.
+async fn wait_for(app: &TestApp, round: u64, step: Step) -> RoundView {
+    let miner = app.miner(9);
+    let reached = async {
+        loop {
+            let answer = miner.get(&format!("/api/v1/competitions/digits/rounds/{round}")).await;
+            if answer.status() == 200 {
+                let view: RoundView = answer.json().await.unwrap();
+                if view.step >= step {
+                    return view;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("round {round} never came to {step}"))
+}
+
+async fn object(miner: &Miner, sha256: &Digest) -> Vec<u8> {
+    let answer = miner.get(&format!("/api/v1/objects/sha256/{sha256}")).await;
+    assert_eq!(answer.status(), 200);
+    answer.bytes().await.unwrap().to_vec()
+}
+
+async fn items(app: &TestApp, round: u64) -> Images {
+    let drawn = wait_for(app, round, Step::Revealed).await.drawn.unwrap();
+    Images::from_bytes(&object(&app.miner(9), &drawn.items.sha256).await).unwrap()
+}
