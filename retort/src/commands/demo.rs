@@ -24,9 +24,11 @@ use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use validator::db::rounds::Step;
+use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
 
 /// The competition's files, so that the binary needs no other folder for them.
@@ -64,6 +66,7 @@ struct Story {
     leaderboard: Vec<BoardRow>,
     champion: SubmissionId,
     weights: Vec<Weight>,
+    round: RoundView,
     pulled: Pulled,
     predictions: Vec<Prediction>,
     page: String,
@@ -93,9 +96,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         }
     }
 
+    let round = play_round(&runtime, &service, &client, &say)?;
     let board = client.leaderboard(&service.competition)?;
-    let weights = runtime.block_on(validator::rounds::set_weights(&service.app, &service.competition, 1))?;
-    say("round 1: weights are on the local ledger");
     let champion = board.champion.clone().context("a board with scored submissions has a champion")?;
     let pulled = pull(&client, &champion, &dir.join("champion"))?;
     say(&format!("pulled the champion to {}, every digest verified", pulled.dir));
@@ -107,7 +109,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         teacher: teacher(&board)?,
         leaderboard: board.rows.iter().filter(|row| row.kind == RowKind::Submission).cloned().collect(),
         champion,
-        weights,
+        weights: round.weights.clone(),
+        round,
         pulled,
         predictions,
         page: format!("{}/", service.base),
@@ -239,19 +242,62 @@ fn submit_all(
     Ok(submissions)
 }
 
+/// Closes the round and tells what becomes of it, step by step; the service does the work.
+fn play_round(runtime: &Runtime, service: &Service, client: &Client, say: &impl Fn(&str)) -> Result<RoundView> {
+    let (id, app) = (&service.competition, &service.app);
+    runtime.block_on(validator::rounds::close_now(&app.db, id, app.clock.now()))?;
+    say("round 1 takes no more submissions");
+    let (path, mut told) = (format!("/api/v1/competitions/{id}/rounds/1"), Step::Open);
+    loop {
+        let view: RoundView = client.get_json(&path)?;
+        if view.step > told {
+            told = view.step;
+            say(&format!("round 1: {}", step_in_words(&view)));
+        }
+        if view.step == Step::Revealed {
+            return Ok(view);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn step_in_words(view: &RoundView) -> String {
+    match view.step {
+        Step::Open => "open".into(),
+        Step::Closed => "closed; the hash of a new entry of the ledger is its beacon".into(),
+        Step::Drawn => "hidden items are drawn, changed, and answered by the teacher".into(),
+        Step::Measured => "everybody who may take the seat is measured on them".into(),
+        Step::Judged => "judged; the champion has its seat".into(),
+        Step::Paid => "weights are on the local ledger".into(),
+        Step::Revealed => "revealed: anybody can draw, measure and judge it again".into(),
+    }
+}
+
 fn teacher(board: &Leaderboard) -> Result<BoardRow> {
     board.rows.iter().find(|row| row.kind == RowKind::Teacher).cloned().context("the board shows the teacher")
 }
 
 fn tell(story: &Story, board: &Leaderboard, images: &Images) {
     println!("{}\n\n{}", table::board(board), plot::accuracy_against_latency(board));
-    println!("weights on the ledger:");
+    println!("{}\nweights on the ledger:", gaps(&story.round));
     for weight in &story.weights {
         println!("  {} {:.1} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
     }
     println!("\nthe champion, {}, on ten test images:\n", story.champion);
     println!("{}", predict::show(images, &story.predictions));
     println!("the whole story took {:.0} s; the page is at {}", story.elapsed_ms as f64 / 1e3, story.page);
+}
+
+/// What the hidden items showed.
+fn gaps(round: &RoundView) -> String {
+    let percent = |[right, items]: [u32; 2]| 100.0 * f64::from(right) / f64::from(items.max(1));
+    let line = |entry: &RoundEntryView| {
+        let (clean, changed) = (percent(entry.clean?), percent(entry.changed?));
+        let seat = if round.champion.as_ref() == Some(&entry.submission) { "  takes the seat" } else { "" };
+        Some(format!("  {}  {clean:6.2} % clean, {changed:6.2} % hidden{seat}", entry.submission))
+    };
+    let lines: Vec<String> = round.entries.iter().filter_map(line).collect();
+    format!("round {} on hidden items, which nobody has seen before:\n{}\n", round.round, lines.join("\n"))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

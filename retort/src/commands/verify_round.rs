@@ -1,0 +1,200 @@
+//! `retort verify round`: does a finished round again, from its commitment to its champion, and trusts nothing that it
+//! can compute.
+
+use super::{competition, print_json};
+use crate::cli::VerifyRoundArgs;
+use crate::engine::engine;
+use crate::progress::Phases;
+use anyhow::{Context, Result, bail};
+use datasets::hidden::{DrandChain, Expected, Reveal, Revealed, relabel, verify_reveal};
+use datasets::{Images, Logits};
+use miner_template::client::Client;
+use models::DeviceKind;
+use protocol::api::CompetitionView;
+use protocol::competition::ObjectRef;
+use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::outcomes::Outcomes;
+use protocol::score::Ceiling;
+use protocol::{Digest, Report};
+use serde::Serialize;
+use std::sync::Arc;
+use validator::db::rounds::{Drawn, EntryRole};
+use validator::rounds::RoundView;
+use validator::rounds::referee::{Decision, Fighter, Referee};
+
+/// The teacher is given as long as it needs.
+const WALL_SECONDS_MAX: u64 = 3_600;
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+/// One thing that was done again.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    holds: bool,
+    detail: String,
+}
+
+pub(crate) fn run(args: &VerifyRoundArgs) -> Result<()> {
+    let (client, id) = competition(&args.competition, &args.validator.validator)?;
+    let view = client.competition(&id)?;
+    let round: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{}", args.round))?;
+    let (Some(reveal), Some(drawn)) = (round.reveal, round.drawn.clone()) else {
+        bail!("round {} of {id} is {}, and only a revealed round can be done again", args.round, round.step);
+    };
+    let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the reveal")?;
+    let mut checks = Vec::new();
+    let first = first_fixed_seed(&client, &view, &round)?;
+    let revealed = match again(&view, &round, &reveal, first.as_ref()) {
+        Ok(revealed) => {
+            let detail = format!("{} items follow from commitment, beacon and secret", revealed.images.count);
+            checks.push(Check { name: "draw", holds: true, detail });
+            Some(revealed)
+        }
+        Err(error) => {
+            checks.push(Check { name: "draw", holds: false, detail: error.to_string() });
+            None
+        }
+    };
+    if let Some(revealed) = revealed {
+        checks.push(items(&client, &drawn, &revealed)?);
+        checks.push(teacher(&client, &view, &drawn, &revealed)?);
+        checks.push(judgement(&client, &view, &round, &drawn)?);
+    }
+    tell(&checks, args.json)?;
+    match checks.iter().filter(|check| !check.holds).count() {
+        0 => Ok(()),
+        bad => bail!("{bad} of {} checks failed", checks.len()),
+    }
+}
+
+fn tell(checks: &[Check], json: bool) -> Result<()> {
+    if json {
+        return print_json(&checks);
+    }
+    for check in checks {
+        println!("{} {:10} {}", if check.holds { "ok  " } else { "BAD " }, check.name, check.detail);
+    }
+    Ok(())
+}
+
+/// The seed of the fixed part, from the competition's first round; `None` if this is the first.
+fn first_fixed_seed(client: &Client, view: &CompetitionView, round: &RoundView) -> Result<Option<[u8; 32]>> {
+    if round.round == 1 {
+        return Ok(None);
+    }
+    let path = format!("/api/v1/competitions/{}/rounds/1", view.competition.manifest.id);
+    let first: RoundView = client.get_json(&path)?;
+    let reveal = first.reveal.context("the first round isn't revealed")?;
+    let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the first round's reveal")?;
+    Ok(Some(again(view, &first, &reveal, None).context("do the first round again")?.fixed_seed))
+}
+
+fn again(
+    view: &CompetitionView,
+    round: &RoundView,
+    reveal: &Reveal,
+    fixed_seed: Option<&[u8; 32]>,
+) -> Result<Revealed> {
+    let competition = &view.competition;
+    let pool_root = competition.hidden_root.to_string();
+    let expected = Expected {
+        competition: competition.manifest.id.as_ref(),
+        round: round.round,
+        pool_root: &pool_root,
+        pool_count: competition.manifest.data.hidden_items,
+        commitment: &round.commitment,
+        beacon: round.beacon.as_ref(),
+        chain: Some(&DrandChain::quicknet()),
+        fixed_seed,
+    };
+    Ok(verify_reveal(reveal, &expected)?)
+}
+
+/// Whether the published items are those.
+fn items(client: &Client, drawn: &Drawn, revealed: &Revealed) -> Result<Check> {
+    let published = Images::from_bytes(&client.object(&drawn.items)?)?;
+    let holds = published == revealed.images && drawn.fixed == revealed.draw.fixed;
+    let detail = format!("{} fixed and {} fresh items as published", drawn.fixed, published.count - drawn.fixed);
+    Ok(Check { name: "items", holds, detail })
+}
+
+/// Asks the teacher again, here, and gives mixtures its answers.
+fn teacher(client: &Client, view: &CompetitionView, drawn: &Drawn, revealed: &Revealed) -> Result<Check> {
+    let published = Logits::from_bytes(&client.object(&drawn.teacher_logits)?)?;
+    let phases = Phases::new("the teacher");
+    let package = |model: &protocol::competition::PublishedModel| -> Result<PackageBytes> {
+        Ok(PackageBytes {
+            config_json: client.object(&model.config_json)?.into(),
+            weights: client.object(&model.weights)?.into(),
+        })
+    };
+    let competition = &view.competition;
+    let request = EvaluationRequest {
+        candidate: package(&competition.teacher)?,
+        reference: package(&competition.reference)?,
+        items: Items {
+            input: competition.manifest.input.clone(),
+            pixels: revealed.images.pixels.clone().into(),
+            labels: revealed.images.labels.clone().into(),
+            public: 0,
+            teacher_logits: None,
+        },
+        probes: Arc::from([]),
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: WALL_SECONDS_MAX,
+        memory_bytes_max: MEMORY_BYTES_MAX,
+    };
+    let evaluation = engine(DeviceKind::Flex)?.evaluate(&request, &|at| {
+        phases.at(crate::engine::phase_name(at.phase), at.percent.into(), 100);
+    });
+    phases.finish();
+    let logits = evaluation?.logits;
+    let mut relabelled = revealed.images.clone();
+    relabel(&mut relabelled, &revealed.draw, &logits, published.classes)?;
+    let same = logits == published.values;
+    let holds = relabelled.labels == revealed.images.labels;
+    let bits = if same { "bit for bit the published ones" } else { "not bit for bit the published ones (another machine?)" };
+    Ok(Check { name: "teacher", holds, detail: format!("its outputs are {bits}; mixtures have its labels") })
+}
+
+/// Judges again from the published outcomes.
+fn judgement(client: &Client, view: &CompetitionView, round: &RoundView, drawn: &Drawn) -> Result<Check> {
+    let mut fighters = Vec::new();
+    for entry in round.entries.iter().filter(|entry| entry.role != EntryRole::Outsider) {
+        let measured = match (entry.report, entry.outcomes) {
+            (Some(report), Some(outcomes)) => Some(measured(client, &report, &outcomes)?),
+            _ => None,
+        };
+        let submission = entry.submission.clone();
+        fighters.push(Fighter { submission, role: entry.role, arrival: entry.arrival, measured });
+    }
+    let age = round.champion_age_seconds;
+    let known: Ceiling = drawn.known_ceiling;
+    let referee = Referee::new(&view.competition, known, age, Digest::from(*drawn.seed.as_bytes()));
+    let Decision { verdicts, successor } =
+        referee.decide(&fighters, drawn.fresh_ceiling, round.champion_before.is_some());
+    let champion = successor.or(round.champion_before.clone());
+    let published: Vec<_> = round
+        .entries
+        .iter()
+        .filter(|entry| entry.role == EntryRole::Challenger)
+        .filter_map(|entry| Some((entry.submission.clone(), entry.verdict?)))
+        .collect();
+    let holds = champion == round.champion && verdicts == published;
+    let who = round.champion.as_ref().map_or("nobody".to_owned(), ToString::to_string);
+    let detail = match holds {
+        true => format!("{} measured, {} verdicts, and the seat is {who}'s", fighters.len(), verdicts.len()),
+        false => format!("here the seat goes to {champion:?}, there to {who}; verdicts {verdicts:?}"),
+    };
+    Ok(Check { name: "judgement", holds, detail })
+}
+
+fn measured(client: &Client, report: &ObjectRef, outcomes: &ObjectRef) -> Result<(Report, Outcomes)> {
+    let report: Report = serde_json::from_slice(&client.object(report)?).context("read a report")?;
+    let outcomes = Outcomes::from_bytes(&client.object(outcomes)?).context("read outcomes")?;
+    if report.data.images_sha256 != outcomes.values().images_sha256 {
+        bail!("a report and its outcomes are about different items");
+    }
+    Ok((report, outcomes))
+}
