@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["demo"],
         &["validator"],
@@ -25,6 +25,9 @@ fn every_command_teaches_itself() {
         &["board"],
         &["pull"],
         &["predict"],
+        &["verify"],
+        &["verify", "receipt"],
+        &["verify", "log"],
         &["keys"],
     ];
     for command in commands {
