@@ -170,6 +170,27 @@ impl Client {
         Ok(created.id)
     }
 
+    /// The signed receipt of a scored submission: the very bytes that were signed.
+    ///
+    /// # Errors
+    /// When there is none or the validator can't be reached.
+    pub fn receipt(&self, id: &SubmissionId) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/api/v1/submissions/{id}/receipt");
+        self.body(self.send(self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)
+    }
+
+    /// A file of the validator's public log, of which no more than `bytes_max` and one more are read; `None` if there is
+    /// none. Nothing about it is verified.
+    ///
+    /// # Errors
+    /// When the validator can't be reached or can't read its log.
+    pub fn log_file(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, ClientError> {
+        match self.send(self.http.get(self.url(&format!("/log/{path}"))).timeout(TIMEOUT)) {
+            Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(None),
+            response => Ok(Some(self.body(response?, bytes_max)?)),
+        }
+    }
+
     fn upload(
         &self,
         upload: &Upload,

@@ -89,6 +89,10 @@ pub struct SubmissionStatus {
     pub score: Option<Score>,
     /// Its rank, once scored.
     pub rank: Option<u32>,
+    /// The digest of its signed receipt, once scored: `GET /api/v1/submissions/{id}/receipt`.
+    pub receipt: Option<Digest>,
+    /// The receipt's place in the public log, once it is there.
+    pub receipt_log_index: Option<u64>,
 }
 
 /// A rejection with whom it blames and what to do.

@@ -11,6 +11,7 @@ pub mod dethrone;
 pub mod digest;
 pub mod evaluation;
 pub mod latency;
+pub mod leaf;
 pub mod outcomes;
 pub mod package;
 pub mod receipt;

@@ -161,6 +161,7 @@ async fn fill_board(database: &Path) {
             logits_sha256: digest,
             outcomes_sha256: digest,
             probe_logits_sha256: digest,
+            receipt_sha256: digest,
             duration_ms: 1,
             evaluated_at: 0,
         };

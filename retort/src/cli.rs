@@ -2,9 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use models::DeviceKind;
-use protocol::{CompetitionId, SubmissionId};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use transparency::LogKey;
 
 /// The arena for distilled models.
 ///
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Run a downloaded model on images
     Predict(PredictArgs),
+    /// Check what a validator states: re-run an evaluation, read its public log
+    Verify(Box<VerifyArgs>),
     /// Make and show hotkeys; reads Bittensor wallet files
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -248,6 +251,84 @@ pub(crate) struct PredictArgs {
     /// Where to run the model
     #[arg(long, default_value = "flex")]
     pub(crate) device: DeviceKind,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whatever a validator states can be checked by anyone, with this program or another.
+///
+/// `retort verify RECEIPT` is short for `retort verify receipt RECEIPT`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct VerifyArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<VerifyCommand>,
+    /// A receipt: a file, a submission, or an address such as http://HOST/submissions/ID
+    pub(crate) receipt: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: ReceiptOptions,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Check a receipt: signature, every digest, its place in the log; run the evaluation again and compare
+    Receipt {
+        /// A file, a submission, or an address such as http://HOST/submissions/ID
+        receipt: String,
+        #[command(flatten)]
+        options: ReceiptOptions,
+    },
+    /// Read all of the public log: finds a changed bit, a hole, a rewritten past, a split view
+    Log(LogOptions),
+    /// Do a finished round again: commitment, beacon, draw, items, the teacher's answers, verdicts, champion
+    Round(VerifyRoundArgs),
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct VerifyRoundArgs {
+    /// The competition: an id or http://HOST/competitions/ID
+    pub(crate) competition: String,
+    /// The round's number
+    pub(crate) round: u64,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ReceiptOptions {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// The log's verifier key, NAME+ID+BASE64; asked of the validator unless given
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<LogKey>,
+    /// The hotkey that must have signed; the validator's own unless given
+    #[arg(long, value_name = "HOTKEY")]
+    pub(crate) signer: Option<Hotkey>,
+    /// Compare outputs alone: no latency, a few seconds instead of many
+    #[arg(long)]
+    pub(crate) outputs_only: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LogOptions {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// The log's verifier key, NAME+ID+BASE64; asked of the validator unless given
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<LogKey>,
+    /// A checkpoint seen earlier, or by somebody else: the log must begin with all that it covers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous: Option<PathBuf>,
+    /// Keep the checkpoint for the next time, if all is well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

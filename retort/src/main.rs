@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => commands::pull::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Keys(command) => commands::keys::run(command),
+        Command::Verify(args) => commands::verify::run(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,3 +5,4 @@
 mod journey;
 mod support;
 mod terminal;
+mod verify;

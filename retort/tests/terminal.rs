@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 21] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["demo"],
         &["validator"],
@@ -29,6 +29,10 @@ fn every_command_teaches_itself() {
         &["board"],
         &["pull"],
         &["predict"],
+        &["verify"],
+        &["verify", "receipt"],
+        &["verify", "log"],
+        &["verify", "round"],
         &["keys"],
     ];
     for command in commands {

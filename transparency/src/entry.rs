@@ -4,6 +4,8 @@
 
 use protocol::digest::canonical_json;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// The format of entries that this version writes and reads.
@@ -16,13 +18,23 @@ pub const ENTRY_BYTES_MAX: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
+    /// A competition appeared: its digest, and so its rules, data and models.
+    Competition,
+    /// A package was announced: whose it is, and that it came before whatever follows.
+    Commitment,
     /// A signed receipt: one evaluation.
     Receipt,
-    /// The beginning or end of a round: its seed, its commitment, what was revealed.
-    Round,
+    /// A round began: what it commits to before anybody knows what it will draw.
+    RoundOpened,
+    /// A round takes no more entries.
+    RoundClosed,
+    /// A round's entries were measured and compared.
+    RoundJudged,
     /// The weights of a round.
     Reward,
-    /// What an operator did by hand: a disqualification, a repeated evaluation, a change of keys.
+    /// What a round kept secret until it was over.
+    RoundRevealed,
+    /// What an operator did by hand: a new log, a disqualification, a repeated evaluation, a change of keys.
     Administration,
 }
 
@@ -38,6 +50,8 @@ pub struct Envelope {
     pub format: String,
     /// What it states.
     pub kind: EntryKind,
+    /// Its own name, such as `receipt/` and a submission: a log never states the same thing twice.
+    pub key: String,
     /// The statement. Its canonical JSON is what was signed, where something was.
     pub body: serde_json::Value,
 }
@@ -63,13 +77,13 @@ pub enum EntryError {
 }
 
 impl Entry {
-    /// The entry that states `body`.
+    /// The entry that states `body` under the name `key`.
     ///
     /// # Errors
     /// When it is too large or JSON can't hold it.
-    pub fn new(kind: EntryKind, body: &impl Serialize) -> Result<Self, EntryError> {
-        let body = serde_json::to_value(body)?;
-        Self::from_bytes(&canonical_json(&Envelope { format: ENTRY_FORMAT.to_owned(), kind, body })?)
+    pub fn new(kind: EntryKind, key: &str, body: &impl Serialize) -> Result<Self, EntryError> {
+        let (format, key, body) = (ENTRY_FORMAT.to_owned(), key.to_owned(), serde_json::to_value(body)?);
+        Self::from_bytes(&canonical_json(&Envelope { format, kind, key, body })?)
     }
 
     /// Bytes as they are.
@@ -84,6 +98,51 @@ impl Entry {
     /// The bytes that are hashed.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl EntryKind {
+    /// All kinds.
+    pub const ALL: [Self; 9] = [
+        Self::Competition,
+        Self::Commitment,
+        Self::Receipt,
+        Self::RoundOpened,
+        Self::RoundClosed,
+        Self::RoundJudged,
+        Self::Reward,
+        Self::RoundRevealed,
+        Self::Administration,
+    ];
+
+    /// The name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Competition => "competition",
+            Self::Commitment => "commitment",
+            Self::Receipt => "receipt",
+            Self::RoundOpened => "round_opened",
+            Self::RoundClosed => "round_closed",
+            Self::RoundJudged => "round_judged",
+            Self::Reward => "reward",
+            Self::RoundRevealed => "round_revealed",
+            Self::Administration => "administration",
+        }
+    }
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EntryKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        named.ok_or_else(|| format!("no kind of entry is called {text:?}"))
     }
 }
 

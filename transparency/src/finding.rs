@@ -107,6 +107,14 @@ pub enum VerifyError {
         /// What is wrong with the proof.
         source: ProofError,
     },
+    /// The entry at this place is another one, or there is no such place.
+    #[error("entry {index} of the log is not this one: {source}")]
+    NotIncluded {
+        /// The place.
+        index: u64,
+        /// What is wrong with the proof.
+        source: ProofError,
+    },
     /// The remembered checkpoint is another log's.
     #[error("the remembered checkpoint is of {remembered}, not of {log}")]
     OtherLog {
@@ -132,7 +140,8 @@ impl VerifyError {
             | Self::BundleChanged { .. }
             | Self::WrongRoot { .. }
             | Self::Shrunk { .. }
-            | Self::NoProof { .. } => Blame::Server,
+            | Self::NoProof { .. }
+            | Self::NotIncluded { .. } => Blame::Server,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Each receipt, round, reward and act of administration is one [`Entry`]. [`Log`] appends entries to an object store as
 //! static files in the formats of C2SP (tlog-tiles, tlog-checkpoint, signed-note), so that any web server can serve them
 //! and any tool of that family can read them. [`verify_log`] is for everyone else: it reads all of a log and says who is
-//! to blame for what doesn't fit.
+//! to blame for what doesn't fit; [`verify_inclusion`] reads a few files and shows that one entry is in it.
 //!
 //! [`merkle`], [`frontier`], [`proof`], [`tile`], [`note`] and [`checkpoint`] are pure; [`log`] and [`store`] know an object store;
 //! [`keyfile`] knows a file. Nothing here reads a clock, knows HTTP, or knows what an entry means.
@@ -12,6 +12,7 @@ pub mod checkpoint;
 pub mod entry;
 pub mod finding;
 pub mod frontier;
+pub mod inclusion;
 pub mod keyfile;
 pub mod log;
 pub mod merkle;
@@ -27,6 +28,7 @@ mod view;
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use entry::{Entry, EntryError, EntryKind, Envelope};
 pub use finding::{Blame, VerifyError};
+pub use inclusion::verify_inclusion;
 pub use log::{Log, LogError};
 pub use note::{LogKey, LogSigner};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};

@@ -56,7 +56,7 @@ pub async fn verify_entries<R: Reader>(
     remembered: Option<&SignedCheckpoint>,
     mut visit: impl FnMut(u64, &[u8]),
 ) -> Result<Verified, VerifyError> {
-    let mut files = Counted { reader, files: 0, bytes: 0 };
+    let mut files = Counted::new(reader);
     let note = files.read(Resource::Checkpoint).await?;
     let checkpoint = SignedCheckpoint::open(&note, key).map_err(VerifyError::BadCheckpoint)?;
     if let Some(older) = remembered {
@@ -106,14 +106,18 @@ fn notes(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Box<[String; 2]>
 }
 
 /// A reader that insists on what it asks for.
-struct Counted<'a, R> {
+pub(crate) struct Counted<'a, R> {
     reader: &'a R,
     files: u64,
     bytes: u64,
 }
 
-impl<R: Reader> Counted<'_, R> {
-    async fn read(&mut self, resource: Resource) -> Result<Vec<u8>, VerifyError> {
+impl<'a, R: Reader> Counted<'a, R> {
+    pub(crate) fn new(reader: &'a R) -> Self {
+        Self { reader, files: 0, bytes: 0 }
+    }
+
+    pub(crate) async fn read(&mut self, resource: Resource) -> Result<Vec<u8>, VerifyError> {
         let path = || resource.to_string();
         self.find(resource).await?.ok_or_else(|| VerifyError::Missing { path: path() })
     }
@@ -130,7 +134,7 @@ impl<R: Reader> Counted<'_, R> {
     }
 
     /// A tile's hashes. A partial tile may have given way to the full one while we read: its beginning will do.
-    async fn hashes(&mut self, tile: Tile) -> Result<Vec<Hash>, VerifyError> {
+    pub(crate) async fn hashes(&mut self, tile: Tile) -> Result<Vec<Hash>, VerifyError> {
         let (path, wide, bytes) = match self.find(Resource::Hashes(tile)).await? {
             Some(bytes) => (Resource::Hashes(tile), tile, bytes),
             None => {

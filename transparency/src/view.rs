@@ -7,12 +7,15 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::entry::Entry;
 use crate::log::{LogError, load_entries, load_hashes};
 use crate::merkle::{Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, root_of, subtrees};
+use crate::note::LogKey;
 use crate::proof::{ConsistencyProof, InclusionProof, ProofError, consistency_ranges, inclusion_ranges, roots};
 use crate::store::LogStore;
 use crate::tile::{Resource, Tile};
+use object_store::ObjectStore;
 use std::collections::{HashMap, hash_map};
 use std::ops::Range;
 use std::slice;
+use std::sync::Arc;
 
 /// A log at one checkpoint.
 #[derive(Clone, Debug)]
@@ -24,6 +27,17 @@ pub struct LogView {
 impl LogView {
     pub(crate) fn new(files: LogStore, checkpoint: SignedCheckpoint) -> Self {
         Self { files, checkpoint }
+    }
+
+    /// The log of `key` under `prefix` as its stored checkpoint says, whether or not anybody writes it.
+    ///
+    /// # Errors
+    /// When there is no checkpoint of this key, or the store refuses.
+    pub async fn open(store: Arc<dyn ObjectStore>, prefix: &str, key: &LogKey) -> Result<Self, LogError> {
+        let files = LogStore::new(store, prefix)?;
+        let note = files.get(&Resource::Checkpoint).await?.ok_or(LogError::CheckpointMissing)?;
+        let checkpoint = SignedCheckpoint::open(&note, key)?;
+        Ok(Self { files, checkpoint })
     }
 
     /// The checkpoint.
@@ -109,7 +123,7 @@ impl LogView {
 }
 
 /// The tile that holds a subtree, and which of its hashes the subtree is made of.
-fn place_of(part: Subtree, size: u64) -> Result<(Tile, Range<usize>), ProofError> {
+pub(crate) fn place_of(part: Subtree, size: u64) -> Result<(Tile, Range<usize>), ProofError> {
     let (level, height) = (part.level / TILE_HEIGHT, part.level % TILE_HEIGHT);
     let first = part.index << height;
     let tile = Tile::holding(level, first, size).ok_or(ProofError::Index { index: first, size })?;

@@ -4,7 +4,7 @@ use crate::support::{delete, entries, entry, files, log_of, open, put, signer, v
 use object_store::memory::InMemory;
 use std::sync::Arc;
 use transparency::verify::verify_entries;
-use transparency::{Blame, ConsistencyProof, LogSigner, LogStore, SignedCheckpoint, VerifyError};
+use transparency::{Blame, ConsistencyProof, LogSigner, LogStore, SignedCheckpoint, VerifyError, verify_inclusion};
 
 /// A log of numbers in which `changed` is another.
 async fn forged(size: u64, changed: u64) -> (Arc<InMemory>, SignedCheckpoint) {
@@ -174,4 +174,20 @@ async fn people_who_compare_notes_need_no_files() {
     let (_, forged_newer) = forged(300, 1).await;
     let split = newer.follows(&forged_newer, &proof).unwrap_err();
     assert_eq!(split.blame(), Blame::Signer);
+}
+
+#[tokio::test]
+async fn an_entry_is_shown_to_be_in_a_log_out_of_its_files_alone() {
+    for size in [1, 2, 5, 255, 256, 257, 700] {
+        let (store, _) = log_of(&[size]).await;
+        let files = LogStore::new(store.clone(), "log").unwrap();
+        for index in [0, size / 2, size - 1] {
+            let checkpoint = verify_inclusion(&files, &signer().key(), index, entry(index).as_bytes()).await.unwrap();
+            assert_eq!(checkpoint.size(), size);
+            let other = verify_inclusion(&files, &signer().key(), index, entry(index + 1).as_bytes()).await;
+            assert!(matches!(other, Err(VerifyError::NotIncluded { .. })), "{size} {index}: {other:?}");
+        }
+        let beyond = verify_inclusion(&files, &signer().key(), size, entry(size).as_bytes()).await;
+        assert!(matches!(beyond, Err(VerifyError::NotIncluded { .. })), "{beyond:?}");
+    }
 }

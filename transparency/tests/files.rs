@@ -103,8 +103,8 @@ fn bundles_and_tiles_of_other_lengths_are_refused() {
 
 #[test]
 fn an_entry_is_canonical_and_not_too_large() {
-    let entry = Entry::new(EntryKind::Reward, &serde_json::json!({ "round": 1, "b": [], "a": null })).unwrap();
-    let text = r#"{"body":{"a":null,"b":[],"round":1},"format":"retort-log/1","kind":"reward"}"#;
+    let entry = Entry::new(EntryKind::Reward, "r/1", &serde_json::json!({ "round": 1, "b": [], "a": null })).unwrap();
+    let text = r#"{"body":{"a":null,"b":[],"round":1},"format":"retort-log/1","key":"r/1","kind":"reward"}"#;
     assert_eq!(str::from_utf8(entry.as_bytes()).unwrap(), text);
     assert_eq!(Envelope::parse(entry.as_bytes()).unwrap().kind, EntryKind::Reward);
     for (bad, what) in [("retort-log/2", "format"), ("reward\",\"extra\":\"", "field"), ("gift", "kind")] {
@@ -115,6 +115,15 @@ fn an_entry_is_canonical_and_not_too_large() {
     assert!(matches!(Entry::from_bytes(&large), Err(EntryError::Size { .. })));
     assert!(matches!(Entry::from_bytes(b""), Err(EntryError::Size { bytes: 0 })));
     assert!(Entry::from_bytes(&large[1..]).is_ok());
+}
+
+#[test]
+fn every_kind_is_called_in_text_as_in_json() {
+    for kind in EntryKind::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        assert_eq!(kind.as_str().parse(), Ok(kind));
+    }
+    assert!("gift".parse::<EntryKind>().is_err());
 }
 
 #[test]

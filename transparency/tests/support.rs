@@ -14,7 +14,7 @@ pub(crate) fn signer() -> LogSigner {
 }
 
 pub(crate) fn entry(number: u64) -> Entry {
-    Entry::new(EntryKind::Receipt, &serde_json::json!({ "number": number })).unwrap()
+    Entry::new(EntryKind::Receipt, &format!("receipt/{number}"), &serde_json::json!({ "number": number })).unwrap()
 }
 
 pub(crate) fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {

@@ -91,6 +91,7 @@ CREATE TABLE evaluations (
     logits_sha256 TEXT NOT NULL,
     outcomes_sha256 TEXT NOT NULL,
     probe_logits_sha256 TEXT NOT NULL,
+    receipt_sha256 TEXT NOT NULL,
     score TEXT NOT NULL,
     score_ppm INTEGER NOT NULL,
     duration_ms INTEGER NOT NULL,

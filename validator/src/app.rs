@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
 use crate::evaluator::Evaluator;
 use crate::jobs::Signals;
+use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
 use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
@@ -17,6 +18,7 @@ use protocol::auth::Keypair;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use transparency::LogSigner;
 
 /// The parts of a validator, shared by everything that runs in it.
 #[derive(Clone)]
@@ -40,6 +42,8 @@ pub struct Parts {
     pub evaluator: Arc<dyn Evaluator>,
     /// The time.
     pub clock: Clock,
+    /// What was done, for everybody to check.
+    pub log: PublicLog,
     /// The leaderboards as they are served.
     pub board: Board,
     /// What evaluations are made of, one set a competition.
@@ -79,6 +83,7 @@ impl App {
     /// When a part can't be opened.
     pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let keypair = home.keypair()?;
+        let log_signer = home.log_signer()?;
         let ledger = LocalLedger::open(&home.ledger(), keypair.clone())?;
         if let Some(recovery) = ledger.recovery() {
             tracing::warn!(?recovery, "the ledger was repaired after a crash");
@@ -86,16 +91,16 @@ impl App {
         let db = Db::open(&home.database()).await?;
         let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
         objects.sweep()?;
-        Self::compose(config, keypair, db, objects, Arc::new(ledger), evaluator, Clock::System).await
+        Self::compose(config, (keypair, log_signer), db, objects, Arc::new(ledger), evaluator, Clock::System).await
     }
 
-    /// Puts parts together that were opened elsewhere.
+    /// Puts parts together that were opened elsewhere; the keys are the validator's and its log's.
     ///
     /// # Errors
-    /// When the job engine's tables can't be brought up to date.
+    /// When the job engine's tables can't be brought up to date, or the database doesn't answer.
     pub async fn compose(
         config: Config,
-        keypair: Keypair,
+        (keypair, log_signer): (Keypair, LogSigner),
         db: Db,
         objects: Objects,
         ledger: Arc<dyn Ledger>,
@@ -103,6 +108,7 @@ impl App {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         crate::jobs::engine::migrate(&db).await.map_err(|error| OpenError::Jobs(error.to_string()))?;
+        log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
         let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
@@ -113,6 +119,7 @@ impl App {
             ledger,
             evaluator,
             clock,
+            log: PublicLog::new(log_signer),
             board: Board::default(),
             materials: MaterialsCache::default(),
             signals: Signals::default(),

@@ -4,6 +4,7 @@
 
 use crate::objects::Pace;
 use chain::keyfile::{self, KeyfileError};
+use protocol::Hotkey;
 use protocol::auth::Keypair;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -12,6 +13,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use transparency::keyfile::{self as log_keyfile, KeyFileError};
+use transparency::{LogKey, LogSigner};
 use url::Url;
 
 /// What variables that override settings begin with: `RETORT_LISTEN`, `RETORT_LIMITS_PENDING_MAX`.
@@ -170,6 +173,15 @@ pub enum ConfigError {
     /// The hotkey can't be used.
     #[error(transparent)]
     Key(#[from] KeyfileError),
+    /// There is no key for the public log.
+    #[error("{} is missing: put it back, or run `retort validator init` if there never was one", path.display())]
+    NoLogKey {
+        /// The key's file.
+        path: PathBuf,
+    },
+    /// The public log's key can't be used.
+    #[error(transparent)]
+    LogKey(#[from] KeyFileError),
 }
 
 /// A validator's directory.
@@ -180,9 +192,11 @@ pub struct Home(PathBuf);
 #[derive(Clone, Debug)]
 pub struct Initialised {
     /// The validator's hotkey.
-    pub hotkey: protocol::Hotkey,
+    pub hotkey: Hotkey,
     /// Whether the key is new; an existing directory keeps its own.
     pub created: bool,
+    /// The public key of the validator's log.
+    pub log_key: LogKey,
 }
 
 impl Home {
@@ -204,6 +218,11 @@ impl Home {
     /// The key that answers for this validator.
     pub fn hotkey(&self) -> PathBuf {
         self.0.join("hotkey")
+    }
+
+    /// The key that signs the public log. It isn't the hotkey: it signs all day, and losing it costs no stake.
+    pub fn log_key(&self) -> PathBuf {
+        self.0.join("log.key")
     }
 
     /// The database.
@@ -245,7 +264,25 @@ impl Home {
             let key = keyfile::generate().map_err(io_error(&self.hotkey(), "make a key for it"))?;
             keyfile::create(&self.hotkey(), &key)?;
         }
-        Ok(Initialised { hotkey: self.keypair()?.hotkey(), created })
+        let hotkey = self.keypair()?.hotkey();
+        if !self.log_key().exists() {
+            let origin = self.load(std::iter::empty())?.log_origin(&hotkey);
+            let signer = log_keyfile::generate(&origin).map_err(io_error(&self.log_key(), "make a key for it"))?;
+            log_keyfile::create(&self.log_key(), &signer)?;
+        }
+        Ok(Initialised { hotkey, created, log_key: self.log_signer()?.key() })
+    }
+
+    /// The key that signs the public log. Its name is the log's name, for ever.
+    ///
+    /// # Errors
+    /// When it is missing, readable by others, or no key.
+    pub fn log_signer(&self) -> Result<LogSigner, ConfigError> {
+        let path = self.log_key();
+        if !path.exists() {
+            return Err(ConfigError::NoLogKey { path });
+        }
+        Ok(log_keyfile::load(&path)?)
     }
 
     /// The key that answers for this validator.
@@ -307,6 +344,15 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// What a new log is called: where it is found, or else whose it is.
+    fn log_origin(&self, hotkey: &Hotkey) -> String {
+        let host = Url::parse(&self.public_url).ok();
+        match host.as_ref().map(|url| &url[url::Position::BeforeHost..url::Position::AfterPort]) {
+            Some(host) => format!("{host}/log"),
+            None => format!("retort/{hotkey}"),
+        }
     }
 
     /// The object store's URL in the directory `home`.
@@ -412,8 +458,33 @@ mod tests {
         let home = Home::new(dir.path().join("validator"));
         let (first, second) = (home.init().unwrap(), home.init().unwrap());
         assert!(first.created && !second.created);
-        assert_eq!(first.hotkey, second.hotkey);
-        let mode = fs::metadata(home.hotkey()).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!((first.hotkey, &first.log_key), (second.hotkey, &second.log_key));
+        for key in [home.hotkey(), home.log_key()] {
+            let mode = fs::metadata(key).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn a_log_is_called_after_where_it_is_found_or_whose_it_is() {
+        let name = |toml: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let home = Home::new(dir.path());
+            fs::write(home.config(), toml).unwrap();
+            let made = home.init().unwrap();
+            made.log_key.name().replace(&made.hotkey.to_string(), "HOTKEY")
+        };
+        assert_eq!(name(""), "retort/HOTKEY");
+        assert_eq!(name("public_url = \"https://validator.example\""), "validator.example/log");
+        assert_eq!(name("public_url = \"http://127.0.0.1:7070\""), "127.0.0.1:7070/log");
+    }
+
+    #[test]
+    fn a_lost_log_key_is_not_replaced_in_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        home.init().unwrap();
+        fs::remove_file(home.log_key()).unwrap();
+        assert!(matches!(home.log_signer(), Err(ConfigError::NoLogKey { .. })));
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::error::Chain;
+use transparency::LogError;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub async fn examine(app: &App) -> Vec<Finding> {
         finding("ledger", ledger(app).await),
         finding("competitions", competitions(app).await),
         finding("queue", queue(app).await),
+        finding("public log", public_log(app).await),
     ]
 }
 
@@ -61,6 +63,19 @@ async fn competitions(app: &App) -> Result<String, String> {
         0 => Ok("none yet: run `retort validator publish FILE`".into()),
         count => Ok(format!("{count}, with all their data")),
     }
+}
+
+async fn public_log(app: &App) -> Result<String, String> {
+    let (logged, pending) = app.db.count_leaves().await.map_err(|error| Chain(&error).to_string())?;
+    let view = match app.log.view(&app.objects).await {
+        Ok(view) => view,
+        // Nothing was ever promised: serving begins the log.
+        Err(LogError::CheckpointMissing) if logged == 0 => return Ok(format!("not begun, {pending} on their way")),
+        Err(error) => return Err(Chain(&error).to_string()),
+    };
+    let found = view.checkpoint().size();
+    let counts = format!("{found} entries, {pending} on their way, key {}", app.log.key());
+    if found >= logged { Ok(counts) } else { Err(format!("{counts}: there were {logged}; put its files back")) }
 }
 
 async fn queue(app: &App) -> Result<String, String> {

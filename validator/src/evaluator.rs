@@ -161,7 +161,8 @@ fn scripted_report(
         device: "scripted".into(),
         data: DataSeen {
             images_sha256: Digest::of(&request.items.pixels),
-            seed: request.seed,
+            // As the engine does: JSON would round the higher bits of a seed.
+            seed: request.seed & ((1 << 53) - 1),
             items,
             public_items: request.items.public,
         },

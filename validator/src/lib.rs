@@ -2,6 +2,7 @@
 //!
 //! A submission's way reads: [`publish`] made the competition; `api` takes the request; `intake` announces, receives,
 //! completes and checks; `jobs` evaluates through the narrow [`evaluator`]; [`board`] ranks and shows; [`rounds`] pays.
+//! What is done is stated in the public [`log`].
 //!
 //! Invariant: this crate deserialises no model and links no ML crate. Everything that measures lies behind
 //! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
@@ -19,6 +20,7 @@ mod error;
 pub mod evaluator;
 mod intake;
 mod jobs;
+pub mod log;
 pub mod materials;
 mod metrics;
 pub mod objects;

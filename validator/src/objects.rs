@@ -178,6 +178,11 @@ impl Objects {
         Ok(())
     }
 
+    /// The store itself, for the public log, whose files have names of their own.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
     /// Bytes free for uploads.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::submissions::Submission;
 use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::leaf::receipt_key;
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 
@@ -57,9 +58,13 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         report: None,
         score: None,
         rank: None,
+        receipt: None,
+        receipt_log_index: None,
     };
     if let Some(evaluation) = app.db.evaluation(id).await? {
         status.rank = rank(app, &status).await?;
+        status.receipt = Some(evaluation.receipt_sha256);
+        status.receipt_log_index = app.db.leaf(&receipt_key(id)).await?.and_then(|leaf| leaf.index_in_log);
         (status.report, status.score) = (Some(evaluation.report), Some(evaluation.score));
     }
     Ok(Some(status))

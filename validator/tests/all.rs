@@ -9,6 +9,7 @@ mod bad_input;
 mod edge;
 mod journey;
 mod lifecycle;
+mod log;
 mod publishing;
 mod rounds;
 mod stores;

@@ -8,6 +8,7 @@ pub(crate) mod predict;
 pub(crate) mod pull;
 pub(crate) mod round;
 pub(crate) mod validator;
+pub(crate) mod verify;
 pub(crate) mod worker;
 
 use anyhow::{Context, Result};

@@ -49,6 +49,7 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
     }
     let made = home.init()?;
     println!("{} in {}", made.hotkey, dir.display());
+    println!("public log: {}", made.log_key);
     println!(
         "next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}",
         dir.display()

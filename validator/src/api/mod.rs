@@ -3,6 +3,7 @@
 
 mod competitions;
 mod leaderboard;
+mod log;
 mod objects;
 mod openapi;
 mod rounds;
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(rounds::routes())
         .merge(submissions::routes())
         .merge(objects::routes())
+        .merge(log::routes())
         .merge(status::routes())
         .merge(openapi::routes())
 }

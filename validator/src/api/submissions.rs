@@ -1,4 +1,5 @@
-//! `POST /api/v1/submissions`, `POST …/{id}/complete` and `GET …/{id}`: entering a package and asking after it.
+//! `POST /api/v1/submissions`, `POST …/{id}/complete`, `GET …/{id}` and `…/{id}/receipt`: entering a package and asking
+//! after it.
 
 use super::json;
 use crate::app::App;
@@ -17,6 +18,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/api/v1/submissions", post(announce))
         .route("/api/v1/submissions/{id}", get(status))
         .route("/api/v1/submissions/{id}/complete", post(complete))
+        .route("/api/v1/submissions/{id}/receipt", get(receipt))
 }
 
 async fn announce(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
@@ -34,6 +36,20 @@ async fn complete(State(app): State<App>, Path(id): Path<String>, signed: Signed
 
 async fn status(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     find(&app, &parse_id(&id)?).await
+}
+
+/// The very bytes that were signed.
+async fn receipt(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = parse_id(&id)?;
+    let none = || ApiError::not_found(format!("{id} has no receipt, since it isn't scored"));
+    let sha256 = match app.db.evaluation(&id).await? {
+        Some(evaluation) => evaluation.receipt_sha256,
+        None if app.db.submission(&id).await?.is_some() => return Err(none()),
+        None => return Err(unknown(&id)),
+    };
+    let bytes = app.objects.get(&sha256).await?;
+    let fixed = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+    Ok((fixed, [(header::ETAG, format!("\"{sha256}\""))], bytes).into_response())
 }
 
 async fn find(app: &App, id: &SubmissionId) -> Result<Response, ApiError> {

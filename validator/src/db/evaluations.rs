@@ -24,6 +24,8 @@ pub struct StoredEvaluation {
     pub outcomes_sha256: Digest,
     /// The logits on the probes that copies are recognised by, a private object.
     pub probe_logits_sha256: Digest,
+    /// The signed receipt, an object.
+    pub receipt_sha256: Digest,
     /// The score.
     pub score: Score,
     /// How long the evaluation took.
@@ -56,7 +58,8 @@ pub struct ScoredSubmission {
 pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, outcomes_sha256,
-         probe_logits_sha256, score, score_ppm, duration_ms, evaluated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         probe_logits_sha256, receipt_sha256, score, score_ppm, duration_ms, evaluated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(evaluation.submission.to_string())
     .bind(evaluation.competition.as_ref())
@@ -65,6 +68,7 @@ pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), Db
     .bind(evaluation.logits_sha256.to_string())
     .bind(evaluation.outcomes_sha256.to_string())
     .bind(evaluation.probe_logits_sha256.to_string())
+    .bind(evaluation.receipt_sha256.to_string())
     .bind(to_json(&evaluation.score))
     .bind(evaluation.score.composite.value_ppm)
     .bind(int(evaluation.duration_ms))
@@ -126,6 +130,7 @@ fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
         logits_sha256: parse("digest", row.get("logits_sha256"))?,
         outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
         probe_logits_sha256: parse("digest", row.get("probe_logits_sha256"))?,
+        receipt_sha256: parse("digest", row.get("receipt_sha256"))?,
         score: from_json("score", row.get("score"))?,
         duration_ms: uint(row.get("duration_ms")),
         evaluated_at: uint(row.get("evaluated_at")),

@@ -5,6 +5,7 @@
 
 pub mod competitions;
 pub mod evaluations;
+pub mod log;
 pub mod nonces;
 pub mod rounds;
 pub mod submissions;
@@ -45,6 +46,20 @@ pub enum DbError {
     RoundMoved {
         /// The step that was expected.
         expected: rounds::Step,
+    },
+    /// Something else stands in the public log under this name, or will.
+    #[error("the public log states something else as {key}, and what it states doesn't change")]
+    LeafTaken {
+        /// The name.
+        key: String,
+    },
+    /// A statement that the public log can't hold.
+    #[error("the public log can't hold {key}: {source}")]
+    Leaf {
+        /// The name.
+        key: String,
+        /// Why.
+        source: transparency::EntryError,
     },
     /// The submission is no longer in the state that the change begins with.
     #[error("the submission is not {expected} any more")]

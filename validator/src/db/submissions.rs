@@ -231,12 +231,12 @@ pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
     Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
 }
 
-/// Writes a new submission with its files.
+/// Writes a new submission with its files; returns its place in the order of arrival.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<(), DbError> {
-    sqlx::query(
+pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
+    let written = sqlx::query(
         "INSERT INTO submissions (id, competition_id, hotkey, package_sha256, state, created_at, changed_at, upload_until)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
@@ -259,7 +259,8 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
             .execute(&mut **tx)
             .await?;
     }
-    append_event(tx, &new.id, None, new.state, None, new.created_at).await
+    append_event(tx, &new.id, None, new.state, None, new.created_at).await?;
+    Ok(uint(written.last_insert_rowid()))
 }
 
 /// Changes the state of a submission: the only place that does.

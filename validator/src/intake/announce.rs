@@ -6,16 +6,18 @@ use super::{incoming_name, known_competition};
 use crate::app::App;
 use crate::db::submissions::{self, Submission, SubmissionFile};
 use crate::db::uploads::{self, UploadGrant};
-use crate::db::{DbError, Tx};
+use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::{Limits, Manifest};
+use protocol::leaf::Commitment;
 use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
+use transparency::EntryKind;
 
 /// The window of the quota.
 const DAY_SECONDS: u64 = 24 * 3_600;
@@ -58,11 +60,26 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
         });
     }
     check_open(app, &manifest, &mut tx, &new).await?;
-    submissions::insert(&mut tx, &new, &request.files).await?;
+    let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
+    commit_to(&mut tx, &new, arrival).await?;
     tx.commit().await.map_err(DbError::from)?;
+    app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     let uploads = uploads(app, &new).await?;
     Ok(Announced { created: true, answer: SubmissionCreated { id: new.id, state: new.state, uploads } })
+}
+
+/// States in the public log whose package it is, before anybody else can have its bytes.
+async fn commit_to(tx: &mut Tx, new: &Submission, arrival: u64) -> Result<(), DbError> {
+    let commitment = Commitment {
+        competition: new.competition.clone(),
+        submission: new.id.clone(),
+        hotkey: new.hotkey,
+        package_sha256: new.package_sha256,
+        arrival,
+        announced_at: new.created_at,
+    };
+    log::enqueue(tx, &commitment.key(), EntryKind::Commitment, &commitment).await
 }
 
 /// Exactly the files of a package, each within its limit. Gives the digest that names the package.

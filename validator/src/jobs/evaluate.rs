@@ -2,6 +2,7 @@
 //!
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
+use super::receipt;
 use crate::app::App;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
@@ -32,6 +33,8 @@ pub(crate) enum AttemptError {
     Objects(#[from] ObjectError),
     #[error("a report that is no JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error("a receipt: {0}")]
+    Receipt(#[from] protocol::receipt::ReceiptError),
 }
 
 /// Evaluates a submission, unless it no longer waits for this very attempt.
@@ -128,6 +131,7 @@ async fn record(
     let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
+    let issued = receipt::issue(app, submission, stored, &evaluation.report, outcomes.sha256).await?;
     let score = score_of(&evaluation.report, stored);
     let row = StoredEvaluation {
         submission: id.clone(),
@@ -137,11 +141,14 @@ async fn record(
         logits_sha256: logits.sha256,
         outcomes_sha256: outcomes.sha256,
         probe_logits_sha256: probe_logits.sha256,
+        receipt_sha256: issued.object.sha256,
         score,
         duration_ms,
         evaluated_at: now,
     };
-    let public = public_objects(app, submission, report, samples, outcomes).await?;
+    let mut public = public_objects(app, submission, report, samples, outcomes).await?;
+    let ObjectRef { sha256, size_bytes } = issued.object;
+    public.push(PublicObject { sha256, size_bytes, filename: receipt::RECEIPT_FILE.to_owned() });
     let mut tx = app.db.write().await?;
     match evaluations::insert(&mut tx, &row).await {
         Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
@@ -151,7 +158,9 @@ async fn record(
         publish_object(&mut tx, object).await?;
     }
     submissions::transition(&mut tx, id, State::Evaluating, State::Scored, None, now).await?;
+    issued.state(&mut tx).await?;
     tx.commit().await.map_err(DbError::from)?;
+    app.signals.log.notify_one();
     app.board.changed(&submission.competition);
     tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
     Ok(())

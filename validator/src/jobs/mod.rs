@@ -1,4 +1,4 @@
-//! Background work: admission checks, evaluations, and the reaper that lets nothing be forgotten.
+//! Background work: admission checks, evaluations, the public log, and the reaper that lets nothing be forgotten.
 //!
 //! A submission's row is the truth about what is due. The job engine (apalis, in the same database) hands out
 //! evaluations: the dispatcher gives it one task per attempt with an idempotency key, and the task does nothing unless
@@ -8,7 +8,9 @@
 mod dispatch;
 pub(crate) mod engine;
 mod evaluate;
+mod log;
 mod reaper;
+mod receipt;
 
 use crate::app::App;
 use crate::db::DbError;
@@ -34,6 +36,8 @@ pub(crate) struct Signals {
     pub(crate) check: Notify,
     /// A submission was admitted or returned to the queue.
     pub(crate) queue: Notify,
+    /// There is something to state in the public log.
+    pub(crate) log: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
     /// When the reaper last saw an evaluation under way, in Unix seconds.
@@ -48,6 +52,7 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
     supervise("evaluation worker", app, stop, tracker, engine::run);
     supervise("reaper", app, stop, tracker, reaper::run);
     supervise("rounds", app, stop, tracker, crate::rounds::run);
+    supervise("public log", app, stop, tracker, log::run);
     Ok(())
 }
 

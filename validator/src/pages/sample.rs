@@ -213,6 +213,8 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
         score: report.as_ref().map(|report| score(report, Ceiling { correct: 9_463, items: 10_000 }, &rules)),
         rank: report.as_ref().map(|_| 8),
+        receipt: report.as_ref().map(|_| Digest::of(b"receipt")),
+        receipt_log_index: report.as_ref().map(|_| 41),
         report,
     }
 }

@@ -4,7 +4,7 @@
 //! 2. the data is split by a secret key into public and hidden items;
 //! 3. the teacher and then the reference are measured on the public ones;
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
-//! 5. one transaction makes the competition appear.
+//! 5. one transaction makes the competition appear, and states so in the public log.
 //!
 //! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
 
@@ -15,7 +15,7 @@ use crate::app::{App, OpenError};
 use crate::clock::Clock;
 use crate::config::{Config, Home};
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, log};
 use crate::evaluator::{Evaluator, Progress, ProgressFn};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
@@ -23,6 +23,7 @@ use data::{DataSetError, Prepared};
 use datasets::{FormatError, Logits};
 use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::leaf::CompetitionPublished;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::score::{Ceiling, score};
 use protocol::submission::Rejection;
@@ -31,6 +32,7 @@ use source::{Model, Source};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use transparency::EntryKind;
 
 /// Why a competition was not published.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +227,13 @@ impl Publisher {
         for object in public_objects(&stored.competition) {
             competitions::publish_object(&mut tx, &object).await?;
         }
+        let leaf = CompetitionPublished {
+            competition: id.clone(),
+            competition_sha256: stored.sha256,
+            hidden_root: stored.competition.hidden_root,
+            published_at: stored.competition.published_at,
+        };
+        log::enqueue(&mut tx, &leaf.key(), EntryKind::Competition, &leaf).await?;
         tx.commit().await?;
         tracing::info!(competition = %id, "published competition {id}");
         Ok(())

@@ -28,7 +28,7 @@ pub use view::{RoundEntryView, RoundView, view, views};
 
 use crate::app::App;
 use crate::db::competitions::StoredCompetition;
-use crate::db::rounds::{Round, Step};
+use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
@@ -37,7 +37,9 @@ use datasets::FormatError;
 use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
 use protocol::evaluation::EvaluationFailure;
 use protocol::{CompetitionId, SubmissionId};
+use serde_json::json;
 use std::collections::HashMap;
+use transparency::EntryKind;
 
 /// Why a round did not move on.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +202,42 @@ async fn copies(_app: &App, _competition: &CompetitionId) -> Result<HashMap<Subm
     Ok(HashMap::new())
 }
 
+/// The name of a round's leaf in the public log.
+fn leaf_key(round: &Round, what: &str) -> String {
+    format!("round/{}/{}/{what}", round.competition, round.number)
+}
+
+/// What the public log says when a round comes to a step.
+fn leaf(round: &Round, to: Step, record: &Record) -> Option<(&'static str, EntryKind, serde_json::Value)> {
+    let (competition, number) = (&round.competition, round.number);
+    match to {
+        Step::Closed => Some((
+            "closed",
+            EntryKind::RoundClosed,
+            json!({"competition": competition, "round": number, "beacon": record.beacon}),
+        )),
+        Step::Judged => Some((
+            "judged",
+            EntryKind::RoundJudged,
+            json!({
+                "competition": competition, "round": number,
+                "champion_before": record.champion_before, "champion": record.champion,
+            }),
+        )),
+        Step::Paid => Some((
+            "reward",
+            EntryKind::Reward,
+            json!({"competition": competition, "round": number, "weights": record.weights}),
+        )),
+        Step::Revealed => Some((
+            "revealed",
+            EntryKind::RoundRevealed,
+            json!({"competition": competition, "round": number, "reveal": record.reveal}),
+        )),
+        Step::Open | Step::Drawn | Step::Measured => None,
+    }
+}
+
 /// The chain of drand that rounds may be bound to.
 fn drand() -> DrandChain {
     DrandChain::quicknet()
@@ -225,7 +263,9 @@ impl Turn<'_> {
         to: Step,
         record: &crate::db::rounds::Record,
     ) -> Result<(), RoundError> {
-        Ok(crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?)
+        crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?;
+        let Some((what, kind, body)) = leaf(&self.round, to, record) else { return Ok(()) };
+        Ok(crate::db::log::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
     }
 
     /// When the round closed: what the champion's age is counted to, the same for everybody who checks.

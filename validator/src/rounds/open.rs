@@ -1,13 +1,15 @@
 //! Opening: a secret is drawn, and the round is bound to everything that will decide its items but the beacon.
 
-use super::{Advanced, RoundError, drand};
+use super::{Advanced, RoundError, drand, leaf_key};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::db::log::enqueue;
 use crate::db::rounds::{self, Record, Round, Step};
 use datasets::hidden::{BeaconRule, DrawSpec, Secret, Terms};
 use protocol::round::BeaconSource;
 use std::sync::Arc;
+use transparency::EntryKind;
 
 /// Opens the competition's next round, unless the competition is over.
 pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanced, RoundError> {
@@ -50,6 +52,11 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanc
         Err(DbError::Sql(error)) if crate::db::is_duplicate(&error) => return Ok(Advanced::Waiting("another process")),
         inserted => inserted?,
     }
+    let body = serde_json::json!({
+        "competition": round.competition, "round": number, "opened_at": now, "closes_at": closes_at,
+        "commitment": round.record.commitment,
+    });
+    enqueue(&mut tx, &leaf_key(&round, "opened"), EntryKind::RoundOpened, &body).await?;
     tx.commit().await.map_err(DbError::from)?;
     tracing::info!(competition = %round.competition, round = number, "round {number} of {} is open", round.competition);
     Ok(Advanced::To(Step::Open))

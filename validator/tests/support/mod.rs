@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use transparency::LogSigner;
 use validator::db::Db;
 use validator::evaluator::silent;
 use validator::objects::Objects;
@@ -73,7 +74,8 @@ impl TestApp {
         let db = Db::open(&dir.path().join("data.sqlite")).await.unwrap();
         let objects = setup.objects.unwrap_or_else(|| memory(&dir));
         let (ledger, clock) = (Arc::new(chain::MemoryLedger::new()), Clock::fixed(NOW));
-        let app = App::compose(setup.config, validator_keypair(), db, objects, ledger, setup.evaluator, clock).await;
+        let keys = (validator_keypair(), log_signer());
+        let app = App::compose(setup.config, keys, db, objects, ledger, setup.evaluator, clock).await;
         Self::serve(dir, app.unwrap()).await
     }
 
@@ -180,6 +182,10 @@ pub(crate) fn write_competition(folder: &std::path::Path, toml: &str) -> PathBuf
 
 pub(crate) fn validator_keypair() -> Keypair {
     Keypair::from_seed(&[0xff; 32])
+}
+
+pub(crate) fn log_signer() -> LogSigner {
+    LogSigner::from_seed("retort.test/log", &[0xee; 32]).unwrap()
 }
 
 pub(crate) fn validator_hotkey() -> Hotkey {

@@ -1,8 +1,9 @@
 //! `retort verify round`: does a finished round again, from its commitment to its champion, and trusts nothing that it
 //! can compute.
 
-use super::{competition, print_json};
+use super::checks::Checks;
 use crate::cli::VerifyRoundArgs;
+use crate::commands::competition;
 use crate::engine::engine;
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail};
@@ -16,7 +17,6 @@ use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::outcomes::Outcomes;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report};
-use serde::Serialize;
 use std::sync::Arc;
 use validator::db::rounds::{Drawn, EntryRole};
 use validator::rounds::RoundView;
@@ -26,15 +26,7 @@ use validator::rounds::referee::{Decision, Fighter, Referee};
 const WALL_SECONDS_MAX: u64 = 3_600;
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
-/// One thing that was done again.
-#[derive(Serialize)]
-struct Check {
-    name: &'static str,
-    holds: bool,
-    detail: String,
-}
-
-pub(crate) fn run(args: &VerifyRoundArgs) -> Result<()> {
+pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     let (client, id) = competition(&args.competition, &args.validator.validator)?;
     let view = client.competition(&id)?;
     let round: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{}", args.round))?;
@@ -42,39 +34,19 @@ pub(crate) fn run(args: &VerifyRoundArgs) -> Result<()> {
         bail!("round {} of {id} is {}, and only a revealed round can be done again", args.round, round.step);
     };
     let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the reveal")?;
-    let mut checks = Vec::new();
     let first = first_fixed_seed(&client, &view, &round)?;
-    let revealed = match again(&view, &round, &reveal, first.as_ref()) {
+    let mut checks = Checks::new(args.json);
+    match again(&view, &round, &reveal, first.as_ref()) {
         Ok(revealed) => {
-            let detail = format!("{} items follow from commitment, beacon and secret", revealed.images.count);
-            checks.push(Check { name: "draw", holds: true, detail });
-            Some(revealed)
+            let count = revealed.images.count;
+            checks.ok("draw", format!("{count} items follow from commitment, beacon and secret"));
+            items(&mut checks, &client, &drawn, &revealed)?;
+            teacher(&mut checks, &client, &view, &drawn, &revealed)?;
+            judgement(&mut checks, &client, &view, &round, &drawn)?;
         }
-        Err(error) => {
-            checks.push(Check { name: "draw", holds: false, detail: error.to_string() });
-            None
-        }
-    };
-    if let Some(revealed) = revealed {
-        checks.push(items(&client, &drawn, &revealed)?);
-        checks.push(teacher(&client, &view, &drawn, &revealed)?);
-        checks.push(judgement(&client, &view, &round, &drawn)?);
+        Err(error) => checks.bad("draw", format!("{error:#}")),
     }
-    tell(&checks, args.json)?;
-    match checks.iter().filter(|check| !check.holds).count() {
-        0 => Ok(()),
-        bad => bail!("{bad} of {} checks failed", checks.len()),
-    }
-}
-
-fn tell(checks: &[Check], json: bool) -> Result<()> {
-    if json {
-        return print_json(&checks);
-    }
-    for check in checks {
-        println!("{} {:10} {}", if check.holds { "ok  " } else { "BAD " }, check.name, check.detail);
-    }
-    Ok(())
+    checks.finish(&format!("round {} of {id}", args.round))
 }
 
 /// The seed of the fixed part, from the competition's first round; `None` if this is the first.
@@ -111,15 +83,23 @@ fn again(
 }
 
 /// Whether the published items are those.
-fn items(client: &Client, drawn: &Drawn, revealed: &Revealed) -> Result<Check> {
+fn items(checks: &mut Checks, client: &Client, drawn: &Drawn, revealed: &Revealed) -> Result<()> {
     let published = Images::from_bytes(&client.object(&drawn.items)?)?;
     let holds = published == revealed.images && drawn.fixed == revealed.draw.fixed;
-    let detail = format!("{} fixed and {} fresh items as published", drawn.fixed, published.count - drawn.fixed);
-    Ok(Check { name: "items", holds, detail })
+    let detail =
+        format!("{} fixed and {} fresh ones, as published", drawn.fixed, published.count.saturating_sub(drawn.fixed));
+    checks.that("items", holds, detail, "the published items are others than those that were drawn");
+    Ok(())
 }
 
 /// Asks the teacher again, here, and gives mixtures its answers.
-fn teacher(client: &Client, view: &CompetitionView, drawn: &Drawn, revealed: &Revealed) -> Result<Check> {
+fn teacher(
+    checks: &mut Checks,
+    client: &Client,
+    view: &CompetitionView,
+    drawn: &Drawn,
+    revealed: &Revealed,
+) -> Result<()> {
     let published = Logits::from_bytes(&client.object(&drawn.teacher_logits)?)?;
     let phases = Phases::new("the teacher");
     let package = |model: &protocol::competition::PublishedModel| -> Result<PackageBytes> {
@@ -152,14 +132,24 @@ fn teacher(client: &Client, view: &CompetitionView, drawn: &Drawn, revealed: &Re
     let logits = evaluation?.logits;
     let mut relabelled = revealed.images.clone();
     relabel(&mut relabelled, &revealed.draw, &logits, published.classes)?;
-    let same = logits == published.values;
+    match logits == published.values {
+        true => checks.ok("teacher", "its outputs are bit for bit the published ones"),
+        false => checks
+            .unclear("teacher", "its outputs here aren't bit for bit the published ones: another class of machine?"),
+    }
     let holds = relabelled.labels == revealed.images.labels;
-    let bits = if same { "bit for bit the published ones" } else { "not bit for bit the published ones (another machine?)" };
-    Ok(Check { name: "teacher", holds, detail: format!("its outputs are {bits}; mixtures have its labels") })
+    checks.that("labels", holds, "mixtures have the teacher's labels", "mixtures have other labels than the teacher's");
+    Ok(())
 }
 
 /// Judges again from the published outcomes.
-fn judgement(client: &Client, view: &CompetitionView, round: &RoundView, drawn: &Drawn) -> Result<Check> {
+fn judgement(
+    checks: &mut Checks,
+    client: &Client,
+    view: &CompetitionView,
+    round: &RoundView,
+    drawn: &Drawn,
+) -> Result<()> {
     let mut fighters = Vec::new();
     for entry in round.entries.iter().filter(|entry| entry.role != EntryRole::Outsider) {
         let measured = match (entry.report, entry.outcomes) {
@@ -183,11 +173,10 @@ fn judgement(client: &Client, view: &CompetitionView, round: &RoundView, drawn: 
         .collect();
     let holds = champion == round.champion && verdicts == published;
     let who = round.champion.as_ref().map_or("nobody".to_owned(), ToString::to_string);
-    let detail = match holds {
-        true => format!("{} measured, {} verdicts, and the seat is {who}'s", fighters.len(), verdicts.len()),
-        false => format!("here the seat goes to {champion:?}, there to {who}; verdicts {verdicts:?}"),
-    };
-    Ok(Check { name: "judgement", holds, detail })
+    let detail = format!("{} measured, {} verdicts, and the seat is {who}'s", fighters.len(), verdicts.len());
+    let problem = format!("here the seat goes to {champion:?}, there to {who}");
+    checks.that("judgement", holds, detail, problem);
+    Ok(())
 }
 
 fn measured(client: &Client, report: &ObjectRef, outcomes: &ObjectRef) -> Result<(Report, Outcomes)> {

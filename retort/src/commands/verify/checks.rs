@@ -1,0 +1,121 @@
+//! A list of checks with what each found, as a table or as JSON. It checks nothing itself.
+
+use crate::commands::print_json;
+use anyhow::{Result, bail};
+use serde::Serialize;
+use std::fmt;
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// It holds.
+    Ok,
+    /// This machine can't tell.
+    Unclear,
+    /// It doesn't hold.
+    Bad,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    detail: String,
+}
+
+/// All checks so far.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    list: Vec<Check>,
+    evidence: Vec<String>,
+    quiet: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    verified: bool,
+    verdict: Verdict,
+    checks: &'a [Check],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    evidence: &'a [String],
+}
+
+impl Checks {
+    /// With `json` nothing is printed before the end.
+    pub(super) fn new(json: bool) -> Self {
+        Self { quiet: json, ..Self::default() }
+    }
+
+    pub(super) fn ok(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.add(name, Verdict::Ok, detail.into());
+    }
+
+    pub(super) fn unclear(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.add(name, Verdict::Unclear, detail.into());
+    }
+
+    pub(super) fn bad(&mut self, name: &'static str, detail: impl fmt::Display) {
+        self.add(name, Verdict::Bad, detail.to_string());
+    }
+
+    /// `detail` if it holds, else `problem`.
+    pub(super) fn that(
+        &mut self,
+        name: &'static str,
+        holds: bool,
+        detail: impl Into<String>,
+        problem: impl Into<String>,
+    ) -> bool {
+        match holds {
+            true => self.ok(name, detail),
+            false => self.bad(name, problem.into()),
+        }
+        holds
+    }
+
+    /// Texts that prove to others what was found.
+    pub(super) fn evidence(&mut self, texts: impl IntoIterator<Item = String>) {
+        self.evidence.extend(texts);
+    }
+
+    /// The worst of all verdicts.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.list.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unclear)
+    }
+
+    /// Prints what is left to print; an error unless all is well.
+    pub(super) fn finish(self, what: &str) -> Result<()> {
+        let verdict = self.verdict();
+        if self.quiet {
+            let (checks, evidence) = (&self.list, &self.evidence);
+            print_json(&Printed { verified: verdict == Verdict::Ok, verdict, checks, evidence })?;
+        } else {
+            for text in &self.evidence {
+                println!("\n{text}");
+            }
+        }
+        let count = |verdict| self.list.iter().filter(|check| check.verdict == verdict).count();
+        match verdict {
+            Verdict::Ok => Ok(()),
+            Verdict::Unclear => {
+                bail!("{what}: nothing is wrong, and {} of the checks can't be made here", count(verdict))
+            }
+            Verdict::Bad => bail!("{what}: {} of {} checks failed", count(verdict), self.list.len()),
+        }
+    }
+
+    fn add(&mut self, name: &'static str, verdict: Verdict, detail: String) {
+        if !self.quiet {
+            let mark = match verdict {
+                Verdict::Ok => "ok  ",
+                Verdict::Unclear => "?   ",
+                Verdict::Bad => "BAD ",
+            };
+            println!("{mark} {name:12} {detail}");
+        }
+        self.list.push(Check { name, verdict, detail });
+    }
+}

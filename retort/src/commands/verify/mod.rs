@@ -1,0 +1,68 @@
+//! `retort verify`: checks what a validator states, by this machine's own means.
+
+mod checks;
+mod log;
+mod receipt;
+mod rerun;
+mod round;
+
+use crate::cli::{Cli, VerifyArgs, VerifyCommand};
+use anyhow::{Context, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use miner_template::client::{Client, ClientError};
+use transparency::verify::Reader;
+use transparency::{LogKey, Resource};
+
+/// A verifier key has less.
+const KEY_BYTES_MAX: u64 = 1024;
+
+pub(crate) fn run(args: VerifyArgs) -> Result<()> {
+    match (args.command, args.receipt) {
+        (Some(VerifyCommand::Receipt { receipt, options }), _) => receipt::run(&receipt, &options),
+        (Some(VerifyCommand::Log(options)), _) => log::run(&options),
+        (Some(VerifyCommand::Round(round)), _) => round::run(&round),
+        (None, Some(receipt)) => receipt::run(&receipt, &args.options),
+        (None, None) => {
+            let problem = "what to verify is missing: a receipt, `log` or `round`";
+            Cli::command().error(ErrorKind::MissingRequiredArgument, problem).exit()
+        }
+    }
+}
+
+/// A validator's public log over HTTP.
+struct HttpLog<'a>(&'a Client);
+
+impl Reader for HttpLog<'_> {
+    type Error = ClientError;
+
+    async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, ClientError> {
+        self.0.log_file(&resource.to_string(), resource.bytes_max() as u64)
+    }
+}
+
+/// The key given, or else what the validator says, which proves less: it could show another log to others.
+fn log_key(client: &Client, given: Option<&LogKey>) -> Result<LogKey> {
+    if let Some(key) = given {
+        return Ok(key.clone());
+    }
+    let text = client.log_file("key", KEY_BYTES_MAX)?.context("the validator keeps no public log")?;
+    let key: LogKey = String::from_utf8_lossy(&text).trim_end().parse().context("read the validator's log key")?;
+    eprintln!("the log's key was asked of the validator itself; to hold it to this log, pass --key {key}");
+    Ok(key)
+}
+
+/// An error with its causes, in a line.
+fn line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

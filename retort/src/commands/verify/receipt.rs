@@ -1,0 +1,279 @@
+//! `retort verify receipt`: from a receipt to everything that it binds, to its place in the log, and to an evaluation of
+//! our own that is held against it.
+//!
+//! The story is [`examine`]. What a validator sends is believed where a digest or a signature says so, and nowhere else.
+
+use super::checks::Checks;
+use super::rerun::{Materials, rerun};
+use super::{HttpLog, line, log_key};
+use crate::cli::ReceiptOptions;
+use anyhow::{Context, Result, bail};
+use datasets::{Images, Logits};
+use futures::executor::block_on;
+use miner_template::client::{Client, ClientError};
+use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::competition::ObjectRef;
+use protocol::evaluation::{Items, PackageBytes};
+use protocol::leaf::receipt_key;
+use protocol::outcomes::Outcomes;
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE, package_digest};
+use protocol::receipt::ReceiptError;
+use protocol::{Digest, Hotkey, Receipt, Report, SignedReceipt, SubmissionId};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use transparency::{Entry, EntryKind, verify_inclusion};
+
+/// No report is larger.
+const REPORT_BYTES_MAX: u64 = 16 << 20;
+/// No file of outcomes is larger.
+const OUTCOMES_BYTES_MAX: u64 = 64 << 20;
+/// How often and how long a receipt that is on its way into the log is waited for.
+const LOG_TRIES: u32 = 20;
+const LOG_WAIT: Duration = Duration::from_millis(250);
+
+pub(super) fn run(what: &str, options: &ReceiptOptions) -> Result<()> {
+    let (client, bytes) = find(what, &options.validator.validator)?;
+    let mut checks = Checks::new(options.json);
+    // What can't be checked any further is in the list already.
+    examine(&client, &bytes, what, options, &mut checks)?;
+    checks.finish("the receipt")
+}
+
+/// The receipt's bytes, and the validator to ask about it.
+fn find(what: &str, validator: &str) -> Result<(Client, Vec<u8>)> {
+    if what.contains("://") {
+        return at_address(what);
+    }
+    let client = Client::new(validator);
+    if Path::new(what).exists() {
+        return Ok((client, fs::read(what).with_context(|| format!("read {what}"))?));
+    }
+    let Ok(id) = what.parse::<SubmissionId>() else {
+        bail!("{what} is no file, no submission and no address");
+    };
+    let bytes = client.receipt(&id)?;
+    Ok((client, bytes))
+}
+
+/// `http://HOST/submissions/ID`, `http://HOST/api/v1/submissions/ID[/receipt]` or `…/api/v1/objects/sha256/DIGEST`.
+fn at_address(address: &str) -> Result<(Client, Vec<u8>)> {
+    let clean = address.trim_end_matches('/').trim_end_matches("/receipt");
+    if let Some((base, digest)) = clean.rsplit_once("/api/v1/objects/sha256/") {
+        let sha256: Digest = digest.parse().with_context(|| format!("read {address}"))?;
+        let client = Client::new(base);
+        let bytes = client.object(&ObjectRef { sha256, size_bytes: REPORT_BYTES_MAX })?;
+        return Ok((client, bytes));
+    }
+    if let Some((base, id)) = clean.rsplit_once("/submissions/")
+        && let Ok(id) = id.parse()
+    {
+        let client = Client::new(base.trim_end_matches("/api/v1"));
+        let bytes = client.receipt(&id)?;
+        return Ok((client, bytes));
+    }
+    bail!("{address} is no address of a receipt; write http://HOST:PORT/submissions/ID")
+}
+
+/// All checks in their order; it ends early where nothing further can be said.
+fn examine(
+    client: &Client,
+    bytes: &[u8],
+    what: &str,
+    options: &ReceiptOptions,
+    checks: &mut Checks,
+) -> Result<Option<()>> {
+    let Some((receipt, view)) = signature(client, bytes, options.signer, checks)? else { return Ok(None) };
+    if let Ok(asked) = what.parse::<SubmissionId>()
+        && asked != receipt.subject.submission
+    {
+        checks.bad("submission", format!("the receipt is of {}", receipt.subject.submission));
+    }
+    in_log(client, bytes, &receipt, options, checks)?;
+    let Some(report) = report(client, &receipt, checks)? else { return Ok(None) };
+    let outcomes = outcomes(client, &receipt, checks)?;
+    let Some(candidate) = package(client, &receipt, checks)? else { return Ok(None) };
+    let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(None) };
+    let Some(reference) = reference(client, &view, checks)? else { return Ok(None) };
+    let limits = &view.competition.manifest.limits;
+    let materials = Materials { candidate, reference, items, wall_seconds_max: limits.evaluation_seconds_max };
+    rerun(&receipt, &report, outcomes.as_ref(), materials, options.outputs_only, checks)?;
+    Ok(Some(()))
+}
+
+/// Who signed what, for which competition.
+fn signature(
+    client: &Client,
+    bytes: &[u8],
+    signer: Option<Hotkey>,
+    checks: &mut Checks,
+) -> Result<Option<(Receipt, CompetitionView)>> {
+    let claimed = match SignedReceipt::parse(bytes) {
+        Ok(signed) => signed.receipt,
+        Err(error) => {
+            checks.bad("receipt", error);
+            return Ok(None);
+        }
+    };
+    let id = &claimed.subject.competition;
+    let Some(view) = fetched("competition", client.competition(id), checks)? else { return Ok(None) };
+    // Not the digest that the validator names: the one that its answer has.
+    let sha256 = Digest::of_json(&view.competition)?;
+    let trusted = signer.unwrap_or(view.validator);
+    match Receipt::verify(bytes, &[trusted], (&view.competition.manifest.id, sha256)) {
+        Ok(receipt) => {
+            checks.ok("signature", format!("by {trusted}"));
+            checks.ok("competition", format!("{id}, sha256:{}", sha256.short()));
+            Ok(Some((receipt, view)))
+        }
+        Err(error @ ReceiptError::ForeignCompetition { .. }) => {
+            checks.ok("signature", format!("by {trusted}"));
+            checks.bad("competition", error);
+            Ok(None)
+        }
+        Err(error) => {
+            checks.bad("signature", error);
+            Ok(None)
+        }
+    }
+}
+
+/// Whether the validator has stated the receipt in its public log, for everybody.
+fn in_log(
+    client: &Client,
+    bytes: &[u8],
+    receipt: &Receipt,
+    options: &ReceiptOptions,
+    checks: &mut Checks,
+) -> Result<()> {
+    let key = log_key(client, options.key.as_ref())?;
+    let submission = &receipt.subject.submission;
+    let entry = Entry::new(EntryKind::Receipt, &receipt_key(submission), &SignedReceipt::parse(bytes)?)?;
+    for attempt in 0..LOG_TRIES {
+        let Some(status) = fetched("log", client.status(submission), checks)? else { return Ok(()) };
+        let Some(index) = status.receipt_log_index else {
+            if attempt + 1 == LOG_TRIES {
+                checks.bad("log", "the receipt is not in the public log; if it is new, try again in a minute");
+            } else {
+                std::thread::sleep(LOG_WAIT);
+            }
+            continue;
+        };
+        match block_on(verify_inclusion(&HttpLog(client), &key, index, entry.as_bytes())) {
+            Ok(checkpoint) => {
+                checks.ok("log", format!("entry {index} of {} in {}", checkpoint.size(), key.name()));
+            }
+            Err(error) => checks.bad("log", line(&error)),
+        }
+        return Ok(());
+    }
+    Ok(())
+}
+
+fn report(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<Report>> {
+    let object = ObjectRef { sha256: receipt.measured.report_sha256, size_bytes: REPORT_BYTES_MAX };
+    let Some(bytes) = fetched("report", client.object(&object), checks)? else { return Ok(None) };
+    let report: Report = match serde_json::from_slice(&bytes) {
+        Ok(report) => report,
+        Err(error) => {
+            checks.bad("report", format!("it can't be read: {error}"));
+            return Ok(None);
+        }
+    };
+    match receipt.covers(&report) {
+        Ok(()) => checks.ok("report", format!("sha256:{}, and the receipt covers it", object.sha256.short())),
+        Err(error) => checks.bad("report", error),
+    }
+    Ok(Some(report))
+}
+
+fn outcomes(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<Outcomes>> {
+    let object = ObjectRef { sha256: receipt.subject.outcomes_sha256, size_bytes: OUTCOMES_BYTES_MAX };
+    let Some(bytes) = fetched("outcomes", client.object(&object), checks)? else { return Ok(None) };
+    match Outcomes::from_bytes(&bytes) {
+        Ok(outcomes) => {
+            let same = outcomes.values().images_sha256 == receipt.measured.data.images_sha256;
+            let detail = format!("sha256:{}, on the same items", object.sha256.short());
+            Ok(checks.that("outcomes", same, detail, "they are about other items").then_some(outcomes))
+        }
+        Err(error) => {
+            checks.bad("outcomes", error);
+            Ok(None)
+        }
+    }
+}
+
+/// The package's files, whose digests together have to be the receipt's.
+fn package(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<PackageBytes>> {
+    let Some(status) = fetched("package", client.status(&receipt.subject.submission), checks)? else {
+        return Ok(None);
+    };
+    let (Some(config), Some(weights)) = (file(&status, CONFIG_FILE), file(&status, WEIGHTS_FILE)) else {
+        checks.bad("package", "the validator doesn't name its files");
+        return Ok(None);
+    };
+    let found = package_digest(&config.sha256, &weights.sha256);
+    let detail = format!("sha256:{} of {}", found.short(), receipt.subject.hotkey);
+    let (same_package, same_owner) =
+        (found == receipt.measured.package_sha256, status.hotkey == receipt.subject.hotkey);
+    if !checks.that("package", same_package && same_owner, detail, "the validator names another package or owner") {
+        return Ok(None);
+    }
+    let Some(config_json) = fetched("package", client.object(&config), checks)? else { return Ok(None) };
+    let Some(weights) = fetched("package", client.object(&weights), checks)? else { return Ok(None) };
+    Ok(Some(PackageBytes { config_json: config_json.into(), weights: weights.into() }))
+}
+
+fn file(status: &SubmissionStatus, path: &str) -> Option<ObjectRef> {
+    let file = status.files.iter().find(|file| file.path == path)?;
+    Some(ObjectRef { sha256: file.sha256, size_bytes: file.size })
+}
+
+/// The items that the receipt's roots commit to, with labels and the teacher's answers.
+fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mut Checks) -> Result<Option<Items>> {
+    let competition = &view.competition;
+    if receipt.subject.data_root != competition.public_images.sha256 {
+        checks.unclear("data", "the items are not the public ones; `retort verify round` checks those of a round");
+        return Ok(None);
+    }
+    let Some(images) = fetched("data", client.object(&competition.public_images), checks)? else { return Ok(None) };
+    let Some(logits) = fetched("data", client.object(&competition.public_teacher_logits), checks)? else {
+        return Ok(None);
+    };
+    let (images, logits) = (Images::from_bytes(&images)?, Logits::from_bytes(&logits)?);
+    let data = &receipt.measured.data;
+    let same = Digest::of(&images.pixels) == data.images_sha256 && images.count == data.items;
+    let detail = format!("{} public items, sha256:{}", images.count, data.images_sha256.short());
+    if !checks.that("data", same, detail, "the public items are not those of the receipt") {
+        return Ok(None);
+    }
+    Ok(Some(Items {
+        input: competition.manifest.input.clone(),
+        public: images.count,
+        pixels: images.pixels.into(),
+        labels: images.labels.into(),
+        teacher_logits: Some(logits.values.into()),
+    }))
+}
+
+fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Result<Option<PackageBytes>> {
+    let reference = &view.competition.reference;
+    let config = fetched("reference", client.object(&reference.config_json), checks)?;
+    let weights = fetched("reference", client.object(&reference.weights), checks)?;
+    let (Some(config), Some(weights)) = (config, weights) else { return Ok(None) };
+    checks.ok("reference", format!("sha256:{}, and the teacher's answers", reference.weights.sha256.short()));
+    Ok(Some(PackageBytes { config_json: config.into(), weights: weights.into() }))
+}
+
+/// What was fetched. A validator that says no, or sends other bytes, fails the check; one that can't be reached ends it
+/// all.
+fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ (ClientError::Unreachable { .. } | ClientError::Broken(_))) => Err(error.into()),
+        Err(error) => {
+            checks.bad(name, line(&error));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! `GET /log/…`: the static files of the public log (C2SP tlog-tiles), and its verifier key under `/log/key`.
+//!
+//! A path is served in exactly one spelling, and only if the signed checkpoint promises it: what is served once is kept
+//! for ever by whoever stands in between.
+
+use crate::app::App;
+use crate::error::{ApiError, Chain};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{Uri, header};
+use transparency::Resource;
+
+/// A year: these bytes never change.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+/// An old checkpoint would hide what was logged since.
+const NEVER_KEPT: &str = "no-store";
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/log/key", get(key)).route("/log/{*path}", get(file))
+}
+
+async fn key(State(app): State<App>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, format!("{}\n", app.log.key())).into_response()
+}
+
+/// The path is read as it was sent: an escaped one is another.
+async fn file(State(app): State<App>, uri: Uri) -> Result<Response, ApiError> {
+    let missing = || ApiError::not_found("the log has no such file");
+    let resource = uri.path().strip_prefix("/log/").and_then(Resource::parse).ok_or_else(missing)?;
+    let unreadable = |error| {
+        tracing::error!(error = %Chain(&error), "the public log can't be read");
+        ApiError::busy("the public log can't be read at the moment")
+    };
+    let view = app.log.view(&app.objects).await.map_err(unreadable)?;
+    let bytes = view.read(&resource).await.map_err(unreadable)?.ok_or_else(missing)?;
+    let kept = if resource.is_immutable() { IMMUTABLE } else { NEVER_KEPT };
+    let headers = [(header::CONTENT_TYPE, resource.content_type()), (header::CACHE_CONTROL, kept)];
+    Ok((headers, bytes).into_response())
+}

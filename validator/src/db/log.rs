@@ -1,0 +1,133 @@
+//! Leaves of the public log: written with whatever they state, appended later.
+//!
+//! [`enqueue`] is for everyone who changes state; the rest is for the task that appends. It does not know the log.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use transparency::{Entry, EntryError, EntryKind, Envelope};
+
+/// A leaf, in the log or on its way there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// Its place in the order of what happened.
+    pub id: i64,
+    /// Its name.
+    pub key: String,
+    /// What it states.
+    pub kind: EntryKind,
+    /// The statement.
+    pub body: serde_json::Value,
+    /// Its place in the log, once it is there.
+    pub index_in_log: Option<u64>,
+}
+
+impl Leaf {
+    /// The bytes that are hashed.
+    ///
+    /// # Errors
+    /// None for a leaf that was enqueued.
+    pub fn entry(&self) -> Result<Entry, EntryError> {
+        Entry::new(self.kind, &self.key, &self.body)
+    }
+}
+
+/// States `body` in the public log, once `tx` is committed: under the name `key`, once however often this is called.
+///
+/// Call it in the very transaction that makes the statement true. The log's order is the order of these transactions.
+/// `app.signals` need not be told: the leaf is appended within a second.
+///
+/// # Errors
+/// [`DbError::LeafTaken`] when something else was stated under this name, [`DbError::Leaf`] when `body` is too large for
+/// an entry, and the database's own.
+pub async fn enqueue(tx: &mut Tx, key: &str, kind: EntryKind, body: &impl Serialize) -> Result<(), DbError> {
+    // What can't be an entry must not block the ones behind it.
+    Entry::new(kind, key, body).map_err(|source| DbError::Leaf { key: key.to_owned(), source })?;
+    let body = to_json(body);
+    let written = sqlx::query("INSERT INTO log_outbox (key, kind, body) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING")
+        .bind(key)
+        .bind(kind.as_str())
+        .bind(&body)
+        .execute(&mut **tx)
+        .await?;
+    if written.rows_affected() == 1 {
+        return Ok(());
+    }
+    let before = sqlx::query("SELECT kind, body FROM log_outbox WHERE key = ?").bind(key).fetch_one(&mut **tx).await?;
+    let same = before.get::<&str, _>("kind") == kind.as_str() && before.get::<&str, _>("body") == body;
+    if same { Ok(()) } else { Err(DbError::LeafTaken { key: key.to_owned() }) }
+}
+
+/// Writes down where leaves are in the log.
+///
+/// # Errors
+/// When the database fails, or another leaf has that place.
+pub async fn record(tx: &mut Tx, places: &[(i64, u64)]) -> Result<(), DbError> {
+    for (id, index) in places {
+        sqlx::query("UPDATE log_outbox SET index_in_log = ? WHERE id = ?")
+            .bind(int(*index))
+            .bind(*id)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes over a leaf that the log has and the database hasn't: the database was put back from an older copy.
+///
+/// # Errors
+/// When the database fails, or has a leaf of this name or place.
+pub async fn adopt(tx: &mut Tx, envelope: &Envelope, index: u64) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO log_outbox (key, kind, body, index_in_log) VALUES (?, ?, ?, ?)")
+        .bind(&envelope.key)
+        .bind(envelope.kind.as_str())
+        .bind(to_json(&envelope.body))
+        .bind(int(index))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Db {
+    /// Leaves that aren't in the log, as far as is known, in the order of what happened.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending_leaves(&self, count_max: u32) -> Result<Vec<Leaf>, DbError> {
+        let rows = sqlx::query("SELECT * FROM log_outbox WHERE index_in_log IS NULL ORDER BY id LIMIT ?")
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(leaf).collect()
+    }
+
+    /// The leaf of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn leaf(&self, key: &str) -> Result<Option<Leaf>, DbError> {
+        let row = sqlx::query("SELECT * FROM log_outbox WHERE key = ?").bind(key).fetch_optional(self.pool()).await?;
+        row.as_ref().map(leaf).transpose()
+    }
+
+    /// How many leaves are known to be in the log, and how many are on their way.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_leaves(&self) -> Result<(u64, u64), DbError> {
+        let query = "SELECT count(index_in_log) AS logged, count(*) - count(index_in_log) AS pending FROM log_outbox";
+        let row = sqlx::query(query).fetch_one(self.pool()).await?;
+        Ok((uint(row.get("logged")), uint(row.get("pending"))))
+    }
+}
+
+fn leaf(row: &SqliteRow) -> Result<Leaf, DbError> {
+    Ok(Leaf {
+        id: row.get("id"),
+        key: row.get("key"),
+        kind: parse("kind of leaf", row.get("kind"))?,
+        body: from_json("leaf", row.get("body"))?,
+        index_in_log: row.get::<Option<i64>, _>("index_in_log").map(uint),
+    })
+}

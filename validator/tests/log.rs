@@ -1,0 +1,382 @@
+//! The public log through the public door: what happens is stated in order, once, whatever is killed; and receipts.
+
+use super::support::{Miner, Package, Setup, TestApp, log_signer, validator_hotkey};
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
+use protocol::api::CompetitionView;
+use protocol::auth::Keypair;
+use protocol::digest::canonical_json;
+use protocol::leaf::{Commitment, CompetitionPublished};
+use protocol::receipt::ReceiptError;
+use protocol::submission::State;
+use protocol::{CompetitionId, Digest, Receipt, Report, SubmissionId};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use transparency::verify::Reader;
+use transparency::{EntryKind, Envelope, LogKey, Resource, SignedCheckpoint, VerifyError, verify_entries};
+use validator::db::{DbError, log};
+use validator::objects::Objects;
+
+/// The log's files over HTTP.
+struct HttpLog<'a>(&'a Miner);
+
+impl Reader for HttpLog<'_> {
+    type Error = reqwest::Error;
+
+    async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, reqwest::Error> {
+        let response = self.0.http.get(format!("{}/log/{resource}", self.0.base)).send().await?;
+        if response.status() == 404 {
+            return Ok(None);
+        }
+        Ok(Some(response.error_for_status()?.bytes().await?.to_vec()))
+    }
+}
+
+/// All that the log states, checked as a stranger would.
+async fn read(
+    miner: &Miner,
+    remembered: Option<&SignedCheckpoint>,
+) -> Result<(SignedCheckpoint, Vec<Envelope>), VerifyError> {
+    let mut entries = Vec::new();
+    let visit = |_, entry: &[u8]| entries.push(Envelope::parse(entry));
+    let verified = verify_entries(&HttpLog(miner), &log_signer().key(), remembered, visit).await?;
+    Ok((verified.checkpoint, entries.into_iter().map(Result::unwrap).collect()))
+}
+
+/// Waits until everything that was stated is in the log.
+async fn settled(app: &TestApp) {
+    for _ in 0..500 {
+        if app.app.db.count_leaves().await.unwrap().1 == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?} leaves logged and pending", app.app.db.count_leaves().await.unwrap());
+}
+
+async fn scored(app: &TestApp, seed: u8) -> SubmissionId {
+    let id = app.miner(seed).submit(&Package::mlp(&[8], u32::from(seed))).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    id
+}
+
+fn keys(entries: &[Envelope]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.key.as_str()).filter(|key| !key.starts_with("administration/")).collect()
+}
+
+#[tokio::test]
+async fn what_happens_is_stated_in_its_order_and_once() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    let package = Package::mlp(&[8], 7);
+    let first = alice.announce("digits", &package).await.unwrap();
+    let again = alice.announce("digits", &package).await.unwrap();
+    assert_eq!(first.id, again.id);
+    // A squatter who saw the digest comes second, and is seen to.
+    let second = bob.announce("digits", &package).await.unwrap();
+    for (miner, created) in [(&bob, &second), (&alice, &again)] {
+        miner.upload_all(created, &package).await.unwrap();
+        miner.complete(&created.id).await.unwrap();
+        app.wait_for(&created.id, State::Scored).await;
+    }
+    settled(&app).await;
+
+    let (checkpoint, entries) = read(&alice, None).await.unwrap();
+    assert_eq!(checkpoint.size(), entries.len() as u64);
+    let (first, second) = (first.id, second.id);
+    let expected = [
+        "competition/digits".to_owned(),
+        format!("commitment/{first}"),
+        format!("commitment/{second}"),
+        format!("receipt/{second}"),
+        format!("receipt/{first}"),
+    ];
+    assert_eq!(keys(&entries), expected);
+    let view: CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    let body = |key: &str| entries.iter().find(|entry| entry.key == key).unwrap().body.clone();
+    let published: CompetitionPublished = serde_json::from_value(body("competition/digits")).unwrap();
+    assert_eq!((published.competition_sha256, published.hidden_root), (view.sha256, view.competition.hidden_root));
+    let commitments = [&first, &second].map(|id| body(&format!("commitment/{id}")));
+    let [one, other] = commitments.map(|body| serde_json::from_value::<Commitment>(body).unwrap());
+    assert_eq!((one.hotkey, other.hotkey), (alice.hotkey(), bob.hotkey()));
+    assert_eq!((one.package_sha256, other.package_sha256), (package.clone().sha256(), package.clone().sha256()));
+    assert!(one.arrival < other.arrival);
+    let status = alice.status(&first).await;
+    let index = entries.iter().position(|entry| entry.key == format!("receipt/{first}"));
+    assert_eq!(status.receipt_log_index, index.map(|index| index as u64));
+}
+
+#[tokio::test]
+async fn the_same_statement_twice_is_one_leaf_and_another_of_its_name_is_refused() {
+    let app = TestApp::start(Setup::default()).await;
+    let state = async |key: &str, number: u64| {
+        let mut tx = app.app.db.write().await.unwrap();
+        log::enqueue(&mut tx, key, EntryKind::RoundOpened, &serde_json::json!({ "number": number })).await?;
+        tx.commit().await.unwrap();
+        Ok::<_, DbError>(())
+    };
+    state("round/1", 1).await.unwrap();
+    state("round/1", 1).await.unwrap();
+    assert!(matches!(state("round/1", 2).await, Err(DbError::LeafTaken { key }) if key == "round/1"));
+    let mut tx = app.app.db.write().await.unwrap();
+    let large = log::enqueue(&mut tx, "round/2", EntryKind::RoundOpened, &"x".repeat(40_000)).await;
+    assert!(matches!(large, Err(DbError::Leaf { .. })), "it would block whatever comes after it");
+    drop(tx);
+    settled(&app).await;
+    let (_, entries) = read(&app.miner(1), None).await.unwrap();
+    assert_eq!(keys(&entries), ["round/1"]);
+}
+
+/// A store that, once armed, stores a checkpoint and never answers: the moment between log and database.
+#[derive(Debug, Default)]
+struct Silent {
+    inner: InMemory,
+    armed: AtomicBool,
+    stored: Notify,
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store that falls silent")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Silent {
+    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
+        let written = self.inner.put_opts(path, payload, options).await;
+        if path.as_ref() == "log/checkpoint" && self.armed.load(Ordering::SeqCst) {
+            self.stored.notify_one();
+            std::future::pending::<()>().await;
+        }
+        written
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &Path,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, StoreResult<Path>>) -> BoxStream<'static, StoreResult<Path>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> StoreResult<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> StoreResult<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_kill_between_log_and_database_loses_nothing_and_repeats_nothing() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = Arc::new(Silent::default());
+    let objects = Objects::with_store(store.clone(), None, Path::default(), tmp.path().into()).unwrap();
+    let mut app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.leave_unfinished();
+    settled(&app).await;
+    let (before, _) = read(&app.miner(1), None).await.unwrap();
+
+    store.armed.store(true, Ordering::SeqCst);
+    let mut announced = Vec::new();
+    for seed in 1..4 {
+        announced.push(app.miner(seed).announce("digits", &Package::mlp(&[8], u32::from(seed))).await.unwrap().id);
+    }
+    store.stored.notified().await;
+    let (logged, pending) = app.app.db.count_leaves().await.unwrap();
+    assert_eq!((logged, pending), (before.size(), 3), "the database knows of none that the log has");
+    let (dir, objects) = app.kill().await;
+    let stored = store.get(&Path::from("log/checkpoint")).await.unwrap().bytes().await.unwrap();
+    let stored = SignedCheckpoint::open(&stored, &log_signer().key()).unwrap();
+    assert!(stored.size() > before.size(), "something was appended before the kill");
+
+    store.armed.store(false, Ordering::SeqCst);
+    let mut app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.leave_unfinished();
+    settled(&app).await;
+    let (after, entries) = read(&app.miner(1), Some(&before)).await.unwrap();
+    read(&app.miner(1), Some(&stored)).await.unwrap();
+    let expected = announced.iter().map(|id| format!("commitment/{id}"));
+    let expected: Vec<String> = ["competition/digits".to_owned()].into_iter().chain(expected).collect();
+    assert_eq!(keys(&entries), expected);
+    assert_eq!(after.size(), before.size() + 3);
+    for (index, entry) in entries.iter().enumerate() {
+        let leaf = app.app.db.leaf(&entry.key).await.unwrap().unwrap();
+        assert_eq!(leaf.index_in_log, Some(index as u64), "{}", entry.key);
+    }
+}
+
+#[tokio::test]
+async fn a_database_put_back_from_an_older_copy_learns_what_the_log_states() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let id = scored(&app, 1).await;
+    settled(&app).await;
+    let (before, _) = read(&app.miner(1), None).await.unwrap();
+    let forget = "DELETE FROM log_outbox WHERE key LIKE 'receipt/%'";
+    sqlx::query(forget).execute(app.app.db.pool()).await.unwrap();
+    let (dir, objects) = app.stop().await;
+
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    let later = scored(&app, 2).await;
+    settled(&app).await;
+    let (_, entries) = read(&app.miner(1), Some(&before)).await.unwrap();
+    let expected = [
+        "competition/digits".to_owned(),
+        format!("commitment/{id}"),
+        format!("receipt/{id}"),
+        format!("commitment/{later}"),
+        format!("receipt/{later}"),
+    ];
+    assert_eq!(keys(&entries), expected);
+}
+
+#[tokio::test]
+async fn a_log_put_back_from_an_older_copy_is_not_signed_a_second_time() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = Arc::new(InMemory::new());
+    let objects = Objects::with_store(store.clone(), None, Path::default(), tmp.path().into()).unwrap();
+    let mut app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
+    settled(&app).await;
+    let checkpoint = Path::from("log/checkpoint");
+    let older = store.get(&checkpoint).await.unwrap().bytes().await.unwrap();
+    scored(&app, 1).await;
+    settled(&app).await;
+    app.leave_unfinished();
+    let (dir, objects) = app.stop().await;
+    store.put(&checkpoint, older.clone().into()).await.unwrap();
+
+    let mut app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    app.leave_unfinished();
+    // The service goes on; only the log rests until its files are back.
+    app.miner(2).announce("digits", &Package::mlp(&[8], 2)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(app.app.db.count_leaves().await.unwrap().1, 1);
+    assert_eq!(store.get(&checkpoint).await.unwrap().bytes().await.unwrap(), older);
+    let findings = validator::doctor::examine(&app.app).await;
+    let log = findings.iter().find(|finding| finding.name == "public log").unwrap();
+    assert!(!log.healthy && log.detail.contains("put its files back"), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_hole_and_a_changed_byte_in_the_log_are_found_and_named() {
+    let tmp = tempfile::tempdir().unwrap();
+    let store = Arc::new(InMemory::new());
+    let objects = Objects::with_store(store.clone(), None, Path::default(), tmp.path().into()).unwrap();
+    let app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
+    scored(&app, 1).await;
+    settled(&app).await;
+    let miner = app.miner(1);
+    let size = read(&miner, None).await.unwrap().0.size();
+
+    let bundle = Path::parse(format!("log/tile/entries/000.p/{size}")).unwrap();
+    let sound = store.get(&bundle).await.unwrap().bytes().await.unwrap();
+    let mut changed = sound.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    store.put(&bundle, changed.into()).await.unwrap();
+    let found = read(&miner, None).await.unwrap_err();
+    assert!(matches!(&found, VerifyError::EntryChanged { index, .. } if *index == size - 1), "{found:?}");
+    store.put(&bundle, sound.into()).await.unwrap();
+
+    store.delete(&Path::parse(format!("log/tile/0/000.p/{size}")).unwrap()).await.unwrap();
+    let found = read(&miner, None).await.unwrap_err();
+    assert!(matches!(&found, VerifyError::Missing { path } if *path == format!("tile/0/000.p/{size}")), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_logs_files_are_served_in_one_spelling_and_kept_as_they_may_be() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    settled(&app).await;
+    let miner = app.miner(1);
+    let size = read(&miner, None).await.unwrap().0.size();
+    let key: LogKey = miner.get("/log/key").await.text().await.unwrap().trim_end().parse().unwrap();
+    assert_eq!(key, log_signer().key());
+
+    let checkpoint = miner.get("/log/checkpoint").await;
+    assert_eq!(checkpoint.headers()["cache-control"], "no-store");
+    assert_eq!(checkpoint.headers()["content-type"], "text/plain; charset=utf-8");
+    for tile in [format!("/log/tile/0/000.p/{size}"), format!("/log/tile/entries/000.p/{size}")] {
+        let response = miner.get(&tile).await;
+        assert_eq!(response.status(), 200, "{tile}");
+        assert_eq!(response.headers()["cache-control"], "public, max-age=31536000, immutable", "{tile}");
+    }
+    for none in [
+        "/log/".to_owned(),
+        "/log/tile".into(),
+        format!("/log/tile/0/0.p/{size}"),
+        format!("/log/tile/0/%30%30%30.p/{size}"),
+        format!("/log/tile/0/000.p/{}", size + 1),
+        format!("/log/tile/0/000.p/0{size}"),
+        "/log/tile/0/000".into(),
+        "/log/tile/entries/../0/000".into(),
+        "/log/checkpoint/".into(),
+    ] {
+        assert_eq!(miner.get(&none).await.status(), 404, "{none}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_verifies_and_nothing_else_does() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let created = miner.announce("digits", &Package::mlp(&[8], 7)).await.unwrap();
+    let target = format!("/api/v1/submissions/{}/receipt", created.id);
+    assert_eq!(miner.get(&target).await.status(), 404, "not scored yet");
+    miner.upload_all(&created, &Package::mlp(&[8], 7)).await.unwrap();
+    miner.complete(&created.id).await.unwrap();
+    app.wait_for(&created.id, State::Scored).await;
+
+    let status = miner.status(&created.id).await;
+    let bytes = miner.get(&target).await.bytes().await.unwrap();
+    assert_eq!(status.receipt, Some(Digest::of(&bytes)));
+    let object = miner.get(&format!("/api/v1/objects/sha256/{}", Digest::of(&bytes))).await;
+    assert_eq!(object.headers()["content-disposition"], "attachment; filename=\"receipt.json\"");
+    assert_eq!(object.bytes().await.unwrap(), bytes);
+
+    let view: CompetitionView = miner.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    let (id, sha256) = (&view.competition.manifest.id, Digest::of(&canonical_json(&view.competition).unwrap()));
+    let receipt = Receipt::verify(&bytes, &[view.validator], (id, sha256)).unwrap();
+    let subject = &receipt.subject;
+    assert_eq!((&subject.submission, subject.hotkey), (&created.id, miner.hotkey()));
+    assert_eq!(subject.data_root, view.competition.public_images.sha256);
+    let outcomes = miner.get(&format!("/api/v1/objects/sha256/{}", subject.outcomes_sha256)).await;
+    assert_eq!(outcomes.status(), 200);
+    let report = miner.get(&format!("/api/v1/objects/sha256/{}", receipt.measured.report_sha256)).await;
+    let report: Report = report.json().await.unwrap();
+    assert_eq!(receipt.covers(&report), Ok(()));
+
+    let mut changed = bytes.to_vec();
+    let digit = String::from_utf8(changed.clone()).unwrap().find("\"items\":1").unwrap() + 8;
+    changed[digit] = b'2';
+    let refused = Receipt::verify(&changed, &[validator_hotkey()], (id, sha256)).unwrap_err();
+    assert!(refused.to_string().starts_with("the receipt was changed, or not signed by"), "{refused}");
+    let stranger = Keypair::from_seed(&[9; 32]).hotkey();
+    let refused = Receipt::verify(&bytes, &[stranger], (id, sha256)).unwrap_err();
+    assert!(refused.to_string().ends_with("which is not a known validator"), "{refused}");
+    let other: CompetitionId = "letters".parse().unwrap();
+    let refused = Receipt::verify(&bytes, &[validator_hotkey()], (&other, sha256)).unwrap_err();
+    assert!(matches!(refused, ReceiptError::ForeignCompetition { .. }), "{refused}");
+    assert!(refused.to_string().contains("belongs to competition digits"), "{refused}");
+}
