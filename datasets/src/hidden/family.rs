@@ -96,9 +96,9 @@ impl Default for Family {
     fn default() -> Self {
         Family {
             shift_px_max: 2,
-            rotation_millidegrees_max: 8_000,
-            scale_ppm_min: 900_000,
-            scale_ppm_max: 1_050_000,
+            rotation_millidegrees_max: 6_000,
+            scale_ppm_min: 940_000,
+            scale_ppm_max: 1_060_000,
             brightness_ppm_min: 800_000,
             brightness_ppm_max: 1_200_000,
             noise_levels_max: 8,
