@@ -2,7 +2,7 @@
 //! Not part of any evaluation; docs/HIDDEN_ROUNDS.md holds its figures.
 //!
 //! ```text
-//! cargo run --release -p eval --example hidden_gap -- [ITEMS] [FAMILY.json] [PACKAGE-DIR ...]
+//! cargo run -p eval --example hidden_gap -- [ITEMS] [FAMILY.json] [PACKAGE-DIR ...]
 //! ```
 //!
 //! The pool is the hidden half of Fashion-MNIST's test images. The first package is the teacher, who labels mixtures;

@@ -2,7 +2,7 @@
 //! docs/HIDDEN_ROUNDS.md holds its figures.
 //!
 //! ```text
-//! cargo run --release -p miner-template --example memoriser -- [STUDENT] [EPOCHS]
+//! cargo run -p miner-template --example memoriser -- [STUDENT] [EPOCHS]
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "an experiment whose setting up fails has failed")]

@@ -5,9 +5,9 @@ use crate::contest::Contest;
 
 #[test]
 fn memoriser_leads_on_public_items_and_loses_the_hidden_round() {
-    let contest = Contest::open(600, 2_000);
+    let contest = Contest::open(600, 1_000);
     let honest = contest.student("mlp", &contest.assets.training, 2, true, 2);
-    let memoriser = contest.student("mlp", &contest.test, 0, false, 24);
+    let memoriser = contest.student("mlp", &contest.test, 0, false, 20);
     println!("teacher {:?}\nhonest {honest:?}\nmemoriser {memoriser:?}", contest.teacher);
 
     assert!(memoriser.clean > honest.clean + 0.05, "it leads on what everybody knows");
