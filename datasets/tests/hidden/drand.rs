@@ -1,5 +1,7 @@
 //! Beacons: rounds that drand's chains really published, and every way in which one can be the wrong one.
 
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
 use datasets::hidden::{Beacon, BeaconError, BeaconRule, DrandChain, DrandError, DrandRound};
 
 /// `GET /52db9ba7...84e971/public/1000`.

@@ -1,5 +1,7 @@
 //! What changes do to pixels: nothing where nothing is asked, exactly what is said elsewhere, never a panic.
 
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
 use super::pool;
 use datasets::hidden::{Change, Draw, DrawSpec, DrawnItem, Family, RenderError, Transform, draw, relabel, render};
 use datasets::{FormatError, Images};

@@ -1,5 +1,7 @@
 //! Finished rounds, opened: the honest one holds, and nothing else does.
 
+#![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
+
 use super::drand::QUICKNET_1000;
 use super::{COMPETITION, ledger_beacon, pool, pool_commitment, secret, terms};
 use datasets::hidden::{
