@@ -3,6 +3,7 @@
 mod digits;
 mod fashion_mnist;
 mod formats;
+mod hidden;
 mod idx;
 mod round;
 mod split;

@@ -136,6 +136,56 @@ fn inner_node_can_not_pose_as_a_leaf() {
 }
 
 #[test]
+fn many_leaves_share_one_proof_in_trees_of_every_size() {
+    for size in 1..=8u32 {
+        let tree = reference_tree(size as usize);
+        for chosen in 0u32..1 << size {
+            let indices: Vec<u32> = (0..size).filter(|index| chosen >> index & 1 == 1).collect();
+            let opened: Vec<(u32, &[u8])> =
+                indices.iter().map(|&index| (index, tree.leaf(index).expect("it has that leaf"))).collect();
+            let proof = tree.proof_of_many(&indices).unwrap();
+            merkle::verify_many(ROOTS[size as usize - 1], size, &opened, &proof).unwrap();
+            if let [index] = indices[..] {
+                let mut single = tree.proof(index).unwrap();
+                let mut joint = proof.clone();
+                single.sort_unstable();
+                joint.sort_unstable();
+                assert_eq!(joint, single, "the proof of one leaf is the audit path in another order");
+            }
+        }
+        assert_eq!(tree.proof_of_many(&[size]), None);
+    }
+    assert_eq!(reference_tree(0).proof_of_many(&[]), None);
+}
+
+#[test]
+fn joint_proof_is_refused_when_any_claim_is_false() {
+    let tree = reference_tree(8);
+    let opened: Vec<(u32, &[u8])> = [1, 5, 6].map(|index| (index, tree.leaf(index).unwrap())).to_vec();
+    let proof = tree.proof_of_many(&[1, 5, 6]).unwrap();
+    let root = ROOTS[7];
+    let wrong = |opened: &[(u32, &[u8])], count, proof: &[merkle::Hash]| {
+        merkle::verify_many(root, count, opened, proof).unwrap_err()
+    };
+    assert_eq!(merkle::verify_many(root, 8, &opened, &proof), Ok(()));
+    for index in 0..proof.len() {
+        let mut changed = proof.clone();
+        changed[index][0] ^= 1;
+        assert!(matches!(wrong(&opened, 8, &changed), MerkleError::Many { .. }));
+    }
+    assert!(matches!(wrong(&opened, 8, &proof[1..]), MerkleError::Many { .. }));
+    assert!(matches!(wrong(&opened, 8, &[&proof[..], &[[0; 32]]].concat()), MerkleError::Many { .. }));
+    assert!(matches!(wrong(&opened, 7, &proof), MerkleError::Many { .. }));
+    assert!(matches!(wrong(&opened[..2], 8, &proof), MerkleError::Many { .. }));
+    assert_eq!(wrong(&opened, 6, &proof), MerkleError::Index { index: 6, count: 6 });
+    let swapped = [opened[1], opened[0]];
+    assert_eq!(wrong(&swapped, 8, &proof), MerkleError::Order { index: 1, previous: 5 });
+    let twice = [opened[0], opened[0]];
+    assert_eq!(wrong(&twice, 8, &proof), MerkleError::Order { index: 1, previous: 1 });
+    assert!(matches!(wrong(&[], 0, &[]), MerkleError::Many { .. }));
+}
+
+#[test]
 fn images_without_labels_can_not_be_committed_to() {
     let error = Commitment::new(&some_digits(3).without_labels(), &SALT).unwrap_err();
     assert_eq!(error, RoundError::Unlabelled { count: 3 });

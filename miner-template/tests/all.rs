@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
+mod contest;
+mod memoriser;
+
 use datasets::FashionMnist;
 use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{Event, Options, check_out_folder, distil};

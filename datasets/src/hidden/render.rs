@@ -228,3 +228,20 @@ fn bilinear(plane: &[u8], (height, width): (usize, usize), across: i128, down: i
     let lower = pixel(row + 1, column) * (256 - right) + pixel(row + 1, column + 1) * right;
     ((upper * (256 - below) + lower * below + 32_768) >> 16) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_angle_of_any_family_lies_near_a_tie() {
+        // So any sine that is right to 1e-13 gives the same integers.
+        for millidegrees in -45_000..=45_000 {
+            let angle = f64::from(millidegrees) * (std::f64::consts::PI / 180_000.0);
+            for exact in [libm::cos(angle) * ONE_Q16, libm::sin(angle) * ONE_Q16] {
+                let to_tie = (exact - libm::floor(exact) - 0.5).abs();
+                assert!(to_tie > 1e-7, "{millidegrees}: {exact}");
+            }
+        }
+    }
+}

@@ -203,6 +203,8 @@ pub enum RevealError {
 impl Reveal {
     /// Opens a round whose items were `images`, drawn from the pool that `pool` commits to. `fixed` is the fixed seed of
     /// the competition; `None` in its first round, where it follows from this round's beacon.
+    ///
+    /// What it returns has been computed again and compared, so a validator never publishes a reveal that doesn't hold.
     pub fn new(
         terms: Terms,
         secret: Secret,
@@ -213,18 +215,20 @@ impl Reveal {
         images: &Images,
     ) -> Result<Reveal, RevealError> {
         terms.check()?;
+        same("pool_root", &pool.root_hex(), &terms.pool_root)?;
+        same("pool_count", &pool.count().to_string(), &terms.pool_count.to_string())?;
         let value = terms.beacon.check(&beacon, chain)?;
-        let fixed_seed = fixed.copied().unwrap_or_else(|| fixed_seed(&value, &secret, &terms.competition, terms.round));
-        let drawn = draw_on(&terms, &value, &secret, &fixed_seed)?;
-        let sources = drawn.sources();
-        let opened = sources.iter().map(|&source| pool.leaf(source).map(<[u8]>::to_vec)).collect::<Option<Vec<_>>>();
-        let (leaves, proof) = opened.zip(pool.proof_of_many(&sources)).ok_or_else(|| RevealError::Other {
-            what: "pool_count",
-            expected: pool.count().to_string(),
-            found: terms.pool_count.to_string(),
-        })?;
+        let first = || fixed_seed(&value, &secret, &terms.competition, terms.round);
+        let fixed_seed = fixed.copied().unwrap_or_else(first);
+        let draw = draw_on(&terms, &value, &secret, &fixed_seed)?;
+        let sources = draw.sources();
+        let leaves = sources.iter().filter_map(|&source| pool.leaf(source).map(<[u8]>::to_vec)).collect();
+        let proof = pool.proof_of_many(&sources).unwrap_or_default();
         let items_sha256 = Sha256::digest(images.to_bytes()?).into();
-        Ok(Reveal { terms, beacon, secret, fixed_seed, labels: images.labels.clone(), items_sha256, leaves, proof })
+        let labels = images.labels.clone();
+        let reveal = Reveal { terms, beacon, secret, fixed_seed, labels, items_sha256, leaves, proof };
+        items_again(&reveal, &draw)?;
+        Ok(reveal)
     }
 
     /// Writes the file format.
@@ -297,19 +301,25 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
         return Err(RevealError::FixedSeed { expected, found });
     }
     let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed)?;
-    let mut images = render_opened(reveal, &draw)?;
-    take_labels(&mut images, &draw, &reveal.labels)?;
-    let digest: Hash = Sha256::digest(images.to_bytes()?).into();
-    if digest != reveal.items_sha256 {
-        let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
-        return Err(RevealError::Items { expected, found });
-    }
+    let images = items_again(reveal, &draw)?;
     Ok(Revealed { images, draw, fixed_seed })
 }
 
 fn draw_on(terms: &Terms, beacon: &[u8; 32], secret: &Secret, fixed_seed: &[u8; 32]) -> Result<Draw, DrawError> {
     let seed = seed(beacon, secret, &terms.competition, terms.round);
     draw(&seed, fixed_seed, terms.pool_count, &terms.spec)
+}
+
+/// Makes the items of the opened leaves, with the reveal's labels, and compares their digest.
+fn items_again(reveal: &Reveal, draw: &Draw) -> Result<Images, RevealError> {
+    let mut images = render_opened(reveal, draw)?;
+    take_labels(&mut images, draw, &reveal.labels)?;
+    let digest: Hash = Sha256::digest(images.to_bytes()?).into();
+    if digest != reveal.items_sha256 {
+        let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
+        return Err(RevealError::Items { expected, found });
+    }
+    Ok(images)
 }
 
 /// Checks the opened leaves and makes the items of them.
