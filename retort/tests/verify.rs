@@ -107,9 +107,9 @@ fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
     let before = dir.path().join("before").display().to_string();
     let sound = service.run(&["verify", "log", "--save", &before]);
     assert!(sound.status.success(), "{}{}", stdout(&sound), stderr(&sound));
-    assert!(stdout(&sound).contains("1 commitment, 1 competition, 1 receipt"), "{}", stdout(&sound));
+    assert!(stdout(&sound).contains("1 commitment, 1 competition, 1 receipt, 1 round_opened"), "{}", stdout(&sound));
     let size: u64 = fs::read_to_string(&before).unwrap().lines().nth(1).unwrap().parse().unwrap();
-    assert_eq!(size, 4, "the log's beginning, a competition, a commitment, a receipt");
+    assert_eq!(size, 5, "the log's beginning, a competition, a round, a commitment, a receipt");
 
     // One byte of one file.
     let bundle = home.join(format!("objects/log/tile/entries/000.p/{size}"));
