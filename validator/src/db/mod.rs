@@ -7,9 +7,11 @@ pub mod competitions;
 pub mod evaluations;
 pub mod log;
 pub mod nonces;
+pub mod replicates;
 pub mod rounds;
 pub mod submissions;
 pub mod uploads;
+pub mod verdicts;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, Transaction};
