@@ -200,7 +200,7 @@ pub struct BoardRow {
     /// Its last attempt to dethrone the champion.
     #[serde(default)]
     pub last_attempt: Option<Attempt>,
-    /// Accuracy on the hidden items of the last revealed round that measured it.
+    /// Accuracy on the hidden items of the last judged round that measured it.
     #[serde(default)]
     pub hidden_accuracy_ppm: Option<i64>,
     /// Accuracy on public items minus that: a memoriser loses much.
@@ -308,7 +308,7 @@ pub struct Leaderboard {
     pub competition: CompetitionId,
     /// Submissions best first, then the reference; the teacher leads.
     pub rows: Vec<BoardRow>,
-    /// The first-ranked submission.
+    /// Who holds the seat; before the first round is judged the first-ranked submission.
     pub champion: Option<SubmissionId>,
     /// Who stands in which division.
     #[serde(default)]

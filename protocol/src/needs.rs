@@ -38,7 +38,8 @@ impl Needs {
     ///
     /// lead = epsilon + z(alpha) * standard error,
     ///
-    /// resamples being as good as normal around what was measured. Rounded up to parts per million. The margin is the
+    /// resamples being as good as normal around what was measured; near the quality gate, where some resamples are worth
+    /// nothing, they aren't, and the forecast asks for too much. Rounded up to parts per million. The margin is the
     /// one against a new champion, which an `epsilon_decay` only lowers.
     pub fn of(difference: &Difference, items: u32, rules: &DethroneRules) -> Self {
         let epsilon_ppm = rules.epsilon_ppm_at(0);

@@ -11,10 +11,10 @@
 //! as they like, without telling us. So there is nothing to protect in them, and hiding them would only keep honest
 //! people from recomputing a rank: score, report, latency samples and outcomes item by item are exact and public.
 //!
-//! What is secret is a round's hidden items, until the round is revealed. No figure on them is shown before; then all
-//! are, exactly, since from then on the items decide nothing (the fresh ones of each round come from another seed, and
-//! the fixed ones serve history only). A model meets them once, so nobody can probe: the next question is asked about
-//! other items.
+//! What is secret is a round's hidden items, from the draw to the reveal. No figure on them is shown before the round is
+//! judged; then all are, exactly, since nobody is measured on those items any more: the round took no submissions since
+//! before they were drawn, the fresh items of the next one come from another seed, and the fixed ones count as known from
+//! then on. Each model meets fresh items once, so there is nothing to probe.
 //!
 //! Two things remain for the step. It says to owners whether an entry is clearly better than the best that they had
 //! before (`own_best`), so that nobody takes the best of many equal tries for progress; and the public p-value alone
@@ -25,6 +25,7 @@ mod details;
 mod own_best;
 mod ranking;
 pub(crate) mod resampled;
+mod rounds;
 mod why;
 
 use crate::app::App;
@@ -33,6 +34,7 @@ use bytes::Bytes;
 use protocol::api::Leaderboard;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use ranking::Sources;
+use rounds::Rounds;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -95,8 +97,7 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
     let resampled = resampled::of(app, &stored, &scored).await?;
     let sources = Sources {
         models: app.db.models(competition).await?,
-        verdicts: app.db.last_verdicts(competition).await?,
-        results: app.db.round_results(competition).await?,
+        rounds: Rounds::of(app, competition).await?,
         replicates: resampled.replicates,
         stored,
         scored,
@@ -134,7 +135,7 @@ pub(crate) async fn warm(app: &App, stop: &CancellationToken) -> Result<(), DbEr
     Ok(())
 }
 
-/// The submission that leads: the first-ranked one, unless the quality gate keeps everybody at 0.
+/// The submission that holds the seat; before the first round is judged the first-ranked one, unless it is worth nothing.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,14 +1,14 @@
 //! The board through its public door: groups, divisions, reasons, what rounds add, and what happens to lost replicates.
 
 use super::lifecycle::script;
+use super::rounds::{self, by_size, play};
 use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use protocol::SubmissionId;
 use protocol::api::{BoardRow, Leaderboard, RowKind};
-use protocol::dethrone::{DethroneRules, Rule, Verdict};
-use protocol::significance::{AccuracyTest, Disputed, SequentialP};
+use protocol::dethrone::Rule;
+use protocol::score::share_ppm;
 use protocol::standing::Division;
 use protocol::submission::State;
-use validator::db::verdicts::{self, RoundResult};
 use validator::evaluator::scripted_evaluation;
 
 /// A validator whose teacher is right on 96 % and whose submissions, in order, on these.
@@ -129,68 +129,48 @@ async fn an_owner_hears_whether_an_entry_is_a_step() {
     assert!(sentence.contains(&format!("{}: -", ids[2])), "{sentence}");
 }
 
-fn lost_on_hidden_items() -> Verdict {
-    let comparison = |hits, draws| protocol::dethrone::Comparison {
-        accuracy: AccuracyTest { disputed: Disputed::default(), p_ppb: 500_000_000, difference: Default::default() },
-        composite: Default::default(),
-        p: SequentialP { hits, draws },
-    };
-    let rules = DethroneRules::default();
-    Verdict {
-        rule: Rule::HiddenNotBetter,
-        epsilon_ppm: rules.epsilon_ppm,
-        alpha_public_ppm: rules.alpha_public_ppm,
-        alpha_hidden_ppm: rules.alpha_hidden_ppm,
-        shared_by: 2,
-        public: Some(comparison(80, 20_000)),
-        hidden: Some(comparison(32, 160)),
-    }
-}
-
 #[tokio::test]
 async fn what_rounds_found_is_on_the_board() {
-    let app = app(&[950_000, 880_000]).await;
-    let ids = submit(&app, 2, None).await;
-    let (digits, before) = (competition("digits"), board(&app).await);
-    assert_eq!((row(&before, &ids[1]).last_attempt, row(&before, &ids[1]).gap_ppm), (None, None));
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let first = rounds::submit(&app, &app.miner(1), 20).await;
+    let round = play(&app, 1).await;
+    let seat = board(&app).await;
+    let holder = row(&seat, &first);
+    assert_eq!((seat.champion.as_ref(), holder.needs), (Some(&first), None));
+    let entry = round.entries.iter().find(|entry| entry.submission == first).unwrap();
+    let share = |[right, items]: [u32; 2]| share_ppm(right.into(), items.into());
+    let (clean, changed) = (share(entry.clean.unwrap()), share(entry.changed.unwrap()));
+    assert_eq!((holder.hidden_accuracy_ppm, holder.gap_ppm), (Some(changed), Some(clean - changed)));
+    assert_eq!(seat.rows[0].gap_ppm, holder.teacher_gap_ppm, "the teacher's row shows its own");
+    assert!(seat.rows[0].hidden_accuracy_ppm.is_some_and(|ppm| (0..=1_000_000).contains(&ppm)));
+    assert!(holder.details.iter().any(|text| text.contains("; the teacher ")), "{:?}", holder.details);
 
-    let verdict = lost_on_hidden_items();
-    let earlier = Verdict { rule: Rule::PublicNotBetter, ..verdict };
-    let result = |round, hidden_correct| RoundResult {
-        round,
-        hidden_correct,
-        hidden_items: 200,
-        public_correct: 88,
-        public_items: 100,
-    };
-    let mut tx = app.app.db.write().await.unwrap();
-    verdicts::insert(&mut tx, &digits, 11, &ids[1], &earlier).await.unwrap();
-    verdicts::insert(&mut tx, &digits, 12, &ids[1], &verdict).await.unwrap();
-    verdicts::insert_result(&mut tx, &digits, Some(&ids[1]), &result(11, 170)).await.unwrap();
-    verdicts::insert_result(&mut tx, &digits, Some(&ids[1]), &result(12, 160)).await.unwrap();
-    let teacher = RoundResult { public_correct: 96, ..result(12, 188) };
-    verdicts::insert_result(&mut tx, &digits, None, &teacher).await.unwrap();
-    tx.commit().await.unwrap();
-    app.app.board.changed(&digits);
-
+    // The same answers in another package, which the round judges, and a better one, which it hasn't seen.
+    let equal = rounds::submit(&app, &app.miner(2), 21).await;
+    let round = play(&app, 2).await;
+    let better = rounds::submit(&app, &app.miner(3), 25).await;
     let board = board(&app).await;
-    let challenger = row(&board, &ids[1]);
+    assert_eq!(board.champion, Some(first), "the seat changes hands in rounds only");
+    let leader = row(&board, &better);
+    assert_eq!((leader.place, leader.last_attempt, leader.hidden_accuracy_ppm), (Some(1), None, None));
+    assert!(leader.needs.is_some_and(|needs| needs.difference_ppm > 0), "{:?}", leader.needs);
+    let challenger = row(&board, &equal);
     let attempt = challenger.last_attempt.unwrap();
-    assert_eq!((attempt.round, attempt.verdict), (12, verdict), "the latest round counts");
-    let figures = (challenger.hidden_accuracy_ppm, challenger.gap_ppm, challenger.teacher_gap_ppm);
-    assert_eq!(figures, (Some(800_000), Some(80_000), Some(20_000)));
-    assert_eq!((board.rows[0].hidden_accuracy_ppm, board.rows[0].gap_ppm), (Some(940_000), Some(20_000)));
+    let verdict = round.entries.iter().find(|entry| entry.submission == equal).unwrap().verdict.unwrap();
+    assert_eq!((attempt.round, attempt.verdict, verdict.rule), (2, verdict, Rule::PublicNotBetter));
     let said = challenger.details.join(" ");
-    assert!(said.contains(
-        "Round 12: The challenger is not significantly better on this round's hidden items. (rule hidden_not_better; \
-         public p 0.004 ≤ 0.01; hidden p 0.2 > 0.025, shared by 2)"
-    ), "{said}");
-    assert!(said.contains("On hidden items 80.00 % is right: it loses 8.00 %; the teacher loses 2.00 %."), "{said}");
+    let expected =
+        "Round 2: The challenger is not significantly better on the public items. (rule public_not_better; public p ";
+    assert!(said.contains(expected), "{said}");
+    assert!(said.contains(" > 0.01)"), "{said}");
+
     let csv = app.miner(1).get("/api/v1/competitions/digits/leaderboard.csv").await.text().await.unwrap();
-    assert!(csv.contains(",12,hidden_not_better,4000000,200000000,800000,80000,20000,"), "{csv}");
+    assert!(csv.contains(",2,public_not_better,"), "{csv}");
     let columns = csv.lines().next().unwrap().split(',').count();
     let commas = |line: &str| line.split('"').step_by(2).map(|outside| outside.matches(',').count()).sum::<usize>();
     assert!(csv.lines().all(|line| commas(line) + 1 == columns), "{csv}");
+    let page = app.miner(1).get(&format!("/submissions/{equal}")).await.text().await.unwrap();
+    assert!(page.contains("public_not_better") && page.contains("Negative flips"), "the submission's page says so too");
 }
 
 #[tokio::test]

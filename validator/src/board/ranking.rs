@@ -2,16 +2,15 @@
 //!
 //! It reads nothing and knows no formula: those are `protocol`'s.
 
+use super::rounds::Rounds;
 use super::{details, own_best, resampled, why};
 use crate::db::competitions::{Role, StoredCompetition, StoredModel};
 use crate::db::evaluations::ScoredSubmission;
-use crate::db::verdicts::{RoundResult, RoundResults};
 use protocol::SubmissionId;
-use protocol::api::{Attempt, BoardRow, DivisionBoard, DivisionPlace, Leaderboard, OwnBest, RowKind};
-use protocol::dethrone::{DethroneRules, Verdict};
+use protocol::api::{BoardRow, DivisionBoard, DivisionPlace, Leaderboard, OwnBest, RowKind};
 use protocol::needs::Needs;
 use protocol::report::Estimate;
-use protocol::score::{Contender, rank, share_ppm};
+use protocol::score::{Contender, rank};
 use protocol::significance::{Difference, Replicates};
 use protocol::standing::{Division, Entry, Placed, Standing, division, groups};
 use std::collections::HashMap;
@@ -23,8 +22,7 @@ pub(super) struct Sources {
     /// In order of arrival.
     pub(super) scored: Vec<ScoredSubmission>,
     pub(super) replicates: HashMap<SubmissionId, Replicates>,
-    pub(super) verdicts: HashMap<SubmissionId, (u64, Verdict)>,
-    pub(super) results: RoundResults,
+    pub(super) rounds: Rounds,
 }
 
 /// An entry with its resampled composite.
@@ -89,7 +87,6 @@ struct Ranks<'a> {
     own_best: HashMap<&'a SubmissionId, OwnBest>,
     divisions: Vec<DivisionBoard>,
     division_places: HashMap<SubmissionId, Vec<DivisionPlace>>,
-    rules: DethroneRules,
 }
 
 impl<'a> Ranks<'a> {
@@ -105,14 +102,13 @@ impl<'a> Ranks<'a> {
             }
         }
         let own_best = own_best::of(candidates.iter().copied());
-        let rules = dethrone_rules(&sources.stored);
-        Self { sources, placed, group_sizes, own_best, divisions, division_places, rules }
+        Self { sources, placed, group_sizes, own_best, divisions, division_places }
     }
 
-    /// The first place, unless its composite is worth nothing.
+    /// Who holds the seat; while nobody does, the first place, unless its composite is worth nothing.
     fn champion(&self) -> Option<&'a SubmissionId> {
-        let first = self.placed.first().filter(|first| first.sort_key.composite_ppm > 0)?;
-        Some(&first.key.0.id)
+        let first = self.placed.first().filter(|first| first.sort_key.composite_ppm > 0);
+        self.sources.rounds.seat.as_ref().or(first.map(|first| &first.key.0.id))
     }
 
     fn row(&self, index: usize) -> BoardRow {
@@ -130,16 +126,30 @@ impl<'a> Ranks<'a> {
             behind_leader_interval_ppm: behind.map(|behind| [behind.low_ppm, behind.high_ppm]),
             divisions: self.division_places.get(&submission.id).cloned().unwrap_or_default(),
             own_best: self.own_best.get(&submission.id).cloned(),
-            needs: difference.as_ref().map(|difference| self.needs(difference, submission)),
+            needs: self.needs(submission, replicates, difference),
             ..row
         };
         with_rounds(row, self.sources)
     }
 
-    fn needs(&self, behind: &Difference, submission: &ScoredSubmission) -> Needs {
+    /// What it lacks against the champion; `behind_first` spares a subtraction where the first place is the champion.
+    fn needs(
+        &self,
+        submission: &ScoredSubmission,
+        replicates: &Replicates,
+        behind_first: Option<Difference>,
+    ) -> Option<Needs> {
+        let champion = self.champion().filter(|champion| **champion != submission.id)?;
+        let leads = self.placed.first().is_some_and(|first| first.key.0.id == *champion);
+        let behind = match behind_first {
+            Some(behind) if leads => behind,
+            _ => self.sources.replicates.get(champion)?.minus(replicates)?,
+        };
         let Estimate { value_ppm, low_ppm, high_ppm } = behind.estimate;
         let ahead = Estimate { value_ppm: -value_ppm, low_ppm: -high_ppm, high_ppm: -low_ppm };
-        Needs::of(&Difference { estimate: ahead, ..*behind }, submission.report.data.public_items, &self.rules)
+        let rules = &self.sources.stored.competition.manifest.dethrone;
+        let items = submission.report.data.public_items;
+        Some(Needs::of(&Difference { estimate: ahead, ..behind }, items, rules))
     }
 
     fn why(&self, index: usize, behind: Option<Estimate>) -> String {
@@ -158,11 +168,6 @@ impl<'a> Ranks<'a> {
             }),
         })
     }
-}
-
-/// How a challenger dethrones in this competition.
-fn dethrone_rules(_stored: &StoredCompetition) -> DethroneRules {
-    DethroneRules::default()
 }
 
 fn divisions(sources: &Sources, candidates: &[Candidate<'_>]) -> Vec<DivisionBoard> {
@@ -190,27 +195,18 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), ..row }
 }
 
-/// Adds what the revealed rounds found.
+/// Adds what judged rounds found.
 fn with_rounds(row: BoardRow, sources: &Sources) -> BoardRow {
     let Some(id) = &row.submission else { return row };
-    let last_attempt = sources.verdicts.get(id).map(|(round, verdict)| Attempt { round: *round, verdict: *verdict });
-    let result = sources.results.latest.get(id);
-    let teacher = result.and_then(|result| sources.results.teacher.get(&result.round));
+    let last_attempt = sources.rounds.attempt(id);
+    let Some((hidden, teacher)) = sources.rounds.hidden(id) else { return BoardRow { last_attempt, ..row } };
     BoardRow {
         last_attempt,
-        hidden_accuracy_ppm: result.map(hidden_ppm),
-        gap_ppm: result.map(gap_ppm),
-        teacher_gap_ppm: teacher.map(gap_ppm),
+        hidden_accuracy_ppm: Some(hidden.accuracy_ppm),
+        gap_ppm: Some(hidden.gap_ppm),
+        teacher_gap_ppm: teacher.map(|teacher| teacher.gap_ppm),
         ..row
     }
-}
-
-fn hidden_ppm(result: &RoundResult) -> i64 {
-    share_ppm(result.hidden_correct.into(), result.hidden_items.into())
-}
-
-fn gap_ppm(result: &RoundResult) -> i64 {
-    share_ppm(result.public_correct.into(), result.public_items.into()) - hidden_ppm(result)
 }
 
 fn model_rows(sources: &Sources, role: Role) -> impl Iterator<Item = BoardRow> {
@@ -224,7 +220,10 @@ fn model_row(sources: &Sources, model: &StoredModel) -> BoardRow {
         Role::Reference => (RowKind::Reference, &competition.reference, "the model that latencies are ratios to"),
     };
     let row = BoardRow::measured(kind, &published.config.architecture, &model.report, &model.score, why.into());
-    let latest = || sources.results.teacher.values().max_by_key(|result| result.round);
-    let result = if model.role == Role::Teacher { latest() } else { None };
-    BoardRow { hidden_accuracy_ppm: result.map(hidden_ppm), gap_ppm: result.map(gap_ppm), ..row }
+    let hidden = if model.role == Role::Teacher { sources.rounds.teacher() } else { None };
+    BoardRow {
+        hidden_accuracy_ppm: hidden.map(|hidden| hidden.accuracy_ppm),
+        gap_ppm: hidden.map(|hidden| hidden.gap_ppm),
+        ..row
+    }
 }

@@ -11,7 +11,6 @@ pub mod replicates;
 pub mod rounds;
 pub mod submissions;
 pub mod uploads;
-pub mod verdicts;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlitePool, Transaction};
