@@ -2,8 +2,11 @@
 
 use crate::architecture::{Architecture, Costs};
 use crate::competition::Competition;
+use crate::dethrone::Verdict;
+use crate::needs::Needs;
 use crate::report::{Estimate, Report};
 use crate::score::Score;
+use crate::standing::{Division, SortKey};
 use crate::submission::{Blame, Code, Rejection, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
@@ -93,6 +96,8 @@ pub struct SubmissionStatus {
     pub receipt: Option<Digest>,
     /// The receipt's place in the public log, once it is there.
     pub receipt_log_index: Option<u64>,
+    /// Its row of the board, once scored.
+    pub row: Option<BoardRow>,
 }
 
 /// A rejection with whom it blames and what to do.
@@ -131,7 +136,8 @@ pub enum RowKind {
 pub struct BoardRow {
     /// What it stands for.
     pub kind: RowKind,
-    /// 1 is the champion; the teacher and the reference have none.
+    /// One more than the entries that are better beyond doubt; shared by all that can't be told from their group's
+    /// first. The teacher, the reference and what is below the gate have none.
     pub rank: Option<u32>,
     /// The submission, for submissions.
     pub submission: Option<SubmissionId>,
@@ -167,6 +173,85 @@ pub struct BoardRow {
     pub state: State,
     /// The reason for the rank, in words.
     pub why: String,
+    /// The order inside groups too, from 1: by `sort_key`.
+    #[serde(default)]
+    pub place: Option<u32>,
+    /// How many share the rank, this one included.
+    #[serde(default)]
+    pub group_size: Option<u32>,
+    /// What places go by.
+    #[serde(default)]
+    pub sort_key: Option<SortKey>,
+    /// The composite of the first place minus this one.
+    #[serde(default)]
+    pub behind_leader_ppm: Option<i64>,
+    /// Its 95 % interval, paired: both on the same resampled items.
+    #[serde(default)]
+    pub behind_leader_interval_ppm: Option<[i64; 2]>,
+    /// The divisions it stands in, with its place in each.
+    #[serde(default)]
+    pub divisions: Vec<DivisionPlace>,
+    /// How it compares with the best that its owner had entered before.
+    #[serde(default)]
+    pub own_best: Option<OwnBest>,
+    /// What it would take to challenge the champion.
+    #[serde(default)]
+    pub needs: Option<Needs>,
+    /// Its last attempt to dethrone the champion.
+    #[serde(default)]
+    pub last_attempt: Option<Attempt>,
+    /// Accuracy on the hidden items of the last judged round that measured it.
+    #[serde(default)]
+    pub hidden_accuracy_ppm: Option<i64>,
+    /// Accuracy on public items minus that: a memoriser loses much.
+    #[serde(default)]
+    pub gap_ppm: Option<i64>,
+    /// What the teacher lost in the same round.
+    #[serde(default)]
+    pub teacher_gap_ppm: Option<i64>,
+    /// `needs`, `own_best`, `last_attempt` and the gap as sentences.
+    #[serde(default)]
+    pub details: Vec<String>,
+}
+
+/// A place in a division.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DivisionPlace {
+    /// Which.
+    pub division: Division,
+    /// From 1.
+    pub place: u32,
+}
+
+/// A division of the board, best first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DivisionBoard {
+    /// Which.
+    pub division: Division,
+    /// Its submissions in order.
+    pub entries: Vec<SubmissionId>,
+}
+
+/// An entry beside the best that its owner had entered before it, on the same resampled items.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnBest {
+    /// The earlier one.
+    pub submission: SubmissionId,
+    /// The composite of this entry minus that of the earlier one.
+    pub gain_ppm: i64,
+    /// The paired standard error of the gain.
+    pub standard_error_ppm: i64,
+    /// Whether the gain is more than one standard error; from then on this entry is the own best.
+    pub clearly_better: bool,
+}
+
+/// An attempt to dethrone the champion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// In which round.
+    pub round: u64,
+    /// What became of it, with every p-value and the rule that decided.
+    pub verdict: Verdict,
 }
 
 impl BoardRow {
@@ -193,7 +278,26 @@ impl BoardRow {
             score_interval_ppm: ends(score.composite),
             state: State::Scored,
             why,
+            place: None,
+            group_size: None,
+            sort_key: None,
+            behind_leader_ppm: None,
+            behind_leader_interval_ppm: None,
+            divisions: Vec::new(),
+            own_best: None,
+            needs: None,
+            last_attempt: None,
+            hidden_accuracy_ppm: None,
+            gap_ppm: None,
+            teacher_gap_ppm: None,
+            details: Vec::new(),
         }
+    }
+
+    /// The rank as people write it: `=2` where several share it; nothing without one.
+    pub fn rank_label(&self) -> Option<String> {
+        let shared = if self.group_size.is_some_and(|size| size > 1) { "=" } else { "" };
+        self.rank.map(|rank| format!("{shared}{rank}"))
     }
 }
 
@@ -204,8 +308,11 @@ pub struct Leaderboard {
     pub competition: CompetitionId,
     /// Submissions best first, then the reference; the teacher leads.
     pub rows: Vec<BoardRow>,
-    /// The first-ranked submission.
+    /// Who holds the seat; before the first round is judged the first-ranked submission.
     pub champion: Option<SubmissionId>,
+    /// Who stands in which division.
+    #[serde(default)]
+    pub divisions: Vec<DivisionBoard>,
 }
 
 /// `GET /api/v1/competitions/{id}`.

@@ -12,6 +12,7 @@ pub mod digest;
 pub mod evaluation;
 pub mod latency;
 pub mod leaf;
+pub mod needs;
 pub mod outcomes;
 pub mod package;
 pub mod receipt;

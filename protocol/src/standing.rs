@@ -8,6 +8,7 @@ use crate::significance::Replicates;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
+use std::str::FromStr;
 
 /// One entry of a ranking. All replicates must be of the same round and part.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,24 @@ impl Division {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::C99, Self::C97, Self::Open];
 
+    /// The stable name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::C99 => "c99",
+            Self::C97 => "c97",
+            Self::Open => "open",
+        }
+    }
+
+    /// What it is, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::C99 => "at least 99 % of the teacher's accuracy: the fastest wins",
+            Self::C97 => "at least 97 % of the teacher's accuracy: the fastest wins",
+            Self::Open => "all that nothing beats at once in accuracy, latency and size, by score",
+        }
+    }
+
     /// Whether a model with these right answers stands in it, the gate apart. Exact: no share is rounded.
     pub fn admits(self, correct: u32, items: u32, ceiling: Ceiling) -> bool {
         let percent = match self {
@@ -113,6 +132,26 @@ impl Division {
         };
         let product = |a: u32, b: u32, c: u128| u128::from(a) * u128::from(b) * c;
         items > 0 && product(correct, ceiling.items, 100) >= product(ceiling.correct, items, percent)
+    }
+}
+
+impl fmt::Display for Division {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// No division has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no division is called `{0}`; there are c99, c97 and open")]
+pub struct UnknownDivision(String);
+
+impl FromStr for Division {
+    type Err = UnknownDivision;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = |division: &Self| text.eq_ignore_ascii_case(division.as_str());
+        Self::ALL.into_iter().find(named).ok_or_else(|| UnknownDivision(text.chars().take(32).collect()))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod auth;
 mod dethrone;
+mod needs;
 mod outcomes;
 mod package;
 mod receipt;

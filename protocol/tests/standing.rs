@@ -3,7 +3,7 @@
 use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Part, Replicates, Round};
+use protocol::significance::{Part, Replicates, ReplicatesError, Round};
 use protocol::standing::{Division, Entry, SortKey, Standing, Step, division, groups, step};
 
 const CEILING: Ceiling = Ceiling { correct: 950, items: 1_000 };
@@ -93,4 +93,31 @@ fn the_public_score_moves_only_by_more_than_a_standard_error() {
     assert_eq!(step(Some(&base), &many_more), Step::Moves { composite_ppm: moved });
     // Item 49 is wrong for both, so one more right answer there is none.
     assert_eq!(step(Some(&base), &one_more), Step::Stays { composite_ppm: shown });
+}
+
+#[test]
+fn replicates_survive_being_kept_and_say_what_they_are_of() {
+    let drawn = replicates(40);
+    let bytes = drawn.to_bytes();
+    let kept = Replicates::from_bytes(&bytes).unwrap();
+    assert_eq!((&kept, kept.to_bytes()), (&drawn, bytes.clone()));
+    assert_eq!(kept.minus(&drawn).unwrap().estimate.value_ppm, 0, "a kept one is paired with a fresh one");
+    let rules = ScoreRules::default();
+    let round = |seed: &str, correct| {
+        let ceiling = Ceiling { correct, items: 1_000 };
+        Round { part: Part::Public, seed: Digest::of(seed.as_bytes()), ceiling, rules: &rules }
+    };
+    let of = |seed, correct| kept.are_of(&round(seed, correct));
+    assert_eq!([of("board", 990), of("other", 990), of("board", 989)], [true, false, false]);
+    let hidden = Round { part: Part::Hidden, ..round("board", 990) };
+    assert!(!kept.are_of(&hidden));
+
+    let length = ReplicatesError::Length(bytes.len() - 1);
+    assert_eq!(Replicates::from_bytes(&bytes[..bytes.len() - 1]), Err(length));
+    assert_eq!(Replicates::from_bytes(&[&bytes[..], &[0]].concat()), Err(ReplicatesError::Length(bytes.len() + 1)));
+    assert_eq!(Replicates::from_bytes(b"RTREP2"), Err(ReplicatesError::Magic));
+    let mut above = bytes;
+    let last = above.len() - 4;
+    above[last..].copy_from_slice(&1_000_000_001_u32.to_le_bytes());
+    assert_eq!(Replicates::from_bytes(&above), Err(ReplicatesError::Composite(1_000_000_001)));
 }

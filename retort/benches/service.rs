@@ -14,9 +14,11 @@ use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::Weights;
 use protocol::auth::Keypair;
+use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::package::PackageConfig;
+use protocol::significance::{Part, Replicates, Round};
 use protocol::submission::State;
-use protocol::{CompetitionId, Digest, SubmissionId};
+use protocol::{CompetitionId, Digest, Report, SubmissionId};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::fs;
@@ -28,10 +30,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::{Service, manifest, repository, retort};
-use validator::db::{Db, evaluations, submissions};
+use validator::db::{Db, evaluations, replicates, submissions};
 
 const MINERS: u8 = 64;
 const ROWS: u32 = 1_000;
+/// Different models among those rows.
+const LEVELS: u32 = 40;
 const BOARD_CLIENTS: u32 = 8;
 const BOARD_REQUESTS: u32 = 20_000;
 const BOARD: &str = "/api/v1/competitions/fashion-mnist/leaderboard";
@@ -105,7 +109,7 @@ fn board() {
     let mut pinned = Command::new("taskset");
     pinned.args(["--cpu-list", "0"]).arg(retort().get_program());
     let service = Service::start_as(pinned, &home);
-    let (_, size) = Connection::open(&service.address).get(BOARD);
+    let (first, size) = Connection::open(&service.address).get(BOARD);
     let began = Instant::now();
     let mut latencies: Vec<Duration> = thread::scope(|scope| {
         let client = || {
@@ -117,6 +121,7 @@ fn board() {
     });
     let rate = f64::from(BOARD_REQUESTS) / began.elapsed().as_secs_f64();
     println!("board: {ROWS} rows, {size} bytes, {BOARD_CLIENTS} connections, validator on one core");
+    println!("  ranked anew from kept replicates, rank groups and all, in {} ms", first.as_millis());
     println!("  {rate:.0} requests/s, {}", quantiles(&mut latencies));
 }
 
@@ -129,10 +134,13 @@ async fn fill_board(database: &Path) {
     let ceiling = protocol::score::Ceiling { correct: teacher.correct, items: teacher.items };
     let config = &stored.competition.reference.config;
     let costs = config.plan().unwrap().costs().unwrap();
+    let rules = &stored.competition.manifest.score;
+    let round = Round { part: Part::Public, seed: stored.sha256, ceiling, rules };
+    let levels: Vec<Replicates> = (0..LEVELS).map(|level| resampled(&reference, level, &round)).collect();
     let mut tx = db.write().await.unwrap();
     for row in 0..ROWS {
-        let mut report = reference.clone();
-        report.quality.correct = report.quality.correct.saturating_sub(row % 200);
+        let level = row % LEVELS;
+        let report = reference_with(&reference, level);
         let digest = Digest::of(&row.to_le_bytes());
         let submission = submissions::Submission {
             arrival: 0,
@@ -166,8 +174,34 @@ async fn fill_board(database: &Path) {
             evaluated_at: 0,
         };
         evaluations::insert(&mut tx, &evaluation).await.unwrap();
+        replicates::put(&mut tx, &evaluation.submission, &levels[level as usize]).await.unwrap();
     }
     tx.commit().await.unwrap();
+}
+
+/// The reference with three right answers fewer a level.
+fn reference_with(reference: &Report, level: u32) -> Report {
+    let mut report = reference.clone();
+    report.quality.correct -= 3 * level;
+    report.quality.public_correct = report.quality.correct;
+    report
+}
+
+/// What resampling makes of such a model.
+fn resampled(reference: &Report, level: u32, round: &Round<'_>) -> Replicates {
+    let report = reference_with(reference, level);
+    let items = report.data.items;
+    let wrong = items - report.quality.correct;
+    let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
+    let outcomes = Outcomes::new(OutcomeValues {
+        images_sha256: report.data.images_sha256,
+        size_bytes: report.cost.size_bytes,
+        public_items: items,
+        right: (0..items).map(|item| item * 7_919 % items >= wrong).collect(),
+        js_micronats: vec![report.fidelity.js_micronats as u32; items as usize],
+        log_ratio_nanos: vec![(ratio.ln() * 1e9) as i64; 15],
+    });
+    Replicates::draw(&outcomes.unwrap(), round).unwrap()
 }
 
 /// A validator's directory with a published competition that takes packages of 50 MB.

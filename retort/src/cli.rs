@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use models::DeviceKind;
+use protocol::standing::Division;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -220,6 +221,12 @@ pub(crate) struct BoardArgs {
     pub(crate) competition: String,
     #[command(flatten)]
     pub(crate) validator: Validator,
+    /// Only a division, in its own order: c99 (at least 99 % of the teacher's accuracy, by latency), c97, open (by score)
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) division: Option<Division>,
+    /// Say below the table why each is where it is, what the seat would take, and what its last attempt came to
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    pub(crate) why: bool,
     /// Print JSON
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,

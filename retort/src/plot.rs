@@ -7,7 +7,7 @@ use protocol::api::{BoardRow, Leaderboard, RowKind};
 const WIDTH: usize = 64;
 const HEIGHT: usize = 14;
 
-/// Rows of a plot: up is more accurate, left is faster. Ranks mark submissions, `T` the teacher, `r` the reference.
+/// Rows of a plot: up is more accurate, left is faster. Places mark submissions, `T` the teacher, `r` the reference.
 pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
     let rows: Vec<&BoardRow> = leaderboard.rows.iter().filter(|row| row.latency_ratio_ppm > 0).collect();
     if rows.is_empty() {
@@ -31,15 +31,18 @@ pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
     out.push_str(&format!("{:>8} └{}\n", "", "─".repeat(WIDTH)));
     let (fast, slow) = (format!("×{:.3}", latency.at(0.0).exp()), format!("×{:.3}", latency.at(1.0).exp()));
     out.push_str(&format!("{:>10}{fast:<width$}{slow}\n", "", width = WIDTH - slow.chars().count()));
-    out.push_str(&format!("{:>10}latency over the reference (log); T teacher, r reference\n", ""));
+    out.push_str(&format!(
+        "{:>10}latency over the reference (log); T teacher, r reference, 1 to 9 the first places\n",
+        ""
+    ));
     out
 }
 
 fn mark(row: &BoardRow) -> char {
-    match (row.kind, row.rank) {
+    match (row.kind, row.place) {
         (RowKind::Teacher, _) => 'T',
         (RowKind::Reference, _) => 'r',
-        (RowKind::Submission, Some(rank @ 1..=9)) => char::from_digit(rank, 10).unwrap_or('·'),
+        (RowKind::Submission, Some(place @ 1..=9)) => char::from_digit(place, 10).unwrap_or('·'),
         (RowKind::Submission, _) => '·',
     }
 }

@@ -1,7 +1,8 @@
-//! The leaderboard as a table with error bars.
+//! The leaderboard as a table with error bars, and below it what the figures mean.
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
+use protocol::standing::Division;
 
 /// The board, best first, the teacher above and the reference below.
 pub(crate) fn board(leaderboard: &Leaderboard) -> String {
@@ -18,11 +19,12 @@ pub(crate) fn board(leaderboard: &Leaderboard) -> String {
         "size",
         "params",
         "score",
+        "to the seat",
         "why",
     ]);
     for row in &leaderboard.rows {
         let mut cells: Vec<Cell> = cells(row).into_iter().map(Cell::new).collect();
-        for cell in &mut cells[3..10] {
+        for cell in &mut cells[3..11] {
             *cell = cell.clone().set_alignment(CellAlignment::Right);
         }
         table.add_row(cells);
@@ -30,9 +32,58 @@ pub(crate) fn board(leaderboard: &Leaderboard) -> String {
     table.to_string()
 }
 
-fn cells(row: &BoardRow) -> [String; 11] {
+/// A division of the board in its own order, between the same teacher and reference.
+pub(crate) fn of_division(leaderboard: &Leaderboard, division: Division) -> Leaderboard {
+    let entries = leaderboard.divisions.iter().find(|board| board.division == division);
+    let place = |row: &BoardRow| row.divisions.iter().find(|at| at.division == division).map(|at| at.place);
+    let mut submissions: Vec<BoardRow> = leaderboard.rows.iter().filter(|row| place(row).is_some()).cloned().collect();
+    submissions.sort_by_key(place);
+    let models = |kind| leaderboard.rows.iter().filter(move |row| row.kind == kind).cloned();
+    Leaderboard {
+        competition: leaderboard.competition.clone(),
+        rows: models(RowKind::Teacher).chain(submissions).chain(models(RowKind::Reference)).collect(),
+        champion: leaderboard.champion.clone(),
+        divisions: entries.cloned().into_iter().collect(),
+    }
+}
+
+/// Shows places in a division where ranks of the whole board were.
+pub(crate) fn show_places(leaderboard: &mut Leaderboard, division: Division) {
+    for row in &mut leaderboard.rows {
+        let place = row.divisions.iter().find(|at| at.division == division).map(|at| at.place);
+        (row.rank, row.place, row.group_size) = (place, place, None);
+    }
+}
+
+/// How to read ranks, and who stands where.
+pub(crate) fn legend(leaderboard: &Leaderboard) -> String {
+    let divisions: Vec<String> =
+        leaderboard.divisions.iter().map(|board| format!("{} {}", board.division, board.entries.len())).collect();
+    let mut text = String::new();
+    if leaderboard.rows.iter().any(|row| row.group_size.is_some_and(|size| size > 1)) {
+        text.push_str(
+            "=N: shares rank N, since the paired 95 % interval of its distance to the first of them holds 0\n",
+        );
+    }
+    text.push_str("to the seat: points of score that are missing to challenge the champion on the public items\n");
+    text.push_str(&format!("in the divisions: {}", divisions.join(", ")));
+    text
+}
+
+/// What there is to say of each row, in sentences.
+pub(crate) fn reasons(leaderboard: &Leaderboard) -> String {
+    let reason = |row: &BoardRow| {
+        let rank = row.rank_label().unwrap_or_else(|| "-".into());
+        let id = row.submission.as_ref().map_or_else(String::new, |id| format!(" {id}"));
+        let sentences = std::iter::once(&row.why).chain(&row.details).map(|sentence| format!("\n    {sentence}"));
+        format!("{rank:>3} {}{id}{}", who(row), sentences.collect::<String>())
+    };
+    leaderboard.rows.iter().map(reason).collect::<Vec<_>>().join("\n")
+}
+
+fn cells(row: &BoardRow) -> [String; 12] {
     [
-        row.rank.map_or_else(String::new, |rank| rank.to_string()),
+        row.rank_label().unwrap_or_default(),
         who(row),
         row.architecture.clone(),
         with_error(row.accuracy_ppm, row.accuracy_interval_ppm, 1e4, 2),
@@ -42,8 +93,14 @@ fn cells(row: &BoardRow) -> [String; 11] {
         bytes(row.size_bytes),
         thousands(row.parameters),
         with_error(row.score_ppm, row.score_interval_ppm, 1e6, 4),
+        row.needs.map_or_else(String::new, |needs| missing(needs.missing_ppm)),
         row.why.clone(),
     ]
+}
+
+/// Points of score, rounded up so that no promise is too small: `+0.42`.
+fn missing(ppm: i64) -> String {
+    if ppm == 0 { "enough".into() } else { format!("+{:.2}", (ppm as f64 / 100.0).ceil() / 100.0) }
 }
 
 /// The owner's first letters, or what the row stands for.

@@ -1,22 +1,45 @@
 //! The board: submissions ranked by score, between the teacher above and the reference below.
 //!
 //! It is derived from evaluations and can be computed again at any time; what is served is kept as bytes until a new
-//! score comes. It does not decide what a score is: that is `protocol::score`.
+//! score comes. It does not decide what a score is (`protocol::score`), nor what is luck (`protocol::significance`).
+//!
+//! # What is shown exactly, and what isn't shown
+//!
+//! The stepped public score (the Ladder, `protocol::standing::step`) protects figures on items whose labels are secret:
+//! exact ones let a prober learn the labels answer by answer. Submissions are measured on the public items alone, whose
+//! images, labels and teacher outputs everybody has; `retort miner check` gives a miner the very same figures, as often
+//! as they like, without telling us. So there is nothing to protect in them, and hiding them would only keep honest
+//! people from recomputing a rank: score, report, latency samples and outcomes item by item are exact and public.
+//!
+//! What is secret is a round's hidden items, from the draw to the reveal. No figure on them is shown before the round is
+//! judged; then all are, exactly, since nobody is measured on those items any more: the round took no submissions since
+//! before they were drawn, the fresh items of the next one come from another seed, and the fixed ones count as known from
+//! then on. Each model meets fresh items once, so there is nothing to probe.
+//!
+//! Two things remain for the step. It says to owners whether an entry is clearly better than the best that they had
+//! before (`own_best`), so that nobody takes the best of many equal tries for progress; and the public p-value alone
+//! dethrones nobody, however well somebody has fitted the public items.
 
 mod csv;
+mod details;
+mod own_best;
+mod ranking;
+pub(crate) mod resampled;
+mod rounds;
 mod why;
 
 use crate::app::App;
 use crate::db::DbError;
-use crate::db::competitions::{Role, StoredCompetition, StoredModel};
-use crate::db::evaluations::ScoredSubmission;
 use bytes::Bytes;
-use protocol::api::{BoardRow, Leaderboard, RowKind};
-use protocol::score::{Contender, rank};
+use protocol::api::Leaderboard;
 use protocol::{CompetitionId, Digest, SubmissionId};
+use ranking::Sources;
+use rounds::Rounds;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A leaderboard as it is served.
 #[derive(Debug)]
@@ -37,11 +60,13 @@ pub struct Board {
     kept: RwLock<HashMap<CompetitionId, Arc<Served>>>,
     /// Counts changes, so that a board computed before one isn't kept after it.
     generation: AtomicU64,
+    /// Held while missing replicates are drawn, so that many requests draw them once.
+    drawing: tokio::sync::Mutex<()>,
 }
 
 impl Board {
-    /// Forgets a competition's board after a new score.
-    pub(crate) fn changed(&self, competition: &CompetitionId) {
+    /// Forgets a competition's board after a new score or verdict.
+    pub fn changed(&self, competition: &CompetitionId) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(competition);
     }
@@ -68,65 +93,52 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
     }
     let generation = app.board.generation.load(Ordering::SeqCst);
     let Some(stored) = app.db.competition(competition).await? else { return Ok(None) };
-    let models = app.db.models(competition).await?;
     let scored = app.db.scored(competition).await?;
-    let leaderboard = compute(&stored, &models, scored);
-    let json = Bytes::from(crate::db::to_json(&leaderboard));
-    let csv = Bytes::from(csv::of(&leaderboard));
-    let served = Arc::new(Served { sha256: Digest::of(&json), leaderboard, json, csv });
-    app.board.keep(generation, competition, &served);
+    let resampled = resampled::of(app, &stored, &scored).await?;
+    let sources = Sources {
+        models: app.db.models(competition).await?,
+        rounds: Rounds::of(app, competition).await?,
+        replicates: resampled.replicates,
+        stored,
+        scored,
+    };
+    let served = Arc::new(
+        tokio::task::spawn_blocking(move || serve(&sources))
+            .await
+            .expect("no panic, because ranking is pure and checked"),
+    );
+    if resampled.complete {
+        app.board.keep(generation, competition, &served);
+    }
     Ok(Some(served))
 }
 
-/// The submission that leads: the first-ranked one, unless the quality gate keeps everybody at 0.
+fn serve(sources: &Sources) -> Served {
+    let began = Instant::now();
+    let leaderboard = ranking::compute(sources);
+    let json = Bytes::from(crate::db::to_json(&leaderboard));
+    let csv = Bytes::from(csv::of(&leaderboard));
+    let elapsed_ms = began.elapsed().as_millis();
+    tracing::debug!(competition = %leaderboard.competition, rows = leaderboard.rows.len(), elapsed_ms, "ranked");
+    Served { sha256: Digest::of(&json), leaderboard, json, csv }
+}
+
+/// Draws what replicates are missing, once after a start, before somebody waits for a board.
+pub(crate) async fn warm(app: &App, stop: &CancellationToken) -> Result<(), DbError> {
+    for stored in app.db.competitions().await? {
+        let scored = app.db.scored(&stored.competition.manifest.id).await?;
+        tokio::select! {
+            drawn = resampled::of(app, &stored, &scored) => drop(drawn?),
+            () = stop.cancelled() => break,
+        }
+    }
+    Ok(())
+}
+
+/// The submission that holds the seat; before the first round is judged the first-ranked one, unless it is worth nothing.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
     Ok(leaderboard(app, competition).await?.and_then(|served| served.leaderboard.champion.clone()))
-}
-
-/// Ranks. Pure. Submissions below the quality gate follow the ranked ones without a rank.
-fn compute(stored: &StoredCompetition, models: &[StoredModel], scored: Vec<ScoredSubmission>) -> Leaderboard {
-    let (ranked, gated): (Vec<_>, Vec<_>) = scored.into_iter().partition(|submission| submission.score.gate);
-    let ranked = in_order(ranked);
-    let mut rows: Vec<BoardRow> =
-        models.iter().filter(|m| m.role == Role::Teacher).map(|m| model_row(stored, m)).collect();
-    for (index, submission) in ranked.iter().enumerate() {
-        let why = why::ranked(stored, &ranked, index);
-        rows.push(submission_row(submission, u32::try_from(index + 1).ok(), why));
-    }
-    for submission in in_order(gated) {
-        let why = why::below_gate(stored, &submission.score);
-        rows.push(submission_row(&submission, None, why));
-    }
-    rows.extend(models.iter().filter(|m| m.role == Role::Reference).map(|m| model_row(stored, m)));
-    let champion = ranked.first().filter(|first| first.score.composite.value_ppm > 0).map(|first| first.id.clone());
-    Leaderboard { competition: stored.competition.manifest.id.clone(), rows, champion }
-}
-
-/// Best first, ties to the earlier: the order of `protocol::score::rank`.
-fn in_order(submissions: Vec<ScoredSubmission>) -> Vec<ScoredSubmission> {
-    let contenders = submissions.into_iter().map(|submission| Contender {
-        score_ppm: submission.score.composite.value_ppm,
-        arrival: submission.arrival,
-        key: submission,
-    });
-    rank(contenders.collect()).into_iter().map(|contender| contender.key).collect()
-}
-
-fn submission_row(submission: &ScoredSubmission, rank: Option<u32>, why: String) -> BoardRow {
-    let ScoredSubmission { id, hotkey, architecture, report, score, .. } = submission;
-    let row = BoardRow::measured(RowKind::Submission, architecture, report, score, why);
-    BoardRow { rank, submission: Some(id.clone()), hotkey: Some(*hotkey), ..row }
-}
-
-fn model_row(stored: &StoredCompetition, model: &StoredModel) -> BoardRow {
-    let (kind, published, why) = match model.role {
-        Role::Teacher => (RowKind::Teacher, &stored.competition.teacher, "the model to distil"),
-        Role::Reference => {
-            (RowKind::Reference, &stored.competition.reference, "the model that latencies are ratios to")
-        }
-    };
-    BoardRow::measured(kind, &published.config.architecture, &model.report, &model.score, why.into())
 }

@@ -7,7 +7,7 @@ use crate::board;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::submissions::Submission;
-use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::api::{BoardRow, CompetitionView, SubmissionStatus};
 use protocol::leaf::receipt_key;
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
@@ -60,9 +60,11 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         rank: None,
         receipt: None,
         receipt_log_index: None,
+        row: None,
     };
     if let Some(evaluation) = app.db.evaluation(id).await? {
-        status.rank = rank(app, &status).await?;
+        status.row = row(app, &status).await?;
+        status.rank = status.row.as_ref().and_then(|row| row.rank);
         status.receipt = Some(evaluation.receipt_sha256);
         status.receipt_log_index = app.db.leaf(&receipt_key(id)).await?.and_then(|leaf| leaf.index_in_log);
         (status.report, status.score) = (Some(evaluation.report), Some(evaluation.score));
@@ -70,10 +72,10 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
     Ok(Some(status))
 }
 
-async fn rank(app: &App, status: &SubmissionStatus) -> Result<Option<u32>, DbError> {
+async fn row(app: &App, status: &SubmissionStatus) -> Result<Option<BoardRow>, DbError> {
     let served = board::leaderboard(app, &status.competition).await?;
-    let rows = served.iter().flat_map(|served| &served.leaderboard.rows);
-    Ok(rows.filter(|row| row.submission.as_ref() == Some(&status.id)).find_map(|row| row.rank))
+    let mut rows = served.iter().flat_map(|served| &served.leaderboard.rows);
+    Ok(rows.find(|row| row.submission.as_ref() == Some(&status.id)).cloned())
 }
 
 /// How many are before it, and roughly how long it takes until there is a result.

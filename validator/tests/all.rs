@@ -6,6 +6,7 @@
 
 mod auth;
 mod bad_input;
+mod board;
 mod edge;
 mod journey;
 mod lifecycle;

@@ -185,7 +185,7 @@ async fn a_round_bound_to_drand_waits_for_its_beacon_and_takes_no_other() {
 }
 
 /// The larger, the more answers are right: by how much a package is trained, so to say.
-fn by_size() -> Arc<ScriptedEvaluator> {
+pub(crate) fn by_size() -> Arc<ScriptedEvaluator> {
     script(scripted)
 }
 
@@ -211,7 +211,7 @@ fn scripted(request: &EvaluationRequest) -> Result<protocol::evaluation::Evaluat
     scripted_evaluation(request, correct_ppm)
 }
 
-async fn submit(app: &TestApp, miner: &Miner, hidden: u32) -> SubmissionId {
+pub(crate) async fn submit(app: &TestApp, miner: &Miner, hidden: u32) -> SubmissionId {
     let id = miner.submit(&Package::mlp(&[hidden], 7)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
     // Rounds take up what was announced before they close.
@@ -220,7 +220,7 @@ async fn submit(app: &TestApp, miner: &Miner, hidden: u32) -> SubmissionId {
 }
 
 /// Closes a round and waits until everybody may see all of it.
-async fn play(app: &TestApp, round: u64) -> RoundView {
+pub(crate) async fn play(app: &TestApp, round: u64) -> RoundView {
     wait_for(app, round, Step::Open).await;
     close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
     wait_for(app, round, Step::Revealed).await

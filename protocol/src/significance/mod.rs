@@ -19,7 +19,7 @@ use crate::score::PPM;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-pub use resample::{Pair, Replicates, Round};
+pub use resample::{Difference, Pair, Replicates, ReplicatesError, Round};
 pub use sequential::SequentialP;
 
 /// The items of an evaluation that a test looks at.

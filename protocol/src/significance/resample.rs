@@ -18,6 +18,8 @@
 //!    median, of an even number the mean of the middle two rounded down. Equal measurements so have equal replicates,
 //!    and a copy of an evaluation differs from it by exactly nothing.
 
+mod bytes;
+
 use super::{Part, SequentialP, comparable};
 use crate::Digest;
 use crate::outcomes::{OutcomeValues, Outcomes};
@@ -25,6 +27,8 @@ use crate::report::Estimate;
 use crate::score::{Ceiling, Scale, ScoreRules, Totals};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+
+pub use bytes::ReplicatesError;
 
 /// Replicates of an interval. The 2.5 % and 97.5 % quantiles of 1,999 values are the 50th and the 1,950th, no
 /// interpolation; their own error is about 7 % of the half-width.

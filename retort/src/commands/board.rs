@@ -11,11 +11,22 @@ pub(crate) fn run(args: &BoardArgs) -> Result<()> {
         print!("{}", client.leaderboard_csv(&id)?);
         return Ok(());
     }
-    let leaderboard = client.leaderboard(&id)?;
+    let mut leaderboard = client.leaderboard(&id)?;
+    if let Some(division) = args.division {
+        leaderboard = table::of_division(&leaderboard, division);
+    }
     if args.json {
         return print_json(&leaderboard);
     }
-    println!("{}\n\n{}", table::board(&leaderboard), plot::accuracy_against_latency(&leaderboard));
+    if let Some(division) = args.division {
+        table::show_places(&mut leaderboard, division);
+        println!("division {division}: {}", division.sentence());
+    }
+    println!("{}\n{}\n", table::board(&leaderboard), table::legend(&leaderboard));
+    if args.why {
+        println!("{}\n", table::reasons(&leaderboard));
+    }
+    println!("{}", plot::accuracy_against_latency(&leaderboard));
     if leaderboard.champion.is_none() {
         println!("no champion yet: retort miner submit DIR --competition {id}");
     }

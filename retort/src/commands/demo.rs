@@ -278,7 +278,7 @@ fn teacher(board: &Leaderboard) -> Result<BoardRow> {
 }
 
 fn tell(story: &Story, board: &Leaderboard, images: &Images) {
-    println!("{}\n\n{}", table::board(board), plot::accuracy_against_latency(board));
+    println!("{}\n{}\n\n{}", table::board(board), table::legend(board), plot::accuracy_against_latency(board));
     println!("{}\nweights on the ledger:", gaps(&story.round));
     for weight in &story.weights {
         println!("  {} {:.1} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);

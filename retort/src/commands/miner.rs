@@ -12,7 +12,7 @@ use datasets::{Images, Logits};
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
-use protocol::api::{Leaderboard, SubmissionStatus};
+use protocol::api::{BoardRow, Leaderboard, SubmissionStatus};
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
@@ -225,12 +225,16 @@ fn describe(status: &SubmissionStatus) -> String {
     if let (Some(position), Some(eta)) = (status.queue_position, status.eta_seconds) {
         text.push_str(&format!(", {position} before it, about {eta} s left"));
     }
-    if let (Some(rank), Some(score)) = (status.rank, &status.score) {
+    let rank = status.row.as_ref().and_then(BoardRow::rank_label).or(status.rank.map(|rank| rank.to_string()));
+    if let (Some(rank), Some(score)) = (rank, &status.score) {
         text.push_str(&format!(
             "\nrank {rank}, score {:.4}, accuracy {:.2} %",
             score.composite.value_ppm as f64 / 1e6,
             score.accuracy.value_ppm as f64 / 1e4
         ));
+    }
+    if let Some(row) = &status.row {
+        std::iter::once(&row.why).chain(&row.details).for_each(|sentence| text.push_str(&format!("\n{sentence}")));
     }
     text
 }

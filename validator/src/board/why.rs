@@ -1,23 +1,69 @@
-//! The reason for a rank, in words: what separates a submission from the one before it.
+//! The reason for a rank, in words: what separates a submission from those before it, and whether that may be luck.
 //!
 //! It only puts numbers into words; it ranks nothing.
 
 use crate::db::competitions::StoredCompetition;
 use crate::db::evaluations::ScoredSubmission;
+use protocol::report::Estimate;
 use protocol::score::{PPM, Score, Utilities, Weights, share_ppm};
 
-/// Why the submission at `index` of the ranked ones is where it is.
-pub(super) fn ranked(stored: &StoredCompetition, ranked: &[ScoredSubmission], index: usize) -> String {
-    let weights = &stored.competition.manifest.score.weights;
-    let here = &ranked[index];
-    let Some(before) = index.checked_sub(1).map(|before| &ranked[before]) else {
-        let Some(next) = ranked.get(1) else { return "leads: the only one above the accuracy gate".into() };
-        return format!("leads by {}", distance(here, next, weights));
+/// Where a submission stands, and beside whom.
+pub(super) struct Position<'a> {
+    pub(super) weights: &'a Weights,
+    pub(super) here: &'a ScoredSubmission,
+    pub(super) rank: u32,
+    pub(super) group_size: u32,
+    /// The first place, and how far it is ahead; nothing for the first itself.
+    pub(super) leader: Option<(&'a ScoredSubmission, Estimate)>,
+    /// The first of the own group where that isn't the first place, likewise.
+    pub(super) group_leader: Option<(&'a ScoredSubmission, Estimate)>,
+    /// The second place, and how far it is behind; for the first only.
+    pub(super) next: Option<(&'a ScoredSubmission, Estimate)>,
+}
+
+/// Why a ranked submission is where it is.
+pub(super) fn ranked(position: &Position<'_>) -> String {
+    let Position { weights, here, rank, group_size, .. } = position;
+    let Some((leader, behind)) = position.leader else {
+        let Some((next, lead)) = position.next else { return "leads: the only one above the accuracy gate".into() };
+        let others = group_size - 1;
+        let shared = match others {
+            0 => String::new(),
+            1 => "; that may be luck, so another shares the rank".into(),
+            _ => format!("; that may be luck, so {others} others share the rank"),
+        };
+        return format!("leads by {}{shared}", distance(&lead, here, next, weights));
     };
-    if here.score.composite.value_ppm == before.score.composite.value_ppm {
-        return format!("the same score as rank {index}, which came earlier");
+    let from_first = format!("{} behind place 1", distance(&behind, leader, here, weights));
+    match position.group_leader {
+        None if behind == Estimate::default() => {
+            format!("the same score as place 1, which came earlier: both rank {rank}")
+        }
+        None => format!("{from_first}; that may be luck, so they share rank {rank}"),
+        Some((_, to_own)) if to_own == Estimate::default() && *group_size == 1 => {
+            format!("{from_first}: more than luck")
+        }
+        Some((group_leader, _)) if group_leader.id == here.id => {
+            format!(
+                "{from_first}: more than luck; {} can't be told from it and share rank {rank}",
+                others(group_size - 1)
+            )
+        }
+        Some((_, to_own)) if to_own == Estimate::default() => {
+            format!("{from_first}; the same score as place {rank}, which came earlier")
+        }
+        Some((_, to_own)) => {
+            let interval = interval(&to_own);
+            format!(
+                "{from_first}; only {} {interval} behind place {rank}, whose rank it shares",
+                signed(to_own.value_ppm)
+            )
+        }
     }
-    format!("{} behind rank {index}", distance(before, here, weights))
+}
+
+fn others(count: u32) -> String {
+    if count == 1 { "one more".into() } else { format!("{count} more") }
 }
 
 /// Why a submission has no rank.
@@ -32,22 +78,18 @@ pub(super) fn below_gate(stored: &StoredCompetition, score: &Score) -> String {
     )
 }
 
-/// How far the better one leads and where, such as `1.20 points: latency +1.50, size -0.30`.
-fn distance(better: &ScoredSubmission, worse: &ScoredSubmission, weights: &Weights) -> String {
-    let lead = better.score.composite.value_ppm - worse.score.composite.value_ppm;
+/// How far the better one leads and where, such as `1.20 points of score [0.80, 1.60] (latency +1.50, size -0.30)`.
+fn distance(lead: &Estimate, better: &ScoredSubmission, worse: &ScoredSubmission, weights: &Weights) -> String {
     let mut parts = contributions(&better.score.utilities_ppm, &worse.score.utilities_ppm, weights);
     parts.sort_by_key(|(_, ppm)| std::cmp::Reverse(ppm.abs()));
     let shown: Vec<String> = parts
         .iter()
         .filter(|(_, ppm)| ppm.abs() >= POINT / 100)
         .take(2)
-        .map(|(name, ppm)| format!("{name} {}{}", if *ppm < 0 { "-" } else { "+" }, points(ppm.abs())))
+        .map(|(name, ppm)| format!("{name} {}{}", if *ppm < 0 { "" } else { "+" }, signed(*ppm)))
         .collect();
-    let within = if intervals_overlap(better, worse) { ", within the error bars" } else { "" };
-    if shown.is_empty() {
-        return format!("{} points of score{within}", points(lead));
-    }
-    format!("{} points of score ({}){within}", points(lead), shown.join(", "))
+    let parts = if shown.is_empty() { String::new() } else { format!(" ({})", shown.join(", ")) };
+    format!("{} points of score {}{parts}", signed(lead.value_ppm), interval(lead))
 }
 
 /// A hundredth of the score.
@@ -63,14 +105,17 @@ fn contributions(better: &Utilities, worse: &Utilities, weights: &Weights) -> [(
     ]
 }
 
-fn intervals_overlap(better: &ScoredSubmission, worse: &ScoredSubmission) -> bool {
-    better.score.composite.low_ppm <= worse.score.composite.high_ppm
+/// Points with two decimals, rounded to nearest: `-0.21`.
+pub(super) fn signed(ppm: i64) -> String {
+    let hundredths = (ppm.unsigned_abs() + 50) / 100;
+    let sign = if ppm < 0 && hundredths > 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-fn points(ppm: i64) -> String {
-    format!("{}.{:02}", ppm / POINT, ppm % POINT * 100 / POINT)
+fn interval(estimate: &Estimate) -> String {
+    format!("[{}, {}]", signed(estimate.low_ppm), signed(estimate.high_ppm))
 }
 
-fn percent(ppm: i64) -> String {
+pub(super) fn percent(ppm: i64) -> String {
     format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100)
 }

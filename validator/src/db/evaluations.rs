@@ -47,6 +47,8 @@ pub struct ScoredSubmission {
     pub architecture: Architecture,
     /// The measurements.
     pub report: Report,
+    /// What paired tests need, item by item: an object.
+    pub outcomes_sha256: Digest,
     /// The score.
     pub score: Score,
 }
@@ -97,7 +99,7 @@ impl Db {
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
-            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.score FROM evaluations e
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score FROM evaluations e
              JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? ORDER BY s.arrival",
         )
         .bind(competition.as_ref())
@@ -144,6 +146,7 @@ fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
         arrival: uint(row.get("arrival")),
         architecture: from_json("architecture", row.get("architecture"))?,
         report: from_json("report", row.get("report"))?,
+        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
         score: from_json("score", row.get("score"))?,
     })
 }

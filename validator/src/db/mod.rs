@@ -7,6 +7,7 @@ pub mod competitions;
 pub mod evaluations;
 pub mod log;
 pub mod nonces;
+pub mod replicates;
 pub mod rounds;
 pub mod submissions;
 pub mod uploads;

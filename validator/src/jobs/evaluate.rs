@@ -4,10 +4,11 @@
 
 use super::receipt;
 use crate::app::App;
+use crate::board::resampled;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
-use crate::db::{DbError, is_duplicate};
+use crate::db::{DbError, is_duplicate, replicates};
 use crate::evaluator::silent;
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
@@ -133,6 +134,7 @@ async fn record(
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
     let issued = receipt::issue(app, submission, stored, &evaluation.report, outcomes.sha256).await?;
     let score = score_of(&evaluation.report, stored);
+    let replicates = resampled::draw(stored, evaluation.outcomes).await;
     let row = StoredEvaluation {
         submission: id.clone(),
         competition: submission.competition.clone(),
@@ -153,6 +155,9 @@ async fn record(
     match evaluations::insert(&mut tx, &row).await {
         Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
         inserted => inserted?,
+    }
+    if let Some(replicates) = &replicates {
+        replicates::put(&mut tx, id, replicates).await?;
     }
     for object in &public {
         publish_object(&mut tx, object).await?;

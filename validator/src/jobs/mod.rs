@@ -13,6 +13,7 @@ mod reaper;
 mod receipt;
 
 use crate::app::App;
+use crate::board;
 use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
@@ -53,6 +54,12 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
     supervise("reaper", app, stop, tracker, reaper::run);
     supervise("rounds", app, stop, tracker, crate::rounds::run);
     supervise("public log", app, stop, tracker, log::run);
+    let (app, stop) = (app.clone(), stop.clone());
+    tracker.spawn(async move {
+        if let Err(error) = board::warm(&app, &stop).await {
+            tracing::error!(error = %Chain(&error), "can't draw missing replicates");
+        }
+    });
     Ok(())
 }
 

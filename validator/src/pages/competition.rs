@@ -5,14 +5,17 @@ use super::figures;
 use super::layout::{self, Layout};
 use super::scatter::{Canvas, scatter};
 use askama::Template;
-use protocol::api::{BoardRow, CompetitionView, Leaderboard, RowKind};
+use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
 use protocol::competition::{Competition, InputSpec, Manifest, ObjectRef, PublishedModel, Task};
 use protocol::reward::{LADDER_PPM, RewardPolicy};
 use protocol::score::share_ppm;
+use protocol::standing::Division;
 use protocol::{CompetitionId, SubmissionId};
 
 /// Pixels of an error bar in the board.
 const BAR: [f64; 2] = [3.0, 93.0];
+/// How many of a division are shown.
+const DIVISION_ROWS: usize = 8;
 
 #[derive(Template)]
 #[template(path = "competition.html")]
@@ -26,6 +29,7 @@ struct Page<'a> {
     champion: Option<&'a BoardRow>,
     charts: [String; 2],
     entries: Vec<Entry<'a>>,
+    divisions: Vec<DivisionCard<'a>>,
     models: [(&'static str, &'a PublishedModel); 2],
     objects: Vec<(&'static str, ObjectRef)>,
 }
@@ -36,9 +40,19 @@ struct Entry<'a> {
     /// What stands where a rank would: the rank, or a word for the unranked.
     place: String,
     class: &'static str,
+    /// Whether it shares the rank of the row above.
+    joins: bool,
     score: Option<Bar>,
     accuracy: Bar,
     latency: Bar,
+}
+
+/// A division with the first of its entries.
+struct DivisionCard<'a> {
+    division: Division,
+    first: Vec<&'a BoardRow>,
+    /// How many follow those.
+    more: usize,
 }
 
 /// An interval in pixels, comparable along its column.
@@ -63,6 +77,7 @@ pub(crate) fn render(view: &CompetitionView, board: &Leaderboard, now: u64) -> S
         champion: submissions().find(|row| row.submission.is_some() && row.submission == board.champion),
         charts: [scatter(board, Canvas::Wide), scatter(board, Canvas::Narrow)],
         entries: entries(board),
+        divisions: board.divisions.iter().map(|of| division_card(of, board)).collect(),
         models: [("Teacher", &view.competition.teacher), ("Reference", &view.competition.reference)],
         objects: objects(&view.competition),
     })
@@ -76,6 +91,7 @@ fn entries(board: &Leaderboard) -> Vec<Entry<'_>> {
     let entry = |row| Entry {
         place: place(row),
         class: class(row, board),
+        joins: row.rank.is_some() && row.rank != row.place,
         score: (row.kind != RowKind::Teacher).then(|| bar(&score, row.score_ppm, row.score_interval_ppm)),
         accuracy: bar(&accuracy, row.accuracy_ppm, row.accuracy_interval_ppm),
         latency: bar(&latency, row.latency_ratio_ppm, row.latency_ratio_interval_ppm),
@@ -101,12 +117,17 @@ fn bar(axis: &Axis, value: i64, [low, high]: [i64; 2]) -> Bar {
 }
 
 fn place(row: &BoardRow) -> String {
-    match (row.kind, row.rank) {
-        (RowKind::Teacher, _) => "teacher".into(),
-        (RowKind::Reference, _) => "ref".into(),
-        (RowKind::Submission, Some(rank)) => rank.to_string(),
-        (RowKind::Submission, None) => "–".into(),
+    match row.kind {
+        RowKind::Teacher => "teacher".into(),
+        RowKind::Reference => "ref".into(),
+        RowKind::Submission => row.rank_label().unwrap_or_else(|| "–".into()),
     }
+}
+
+fn division_card<'a>(of: &DivisionBoard, board: &'a Leaderboard) -> DivisionCard<'a> {
+    let row = |id| board.rows.iter().find(|row| row.submission.as_ref() == Some(id));
+    let first = of.entries.iter().take(DIVISION_ROWS).filter_map(row).collect();
+    DivisionCard { division: of.division, first, more: of.entries.len().saturating_sub(DIVISION_ROWS) }
 }
 
 fn class(row: &BoardRow, board: &Leaderboard) -> &'static str {

@@ -23,6 +23,20 @@ pub(super) fn share(ppm: i64) -> String {
     format!("{:.3}", ppm as f64 / 1e6)
 }
 
+/// Points of score, rounded up so that no promise is too small: `+0.42 to challenge`.
+pub(super) fn missing(ppm: i64) -> String {
+    match ppm {
+        0 => "may challenge".into(),
+        _ => format!("+{:.2} to challenge", (ppm as f64 / 100.0).ceil() / 100.0),
+    }
+}
+
+/// A difference of scores in points with its interval: `1.20 [0.80, 1.60]`.
+pub(super) fn points(ppm: i64, [low, high]: [i64; 2]) -> String {
+    let point = |ppm: i64| ppm as f64 / 1e4;
+    format!("{:.2} [{:.2}, {:.2}]", point(ppm), point(low), point(high))
+}
+
 /// Half the width of an interval of shares: `±0.004`.
 pub(super) fn share_spread([low, high]: [i64; 2]) -> String {
     format!("±{:.3}", half_width(low, high) / 1e6)
@@ -133,6 +147,9 @@ mod tests {
             (percent(912_700), "91.27 %"),
             (percent_spread([907_000, 917_400]), "±0.52"),
             (share(732_449), "0.732"),
+            (missing(4_101), "+0.42 to challenge"),
+            (missing(0), "may challenge"),
+            (points(12_000, [-800, 16_000]), "1.20 [-0.08, 1.60]"),
             (ratio(420_000), "0.420×"),
             (ratio(41_234_000), "41.2×"),
             (ratio_spread(420_000, [408_300, 431_700]), "±0.012"),

@@ -5,6 +5,7 @@
 use super::{assets, competition, home, problem, scatter, submission};
 use crate::app::App;
 use crate::db::DbError;
+use crate::db::competitions::Role;
 use crate::error::ApiError;
 use crate::{board, views};
 use axum::Router;
@@ -76,7 +77,9 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     let missing = || PageError::Missing(format!("No submission is called {id}."));
     let status = views::submission(&app, &id).await?.ok_or_else(missing)?;
     let view = views::competition(&app, &status.competition).await?.ok_or_else(missing)?;
-    Ok(page(submission::render(&status, &view)))
+    let models = app.db.models(&status.competition).await?;
+    let teacher = models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report);
+    Ok(page(submission::render(&status, &view, teacher)))
 }
 
 async fn style() -> Response {

@@ -2,12 +2,19 @@
 //! page for people who work on the style: `cargo test -p validator preview -- --ignored` writes it to
 //! `$RETORT_PREVIEW`.
 
-use protocol::api::{BoardRow, CompetitionView, FileDeclaration, Leaderboard, Reason, RowKind, SubmissionStatus};
+use protocol::api::{
+    BoardRow, CompetitionView, DivisionBoard, DivisionPlace, FileDeclaration, Leaderboard, Reason, RowKind,
+    SubmissionStatus,
+};
 use protocol::architecture::{Architecture, Costs, Mlp, Resnet};
 use protocol::competition::{Competition, Manifest, ObjectRef, PublishedModel};
+use protocol::dethrone::DethroneRules;
+use protocol::needs::Needs;
 use protocol::package::PackageConfig;
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
 use protocol::score::{Ceiling, score};
+use protocol::significance::Difference;
+use protocol::standing::Division;
 use protocol::submission::{Code, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 
@@ -68,12 +75,48 @@ const MODELS: [(&str, i64, i64, u64, u64, i64); 12] = [
 pub(crate) fn board(models: usize) -> Leaderboard {
     let teacher = row(RowKind::Teacher, ("resnet", 946_300, 14_800_000, 21_900, 44_700_000, 0));
     let reference = row(RowKind::Reference, ("resnet", 902_500, 1_000_000, 1_480, 315_000, 598_000));
-    let submissions = (0..models).map(|n| submission(n as u64));
+    let mut submissions: Vec<BoardRow> = (0..models).map(|n| submission(n as u64)).collect();
+    let ranks: Vec<Option<u32>> = submissions.iter().map(|row| row.rank).collect();
+    for row in &mut submissions {
+        let sharing = ranks.iter().filter(|rank| rank.is_some() && **rank == row.rank).count();
+        row.group_size = row.rank.map(|_| sharing as u32);
+    }
+    let divisions = Division::ALL.map(|of| division(of, &mut submissions)).into();
     Leaderboard {
         competition: "fashion-mnist-resnet18".parse().unwrap(),
         champion: (models > 0).then(|| id(0)),
         rows: [teacher].into_iter().chain(submissions).chain([reference]).collect(),
+        divisions,
     }
+}
+
+/// The ranks of the first twelve: places 2 and 3 can't be told apart, and so on.
+const RANKS: [u32; 12] = [1, 2, 2, 4, 5, 5, 5, 8, 8, 10, 11, 12];
+
+fn division(of: Division, rows: &mut [BoardRow]) -> DivisionBoard {
+    let floor = match of {
+        Division::C99 => 936_000,
+        Division::C97 => 918_000,
+        Division::Open => 0,
+    };
+    let beaten = |row: &BoardRow, rows: &[BoardRow]| {
+        rows.iter().any(|r| r.accuracy_ppm > row.accuracy_ppm && r.latency_ratio_ppm < row.latency_ratio_ppm)
+    };
+    let inside = |row: &&BoardRow| {
+        row.rank.is_some() && row.accuracy_ppm >= floor && (of != Division::Open || !beaten(row, rows))
+    };
+    let mut entries: Vec<(i64, SubmissionId)> = rows
+        .iter()
+        .filter(inside)
+        .map(|row| (if of == Division::Open { -row.score_ppm } else { row.latency_ratio_ppm }, row.submission.clone()))
+        .filter_map(|(key, id)| Some((key, id?)))
+        .collect();
+    entries.sort();
+    for (place, (_, id)) in (1..).zip(&entries) {
+        let row = rows.iter_mut().find(|row| row.submission.as_ref() == Some(id)).unwrap();
+        row.divisions.push(DivisionPlace { division: of, place });
+    }
+    DivisionBoard { division: of, entries: entries.into_iter().map(|(_, id)| id).collect() }
 }
 
 fn submission(n: u64) -> BoardRow {
@@ -83,14 +126,44 @@ fn submission(n: u64) -> BoardRow {
     let (shift, stretch) = (lap * 7_919 % 41_000, 1_000_000 + (lap * 104_729 % 1_700_000));
     let ratio = ratio * stretch / 1_000_000;
     let mut row = row(RowKind::Submission, (family, accuracy - shift, ratio, us, size, (score - lap * 100).max(0)));
-    row.rank = (score > 0).then_some(n as u32 + 1);
+    let rank = RANKS.get(n as usize).copied().unwrap_or(n as u32 + 1);
+    row.rank = (score > 0).then_some(rank);
+    row.place = row.rank.map(|_| n as u32 + 1);
+    let behind = MODELS[0].5 - row.score_ppm;
+    if row.rank.is_some() {
+        row.behind_leader_ppm = Some(behind);
+        row.behind_leader_interval_ppm = Some(if n == 0 { [0, 0] } else { [behind - 4_100, behind + 4_300] });
+    }
+    if n > 0 && row.rank.is_some() {
+        let difference = Difference {
+            estimate: Estimate { value_ppm: -behind, low_ppm: -behind - 4_300, high_ppm: 4_100 - behind },
+            standard_error_ppm: 2_100,
+        };
+        row.needs = Some(Needs::of(&difference, 5_000, &DethroneRules::default()));
+        row.details.push(row.needs.unwrap().to_string());
+    }
+    if matches!(n, 0 | 1 | 2 | 7) {
+        (row.hidden_accuracy_ppm, row.gap_ppm, row.teacher_gap_ppm) =
+            (Some(accuracy - 24_300), Some(24_300), Some(19_100));
+        row.details.push(
+            "Round 12: The challenger is not significantly better on the public items. (rule public_not_better; public p \
+             0.31 > 0.01)"
+                .into(),
+        );
+        row.details.push("On hidden items 90.69 % is right: it loses 2.43 %; the teacher loses 1.91 %.".into());
+    }
     row.submission = Some(id(n));
     row.hotkey = Some(hotkey(n));
     row.why = match n {
-        0 => "Leads since 20 Nov: its score is above every challenger's, and no challenger's interval lies above it."
+        0 => "leads by 1.10 points of score [0.69, 1.53] (accuracy +3.44, latency -4.20)".into(),
+        1 => "1.10 points of score [0.69, 1.53] (accuracy +3.44, latency -4.20) behind place 1: more than luck; one more \
+              can't be told from it and share rank 2"
             .into(),
-        11 => "Below the quality gate: 86.24 % is less than 92 % of the teacher's accuracy, so its score is 0.".into(),
-        _ => format!("{:.3} behind rank {n}: loses most on latency.", 0.011),
+        2 => "1.95 points of score [1.54, 2.38] (latency +1.20, size +0.80) behind place 1; only 0.85 [-0.10, 1.70] \
+              behind place 2, whose rank it shares"
+            .into(),
+        11 => "below the accuracy gate: 86.24 % is right, 87.06 % is needed".into(),
+        _ => format!("{:.2} points of score [{:.2}, {:.2}] behind place 1: more than luck", 1.1 * n as f64, n as f64, 1.2 * n as f64),
     };
     row
 }
@@ -116,9 +189,22 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         score_interval_ppm: [(score - 9_000).max(0), score + 9_000],
         state: State::Scored,
         why: match kind {
-            RowKind::Teacher => "The ceiling: the model to distil.".into(),
-            _ => "The floor: every latency is a ratio to this model's.".into(),
+            RowKind::Teacher => "the model to distil".into(),
+            _ => "the model that latencies are ratios to".into(),
         },
+        place: None,
+        group_size: None,
+        sort_key: None,
+        behind_leader_ppm: None,
+        behind_leader_interval_ppm: None,
+        divisions: Vec::new(),
+        own_best: None,
+        needs: None,
+        last_attempt: None,
+        hidden_accuracy_ppm: None,
+        gap_ppm: None,
+        teacher_gap_ppm: None,
+        details: Vec::new(),
     }
 }
 
@@ -215,11 +301,12 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         rank: report.as_ref().map(|_| 8),
         receipt: report.as_ref().map(|_| Digest::of(b"receipt")),
         receipt_log_index: report.as_ref().map(|_| 41),
+        row: report.as_ref().map(|_| board(12).rows[8].clone()),
         report,
     }
 }
 
-fn report() -> Report {
+pub(crate) fn report() -> Report {
     let confusion: Vec<Vec<u32>> = vec![
         vec![846, 1, 15, 16, 4, 1, 112, 0, 5, 0],
         vec![2, 978, 0, 13, 3, 0, 2, 0, 2, 0],
@@ -289,7 +376,8 @@ fn preview() {
         write(&format!("board-{models}.html"), &page).unwrap();
     }
     for state in State::ALL {
-        write(&format!("{state}.html"), &submission_page::render(&status(state), &competition())).unwrap();
+        write(&format!("{state}.html"), &submission_page::render(&status(state), &competition(), Some(&report())))
+            .unwrap();
     }
     write("scatter.svg", &scatter::scatter(&board(12), scatter::Canvas::Alone)).unwrap();
     write("missing.html", &super::problem::render(404, "Nothing is here", "no competition is called \"x\"")).unwrap();

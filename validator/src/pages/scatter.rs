@@ -339,9 +339,9 @@ fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> V
     placer.taken.extend(square.map(|(x, y, radius)| Area::around(x, y, radius)));
     let mut wanted: Vec<&Mark> = marks
         .iter()
-        .filter(|mark| mark.class != "behind" || mark.row.rank.is_some_and(|rank| rank <= LABELLED_RANKS))
+        .filter(|mark| mark.class != "behind" || mark.row.place.is_some_and(|place| place <= LABELLED_RANKS))
         .collect();
-    wanted.sort_by_key(|mark| mark.row.rank.unwrap_or(u32::MAX));
+    wanted.sort_by_key(|mark| mark.row.place.unwrap_or(u32::MAX));
     let (first, others) = wanted.split_at(wanted.len().min(1));
     let beside = |placer: &mut Placer, marks: &[&Mark]| -> Vec<Label> {
         let place = |mark: &&Mark| placer.beside((mark.x, mark.y, mark.radius), name(mark.row), mark.class);

@@ -6,7 +6,7 @@ use super::layout::{self, Layout};
 use askama::Template;
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::competition::Manifest;
-use protocol::report::Report;
+use protocol::report::{Calibration, Report};
 use protocol::score::{Score, ScoreRules};
 use protocol::submission::{Blame, State};
 
@@ -22,6 +22,7 @@ struct Page<'a> {
     /// The family, once admitted.
     architecture: &'a str,
     headline: String,
+    champion: bool,
     stages: Vec<Stage>,
     /// Report and score, once scored.
     result: Option<Measured<'a>>,
@@ -41,6 +42,7 @@ struct Measured<'a> {
     report: &'a Report,
     score: &'a Score,
     parts: [Part; 4],
+    likeness: [Likeness; 8],
     facts: Vec<(&'static str, String)>,
     confusion: Confusion<'a>,
 }
@@ -54,27 +56,39 @@ struct Part {
     width: f64,
 }
 
-/// Renders the page.
-pub(crate) fn render(status: &SubmissionStatus, view: &CompetitionView) -> String {
+/// A figure of the fidelity panel.
+struct Likeness {
+    name: &'static str,
+    value: String,
+    /// The teacher's own, where it has one.
+    teacher: String,
+    meaning: &'static str,
+}
+
+/// Renders the page, beside the teacher's report where it is known.
+pub(crate) fn render(status: &SubmissionStatus, view: &CompetitionView, teacher: Option<&Report>) -> String {
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
     layout.reload_seconds = (!status.state.is_terminal()).then_some(RELOAD_SECONDS);
     let both = status.report.as_ref().zip(status.score.as_ref());
+    let champion = view.champion.as_ref() == Some(&status.id);
     layout::render(&Page {
         layout,
         status,
         manifest,
         architecture: status.architecture.as_ref().map_or("package", |architecture| architecture.kind()),
-        headline: headline(status),
+        headline: headline(status, champion),
+        champion,
         stages: stages(status),
-        result: both.map(|(report, score)| Measured::new(report, score, manifest)),
+        result: both.map(|(report, score)| Measured::new(report, score, manifest, teacher)),
     })
 }
 
 /// The state in a sentence.
-fn headline(status: &SubmissionStatus) -> String {
+fn headline(status: &SubmissionStatus, champion: bool) -> String {
     let eta = status.eta_seconds.map_or(String::new(), |s| format!(", about {} left", figures::duration(s.into())));
+    let others = status.row.as_ref().and_then(|row| row.group_size).map_or(0, |size| size.saturating_sub(1));
     match (status.state, status.rank) {
         (State::AwaitingUpload, _) => "Waiting for the files".into(),
         (State::Checking, _) => "Being checked against the limits".into(),
@@ -84,8 +98,12 @@ fn headline(status: &SubmissionStatus) -> String {
             None => format!("In the queue{eta}"),
         },
         (State::Evaluating, _) => format!("Being measured{eta}"),
-        (State::Scored, Some(1)) => "Champion".into(),
-        (State::Scored, Some(rank)) => format!("Rank {rank}"),
+        (State::Scored, Some(_)) if champion => "Champion".into(),
+        (State::Scored, Some(rank)) => match others {
+            0 => format!("Rank {rank}"),
+            1 => format!("Shares rank {rank} with one other"),
+            _ => format!("Shares rank {rank} with {others} others"),
+        },
         (State::Scored, None) => "Scored".into(),
         (State::Rejected, _) => "Rejected".into(),
         (State::Failed, _) => "Failed: our fault, no quota used".into(),
@@ -125,11 +143,12 @@ fn stages(status: &SubmissionStatus) -> Vec<Stage> {
 }
 
 impl<'a> Measured<'a> {
-    fn new(report: &'a Report, score: &'a Score, manifest: &'a Manifest) -> Self {
+    fn new(report: &'a Report, score: &'a Score, manifest: &'a Manifest, teacher: Option<&Report>) -> Self {
         Self {
             report,
             score,
             parts: parts(score, &manifest.score),
+            likeness: likeness(report, score, teacher),
             facts: facts(report),
             confusion: Confusion::new(&report.quality.confusion, &manifest.labels),
         }
@@ -159,30 +178,79 @@ impl Part {
     }
 }
 
+/// How like the teacher it is, and how far its probabilities can be trusted (MEASURING.md 2g).
+fn likeness(report: &Report, score: &Score, teacher: Option<&Report>) -> [Likeness; 8] {
+    let Report { quality, fidelity, calibration, .. } = report;
+    let nats = |micronats: u64| format!("{} nat", figures::millionths(micronats));
+    let teachers = |figure: fn(&Calibration) -> String| teacher.map_or_else(String::new, |t| figure(&t.calibration));
+    let ece = |of: &Calibration| figures::percent(of.ece_ppm.into());
+    let nll = |of: &Calibration| format!("{} nat", figures::millionths(of.nll_micronats));
+    let brier = |of: &Calibration| figures::millionths(of.brier_ppm.into());
+    let (agreement, spread) = (score.agreement, figures::percent_spread(figures::ends(score.agreement)));
+    let js = format!("{} ± {}", nats(fidelity.js_micronats), figures::millionths(fidelity.js_micronats_se));
+    let items = |count: u32| format!("{count} items");
+    let row = |name, value, teacher, meaning| Likeness { name, value, teacher, meaning };
+    let none = String::new;
+    [
+        row(
+            "Agreement",
+            format!("{} {spread}", figures::percent(agreement.value_ppm)),
+            none(),
+            "Items on which its first answer is the teacher’s, right or wrong.",
+        ),
+        row(
+            "KL divergence",
+            nats(fidelity.kl_micronats),
+            none(),
+            "KL(teacher ‖ student), mean over items: what the student misses of the teacher’s probabilities. 0 is a perfect copy; there is no upper end.",
+        ),
+        row(
+            "JS divergence",
+            js,
+            none(),
+            "Jensen-Shannon: the same, symmetric and at most ln 2 = 0.6931. The score’s fidelity is 1 − JS / ln 2.",
+        ),
+        row(
+            "ECE-15",
+            ece(calibration),
+            teachers(ece),
+            "Expected calibration error in 15 bins: how far the confidence it states is from how often it is right.",
+        ),
+        row(
+            "NLL",
+            nll(calibration),
+            teachers(nll),
+            "Negative log-likelihood: −ln of the probability that it gave to the truth, mean over items.",
+        ),
+        row(
+            "Brier score",
+            brier(calibration),
+            teachers(brier),
+            "Squared distance of its probabilities from the truth, 0 to 2.",
+        ),
+        row(
+            "Negative flips",
+            items(quality.negative_flips),
+            none(),
+            "The teacher is right and it is wrong: what somebody who switches to it loses.",
+        ),
+        row(
+            "Positive flips",
+            items(quality.positive_flips),
+            none(),
+            "The teacher is wrong and it is right: what somebody who switches to it wins.",
+        ),
+    ]
+}
+
 /// The numbers that have no picture of their own, with how they were measured.
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let Report { data, quality, fidelity, calibration, latency, cost, host, phases_ms, .. } = report;
+    let Report { data, quality, latency, cost, host, phases_ms, .. } = report;
     let items = u64::from(data.items);
     let cores = if host.cores == 1 { "core" } else { "cores" };
     vec![
         ("Items", format!("{items}, of them {} public", data.public_items)),
         ("Right answers", format!("{}, of them {} on public items", quality.correct, quality.public_correct)),
-        (
-            "Worse than the teacher on",
-            format!("{} items; better on {}", quality.negative_flips, quality.positive_flips),
-        ),
-        ("KL to the teacher", format!("{} nat", figures::millionths(fidelity.kl_micronats))),
-        (
-            "JS to the teacher",
-            format!(
-                "{} ± {} nat",
-                figures::millionths(fidelity.js_micronats),
-                figures::millionths(fidelity.js_micronats_se)
-            ),
-        ),
-        ("Calibration error", format!("{} (ECE, 15 bins)", figures::percent(calibration.ece_ppm.into()))),
-        ("Brier score", figures::millionths(calibration.brier_ppm.into())),
-        ("Log-likelihood", format!("−{} nat", figures::millionths(calibration.nll_micronats))),
         ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
         ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
         ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
@@ -224,7 +292,7 @@ mod tests {
     #[test]
     fn every_state_renders_and_only_moving_ones_reload() {
         for state in State::ALL {
-            let page = render(&sample::status(state), &sample::competition());
+            let page = render(&sample::status(state), &sample::competition(), None);
             sample::assert_markup(&page);
             assert_eq!(page.contains("http-equiv=\"refresh\""), !state.is_terminal(), "{state}");
         }
@@ -234,7 +302,7 @@ mod tests {
     fn a_rejection_shows_code_detail_blame_and_hint() {
         let mut status = sample::status(State::Rejected);
         status.reason.as_mut().unwrap().detail = "tensor \"<script>\" is missing".into();
-        let page = render(&status, &sample::competition());
+        let page = render(&status, &sample::competition(), None);
         for part in ["tensor_missing", "is missing", "the miner, who can mend it", "state_dict"] {
             assert!(page.contains(part), "{part}");
         }

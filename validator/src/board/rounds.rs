@@ -1,0 +1,94 @@
+//! What judged rounds say about submissions: who holds the seat, the last attempt of each, and what hidden items cost.
+//!
+//! It only reads what `rounds` wrote; who wins and when it may be known is decided there.
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::rounds::{Entry, EntryResult, Record};
+use protocol::api::Attempt;
+use protocol::score::share_ppm;
+use protocol::{CompetitionId, SubmissionId};
+use std::collections::HashMap;
+
+/// What the judged rounds of a competition found.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    /// Who holds the seat.
+    pub(super) seat: Option<SubmissionId>,
+    /// The last verdict on each submission.
+    attempts: HashMap<SubmissionId, Attempt>,
+    /// The last figures on hidden items of each submission, with their round.
+    hidden: HashMap<SubmissionId, (u64, Hidden)>,
+    /// The teacher's, by round.
+    teacher: HashMap<u64, Hidden>,
+}
+
+/// Accuracy on hidden items, and how much less that is than on public ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hidden {
+    /// Parts per million of the hidden items.
+    pub(super) accuracy_ppm: i64,
+    /// Public accuracy minus hidden accuracy.
+    pub(super) gap_ppm: i64,
+}
+
+impl Rounds {
+    /// Reads them.
+    pub(super) async fn of(app: &App, competition: &CompetitionId) -> Result<Self, DbError> {
+        let Some(latest) = app.db.latest_judged(competition).await? else { return Ok(Self::default()) };
+        let Some(stored) = app.db.competition(competition).await? else { return Ok(Self::default()) };
+        let mut rounds = Self { seat: latest.record.champion, ..Self::default() };
+        for (round, entry) in app.db.last_attempts(competition).await? {
+            rounds.take(round, entry);
+        }
+        let teacher = &stored.competition.teacher;
+        for round in app.db.rounds(competition).await? {
+            if let Some(hidden) = teachers(&round.record, [teacher.correct, teacher.items]) {
+                rounds.teacher.insert(round.number, hidden);
+            }
+        }
+        Ok(rounds)
+    }
+
+    fn take(&mut self, round: u64, entry: Entry) {
+        if let Some(verdict) = entry.verdict {
+            self.attempts.insert(entry.submission.clone(), Attempt { round, verdict });
+        }
+        if let Some(EntryResult { clean_correct, clean_items, changed_correct, changed_items, .. }) = entry.result {
+            let hidden = Hidden::new([clean_correct, clean_items], [changed_correct, changed_items]);
+            self.hidden.insert(entry.submission, (round, hidden));
+        }
+    }
+
+    /// The last attempt of a submission.
+    pub(super) fn attempt(&self, id: &SubmissionId) -> Option<Attempt> {
+        self.attempts.get(id).copied()
+    }
+
+    /// The last figures of a submission on hidden items, and the teacher's in the same round.
+    pub(super) fn hidden(&self, id: &SubmissionId) -> Option<(Hidden, Option<Hidden>)> {
+        self.hidden.get(id).map(|(round, hidden)| (*hidden, self.teacher.get(round).copied()))
+    }
+
+    /// The teacher's figures in the last round that anybody was measured in.
+    pub(super) fn teacher(&self) -> Option<Hidden> {
+        let last = self.hidden.values().map(|(round, _)| round).max()?;
+        self.teacher.get(last).copied()
+    }
+}
+
+impl Hidden {
+    fn new(clean: [u32; 2], changed: [u32; 2]) -> Self {
+        let share = |[correct, items]: [u32; 2]| share_ppm(correct.into(), items.into());
+        Self { accuracy_ppm: share(changed), gap_ppm: share(clean) - share(changed) }
+    }
+}
+
+/// The teacher on a round's hidden items: the fixed ones are what is known beyond the public ones, the others are fresh.
+fn teachers(record: &Record, public: [u32; 2]) -> Option<Hidden> {
+    let drawn = record.drawn.as_ref()?;
+    let (known, fresh) = (drawn.known_ceiling, drawn.fresh_ceiling);
+    let correct = known.correct.checked_sub(public[0])?.checked_add(fresh.correct)?;
+    let items = known.items.checked_sub(public[1])?.checked_add(fresh.items)?;
+    (items > 0).then(|| Hidden::new(public, [correct, items]))
+}
