@@ -2,12 +2,12 @@
 //!
 //! It does not know what a page looks like.
 
-use super::{assets, competition, home, problem, scatter, submission};
+use super::{assets, competition, home, problem, round, scatter, submission};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::Role;
 use crate::error::ApiError;
-use crate::{board, views};
+use crate::{board, rounds, views};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/", get(home))
         .route("/competitions/{id}", get(competition))
         .route("/competitions/{id}/scatter.svg", get(drawing))
+        .route("/competitions/{id}/rounds/{round}", get(round))
         .route("/submissions/{id}", get(submission))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
@@ -59,6 +60,15 @@ async fn home(State(app): State<App>) -> Result<Response, PageError> {
 async fn competition(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
     let (view, served) = find(&app, &id).await?;
     Ok(page(competition::render(&view, &served.leaderboard, app.clock.now())))
+}
+
+async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)>) -> Result<Response, PageError> {
+    let id: CompetitionId = parse("competition", &id)?;
+    let missing = || PageError::Missing(format!("{id} has no such round."));
+    let view = views::competition(&app, &id).await?.ok_or_else(missing)?;
+    let number = number.parse().map_err(|_| missing())?;
+    let found = rounds::view(&app.db, &id, number).await?.ok_or_else(missing)?;
+    Ok(page(round::render(&found, &view)))
 }
 
 async fn drawing(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {

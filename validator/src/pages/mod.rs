@@ -14,6 +14,7 @@ mod labels;
 mod layout;
 mod pareto;
 mod problem;
+mod round;
 #[cfg(test)]
 mod sample;
 mod scatter;

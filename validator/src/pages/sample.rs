@@ -2,18 +2,22 @@
 //! page for people who work on the style: `cargo test -p validator preview -- --ignored` writes it to
 //! `$RETORT_PREVIEW`.
 
+use crate::db::rounds::{Drawn, EntryRole, Step};
+use crate::rounds::{RoundEntryView, RoundView};
+use datasets::hidden::{Beacon, RoundCommitment};
 use protocol::api::{
     BoardRow, CompetitionView, DivisionBoard, DivisionPlace, FileDeclaration, Leaderboard, Reason, RowKind,
     SubmissionStatus,
 };
 use protocol::architecture::{Architecture, Costs, Mlp, Resnet};
 use protocol::competition::{Competition, Manifest, ObjectRef, PublishedModel};
-use protocol::dethrone::DethroneRules;
+use protocol::dethrone::{Comparison, DethroneRules, Rule, Verdict};
 use protocol::needs::Needs;
 use protocol::package::PackageConfig;
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
+use protocol::reward::Weight;
 use protocol::score::{Ceiling, score};
-use protocol::significance::Difference;
+use protocol::significance::{Difference, Disputed, SequentialP};
 use protocol::standing::Division;
 use protocol::submission::{Code, State};
 use protocol::{Digest, Hotkey, SubmissionId};
@@ -381,4 +385,82 @@ fn preview() {
     }
     write("scatter.svg", &scatter::scatter(&board(12), scatter::Canvas::Alone)).unwrap();
     write("missing.html", &super::problem::render(404, "Nothing is here", "no competition is called \"x\"")).unwrap();
+}
+
+/// A round in which a challenger took the seat, as far as `step` shows it.
+pub(crate) fn round(step: Step) -> RoundView {
+    let (judged, revealed) = (step >= Step::Judged, step == Step::Revealed);
+    let ceiling = |correct, items| Ceiling { correct, items };
+    let drawn = Drawn {
+        items: object("items", 4_000_000),
+        teacher_logits: object("logits", 200_000),
+        fixed: 1_500,
+        fixed_seed: Digest::of(b"fixed"),
+        seed: Digest::of(b"seed"),
+        known_ceiling: ceiling(4_720 + 1_354, 5_000 + 1_500),
+        fresh_ceiling: ceiling(3_161, 3_500),
+    };
+    let entries = vec![
+        round_entry(1, EntryRole::Champion, [4_610, 5_000], [4_302, 5_000], None),
+        round_entry(2, EntryRole::Challenger, [4_655, 5_000], [4_390, 5_000], Some(Rule::Dethrones)),
+        RoundEntryView {
+            clean: None,
+            changed: None,
+            latency_ratio_ppm: None,
+            ..round_entry(3, EntryRole::Outsider, [0, 0], [0, 0], Some(Rule::PublicNotBetter))
+        },
+    ];
+    RoundView {
+        competition: competition().competition.manifest.id,
+        round: 3,
+        step,
+        opened_at: NOW - 90_000,
+        closes_at: Some(NOW - 3_600),
+        changed_at: NOW - 3_000,
+        commitment: RoundCommitment {
+            format: "retort-round-commitment/1".into(),
+            competition: "fashion-mnist".into(),
+            round: 3,
+            root: [0xab; 32],
+        },
+        beacon: (step > Step::Open).then_some(Beacon::Ledger { height: 17, hash: [0xcd; 32] }),
+        champion_before: Some(id(1)),
+        champion: judged.then(|| id(2)),
+        crowned_at: NOW - 3_600,
+        champion_age_seconds: 172_800,
+        weights: if judged { vec![Weight { hotkey: hotkey(2), weight_ppm: 1_000_000 }] } else { Vec::new() },
+        epoch: judged.then_some(3),
+        drawn: revealed.then_some(drawn),
+        entries: if judged { entries } else { Vec::new() },
+        reveal: revealed.then(|| object("reveal", 3_000_000)),
+    }
+}
+
+fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule: Option<Rule>) -> RoundEntryView {
+    let comparison = |hits| Comparison {
+        accuracy: Disputed { items: 5_000, challenger_only: 240, champion_only: 195 }.test(),
+        composite: Estimate { value_ppm: 9_400, low_ppm: 3_100, high_ppm: 15_800 },
+        p: SequentialP { hits, draws: 20_000 },
+    };
+    let verdict = rule.map(|rule| Verdict {
+        rule,
+        epsilon_ppm: 2_000,
+        alpha_public_ppm: 10_000,
+        alpha_hidden_ppm: 50_000,
+        shared_by: 1,
+        public: Some(comparison(42)),
+        hidden: rule.dethrones().then(|| comparison(260)),
+    });
+    RoundEntryView {
+        submission: id(n),
+        arrival: n,
+        role,
+        clean: Some(clean),
+        changed: Some(changed),
+        latency_ratio_ppm: Some(412_000),
+        report: Some(object("report", 2_000)),
+        outcomes: Some(object("outcomes", 41_000)),
+        failure: None,
+        verdict,
+    }
 }

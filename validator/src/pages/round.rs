@@ -1,0 +1,206 @@
+//! A round's page: what the validator was bound to, who was measured on what nobody had seen, and who took the seat.
+//!
+//! It shows what `rounds::view` says and judges nothing.
+
+use super::figures;
+use super::layout::{self, Layout};
+use crate::db::rounds::{EntryRole, Step};
+use crate::rounds::{RoundEntryView, RoundView};
+use askama::Template;
+use datasets::hidden::Beacon;
+use protocol::Digest;
+use protocol::api::CompetitionView;
+use protocol::competition::Manifest;
+use protocol::score::PPM;
+use protocol::significance::SequentialP;
+
+#[derive(Template)]
+#[template(path = "round.html")]
+struct Page<'a> {
+    layout: Layout,
+    manifest: &'a Manifest,
+    round: &'a RoundView,
+    headline: String,
+    lede: &'static str,
+    open: bool,
+    commitment: String,
+    beacon: String,
+    stages: Vec<Stage>,
+    rows: Vec<Row<'a>>,
+    teacher_gap: Option<String>,
+}
+
+/// A step of the round.
+struct Stage {
+    name: &'static str,
+    what: &'static str,
+    class: &'static str,
+}
+
+/// A submission in the round.
+struct Row<'a> {
+    entry: &'a RoundEntryView,
+    name: String,
+    class: &'static str,
+    part: &'static str,
+    clean: String,
+    changed: String,
+    gap: String,
+    latency: String,
+    p_public: String,
+    p_hidden: String,
+    why: String,
+}
+
+const STAGES: [(Step, &str, &str); 7] = [
+    (Step::Open, "open", "committed to"),
+    (Step::Closed, "closed", "beacon comes"),
+    (Step::Drawn, "drawn", "items exist"),
+    (Step::Measured, "measured", "on hidden items"),
+    (Step::Judged, "judged", "seat given"),
+    (Step::Paid, "paid", "on the ledger"),
+    (Step::Revealed, "revealed", "for everybody"),
+];
+
+/// Renders the page.
+pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
+    let manifest = &view.competition.manifest;
+    let title = format!("{} · round {}", manifest.title, round.round);
+    let mut layout = Layout::new(title, "a round of the arena");
+    layout.reload_seconds = (round.step > Step::Open && round.step < Step::Revealed).then_some(5);
+    layout::render(&Page {
+        layout,
+        manifest,
+        round,
+        headline: headline(round),
+        lede: lede(round.step),
+        open: round.step == Step::Open,
+        commitment: Digest::from(round.commitment.root).to_string(),
+        beacon: beacon(round.beacon.as_ref()),
+        stages: STAGES.map(|(step, name, what)| Stage { name, what, class: class(step, round.step) }).into(),
+        rows: round.entries.iter().map(|entry| Row::new(entry, round)).collect(),
+        teacher_gap: teacher_gap(round, view),
+    })
+}
+
+fn class(step: Step, at: Step) -> &'static str {
+    match step.cmp(&at) {
+        std::cmp::Ordering::Less => "done",
+        std::cmp::Ordering::Equal if at == Step::Revealed => "done",
+        std::cmp::Ordering::Equal => "now",
+        std::cmp::Ordering::Greater => "later",
+    }
+}
+
+fn headline(round: &RoundView) -> String {
+    match (&round.champion_before, &round.champion) {
+        (None, Some(_)) => "The empty seat is taken".into(),
+        (Some(before), Some(after)) if before == after => "The champion keeps its seat".into(),
+        (Some(_), Some(_)) => "A new champion".into(),
+        _ if round.step >= Step::Judged => "The seat stays empty".into(),
+        _ => format!("Round {} is {}", round.round, round.step),
+    }
+}
+
+fn lede(step: Step) -> &'static str {
+    match step {
+        Step::Open => {
+            "The validator has committed to what will decide this round. Nobody, the validator included, can know its \
+             items before it closes."
+        }
+        Step::Revealed => "Everything that decided this round is public.",
+        _ => "The round is being settled; nothing that is submitted now counts for it.",
+    }
+}
+
+fn beacon(beacon: Option<&Beacon>) -> String {
+    match beacon {
+        None => "none yet: it comes after the close".into(),
+        Some(Beacon::Ledger { height, hash }) => format!("entry {height} of the ledger, {}", Digest::from(*hash)),
+        Some(Beacon::Drand { published, .. }) => format!("round {} of drand", published.round),
+    }
+}
+
+/// How many points the teacher loses on hidden items.
+fn teacher_gap(round: &RoundView, view: &CompetitionView) -> Option<String> {
+    let (drawn, teacher) = (round.drawn.as_ref()?, &view.competition.teacher);
+    let hidden = [
+        (drawn.known_ceiling.correct + drawn.fresh_ceiling.correct).checked_sub(teacher.correct)?,
+        (drawn.known_ceiling.items + drawn.fresh_ceiling.items).checked_sub(teacher.items)?,
+    ];
+    Some(points(ppm([teacher.correct, teacher.items]) - ppm(hidden)))
+}
+
+fn ppm([right, items]: [u32; 2]) -> i64 {
+    i64::from(right) * PPM / i64::from(items.max(1))
+}
+
+/// A difference of accuracies.
+fn points(ppm: i64) -> String {
+    format!("{:.2}\u{a0}points", ppm as f64 / 1e4)
+}
+
+fn p_value(p: Option<SequentialP>) -> String {
+    p.map_or("–".into(), |p| format!("{:.4}", p.ppb() as f64 / 1e9))
+}
+
+impl<'a> Row<'a> {
+    fn new(entry: &'a RoundEntryView, round: &RoundView) -> Self {
+        let seated = round.champion.as_ref() == Some(&entry.submission);
+        let share = |count: Option<[u32; 2]>| count.map_or("–".into(), |count| figures::percent(ppm(count)));
+        let gap = entry.clean.zip(entry.changed).map(|(clean, changed)| points(ppm(clean) - ppm(changed)));
+        Self {
+            name: figures::abbreviated(&entry.submission.to_string()),
+            class: if seated { "champion" } else { "" },
+            part: match entry.role {
+                EntryRole::Champion => "champion",
+                EntryRole::Challenger => "challenger",
+                EntryRole::Outsider => "not measured",
+            },
+            clean: share(entry.clean),
+            changed: share(entry.changed),
+            gap: gap.unwrap_or_else(|| "–".into()),
+            latency: entry.latency_ratio_ppm.map_or("–".into(), figures::ratio),
+            p_public: p_value(entry.verdict.and_then(|verdict| verdict.public).map(|public| public.p)),
+            p_hidden: p_value(entry.verdict.and_then(|verdict| verdict.hidden).map(|hidden| hidden.p)),
+            why: why(entry, seated),
+            entry,
+        }
+    }
+}
+
+fn why(entry: &RoundEntryView, seated: bool) -> String {
+    if let Some(failure) = &entry.failure {
+        return format!("Could not be measured: {failure}");
+    }
+    match (entry.verdict, entry.role) {
+        (Some(verdict), _) => format!("{} ({})", verdict.rule.sentence(), verdict.rule),
+        (None, EntryRole::Champion) if seated => "Measured again on the same items; nobody was significantly better.".into(),
+        (None, EntryRole::Champion) => "Measured again on the same items.".into(),
+        (None, _) if seated => "The earliest among those that can't be told from the best on fresh items.".into(),
+        (None, EntryRole::Challenger) => "Competed for the empty seat.".into(),
+        (None, EntryRole::Outsider) => "There were better ones on public items than a round measures.".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::sample;
+
+    #[test]
+    fn a_round_under_way_shows_its_commitment_and_nothing_of_its_items() {
+        let page = render(&sample::round(Step::Open), &sample::competition());
+        sample::assert_markup(&page);
+        assert!(page.contains("none yet: it comes after the close") && !page.contains("retort verify round"), "{page}");
+    }
+
+    #[test]
+    fn a_revealed_round_says_who_sits_and_how_to_check_it() {
+        let page = render(&sample::round(Step::Revealed), &sample::competition());
+        sample::assert_markup(&page);
+        for expected in ["A new champion", "retort verify round fashion-mnist 3", "dethrones", "0.0021", "4.10\u{a0}points"] {
+            assert!(page.contains(expected), "{expected}: {page}");
+        }
+    }
+}
