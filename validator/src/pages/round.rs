@@ -175,7 +175,9 @@ fn why(entry: &RoundEntryView, seated: bool) -> String {
     }
     match (entry.verdict, entry.role) {
         (Some(verdict), _) => format!("{} ({})", verdict.rule.sentence(), verdict.rule),
-        (None, EntryRole::Champion) if seated => "Measured again on the same items; nobody was significantly better.".into(),
+        (None, EntryRole::Champion) if seated => {
+            "Measured again on the same items; nobody was significantly better.".into()
+        }
         (None, EntryRole::Champion) => "Measured again on the same items.".into(),
         (None, _) if seated => "The earliest among those that can't be told from the best on fresh items.".into(),
         (None, EntryRole::Challenger) => "Competed for the empty seat.".into(),
@@ -199,7 +201,9 @@ mod tests {
     fn a_revealed_round_says_who_sits_and_how_to_check_it() {
         let page = render(&sample::round(Step::Revealed), &sample::competition());
         sample::assert_markup(&page);
-        for expected in ["A new champion", "retort verify round fashion-mnist 3", "dethrones", "0.0021", "4.10\u{a0}points"] {
+        for expected in
+            ["A new champion", "retort verify round fashion-mnist 3", "dethrones", "0.0021", "4.10\u{a0}points"]
+        {
             assert!(page.contains(expected), "{expected}: {page}");
         }
     }

@@ -383,6 +383,9 @@ fn preview() {
         write(&format!("{state}.html"), &submission_page::render(&status(state), &competition(), Some(&report())))
             .unwrap();
     }
+    for step in [Step::Open, Step::Revealed] {
+        write(&format!("round-{step}.html"), &super::round::render(&round(step), &competition())).unwrap();
+    }
     write("scatter.svg", &scatter::scatter(&board(12), scatter::Canvas::Alone)).unwrap();
     write("missing.html", &super::problem::render(404, "Nothing is here", "no competition is called \"x\"")).unwrap();
 }
@@ -391,13 +394,14 @@ fn preview() {
 pub(crate) fn round(step: Step) -> RoundView {
     let (judged, revealed) = (step >= Step::Judged, step == Step::Revealed);
     let ceiling = |correct, items| Ceiling { correct, items };
+    let teacher = competition().competition.teacher;
     let drawn = Drawn {
         items: object("items", 4_000_000),
         teacher_logits: object("logits", 200_000),
         fixed: 1_500,
         fixed_seed: Digest::of(b"fixed"),
         seed: Digest::of(b"seed"),
-        known_ceiling: ceiling(4_720 + 1_354, 5_000 + 1_500),
+        known_ceiling: ceiling(teacher.correct + 1_354, teacher.items + 1_500),
         fresh_ceiling: ceiling(3_161, 3_500),
     };
     let entries = vec![
