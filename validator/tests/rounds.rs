@@ -105,6 +105,30 @@ async fn a_better_challenger_takes_the_seat_and_an_equal_one_does_not() {
 }
 
 #[tokio::test]
+async fn policies_that_pay_by_earlier_rounds_remember_them() {
+    let paid = |round: &RoundView| round.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect::<Vec<_>>();
+    for policy in ["last_champions", "frontier"] {
+        let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
+        app.publish(&competition_toml("digits", &format!("reward = {{ policy = \"{policy}\" }}"))).await;
+        let (alice, bob) = (app.miner(1), app.miner(2));
+        submit(&app, &alice, 20).await;
+        let first = paid(&play(&app, 1).await);
+        submit(&app, &bob, 25).await;
+        let round = play(&app, 2).await;
+        let second = paid(&round);
+        if policy == "last_champions" {
+            assert_eq!(first, [(alice.hotkey(), 400_000)]);
+            assert_eq!(second, [(bob.hotkey(), 400_000), (alice.hotkey(), 250_000)]);
+        } else {
+            assert_eq!(first, [(alice.hotkey(), 1_000_000)]);
+            assert_eq!(second.len(), 2, "both added to the frontier: {:?}", round.why);
+            assert_eq!(play(&app, 3).await.weights.len(), 2, "and both are paid in a round without newcomers");
+        }
+        assert!(round.why.iter().any(|reason| reason.hotkey == alice.hotkey()), "{:?}", round.why);
+    }
+}
+
+#[tokio::test]
 async fn a_champion_that_no_longer_loads_keeps_its_seat() {
     let broken: Arc<std::sync::Mutex<Option<Digest>>> = Arc::default();
     let of = Arc::clone(&broken);
