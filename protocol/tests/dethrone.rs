@@ -183,7 +183,7 @@ fn a_repetition_is_a_function_of_its_seed_and_rules_err_as_their_levels_say() {
     };
     assert_eq!(tally(&equals), tally(&equals));
     let [better, .., mcnemar, two_stages] = tally(&equals).dethroned;
-    assert!(better >= 8 && mcnemar <= 4 && two_stages <= 1, "{}", tally(&equals));
+    assert!(better >= 8 && mcnemar <= 4 && two_stages <= 1, "{:?}", tally(&equals));
     let far_better = World { items: 500, rounds: 1, challengers: 1, gain_ppm: 60_000, ..equals };
     assert_eq!(repetition(&far_better, 1), [true; Contest::ALL.len()]);
 }
