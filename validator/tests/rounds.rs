@@ -7,7 +7,7 @@ use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::submission::{Code, State};
-use protocol::{Digest, SubmissionId};
+use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use validator::db::rounds::{EntryRole, Step};
@@ -104,28 +104,33 @@ async fn a_better_challenger_takes_the_seat_and_an_equal_one_does_not() {
     assert_ne!(before, after);
 }
 
+/// Alice in round 1, Bob better from round 2 on: what the rounds paid, and what the third told Bob.
+async fn three_rounds(policy: &str) -> ([Miner; 2], [Vec<(Hotkey, u32)>; 3], Vec<String>) {
+    let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    app.publish(&competition_toml("digits", &format!("reward = {{ policy = \"{policy}\" }}"))).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    submit(&app, &alice, 20).await;
+    let first = play(&app, 1).await;
+    submit(&app, &bob, 25).await;
+    let second = play(&app, 2).await;
+    let third = play(&app, 3).await;
+    let told = third.why.iter().filter(|reason| reason.hotkey == bob.hotkey()).map(|reason| reason.sentence.clone());
+    let told = told.collect();
+    let paid = |round: RoundView| round.weights.into_iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
+    ([alice, bob], [first, second, third].map(paid), told)
+}
+
 #[tokio::test]
 async fn policies_that_pay_by_earlier_rounds_remember_them() {
-    let paid = |round: &RoundView| round.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect::<Vec<_>>();
-    for policy in ["last_champions", "frontier"] {
-        let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
-        app.publish(&competition_toml("digits", &format!("reward = {{ policy = \"{policy}\" }}"))).await;
-        let (alice, bob) = (app.miner(1), app.miner(2));
-        submit(&app, &alice, 20).await;
-        let first = paid(&play(&app, 1).await);
-        submit(&app, &bob, 25).await;
-        let round = play(&app, 2).await;
-        let second = paid(&round);
-        if policy == "last_champions" {
-            assert_eq!(first, [(alice.hotkey(), 400_000)]);
-            assert_eq!(second, [(bob.hotkey(), 400_000), (alice.hotkey(), 250_000)]);
-        } else {
-            assert_eq!(first, [(alice.hotkey(), 1_000_000)]);
-            assert_eq!(second.len(), 2, "both added to the frontier: {:?}", round.why);
-            assert_eq!(play(&app, 3).await.weights.len(), 2, "and both are paid in a round without newcomers");
-        }
-        assert!(round.why.iter().any(|reason| reason.hotkey == alice.hotkey()), "{:?}", round.why);
-    }
+    let ([alice, bob], [first, second, third], told) = three_rounds("last_champions").await;
+    assert_eq!(first, [(alice.hotkey(), 400_000)]);
+    assert_eq!(second, [(bob.hotkey(), 400_000), (alice.hotkey(), 250_000)]);
+    assert_eq!((third, told), (second, vec!["40 %: the champion".to_owned()]));
+
+    // Seven points more on a hundred items may be luck, so the frontier doesn't count them.
+    let ([alice, _], rounds, told) = three_rounds("frontier").await;
+    assert_eq!(rounds, [0; 3].map(|_| vec![(alice.hotkey(), 1_000_000)]));
+    assert_eq!(told, ["nothing: not accepted when it was judged, and judged once"]);
 }
 
 #[tokio::test]
