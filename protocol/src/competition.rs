@@ -4,7 +4,7 @@
 
 use crate::architecture::ImageShape;
 use crate::dethrone::DethroneRules;
-use crate::reward::RewardPolicy;
+use crate::reward::RewardRules;
 use crate::round::RoundRules;
 use crate::score::ScoreRules;
 use crate::{Digest, package::PackageConfig};
@@ -64,7 +64,7 @@ pub struct Manifest {
     pub rounds: RoundRules,
     /// How scores become weights.
     #[serde(default)]
-    pub reward: RewardPolicy,
+    pub reward: RewardRules,
 }
 
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.

@@ -211,29 +211,41 @@ pub fn score(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Score {
     let items = u64::from(report.data.items);
     let accuracy = wilson(u64::from(report.quality.correct), items);
     let gate = scale.gate(accuracy.value_ppm);
-
-    let size = scale.size(report.cost.size_bytes);
-    let ratio = report.latency.ratio;
-    let js = report.fidelity.js_micronats as f64;
-    let js_width = Z_95 * report.fidelity.js_micronats_se as f64;
-    let utilities = [
-        triple(|ppm| scale.accuracy(ppm), accuracy.value_ppm, accuracy.low_ppm, accuracy.high_ppm),
-        triple(|micronats| scale.fidelity(micronats), js, js + js_width, js - js_width),
-        // A larger ratio is worse, so the ends change places.
-        triple(|ppm: i64| scale.latency(ppm as f64), ratio.value_ppm, ratio.high_ppm, ratio.low_ppm),
-        [size; 3],
-    ];
+    let utilities = utilities(report, &scale);
     Score {
         composite: if gate { composite(&utilities, &rules.weights) } else { Estimate::default() },
         gate,
         accuracy,
         agreement: wilson(u64::from(report.fidelity.agreement), items),
-        utilities_ppm: Utilities {
-            accuracy: ppm(utilities[0][0]),
-            fidelity: ppm(utilities[1][0]),
-            latency: ppm(utilities[2][0]),
-            size: ppm(size),
-        },
+        utilities_ppm: Utilities::of(utilities.map(|[at, ..]| at)),
+    }
+}
+
+/// Half-widths of the utilities' 95 % intervals, the wider side of each; 0 for the size, which is exact.
+pub fn half_widths(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Utilities {
+    let utilities = utilities(report, &Scale::new(rules, ceiling));
+    Utilities::of(utilities.map(|[at, worse, better]| (at - worse).max(better - at)))
+}
+
+/// Each utility at the estimate and at the worse and better ends of its interval.
+fn utilities(report: &Report, scale: &Scale<'_>) -> [[f64; 3]; 4] {
+    let accuracy = wilson(u64::from(report.quality.correct), u64::from(report.data.items));
+    let ratio = report.latency.ratio;
+    let js = report.fidelity.js_micronats as f64;
+    let js_width = Z_95 * report.fidelity.js_micronats_se as f64;
+    [
+        triple(|ppm| scale.accuracy(ppm), accuracy.value_ppm, accuracy.low_ppm, accuracy.high_ppm),
+        triple(|micronats| scale.fidelity(micronats), js, js + js_width, js - js_width),
+        // A larger ratio is worse, so the ends change places.
+        triple(|ppm: i64| scale.latency(ppm as f64), ratio.value_ppm, ratio.high_ppm, ratio.low_ppm),
+        [scale.size(report.cost.size_bytes); 3],
+    ]
+}
+
+impl Utilities {
+    /// From shares of 1, in the order of the fields.
+    fn of([accuracy, fidelity, latency, size]: [f64; 4]) -> Self {
+        Self { accuracy: ppm(accuracy), fidelity: ppm(fidelity), latency: ppm(latency), size: ppm(size) }
     }
 }
 

@@ -9,11 +9,11 @@
 use crate::Digest;
 use crate::dethrone::DethroneRules;
 use crate::outcomes::{OutcomeValues, Outcomes};
-use crate::score::{Ceiling, ScoreRules};
+use crate::report::Estimate;
+use crate::score::{Ceiling, ScoreRules, wilson};
 use crate::significance::{Disputed, Pair, Part, Round, SequentialP, mcnemar};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::fmt;
 use std::num::NonZeroU32;
 
 /// Shares of kinds of items and the champion's chance on undecided ones, parts per million.
@@ -66,6 +66,17 @@ impl Contest {
     /// In the order of [`Dethroned`].
     pub const ALL: [Self; 5] =
         [Self::BetterWins, Self::HalfPoint, Self::OneStandardError, Self::McNemar, Self::TwoStages];
+
+    /// The stable name, as in JSON.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BetterWins => "better_wins",
+            Self::HalfPoint => "half_point",
+            Self::OneStandardError => "one_standard_error",
+            Self::McNemar => "mcnemar",
+            Self::TwoStages => "two_stages",
+        }
+    }
 }
 
 /// Which rules dethroned the champion at least once in a repetition, in the order of [`Contest::ALL`].
@@ -88,13 +99,12 @@ impl Tally {
             *count += u32::from(dethroned);
         }
     }
-}
 
-impl fmt::Display for Tally {
-    /// The rules' shares in per cent, in columns.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let share = |count: &u32| 100.0 * f64::from(*count) / f64::from(self.repetitions.max(1));
-        self.dethroned.iter().try_for_each(|count| write!(f, "{:>9.1} %", share(count)))
+    /// Each rule with how often it dethroned and Wilson's 95 % interval, parts per million.
+    pub fn shares(&self) -> [(Contest, Estimate); 5] {
+        let share = |count: u32| wilson(u64::from(count), u64::from(self.repetitions));
+        let mut counts = self.dethroned.into_iter();
+        Contest::ALL.map(|contest| (contest, share(counts.next().unwrap_or_default())))
     }
 }
 

@@ -8,6 +8,7 @@ mod needs;
 mod outcomes;
 mod package;
 mod receipt;
+mod reward;
 mod score;
 mod significance;
 mod standing;

@@ -1,12 +1,10 @@
-//! Scores, intervals, ranks and weights against figures computed by hand.
+//! Scores, intervals and ranks against figures computed by hand.
 
 use protocol::Digest;
-use protocol::auth::Keypair;
 use protocol::report::{
     Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
 };
-use protocol::reward::RewardPolicy;
-use protocol::score::{Ceiling, Contender, PPM, ScoreRules, rank, score, wilson};
+use protocol::score::{Ceiling, Contender, PPM, ScoreRules, half_widths, rank, score, wilson};
 
 fn report(correct: u32, ratio_ppm: i64, size_bytes: u64, js_micronats: u64) -> Report {
     Report {
@@ -76,18 +74,10 @@ fn ties_go_to_the_earlier_and_order_of_input_does_not_matter() {
 }
 
 #[test]
-fn a_hotkey_is_paid_once_and_weights_never_exceed_one() {
-    let keys: Vec<_> = (0..12u8).map(|seed| Keypair::from_seed(&[seed; 32]).hotkey()).collect();
-    let ranked = [keys[0], keys[0], keys[1]];
-    let weights = RewardPolicy::Ladder.weights(&ranked);
-    assert_eq!(
-        weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect::<Vec<_>>(),
-        [(keys[0], 300_000), (keys[1], 200_000)]
-    );
-    let all = RewardPolicy::Ladder.weights(&keys);
-    assert_eq!(all.iter().map(|w| w.weight_ppm).sum::<u32>(), 1_000_000);
-    assert_eq!(RewardPolicy::WinnerTakesAll.weights(&keys).len(), 1);
-    assert!(RewardPolicy::WinnerTakesAll.weights(&[]).is_empty());
+fn half_widths_are_the_wider_sides_of_the_intervals() {
+    // Accuracy .93 is .924832 to .934837 by Wilson, over .15; latency: ln(1 / .99) / ln(10 / .01) and no divergence known.
+    let found = half_widths(&report(9_300, 1_000_000, 100_000, 50_000), TEACHER, &ScoreRules::default());
+    assert_eq!([found.accuracy, found.fidelity, found.latency, found.size], [34_453, 0, 1_455, 0]);
 }
 
 proptest::proptest! {

@@ -39,6 +39,9 @@ pub(crate) enum Command {
     Predict(PredictArgs),
     /// Check what a validator states: re-run an evaluation, read its public log
     Verify(Box<VerifyArgs>),
+    /// Check the rules on made-up models: how often they err, and how much they see
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
     /// Make and show hotkeys; reads Bittensor wallet files
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -339,6 +342,56 @@ pub(crate) struct LogOptions {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SimulateCommand {
+    /// False crowns and power of rules that dethrone a champion
+    ///
+    /// Challengers as good as the champion, noisy clones of it, and truly better ones are made up and judged by the real
+    /// rules. Repetition i is a function of seed and i, so threads change nothing but the time.
+    Dethrone(DethroneArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct DethroneArgs {
+    /// Challengers exactly as good as the champion
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=100_000))]
+    pub(crate) challengers: u32,
+    /// Noisy clones of the champion, in one round
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) clones: u32,
+    /// How often each row is played
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repetitions: u32,
+    /// Public items, and as many hidden ones
+    #[arg(long, value_delimiter = ',', default_value = "2000,10000",
+        value_parser = clap::value_parser!(u32).range(100..=1_048_576))]
+    pub(crate) items: Vec<u32>,
+    /// Level of the test on public items [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) alpha_public: Option<u32>,
+    /// Level of the test on hidden items, shared by those that reach it [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) alpha_hidden: Option<u32>,
+    /// By how much of the composite a challenger must be better [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) epsilon: Option<u32>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Another seed plays other repetitions
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A share of 1 such as 0.01 in parts per million.
+fn share_ppm(text: &str) -> Result<u32, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if (0.0..=1.0).contains(&share) { Ok((share * 1e6).round() as u32) } else { Err("not from 0 to 1".into()) }
 }
 
 #[derive(Subcommand)]

@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Command::Board(args) => commands::board::run(&args),
         Command::Pull(args) => commands::pull::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
+        Command::Simulate(command) => commands::simulate::run(&command),
         Command::Keys(command) => commands::keys::run(command),
         Command::Verify(args) => commands::verify::run(*args),
     };

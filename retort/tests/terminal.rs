@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 25] = [
+    let commands: [&[&str]; 27] = [
         &[],
         &["demo"],
         &["validator"],
@@ -33,6 +33,8 @@ fn every_command_teaches_itself() {
         &["verify", "receipt"],
         &["verify", "log"],
         &["verify", "round"],
+        &["simulate"],
+        &["simulate", "dethrone"],
         &["keys"],
     ];
     for command in commands {
@@ -49,6 +51,41 @@ fn wrong_use_exits_with_2_and_failure_with_1() {
     let failed = retort().args(["board", "--validator", "http://127.0.0.1:9"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     assert!(stderr(&failed).contains("is it running?"), "{}", stderr(&failed));
+}
+
+#[test]
+fn a_simulation_prints_the_same_table_with_any_number_of_threads() {
+    let simulate = |more: &[&str]| {
+        let common = ["simulate", "dethrone", "--items", "200", "--challengers", "30", "--repetitions", "20"];
+        let output = retort().args(common).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(!stderr(&output).contains('\r'), "bars are for terminals");
+        stdout(&output)
+    };
+    let table = simulate(&["--threads", "1"]);
+    assert_eq!(table, simulate(&["--threads", "3"]));
+    assert_ne!(table, simulate(&["--seed", "5"]));
+    assert!(table.contains("200 items: 30 equals in 1 round"), "{table}");
+
+    let json: serde_json::Value = serde_json::from_str(&simulate(&["--json", "--epsilon", "0.5"])).unwrap();
+    assert_eq!(json["rules"]["epsilon_ppm"], 500_000);
+    let row = &json["rows"][4];
+    assert_eq!((row["gain_ppm"].as_u64(), row["items"].as_u64()), (Some(10_000), Some(200)), "{row}");
+    assert_eq!(row["two_stages"]["dethroned"], 0, "nobody is better by half of the composite");
+    assert!(row["better_wins"]["dethroned"].as_u64() > Some(0), "{row}");
+}
+
+#[test]
+fn a_simulation_refuses_levels_that_the_rules_refuse() {
+    for (option, value, told) in [
+        ("--alpha-public", "0.00001", "alpha_public_ppm is 10, not 200 to 500000"),
+        ("--epsilon", "1", "epsilon_ppm is 1000000, not below 1000000"),
+        ("--alpha-hidden", "NaN", "not from 0 to 1"),
+        ("--items", "5", "5 is not in 100..=1048576"),
+    ] {
+        let output = retort().args(["simulate", "dethrone", option, value]).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(told), "{option}: {}", stderr(&output));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::submission::{Code, State};
-use protocol::{Digest, SubmissionId};
+use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use validator::db::rounds::{EntryRole, Step};
@@ -102,6 +102,35 @@ async fn a_better_challenger_takes_the_seat_and_an_equal_one_does_not() {
     let (before, after) = (items(&app, 2).await, items(&app, 3).await);
     assert_eq!(before.select(&(0..30).collect::<Vec<_>>()), after.select(&(0..30).collect::<Vec<_>>()));
     assert_ne!(before, after);
+}
+
+/// Alice in round 1, Bob better from round 2 on: what the rounds paid, and what the third told Bob.
+async fn three_rounds(policy: &str) -> ([Miner; 2], [Vec<(Hotkey, u32)>; 3], Vec<String>) {
+    let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    app.publish(&competition_toml("digits", &format!("reward = {{ policy = \"{policy}\" }}"))).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    submit(&app, &alice, 20).await;
+    let first = play(&app, 1).await;
+    submit(&app, &bob, 25).await;
+    let second = play(&app, 2).await;
+    let third = play(&app, 3).await;
+    let told = third.why.iter().filter(|reason| reason.hotkey == bob.hotkey()).map(|reason| reason.sentence.clone());
+    let told = told.collect();
+    let paid = |round: RoundView| round.weights.into_iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
+    ([alice, bob], [first, second, third].map(paid), told)
+}
+
+#[tokio::test]
+async fn policies_that_pay_by_earlier_rounds_remember_them() {
+    let ([alice, bob], [first, second, third], told) = three_rounds("last_champions").await;
+    assert_eq!(first, [(alice.hotkey(), 400_000)]);
+    assert_eq!(second, [(bob.hotkey(), 400_000), (alice.hotkey(), 250_000)]);
+    assert_eq!((third, told), (second, vec!["40 %: the champion".to_owned()]));
+
+    // Seven points more on a hundred items may be luck, so the frontier doesn't count them.
+    let ([alice, _], rounds, told) = three_rounds("frontier").await;
+    assert_eq!(rounds, [0; 3].map(|_| vec![(alice.hotkey(), 1_000_000)]));
+    assert_eq!(told, ["nothing: not accepted when it was judged, and judged once"]);
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// of a standard deviation at the levels that decide.
 pub const HITS: u32 = 32;
 
-/// The most draws (N). With h = 32 the early stop reaches down to 32 / 19 999 = .0016, below the least level that the
-/// default rules use, .05 / 30 = .00167; beyond it, each further hit is 1 / 20 000. So both stops resolve both levels,
-/// with 200 expected hits at .01 and 33 at .05 / 30, and the least p-value is 50 ppm.
+/// The most draws (N). With h = 32 the early stop reaches down to 32 / 19 999 = .0016; below it each hit is 1 / 20 000, so
+/// of the least level that the default rules use, .015 / 30 = .0005, ten hits are expected, and the least p-value is
+/// 50 ppm.
 pub const DRAWS_MAX: u32 = 19_999;
 
 /// A p-value as the fraction that it is, so that comparing it with a level is exact.

@@ -6,7 +6,7 @@ use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use datasets::hidden::{Beacon, RoundCommitment, Secret, Terms};
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
-use protocol::reward::Weight;
+use protocol::reward::{PastRound, Reason, Standing, Weight};
 use protocol::score::{Ceiling, Score};
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
 use serde::{Deserialize, Serialize};
@@ -79,8 +79,22 @@ pub struct Record {
     pub champion: Option<SubmissionId>,
     /// Who is paid, once judged.
     pub weights: Vec<Weight>,
+    /// How it stood and what was paid for, once judged: what later rounds are paid by, and what a preview replays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// Its opening, once revealed (format `RTREV1`).
     pub reveal: Option<ObjectRef>,
+}
+
+/// A judged round, as the reward rules see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// How it stood.
+    pub standing: Standing,
+    /// What it added to the history of payments.
+    pub past: PastRound,
+    /// Why everybody earned what they earned.
+    pub why: Vec<Reason>,
 }
 
 /// A round's items.

@@ -7,7 +7,6 @@ use super::scatter::{Canvas, scatter};
 use askama::Template;
 use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
 use protocol::competition::{Competition, InputSpec, Manifest, ObjectRef, PublishedModel, Task};
-use protocol::reward::{LADDER_PPM, RewardPolicy};
 use protocol::score::share_ppm;
 use protocol::standing::Division;
 use protocol::{CompetitionId, SubmissionId};
@@ -163,16 +162,6 @@ fn input(input: &InputSpec) -> String {
 
 fn accuracy(model: &PublishedModel) -> i64 {
     share_ppm(u64::from(model.correct), u64::from(model.items))
-}
-
-fn reward(policy: &RewardPolicy) -> String {
-    match policy {
-        RewardPolicy::WinnerTakesAll => "winner takes all".into(),
-        RewardPolicy::Ladder => {
-            let shares = LADDER_PPM.map(|ppm| (ppm / 10_000).to_string()).join(", ");
-            format!("ladder: {shares}\u{a0}% to the first {}", LADDER_PPM.len())
-        }
-    }
 }
 
 /// A submission's id as text, for the row's links.

@@ -433,6 +433,7 @@ pub(crate) fn round(step: Step) -> RoundView {
         crowned_at: NOW - 3_600,
         champion_age_seconds: 172_800,
         weights: if judged { vec![Weight { hotkey: hotkey(2), weight_ppm: 1_000_000 }] } else { Vec::new() },
+        why: Vec::new(),
         epoch: judged.then_some(3),
         drawn: revealed.then_some(drawn),
         entries: if judged { entries } else { Vec::new() },

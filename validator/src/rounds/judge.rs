@@ -101,8 +101,12 @@ pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     if decision.successor.is_some() {
         record.crowned_at = turn.closed_at();
     }
-    record.champion = decision.successor.or(record.champion_before.clone());
-    record.weights = pay::weights(turn, record.champion.as_ref()).await?;
+    let won = |submission: &SubmissionId| decision.verdicts.iter().find(|(challenger, _)| challenger == submission);
+    let verdict = decision.successor.as_ref().and_then(won).map(|(_, verdict)| verdict);
+    let margin_ppm = verdict.and_then(|verdict| Some(verdict.hidden?.composite.value_ppm));
+    record.champion = decision.successor.clone().or(record.champion_before.clone());
+    let (weights, settled) = pay::settle(turn, record.champion.clone(), margin_ppm).await?;
+    (record.weights, record.settled) = (weights, Some(settled));
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Judged, &record).await?;
     for (submission, verdict) in &decision.verdicts {

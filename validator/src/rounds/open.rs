@@ -33,6 +33,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanc
         drawn: None,
         champion: None,
         weights: Vec::new(),
+        settled: None,
         reveal: None,
     };
     let competition = manifest.id.clone();

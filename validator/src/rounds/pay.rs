@@ -5,35 +5,80 @@
 use super::{Advanced, RoundError, Turn};
 use crate::board;
 use crate::db::DbError;
-use crate::db::rounds::{Step, take_epoch};
+use crate::db::evaluations::ScoredSubmission;
+use crate::db::rounds::{Settled, Step, take_epoch};
 use chain::{Ledger, LedgerError};
-use protocol::reward::Weight;
+use protocol::reward::{Axes, Entrant, History, Payment, Standing, Weight};
+use protocol::score::{Ceiling, half_widths};
 use protocol::{Hotkey, SubmissionId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Who is paid what, with this champion. Decided once, when the round is judged: the board moves on, the round doesn't.
-pub(super) async fn weights(turn: &Turn<'_>, champion: Option<&SubmissionId>) -> Result<Vec<Weight>, RoundError> {
+/// Who is paid what, with this champion, who beat the last one by so much if it took the seat in this round. Decided
+/// once, when the round is judged: the board moves on, the round doesn't.
+pub(super) async fn settle(
+    turn: &Turn<'_>,
+    champion: Option<SubmissionId>,
+    margin_ppm: Option<i64>,
+) -> Result<(Vec<Weight>, Settled), RoundError> {
     let (app, manifest) = (turn.app, &turn.stored.competition.manifest);
-    let Some(served) = board::leaderboard(app, &manifest.id).await? else { return Ok(Vec::new()) };
-    let rows = served.leaderboard.rows.iter().filter(|row| row.rank.is_some() && row.score_ppm > 0);
-    let mut ranked: Vec<_> = rows.filter_map(|row| Some((row.submission.clone()?, row.hotkey?))).collect();
-    // The champion of the round stands first, whatever the public items say.
-    ranked.sort_by_key(|(submission, _)| Some(submission) != champion);
-    let ranked: Vec<Hotkey> = ranked.into_iter().map(|(_, hotkey)| hotkey).collect();
+    let axes = Axes::scored(&manifest.score.weights);
+    let entrants = entrants(turn).await?;
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
-    let payable = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), ranked, open)).await??;
-    Ok(manifest.reward.weights(&payable))
+    let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
+    let settled = app.db.rounds(&manifest.id).await?.into_iter().filter_map(|round| round.record.settled);
+    let history = History { rounds: settled.map(|settled| settled.past).collect() };
+    let standing = Standing { round: turn.round.number, axes, entrants, champion, margin_ppm };
+    let Payment { weights, past, why, .. } = manifest.reward.pay(&history, &standing);
+    let weights = tokio::task::spawn_blocking({
+        let ledger = Arc::clone(&app.ledger);
+        move || registered(ledger.as_ref(), weights, open)
+    })
+    .await??;
+    Ok((weights, Settled { standing, past, why }))
 }
 
-/// The ranked hotkeys that the ledger can pay.
-fn payable(ledger: &dyn Ledger, ranked: Vec<Hotkey>, open: bool) -> Result<Vec<Hotkey>, LedgerError> {
+/// The board's ranked submissions as the reward rules see them.
+async fn entrants(turn: &Turn<'_>) -> Result<Vec<Entrant>, RoundError> {
+    let (app, competition) = (turn.app, &turn.stored.competition);
+    let Some(served) = board::leaderboard(app, &competition.manifest.id).await? else { return Ok(Vec::new()) };
+    let rows = served.leaderboard.rows.iter();
+    let ranks: HashMap<_, _> = rows.filter_map(|row| Some((row.submission.clone()?, row.rank?))).collect();
+    let ceiling = Ceiling { correct: competition.teacher.correct, items: competition.teacher.items };
+    let mut copies = super::copies(app, &competition.manifest.id).await?;
+    let entrant = |scored: ScoredSubmission| {
+        Some(Entrant {
+            rank: *ranks.get(&scored.id)?,
+            copy_of: copies.remove(&scored.id),
+            submission: scored.id,
+            hotkey: scored.hotkey,
+            arrival: scored.arrival,
+            score_ppm: scored.score.composite.value_ppm,
+            utilities_ppm: scored.score.utilities_ppm,
+            half_widths_ppm: half_widths(&scored.report, ceiling, &competition.manifest.score),
+        })
+    };
+    Ok(app.db.scored(&competition.manifest.id).await?.into_iter().filter_map(entrant).collect())
+}
+
+/// The entrants that the ledger can pay.
+fn payable(ledger: &dyn Ledger, entrants: Vec<Entrant>, open: bool) -> Result<Vec<Entrant>, LedgerError> {
+    let known = known(ledger, open)?;
+    Ok(entrants.into_iter().filter(|entrant| known.as_ref().is_none_or(|all| all.contains(&entrant.hotkey))).collect())
+}
+
+/// Those of the weights that the ledger can pay: a champion of an earlier round may have left since.
+fn registered(ledger: &dyn Ledger, weights: Vec<Weight>, open: bool) -> Result<Vec<Weight>, LedgerError> {
+    let known = known(ledger, open)?;
+    Ok(weights.into_iter().filter(|weight| known.as_ref().is_none_or(|all| all.contains(&weight.hotkey))).collect())
+}
+
+/// Who is registered; `None` where whoever is paid gets registered.
+fn known(ledger: &dyn Ledger, open: bool) -> Result<Option<BTreeSet<Hotkey>>, LedgerError> {
     if open {
-        return Ok(ranked);
+        return Ok(None);
     }
-    let registered: BTreeSet<Hotkey> =
-        ledger.registrations()?.into_iter().map(|registration| registration.hotkey).collect();
-    Ok(ranked.into_iter().filter(|hotkey| registered.contains(hotkey)).collect())
+    Ok(Some(ledger.registrations()?.into_iter().map(|registration| registration.hotkey).collect()))
 }
 
 /// Gives the ledger the round's weights, under a number that is the round's alone.

@@ -5,7 +5,7 @@ use crate::db::{Db, DbError};
 use datasets::hidden::{Beacon, RoundCommitment};
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
-use protocol::reward::Weight;
+use protocol::reward::{Reason, Weight};
 use protocol::{CompetitionId, SubmissionId};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct RoundView {
     pub champion_age_seconds: u64,
     /// Who is paid what, once judged, parts per million.
     pub weights: Vec<Weight>,
+    /// Why everybody earns what they earn, once judged.
+    #[serde(default)]
+    pub why: Vec<Reason>,
     /// The ledger's number for those weights, once paid.
     pub epoch: Option<u64>,
     /// Its items, once revealed.
@@ -117,6 +120,7 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
         crowned_at: record.crowned_at,
         champion_age_seconds: record.champion_age_seconds,
         weights: record.weights,
+        why: record.settled.map(|settled| settled.why).unwrap_or_default(),
         epoch: round.epoch,
         drawn: record.drawn.filter(|_| revealed),
         entries: entries.into_iter().map(|entry| entry_view(entry, revealed)).collect(),
