@@ -67,6 +67,7 @@ async fn equal_models_share_a_rank_that_the_earlier_leads_and_a_clearly_better_o
     assert!(0 < low && low <= places[1].behind_leader_ppm.unwrap() && places[1].behind_leader_ppm.unwrap() <= high);
     assert_eq!((places[0].behind_leader_ppm, places[0].behind_leader_interval_ppm), (Some(0), Some([0, 0])));
     assert!(places[0].why.starts_with("leads by ") && !places[0].why.contains("luck"), "{}", places[0].why);
+    assert!(!places[0].why.contains("leads by 0.00"), "{}", places[0].why);
     assert!(
         places[1].why.contains(" behind place 1: more than luck; 2 more can't be told from it"),
         "{}",

@@ -163,8 +163,8 @@ impl<'a> Ranks<'a> {
             leader: self.placed.first().filter(|_| index > 0).zip(behind).map(|(first, by)| (first.key.0, by)),
             group_leader: here.behind_leader.filter(|_| here.rank > 1).map(|by| (group_leader.key.0, by)),
             next: self.placed.get(1).filter(|_| index == 0).and_then(|next| {
-                let by = next.behind_leader.or_else(|| Some(here.key.1.minus(next.key.1)?.estimate))?;
-                Some((next.key.0, by))
+                let lead = here.key.1.minus(next.key.1)?;
+                Some((next.key.0, lead.estimate))
             }),
         })
     }
