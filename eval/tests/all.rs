@@ -4,6 +4,7 @@
 
 mod engine;
 mod metrics;
+mod repeats;
 mod samples;
 mod statistics;
 mod support;

@@ -34,11 +34,6 @@ impl PublicLog {
         &self.signer
     }
 
-    /// Hears whenever the log has grown.
-    pub fn watch(&self) -> watch::Receiver<Option<LogView>> {
-        self.view.subscribe()
-    }
-
     /// Shows readers the log as it is now.
     pub(crate) fn show(&self, view: LogView) {
         self.view.send_replace(Some(view));

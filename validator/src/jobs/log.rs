@@ -92,17 +92,20 @@ async fn append(app: &App, log: &mut Log) -> Result<usize, AppendError> {
 
 /// Writes down what the log has and the database doesn't know to be there.
 async fn catch_up(app: &App, log: &Log) -> Result<(), AppendError> {
-    let (expected, _) = app.db.count_leaves().await?;
-    let (view, found) = (log.view(), log.checkpoint().size());
+    let (known, _) = app.db.count_leaves().await?;
+    let (view, found, expected) = (log.view(), log.checkpoint().size(), app.db.log_end().await?);
     if found < expected {
         return Err(AppendError::Shrunk { found, expected });
     }
-    for index in expected..found {
+    // A database that knows of later leaves and not of all before is a wonder: then all of them are looked at.
+    let start = if known == expected { expected } else { 0 };
+    for index in start..found {
         let entry = view.entry(index).await?;
         let envelope = Envelope::parse(entry.as_bytes())?;
         let leaf = app.db.leaf(&envelope.key).await?;
         let mut tx = app.db.write().await?;
         match leaf {
+            Some(leaf) if leaf.index_in_log == Some(index) && leaf.entry()? == entry => continue,
             Some(leaf) if leaf.index_in_log.is_none() && leaf.entry()? == entry => {
                 leaves::record(&mut tx, &[(leaf.id, index)]).await?;
             }

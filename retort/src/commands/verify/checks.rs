@@ -8,7 +8,7 @@ use std::fmt;
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It holds.
     Ok,
     /// This machine can't tell.
@@ -19,10 +19,12 @@ pub(super) enum Verdict {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Check {
-    name: &'static str,
+pub(crate) struct Check {
+    /// What was checked, in a word.
+    pub(crate) name: &'static str,
     verdict: Verdict,
-    detail: String,
+    /// What was found.
+    pub(crate) detail: String,
 }
 
 /// All checks so far.
@@ -84,6 +86,14 @@ impl Checks {
     /// The worst of all verdicts.
     pub(super) fn verdict(&self) -> Verdict {
         self.list.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unclear)
+    }
+
+    /// The list, if all is well; else an error with the first check that isn't.
+    pub(super) fn confirmed(self) -> Result<Vec<Check>> {
+        match self.list.iter().find(|check| check.verdict != Verdict::Ok) {
+            None => Ok(self.list),
+            Some(Check { name, detail, .. }) => bail!("{name}: {detail}"),
+        }
     }
 
     /// Prints what is left to print; an error unless all is well.

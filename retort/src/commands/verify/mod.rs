@@ -6,6 +6,9 @@ mod receipt;
 mod rerun;
 mod round;
 
+pub(crate) use checks::Check;
+pub(crate) use receipt::confirm;
+
 use crate::cli::{Cli, VerifyArgs, VerifyCommand};
 use anyhow::{Context, Result};
 use clap::CommandFactory;

@@ -3,10 +3,10 @@
 //!
 //! The story is [`examine`]. What a validator sends is believed where a digest or a signature says so, and nowhere else.
 
-use super::checks::Checks;
+use super::checks::{Check, Checks};
 use super::rerun::{Materials, rerun};
 use super::{HttpLog, line, log_key};
-use crate::cli::ReceiptOptions;
+use crate::cli::{ReceiptOptions, Validator};
 use anyhow::{Context, Result, bail};
 use datasets::{Images, Logits};
 use futures::executor::block_on;
@@ -22,7 +22,7 @@ use protocol::{Digest, Hotkey, Receipt, Report, SignedReceipt, SubmissionId};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use transparency::{Entry, EntryKind, verify_inclusion};
+use transparency::{Entry, EntryKind, LogKey, verify_inclusion};
 
 /// No report is larger.
 const REPORT_BYTES_MAX: u64 = 16 << 20;
@@ -38,6 +38,20 @@ pub(super) fn run(what: &str, options: &ReceiptOptions) -> Result<()> {
     // What can't be checked any further is in the list already.
     examine(&client, &bytes, what, options, &mut checks)?;
     checks.finish("the receipt")
+}
+
+/// All checks of a submission's receipt but latency, for a story that is told elsewhere; an error unless all hold.
+pub(crate) fn confirm(client: &Client, submission: &SubmissionId, log_key: LogKey) -> Result<Vec<Check>> {
+    let options = ReceiptOptions {
+        validator: Validator { validator: client.base().to_owned() },
+        key: Some(log_key),
+        signer: None,
+        outputs_only: true,
+        json: true,
+    };
+    let mut checks = Checks::new(true);
+    examine(client, &client.receipt(submission)?, &submission.to_string(), &options, &mut checks)?;
+    checks.confirmed().context("the receipt does not hold")
 }
 
 /// The receipt's bytes, and the validator to ask about it.
@@ -76,29 +90,22 @@ fn at_address(address: &str) -> Result<(Client, Vec<u8>)> {
 }
 
 /// All checks in their order; it ends early where nothing further can be said.
-fn examine(
-    client: &Client,
-    bytes: &[u8],
-    what: &str,
-    options: &ReceiptOptions,
-    checks: &mut Checks,
-) -> Result<Option<()>> {
-    let Some((receipt, view)) = signature(client, bytes, options.signer, checks)? else { return Ok(None) };
+fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, checks: &mut Checks) -> Result<()> {
+    let Some((receipt, view)) = signature(client, bytes, options.signer, checks)? else { return Ok(()) };
     if let Ok(asked) = what.parse::<SubmissionId>()
         && asked != receipt.subject.submission
     {
         checks.bad("submission", format!("the receipt is of {}", receipt.subject.submission));
     }
     in_log(client, bytes, &receipt, options, checks)?;
-    let Some(report) = report(client, &receipt, checks)? else { return Ok(None) };
+    let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
     let outcomes = outcomes(client, &receipt, checks)?;
-    let Some(candidate) = package(client, &receipt, checks)? else { return Ok(None) };
-    let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(None) };
-    let Some(reference) = reference(client, &view, checks)? else { return Ok(None) };
+    let Some(candidate) = package(client, &receipt, checks)? else { return Ok(()) };
+    let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(()) };
+    let Some(reference) = reference(client, &view, checks)? else { return Ok(()) };
     let limits = &view.competition.manifest.limits;
     let materials = Materials { candidate, reference, items, wall_seconds_max: limits.evaluation_seconds_max };
-    rerun(&receipt, &report, outcomes.as_ref(), materials, options.outputs_only, checks)?;
-    Ok(Some(()))
+    rerun(&receipt, &report, outcomes.as_ref(), materials, options.outputs_only, checks)
 }
 
 /// Who signed what, for which competition.
