@@ -17,7 +17,7 @@ fn measured(request: &EvaluationRequest, change: impl FnOnce(&mut Latency)) -> R
     let latency = &mut evaluation.report.latency;
     latency.launches = 15;
     latency.ratio = Estimate { value_ppm: 500_000, low_ppm: 498_000, high_ppm: 502_000 };
-    latency.checks.control = even(3);
+    latency.checks.control = even(11);
     change(latency);
     Ok(evaluation)
 }
