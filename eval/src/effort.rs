@@ -8,7 +8,7 @@ pub struct Effort {
     /// After so many launches the interval is looked at, and measuring ends if it is narrow enough. The last look ends
     /// it in any case. Few looks, since a measurement that could stop whenever it likes its interval would be biased.
     pub looks: Vec<u32>,
-    /// How long a launch goes on after its warm-up, and at least 30 pairs of blocks.
+    /// How long a launch goes on after its warm-up, and at least 20 pairs of blocks.
     pub launch: Duration,
     /// How long each process warms up, and at least 20 inferences.
     pub warm_up: Duration,
@@ -17,18 +17,19 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// LAT-1: 15 to 31 launches of 0.7 s and three of each check.
+    /// LAT-1: 31 to 121 short launches and eleven of each check. Launches differ by 0.6 to 3 % whatever happens inside
+    /// them, so many short ones say more than few long ones in the same time; docs/LATENCY.md has the figures.
     pub fn full() -> Self {
         Self {
-            looks: vec![15, 19, 23, 27, 31],
-            launch: Duration::from_millis(700),
-            warm_up: Duration::from_millis(200),
-            checks: 3,
+            looks: vec![31, 61, 91, 121],
+            launch: Duration::from_millis(80),
+            warm_up: Duration::from_millis(50),
+            checks: 11,
         }
     }
 
     /// The same protocol in a fifth of the time, for a demonstration: too few launches in a check to accuse anybody.
     pub fn quick() -> Self {
-        Self { looks: vec![9, 11], launch: Duration::from_millis(200), warm_up: Duration::from_millis(100), checks: 1 }
+        Self { looks: vec![14], launch: Duration::from_millis(80), warm_up: Duration::from_millis(50), checks: 1 }
     }
 }

@@ -8,6 +8,7 @@ use crate::host::host;
 use crate::latency;
 use crate::lease::Lease;
 use crate::metrics;
+use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Prepared, prepare};
 use crate::process::{Bounds, Confinement, Launcher, WorkerCommand, WorkerFailure};
 use crate::samples::Samples;
@@ -40,6 +41,10 @@ pub struct Engine {
     pub batch: u32,
     /// How much latency is measured.
     pub effort: Effort,
+    /// Where timed workers run.
+    pub pinning: Pinning,
+    /// Whether timed workers run before ordinary processes, where the system allows it.
+    pub prior: bool,
     /// Version and build, as reports name them.
     pub build: String,
 }
@@ -76,6 +81,8 @@ impl Engine {
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
             effort: Effort::full(),
+            pinning: Pinning::default(),
+            prior: true,
             build: format!("retort-eval/{}+burn-0.22.1", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -115,15 +122,19 @@ impl Engine {
         let start = Instant::now();
         let (one_thread, seed) = (self.launcher(1, bounds), request.seed & SEED_MASK);
         let tell_latency = tell(Phase::Latency);
+        let placement = Placement::take(self.pinning, self.prior);
+        let one_thread = Launcher { placement: placement.workers, ..one_thread };
         let samples = match request.scope {
             Scope::Full => latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, 0, &tell_latency)?,
             Scope::OutputsOnly => Samples::none(seed),
         };
+        let workers = placement.workers;
+        drop(placement);
         let latency_elapsed = start.elapsed();
 
         tell(Phase::Metrics)(0);
         let start = Instant::now();
-        let mut report = self.report(request, &prepared, &pass);
+        let mut report = self.report(request, &prepared, &pass, workers);
         report.latency = samples.summary();
         report.phases_ms.latency = millis(latency_elapsed);
         let outcomes = outcomes(request, &report, &pass.logits, &samples)?;
@@ -145,17 +156,31 @@ impl Engine {
     ) -> Result<Samples, EvaluationFailure> {
         let _lease = lease()?;
         let prepared = prepare(request)?;
-        let launcher = self.launcher(1, bounds(request));
+        let placement = Placement::take(self.pinning, self.prior);
+        let launcher = Launcher { placement: placement.workers, ..self.launcher(1, bounds(request)) };
         let seed = request.seed & SEED_MASK;
         latency::measure(launcher, &prepared, &[], seed, &self.effort, slow_down_ppm, &|_| {})
     }
 
     fn launcher(&self, threads: u32, bounds: Bounds) -> Launcher<'_> {
-        Launcher { command: &self.worker, device: self.device, threads: threads.max(1), slow_down_ppm: 0, bounds }
+        Launcher {
+            command: &self.worker,
+            device: self.device,
+            threads: threads.max(1),
+            slow_down_ppm: 0,
+            placement: WorkerPlacement::default(),
+            bounds,
+        }
     }
 
     /// All of a report but latency.
-    fn report(&self, request: &EvaluationRequest, prepared: &Prepared<'_>, pass: &AccuracyPass) -> Report {
+    fn report(
+        &self,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+        pass: &AccuracyPass,
+        placement: WorkerPlacement,
+    ) -> Report {
         let Prepared { candidate, inputs, .. } = prepared;
         let Items { pixels, labels, public, .. } = &request.items;
         let logit_bytes: Vec<u8> = pass.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
@@ -163,7 +188,7 @@ impl Engine {
             format: REPORT_FORMAT.into(),
             package_sha256: candidate.package_sha256,
             engine: self.build.clone(),
-            host: host(self.confinement, pass.flushes_to_zero),
+            host: host(self.confinement, pass.flushes_to_zero, placement),
             device: self.device.to_string(),
             data: DataSeen {
                 images_sha256: Digest::of(pixels),

@@ -23,7 +23,7 @@ const BLOCK_NS_MIN: u64 = 1_000_000;
 const WARM_UP_INFERENCES: u32 = 20;
 
 /// A launch has at least this many pairs, however slow the models are.
-const PAIRS_MIN: usize = 30;
+const PAIRS_MIN: usize = 20;
 
 /// Empty requests of which the median is taken.
 const PINGS: usize = 21;

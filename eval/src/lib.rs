@@ -20,6 +20,7 @@ mod host;
 mod latency;
 mod lease;
 pub mod metrics;
+mod placement;
 mod prepare;
 mod process;
 mod samples;
@@ -28,6 +29,7 @@ mod worker;
 
 pub use effort::Effort;
 pub use evaluate::{Engine, Phase, Progress};
+pub use placement::Pinning;
 pub use process::{Confinement, WorkerCommand};
 pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

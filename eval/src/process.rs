@@ -5,6 +5,7 @@
 //! that long; rlimits and cgroups belong to a later [`Confinement`].
 
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
+use crate::placement::WorkerPlacement;
 use crate::prepare::Model;
 use crate::worker::device_number;
 use models::DeviceKind;
@@ -34,6 +35,10 @@ const STDERR_SHOWN_BYTES: usize = 1024;
 
 /// The only variables that a worker inherits: where shared libraries and Vulkan drivers are.
 const VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
+
+/// Lets glibc ask for large pages. Where a model's small pages lie in the caches is a matter of chance for each process,
+/// and it made launches of a small network differ by 4.5 % (standard deviation); with large pages by 2.8 %.
+const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
 
 /// What starts a worker: usually the running binary with its hidden subcommand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +84,7 @@ pub(crate) struct Launcher<'a> {
     pub(crate) threads: u32,
     /// By how much a timed inference is drawn out, in parts per million.
     pub(crate) slow_down_ppm: u32,
+    pub(crate) placement: WorkerPlacement,
     pub(crate) bounds: Bounds,
 }
 
@@ -168,13 +174,14 @@ impl Worker {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Both names: burn's flex backend, when built with rayon, and LibTorch's OpenMP.
         command.envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].map(|name| (name, launcher.threads.to_string())));
+        command.env("GLIBC_TUNABLES", LARGE_PAGES);
         command.envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         let mut child = command.spawn().map_err(|error| broken(&error.to_string()))?;
         let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
         let ((input, output), stderr) = pipes.ok_or_else(|| broken("no pipes"))?;
         let pid = child.id();
         let child = Arc::new(Mutex::new(child));
-        Ok(Self {
+        let worker = Self {
             watchdog: Watchdog::start(&child, pid, launcher.bounds),
             last_words: keep_last_words(stderr),
             child,
@@ -184,7 +191,9 @@ impl Worker {
             greeted: false,
             flushes_to_zero: false,
             classes,
-        })
+        };
+        launcher.placement.apply(pid).map_err(|error| broken(&format!("keep it to its core: {error}")))?;
+        Ok(worker)
     }
 
     fn greet(&mut self) -> Result<(), WorkerFailure> {

@@ -239,18 +239,10 @@ fn estimate(mut ln_ratios: Vec<f64>) -> Estimate {
     }
 }
 
-/// The median ratio of a few launches between their extremes.
+/// The median ratio of the launches of a check with its exact interval; of fewer than seven, between their extremes.
 fn check(launches: &[Launch], clock: Clock) -> LatencyCheck {
     let ratios = ln_ratios(launches, clock);
-    let extreme = |pick: fn(f64, f64) -> f64| ratios.iter().copied().reduce(pick).map_or(0, ratio_ppm);
-    LatencyCheck {
-        launches: ratios.len() as u32,
-        ratio: Estimate {
-            value_ppm: median(&ratios).map_or(0, ratio_ppm),
-            low_ppm: extreme(f64::min),
-            high_ppm: extreme(f64::max),
-        },
-    }
+    LatencyCheck { launches: ratios.len() as u32, ratio: estimate(ratios) }
 }
 
 fn ratio_ppm(ln_ratio: f64) -> i64 {

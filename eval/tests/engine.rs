@@ -1,10 +1,11 @@
 //! Whole evaluations of untrained models on real images.
 
 use crate::support::{
-    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, effort, engine, evaluate, images, input, package, request,
+    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, effort, engine, engine_with, evaluate, images, input, package,
+    request,
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use eval::{Engine, Phase, Progress, Samples};
+use eval::{Engine, Phase, Pinning, Progress, Samples};
 use models::{Network, Weights};
 use protocol::Digest;
 use protocol::evaluation::EvaluationFailure;
@@ -187,4 +188,20 @@ fn a_seed_comes_back_as_json_can_hold_it() {
     assert_eq!(evaluation.report.data.seed, (1 << 53) - 1);
     let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
     assert_eq!(samples.seed, (1 << 53) - 1);
+}
+
+#[test]
+fn timed_workers_are_kept_to_the_core_that_the_report_names() {
+    let request = request(package(MLP, 2), None);
+    let core = evaluate(&engine(), &request).unwrap().report.host.pinned_core;
+    let script = "sleep 0.3; grep Cpus_allowed_list /proc/self/status >&2; exit 5";
+    let failure = engine_with("/bin/sh", &["-c", script]).latency_of_slowed(&request, 0).unwrap_err().to_string();
+    // Where the system refuses, the report says nothing and there is nothing to hold it to.
+    if let Some(core) = core {
+        assert!(failure.ends_with(&format!("Cpus_allowed_list: {core}")), "{failure}");
+    }
+
+    let free = Engine { pinning: Pinning::Off, prior: false, ..engine() };
+    let host = evaluate(&free, &request).unwrap().report.host;
+    assert_eq!((host.pinned_core, host.priority_raised), (None, false));
 }

@@ -3,6 +3,7 @@
 use crate::architecture::{Architecture, Costs};
 use crate::competition::Competition;
 use crate::dethrone::Verdict;
+use crate::latency::{LatencyVerdict, judge};
 use crate::needs::Needs;
 use crate::report::{Estimate, Report};
 use crate::score::Score;
@@ -70,7 +71,7 @@ pub struct SubmissionStatus {
     pub hotkey: Hotkey,
     /// Where it is.
     pub state: State,
-    /// Why it ended without a score.
+    /// Why it ended without a score, or why it is in the queue again.
     pub reason: Option<Reason>,
     /// Entries before it in the queue, while queued.
     pub queue_position: Option<u32>,
@@ -98,6 +99,9 @@ pub struct SubmissionStatus {
     pub receipt_log_index: Option<u64>,
     /// Its row of the board, once scored.
     pub row: Option<BoardRow>,
+    /// What its latency is good for, once scored: only a sound one decides a rank for good.
+    #[serde(default)]
+    pub latency_verdict: Option<LatencyVerdict>,
 }
 
 /// A rejection with whom it blames and what to do.
@@ -155,6 +159,8 @@ pub struct BoardRow {
     pub latency_ratio_ppm: i64,
     /// Its interval.
     pub latency_ratio_interval_ppm: [i64; 2],
+    /// What that latency is good for; on an unstable host it is provisional.
+    pub latency_verdict: LatencyVerdict,
     /// Median latency in microseconds.
     pub latency_us_p50: u64,
     /// 90th percentile in microseconds.
@@ -269,6 +275,7 @@ impl BoardRow {
             agreement_ppm: score.agreement.value_ppm,
             latency_ratio_ppm: report.latency.ratio.value_ppm,
             latency_ratio_interval_ppm: ends(report.latency.ratio),
+            latency_verdict: judge(&report.latency),
             latency_us_p50: report.latency.p50_ns / 1_000,
             latency_us_p90: report.latency.p90_ns.map(|ns| ns / 1_000),
             size_bytes: report.cost.size_bytes,

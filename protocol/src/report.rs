@@ -64,6 +64,12 @@ pub struct Host {
     pub flush_to_zero: bool,
     /// What confined the worker: `process` until the full sandbox.
     pub sandbox: String,
+    /// The core that timed workers were kept to; `None` where the system placed them.
+    #[serde(default)]
+    pub pinned_core: Option<u32>,
+    /// Whether timed workers ran before ordinary processes.
+    #[serde(default)]
+    pub priority_raised: bool,
 }
 
 /// The items of an evaluation.
@@ -177,12 +183,12 @@ pub struct LatencyChecks {
     pub output_delta_micro_max: u64,
 }
 
-/// A ratio from a few launches: their median between their extremes.
+/// A ratio from a few launches: their median with its exact interval as in [`Latency::ratio`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyCheck {
     /// Pairs of fresh processes; 0 where the check was not made.
     pub launches: u32,
-    /// The median, and as interval the smallest and the largest.
+    /// The median with its interval; of fewer than seven launches, between the smallest and the largest.
     pub ratio: Estimate,
 }
 

@@ -1,6 +1,6 @@
 //! The command line, as `--help` teaches it. It says what can be asked, and does nothing.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use models::DeviceKind;
 use protocol::standing::Division;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
@@ -45,9 +45,15 @@ pub(crate) enum Command {
     /// Make and show hotkeys; reads Bittensor wallet files
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Measure how well this machine measures
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// The child of an evaluation (internal)
     #[command(name = "__worker", hide = true)]
     EvaluationWorker,
+    /// A busy process of `bench latency --load` (internal)
+    #[command(name = "__burn", hide = true)]
+    Burn,
 }
 
 #[derive(Args)]
@@ -99,7 +105,7 @@ pub(crate) enum ValidatorCommand {
         #[arg(long)]
         listen: Option<SocketAddr>,
     },
-    /// Check the settings, the store, the database and this machine
+    /// Check the settings, the store, the database, and how calm this machine is
     Doctor {
         #[command(flatten)]
         home: Home,
@@ -392,6 +398,83 @@ pub(crate) struct DethroneArgs {
 fn share_ppm(text: &str) -> Result<u32, String> {
     let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     if (0.0..=1.0).contains(&share) { Ok((share * 1e6).round() as u32) } else { Err("not from 0 to 1".into()) }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure known latency ratios: how often the interval holds, how wide it is, and what it finds
+    Latency(BenchLatencyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BenchLatencyArgs {
+    /// A model beside itself: the true ratio is 1
+    #[arg(long, required_unless_present_any = ["ab", "same"], conflicts_with_all = ["ab", "same"])]
+    pub(crate) aa: bool,
+    /// A model beside itself drawn out by --slow-down-ppm
+    #[arg(long, conflicts_with = "same")]
+    pub(crate) ab: bool,
+    /// One model submitted so many times against the reference student: spread and rank groups
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) same: Option<u32>,
+    /// By how much --ab draws out each inference, in parts per million
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) slow_down_ppm: u32,
+    /// A package folder to time
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) package: Option<PathBuf>,
+    /// reference, teacher, or a student of the template (mlp, resnet-tiny, ...) with random weights
+    #[arg(long, default_value = "reference")]
+    pub(crate) model: String,
+    /// How many measurements
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) measurements: u32,
+    /// Busy processes to start beside the measurement
+    #[arg(long, default_value_t = 0, value_name = "PROCESSES")]
+    pub(crate) load: u32,
+    /// How long a measurement is
+    #[arg(long, default_value = "full")]
+    pub(crate) effort: EffortName,
+    /// Another length of a launch than the effort's
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) launch_ms: Option<u64>,
+    /// Another layout over cores than the engine's
+    #[arg(long)]
+    pub(crate) pin: Option<PinName>,
+    /// Don't let timed workers run before ordinary processes
+    #[arg(long)]
+    pub(crate) ordinary_priority: bool,
+    /// The first measurement's seed, each next one's is one more; random unless given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Write each measurement's raw samples into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) samples: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A length of measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EffortName {
+    /// LAT-1 as competitions use it
+    Full,
+    /// The same protocol in a fifth of the time
+    Quick,
+}
+
+/// A layout of a measurement's processes over cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PinName {
+    /// As the scheduler likes
+    Off,
+    /// Workers on one core
+    Workers,
+    /// Workers on one core, this process on the others
+    Apart,
+    /// All on one core
+    Together,
 }
 
 #[derive(Subcommand)]

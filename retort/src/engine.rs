@@ -6,14 +6,17 @@ use futures::future::BoxFuture;
 use models::DeviceKind;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use std::io;
+use validator::config::LatencyEffort;
 use validator::evaluator::{Evaluator, Progress, ProgressFn};
 
-/// The engine of this machine on `device`.
-pub(crate) fn engine(device: DeviceKind) -> io::Result<Engine> {
+/// The engine of this machine on `device`, measuring latency as long as `effort` says.
+pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> io::Result<Engine> {
     let mut engine = Engine::new(WorkerCommand::this_program(&["__worker"])?);
     engine.device = device;
-    // The full schedule waits until an unstable host has its own verdict in the queue.
-    engine.effort = Effort::quick();
+    engine.effort = match effort {
+        LatencyEffort::Full => Effort::full(),
+        LatencyEffort::Quick => Effort::quick(),
+    };
     Ok(engine)
 }
 

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         // The worker comes first and alone: it must not log, load settings or touch the network.
         Command::EvaluationWorker => return eval::worker_main(),
+        Command::Burn => return commands::bench::burn(),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Validator(command) => commands::validator::run(command),
         Command::Worker(args) => commands::worker::run(&args),
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Pull(args) => commands::pull::run(&args),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Simulate(command) => commands::simulate::run(&command),
+        Command::Bench(command) => commands::bench::run(&command),
         Command::Keys(command) => commands::keys::run(command),
         Command::Verify(args) => commands::verify::run(*args),
     };

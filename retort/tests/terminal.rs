@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 27] = [
+    let commands: [&[&str]; 29] = [
         &[],
         &["demo"],
         &["validator"],
@@ -36,6 +36,8 @@ fn every_command_teaches_itself() {
         &["simulate"],
         &["simulate", "dethrone"],
         &["keys"],
+        &["bench"],
+        &["bench", "latency"],
     ];
     for command in commands {
         let output = retort().args(command).arg("--help").output().unwrap();
@@ -146,4 +148,27 @@ fn a_folder_that_is_no_validator_says_what_to_do() {
     let output = retort().args(["validator", "serve", "--dir"]).arg(dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("retort validator init"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_known_slow_down_is_measured_beside_busy_processes_that_end_with_it() {
+    let words = ["bench", "latency", "--ab", "--slow-down-ppm", "1000000", "--model", "mlp", "--measurements", "1"];
+    let more = ["--effort", "quick", "--launch-ms", "20", "--load", "1", "--json"];
+    let output = retort().args(words).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ratio = figures["measurements"][0]["ratio"]["value_ppm"].as_i64().unwrap();
+    // Twice as slow, in next to no time on a crowded machine: only the order of magnitude is sure.
+    assert!((1_300_000..3_000_000).contains(&ratio), "{figures}");
+    assert_eq!(figures["summary"]["true_ratio_ppm"], 2_000_000);
+}
+
+#[test]
+fn bench_latency_wants_exactly_one_question() {
+    for words in [&["bench", "latency"][..], &["bench", "latency", "--aa", "--ab"]] {
+        assert_eq!(retort().args(words).output().unwrap().status.code(), Some(2), "{words:?}");
+    }
+    let crowd = retort().args(["bench", "latency", "--aa", "--load", "1000"]).output().unwrap();
+    assert_eq!(crowd.status.code(), Some(1));
+    assert!(stderr(&crowd).contains("64 at most"), "{}", stderr(&crowd));
 }

@@ -36,10 +36,19 @@ const TEMPLATE: &str = "\
 # Whether only hotkeys that the ledger has registered may submit.
 # require_registration = false
 
+# How long latency is measured: \"full\" as competitions need it, or \"quick\", the same in a fifth of the time.
+# latency = \"full\"
+
+# Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator from elsewhere than this machine.
+# operator_token = \"\"
+
 # [limits]
 # disk_reserve_bytes = 268435456
 # evaluation_memory_bytes_max = 2147483648
 ";
+
+/// A shorter token could be guessed.
+const TOKEN_BYTES_MIN: usize = 16;
 
 /// The settings of a validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,8 +62,33 @@ pub struct Config {
     pub object_store: String,
     /// Whether only hotkeys that the ledger has registered may submit.
     pub require_registration: bool,
+    /// How long latency is measured.
+    pub latency: LatencyEffort,
+    /// Opens the operator's page from elsewhere than this machine; empty for nobody.
+    pub operator_token: String,
     /// Bounds on everything that comes from outside.
     pub limits: ServiceLimits,
+}
+
+/// How long latency is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyEffort {
+    /// As competitions need it.
+    #[default]
+    Full,
+    /// The same protocol in a fifth of the time, judged by wider limits: for trying out.
+    Quick,
+}
+
+impl LatencyEffort {
+    /// The name in the settings.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+        }
+    }
 }
 
 /// Bounds on everything that comes from outside, and on what may be lost in between.
@@ -89,6 +123,8 @@ pub struct ServiceLimits {
     pub evaluation_attempts_max: u64,
     /// Seconds between such attempts.
     pub evaluation_retry_seconds: u64,
+    /// Measurements of one submission that an unstable host may spoil before it is scored with a provisional latency.
+    pub evaluation_unstable_max: u64,
     /// Resident bytes at which a worker is killed.
     pub evaluation_memory_bytes_max: u64,
     /// Seconds that measuring a teacher may take.
@@ -104,6 +140,8 @@ impl Default for Config {
             public_url: String::new(),
             object_store: String::new(),
             require_registration: false,
+            latency: LatencyEffort::default(),
+            operator_token: String::new(),
             limits: ServiceLimits::default(),
         }
     }
@@ -136,6 +174,7 @@ impl Default for ServiceLimits {
             queue_seconds_max: 7 * 24 * 3_600,
             evaluation_attempts_max: 3,
             evaluation_retry_seconds: 5,
+            evaluation_unstable_max: 3,
             evaluation_memory_bytes_max: 2 << 30,
             publish_seconds_max: 3_600,
             shutdown_seconds_max: 20,
@@ -324,6 +363,9 @@ impl Config {
         if !self.object_store.is_empty() && Url::parse(&self.object_store).is_err() {
             return Err("object_store must be a URL like `s3://bucket/prefix`, or empty".into());
         }
+        if !self.operator_token.is_empty() && self.operator_token.len() < TOKEN_BYTES_MIN {
+            return Err(format!("operator_token must have at least {TOKEN_BYTES_MIN} characters, or be empty"));
+        }
         let limits = &self.limits;
         for (field, value) in [
             ("body_bytes_max", limits.body_bytes_max),
@@ -444,6 +486,8 @@ mod tests {
         for (toml, variable, word) in [
             ("lisen = \"127.0.0.1:1\"", ("A", ""), "lisen"),
             ("public_url = \"validator.example\"", ("A", ""), "public_url"),
+            ("", ("RETORT_LATENCY", "slow"), "quick"),
+            ("operator_token = \"short\"", ("A", ""), "operator_token"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
             ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
         ] {

@@ -24,6 +24,7 @@ pub mod log;
 pub mod materials;
 mod metrics;
 pub mod objects;
+mod operator;
 mod pages;
 pub mod publish;
 pub mod rounds;

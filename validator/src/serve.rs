@@ -5,8 +5,11 @@
 
 use crate::app::App;
 use crate::db::DbError;
+use crate::operator::Peer;
 use crate::{jobs, router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -103,15 +106,15 @@ async fn accept(listener: &TcpListener, app: &App, graceful: &GracefulShutdown) 
     let router = router::router(app.clone());
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("a place, because nobody closes the semaphore");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "can't accept a connection");
                 tokio::time::sleep(ACCEPT_REST).await;
                 continue;
             }
         };
-        let connection = graceful.watch(connect(stream, app, router.clone()));
+        let connection = graceful.watch(connect(stream, Peer(peer), app, router.clone()));
         let app = app.clone();
         tokio::spawn(async move {
             app.counters.connections.fetch_add(1, Ordering::Relaxed);
@@ -125,9 +128,26 @@ async fn accept(listener: &TcpListener, app: &App, graceful: &GracefulShutdown) 
     }
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<axum::Router>>;
+type Connection = http1::Connection<TokioIo<TcpStream>, FromPeer>;
 
-fn connect(stream: TcpStream, app: &App, router: axum::Router) -> Connection {
+/// The routes, told of each request whose connection it came on.
+struct FromPeer {
+    routes: TowerToHyperService<axum::Router>,
+    peer: Peer,
+}
+
+impl Service<http::Request<Incoming>> for FromPeer {
+    type Response = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.routes.call(request)
+    }
+}
+
+fn connect(stream: TcpStream, peer: Peer, app: &App, router: axum::Router) -> Connection {
     // Small answers shouldn't wait for more to be sent with them; without this they are only slower.
     let _ = stream.set_nodelay(true);
     http1::Builder::new()
@@ -135,5 +155,5 @@ fn connect(stream: TcpStream, app: &App, router: axum::Router) -> Connection {
         .header_read_timeout(Duration::from_secs(app.config.limits.header_read_seconds_max))
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), FromPeer { routes: TowerToHyperService::new(router), peer })
 }

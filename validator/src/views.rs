@@ -8,6 +8,7 @@ use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::submissions::Submission;
 use protocol::api::{BoardRow, CompetitionView, SubmissionStatus};
+use protocol::latency::judge;
 use protocol::leaf::receipt_key;
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
@@ -61,10 +62,12 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         receipt: None,
         receipt_log_index: None,
         row: None,
+        latency_verdict: None,
     };
     if let Some(evaluation) = app.db.evaluation(id).await? {
         status.row = row(app, &status).await?;
         status.rank = status.row.as_ref().and_then(|row| row.rank);
+        status.latency_verdict = Some(judge(&evaluation.report.latency));
         status.receipt = Some(evaluation.receipt_sha256);
         status.receipt_log_index = app.db.leaf(&receipt_key(id)).await?.and_then(|leaf| leaf.index_in_log);
         (status.report, status.score) = (Some(evaluation.report), Some(evaluation.score));

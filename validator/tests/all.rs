@@ -9,6 +9,7 @@ mod bad_input;
 mod board;
 mod edge;
 mod journey;
+mod latency;
 mod lifecycle;
 mod log;
 mod publishing;

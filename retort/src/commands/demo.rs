@@ -27,13 +27,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use validator::config::LatencyEffort;
 use validator::db::rounds::Step;
 use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
 
 /// The competition's files, so that the binary needs no other folder for them.
 const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
-const FILES: [(&str, &[u8]); 6] = [
+pub(crate) const FILES: [(&str, &[u8]); 6] = [
     ("models/teacher/config.json", include_bytes!("../../../models/teacher/config.json")),
     ("models/teacher/model.safetensors", include_bytes!("../../../models/teacher/model.safetensors")),
     ("models/teacher/training-logits.rtlog", include_bytes!("../../../models/teacher/training-logits.rtlog")),
@@ -41,6 +42,9 @@ const FILES: [(&str, &[u8]); 6] = [
     ("models/reference/model.safetensors", include_bytes!("../../../models/reference/model.safetensors")),
     ("competitions/fashion-mnist/competition.toml", MANIFEST.as_bytes()),
 ];
+
+/// The settings of the demo's validator. RETORT_LATENCY=full measures as a competition does, four times as long.
+const SETTINGS: &str = "latency = \"quick\"\n";
 
 /// A package that PyTorch saved, submitted as it is.
 const PYTORCH: [(&str, &[u8]); 2] = [
@@ -84,6 +88,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     say(&format!("a validator, in {}", dir.display()));
     let service = Service::start(&runtime, &dir, args)?;
     say(&format!("published; the page is at {}/", service.base));
+    if service.app.config.latency == LatencyEffort::Quick {
+        say(
+            "latency is measured by the short preset of the protocol; `retort bench latency` and `serve` use the full one",
+        );
+    }
 
     let client = Client::new(&service.base);
     let packages = distil_all(&client, &service.competition, &dir, &say)?;
@@ -153,7 +162,12 @@ impl Service {
         for (name, bytes) in FILES {
             write(&dir.join(name), bytes)?;
         }
-        Home::new(dir.join("validator")).init()?;
+        let home = Home::new(dir.join("validator"));
+        let fresh = !home.config().exists();
+        home.init()?;
+        if fresh {
+            write(&home.config(), SETTINGS.as_bytes())?;
+        }
         let manifest = dir.join("competitions/fashion-mnist/competition.toml");
         runtime.block_on(async {
             let listener = bind(args.listen).await?;

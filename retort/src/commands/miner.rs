@@ -23,6 +23,7 @@ use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
+use validator::config::LatencyEffort;
 
 /// Between two questions while waiting for a score.
 const POLL: Duration = Duration::from_millis(500);
@@ -134,7 +135,9 @@ fn measure(
         memory_bytes_max: CHECK_MEMORY_BYTES_MAX,
     };
     let phases = Phases::new("check");
-    let result = engine(device)?.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    // A prediction needs no more than the short preset; the validator measures at its own length.
+    let engine = engine(device, LatencyEffort::Quick)?;
+    let result = engine.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
     Ok((result?, ceiling))
 }

@@ -1,6 +1,6 @@
 //! `retort validator`: makes a directory, publishes, serves, examines.
 
-use super::print_json;
+use super::{bench, print_json};
 use crate::cli::ValidatorCommand;
 use crate::engine::{ProcessEvaluator, engine};
 use crate::progress::Phases;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use validator::config::LatencyEffort;
 use validator::publish::{Published, Publisher};
 use validator::{App, Home};
 
@@ -23,7 +24,9 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Publish { manifest, home } => runtime()?.block_on(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.
             let home = Home::new(&home.dir);
-            let publisher = Publisher::open(&home, home.load(std::env::vars())?, evaluator()?).await?;
+            let config = home.load(std::env::vars())?;
+            let evaluator = evaluator(config.latency)?;
+            let publisher = Publisher::open(&home, config, evaluator).await?;
             let published = publish(&publisher, &manifest).await?;
             let id = &published.competition.manifest.id;
             println!(
@@ -77,12 +80,13 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
     let home = Home::new(dir);
     let mut config = home.load(std::env::vars())?;
     config.listen = listen.unwrap_or(config.listen);
-    App::open(&home, config, evaluator()?).await.with_context(|| format!("open the validator in {}", dir.display()))
+    let evaluator = evaluator(config.latency)?;
+    App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
 }
 
 /// The engine of this machine behind the validator's door.
-fn evaluator() -> Result<Arc<ProcessEvaluator>> {
-    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex).context("find this program's own file")?)))
+fn evaluator(effort: LatencyEffort) -> Result<Arc<ProcessEvaluator>> {
+    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort).context("find this program's own file")?)))
 }
 
 /// Publishes with progress.
@@ -122,7 +126,8 @@ pub(crate) async fn until_interrupted() {
 
 async fn doctor(dir: &Path, json: bool) -> Result<()> {
     let app = open_app(dir, None).await?;
-    let findings = validator::doctor::examine(&app).await;
+    let mut findings = validator::doctor::examine(&app).await;
+    findings.push(tokio::task::spawn_blocking(bench::latency_health).await.context("time the reference student")?);
     if json {
         let rows =
             findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));

@@ -6,6 +6,7 @@ mod leaderboard;
 mod log;
 mod objects;
 mod openapi;
+mod operator;
 mod rounds;
 mod status;
 mod submissions;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(objects::routes())
         .merge(log::routes())
         .merge(status::routes())
+        .merge(operator::routes())
         .merge(openapi::routes())
 }
 

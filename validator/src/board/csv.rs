@@ -5,8 +5,8 @@
 use protocol::api::{BoardRow, Leaderboard, RowKind};
 
 const HEADER: &str = "kind,rank,submission,hotkey,architecture,accuracy_ppm,accuracy_low_ppm,accuracy_high_ppm,\
-agreement_ppm,latency_ratio_ppm,latency_ratio_low_ppm,latency_ratio_high_ppm,latency_us_p50,latency_us_p90,size_bytes,\
-parameters,macs,score_ppm,score_low_ppm,score_high_ppm,state,why,place,group_size,behind_leader_ppm,\
+agreement_ppm,latency_ratio_ppm,latency_ratio_low_ppm,latency_ratio_high_ppm,latency_verdict,latency_us_p50,latency_us_p90,\
+size_bytes,parameters,macs,score_ppm,score_low_ppm,score_high_ppm,state,why,place,group_size,behind_leader_ppm,\
 behind_leader_low_ppm,behind_leader_high_ppm,divisions,own_best,own_gain_ppm,needs_ppm,last_round,last_rule,\
 last_public_p_ppb,last_hidden_p_ppb,hidden_accuracy_ppm,gap_ppm,teacher_gap_ppm,details";
 
@@ -39,6 +39,7 @@ fn line(row: &BoardRow) -> String {
         row.latency_ratio_ppm.to_string(),
         row.latency_ratio_interval_ppm[0].to_string(),
         row.latency_ratio_interval_ppm[1].to_string(),
+        row.latency_verdict.name().to_owned(),
         row.latency_us_p50.to_string(),
         optional(row.latency_us_p90),
         row.size_bytes.to_string(),

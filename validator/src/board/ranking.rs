@@ -191,7 +191,10 @@ fn divisions(sources: &Sources, candidates: &[Candidate<'_>]) -> Vec<DivisionBoa
 
 fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     let ScoredSubmission { id, hotkey, architecture, report, score, .. } = submission;
-    let row = BoardRow::measured(RowKind::Submission, architecture, report, score, why);
+    let mut row = BoardRow::measured(RowKind::Submission, architecture, report, score, why);
+    if row.latency_verdict.is_unstable() {
+        row.why.push_str("; its latency is provisional: the host never became calm enough");
+    }
     BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), ..row }
 }
 

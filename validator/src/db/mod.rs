@@ -5,6 +5,7 @@
 
 pub mod competitions;
 pub mod evaluations;
+pub mod latency;
 pub mod log;
 pub mod nonces;
 pub mod replicates;

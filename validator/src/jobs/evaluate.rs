@@ -3,6 +3,7 @@
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
 use super::receipt;
+use super::verdict::{self, Next};
 use crate::app::App;
 use crate::board::resampled;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
@@ -54,7 +55,11 @@ pub(super) async fn attempt(
     match measured {
         Ok((stored, evaluation)) => {
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            record(app, &submission, &stored, evaluation, duration_ms).await
+            match verdict::next(app, &submission, &evaluation.report).await? {
+                Next::Score => record(app, &submission, &stored, evaluation, duration_ms).await,
+                Next::Again { reason, spoiled } => Ok(verdict::again(app, &submission, &reason, spoiled).await?),
+                Next::Reject(rejection) => Ok(end(app, &submission, State::Rejected, &rejection).await?),
+            }
         }
         Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
             Ok(end(app, &submission, State::Rejected, &rejection).await?)

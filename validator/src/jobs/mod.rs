@@ -11,6 +11,7 @@ mod evaluate;
 mod log;
 mod reaper;
 mod receipt;
+mod verdict;
 
 use crate::app::App;
 use crate::board;

@@ -2,17 +2,18 @@
 //!
 //! It does not know what a page looks like.
 
-use super::{assets, competition, home, problem, round, scatter, submission};
+use super::{assets, competition, home, operator as operator_page, problem, round, scatter, submission};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::Role;
 use crate::error::ApiError;
+use crate::operator::{self, Peer};
 use crate::{board, rounds, views};
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{HeaderName, StatusCode, header};
+use axum::{Extension, Router};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::CompetitionId;
 use protocol::api::CompetitionView;
 use std::str::FromStr;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/competitions/{id}/scatter.svg", get(drawing))
         .route("/competitions/{id}/rounds/{round}", get(round))
         .route("/submissions/{id}", get(submission))
+        .route("/operator", get(operator))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
 }
@@ -90,6 +92,17 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     let models = app.db.models(&status.competition).await?;
     let teacher = models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report);
     Ok(page(submission::render(&status, &view, teacher)))
+}
+
+async fn operator(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers).map_err(PageError::Broken)?;
+    let mut response = page(operator_page::render(&operator::view(&app).await?));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 async fn style() -> Response {

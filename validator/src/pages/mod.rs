@@ -12,6 +12,7 @@ mod handlers;
 mod home;
 mod labels;
 mod layout;
+mod operator;
 mod pareto;
 mod problem;
 mod round;

@@ -184,6 +184,7 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         agreement_ppm: accuracy + 14_000,
         latency_ratio_ppm: ratio,
         latency_ratio_interval_ppm: [ratio * 95 / 100, ratio * 106 / 100],
+        latency_verdict: protocol::latency::LatencyVerdict::Sound,
         latency_us_p50: us,
         latency_us_p90: Some(us * 11 / 10),
         size_bytes: size,
@@ -306,6 +307,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         receipt: report.as_ref().map(|_| Digest::of(b"receipt")),
         receipt_log_index: report.as_ref().map(|_| 41),
         row: report.as_ref().map(|_| board(12).rows[8].clone()),
+        latency_verdict: report.as_ref().map(|report| protocol::latency::judge(&report.latency)),
         report,
     }
 }
@@ -335,6 +337,8 @@ pub(crate) fn report() -> Report {
             kernel: "Linux 6.1.0".into(),
             flush_to_zero: true,
             sandbox: "process".into(),
+            pinned_core: Some(1),
+            priority_raised: true,
         },
         device: "flex".into(),
         data: DataSeen { images_sha256: Digest::of(b"images"), seed: 7, items: 10_000, public_items: 5_000 },

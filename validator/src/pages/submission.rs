@@ -6,6 +6,7 @@ use super::layout::{self, Layout};
 use askama::Template;
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::competition::Manifest;
+use protocol::latency::{is_short, judge};
 use protocol::report::{Calibration, Report};
 use protocol::score::{Score, ScoreRules};
 use protocol::submission::{Blame, State};
@@ -92,6 +93,9 @@ fn headline(status: &SubmissionStatus, champion: bool) -> String {
     match (status.state, status.rank) {
         (State::AwaitingUpload, _) => "Waiting for the files".into(),
         (State::Checking, _) => "Being checked against the limits".into(),
+        (State::Queued, _) if status.reason.is_some() => {
+            format!("In the queue again: our host was too restless{eta}")
+        }
         (State::Queued, _) => match status.queue_position {
             Some(0) => format!("Next in the queue{eta}"),
             Some(before) => format!("In the queue, {before} before it{eta}"),
@@ -254,7 +258,17 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
         ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
         ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
-        ("Measured in", format!("{} launches, {} pairs of blocks", latency.launches, latency.pairs)),
+        (
+            "Measured in",
+            format!(
+                "{} launches, {} pairs of blocks{}",
+                latency.launches,
+                latency.pairs,
+                if is_short(latency.launches) { "; the short preset of the protocol" } else { "" }
+            ),
+        ),
+        ("Verdict on the latency", judge(latency).to_string()),
+        ("Timed on", host.pinned_core.map_or("cores of the system's choice".into(), |core| format!("core {core}"))),
         ("Cold start", figures::nanos(latency.cold_load_ns)),
         ("Throughput", format!("{} items/s", figures::significant(cost.throughput_milli as f64 / 1e3))),
         ("Weights", figures::bytes(cost.size_bytes)),

@@ -14,6 +14,7 @@ use protocol::latency::{LatencyVerdict, judge};
 use protocol::outcomes::Outcomes;
 use protocol::report::{Estimate, Host};
 use protocol::{Receipt, Report};
+use validator::config::LatencyEffort;
 
 /// Bytes that the worker may use.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
@@ -47,7 +48,7 @@ pub(super) fn rerun(
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
     let phases = Phases::new("verify");
-    let engine = engine(DeviceKind::Flex).context("find this program's own file")?;
+    let engine = engine(DeviceKind::Flex, LatencyEffort::Quick).context("find this program's own file")?;
     let result = engine.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
     let again = match result {

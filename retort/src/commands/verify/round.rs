@@ -18,6 +18,7 @@ use protocol::outcomes::Outcomes;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report};
 use std::sync::Arc;
+use validator::config::LatencyEffort;
 use validator::db::rounds::{Drawn, EntryRole};
 use validator::rounds::RoundView;
 use validator::rounds::referee::{Decision, Fighter, Referee};
@@ -125,7 +126,7 @@ fn teacher(
         wall_seconds_max: WALL_SECONDS_MAX,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    let evaluation = engine(DeviceKind::Flex)?.evaluate(&request, &|at| {
+    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?.evaluate(&request, &|at| {
         phases.at(crate::engine::phase_name(at.phase), at.percent.into(), 100);
     });
     phases.finish();

@@ -1,0 +1,97 @@
+//! What is timed: a package from a folder, the repository's models, or a student of the template with random weights.
+
+use crate::commands::demo::FILES;
+use anyhow::{Context, Result, anyhow};
+use datasets::{FashionMnist, fashion_mnist};
+use miner_template::files::PackageFiles;
+use miner_template::students::student;
+use models::Weights;
+use protocol::competition::InputSpec;
+use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::package::PackageConfig;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::path::Path;
+
+/// Test images that are timed on and, where outputs matter, answered.
+pub(super) const ITEMS: u32 = 1_000;
+
+/// The longest that one measurement may take.
+const WALL_SECONDS_MAX: u64 = 600;
+
+/// A model with the name that tables show.
+pub(super) struct Subject {
+    pub(super) name: String,
+    pub(super) package: PackageBytes,
+}
+
+impl Subject {
+    /// The package in `folder`, or the model called `name`.
+    pub(super) fn find(folder: Option<&Path>, name: &str) -> Result<Self> {
+        if let Some(folder) = folder {
+            let files = PackageFiles::read(folder)?;
+            let package = PackageBytes { config_json: files.config_json.into(), weights: files.weights.into() };
+            return Ok(Self { name: folder.display().to_string(), package });
+        }
+        let package = match name {
+            "teacher" | "reference" => of_repository(name)?,
+            other => untrained(other)?,
+        };
+        Ok(Self { name: name.to_owned(), package })
+    }
+
+    /// The reference student, which competitions measure against.
+    pub(super) fn reference() -> Result<PackageBytes> {
+        of_repository("reference")
+    }
+
+    /// A request to time this model beside `reference`.
+    pub(super) fn request(&self, reference: &PackageBytes, seed: u64) -> Result<EvaluationRequest> {
+        let all = FashionMnist::load_test(&FashionMnist::embedded_dir())?;
+        let images = all.select(&(0..ITEMS).collect::<Vec<u32>>());
+        Ok(EvaluationRequest {
+            candidate: self.package.clone(),
+            reference: reference.clone(),
+            items: Items {
+                input: PackageConfig::from_json(&self.package.config_json)?.input,
+                pixels: images.pixels.into(),
+                labels: images.labels.into(),
+                public: ITEMS,
+                teacher_logits: None,
+            },
+            probes: Default::default(),
+            scope: Scope::Full,
+            seed,
+            wall_seconds_max: WALL_SECONDS_MAX,
+            memory_bytes_max: 8 << 30,
+        })
+    }
+}
+
+/// A model that this program carries with it.
+fn of_repository(name: &str) -> Result<PackageBytes> {
+    let file = |file: &str| {
+        let path = format!("models/{name}/{file}");
+        let found = FILES.iter().find(|(candidate, _)| *candidate == path);
+        found.map(|(_, bytes)| *bytes).with_context(|| format!("{path} isn't part of this program"))
+    };
+    Ok(PackageBytes { config_json: file("config.json")?.into(), weights: file("model.safetensors")?.into() })
+}
+
+/// Random weights: how long an inference takes doesn't depend on them.
+fn untrained(name: &str) -> Result<PackageBytes> {
+    let config = PackageConfig {
+        format: "retort/1".into(),
+        architecture: student(name).map_err(|problem| anyhow!("{problem}, or teacher, or reference"))?,
+        input: InputSpec {
+            channels: 1,
+            height: 28,
+            width: 28,
+            mean_ppm: vec![fashion_mnist::INPUT_MEAN_PPM],
+            deviation_ppm: vec![fashion_mnist::INPUT_STD_PPM],
+        },
+        labels: fashion_mnist::CLASS_NAMES.map(String::from).to_vec(),
+    };
+    let weights = Weights::random(&config.plan()?, &mut StdRng::seed_from_u64(1)).to_safetensors()?;
+    Ok(PackageBytes { config_json: serde_json::to_vec(&config)?.into(), weights: weights.into() })
+}

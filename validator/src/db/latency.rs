@@ -1,0 +1,138 @@
+//! The history of latency measurements as the operator needs it: what each said about the host.
+//!
+//! It judges nothing; verdicts come from `protocol::latency`.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::SubmissionId;
+use protocol::latency::{LatencyVerdict, half_width_ppm};
+use protocol::report::{Clock, Report};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// How many rows are kept.
+const ROWS_MAX: i64 = 10_000;
+
+/// One measurement, as far as it tells about the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LatencyControl {
+    /// When, in Unix seconds.
+    pub at: u64,
+    /// What was measured.
+    pub submission: SubmissionId,
+    /// Launches of the control; 0 where it was not made.
+    pub control_launches: u32,
+    /// The reference over itself.
+    pub control_ppm: i64,
+    /// The candidate over the reference.
+    pub ratio_ppm: i64,
+    /// Half of the interval's width over the ratio.
+    pub half_width_ppm: i64,
+    /// Pairs of fresh processes.
+    pub launches: u32,
+    /// By how much the parent's clock exceeded the reference worker's.
+    pub overhead_ppm: u64,
+    /// Whose stamps counted.
+    pub clock: Clock,
+    /// The core that workers were kept to.
+    pub pinned_core: Option<u32>,
+    /// What the rules made of it.
+    pub verdict: LatencyVerdict,
+}
+
+impl LatencyControl {
+    /// What a report says about the host.
+    pub fn of(submission: &SubmissionId, report: &Report, verdict: LatencyVerdict, at: u64) -> Self {
+        let latency = &report.latency;
+        Self {
+            at,
+            submission: submission.clone(),
+            control_launches: latency.checks.control.launches,
+            control_ppm: latency.checks.control.ratio.value_ppm,
+            ratio_ppm: latency.ratio.value_ppm,
+            half_width_ppm: half_width_ppm(latency.ratio),
+            launches: latency.launches,
+            overhead_ppm: latency.overhead_ppm,
+            clock: latency.clock,
+            pinned_core: report.host.pinned_core,
+            verdict,
+        }
+    }
+}
+
+/// Writes a measurement down, and forgets the oldest beyond [`ROWS_MAX`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(tx: &mut Tx, control: &LatencyControl) -> Result<(), DbError> {
+    let inserted = sqlx::query(
+        "INSERT INTO latency_controls (at, submission_id, control_launches, control_ppm, ratio_ppm, half_width_ppm,
+         launches, overhead_ppm, clock, pinned_core, verdict, unstable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(int(control.at))
+    .bind(control.submission.to_string())
+    .bind(control.control_launches)
+    .bind(control.control_ppm)
+    .bind(control.ratio_ppm)
+    .bind(control.half_width_ppm)
+    .bind(control.launches)
+    .bind(int(control.overhead_ppm))
+    .bind(clock_name(control.clock))
+    .bind(control.pinned_core)
+    .bind(to_json(&control.verdict))
+    .bind(i64::from(control.verdict.is_unstable()))
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query("DELETE FROM latency_controls WHERE id <= ?")
+        .bind(inserted.last_insert_rowid() - ROWS_MAX)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Db {
+    /// The last `count_max` measurements, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latency_controls(&self, count_max: u32) -> Result<Vec<LatencyControl>, DbError> {
+        let rows = sqlx::query("SELECT * FROM latency_controls ORDER BY id DESC LIMIT ?")
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().rev().map(control).collect()
+    }
+
+    /// How many measurements of a submission the host has spoiled so far.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unstable_measurements(&self, id: &SubmissionId) -> Result<u64, DbError> {
+        let query = "SELECT count(*) FROM latency_controls WHERE submission_id = ? AND unstable = 1";
+        Ok(uint(sqlx::query_scalar(query).bind(id.to_string()).fetch_one(self.pool()).await?))
+    }
+}
+
+fn clock_name(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Parent => "parent",
+        Clock::Worker => "worker",
+    }
+}
+
+fn control(row: &SqliteRow) -> Result<LatencyControl, DbError> {
+    let count = |column: &str| u32::try_from(row.get::<i64, _>(column)).unwrap_or(u32::MAX);
+    Ok(LatencyControl {
+        at: uint(row.get("at")),
+        submission: parse("submission id", row.get("submission_id"))?,
+        control_launches: count("control_launches"),
+        control_ppm: row.get("control_ppm"),
+        ratio_ppm: row.get("ratio_ppm"),
+        half_width_ppm: row.get("half_width_ppm"),
+        launches: count("launches"),
+        overhead_ppm: uint(row.get("overhead_ppm")),
+        clock: if row.get::<&str, _>("clock") == clock_name(Clock::Parent) { Clock::Parent } else { Clock::Worker },
+        pinned_core: row.get::<Option<i64>, _>("pinned_core").and_then(|core| u32::try_from(core).ok()),
+        verdict: from_json("latency verdict", row.get("verdict"))?,
+    })
+}

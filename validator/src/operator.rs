@@ -1,0 +1,165 @@
+//! What the operator is told and nobody else: the host's health, the queue, and how latency measures on this machine.
+//!
+//! It also decides who the operator is. It knows no page and no route.
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::latency::LatencyControl;
+use crate::error::ApiError;
+use http::{HeaderMap, StatusCode, header};
+use protocol::Digest;
+use protocol::latency::CONTROL_PPM_MAX;
+use protocol::submission::State;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Measurements that are shown.
+const CONTROLS_MAX: u32 = 200;
+
+/// Headers that proxies add: whoever sends one isn't the machine's own user.
+const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+
+/// Whose connection a request came on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Everything on the operator's page.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OperatorView {
+    pub(crate) now: u64,
+    pub(crate) host: HostHealth,
+    /// Submissions by state.
+    pub(crate) submissions: BTreeMap<&'static str, u64>,
+    /// For how long the longest waiting submission has been queued.
+    pub(crate) queue_age_seconds: u64,
+    pub(crate) evaluations: u64,
+    /// Mean duration of the last twenty evaluations.
+    pub(crate) evaluation_pace_ms: Option<u64>,
+    /// The length of latency measurements in the settings.
+    pub(crate) latency: crate::config::LatencyEffort,
+    /// How far the control may be from 1.
+    pub(crate) control_ppm_max: i64,
+    /// Verdicts on the measurements shown, by name.
+    pub(crate) verdicts: BTreeMap<String, u64>,
+    /// The last measurements, oldest first.
+    pub(crate) controls: Vec<LatencyControl>,
+}
+
+/// The machine as `/proc` tells it; `None` where it doesn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct HostHealth {
+    pub(crate) cores: u32,
+    /// Load averages over 1, 5 and 15 minutes, in thousandths.
+    pub(crate) load_milli: Option<[u64; 3]>,
+    pub(crate) memory_available_bytes: Option<u64>,
+    pub(crate) disk_free_bytes: Option<u64>,
+}
+
+/// Refuses everybody but the operator: whoever shows the token of the settings, or sits at this machine.
+///
+/// A proxy on this machine also connects from here. So a connection from here is only trusted while no public address
+/// is set, no header says that it was forwarded, and it asked for this machine by a name of its own, which the page of
+/// a stranger in the operator's browser can't.
+pub(crate) fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), ApiError> {
+    if shows_token(&app.config.operator_token, headers) {
+        return Ok(());
+    }
+    let at_home = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
+    let direct = FORWARDED.iter().all(|name| !headers.contains_key(*name));
+    if at_home && direct && app.config.public_url.is_empty() && asks_for_loopback(headers) {
+        return Ok(());
+    }
+    let hint = "Ask from the validator's own machine, or send `Authorization: Bearer` with its operator_token.";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
+}
+
+/// Digests are compared, so that the time says nothing about how much of the token was right.
+fn shows_token(token: &str, headers: &HeaderMap) -> bool {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
+    !token.is_empty() && shown.is_some_and(|shown| Digest::of(shown.trim().as_bytes()) == Digest::of(token.as_bytes()))
+}
+
+fn asks_for_loopback(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Puts together what the operator is told.
+pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
+    let now = app.clock.now();
+    let counts = app.db.count_by_state().await?;
+    let count = |state: State| counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
+    let (evaluations, evaluation_pace_ms) = app.db.evaluation_pace().await?;
+    let controls = app.db.latency_controls(CONTROLS_MAX).await?;
+    let mut verdicts = BTreeMap::new();
+    for control in &controls {
+        *verdicts.entry(control.verdict.to_string()).or_insert(0) += 1;
+    }
+    Ok(OperatorView {
+        now,
+        host: host(app),
+        submissions: State::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect(),
+        queue_age_seconds: app.db.queued_since().await?.map_or(0, |since| now.saturating_sub(since)),
+        evaluations,
+        evaluation_pace_ms,
+        latency: app.config.latency,
+        control_ppm_max: CONTROL_PPM_MAX,
+        verdicts,
+        controls,
+    })
+}
+
+fn host(app: &App) -> HostHealth {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    HostHealth {
+        cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        load_milli: load_milli(&read("/proc/loadavg")),
+        memory_available_bytes: memory_available_bytes(&read("/proc/meminfo")),
+        disk_free_bytes: app.objects.free_bytes().ok(),
+    }
+}
+
+fn load_milli(loadavg: &str) -> Option<[u64; 3]> {
+    let mut loads = loadavg.split_whitespace().map(|load| load.parse::<f64>().ok());
+    let mut next = || loads.next().flatten().map(|load| (load * 1e3).round() as u64);
+    Some([next()?, next()?, next()?])
+}
+
+fn memory_available_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        let asks = |host: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            asks_for_loopback(&headers)
+        };
+        for host in ["localhost", "localhost:7070", "127.0.0.1:7070", "127.0.0.1", "[::1]:80", "[::1]"] {
+            assert!(asks(host), "{host}");
+        }
+        for host in ["", "validator.example", "validator.example:7070", "127.0.0.1.example", "10.0.0.1:7070"] {
+            assert!(!asks(host), "{host}");
+        }
+        assert!(!asks_for_loopback(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn proc_files_are_read_or_absent() {
+        assert_eq!(load_milli("4.17 4.68 0.07 3/420 7181\n"), Some([4_170, 4_680, 70]));
+        assert_eq!(load_milli(""), None);
+        assert_eq!(memory_available_bytes("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"), Some(2 << 20));
+        assert_eq!(memory_available_bytes("nonsense"), None);
+    }
+}

@@ -1,0 +1,219 @@
+//! The operator's page: whether the host is calm enough to time models on, and how long the queue is.
+
+use super::figures;
+use super::layout::{self, Layout};
+use crate::db::latency::LatencyControl;
+use crate::operator::OperatorView;
+use askama::Template;
+use protocol::score::PPM;
+
+/// Seconds between reloads.
+const RELOAD_SECONDS: u32 = 30;
+/// The chart's size in pixels.
+const WIDTH: f64 = 1_000.0;
+const HEIGHT: f64 = 220.0;
+/// Room for the axis' captions.
+const LEFT: f64 = 62.0;
+/// What the chart shows at least, beyond which points lie on its edge: three times the band.
+const BANDS_SHOWN: i64 = 3;
+/// Rows of the table of measurements.
+const ROWS_MAX: usize = 30;
+
+#[derive(Template)]
+#[template(path = "operator.html")]
+struct Page<'a> {
+    layout: Layout,
+    view: &'a OperatorView,
+    headline: String,
+    facts: Vec<(&'static str, String)>,
+    chart: Chart,
+    rows: Vec<Row>,
+}
+
+/// Control ratios in order of time, oldest left.
+struct Chart {
+    description: String,
+    /// The upper and the lower edge of the band, and its middle.
+    band: [f64; 3],
+    marks: Vec<Mark>,
+}
+
+struct Mark {
+    x: f64,
+    y: f64,
+    /// `sound`, `unstable` or `breach`.
+    class: &'static str,
+    title: String,
+}
+
+/// One measurement in the table.
+struct Row {
+    time: String,
+    submission: String,
+    control: String,
+    half_width: String,
+    overhead: String,
+    launches: u32,
+    verdict: String,
+    class: &'static str,
+}
+
+/// Renders the page.
+pub(crate) fn render(view: &OperatorView) -> String {
+    let mut layout = Layout::new("Operator · Retort", "The health of this validator.");
+    layout.reload_seconds = Some(RELOAD_SECONDS);
+    layout::render(&Page {
+        layout,
+        view,
+        headline: headline(view),
+        facts: facts(view),
+        chart: chart(view),
+        rows: rows(view),
+    })
+}
+
+/// What matters most, in a sentence.
+fn headline(view: &OperatorView) -> String {
+    let unstable = view.controls.iter().filter(|control| control.verdict.is_unstable()).count();
+    match (view.controls.len(), unstable) {
+        (0, _) => "No latency has been measured yet".into(),
+        (count, 0) => format!("All of the last {count} latency measurements were stable"),
+        (count, unstable) => format!("{unstable} of the last {count} latency measurements were spoiled by this host"),
+    }
+}
+
+fn facts(view: &OperatorView) -> Vec<(&'static str, String)> {
+    let unknown = || "not said by this system".to_owned();
+    let load = |loads: [u64; 3]| loads.map(|load| format!("{:.2}", load as f64 / 1e3)).join(", ");
+    let count = |state: &str| view.submissions.get(state).copied().unwrap_or(0).to_string();
+    vec![
+        ("Cores", view.host.cores.to_string()),
+        ("Load over 1, 5 and 15 minutes", view.host.load_milli.map_or_else(unknown, load)),
+        ("Memory available", view.host.memory_available_bytes.map_or_else(unknown, figures::bytes)),
+        ("Disk free", view.host.disk_free_bytes.map_or_else(unknown, figures::bytes)),
+        ("Waiting for files", count("awaiting_upload")),
+        ("Being checked", count("checking")),
+        ("Queued", count("queued")),
+        ("Longest wait in the queue", figures::duration(view.queue_age_seconds)),
+        ("Being measured", count("evaluating")),
+        ("Scored", count("scored")),
+        ("Rejected", count("rejected")),
+        ("Failed through our fault", count("failed")),
+        (
+            "Mean of the last twenty evaluations",
+            view.evaluation_pace_ms.map_or("none yet".into(), |ms| figures::micros(ms.saturating_mul(1_000))),
+        ),
+        ("Length of latency measurements", view.latency.as_str().to_owned()),
+    ]
+}
+
+fn chart(view: &OperatorView) -> Chart {
+    let reach = view.control_ppm_max * BANDS_SHOWN;
+    let y = |ppm: i64| {
+        let share = (ppm - PPM).clamp(-reach, reach) as f64 / reach as f64;
+        (HEIGHT / 2.0 - share * (HEIGHT / 2.0 - 14.0)).round()
+    };
+    let made: Vec<_> = view.controls.iter().filter(|control| control.control_launches > 0).collect();
+    let step = (WIDTH - LEFT - 20.0) / made.len().max(1) as f64;
+    let mark = |(index, control): (usize, &&LatencyControl)| Mark {
+        x: (LEFT + 10.0 + (index as f64 + 0.5) * step).round(),
+        y: y(control.control_ppm),
+        class: control.verdict.name(),
+        title: format!("{}: {} ({})", figures::moment(control.at), ratio(control.control_ppm), control.verdict),
+    };
+    let outside = made.iter().filter(|c| (c.control_ppm - PPM).abs() > view.control_ppm_max).count();
+    Chart {
+        description: format!("{} control ratios, {outside} of them outside of the band of 1 %", made.len()),
+        band: [y(PPM + view.control_ppm_max), y(PPM - view.control_ppm_max), y(PPM)],
+        marks: made.iter().enumerate().map(mark).collect(),
+    }
+}
+
+fn rows(view: &OperatorView) -> Vec<Row> {
+    let row = |control: &LatencyControl| Row {
+        time: figures::moment(control.at),
+        submission: control.submission.to_string(),
+        control: if control.control_launches > 0 { ratio(control.control_ppm) } else { "not made".into() },
+        half_width: format!("±{}", figures::percent(control.half_width_ppm.min(100 * PPM))),
+        overhead: figures::percent(i64::try_from(control.overhead_ppm).unwrap_or(i64::MAX)),
+        launches: control.launches,
+        verdict: control.verdict.to_string(),
+        class: control.verdict.name(),
+    };
+    view.controls.iter().rev().take(ROWS_MAX).map(row).collect()
+}
+
+/// Four decimals: the band is a hundredth wide.
+fn ratio(ppm: i64) -> String {
+    format!("{:.4}", ppm as f64 / 1e6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LatencyEffort;
+    use crate::operator::HostHealth;
+    use crate::pages::sample;
+    use protocol::latency::{CONTROL_PPM_MAX, LatencyVerdict, Unstable};
+    use protocol::report::Clock;
+
+    fn view(controls: Vec<LatencyControl>) -> OperatorView {
+        OperatorView {
+            now: sample::NOW,
+            host: HostHealth {
+                cores: 2,
+                load_milli: None,
+                memory_available_bytes: Some(1 << 30),
+                disk_free_bytes: None,
+            },
+            submissions: [("queued", 3)].into(),
+            queue_age_seconds: 61,
+            evaluations: 7,
+            evaluation_pace_ms: Some(30_000),
+            latency: LatencyEffort::Full,
+            control_ppm_max: CONTROL_PPM_MAX,
+            verdicts: Default::default(),
+            controls,
+        }
+    }
+
+    fn control(control_ppm: i64, verdict: LatencyVerdict) -> LatencyControl {
+        LatencyControl {
+            at: sample::NOW,
+            submission: sample::id(1),
+            control_launches: 3,
+            control_ppm,
+            ratio_ppm: 500_000,
+            half_width_ppm: 4_000,
+            launches: 15,
+            overhead_ppm: 21_000,
+            clock: Clock::Parent,
+            pinned_core: Some(1),
+            verdict,
+        }
+    }
+
+    #[test]
+    fn a_quiet_and_a_restless_host_render() {
+        for controls in [
+            vec![],
+            vec![control(1_000_400, LatencyVerdict::Sound)],
+            vec![control(i64::MAX, LatencyVerdict::Unstable(Unstable::Control)), control(0, LatencyVerdict::Sound)],
+        ] {
+            let page = render(&view(controls));
+            sample::assert_markup(&page);
+            assert!(page.contains("not said by this system"));
+        }
+    }
+
+    #[test]
+    fn a_point_outside_of_the_band_is_drawn_outside_and_inside_the_chart() {
+        let unstable = LatencyVerdict::Unstable(Unstable::Control);
+        let chart = chart(&view(vec![control(1_000_000, LatencyVerdict::Sound), control(5_000_000, unstable)]));
+        let [upper, lower, middle] = chart.band;
+        assert!(upper < middle && middle < lower);
+        assert_eq!((chart.marks[0].y, chart.marks[0].class), (middle, "sound"));
+        assert!(chart.marks[1].y < upper && chart.marks[1].y > 0.0);
+        assert!(chart.description.contains("1 of them outside"), "{}", chart.description);
+    }
+}
