@@ -4,11 +4,8 @@
 //! [`Network`] is both of them on a device. This crate knows no competition, no metric and no network protocol.
 
 mod device;
-mod fold;
 mod network;
-mod weights;
 
 pub use device::{DeviceError, DeviceKind};
-pub use fold::fold_batch_norm;
 pub use network::Network;
-pub use weights::{Array, Weights, WeightsError};
+pub use weights::{Array, Weights, WeightsError, fold_batch_norm};

@@ -1,7 +1,5 @@
 //! A [`Plan`] and its [`Weights`] as a burn module: one interpreter for every architecture of the catalogue.
 
-use crate::fold::BATCH_NORM_EPSILON;
-use crate::weights::{Array, Weights, WeightsError};
 use burn::module::{Module, Param, ParamId, RunningState};
 use burn::nn::{
     BatchNorm, BatchNormConfig, LayerNorm, LayerNormConfig, Linear, PaddingConfig2d,
@@ -10,6 +8,7 @@ use burn::nn::{
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan};
 use std::cell::Cell;
+use weights::{Array, BATCH_NORM_EPSILON, Weights, WeightsError};
 
 /// Epsilon of layer normalisation in Hugging Face's ViT.
 const LAYER_NORM_EPSILON: f64 = 1e-12;

@@ -190,7 +190,8 @@ fn a_report_that_no_receipt_may_hold_is_not_signed() {
 #[test]
 fn another_report_is_not_covered() {
     let receipt = verify(&issued()).unwrap();
-    let changes: [(&str, fn(&mut Report)); 4] = [
+    type Change = fn(&mut Report);
+    let changes: [(&str, Change); 4] = [
         ("package", |r| r.package_sha256 = Digest::of(b"")),
         ("host", |r| r.host.cores += 1),
         ("data", |r| r.data.seed = 0),

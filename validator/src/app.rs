@@ -52,6 +52,8 @@ pub struct Parts {
     pub(crate) signals: Signals,
     /// What `/metrics` counts beyond the database.
     pub(crate) counters: Counters,
+    /// Pairs of submissions that are compared at once because somebody asks.
+    pub(crate) compare_places: Arc<Semaphore>,
     /// Places for uploads.
     pub(crate) upload_places: Arc<Semaphore>,
 }
@@ -124,6 +126,7 @@ impl App {
             materials: MaterialsCache::default(),
             signals: Signals::default(),
             counters: Counters::default(),
+            compare_places: Arc::new(Semaphore::new(1)),
             upload_places,
         })))
     }

@@ -13,6 +13,7 @@ mod auth;
 pub mod board;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod db;
 mod disk;
 pub mod doctor;

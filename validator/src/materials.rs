@@ -39,6 +39,8 @@ pub struct Materials {
     pub items: Items,
     /// The reference student.
     pub reference: PackageBytes,
+    /// Inputs that copies are recognised by.
+    pub probes: Arc<[u8]>,
 }
 
 /// Materials by competition.
@@ -70,6 +72,7 @@ async fn load(objects: &Objects, stored: &StoredCompetition) -> Result<Materials
     Ok(Materials {
         items: items(&competition.manifest.input, competition.manifest.data.public_items, images, Some(logits.values)),
         reference: package(objects, &reference.config_json.sha256, &reference.weights.sha256).await?,
+        probes: crate::copies::probes_of(stored).into(),
     })
 }
 

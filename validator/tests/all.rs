@@ -7,6 +7,7 @@
 mod auth;
 mod bad_input;
 mod board;
+mod copies;
 mod edge;
 mod journey;
 mod latency;

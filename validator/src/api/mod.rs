@@ -2,6 +2,7 @@
 //! lies in the rooms above.
 
 mod competitions;
+mod copies;
 mod leaderboard;
 mod log;
 mod objects;
@@ -27,6 +28,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(submissions::routes())
         .merge(objects::routes())
         .merge(log::routes())
+        .merge(copies::routes())
         .merge(status::routes())
         .merge(operator::routes())
         .merge(openapi::routes())

@@ -4,6 +4,7 @@
 //! Nothing here knows HTTP, objects or evaluation.
 
 pub mod competitions;
+pub mod copies;
 pub mod evaluations;
 pub mod latency;
 pub mod log;

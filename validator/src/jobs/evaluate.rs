@@ -114,7 +114,7 @@ async fn request(
         candidate: materials::submitted(app, &submission.id).await?,
         reference: materials.reference.clone(),
         items: materials.items.clone(),
-        probes: Arc::from([]),
+        probes: Arc::clone(&materials.probes),
         scope: Scope::Full,
         // Unknown to miners, so that nothing can be tuned to an order.
         seed: rand::random(),
@@ -172,6 +172,7 @@ async fn record(
     tx.commit().await.map_err(DbError::from)?;
     app.signals.log.notify_one();
     app.board.changed(&submission.competition);
+    app.signals.scored.notify_one();
     tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
     Ok(())
 }

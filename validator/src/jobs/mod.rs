@@ -42,6 +42,8 @@ pub(crate) struct Signals {
     pub(crate) log: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
+    /// A submission was scored.
+    pub(crate) scored: Notify,
     /// When the reaper last saw an evaluation under way, in Unix seconds.
     pub(crate) busy_at: AtomicU64,
 }
@@ -53,6 +55,7 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
     supervise("dispatcher", app, stop, tracker, dispatch::run);
     supervise("evaluation worker", app, stop, tracker, engine::run);
     supervise("reaper", app, stop, tracker, reaper::run);
+    supervise("copies", app, stop, tracker, crate::copies::watch);
     supervise("rounds", app, stop, tracker, crate::rounds::run);
     supervise("public log", app, stop, tracker, log::run);
     let (app, stop) = (app.clone(), stop.clone());

@@ -2,7 +2,7 @@
 //!
 //! It does not know what a page looks like.
 
-use super::{assets, competition, home, operator as operator_page, problem, round, scatter, submission};
+use super::{assets, competition, copies, home, operator as operator_page, problem, round, scatter, submission};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::Role;
@@ -36,6 +36,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/competitions/{id}/rounds/{round}", get(round))
         .route("/submissions/{id}", get(submission))
         .route("/operator", get(operator))
+        .route("/copies/{a}/{b}", get(pair))
         .route("/assets/style.css", get(style))
         .route("/assets/icon.svg", get(icon))
 }
@@ -91,7 +92,15 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     let view = views::competition(&app, &status.competition).await?.ok_or_else(missing)?;
     let models = app.db.models(&status.competition).await?;
     let teacher = models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report);
-    Ok(page(submission::render(&status, &view, teacher)))
+    let relations = crate::copies::relations(&app, &id).await?;
+    Ok(page(submission::render(&status, &view, teacher, &relations)))
+}
+
+async fn pair(State(app): State<App>, Path((a, b)): Path<(String, String)>) -> Result<Response, PageError> {
+    let (a, b) = (parse("submission", &a)?, parse("submission", &b)?);
+    let pair = crate::copies::pair(&app, &a, &b).await.map_err(|error| PageError::Broken(error.into()))?;
+    let missing = || PageError::Missing("No such two submissions of one competition have been compared.".into());
+    Ok(page(copies::render(&pair.ok_or_else(missing)?)))
 }
 
 async fn operator(

@@ -7,6 +7,7 @@ mod assets;
 mod axis;
 mod competition;
 mod confusion;
+mod copies;
 mod figures;
 mod handlers;
 mod home;

@@ -384,8 +384,8 @@ fn preview() {
         write(&format!("board-{models}.html"), &page).unwrap();
     }
     for state in State::ALL {
-        write(&format!("{state}.html"), &submission_page::render(&status(state), &competition(), Some(&report())))
-            .unwrap();
+        let page = submission_page::render(&status(state), &competition(), Some(&report()), &[]);
+        write(&format!("{state}.html"), &page).unwrap();
     }
     for step in [Step::Open, Step::Revealed] {
         write(&format!("round-{step}.html"), &super::round::render(&round(step), &competition())).unwrap();

@@ -1,8 +1,11 @@
 //! A submission's page: where it is, why it ended, what was measured, and where its files are.
 
 use super::confusion::Confusion;
+use super::copies;
 use super::figures;
 use super::layout::{self, Layout};
+use crate::copies::RankedPair;
+use ::copies::Relation;
 use askama::Template;
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::competition::Manifest;
@@ -25,8 +28,19 @@ struct Page<'a> {
     headline: String,
     champion: bool,
     stages: Vec<Stage>,
+    /// Other submissions that it isn't independent of.
+    notes: Vec<Note>,
     /// Report and score, once scored.
     result: Option<Measured<'a>>,
+}
+
+/// A line about another submission.
+struct Note {
+    /// Whether it has consequences for this one.
+    is_grave: bool,
+    sentence: String,
+    /// The pair's page.
+    link: String,
 }
 
 /// A step of the journey.
@@ -67,7 +81,12 @@ struct Likeness {
 }
 
 /// Renders the page, beside the teacher's report where it is known.
-pub(crate) fn render(status: &SubmissionStatus, view: &CompetitionView, teacher: Option<&Report>) -> String {
+pub(crate) fn render(
+    status: &SubmissionStatus,
+    view: &CompetitionView,
+    teacher: Option<&Report>,
+    pairs: &[RankedPair],
+) -> String {
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
@@ -83,7 +102,28 @@ pub(crate) fn render(status: &SubmissionStatus, view: &CompetitionView, teacher:
         champion,
         stages: stages(status),
         result: both.map(|(report, score)| Measured::new(report, score, manifest, teacher)),
+        notes: pairs.iter().map(|pair| note(status, pair)).collect(),
     })
+}
+
+/// What another submission is to this one.
+fn note(status: &SubmissionStatus, RankedPair { pair, hotkeys, .. }: &RankedPair) -> Note {
+    let is_later = pair.later == status.id;
+    let other = if is_later { &pair.earlier } else { &pair.later };
+    let (one_owner, is_copy) = (hotkeys.0 == hotkeys.1, matches!(pair.relation, Relation::Copy(_)));
+    let follows = match (is_copy, one_owner, is_later) {
+        (true, false, true) => "this submission counts as that one",
+        (true, false, false) => "it counts as this submission",
+        (true, true, _) => "both are of one owner, nothing follows",
+        (false, ..) => "nothing follows from it alone",
+    };
+    let when = if is_later { "the earlier" } else { "the later" };
+    let what = copies::headline(&pair.relation);
+    Note {
+        is_grave: is_copy && !one_owner && is_later,
+        sentence: format!("{what}, compared with {when} {other}: {follows}."),
+        link: format!("/copies/{}/{}", pair.earlier, pair.later),
+    }
 }
 
 /// The state in a sentence.
@@ -306,7 +346,7 @@ mod tests {
     #[test]
     fn every_state_renders_and_only_moving_ones_reload() {
         for state in State::ALL {
-            let page = render(&sample::status(state), &sample::competition(), None);
+            let page = render(&sample::status(state), &sample::competition(), None, &[]);
             sample::assert_markup(&page);
             assert_eq!(page.contains("http-equiv=\"refresh\""), !state.is_terminal(), "{state}");
         }
@@ -316,7 +356,7 @@ mod tests {
     fn a_rejection_shows_code_detail_blame_and_hint() {
         let mut status = sample::status(State::Rejected);
         status.reason.as_mut().unwrap().detail = "tensor \"<script>\" is missing".into();
-        let page = render(&status, &sample::competition(), None);
+        let page = render(&status, &sample::competition(), None, &[]);
         for part in ["tensor_missing", "is missing", "the miner, who can mend it", "state_dict"] {
             assert!(page.contains(part), "{part}");
         }

@@ -14,8 +14,9 @@ mod source;
 use crate::app::{App, OpenError};
 use crate::clock::Clock;
 use crate::config::{Config, Home};
+use crate::copies;
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
-use crate::db::{Db, DbError, log};
+use crate::db::{self, Db, DbError, log};
 use crate::evaluator::{Evaluator, Progress, ProgressFn};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
@@ -144,11 +145,13 @@ impl Publisher {
         let spec = source.manifest.clone();
         let (split_key, salt) = (rand::random(), rand::random());
         let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, &split_key, &salt)).await??;
-        let teacher = self.measure(Role::Teacher, &source, &prepared, None, &progress).await?;
+        let probes: Arc<[u8]> = copies::probes(&split_key, source.manifest.input.shape()).into();
+        let teacher = self.measure(Role::Teacher, &source, &prepared, (None, probes), &progress).await?;
         let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
-        let known = Some(logits.values.clone());
+        let known = (Some(logits.values.clone()), Arc::from([]));
         let reference = self.measure(Role::Reference, &source, &prepared, known, &progress).await?;
-        let measured = Measured { teacher: teacher.report, reference: reference.report, logits };
+        let probe_logits = teacher.probe_logits;
+        let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits };
         self.store(source, prepared, measured, split_key, salt).await
     }
 
@@ -157,7 +160,7 @@ impl Publisher {
         role: Role,
         source: &Source,
         prepared: &Prepared,
-        teacher_logits: Option<Vec<f32>>,
+        (teacher_logits, probes): (Option<Vec<f32>>, Arc<[u8]>),
         progress: &ProgressFn,
     ) -> Result<Evaluation, PublishError> {
         let model = if role == Role::Teacher { &source.teacher } else { &source.reference };
@@ -167,7 +170,7 @@ impl Publisher {
             candidate: model.bytes.clone(),
             reference: source.reference.bytes.clone(),
             items: materials::items(&manifest.input, public, prepared.public.clone(), teacher_logits),
-            probes: Arc::from([]),
+            probes,
             scope: Scope::Full,
             seed: rand::random(),
             wall_seconds_max: self.config.limits.publish_seconds_max,
@@ -196,6 +199,8 @@ impl Publisher {
             Some(logits) => Some(self.put(logits).await?),
             None => None,
         };
+        let probe_logits = measured.probe_logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+        let probe_logits = self.put(probe_logits).await?.sha256;
         let models = [
             model_row(Role::Teacher, &source.teacher, &measured, &source.manifest.score),
             model_row(Role::Reference, &source.reference, &measured, &source.manifest.score),
@@ -213,17 +218,23 @@ impl Publisher {
         };
         let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
         let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256 };
-        self.appear(&stored, &models).await?;
+        self.appear(&stored, &models, &probe_logits).await?;
         Ok(Published { competition: stored.competition, sha256, created: true })
     }
 
-    async fn appear(&self, stored: &StoredCompetition, models: &[StoredModel; 2]) -> Result<(), DbError> {
+    async fn appear(
+        &self,
+        stored: &StoredCompetition,
+        models: &[StoredModel; 2],
+        probe_logits: &Digest,
+    ) -> Result<(), DbError> {
         let id = &stored.competition.manifest.id;
         let mut tx = self.db.write().await?;
         competitions::insert_competition(&mut tx, stored).await?;
         for model in models {
             competitions::insert_model(&mut tx, id, model).await?;
         }
+        db::copies::insert_probes(&mut tx, id, probe_logits).await?;
         for object in public_objects(&stored.competition) {
             competitions::publish_object(&mut tx, &object).await?;
         }
@@ -259,6 +270,8 @@ struct Measured {
     teacher: Report,
     reference: Report,
     logits: Logits,
+    /// The teacher's logits on the probes.
+    probe_logits: Vec<f32>,
 }
 
 /// The very same competition, or one that differs.

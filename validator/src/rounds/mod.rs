@@ -117,6 +117,9 @@ pub enum RoundError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// Submissions can't be compared.
+    #[error(transparent)]
+    Copies(#[from] crate::copies::CopyError),
     /// A thread failed.
     #[error("a thread: {0}")]
     Thread(#[from] tokio::task::JoinError),
@@ -198,8 +201,8 @@ pub async fn seat(app: &App, competition: &CompetitionId) -> Result<Option<Submi
 }
 
 /// Which submissions are copies of which earlier ones.
-async fn copies(_app: &App, _competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, DbError> {
-    Ok(HashMap::new())
+async fn copies(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, RoundError> {
+    Ok(crate::copies::copy_of(app, competition).await?)
 }
 
 /// The name of a round's leaf in the public log.

@@ -1,11 +1,11 @@
 //! Folding batch normalisation into the convolution before it (Jacob et al. 2018, section 3.2):
 //! w' = w γ/σ, b' = β - μ γ/σ with σ = sqrt(var + ε). The function stays the same and the normalisation costs nothing.
 
-use crate::weights::{Array, Weights, WeightsError};
+use crate::arrays::{Array, Weights, WeightsError};
 use protocol::architecture::{ArchitectureError, Op, Plan};
 
 /// PyTorch's and torchvision's default.
-pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
+pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// Rewrites `plan` and `weights` so that no batch normalisation follows a convolution.
 ///

@@ -152,7 +152,7 @@ fn initial_values(op: &Op, tensor: &TensorSpec, count: usize, rng: &mut impl Rng
 }
 
 /// A standard normal number by the Box-Muller transform.
-fn standard_normal(rng: &mut impl Rng) -> f32 {
+pub fn standard_normal(rng: &mut impl Rng) -> f32 {
     let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
     radius * (std::f32::consts::TAU * rng.random::<f32>()).cos()
 }

@@ -1,0 +1,172 @@
+//! What is kept of a package to compare it with others: digests, the directions of its units, its residuals on probes.
+//!
+//! A fingerprint is a pure function of the package, and of the logits on the probes if there are any: whoever
+//! downloads the package gets the same bytes. This module judges nothing.
+//!
+//! File format `RTCOPY1`, little endian: 8 bytes `RTCOPY1\0`; u32 length of the head; the head, canonical JSON; i16
+//! rows, layers in plan order, units in order; i16 residuals, probe-major.
+
+use crate::residuals::{self, ProbeLogits};
+use crate::rows::{self, Rows};
+use protocol::Digest;
+use protocol::architecture::{Architecture, ArchitectureError, ImageShape, Plan};
+use protocol::package::{PackageConfig, package_digest};
+use protocol::submission::Rejection;
+use serde::{Deserialize, Serialize};
+use weights::{Weights, WeightsError};
+
+const MAGIC: [u8; 8] = *b"RTCOPY1\0";
+/// A head is an architecture and a few numbers.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// A package, as it is compared. Two fingerprints of one package with the same probes are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    pub(crate) head: Head,
+    pub(crate) layers: Vec<Rows>,
+    /// Unit of the residuals: whatever makes the largest 32,767.
+    pub(crate) residuals: Vec<i16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Head {
+    pub(crate) package: Digest,
+    pub(crate) canonical: Digest,
+    pub(crate) architecture: Architecture,
+    pub(crate) input: ImageShape,
+    pub(crate) classes: u32,
+    /// The digest of the teacher's logits: residuals on other probes can't be compared.
+    pub(crate) probes: Option<Digest>,
+    residual_values: u32,
+}
+
+/// A package or a file that has no fingerprint.
+#[derive(Debug, thiserror::Error)]
+pub enum FingerprintError {
+    /// The configuration isn't one.
+    #[error("read config.json: {0}")]
+    Config(#[from] Rejection),
+    /// The architecture can't be built.
+    #[error("build the architecture: {0}")]
+    Architecture(#[from] ArchitectureError),
+    /// The weights don't fit the architecture.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The logits on the probes aren't what they must be.
+    #[error("the logits on the probes: {0}")]
+    Probes(String),
+    /// The bytes are no stored fingerprint.
+    #[error("read a fingerprint: {0}")]
+    Format(String),
+}
+
+impl Fingerprint {
+    /// The fingerprint of a package that admission let through. Without probes there is nothing to say of its outputs.
+    ///
+    /// # Errors
+    /// When the package is none, or the logits are not as many as the teacher's.
+    pub fn new(
+        config_json: &[u8],
+        safetensors: &[u8],
+        probes: Option<ProbeLogits<'_>>,
+    ) -> Result<Self, FingerprintError> {
+        let config = PackageConfig::from_json(config_json)?;
+        let plan = config.plan()?;
+        let weights = Weights::from_safetensors(safetensors, &plan)?;
+        let residuals = probes.map(|probes| residuals::of(&probes, plan.classes())).transpose()?.unwrap_or_default();
+        let head = Head {
+            package: package_digest(&Digest::of(config_json), &Digest::of(safetensors)),
+            canonical: canonical(&config, &weights)?,
+            input: config.input.shape(),
+            classes: plan.classes(),
+            architecture: config.architecture,
+            probes: probes.map(|probes| probes.digest()),
+            residual_values: residuals.len() as u32,
+        };
+        Ok(Self { head, layers: rows::of(&plan, &weights)?, residuals })
+    }
+
+    /// The package's digest.
+    pub fn package(&self) -> Digest {
+        self.head.package
+    }
+
+    /// The digest of the decoded numbers: the same for each lossless encoding of one model.
+    pub fn canonical(&self) -> Digest {
+        self.head.canonical
+    }
+
+    /// The family, as `config.json` spells it.
+    pub fn family(&self) -> &'static str {
+        self.head.architecture.kind()
+    }
+
+    /// The plan, made again from the description.
+    pub(crate) fn plan(&self) -> Result<Plan, ArchitectureError> {
+        self.head.architecture.plan(self.head.input, self.head.classes)
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// When the head can't be written as JSON, which for these types it always can.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, FingerprintError> {
+        let head = protocol::digest::canonical_json(&self.head)
+            .map_err(|error| FingerprintError::Format(error.to_string()))?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((head.len() as u32).to_le_bytes());
+        bytes.extend(head);
+        let values = self.layers.iter().flat_map(|layer| &layer.values).chain(&self.residuals);
+        bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+        Ok(bytes)
+    }
+
+    /// Reads a file that [`Self::to_bytes`] wrote. Nothing is allocated beyond the input's own length.
+    ///
+    /// # Errors
+    /// When a byte is missing, left over or out of place.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FingerprintError> {
+        let wrong = |what: &str| FingerprintError::Format(what.to_owned());
+        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| wrong("it doesn't begin with RTCOPY1"))?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| wrong("the head's length is missing"))?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let (head, rest) = rest
+            .split_at_checked(length)
+            .filter(|_| length <= HEAD_BYTES_MAX)
+            .ok_or_else(|| wrong("the head is longer than it may be"))?;
+        let head: Head = serde_json::from_slice(head).map_err(|error| FingerprintError::Format(error.to_string()))?;
+        let plan = head.architecture.plan(head.input, head.classes)?;
+        let (values, odd) = rest.as_chunks::<2>();
+        if !odd.is_empty() {
+            return Err(wrong("half a number is left over"));
+        }
+        let mut values = values.iter().copied().map(i16::from_le_bytes);
+        let mut layers = Vec::new();
+        for (name, count, width) in rows::layout(&plan) {
+            let expected = count.checked_mul(width).and_then(|n| usize::try_from(n).ok());
+            let values: Vec<i16> = match expected {
+                Some(expected) if expected <= values.len() => values.by_ref().take(expected).collect(),
+                _ => return Err(wrong("it ends before its rows do")),
+            };
+            layers.push(Rows { name, count: count as usize, values });
+        }
+        let residuals: Vec<i16> = values.collect();
+        if residuals.len() != head.residual_values as usize {
+            return Err(wrong("the residuals are not as many as the head says"));
+        }
+        Ok(Self { head, layers, residuals })
+    }
+}
+
+/// SHA-256 over what was decoded: architecture, then for each tensor in name order its name, shape and f32 values.
+fn canonical(config: &PackageConfig, weights: &Weights) -> Result<Digest, FingerprintError> {
+    let mut bytes =
+        protocol::digest::canonical_json(config).map_err(|error| FingerprintError::Format(error.to_string()))?;
+    for (name, array) in weights.iter() {
+        bytes.extend(format!("\n{name} {:?}\n", array.shape).bytes());
+        // -0 and 0 are one number.
+        bytes.extend(array.values.iter().flat_map(|value| (value + 0.0).to_le_bytes()));
+    }
+    Ok(Digest::of(&bytes))
+}

@@ -1,0 +1,102 @@
+//! From evidence to a relation: what is automatic, and what is only shown to people.
+//!
+//! Thresholds come from a null: the pairs of independently trained students of one family (docs/COPIES.md). With m the
+//! largest value of the null, a signal counts from m + (1 - m) / 2 on, halfway between it and a copy. Where units match
+//! that well, errors need only correlate more than independent ones ever did, by a tenth: m + (1 - m) / 10. Noise and
+//! pruning change what a deep network says of strange inputs much more than they change its weights.
+
+use crate::Evidence;
+use crate::calibration;
+use serde::{Deserialize, Serialize};
+
+const ONE_PPM: i32 = 1_000_000;
+
+/// From which value on a signal counts, ppm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thresholds {
+    /// T3; nothing for families whose units can't be matched.
+    pub weight_match_ppm: Option<i32>,
+    /// T4 alone.
+    pub residual_correlation_ppm: i32,
+    /// T4 where T3 is beyond its threshold.
+    pub residual_support_ppm: i32,
+}
+
+impl Thresholds {
+    /// Thresholds from the largest values among independent pairs, ppm.
+    pub fn from_null(weight_match_max_ppm: Option<i32>, residual_correlation_max_ppm: i32) -> Self {
+        let beyond = |null: i32, parts: i32| {
+            let null = null.clamp(0, ONE_PPM);
+            null + (ONE_PPM - null) / parts
+        };
+        Self {
+            weight_match_ppm: weight_match_max_ppm.map(|null| beyond(null, 2)),
+            residual_correlation_ppm: beyond(residual_correlation_max_ppm, 2),
+            residual_support_ppm: beyond(residual_correlation_max_ppm, 10),
+        }
+    }
+
+    /// The thresholds for two models of these families, as `config.json` spells them, from the committed null.
+    pub fn between(family: &str, other: &str) -> Self {
+        calibration::thresholds(family, other)
+    }
+}
+
+/// Why a later model counts as an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// T0: the same bytes.
+    Bytes,
+    /// T1: the same model unit by unit, in another encoding or with other factors.
+    Canonical,
+    /// T2: the same model with its hidden units in another order.
+    Symmetric,
+    /// T3 and T4 together: units match and errors correlate beyond what independent students reach.
+    MatchedAndCorrelated,
+}
+
+/// A signal that is evidence alone, but not proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// T3 alone.
+    WeightMatch,
+    /// T4 alone.
+    ResidualCorrelation,
+}
+
+/// What two models are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "relation", content = "because")]
+pub enum Relation {
+    /// Nothing beyond what independent students have in common.
+    Independent,
+    /// One signal: shown to people, without consequences.
+    Suspicion(Signal),
+    /// The later one counts as the earlier one.
+    Copy(Tier),
+}
+
+/// Judges evidence.
+pub fn relation(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
+    let exact = [
+        (evidence.same_package, Tier::Bytes),
+        (evidence.same_canonical, Tier::Canonical),
+        (evidence.same_symmetric, Tier::Symmetric),
+    ];
+    if let Some((_, tier)) = exact.into_iter().find(|(same, _)| *same) {
+        return Relation::Copy(tier);
+    }
+    let beyond = |value: Option<i32>, threshold: i32| value.is_some_and(|value| value >= threshold);
+    let units = thresholds.weight_match_ppm.is_some_and(|threshold| beyond(evidence.weight_match_ppm, threshold));
+    let errors = beyond(evidence.residual_correlation_ppm, thresholds.residual_correlation_ppm);
+    let support = beyond(evidence.residual_correlation_ppm, thresholds.residual_support_ppm);
+    match (units, errors) {
+        (true, _) if support => Relation::Copy(Tier::MatchedAndCorrelated),
+        (true, _) => Relation::Suspicion(Signal::WeightMatch),
+        (false, true) => Relation::Suspicion(Signal::ResidualCorrelation),
+        (false, false) => Relation::Independent,
+    }
+}

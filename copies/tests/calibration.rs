@@ -1,0 +1,42 @@
+//! The committed fingerprints of independent students against the thresholds in the code. It trains nothing: see
+//! docs/COPIES.md.
+
+use copies::{Fingerprint, Relation, Thresholds, compare, relation};
+use std::path::Path;
+
+fn students(family: &str) -> Vec<Fingerprint> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("calibration").join(family);
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| Fingerprint::from_bytes(&std::fs::read(path).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn the_thresholds_are_those_of_the_committed_null_and_flag_none_of_it() {
+    let mut pairs = 0;
+    for family in ["mlp", "resnet", "depthwise_cnn", "mobilenet_v2"] {
+        let students = students(family);
+        let thresholds = Thresholds::between(family, family);
+        let (mut weights, mut residuals) = (i32::MIN, i32::MIN);
+        for (index, a) in students.iter().enumerate() {
+            for b in &students[index + 1..] {
+                let evidence = compare(a, b);
+                weights = weights.max(evidence.weight_match_ppm.unwrap());
+                residuals = residuals.max(evidence.residual_correlation_ppm.unwrap());
+                assert_eq!(relation(&evidence, &thresholds), Relation::Independent, "{family}");
+                pairs += 1;
+            }
+        }
+        assert_eq!(Thresholds::from_null(Some(weights), residuals), thresholds, "{family}: {weights} {residuals}");
+    }
+    assert!(pairs >= 120, "{pairs}");
+}
+
+#[test]
+fn students_of_different_architectures_are_judged_by_their_outputs_alone() {
+    let (a, b) = (&students("mlp")[0], &students("resnet")[0]);
+    let evidence = compare(a, b);
+    assert!(evidence.weight_match_ppm.is_none() && evidence.residual_correlation_ppm.is_some());
+    assert_eq!(relation(&evidence, &Thresholds::between("mlp", "resnet")), Relation::Independent);
+    assert_eq!(Thresholds::between("vit", "vit").weight_match_ppm, None);
+}

@@ -1,0 +1,168 @@
+//! Fingerprints of what was scored, and comparisons with everything else of the competition.
+//!
+//! Work is found in the database, not remembered: a scored submission without a fingerprint row is due.
+
+use super::CopyError;
+use crate::app::App;
+use crate::db::copies::{self as rows, Fingerprinted, Pair, Unprinted};
+use crate::db::{DbError, is_duplicate};
+use crate::error::Chain;
+use crate::materials;
+use crate::objects::ObjectError;
+use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
+use protocol::evaluation::PackageBytes;
+use protocol::{CompetitionId, Digest, SubmissionId};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often to look for what is due when nobody says so.
+const IDLE: Duration = Duration::from_secs(1);
+/// Submissions that one look takes up.
+const BATCH_MAX: u32 = 64;
+/// How long what failed is left alone.
+const BACK_OFF: Duration = Duration::from_secs(30);
+
+/// Compares what is due, until `stop`.
+pub(crate) async fn watch(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let pause = tokio::select! {
+            done = catch_up(&app, None) => match done {
+                Ok(()) => IDLE,
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "submissions can't be compared");
+                    BACK_OFF
+                }
+            },
+            () = stop.cancelled() => return,
+        };
+        tokio::select! {
+            () = app.signals.scored.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Compares everything that is due, in one competition or in all.
+pub(super) async fn catch_up(app: &App, competition: Option<&CompetitionId>) -> Result<(), CopyError> {
+    loop {
+        let due = app.db.unprinted(competition, BATCH_MAX).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        for submission in due {
+            take_up(app, &submission).await?;
+        }
+    }
+}
+
+/// Compares one submission with all that have a fingerprint and writes both in one transaction. If another process
+/// wrote one meanwhile, it is compared with that too.
+async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
+    let (print, object) = match fingerprint(app, due).await? {
+        Ok(made) => made,
+        Err(problem) => return without(app, due, &problem).await,
+    };
+    let mut pairs = Vec::new();
+    let mut compared: Vec<Fingerprinted> = Vec::new();
+    loop {
+        let others = app.db.fingerprints(&due.competition).await?;
+        let new: Vec<&Fingerprinted> = others.iter().filter(|other| !compared.contains(other)).collect();
+        for other in new {
+            pairs.extend(compare_with(app, due, &print, other).await?);
+        }
+        compared = others;
+        let mut tx = app.db.write().await?;
+        if rows::fingerprinted(&mut tx, &due.competition).await? != compared {
+            continue;
+        }
+        match rows::insert_fingerprint(&mut tx, due, Ok(object), app.clock.now()).await {
+            Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
+            inserted => inserted?,
+        }
+        for pair in &pairs {
+            rows::insert_pair(&mut tx, &due.competition, pair).await?;
+        }
+        tx.commit().await.map_err(DbError::from)?;
+        for Pair { later, earlier, relation, .. } in &pairs {
+            tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
+        }
+        return Ok(());
+    }
+}
+
+/// Writes that a submission can't be compared, so that it isn't tried for ever.
+async fn without(app: &App, due: &Unprinted, problem: &str) -> Result<(), CopyError> {
+    tracing::error!(submission.id = %due.submission, "{} has no fingerprint: {problem}", due.submission);
+    let mut tx = app.db.write().await?;
+    match rows::insert_fingerprint(&mut tx, due, Err(problem), app.clock.now()).await {
+        Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
+        inserted => inserted?,
+    }
+    Ok(tx.commit().await.map_err(DbError::from)?)
+}
+
+async fn compare_with(
+    app: &App,
+    due: &Unprinted,
+    print: &Fingerprint,
+    other: &Fingerprinted,
+) -> Result<Option<Pair>, CopyError> {
+    let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
+    let other_print = Fingerprint::from_bytes(&app.objects.get(sha256).await?)?;
+    let print = print.clone();
+    let ours_is_later = due.arrival > other.arrival;
+    // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
+    let (relation, evidence) = tokio::task::spawn_blocking(move || {
+        let (earlier, later) = if ours_is_later { (&other_print, &print) } else { (&print, &other_print) };
+        let evidence = compare(earlier, later);
+        (relation(&evidence, &Thresholds::between(earlier.family(), later.family())), evidence)
+    })
+    .await?;
+    if relation == Relation::Independent {
+        return Ok(None);
+    }
+    let (ours, theirs) = (due.submission.clone(), other.submission.clone());
+    let (later, earlier) = if ours_is_later { (ours, theirs) } else { (theirs, ours) };
+    Ok(Some(Pair { later, earlier, relation, evidence }))
+}
+
+/// Makes and stores the fingerprint of a submission, or says why there can be none.
+async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, Digest), String>, CopyError> {
+    let package = materials::submitted(app, &due.submission).await?;
+    let student = logits(app, &due.probe_logits_sha256).await?;
+    let teacher = match app.db.probe_teacher_logits(&due.competition).await? {
+        Some(sha256) => logits(app, &sha256).await?,
+        None => Vec::new(),
+    };
+    let made = tokio::task::spawn_blocking(move || made(&package, &student, &teacher)).await?;
+    let print = match made {
+        Ok(print) => print,
+        Err(problem) => return Ok(Err(problem.to_string())),
+    };
+    let object = app.objects.put(print.to_bytes()?.into()).await?;
+    Ok(Ok((print, object.sha256)))
+}
+
+/// Outputs that can't be compared, such as infinite ones, leave the weights.
+fn made(package: &PackageBytes, student: &[f32], teacher: &[f32]) -> Result<Fingerprint, ::copies::FingerprintError> {
+    let new = |probes| Fingerprint::new(&package.config_json, &package.weights, probes);
+    if student.is_empty() || teacher.is_empty() {
+        return new(None);
+    }
+    match new(Some(ProbeLogits { student, teacher })) {
+        Err(::copies::FingerprintError::Probes(_)) => new(None),
+        made => made,
+    }
+}
+
+async fn logits(app: &App, sha256: &Digest) -> Result<Vec<f32>, ObjectError> {
+    let bytes = app.objects.get(sha256).await?;
+    Ok(bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect())
+}
+
+/// The stored fingerprint of a submission.
+pub(super) async fn stored(app: &App, id: &SubmissionId) -> Result<Option<Fingerprint>, CopyError> {
+    let Some(Ok(sha256)) = app.db.fingerprint(id).await? else { return Ok(None) };
+    Ok(Some(Fingerprint::from_bytes(&app.objects.get(&sha256).await?)?))
+}

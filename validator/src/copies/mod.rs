@@ -1,0 +1,80 @@
+//! Copies: which submission counts as which earlier one, and why.
+//!
+//! After an evaluation [`watch`] makes the submission's fingerprint and compares it with all others of the competition;
+//! what isn't independent is stored with its evidence. The row of a fingerprint is written together with its pairs, so a
+//! crash only repeats the work. Rules and thresholds are the `copies` crate's; this module finds, stores and shows.
+
+mod compare;
+mod view;
+
+pub use crate::db::copies::RankedPair;
+pub(crate) use compare::watch;
+pub use view::{PairView, pair, pair_anew, relations};
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
+use crate::materials::MaterialError;
+use crate::objects::ObjectError;
+use ::copies::{PROBES_DEFAULT, Relation};
+use protocol::{CompetitionId, Digest, SubmissionId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Why submissions could not be compared. What was not done stays due.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// A package isn't there.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
+    /// A stored fingerprint can't be read.
+    #[error("a stored fingerprint: {0}")]
+    Fingerprint(#[from] ::copies::FingerprintError),
+    /// Another pair is being compared.
+    #[error("another pair is being compared")]
+    Busy,
+    /// A thread failed.
+    #[error("a thread: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// The pixels of a competition's probes, which follow from a secret of the validator's.
+pub(crate) fn probes(split_key: &[u8; 32], input: protocol::architecture::ImageShape) -> Vec<u8> {
+    let seed = Digest::of(&[b"retort-copies/1 probes".as_slice(), split_key].concat());
+    ::copies::probes(seed.as_bytes(), input, PROBES_DEFAULT)
+}
+
+/// Which submissions count as which earlier one. Whoever wasn't compared yet is compared first.
+///
+/// A miner's own earlier models don't count against it: refining one's own work is no copying.
+///
+/// # Errors
+/// When a comparison or the database fails.
+pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, CopyError> {
+    compare::catch_up(app, Some(competition)).await?;
+    let pairs = app.db.pairs(competition).await?;
+    let copies = pairs
+        .iter()
+        .filter(|ranked| matches!(ranked.pair.relation, Relation::Copy(_)) && ranked.hotkeys.0 != ranked.hotkeys.1);
+    let mut names: BTreeMap<u64, &SubmissionId> = BTreeMap::new();
+    let mut arrivals = Vec::new();
+    for ranked in copies {
+        names.insert(ranked.arrivals.0, &ranked.pair.later);
+        names.insert(ranked.arrivals.1, &ranked.pair.earlier);
+        arrivals.push(ranked.arrivals);
+    }
+    let members: BTreeSet<u64> = names.keys().copied().collect();
+    let heads = ::copies::clusters(&members, &arrivals);
+    let copies = heads.iter().filter(|(member, head)| member != head);
+    Ok(copies.filter_map(|(member, head)| Some(((*names.get(member)?).clone(), (*names.get(head)?).clone()))).collect())
+}
+
+/// The probes of a stored competition.
+pub(crate) fn probes_of(stored: &StoredCompetition) -> Vec<u8> {
+    probes(&stored.split_key, stored.competition.manifest.input.shape())
+}

@@ -1,0 +1,9 @@
+//! The numbers of a model: read from safetensors by a plan, written back, batch normalisation folded into them.
+//!
+//! Whoever compares packages needs these without a tensor library, so this crate knows no burn and runs no model.
+
+mod arrays;
+mod fold;
+
+pub use arrays::{Array, Weights, WeightsError, standard_normal};
+pub use fold::{BATCH_NORM_EPSILON, fold_batch_norm};
