@@ -46,7 +46,7 @@ fn latency_is_an_ordered_interval_that_the_stored_samples_recompute() {
     let ratio = latency.ratio;
     assert!(0 < ratio.low_ppm && ratio.low_ppm <= ratio.value_ppm && ratio.value_ppm <= ratio.high_ppm, "{ratio:?}");
     assert_eq!(latency.launches, 2);
-    assert!(latency.pairs >= 60 && latency.p50_ns > 0 && latency.cold_load_ns > latency.p50_ns);
+    assert!(latency.pairs >= 40 && latency.p50_ns > 0 && latency.cold_load_ns > latency.p50_ns);
 
     let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
     assert_eq!(samples.summary(), *latency);

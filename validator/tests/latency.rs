@@ -120,8 +120,10 @@ async fn while_it_waits_for_a_calmer_host_a_submission_says_so() {
 
 #[tokio::test]
 async fn a_model_that_behaves_differently_when_timed_is_rejected_with_the_check_that_caught_it() {
-    let fast_on_one =
-        LatencyCheck { launches: 3, ratio: Estimate { value_ppm: 1_900_000, low_ppm: 1_800_000, high_ppm: 2_000_000 } };
+    let fast_on_one = LatencyCheck {
+        launches: 11,
+        ratio: Estimate { value_ppm: 1_900_000, low_ppm: 1_800_000, high_ppm: 2_000_000 },
+    };
     let caching = script(move |request, _| {
         let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
         measured(&request, |latency| {
