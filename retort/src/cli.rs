@@ -116,6 +116,22 @@ pub(crate) enum ValidatorCommand {
     /// Show, close, drive rounds: a serving validator drives them by itself
     #[command(subcommand)]
     Round(RoundCommand),
+    /// What finished rounds paid, and what they would have paid under other rules
+    Rewards(RewardsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct RewardsArgs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    /// The competition
+    pub(crate) competition: CompetitionId,
+    /// Other rules to compare with: winner_takes_all, ladder, last_champions, frontier, or a TOML file with a [reward]
+    #[arg(long, num_args = 1..)]
+    pub(crate) preview: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A round is committed to when it opens, gets its beacon when it closes, and is then drawn, measured, judged, paid and

@@ -55,6 +55,10 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     let told = stdout(&round);
     assert!(told.contains(&format!("the seat is {id}'s")), "{told}{}", stderr(&round));
     assert!(told.contains("round 1 of fashion-mnist is on the ledger"), "{told}");
+    let args = ["validator", "rewards", "fashion-mnist", "--preview", "winner_takes_all", "frontier", "--dir"];
+    let rewards = retort().args(args).arg(&home).output().unwrap();
+    assert!(rewards.status.success(), "{}", stderr(&rewards));
+    assert!(stdout(&rewards).contains("100.00 %") && stdout(&rewards).contains("burnt"), "{}", stdout(&rewards));
     let doctor = retort().args(["validator", "doctor", "--dir"]).arg(&home).output().unwrap();
     assert!(doctor.status.success(), "{}", stdout(&doctor));
 }

@@ -8,7 +8,7 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 29] = [
+    let commands: [&[&str]; 30] = [
         &[],
         &["demo"],
         &["validator"],
@@ -17,6 +17,7 @@ fn every_command_teaches_itself() {
         &["validator", "serve"],
         &["validator", "doctor"],
         &["validator", "round"],
+        &["validator", "rewards"],
         &["validator", "round", "status"],
         &["validator", "round", "close"],
         &["validator", "round", "run"],

@@ -7,6 +7,7 @@ pub(crate) mod keys;
 pub(crate) mod miner;
 pub(crate) mod predict;
 pub(crate) mod pull;
+pub(crate) mod rewards;
 pub(crate) mod round;
 pub(crate) mod simulate;
 pub(crate) mod validator;

@@ -39,6 +39,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
         ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
         ValidatorCommand::Round(command) => super::round::run(command),
+        ValidatorCommand::Rewards(args) => super::rewards::run(&args),
     }
 }
 

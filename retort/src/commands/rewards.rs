@@ -1,0 +1,105 @@
+//! `retort validator rewards`: what finished rounds paid, and what they would have paid under other rules.
+//!
+//! Nothing is changed: a change of rules is announced for a later round, and this helps to choose.
+
+use super::print_json;
+use crate::cli::RewardsArgs;
+use anyhow::{Context, Result, bail};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use protocol::reward::{Preview, RewardRules, Standing, preview};
+use std::fs;
+use std::path::Path;
+use validator::{Home, db::Db};
+
+/// The rules that a name alone describes.
+const NAMES: [&str; 4] = ["winner_takes_all", "ladder", "last_champions", "frontier"];
+
+pub(crate) fn run(args: &RewardsArgs) -> Result<()> {
+    super::validator::runtime()?.block_on(async {
+        let home = Home::new(&args.home.dir);
+        home.load(std::env::vars())?;
+        let db = Db::open(&home.database()).await.context("open the validator's database")?;
+        let Some(stored) = db.competition(&args.competition).await? else {
+            bail!("no competition is called {}", args.competition);
+        };
+        let rounds = db.rounds(&args.competition).await?;
+        let standings: Vec<Standing> =
+            rounds.into_iter().filter_map(|round| round.record.settled).map(|settled| settled.standing).collect();
+        if standings.is_empty() {
+            bail!("{} has no finished round yet; `retort validator round status` shows where it is", args.competition);
+        }
+        let mut rules = vec![stored.competition.manifest.reward];
+        for what in &args.preview {
+            rules.push(read(what)?);
+        }
+        let preview = preview(&rules, &standings);
+        if args.json {
+            return print_json(&preview);
+        }
+        print!("{}", tell(&preview));
+        Ok(())
+    })
+}
+
+/// A policy by name, or from a TOML file: a manifest with a `[reward]`, or the fields of one alone.
+fn read(what: &str) -> Result<RewardRules> {
+    let text = match NAMES.contains(&what) {
+        true => format!("policy = \"{what}\""),
+        false if Path::new(what).exists() => fs::read_to_string(what).with_context(|| format!("read {what}"))?,
+        false => bail!("{what:?} is neither a policy ({}) nor a file", NAMES.join(", ")),
+    };
+    let table: toml::Table = text.parse().with_context(|| format!("read {what} as TOML"))?;
+    let fields = match table.get("reward") {
+        Some(reward) => reward.clone(),
+        None => toml::Value::Table(table),
+    };
+    let rules: RewardRules = fields.try_into().with_context(|| format!("read the reward of {what}"))?;
+    rules.check().map_err(anyhow::Error::msg).with_context(|| format!("the reward of {what}"))?;
+    Ok(rules)
+}
+
+fn tell(preview: &Preview) -> String {
+    let mut text = String::new();
+    for (column, policy) in preview.policies.iter().enumerate() {
+        let which = if column == 0 { " (as published)" } else { "" };
+        text += &format!("{} {policy}{which}\n", letter(column));
+    }
+    let columns = preview.policies.len();
+    for round in &preview.rounds {
+        let rows = round.rows.iter().map(|row| (row.hotkey.to_string(), &row.weights_ppm));
+        text += &format!("\nround {}\n{}\n", round.round, table(columns, rows, Some(&round.burnt_ppm)));
+    }
+    if preview.rounds.len() > 1 {
+        let rows = preview.mean.iter().map(|row| (row.hotkey.to_string(), &row.weights_ppm));
+        text += &format!("\nmean of {} rounds\n{}\n", preview.rounds.len(), table(columns, rows, None));
+    }
+    text
+}
+
+/// A, B, C …
+fn letter(column: usize) -> char {
+    char::from(b'A' + (column % 26) as u8)
+}
+
+fn table<'a>(
+    columns: usize,
+    rows: impl Iterator<Item = (String, &'a Vec<u32>)>,
+    burnt_ppm: Option<&Vec<u32>>,
+) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(std::iter::once("hotkey".to_owned()).chain((0..columns).map(|column| letter(column).to_string())));
+    let cells = |name: String, ppm: &Vec<u32>| {
+        std::iter::once(name).chain(ppm.iter().map(|ppm| format!("{:.2} %", f64::from(*ppm) / 1e4))).collect::<Vec<_>>()
+    };
+    for (hotkey, weights_ppm) in rows {
+        table.add_row(cells(hotkey, weights_ppm));
+    }
+    if let Some(burnt_ppm) = burnt_ppm {
+        table.add_row(cells("burnt".into(), burnt_ppm));
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
