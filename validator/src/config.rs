@@ -109,7 +109,7 @@ pub struct ServiceLimits {
     pub upload_bytes_per_second_min: u64,
     /// Uploads at once; others are told to come back.
     pub uploads_max: u64,
-    /// Admission checks at once.
+    /// Admission checks at once; each holds a whole package in memory.
     pub checks_max: u64,
     /// Submissions that aren't done; more are told to come back.
     pub pending_max: u64,
@@ -167,7 +167,7 @@ impl Default for ServiceLimits {
             upload_idle_seconds_max: 10,
             upload_bytes_per_second_min: 16 << 10,
             uploads_max: 128,
-            checks_max: 2,
+            checks_max: 1,
             pending_max: 10_000,
             disk_reserve_bytes: 256 << 20,
             check_seconds_max: 300,
