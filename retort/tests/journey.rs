@@ -55,6 +55,11 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     let told = stdout(&round);
     assert!(told.contains(&format!("the seat is {id}'s")), "{told}{}", stderr(&round));
     assert!(told.contains("round 1 of fashion-mnist is on the ledger"), "{told}");
+    let service = Service::start(&home);
+    let again = service.run(&["verify", "round", "fashion-mnist", "1"]);
+    assert!(again.status.success(), "{}{}", stdout(&again), stderr(&again));
+    assert!(stdout(&again).contains(&format!("the seat is {id}'s")), "{}", stdout(&again));
+    drop(service);
     let args = ["validator", "rewards", "fashion-mnist", "--preview", "winner_takes_all", "frontier", "--dir"];
     let rewards = retort().args(args).arg(&home).output().unwrap();
     assert!(rewards.status.success(), "{}", stderr(&rewards));

@@ -34,6 +34,11 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
     let paid = app.app.ledger.weights(round.epoch.unwrap()).unwrap().unwrap();
     assert_eq!(paid, [(alice.hotkey(), 1_000_000)]);
 
+    let described: serde_json::Value = alice.get("/openapi.json").await.json().await.unwrap();
+    let described = described["components"]["schemas"]["Round"]["properties"].as_object().unwrap();
+    let answered = serde_json::to_value(&round).unwrap();
+    assert!(described.keys().eq(answered.as_object().unwrap().keys()), "{described:?}");
+
     let reveal = Reveal::from_bytes(&object(&alice, &round.reveal.unwrap().sha256).await).unwrap();
     let view: protocol::api::CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
     let root = view.competition.hidden_root.to_string();
