@@ -6,6 +6,7 @@ use crate::dethrone::Verdict;
 use crate::latency::{LatencyVerdict, judge};
 use crate::needs::Needs;
 use crate::report::{Estimate, Report};
+use crate::reward::PolicyChange;
 use crate::score::Score;
 use crate::standing::{Division, SortKey};
 use crate::submission::{Blame, Code, Rejection, State};
@@ -333,6 +334,8 @@ pub struct CompetitionView {
     pub competition: Competition,
     /// The submission that leads.
     pub champion: Option<SubmissionId>,
+    /// Rewards that were announced for later rounds.
+    pub reward_changes: Vec<PolicyChange>,
 }
 
 /// RFC 9457 `application/problem+json`.

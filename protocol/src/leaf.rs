@@ -2,6 +2,7 @@
 //!
 //! It does NOT know how a log is kept, what proves that an entry is in it, or what follows from a statement.
 
+use crate::reward::RewardRules;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,15 @@ pub enum Act {
         /// The log's public key as a verifier key of C2SP's signed-note: `name+id+base64`.
         log_key: String,
     },
+    /// Other rewards were announced for a later round.
+    RewardAnnounced {
+        /// The competition.
+        competition: CompetitionId,
+        /// The first round that is paid by them.
+        from_round: u64,
+        /// The rules.
+        reward: RewardRules,
+    },
 }
 
 impl CompetitionPublished {
@@ -77,9 +87,12 @@ impl Commitment {
 
 impl Act {
     /// The name of the entry.
-    pub fn key(&self) -> &'static str {
+    pub fn key(&self) -> String {
         match self {
-            Self::LogBegun { .. } => "administration/log-begun",
+            Self::LogBegun { .. } => "administration/log-begun".into(),
+            Self::RewardAnnounced { competition, from_round, .. } => {
+                format!("administration/reward/{competition}/{from_round}")
+            }
         }
     }
 }

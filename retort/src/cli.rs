@@ -129,6 +129,12 @@ pub(crate) struct RewardsArgs {
     /// Other rules to compare with: winner_takes_all, ladder, last_champions, frontier, or a TOML file with a [reward]
     #[arg(long, num_args = 1..)]
     pub(crate) preview: Vec<String>,
+    /// Announce other rules, named as for --preview, from the round that --from-round names
+    #[arg(long, requires = "from_round", conflicts_with = "preview")]
+    pub(crate) announce: Option<String>,
+    /// The first round that is paid by the announced rules; a later one than the round that runs
+    #[arg(long, requires = "announce")]
+    pub(crate) from_round: Option<u64>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -56,10 +56,10 @@ impl PublicLog {
 pub(crate) async fn begin(db: &Db, key: &LogKey, validator: Hotkey, at: u64) -> Result<(), DbError> {
     let act = Act::LogBegun { log_key: key.to_string() };
     let name = act.key();
-    if db.leaf(name).await?.is_some() {
+    if db.leaf(&name).await?.is_some() {
         return Ok(());
     }
     let mut tx = db.write().await?;
-    log::enqueue(&mut tx, name, EntryKind::Administration, &Administration { validator, act, at }).await?;
+    log::enqueue(&mut tx, &name, EntryKind::Administration, &Administration { validator, act, at }).await?;
     Ok(tx.commit().await?)
 }

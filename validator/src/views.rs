@@ -35,7 +35,9 @@ pub(crate) async fn competition(app: &App, id: &CompetitionId) -> Result<Option<
 
 async fn view(app: &App, stored: StoredCompetition) -> Result<CompetitionView, DbError> {
     let champion = board::champion(app, &stored.competition.manifest.id).await?;
-    Ok(CompetitionView { sha256: stored.sha256, validator: app.hotkey, competition: stored.competition, champion })
+    let reward_changes = app.db.reward_changes(&stored.competition.manifest.id).await?;
+    let (sha256, competition) = (stored.sha256, stored.competition);
+    Ok(CompetitionView { sha256, validator: app.hotkey, competition, champion, reward_changes })
 }
 
 /// Where a submission is, and all that is known about it.

@@ -6,13 +6,14 @@ use datasets::Images;
 use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use protocol::reward::{PolicyChange, RewardPolicy, RewardRules};
 use protocol::submission::{Code, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use validator::db::rounds::{EntryRole, Step};
 use validator::evaluator::{ScriptedEvaluator, scripted_evaluation};
-use validator::rounds::{RoundError, RoundView, close_now, supply_beacon};
+use validator::rounds::{RoundError, RoundView, announce_reward, close_now, supply_beacon};
 
 /// How long a test waits for a round.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -287,4 +288,30 @@ async fn object(miner: &Miner, sha256: &Digest) -> Vec<u8> {
 async fn items(app: &TestApp, round: u64) -> Images {
     let drawn = wait_for(app, round, Step::Revealed).await.drawn.unwrap();
     Images::from_bytes(&object(&app.miner(9), &drawn.items.sha256).await).unwrap()
+}
+
+#[tokio::test]
+async fn a_change_of_the_reward_takes_effect_at_the_round_that_was_named() {
+    let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let digits = competition("digits");
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    submit(&app, &alice, 25).await;
+    submit(&app, &bob, 8).await;
+    wait_for(&app, 1, Step::Open).await;
+    let announce = async |from_round, policy| {
+        let reward = RewardRules { policy, ..RewardRules::default() };
+        let change = PolicyChange { from_round, reward };
+        announce_reward(&app.app.db, app.app.hotkey, &digits, change, app.app.clock.now()).await
+    };
+    let late = announce(1, RewardPolicy::Ladder).await.unwrap_err();
+    assert!(late.to_string().contains("name round 2 or a later one"), "{late}");
+    announce(2, RewardPolicy::Ladder).await.unwrap();
+    let again = announce(2, RewardPolicy::WinnerTakesAll).await.unwrap_err();
+    assert!(again.to_string().contains("another change was announced"), "{again}");
+
+    let view: protocol::api::CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
+    assert_eq!(view.reward_changes.len(), 1);
+    let ppm = |round: &RoundView| round.weights.iter().map(|weight| weight.weight_ppm).collect::<Vec<_>>();
+    assert_eq!(ppm(&play(&app, 1).await), [1_000_000], "as the manifest says");
+    assert_eq!(ppm(&play(&app, 2).await), [300_000, 200_000], "as was announced");
 }

@@ -1,14 +1,15 @@
 //! `retort validator rewards`: what finished rounds paid, and what they would have paid under other rules.
 //!
-//! Nothing is changed: a change of rules is announced for a later round, and this helps to choose.
+//! Looking changes nothing; a change is announced for a later round than the one that runs, and never taken back.
 
 use super::print_json;
 use crate::cli::RewardsArgs;
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
-use protocol::reward::{Preview, RewardRules, Standing, preview};
+use protocol::reward::{PolicyChange, Preview, RewardRules, Standing, preview};
 use std::fs;
 use std::path::Path;
+use validator::rounds::announce_reward;
 use validator::{Home, db::Db};
 
 /// The rules that a name alone describes.
@@ -22,6 +23,14 @@ pub(crate) fn run(args: &RewardsArgs) -> Result<()> {
         let Some(stored) = db.competition(&args.competition).await? else {
             bail!("no competition is called {}", args.competition);
         };
+        if let (Some(announce), Some(from_round)) = (&args.announce, args.from_round) {
+            let change = PolicyChange { from_round, reward: read(announce)? };
+            let (validator, now) = (home.keypair()?.hotkey(), validator::Clock::System.now());
+            println!("{} is paid by: {}", args.competition, change.reward);
+            announce_reward(&db, validator, &args.competition, change, now).await?;
+            println!("from round {from_round} on; it is stated in the public log and can't be taken back");
+            return Ok(());
+        }
         let rounds = db.rounds(&args.competition).await?;
         let standings: Vec<Standing> =
             rounds.into_iter().filter_map(|round| round.record.settled).map(|settled| settled.standing).collect();

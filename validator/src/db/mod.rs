@@ -10,6 +10,7 @@ pub mod latency;
 pub mod log;
 pub mod nonces;
 pub mod replicates;
+pub mod rewards;
 pub mod rounds;
 pub mod submissions;
 pub mod uploads;

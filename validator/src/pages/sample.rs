@@ -275,7 +275,7 @@ pub(crate) fn competition() -> CompetitionView {
         manifest,
     };
     let sha256 = Digest::of_json(&competition).unwrap();
-    CompetitionView { sha256, validator: hotkey(77), competition, champion: Some(id(0)) }
+    CompetitionView { sha256, validator: hotkey(77), competition, champion: Some(id(0)), reward_changes: Vec::new() }
 }
 
 /// A submission in `state`.

@@ -11,6 +11,7 @@
 //! It knows the clock only to see whether a round is over. Rules are `protocol::dethrone`'s, payment `protocol::reward`'s,
 //! items `datasets::hidden`'s.
 
+mod change;
 mod close;
 mod draw;
 mod judge;
@@ -22,6 +23,7 @@ mod reveal;
 mod schedule;
 mod view;
 
+pub use change::{announce_reward, schedule};
 pub use close::supply_beacon;
 pub(crate) use schedule::run;
 pub use view::{RoundEntryView, RoundView, view, views};
@@ -108,6 +110,9 @@ pub enum RoundError {
     /// A report that is no JSON.
     #[error("a report that is no JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// Other rewards that can't be announced.
+    #[error(transparent)]
+    Change(#[from] protocol::reward::ChangeError),
     /// The ledger refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

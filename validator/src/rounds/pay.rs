@@ -29,7 +29,8 @@ pub(super) async fn settle(
     let settled = app.db.rounds(&manifest.id).await?.into_iter().filter_map(|round| round.record.settled);
     let history = History { rounds: settled.map(|settled| settled.past).collect() };
     let standing = Standing { round: turn.round.number, axes, entrants, champion, margin_ppm };
-    let Payment { weights, past, why, .. } = manifest.reward.pay(&history, &standing);
+    let schedule = super::schedule(&app.db, manifest).await?;
+    let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(&history, &standing);
     let weights = tokio::task::spawn_blocking({
         let ledger = Arc::clone(&app.ledger);
         move || registered(ledger.as_ref(), weights, open)

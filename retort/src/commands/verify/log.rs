@@ -99,6 +99,7 @@ impl Statements {
                     Act::LogBegun { log_key } => {
                         (self.validator, self.log_key) = (Some(validator), Some(log_key));
                     }
+                    Act::RewardAnnounced { .. } => {}
                 }
             }
             _ => {}
