@@ -28,7 +28,7 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
     let open = wait_for(&app, 1, Step::Open).await;
     assert!(open.beacon.is_none() && open.drawn.is_none() && open.reveal.is_none());
     let round = play(&app, 1).await;
-    assert_eq!((round.champion_before, round.champion.as_ref()), (None, Some(&best)));
+    assert_eq!((round.champion_before.as_ref(), round.champion.as_ref()), (None, Some(&best)));
     assert_eq!(round.commitment, open.commitment, "what was published before the close still stands");
     assert_eq!(round.weights.len(), 1);
     assert_eq!((round.weights[0].hotkey, round.weights[0].weight_ppm), (alice.hotkey(), 1_000_000));

@@ -24,6 +24,8 @@ struct Page<'a> {
     view: &'a CompetitionView,
     manifest: &'a Manifest,
     open: bool,
+    /// The newest round.
+    round: Option<u64>,
     ranked: usize,
     champion: Option<&'a BoardRow>,
     charts: [String; 2],
@@ -63,7 +65,7 @@ struct Bar {
 }
 
 /// Renders the page at `now`, in Unix seconds.
-pub(crate) fn render(view: &CompetitionView, board: &Leaderboard, now: u64) -> String {
+pub(crate) fn render(view: &CompetitionView, board: &Leaderboard, round: Option<u64>, now: u64) -> String {
     let manifest = &view.competition.manifest;
     let submissions = || board.rows.iter().filter(|row| row.kind == RowKind::Submission);
     layout::render(&Page {
@@ -72,6 +74,7 @@ pub(crate) fn render(view: &CompetitionView, board: &Leaderboard, now: u64) -> S
         view,
         manifest,
         open: !manifest.is_closed(now),
+        round,
         ranked: submissions().filter(|row| row.rank.is_some()).count(),
         champion: submissions().find(|row| row.submission.is_some() && row.submission == board.champion),
         charts: [scatter(board, Canvas::Wide), scatter(board, Canvas::Narrow)],
@@ -177,7 +180,7 @@ mod tests {
     #[test]
     fn boards_of_every_size_render() {
         for models in [0, 1, 1000] {
-            let page = render(&sample::competition(), &sample::board(models), sample::NOW);
+            let page = render(&sample::competition(), &sample::board(models), Some(2), sample::NOW);
             sample::assert_markup(&page);
             assert_eq!(page.matches("<tbody").count(), models + 2);
         }
@@ -196,14 +199,14 @@ mod tests {
             row.why = hostile.into();
             row.architecture = hostile.into();
         }
-        let page = render(&view, &board, sample::NOW);
+        let page = render(&view, &board, Some(2), sample::NOW);
         sample::assert_markup(&page);
         assert!(!page.contains("<script") && !page.contains("<b onclick"));
     }
 
     #[test]
     fn pages_need_neither_scripts_nor_inline_style() {
-        let page = render(&sample::competition(), &sample::board(5), sample::NOW);
+        let page = render(&sample::competition(), &sample::board(5), Some(2), sample::NOW);
         for forbidden in ["<script", " style=", "<style", "javascript:", "https://cdn"] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
@@ -220,7 +223,7 @@ mod tests {
     fn a_closed_competition_says_so() {
         let mut view = sample::competition();
         view.competition.manifest.closes_at = Some(sample::NOW);
-        assert!(render(&view, &sample::board(1), sample::NOW).contains("closed since"));
-        assert!(render(&view, &sample::board(1), sample::NOW - 1).contains("open until"));
+        assert!(render(&view, &sample::board(1), Some(2), sample::NOW).contains("closed since"));
+        assert!(render(&view, &sample::board(1), Some(2), sample::NOW - 1).contains("open until"));
     }
 }

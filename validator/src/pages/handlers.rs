@@ -62,7 +62,8 @@ async fn home(State(app): State<App>) -> Result<Response, PageError> {
 
 async fn competition(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
     let (view, served) = find(&app, &id).await?;
-    Ok(page(competition::render(&view, &served.leaderboard, app.clock.now())))
+    let round = app.db.latest_round(&view.competition.manifest.id).await?.map(|round| round.number);
+    Ok(page(competition::render(&view, &served.leaderboard, round, app.clock.now())))
 }
 
 async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)>) -> Result<Response, PageError> {

@@ -380,7 +380,7 @@ fn preview() {
     write("home.html", &home::render(&[(&competition(), &board(12)), (&competition(), &board(0))], NOW)).unwrap();
     write("empty.html", &home::render(&[], NOW)).unwrap();
     for models in [0, 1, 12, 200] {
-        let page = competition_page::render(&competition(), &board(models), NOW);
+        let page = competition_page::render(&competition(), &board(models), Some(2), NOW);
         write(&format!("board-{models}.html"), &page).unwrap();
     }
     for state in State::ALL {
