@@ -126,7 +126,7 @@ pub(crate) struct RewardsArgs {
     pub(crate) home: Home,
     /// The competition
     pub(crate) competition: CompetitionId,
-    /// Other rules to compare with: winner_takes_all, ladder, last_champions, frontier, or a TOML file with a [reward]
+    /// Other rules to compare with: winner_takes_all, ladder, last_champions, frontier, or a TOML file with a reward table
     #[arg(long, num_args = 1..)]
     pub(crate) preview: Vec<String>,
     /// Announce other rules, named as for --preview, from the round that --from-round names

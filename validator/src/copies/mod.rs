@@ -1,6 +1,6 @@
 //! Copies: which submission counts as which earlier one, and why.
 //!
-//! After an evaluation [`watch`] makes the submission's fingerprint and compares it with all others of the competition;
+//! After an evaluation `watch` makes the submission's fingerprint and compares it with all others of the competition;
 //! what isn't independent is stored with its evidence. The row of a fingerprint is written together with its pairs, so a
 //! crash only repeats the work. Rules and thresholds are the `copies` crate's; this module finds, stores and shows.
 

@@ -60,7 +60,7 @@ impl LatencyControl {
     }
 }
 
-/// Writes a measurement down, and forgets the oldest beyond [`ROWS_MAX`].
+/// Writes a measurement down, and forgets the oldest beyond `ROWS_MAX`.
 ///
 /// # Errors
 /// When the database fails.
