@@ -26,5 +26,5 @@ pub use fashion_mnist::FashionMnist;
 pub use files::{DATA_DIR_VARIABLE, DataError, data_dir};
 pub use format::FormatError;
 pub use images::Images;
-pub use logits::Logits;
+pub use logits::{Logits, arg_max};
 pub use split::Split;

@@ -26,6 +26,17 @@ pub struct Logits {
     pub values: Vec<f32>,
 }
 
+/// The position of the largest logit; the first of equals, as in NumPy and PyTorch.
+pub fn arg_max(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = index;
+        }
+    }
+    best
+}
+
 impl Logits {
     /// Number of items.
     pub fn len(&self) -> usize {

@@ -6,7 +6,7 @@ use crate::architecture::ImageShape;
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
 use crate::round::RoundRules;
-use crate::score::ScoreRules;
+use crate::score::{Ceiling, ScoreRules};
 use crate::{Digest, package::PackageConfig};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -179,6 +179,13 @@ pub struct PublishedModel {
     pub correct: u32,
     /// How many public items there are.
     pub items: u32,
+}
+
+impl PublishedModel {
+    /// Its right answers on the public items, as what students are held to if it is the teacher.
+    pub fn ceiling(&self) -> Ceiling {
+        Ceiling { correct: self.correct, items: self.items }
+    }
 }
 
 /// A published competition: everything that a miner needs, content-addressed.

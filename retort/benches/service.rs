@@ -131,7 +131,7 @@ async fn fill_board(database: &Path) {
     let stored = db.competition(&competition()).await.unwrap().unwrap();
     let reference = db.models(&competition()).await.unwrap().remove(1).report;
     let teacher = &stored.competition.teacher;
-    let ceiling = protocol::score::Ceiling { correct: teacher.correct, items: teacher.items };
+    let ceiling = teacher.ceiling();
     let config = &stored.competition.reference.config;
     let costs = config.plan().unwrap().costs().unwrap();
     let rules = &stored.competition.manifest.score;

@@ -14,6 +14,7 @@ use protocol::report::{
 };
 use protocol::score::share_ppm;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How far an evaluation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,29 @@ pub trait Evaluator: Send + Sync {
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
+}
+
+/// How much longer than its own limit the engine may take before we stop believing in it.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Measures the package of this digest, and takes a report for an answer only if it is about that package and all the
+/// items asked about.
+pub(crate) async fn measured(
+    evaluator: &dyn Evaluator,
+    request: EvaluationRequest,
+    package_sha256: Digest,
+) -> Result<Evaluation, EvaluationFailure> {
+    let ours = EvaluationFailure::Infrastructure;
+    let items = request.items.labels.len();
+    let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
+    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(request, silent()))
+        .await
+        .map_err(|_| ours(format!("no answer for {} s", limit.as_secs())))??;
+    let report = &evaluation.report;
+    if report.package_sha256 != package_sha256 || report.data.items as usize != items {
+        return Err(ours("the report is about another package or other items".into()));
+    }
+    Ok(evaluation)
 }
 
 /// Says nothing.

@@ -22,7 +22,7 @@
 
 use super::draw::{Change, Draw, Transform};
 use super::family::WHOLE_PPM;
-use crate::{FormatError, Images};
+use crate::{FormatError, Images, arg_max};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -123,20 +123,11 @@ pub fn relabel(images: &mut Images, draw: &Draw, teacher_logits: &[f32], classes
     let rows = draw.items.iter().zip(teacher_logits.chunks_exact(classes as usize));
     for (label, (item, logits)) in images.labels.iter_mut().zip(rows) {
         if item.partner().is_some() {
-            *label = arg_max(logits);
+            // There are at most 256 classes.
+            *label = arg_max(logits) as u8;
         }
     }
     Ok(())
-}
-
-fn arg_max(logits: &[f32]) -> u8 {
-    let best = (0u8..).zip(logits).fold(
-        (0, f32::NEG_INFINITY),
-        |best, (class, &logit)| {
-            if logit > best.1 { (class, logit) } else { best }
-        },
-    );
-    best.0
 }
 
 fn mix(main: &[u8], other: &[u8], share_ppm: u32) -> Vec<u8> {

@@ -10,19 +10,9 @@ mod flips;
 
 pub use accuracy::{Accuracy, accuracy};
 pub use calibration::calibration;
+pub use datasets::arg_max;
 pub use fidelity::{divergences, fidelity, perfect_fidelity};
 pub use flips::{Flips, flips};
-
-/// The position of the largest logit; the first of equals, as in NumPy and PyTorch.
-pub fn arg_max(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (index, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = index;
-        }
-    }
-    best
-}
 
 /// The answer to every item.
 pub fn answers(logits: &[f32], classes: usize) -> Vec<usize> {

@@ -33,7 +33,7 @@ use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
 
 /// The competition's files, so that the binary needs no other folder for them.
-const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
+pub(crate) const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
 pub(crate) const FILES: [(&str, &[u8]); 6] = [
     ("models/teacher/config.json", include_bytes!("../../../models/teacher/config.json")),
     ("models/teacher/model.safetensors", include_bytes!("../../../models/teacher/model.safetensors")),

@@ -10,7 +10,6 @@ use crate::db::replicates;
 use crate::error::Chain;
 use protocol::SubmissionId;
 use protocol::outcomes::Outcomes;
-use protocol::score::Ceiling;
 use protocol::significance::{Part, Replicates, Round};
 use std::collections::HashMap;
 
@@ -26,11 +25,10 @@ pub(super) struct Resampled {
 /// The public items between rounds. The seed is the competition's own digest: fixed and known to everybody, so that
 /// anyone draws the same replicates from the published outcomes.
 pub(super) fn round(stored: &StoredCompetition) -> Round<'_> {
-    let teacher = &stored.competition.teacher;
     Round {
         part: Part::Public,
         seed: stored.sha256,
-        ceiling: Ceiling { correct: teacher.correct, items: teacher.items },
+        ceiling: stored.competition.teacher.ceiling(),
         rules: &stored.competition.manifest.score,
     }
 }

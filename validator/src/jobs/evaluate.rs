@@ -10,21 +10,18 @@ use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, is_duplicate, replicates};
-use crate::evaluator::silent;
+use crate::evaluator;
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
-use protocol::score::{Ceiling, Score, score};
+use protocol::score::{Score, score};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// How much longer than its own limit the engine may take before we stop believing in it.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +89,7 @@ async fn measure(app: &App, submission: &Submission) -> Result<(StoredCompetitio
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let request = request(app, submission, &stored).await.map_err(|error| ours(&error))?;
-    let items = request.items.labels.len();
-    let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
-    let evaluation = tokio::time::timeout(limit, app.evaluator.evaluate(request, silent()))
-        .await
-        .map_err(|_| ours(&format!("no answer for {} s", limit.as_secs())))??;
-    let report = &evaluation.report;
-    if report.package_sha256 != submission.package_sha256 || report.data.items as usize != items {
-        return Err(ours(&"the report is about another package or other items"));
-    }
+    let evaluation = evaluator::measured(app.evaluator.as_ref(), request, submission.package_sha256).await?;
     Ok((stored, evaluation))
 }
 
@@ -184,9 +173,7 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 
 /// A report's score under a competition's rules.
 pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
-    let teacher = &stored.competition.teacher;
-    let ceiling = Ceiling { correct: teacher.correct, items: teacher.items };
-    score(report, ceiling, &stored.competition.manifest.score)
+    score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
 }
 
 /// A scored package, its report, its latency samples and its answers to public items are for everybody.

@@ -8,8 +8,8 @@ use crate::db::DbError;
 use crate::db::rounds::{self, Drawn, EntryRole, Step};
 use crate::evaluator::silent;
 use crate::materials::{self, Materials};
-use datasets::hidden::{self, DrawnItem, relabel, render};
-use datasets::{Images, Logits};
+use datasets::hidden::{self, Draw, relabel, render};
+use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
 use protocol::evaluation::{EvaluationRequest, Scope};
 use protocol::score::Ceiling;
@@ -27,24 +27,18 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(Advanced::Waiting("submissions that arrived in time"));
     }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
-    let (items, mut drawn_items, seeds) = make_items(turn, &value).await?;
+    let Made { mut items, draw, seed, fixed_seed } = make_items(turn, &value).await?;
     let logits = ask_teacher(turn, &items).await?;
-    let (mut items, fixed) = (items, seeds.fixed);
-    relabel(
-        &mut items,
-        &hidden::Draw { items: std::mem::take(&mut drawn_items), fixed },
-        &logits.values,
-        logits.classes,
-    )?;
+    relabel(&mut items, &draw, &logits.values, logits.classes)?;
 
-    let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, fixed);
+    let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
     let mut record = turn.round.record.clone();
     record.drawn = Some(Drawn {
         items: turn.app.objects.put(items.to_bytes()?.into()).await?,
         teacher_logits: turn.app.objects.put(logits.to_bytes()?.into()).await?,
-        fixed,
-        fixed_seed: Digest::from(seeds.fixed_seed),
-        seed: Digest::from(seeds.seed),
+        fixed: draw.fixed,
+        fixed_seed: Digest::from(fixed_seed),
+        seed: Digest::from(seed),
         known_ceiling,
         fresh_ceiling,
     });
@@ -61,14 +55,15 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     Ok(turn.told(Step::Drawn))
 }
 
-struct Seeds {
+/// The items before the teacher has seen them, and what they follow from.
+struct Made {
+    items: Images,
+    draw: Draw,
     seed: [u8; 32],
     fixed_seed: [u8; 32],
-    fixed: u32,
 }
 
-/// The items before the teacher has seen them.
-async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<(Images, Vec<DrawnItem>, Seeds), RoundError> {
+async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundError> {
     let (round, terms) = (&turn.round, &turn.round.record.terms);
     let seed = hidden::seed(beacon, &round.secret, &terms.competition, round.number);
     let fixed_seed = match first_fixed_seed(turn).await? {
@@ -79,8 +74,7 @@ async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<(Images, Vec<D
     let spec = terms.spec.clone();
     tokio::task::spawn_blocking(move || {
         let draw = hidden::draw(&seed, &fixed_seed, pool.count, &spec)?;
-        let items = render(&pool, &draw)?;
-        Ok((items, draw.items, Seeds { seed, fixed_seed, fixed: draw.fixed }))
+        Ok(Made { items: render(&pool, &draw)?, draw, seed, fixed_seed })
     })
     .await?
 }
@@ -129,15 +123,6 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
     let public = &turn.stored.competition.teacher;
     let known = Ceiling { correct: public.correct + right(0..fixed), items: public.items + fixed as u32 };
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
-}
-
-/// The first of the largest, as everywhere.
-fn arg_max(row: &[f32]) -> usize {
-    let best = row
-        .iter()
-        .enumerate()
-        .fold((0, f32::NEG_INFINITY), |best, (index, logit)| if *logit > best.1 { (index, *logit) } else { best });
-    best.0
 }
 
 /// What is measured in a round: public items, then fixed ones, then fresh ones, as one set; everything that is known

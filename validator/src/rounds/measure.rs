@@ -5,15 +5,11 @@
 
 use super::{Advanced, RoundError, Turn, draw};
 use crate::db::rounds::{Entry, EntryResult, EntryRole, Step};
-use crate::evaluator::silent;
+use crate::evaluator::{self, package_of};
 use crate::materials;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How much longer than its own limit the engine may take before we stop believing in it.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// Measures whoever isn't measured yet.
 pub(super) async fn measure(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
@@ -47,10 +43,8 @@ async fn measure_one(
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
-    let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
-    let measured = tokio::time::timeout(limit, app.evaluator.evaluate(request, silent()))
-        .await
-        .unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()))));
+    let package = package_of(&request);
+    let measured = evaluator::measured(app.evaluator.as_ref(), request, package).await;
     let failure = match measured {
         Ok(evaluation) => {
             let result = kept(turn, evaluation).await?;

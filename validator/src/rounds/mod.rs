@@ -163,9 +163,9 @@ pub(crate) struct Turn<'a> {
 pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced, RoundError> {
     let unknown = || RoundError::UnknownCompetition(competition.clone());
     let stored = app.db.competition(competition).await?.ok_or_else(unknown)?;
-    let latest = app.db.latest_round(competition).await?;
-    let Some(round) = latest.filter(|round| round.step != Step::Revealed) else {
-        return open::open(app, &stored).await;
+    let round = match app.db.latest_round(competition).await? {
+        Some(round) if round.step != Step::Revealed => round,
+        before => return open::open(app, &stored, before).await,
     };
     let turn = Turn { app, stored: &stored, round };
     let advanced = match turn.round.step {
@@ -195,14 +195,6 @@ pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result
         return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
     }
     Ok(round.number)
-}
-
-/// Who holds the seat.
-///
-/// # Errors
-/// When the database fails.
-pub async fn seat(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
-    Ok(app.db.latest_judged(competition).await?.and_then(|round| round.record.champion))
 }
 
 /// Which submissions are copies of which earlier ones.

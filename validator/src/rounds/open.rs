@@ -11,18 +11,17 @@ use protocol::round::BeaconSource;
 use std::sync::Arc;
 use transparency::EntryKind;
 
-/// Opens the competition's next round, unless the competition is over.
-pub(super) async fn open(app: &App, stored: &StoredCompetition) -> Result<Advanced, RoundError> {
+/// Opens the round after `before`, unless the competition is over.
+pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<Round>) -> Result<Advanced, RoundError> {
     let (manifest, now) = (&stored.competition.manifest, app.clock.now());
     if manifest.is_closed(now) {
         return Ok(Advanced::Waiting("nothing: the competition is over"));
     }
-    let number = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number) + 1;
+    let number = before.as_ref().map_or(0, |round| round.number) + 1;
     let by_schedule = (manifest.rounds.seconds > 0).then(|| now.saturating_add(manifest.rounds.seconds));
     let closes_at = [by_schedule, manifest.closes_at].into_iter().flatten().min();
     let secret = Secret::new(rand::random());
     let terms = terms(app, stored, number, closes_at.unwrap_or(now)).await?;
-    let before = app.db.latest_judged(&manifest.id).await?;
     let record = Record {
         commitment: terms.commit(&secret)?,
         terms,

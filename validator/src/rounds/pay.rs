@@ -9,7 +9,7 @@ use crate::db::evaluations::ScoredSubmission;
 use crate::db::rounds::{Settled, Step, take_epoch};
 use chain::{Ledger, LedgerError};
 use protocol::reward::{Axes, Entrant, History, Payment, Standing, Weight};
-use protocol::score::{Ceiling, half_widths};
+use protocol::score::half_widths;
 use protocol::{Hotkey, SubmissionId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ async fn entrants(turn: &Turn<'_>) -> Result<Vec<Entrant>, RoundError> {
     let Some(served) = board::leaderboard(app, &competition.manifest.id).await? else { return Ok(Vec::new()) };
     let rows = served.leaderboard.rows.iter();
     let ranks: HashMap<_, _> = rows.filter_map(|row| Some((row.submission.clone()?, row.rank?))).collect();
-    let ceiling = Ceiling { correct: competition.teacher.correct, items: competition.teacher.items };
+    let ceiling = competition.teacher.ceiling();
     let mut copies = super::copies(app, &competition.manifest.id).await?;
     let entrant = |scored: ScoredSubmission| {
         Some(Entrant {

@@ -48,9 +48,7 @@ pub struct Decision {
 impl Referee {
     /// For bouts on public items between rounds: the seed is the competition's digest.
     pub fn on_public_items(competition: &Competition, sha256: Digest, champion_age_seconds: u64) -> Self {
-        let teacher = &competition.teacher;
-        let known_ceiling = Ceiling { correct: teacher.correct, items: teacher.items };
-        Self::new(competition, known_ceiling, champion_age_seconds, sha256)
+        Self::new(competition, competition.teacher.ceiling(), champion_age_seconds, sha256)
     }
 
     /// For a round with its own seed.

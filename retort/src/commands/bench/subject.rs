@@ -1,12 +1,12 @@
 //! What is timed: a package from a folder, the repository's models, or a student of the template with random weights.
 
-use crate::commands::demo::FILES;
+use crate::commands::demo::{FILES, MANIFEST};
 use anyhow::{Context, Result, anyhow};
-use datasets::{FashionMnist, fashion_mnist};
+use datasets::FashionMnist;
 use miner_template::files::PackageFiles;
 use miner_template::students::student;
 use models::Weights;
-use protocol::competition::InputSpec;
+use protocol::competition::Manifest;
 use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::package::PackageConfig;
 use rand::SeedableRng;
@@ -80,17 +80,12 @@ fn of_repository(name: &str) -> Result<PackageBytes> {
 
 /// Random weights: how long an inference takes doesn't depend on them.
 fn untrained(name: &str) -> Result<PackageBytes> {
+    let manifest = Manifest::from_toml(MANIFEST)?;
     let config = PackageConfig {
         format: "retort/1".into(),
         architecture: student(name).map_err(|problem| anyhow!("{problem}, or teacher, or reference"))?,
-        input: InputSpec {
-            channels: 1,
-            height: 28,
-            width: 28,
-            mean_ppm: vec![fashion_mnist::INPUT_MEAN_PPM],
-            deviation_ppm: vec![fashion_mnist::INPUT_STD_PPM],
-        },
-        labels: fashion_mnist::CLASS_NAMES.map(String::from).to_vec(),
+        input: manifest.input,
+        labels: manifest.labels,
     };
     let weights = Weights::random(&config.plan()?, &mut StdRng::seed_from_u64(1)).to_safetensors()?;
     Ok(PackageBytes { config_json: serde_json::to_vec(&config)?.into(), weights: weights.into() })
