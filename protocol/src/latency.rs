@@ -23,7 +23,7 @@ pub const HALF_WIDTH_PPM_MAX: i64 = 10_000;
 pub const SHORT_HALF_WIDTH_PPM_MAX: i64 = 50_000;
 /// How far the reference may be from itself.
 pub const CONTROL_PPM_MAX: i64 = 10_000;
-/// The same in a short measurement, whose control is a single launch.
+/// The same in a short measurement.
 pub const SHORT_CONTROL_PPM_MAX: i64 = 50_000;
 /// How far outside the main interval the ratio on other items may lie.
 pub const OTHER_ITEMS_PPM_MAX: i64 = 10_000;
@@ -37,6 +37,9 @@ pub const OUTPUT_DELTA_MICRO_MAX: u64 = 100;
 /// Fewer launches than this in a check prove nothing: their extremes cover the truth in less than 98 of 100 checks, and
 /// three launches did accuse an honest model once.
 pub const CHECK_LAUNCHES_MIN: u32 = 7;
+/// Fewer launches than this in a control don't make a host restless: one launch is its own interval, and processes of one
+/// model differ by up to 4.5 % for life.
+pub const CONTROL_LAUNCHES_MIN: u32 = 3;
 
 /// What the rules make of a latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +134,9 @@ fn shifted(value_ppm: i64, by_ppm: i64) -> i64 {
 /// Whether a control is further than `tolerance_ppm` from 1, and that is no chance of its few launches.
 fn is_off(control: &LatencyCheck, tolerance_ppm: i64) -> bool {
     let Estimate { value_ppm, low_ppm, high_ppm } = control.ratio;
-    control.launches > 0 && (value_ppm - PPM).abs() > tolerance_ppm && (low_ppm > PPM || high_ppm < PPM)
+    control.launches >= CONTROL_LAUNCHES_MIN
+        && (value_ppm - PPM).abs() > tolerance_ppm
+        && (low_ppm > PPM || high_ppm < PPM)
 }
 
 /// Whether the whole interval of a check lies outside what is allowed, on one side.
@@ -235,7 +240,7 @@ mod tests {
             after(|l| {
                 l.launches = 11;
                 l.ratio = ratio;
-                l.checks.control = LatencyCheck { launches: 1, ..control };
+                l.checks.control = LatencyCheck { launches: 3, ..control };
             })
         };
         let (narrow, even) = (estimate(476_000, 500_000, 524_000), check(951_000, 951_000, 951_000));
@@ -244,6 +249,8 @@ mod tests {
         assert_eq!(short(wide, even), LatencyVerdict::Unstable(Unstable::Width));
         let uneven = check(949_000, 949_000, 949_000);
         assert_eq!(short(narrow, uneven), LatencyVerdict::Unstable(Unstable::Control));
+        let one_launch = |l: &mut Latency| l.checks.control = LatencyCheck { launches: 1, ..uneven };
+        assert_eq!(after(one_launch), LatencyVerdict::Sound, "one launch says nothing about a host");
         assert!(after(|l| l.ratio = narrow).is_unstable(), "a whole one must be narrower");
     }
 

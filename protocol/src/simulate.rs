@@ -23,9 +23,9 @@ const CHANCE_PPM: u32 = 700_000;
 /// Launches of a latency measurement and their deviation: 0.3 %.
 const LAUNCHES: usize = 15;
 const LAUNCH_NANOS: i64 = 3_000_000;
-/// A challenger whose accuracy alone has a mid-p above this is not resampled: its composite, which differs by luck only
-/// in answers and divergences, has no p-value near a level.
-const HOPELESS: f64 = 0.2;
+/// A challenger whose accuracy alone has a mid-p above so many times the level is not resampled: its composite, which
+/// differs by luck only in answers and divergences, has no p-value near the level.
+const HOPELESS_LEVELS: f64 = 4.0;
 /// The teacher of Fashion-MNIST's ladder: 95 %.
 const TEACHER_PERCENT: u32 = 95;
 
@@ -130,10 +130,12 @@ fn one_round(world: &World, public: &Items, champion: &Model, words: &mut ChaCha
     let score = ScoreRules::default();
     let seed = Digest::of(&words.next_u64().to_le_bytes());
     let ceiling = Ceiling { correct: world.items / 100 * TEACHER_PERCENT, items: world.items };
-    let epsilon_ppm = world.rules.epsilon_ppm;
+    let DethroneRules { alpha_public_ppm, alpha_hidden_ppm, epsilon_ppm, .. } = world.rules;
     let passes = |challenger: &Model, champion: &Model, part, level: &dyn Fn(SequentialP) -> bool| {
+        let alpha_ppm = if part == Part::Public { alpha_public_ppm } else { alpha_hidden_ppm };
         let pair = || Pair::new(&challenger.0, &champion.0, &Round { part, seed, ceiling, rules: &score });
-        !is_hopeless(challenger, champion, part) && pair().is_some_and(|pair| level(pair.p_value(epsilon_ppm)))
+        !is_hopeless(challenger, champion, part, alpha_ppm)
+            && pair().is_some_and(|pair| level(pair.p_value(epsilon_ppm)))
     };
 
     let mut dethroned = Dethroned::default();
@@ -167,9 +169,10 @@ fn public_rule(contest: Contest, challenger: &Model, champion: &Model) -> bool {
     }
 }
 
-fn is_hopeless(challenger: &Model, champion: &Model, part: Part) -> bool {
+fn is_hopeless(challenger: &Model, champion: &Model, part: Part, alpha_ppm: u32) -> bool {
+    let hopeless = HOPELESS_LEVELS * f64::from(alpha_ppm) / 1e6;
     Disputed::count(&challenger.0, &champion.0, part)
-        .is_none_or(|counts| mcnemar::mid_p(counts.challenger_only, counts.champion_only) > HOPELESS)
+        .is_none_or(|counts| mcnemar::mid_p(counts.challenger_only, counts.champion_only) > hopeless)
 }
 
 /// Kinds of items, all of one part.
@@ -279,7 +282,7 @@ mod tests {
         let mut hopeless = 0;
         for _ in 0..100 {
             let challenger = items.challenger(&champion, &world, &mut words);
-            if is_hopeless(&challenger, &champion, Part::Public) {
+            if is_hopeless(&challenger, &champion, Part::Public, rules.alpha_public_ppm) {
                 let p = Pair::new(&challenger.0, &champion.0, &round).unwrap().p_value(0);
                 assert!(!rules.passes_public(p), "{p:?}");
                 hopeless += 1;

@@ -396,6 +396,9 @@ pub(crate) struct DethroneArgs {
     #[arg(long, value_delimiter = ',', default_value = "2000,10000",
         value_parser = clap::value_parser!(u32).range(100..=1_048_576))]
     pub(crate) items: Vec<u32>,
+    /// Which rows to play [default: all]. Equals of 10,000 items take 300 repetitions in a quarter of an hour
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<DethroneRow>,
     /// Level of the test on public items [default: the rules']
     #[arg(long, value_parser = share_ppm)]
     pub(crate) alpha_public: Option<u32>,
@@ -414,6 +417,19 @@ pub(crate) struct DethroneArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What a row of the table of rules plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DethroneRow {
+    /// Equals of the champion, all in one round
+    Equals,
+    /// As many equals over 30 rounds
+    Rounds,
+    /// Noisy clones of the champion
+    Clones,
+    /// Better ones, by half a point, a point and two
+    Better,
 }
 
 /// A share of 1 such as 0.01 in parts per million.

@@ -2,7 +2,7 @@
 //! `protocol::simulate`; this file chooses the rows, runs them on threads and prints.
 
 use super::print_json;
-use crate::cli::{DethroneArgs, SimulateCommand};
+use crate::cli::{DethroneArgs, DethroneRow, SimulateCommand};
 use crate::progress::Phases;
 use anyhow::{Result, anyhow};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -66,30 +66,35 @@ enum Target {
 
 /// Equals at once and over rounds, clones, and better ones.
 fn rows(args: &DethroneArgs, items: u32, rules: DethroneRules) -> Vec<Row> {
-    let (all, clones) = (args.challengers, args.clones);
-    let row = |what: String, rounds, challengers, gain_ppm, fresh_ppm, target| Row {
-        what: format!("{items} items: {what}"),
-        world: World { items, rounds, challengers, gain_ppm, fresh_ppm, rules },
-        target,
-    };
-    let better =
-        |points: &str, gain_ppm, target| row(format!("1 better by {points}"), 1, 1, gain_ppm, 1_000_000, target);
+    use DethroneRow::{Better, Clones, Equals, Rounds};
+    const SEEDED: u32 = 1_000_000;
+    let world = World { items, rounds: 1, challengers: 1, gain_ppm: 0, fresh_ppm: SEEDED, rules };
+    let (all, clones, each_round) = (args.challengers, args.clones, args.challengers / ROUNDS);
+    let false_crowns = Some(Target::AtMost(50_000));
     let seen = (items >= 10_000).then_some(Target::AtLeast(800_000));
-    vec![
-        row(format!("{all} equals in 1 round"), 1, all, 0, 1_000_000, Some(Target::AtMost(50_000))),
-        row(
-            format!("{} equals in {ROUNDS} rounds", all / ROUNDS * ROUNDS),
-            ROUNDS,
-            all / ROUNDS,
-            0,
-            1_000_000,
-            Some(Target::AtMost(50_000)),
+    let better =
+        |points: &str, gain_ppm, target| (Better, format!("1 better by {points}"), World { gain_ppm, ..world }, target);
+    let rows = [
+        (Equals, format!("{all} equals in 1 round"), World { challengers: all, ..world }, false_crowns),
+        (
+            Rounds,
+            format!("{} equals in {ROUNDS} rounds", each_round * ROUNDS),
+            World { rounds: ROUNDS, challengers: each_round, ..world },
+            false_crowns,
         ),
-        row(format!("{clones} clones in 1 round"), 1, clones, 0, 100_000, Some(Target::AtMost(10_000))),
+        (
+            Clones,
+            format!("{clones} clones in 1 round"),
+            World { challengers: clones, fresh_ppm: 100_000, ..world },
+            Some(Target::AtMost(10_000)),
+        ),
         better("0.5 point", 5_000, None),
         better("1 point", 10_000, seen),
         better("2 points", 20_000, seen),
-    ]
+    ];
+    let wanted = |row: DethroneRow| args.only.is_empty() || args.only.contains(&row);
+    let rows = rows.into_iter().filter(|(row, ..)| wanted(*row));
+    rows.map(|(_, what, world, target)| Row { what: format!("{items} items: {what}"), world, target }).collect()
 }
 
 /// Every thread takes each so-many-th repetition.
