@@ -1,0 +1,228 @@
+//! The parent's half: from a program to a confined process.
+//!
+//! A [`Jail`] is what the workers of one evaluation share: the profile, the namespaces that this host gives, a control
+//! group where there may be one. It doesn't know what the workers compute, nor when they take too long.
+
+use crate::cgroup::Cgroup;
+use crate::child::{self, DESCRIPTORS, Plan, out_of_the_way};
+use crate::host::{Host, NOBODY, Namespaces};
+use crate::worker::Worker;
+use crate::{Profile, Sealed};
+use std::ffi::{CString, NulError, OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Descriptors that a locked worker may have.
+const STRICT_FILES_MAX: u64 = 32;
+/// The same with a driver, its libraries and its devices.
+const DEVICE_FILES_MAX: u64 = 1_024;
+/// The stack of the first thread.
+const STACK_BYTES_MAX: u64 = 8 << 20;
+/// Allocators reserve more than they touch, and what counts here is what is reserved.
+const RESERVE_BYTES: u64 = 96 << 20;
+
+/// What is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// An absolute path.
+    pub path: PathBuf,
+    /// What comes after the name.
+    pub arguments: Vec<OsString>,
+    /// All of its environment.
+    pub environment: Vec<(String, OsString)>,
+}
+
+/// What one process may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Resident bytes. The kernel keeps a worker without devices close to it; with devices, whose drivers reserve
+    /// address space by the gigabyte, somebody must look.
+    pub memory_bytes: u64,
+    /// Seconds of processor time, of all threads.
+    pub cpu_seconds: u64,
+}
+
+/// The parent's ends of a worker's pipes.
+#[derive(Debug)]
+pub struct Pipes {
+    /// To its standard input.
+    pub input: File,
+    /// From its standard output.
+    pub output: File,
+    /// From its standard error.
+    pub errors: File,
+}
+
+/// Why no worker was started.
+#[derive(Debug, thiserror::Error)]
+pub enum JailError {
+    /// The program isn't there.
+    #[error("open {}: {source}", path.display())]
+    Program {
+        /// Where it should be.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Another user can't run it.
+    #[error(
+        "execute {} as nobody: {source}; let others read and execute it, or run this as an ordinary user",
+        path.display()
+    )]
+    NotForOthers {
+        /// The program.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// An argument with a zero byte.
+    #[error("an argument or variable of the worker: {0}")]
+    Argument(#[from] NulError),
+    /// The system refused.
+    #[error("{step}: {source}")]
+    System {
+        /// What was being done.
+        step: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// What confines all workers of an evaluation.
+#[derive(Debug)]
+pub struct Jail {
+    /// `None` for a process of its own and nothing else.
+    profile: Option<Profile>,
+    namespaces: Namespaces,
+    drops_identity: bool,
+    group: Option<Cgroup>,
+}
+
+impl Jail {
+    /// As strict as `profile` says and this host allows. Its workers may hold `memory_bytes` together, where the host has
+    /// control groups.
+    pub fn new(profile: Profile, memory_bytes: u64) -> Self {
+        let host = Host::of_this_machine();
+        Self {
+            profile: Some(profile),
+            namespaces: host.namespaces,
+            // Devices belong to users and groups that nobody isn't in.
+            drops_identity: host.is_root && profile == Profile::Strict,
+            group: Cgroup::new(memory_bytes),
+        }
+    }
+
+    /// A process of its own, which nothing keeps from doing harm.
+    pub fn insecure() -> Self {
+        Self { profile: None, namespaces: Namespaces::default(), drops_identity: false, group: None }
+    }
+
+    /// What reports say about it: the profile and what the host adds to it.
+    pub fn describe(&self) -> String {
+        let Some(profile) = self.profile else { return "process".into() };
+        let namespaces = self.namespaces.names().join(",");
+        let group = self.group.as_ref().map(|group| format!(" cgroup={}", group.kind())).unwrap_or_default();
+        format!("{} ns={namespaces}{group}", profile.as_str())
+    }
+
+    /// How many workers the kernel has killed for want of memory.
+    pub fn memory_kills(&self) -> u64 {
+        self.group.as_ref().map_or(0, Cgroup::kills)
+    }
+
+    /// Starts a worker with nothing but pipes, the sealed files and what `program` says. It still has to [`crate::lock`]
+    /// itself, before it reads from any of them.
+    ///
+    /// # Errors
+    /// When the system refuses; the failing step is named.
+    pub fn spawn(
+        &self,
+        program: &Program,
+        package: Option<&Sealed>,
+        inputs: Option<&Sealed>,
+        limits: Limits,
+    ) -> Result<(Worker, Pipes), JailError> {
+        let system = |step| move |source| JailError::System { step, source };
+        let opened = File::open(&program.path).and_then(out_of_the_way);
+        let opened = opened.map_err(|source| JailError::Program { path: program.path.clone(), source })?;
+        let (pipes, ends) = Pipes::new().map_err(system("make pipes"))?;
+        // Numbers beyond those that the worker gets, so that none is overwritten before it is handed over.
+        let sealed = |sealed: Option<&Sealed>| sealed.map(out_of_the_way).transpose();
+        let (package, inputs) = sealed(package)
+            .and_then(|package| Ok((package, sealed(inputs)?)))
+            .map_err(system("hand over the package"))?;
+        let [input, output, errors] = &ends;
+        let descriptors: [Option<BorrowedFd<'_>>; DESCRIPTORS] = [
+            Some(input.as_fd()),
+            Some(output.as_fd()),
+            Some(errors.as_fd()),
+            package.as_ref().map(AsFd::as_fd),
+            inputs.as_ref().map(AsFd::as_fd),
+        ];
+        let (namespaces, user_namespace_later) = self.namespaces.at_start(self.drops_identity);
+        let plan = Plan {
+            program: opened.as_fd(),
+            arguments: arguments(program)?,
+            environment: environment(program)?,
+            descriptors,
+            groups: self.group.iter().flat_map(Cgroup::joins).collect(),
+            namespaces,
+            user_namespace_later,
+            identity: self.drops_identity.then_some(NOBODY),
+            limits: self.limits(limits),
+        };
+        let worker = child::start(&plan).map_err(|refused| self.refused(&program.path, refused))?;
+        Ok((worker, pipes))
+    }
+
+    fn limits(&self, limits: Limits) -> Vec<(libc::c_int, u64)> {
+        let resource = |resource| resource as libc::c_int;
+        let always = [(resource(libc::RLIMIT_CORE), 0), (resource(libc::RLIMIT_CPU), limits.cpu_seconds.max(1))];
+        let more = match self.profile {
+            None => Vec::new(),
+            Some(Profile::Device) => vec![(resource(libc::RLIMIT_NOFILE), DEVICE_FILES_MAX)],
+            Some(Profile::Strict) => vec![
+                (resource(libc::RLIMIT_NOFILE), STRICT_FILES_MAX),
+                (resource(libc::RLIMIT_FSIZE), 0),
+                (resource(libc::RLIMIT_MEMLOCK), 0),
+                (resource(libc::RLIMIT_STACK), STACK_BYTES_MAX),
+                (resource(libc::RLIMIT_DATA), limits.memory_bytes.saturating_add(RESERVE_BYTES)),
+            ],
+        };
+        always.into_iter().chain(more).collect()
+    }
+
+    fn refused(&self, path: &Path, (step, source): (&'static str, io::Error)) -> JailError {
+        if self.drops_identity && source.kind() == io::ErrorKind::PermissionDenied {
+            return JailError::NotForOthers { path: path.into(), source };
+        }
+        JailError::System { step, source }
+    }
+}
+
+impl Pipes {
+    /// The parent's ends and the worker's three.
+    fn new() -> io::Result<(Self, [OwnedFd; 3])> {
+        let pipe = || rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+        let (input_reader, input) = pipe()?;
+        let (output, output_writer) = pipe()?;
+        let (errors, errors_writer) = pipe()?;
+        let ends = [out_of_the_way(&input_reader)?, out_of_the_way(&output_writer)?, out_of_the_way(&errors_writer)?];
+        Ok((Self { input: input.into(), output: output.into(), errors: errors.into() }, ends))
+    }
+}
+
+fn arguments(program: &Program) -> Result<Vec<CString>, NulError> {
+    let name = program.path.as_os_str();
+    let all = std::iter::once(name).chain(program.arguments.iter().map(OsString::as_os_str));
+    all.map(|argument: &OsStr| CString::new(argument.as_bytes())).collect()
+}
+
+fn environment(program: &Program) -> Result<Vec<CString>, NulError> {
+    let variable =
+        |(name, value): &(String, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat());
+    program.environment.iter().map(variable).collect()
+}

@@ -1,0 +1,118 @@
+//! What a worker is given, how it is started, and that it goes when its parent does.
+
+use crate::support::{attempt, jail, limits, program};
+use sandbox::{End, Host, Jail, JailError, Profile, Program};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_locked_worker_reads_its_package_and_computes_on_threads() {
+    for profile in [Profile::Strict, Profile::Device] {
+        let jail = jail(profile);
+        let read = attempt(&jail, profile, "read-package", PATIENCE);
+        assert_eq!((read.end, read.output.as_str()), (End::Exited(0), "the package"), "{profile:?}");
+        let threads = attempt(&jail, profile, "threads", PATIENCE);
+        assert_eq!((threads.end, threads.output.as_str()), (End::Exited(0), "6"), "{profile:?}");
+    }
+}
+
+fn shell(jail: &Jail, script: &str) -> String {
+    let program =
+        Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()], environment: Vec::new() };
+    let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).unwrap();
+    drop(pipes.input);
+    let mut text = String::new();
+    pipes.output.read_to_string(&mut text).unwrap();
+    worker.wait().unwrap();
+    text
+}
+
+#[test]
+fn a_worker_begins_with_nothing() {
+    let jail = jail(Profile::Strict);
+    assert_eq!(shell(&jail, "pwd"), "/\n");
+    assert_eq!(shell(&jail, "echo $$"), "1\n", "the first process of its namespace");
+    assert_eq!(shell(&jail, "ls /proc/self/fd | tr '\\n' ' '"), "0 1 2 3 ", "3 is the folder that is read");
+    assert_eq!(shell(&jail, "env | grep -v -e ^PWD -e ^_= -e ^SHLVL"), "");
+    assert_eq!(shell(&jail, "cat /proc/net/dev | grep -c :"), "1\n", "no network but a loopback that is down");
+    assert!(
+        shell(&jail, "grep Cap /proc/self/status")
+            .lines()
+            .all(|line| line.ends_with("0000000000000000") || line.starts_with("CapBnd")),
+        "no capability"
+    );
+    assert!(shell(&jail, "grep NoNewPrivs /proc/self/status").contains('1'));
+    assert_eq!(shell(&jail, "ulimit -c; ulimit -f; ulimit -n"), "0\n0\n32\n");
+}
+
+#[test]
+fn a_superusers_worker_is_nobody() {
+    if Host::of_this_machine().is_root {
+        let ids = shell(&jail(Profile::Strict), "grep -e ^Uid -e ^Gid -e ^Groups /proc/self/status");
+        let zero = ids.split_whitespace().any(|id| id == "0");
+        assert!(!zero && ids.contains("65534"), "{ids}");
+    }
+}
+
+#[test]
+fn an_insecure_worker_is_an_ordinary_process() {
+    let jail = Jail::insecure();
+    assert_ne!(shell(&jail, "echo $$"), "1\n");
+    assert_eq!(jail.describe(), "process");
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let absent = Program { path: "/no/such/program".into(), arguments: Vec::new(), environment: Vec::new() };
+    let error = jail(Profile::Strict).spawn(&absent, None, None, limits()).unwrap_err();
+    assert!(matches!(&error, JailError::Program { .. }) && error.to_string().contains("/no/such/program"), "{error}");
+
+    let no_program = Program { path: "/etc/passwd".into(), arguments: Vec::new(), environment: Vec::new() };
+    let error = Jail::insecure().spawn(&no_program, None, None, limits()).unwrap_err();
+    assert!(error.to_string().contains("execute the worker"), "{error}");
+
+    let zero = Program { path: "/bin/true".into(), arguments: vec!["a\0b".into()], environment: Vec::new() };
+    assert!(matches!(jail(Profile::Strict).spawn(&zero, None, None, limits()), Err(JailError::Argument(_))));
+}
+
+#[test]
+fn a_worker_that_is_dropped_is_gone() {
+    let (worker, pipes) = jail(Profile::Strict).spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    let process = PathBuf::from(format!("/proc/{}", worker.pid()));
+    assert!(process.exists());
+    drop(worker);
+    assert!(!process.exists());
+    drop(pipes);
+}
+
+/// The test below runs this one in a process of its own, to kill it.
+#[test]
+#[ignore = "waits to be killed"]
+fn a_parent_that_waits() {
+    let (worker, pipes) = jail(Profile::Strict).spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    eprintln!("worker {}", worker.pid());
+    std::thread::sleep(Duration::from_secs(600));
+    drop(pipes);
+}
+
+#[test]
+fn a_worker_dies_with_its_parent() {
+    let mut parent = Command::new(std::env::current_exe().unwrap());
+    parent.args(["--exact", "workers::a_parent_that_waits", "--ignored", "--nocapture"]).stderr(Stdio::piped());
+    let mut parent = parent.stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(parent.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let worker = lines.find_map(|line| line.strip_prefix("worker ").map(String::from)).unwrap();
+    let process = PathBuf::from("/proc").join(worker);
+    assert!(process.exists());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let killed = Instant::now();
+    while process.exists() && killed.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(!process.exists(), "an orphan");
+}
