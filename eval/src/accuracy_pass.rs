@@ -4,7 +4,9 @@
 
 use crate::frames::Span;
 use crate::prepare::{Inputs, Model};
-use crate::process::{Launcher, Worker, WorkerFailure, over_memory};
+use crate::process::{Launcher, Worker, WorkerFailure};
+use crate::watchdog::over_memory;
+use sandbox::Sealed;
 use std::time::{Duration, Instant};
 
 /// Inputs that a worker holds at once. Large enough that handing them over is rare, small beside any worker's memory.
@@ -37,14 +39,17 @@ pub(crate) fn accuracy_pass(
     batch: usize,
     progress: &dyn Fn(u8),
 ) -> Result<AccuracyPass, WorkerFailure> {
+    let sealed = Sealed::new("inputs", inputs.chunks(CHUNK_BYTES).chain(probes.chunks(CHUNK_BYTES)))
+        .map_err(|error| WorkerFailure::Broken(format!("seal the inputs: {error}")))?;
     let start = Instant::now();
-    let mut worker = Worker::launch(launcher, model)?;
+    let mut worker = Worker::launch(launcher, model, &sealed)?;
     let load = start.elapsed();
 
     let pass_start = Instant::now();
-    let (logits, busy) = run_all(&mut worker, inputs, model.classes, batch, progress)?;
+    let (logits, busy) = run_all(&mut worker, inputs, 0, model.classes, batch, progress)?;
     let peak_rss_bytes = peak_within(&worker, launcher)?;
-    let (probe_logits, _) = run_all(&mut worker, probes, model.classes, batch, &|_| {})?;
+    let behind = (inputs.len() * inputs.item_bytes()) as u64;
+    let (probe_logits, _) = run_all(&mut worker, probes, behind, model.classes, batch, &|_| {})?;
     Ok(AccuracyPass {
         load,
         elapsed: pass_start.elapsed(),
@@ -56,19 +61,21 @@ pub(crate) fn accuracy_pass(
     })
 }
 
-/// The logits of all `inputs`, and how long the worker was busy with them.
+/// The logits of all `inputs`, which begin at `offset` of what was sealed, and how long the worker was busy with them.
 fn run_all(
     worker: &mut Worker,
     inputs: &Inputs<'_>,
+    offset: u64,
     classes: usize,
     batch: usize,
     progress: &dyn Fn(u8),
 ) -> Result<(Vec<f32>, Duration), WorkerFailure> {
     let (mut logits, mut busy) = (Vec::with_capacity(inputs.len() * classes), Duration::ZERO);
+    let bytes = |item: usize| offset + (item * inputs.item_bytes()) as u64;
     let chunk = whole_batches(CHUNK_BYTES / inputs.item_bytes(), batch);
     for first in (0..inputs.len()).step_by(chunk) {
         let end = inputs.len().min(first + chunk);
-        worker.store(&inputs.normalised(first..end))?;
+        worker.store(bytes(first)..bytes(end))?;
         let chunk_start = Instant::now();
         run_stored(worker, end - first, batch, &mut |outputs| {
             logits.extend(outputs);

@@ -3,20 +3,24 @@
 //! It knows no competition, no score and no storage; the caller gives bytes and stores what comes back.
 
 use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
+use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
 use crate::host::host;
-use crate::latency;
+use crate::latency::{self, Handicapped};
 use crate::lease::Lease;
 use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Prepared, prepare};
-use crate::process::{Bounds, Confinement, Launcher, WorkerCommand, WorkerFailure};
+use crate::process::{Launcher, WorkerFailure};
 use crate::samples::Samples;
+use crate::watchdog::Bounds;
 use models::DeviceKind;
 use protocol::Digest;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::report::{Cost, DataSeen, Fidelity, Phases, Quality, REPORT_FORMAT, Report};
+use protocol::submission::Code;
+use sandbox::Jail;
 use std::time::{Duration, Instant};
 
 /// Longest wall clock that a request can ask for, so that adding it to now can't overflow.
@@ -49,6 +53,15 @@ pub struct Engine {
     pub build: String,
 }
 
+/// How the candidate of [`Engine::latency_with`] is treated unlike the reference.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Handicap {
+    /// By how much each of its inferences is drawn out, in parts per million.
+    pub slow_down_ppm: u32,
+    /// Another confinement than the engine's.
+    pub confinement: Option<Confinement>,
+}
+
 /// Where an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -76,7 +89,7 @@ impl Engine {
     pub fn new(worker: WorkerCommand) -> Self {
         Self {
             worker,
-            confinement: Confinement::Process,
+            confinement: Confinement::default(),
             device: DeviceKind::Flex,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
@@ -98,6 +111,16 @@ impl Engine {
         request: &EvaluationRequest,
         progress: &dyn Fn(Progress),
     ) -> Result<Evaluation, EvaluationFailure> {
+        let jail = self.confinement.jail(self.device, request.memory_bytes_max);
+        self.evaluate_in(&jail, request, progress).map_err(|failure| explained(&jail, failure))
+    }
+
+    fn evaluate_in(
+        &self,
+        jail: &Jail,
+        request: &EvaluationRequest,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Evaluation, EvaluationFailure> {
         let tell = |phase| move |percent| progress(Progress { phase, percent });
 
         tell(Phase::Waiting)(0);
@@ -106,7 +129,7 @@ impl Engine {
         let bounds = bounds(request);
 
         tell(Phase::Accuracy)(0);
-        let launcher = self.launcher(self.accuracy_threads, bounds);
+        let launcher = self.launcher(jail, self.accuracy_threads, bounds);
         let batch = self.batch.max(1) as usize;
         let pass = accuracy_pass(
             launcher,
@@ -120,12 +143,15 @@ impl Engine {
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
-        let (one_thread, seed) = (self.launcher(1, bounds), request.seed & SEED_MASK);
+        let (one_thread, seed) = (self.launcher(jail, 1, bounds), request.seed & SEED_MASK);
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
         let samples = match request.scope {
-            Scope::Full => latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, 0, &tell_latency)?,
+            Scope::Full => {
+                let alike = Handicapped::default();
+                latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency)?
+            }
             Scope::OutputsOnly => Samples::none(seed),
         };
         let workers = placement.workers;
@@ -134,7 +160,7 @@ impl Engine {
 
         tell(Phase::Metrics)(0);
         let start = Instant::now();
-        let mut report = self.report(request, &prepared, &pass, workers);
+        let mut report = self.report(jail, request, &prepared, &pass, workers);
         report.latency = samples.summary();
         report.phases_ms.latency = millis(latency_elapsed);
         let outcomes = outcomes(request, &report, &pass.logits, &samples)?;
@@ -144,27 +170,31 @@ impl Engine {
         Ok(Evaluation { report, logits, probe_logits, outcomes, latency_samples: samples.to_json() })
     }
 
-    /// Measures latency alone, with the candidate's inferences drawn out by `slow_down_ppm`: for measuring how well this
-    /// engine measures. No evaluation uses it.
+    /// Measures latency alone, with the candidate treated unlike the reference: for measuring how well this engine
+    /// measures. No evaluation uses it.
     ///
     /// # Errors
     /// As [`Engine::evaluate`].
-    pub fn latency_of_slowed(
-        &self,
-        request: &EvaluationRequest,
-        slow_down_ppm: u32,
-    ) -> Result<Samples, EvaluationFailure> {
+    pub fn latency_with(&self, request: &EvaluationRequest, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
+        let jail = self.confinement.jail(self.device, request.memory_bytes_max);
+        let other = handicap.confinement.map(|other| (other, other.jail(self.device, request.memory_bytes_max)));
+        let handicapped = Handicapped {
+            slow_down_ppm: handicap.slow_down_ppm,
+            confinement: other.as_ref().map(|(confinement, jail)| (*confinement, jail)),
+        };
         let _lease = lease()?;
         let prepared = prepare(request)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let launcher = Launcher { placement: placement.workers, ..self.launcher(1, bounds(request)) };
+        let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request)) };
         let seed = request.seed & SEED_MASK;
-        latency::measure(launcher, &prepared, &[], seed, &self.effort, slow_down_ppm, &|_| {})
+        latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {})
     }
 
-    fn launcher(&self, threads: u32, bounds: Bounds) -> Launcher<'_> {
+    fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds) -> Launcher<'a> {
         Launcher {
             command: &self.worker,
+            confinement: self.confinement,
+            jail,
             device: self.device,
             threads: threads.max(1),
             slow_down_ppm: 0,
@@ -176,6 +206,7 @@ impl Engine {
     /// All of a report but latency.
     fn report(
         &self,
+        jail: &Jail,
         request: &EvaluationRequest,
         prepared: &Prepared<'_>,
         pass: &AccuracyPass,
@@ -188,7 +219,7 @@ impl Engine {
             format: REPORT_FORMAT.into(),
             package_sha256: candidate.package_sha256,
             engine: self.build.clone(),
-            host: host(self.confinement, pass.flushes_to_zero, placement),
+            host: host(&jail.describe(), pass.flushes_to_zero, placement),
             device: self.device.to_string(),
             data: DataSeen {
                 images_sha256: Digest::of(pixels),
@@ -202,7 +233,7 @@ impl Engine {
             calibration: metrics::calibration(&pass.logits, labels, candidate.classes),
             latency: Default::default(),
             cost: Cost {
-                size_bytes: candidate.weights.len() as u64,
+                size_bytes: candidate.weights_bytes,
                 parameters: candidate.costs.parameters,
                 macs: candidate.costs.macs,
                 activation_bytes: candidate.costs.activation_bytes_peak,
@@ -211,6 +242,16 @@ impl Engine {
             },
             phases_ms: Phases { load: millis(pass.load), accuracy: millis(pass.elapsed), ..Phases::default() },
         }
+    }
+}
+
+/// What a worker that the kernel killed for want of memory can't say itself.
+fn explained(jail: &Jail, failure: EvaluationFailure) -> EvaluationFailure {
+    match failure {
+        EvaluationFailure::Infrastructure(detail) if jail.memory_kills() > 0 => Code::EvaluationOutOfMemory
+            .because(format!("the kernel ended a worker for want of memory: {detail}"))
+            .into(),
+        failure => failure,
     }
 }
 

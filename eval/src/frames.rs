@@ -1,13 +1,13 @@
 //! The language between the engine and its worker: little-endian frames of a kind, a length and a payload.
 //!
-//! Every answer has one exact length that the asker computes beforehand; only [`Kind::Refused`] varies, up to
-//! [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
+//! What is large lies in two sealed files that a worker inherits, and frames say where in them; so all frames but one have
+//! one exact length, and every answer's is computed beforehand. Only [`Kind::Refused`] varies, up to [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
 //!
 //! | parent sends | payload | worker answers | payload |
 //! |---|---|---|---|
 //! | (start) | | `Hello` | version u32, denormals flushed? u32 |
-//! | `Load` | device u32, slow-down u32, config bytes u64, both files | `Loaded` or `Refused` | parameters u64; JSON of a rejection |
-//! | `Items` | inputs f32, whole items | nothing | |
+//! | `Load` | device u32, slow-down u32, bytes of `config.json` u64, of the weights u64 | `Loaded` or `Refused` | parameters u64; JSON of a rejection |
+//! | `Items` | first byte u64, bytes u64: whole items, f32 | nothing | |
 //! | `Ping` | | `Pong` | |
 //! | `Run` | first u32, count u32 | `Out` | first u32, count u32, logits f32 |
 //! | `Time` | first u32, count u32 | `Timed` | first u32, count u32, nanoseconds u64, last logits f32 |
@@ -15,7 +15,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The version of this language; the first thing that a worker says.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The longest refusal that a parent reads, so that a worker can't fill its memory.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 4096;
@@ -140,11 +140,16 @@ pub(crate) fn read_header(input: &mut impl Read) -> io::Result<Option<Header>> {
     Header::from_bytes(bytes).map(Some)
 }
 
-/// Reads a frame of the trusted side. `None` at the end of the stream.
+/// The longest frame that a worker is sent.
+const REQUEST_BYTES_MAX: u64 = 64;
+
+/// Reads a request. `None` at the end of the stream.
 pub(crate) fn read_frame(input: &mut impl Read) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let Some(Header { kind, length }) = read_header(input)? else { return Ok(None) };
-    let length = usize::try_from(length).map_err(|_| bad(format!("frame of {length} bytes")))?;
-    let mut payload = vec![0; length];
+    if length > REQUEST_BYTES_MAX {
+        return Err(bad(format!("frame of {length} bytes")));
+    }
+    let mut payload = vec![0; length as usize];
     input.read_exact(&mut payload)?;
     Ok(Some((kind, payload)))
 }
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_read_as_it_was_sent() {
-        for payload in [&b""[..], b"12345678", &[7; 5000]] {
+        for payload in [&b""[..], b"12345678", &[7; 60]] {
             let mut bytes = Vec::new();
             send(&mut bytes, Kind::Run, &[payload, b"end"]).unwrap();
             assert_eq!(bytes.len(), HEADER_BYTES + payload.len() + 3);
@@ -189,5 +194,6 @@ mod tests {
         assert!(read_frame(&mut &[8, 0, 0][..]).is_err());
         assert!(read_frame(&mut &[8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1][..]).is_err());
         assert!(read_frame(&mut &[0; 64][..]).is_err(), "kind 0 is unknown");
+        assert!(read_frame(&mut &[8, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0].map(u8::from)[..]).is_err(), "too long");
     }
 }

@@ -1,7 +1,6 @@
 //! The machine of an evaluation, as `/proc` tells it. It measures nothing.
 
 use crate::placement::WorkerPlacement;
-use crate::process::Confinement;
 use protocol::report::Host;
 use std::fs::read_to_string;
 
@@ -9,7 +8,7 @@ use std::fs::read_to_string;
 const FLAGS: [&str; 3] = ["avx2", "avx512f", "fma"];
 
 /// Describes this machine. What it doesn't say stays empty.
-pub(crate) fn host(confinement: Confinement, flush_to_zero: bool, placement: WorkerPlacement) -> Host {
+pub(crate) fn host(confinement: &str, flush_to_zero: bool, placement: WorkerPlacement) -> Host {
     let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let kernel = |file: &str| read_to_string(format!("/proc/sys/kernel/{file}")).unwrap_or_default();
     Host {
@@ -18,7 +17,7 @@ pub(crate) fn host(confinement: Confinement, flush_to_zero: bool, placement: Wor
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
         kernel: format!("{} {}", kernel("ostype").trim(), kernel("osrelease").trim()).trim().to_owned(),
         flush_to_zero,
-        sandbox: confinement.as_str().to_owned(),
+        sandbox: confinement.to_owned(),
         pinned_core: placement.core,
         priority_raised: placement.prior,
     }

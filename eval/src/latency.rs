@@ -4,6 +4,7 @@
 //! It takes times and keeps all of them; what they amount to is `samples`' business, and whether they are good enough
 //! is nobody's in this crate.
 
+use crate::confinement::Confinement;
 use crate::effort::Effort;
 use crate::frames::Span;
 use crate::prepare::{Inputs, Model, Prepared};
@@ -14,6 +15,7 @@ use protocol::evaluation::EvaluationFailure;
 use protocol::latency::half_width_ppm;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
+use sandbox::{Jail, Sealed};
 use std::time::{Duration, Instant};
 
 /// The shortest block: long beside a clock reading and an empty round trip, short beside a disturbance.
@@ -41,6 +43,13 @@ const ITEMS_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The most inferences in a block.
 const BLOCK_INFERENCES_MAX: u64 = 1 << 16;
 
+/// How the candidate is treated unlike the reference: for measuring the measurement only.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Handicapped<'a> {
+    pub(crate) slow_down_ppm: u32,
+    pub(crate) confinement: Option<(Confinement, &'a Jail)>,
+}
+
 /// Measures the candidate beside the reference. `expected` are the candidate's logits of the accuracy pass.
 pub(crate) fn measure(
     launcher: Launcher<'_>,
@@ -48,20 +57,20 @@ pub(crate) fn measure(
     expected: &[f32],
     seed: u64,
     effort: &Effort,
-    slow_down_ppm: u32,
+    handicap: Handicapped<'_>,
     progress: &dyn Fn(u8),
 ) -> Result<Samples, EvaluationFailure> {
     let mut rng = coins(seed);
-    let items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX);
-    let other_items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX);
-    let one_item = ItemSet::choose(&prepared.inputs, &mut rng, 1);
+    let items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX)?;
+    let other_items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX)?;
+    let one_item = ItemSet::choose(&prepared.inputs, &mut rng, 1)?;
     let twin = prepared.candidate.random_twin(&mut rng)?;
     let candidate = |items| Entrant { role: Role::Candidate, model: &prepared.candidate, items, expected };
     let reference = |items| Entrant { role: Role::Reference, model: &prepared.reference, items, expected: &[] };
     let twin = Entrant { role: Role::Twin, model: &twin, items: &items, expected: &[] };
 
     let mut samples = Samples { block_ns_min: BLOCK_NS_MIN, ..Samples::none(seed) };
-    let mut bench = Bench { launcher, slow_down_ppm, effort, rng, delta: 0.0 };
+    let mut bench = Bench { launcher, handicap, effort, rng, delta: 0.0 };
     let planned = effort.looks.first().copied().unwrap_or(1).max(1);
     for look in &effort.looks {
         while samples.launches.len() < *look as usize {
@@ -102,12 +111,12 @@ struct ItemSet {
     /// Which of all items.
     chosen: Vec<usize>,
     /// Their inputs, f32 little-endian.
-    inputs: Vec<u8>,
+    inputs: Sealed,
 }
 
 impl ItemSet {
     /// At most `count` distinct items: the first steps of a Fisher-Yates shuffle. The remainder's bias is below 2^-32.
-    fn choose(inputs: &Inputs<'_>, rng: &mut ChaCha20Rng, count: usize) -> Self {
+    fn choose(inputs: &Inputs<'_>, rng: &mut ChaCha20Rng, count: usize) -> Result<Self, EvaluationFailure> {
         let mut chosen: Vec<usize> = (0..inputs.len()).collect();
         let count = count.min(ITEMS_BYTES_MAX / inputs.item_bytes()).clamp(1, chosen.len());
         for index in 0..count {
@@ -115,7 +124,9 @@ impl ItemSet {
             chosen.swap(index, index + (rng.next_u64() % rest) as usize);
         }
         chosen.truncate(count);
-        Self { inputs: inputs.normalised(chosen.iter().copied()), chosen }
+        let sealed = Sealed::new("inputs", [inputs.normalised(chosen.iter().copied())])
+            .map_err(|error| EvaluationFailure::Infrastructure(format!("seal the inputs: {error}")))?;
+        Ok(Self { inputs: sealed, chosen })
     }
 }
 
@@ -149,8 +160,7 @@ struct Entrant<'a> {
 /// What all launches of a measurement share.
 struct Bench<'a> {
     launcher: Launcher<'a>,
-    /// For the candidate only.
-    slow_down_ppm: u32,
+    handicap: Handicapped<'a>,
     effort: &'a Effort,
     rng: ChaCha20Rng,
     /// The largest difference of a timed output of the candidate from the accuracy pass's.
@@ -170,7 +180,11 @@ impl Bench<'_> {
 
     fn launcher_for(&self, entrant: &Entrant<'_>) -> Launcher<'_> {
         match entrant.role {
-            Role::Candidate => Launcher { slow_down_ppm: self.slow_down_ppm, ..self.launcher },
+            Role::Candidate => {
+                let Handicapped { slow_down_ppm, confinement } = self.handicap;
+                let (confinement, jail) = confinement.unwrap_or((self.launcher.confinement, self.launcher.jail));
+                Launcher { slow_down_ppm, confinement, jail, ..self.launcher }
+            }
             Role::Reference | Role::Twin => self.launcher,
         }
     }
@@ -249,8 +263,9 @@ impl<'a> Contestant<'a> {
     fn start(launcher: Launcher<'_>, entrant: &'a Entrant<'a>) -> Result<Self, EvaluationFailure> {
         let blame = |failure| entrant.role.blame(failure);
         let start = Instant::now();
-        let mut worker = Worker::launch(launcher, entrant.model).map_err(blame)?;
-        worker.store(&entrant.items.inputs).map_err(blame)?;
+        let inputs = &entrant.items.inputs;
+        let mut worker = Worker::launch(launcher, entrant.model, inputs).map_err(blame)?;
+        worker.store(0..inputs.len()).map_err(blame)?;
         worker.time(Span { first: 0, count: 1 }).map_err(blame)?;
         let cold_load_ns = start.elapsed().as_nanos() as u64;
         let mut pings = (0..PINGS).map(|_| worker.round_trip_ns()).collect::<Result<Vec<u64>, _>>().map_err(blame)?;

@@ -12,9 +12,9 @@
 //! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
 
 mod accuracy_pass;
+mod confinement;
 mod effort;
 mod evaluate;
-mod float_mode;
 mod frames;
 mod host;
 mod latency;
@@ -25,11 +25,12 @@ mod prepare;
 mod process;
 mod samples;
 pub mod statistics;
+mod watchdog;
 mod worker;
 
+pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
-pub use evaluate::{Engine, Phase, Progress};
+pub use evaluate::{Engine, Handicap, Phase, Progress};
 pub use placement::Pinning;
-pub use process::{Confinement, WorkerCommand};
 pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

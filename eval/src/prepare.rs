@@ -8,45 +8,52 @@ use protocol::architecture::Costs;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
 use protocol::package::{PackageConfig, package_digest};
-use protocol::submission::{Code, Rejection};
+use protocol::submission::Code;
 use rand::Rng;
+use sandbox::Sealed;
+use std::io;
 use std::sync::Arc;
 
 /// A package whose outline is known and whose weights nobody has read yet.
 pub(crate) struct Model {
     pub(crate) config_json: Arc<[u8]>,
-    pub(crate) weights: Arc<[u8]>,
+    pub(crate) weights_bytes: u64,
+    /// Both files, one after the other, as workers read them.
+    pub(crate) sealed: Sealed,
+    /// Of what is sealed.
     pub(crate) package_sha256: Digest,
     pub(crate) classes: usize,
     pub(crate) costs: Costs,
 }
 
 impl Model {
-    fn new(package: &PackageBytes, input: &InputSpec) -> Result<Self, Rejection> {
-        let PackageBytes { config_json, weights } = package.clone();
+    fn new(package: &PackageBytes, input: &InputSpec) -> Result<Self, EvaluationFailure> {
+        let config_json = Arc::clone(&package.config_json);
         let config = PackageConfig::from_json(&config_json)?;
         if config.input != *input {
-            return Err(Code::InputMismatch.because("the package's input isn't that of the items".into()));
+            return Err(Code::InputMismatch.because("the package's input isn't that of the items".into()).into());
         }
         let costs = config.plan()?.costs();
-        Ok(Self {
-            costs: costs.map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?,
-            package_sha256: package_digest(&Digest::of(&config_json), &Digest::of(&weights)),
-            classes: config.labels.len(),
-            config_json,
-            weights,
-        })
+        let costs = costs.map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
+        Self::sealed(config_json, &package.weights, costs, config.labels.len())
+            .map_err(|error| EvaluationFailure::Infrastructure(format!("seal a package: {error}")))
     }
-}
 
-impl Model {
+    /// Its digest is taken through the descriptor that workers read, so it is of the very bytes that they get.
+    fn sealed(config_json: Arc<[u8]>, weights: &[u8], costs: Costs, classes: usize) -> io::Result<Self> {
+        let sealed = Sealed::new("package", [&config_json, weights])?;
+        let config = Digest::of(&sealed.read(0, config_json.len())?);
+        let weights_sha256 = Digest::of(&sealed.read(config_json.len() as u64, weights.len())?);
+        let (package_sha256, weights_bytes) = (package_digest(&config, &weights_sha256), weights.len() as u64);
+        Ok(Self { config_json, weights_bytes, sealed, package_sha256, classes, costs })
+    }
+
     /// A model of the same architecture with random weights.
     pub(crate) fn random_twin(&self, rng: &mut impl Rng) -> Result<Self, EvaluationFailure> {
         let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(format!("a random twin: {error}"));
         let plan = PackageConfig::from_json(&self.config_json)?.plan()?;
         let weights = Weights::random(&plan, rng).to_safetensors().map_err(|error| ours(&error))?;
-        let package_sha256 = package_digest(&Digest::of(&self.config_json), &Digest::of(&weights));
-        Ok(Self { config_json: Arc::clone(&self.config_json), weights: weights.into(), package_sha256, ..*self })
+        Self::sealed(Arc::clone(&self.config_json), &weights, self.costs, self.classes).map_err(|error| ours(&error))
     }
 }
 
@@ -62,7 +69,7 @@ pub(crate) struct Prepared<'a> {
 pub(crate) fn prepare(request: &EvaluationRequest) -> Result<Prepared<'_>, EvaluationFailure> {
     let items = &request.items;
     let reference = Model::new(&request.reference, &items.input)
-        .map_err(|rejection| EvaluationFailure::Infrastructure(format!("the reference student: {rejection}")))?;
+        .map_err(|failure| EvaluationFailure::Infrastructure(format!("the reference student: {failure}")))?;
     let candidate = Model::new(&request.candidate, &items.input)?;
     if candidate.classes != reference.classes {
         let detail = format!("{} classes, not {}", candidate.classes, reference.classes);
@@ -126,7 +133,14 @@ impl<'a> Inputs<'a> {
         4 * self.values
     }
 
-    /// The items at `indices`, normalised, as a worker stores them.
+    /// All items, normalised, in chunks of about `chunk_bytes`, as a worker reads them.
+    pub(crate) fn chunks(&self, chunk_bytes: usize) -> impl Iterator<Item = Vec<u8>> {
+        let items = (chunk_bytes / self.item_bytes()).max(1);
+        let chunk = move |first| self.normalised(first..self.len().min(first + items));
+        (0..self.len()).step_by(items).map(chunk)
+    }
+
+    /// The items at `indices`, normalised, as a worker reads them.
     pub(crate) fn normalised(&self, indices: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
         let mut bytes = vec![0; indices.len() * self.item_bytes()];
         for (index, slots) in indices.zip(bytes.chunks_exact_mut(self.item_bytes())) {

@@ -1,28 +1,26 @@
-//! The parent's side of a worker: spawn it with nothing but pipes, bound its time and memory, kill it, and say in
+//! The parent's side of a worker: start it with nothing but pipes and sealed files, kill it at its bounds, and say in
 //! closed words how it ended.
 //!
-//! It doesn't know what is measured. Memory is bounded by looking every [`POLL`], so a worker can exceed the bound for
-//! that long; rlimits and cgroups belong to a later [`Confinement`].
+//! It doesn't know what is measured, nor how a process is confined.
 
+use crate::confinement::{Confinement, WorkerCommand};
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
 use crate::placement::WorkerPlacement;
 use crate::prepare::Model;
+use crate::watchdog::{Bounds, Overrun, Watchdog, status_field};
 use crate::worker::device_number;
 use models::DeviceKind;
 use protocol::evaluation::EvaluationFailure;
 use protocol::submission::{Blame, Code, Rejection};
-use std::ffi::OsString;
+use rustix::process::Signal;
+use sandbox::{End, Jail, Limits, Sealed};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// How often time and memory are looked at.
-const POLL: Duration = Duration::from_millis(10);
 
 /// How long a worker that closed its output may take to end, and its last words to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -33,66 +31,24 @@ const STDERR_BYTES_MAX: usize = 64 * 1024;
 /// How much of it goes into a message.
 const STDERR_SHOWN_BYTES: usize = 1024;
 
-/// The only variables that a worker inherits: where shared libraries and Vulkan drivers are.
-const VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
+/// SIGKILL.
+const KILL: i32 = Signal::KILL.as_raw();
 
-/// Lets glibc ask for large pages. Where a model's small pages lie in the caches is a matter of chance for each process,
-/// and it made launches of a small network differ by 4.5 % (standard deviation); with large pages by 2.8 %.
-const LARGE_PAGES: &str = "glibc.malloc.hugetlb=1";
+/// What Rust's last words are when there is no memory left.
+const OUT_OF_MEMORY: &str = "memory allocation of";
 
-/// What starts a worker: usually the running binary with its hidden subcommand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerCommand {
-    /// An absolute path, since workers start in `/`.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-}
-
-impl WorkerCommand {
-    /// The running program, called again with `args`.
-    ///
-    /// # Errors
-    /// When the system doesn't say where the program is.
-    pub fn this_program(args: &[&str]) -> io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, args: args.iter().map(OsString::from).collect() })
-    }
-}
-
-/// What keeps a worker from doing harm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Confinement {
-    /// A process of its own: no inherited environment, files or working folder; killed over time or memory.
-    #[default]
-    Process,
-}
-
-impl Confinement {
-    /// The name in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-        }
-    }
-}
-
-/// Everything that a launch needs besides the model.
+/// Everything that a launch needs besides the model and its inputs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Launcher<'a> {
     pub(crate) command: &'a WorkerCommand,
+    pub(crate) confinement: Confinement,
+    pub(crate) jail: &'a Jail,
     pub(crate) device: DeviceKind,
     pub(crate) threads: u32,
     /// By how much a timed inference is drawn out, in parts per million.
     pub(crate) slow_down_ppm: u32,
     pub(crate) placement: WorkerPlacement,
     pub(crate) bounds: Bounds,
-}
-
-/// When a worker is killed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub(crate) deadline: Instant,
-    pub(crate) memory_bytes_max: u64,
 }
 
 /// How a worker failed. Closed: every end of a process is one of these.
@@ -106,6 +62,8 @@ pub(crate) enum WorkerFailure {
     Refused(Rejection),
     /// NaN or infinity among the logits.
     OutputsInvalid(String),
+    /// The kernel ended it because it asked for what no worker asks for.
+    Violation(String),
     /// It greeted and later died of a signal or an error of its own.
     Crashed(String),
     /// It isn't a worker, speaks another language, or the system failed us.
@@ -120,6 +78,7 @@ impl WorkerFailure {
             Self::Timeout => package(Code::EvaluationTimeout, "killed at the time limit".into()),
             Self::OutOfMemory(detail) => package(Code::EvaluationOutOfMemory, detail),
             Self::OutputsInvalid(detail) => package(Code::OutputsInvalid, detail),
+            Self::Violation(detail) => package(Code::SandboxViolation, detail),
             Self::Crashed(detail) => package(Code::EvaluationCrashed, detail),
             Self::Refused(rejection) if rejection.code.blame() == Blame::Miner => EvaluationFailure::Package(rejection),
             Self::Refused(rejection) => EvaluationFailure::Infrastructure(rejection.to_string()),
@@ -135,10 +94,9 @@ impl WorkerFailure {
 
 /// A running worker. Dropping it kills the process.
 pub(crate) struct Worker {
-    child: Arc<Mutex<Child>>,
-    pid: u32,
-    input: ChildStdin,
-    output: ChildStdout,
+    process: Arc<sandbox::Worker>,
+    input: File,
+    output: File,
     last_words: Receiver<Vec<u8>>,
     watchdog: Watchdog,
     greeted: bool,
@@ -158,41 +116,38 @@ pub(crate) struct Timed {
 }
 
 impl Worker {
-    /// Starts a process and loads `model` in it.
-    pub(crate) fn launch(launcher: Launcher<'_>, model: &Model) -> Result<Self, WorkerFailure> {
-        let mut worker = Self::spawn(launcher, model.classes)?;
+    /// Starts a process that may read `model` and `inputs`, and loads the model in it.
+    pub(crate) fn launch(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
+        let mut worker = Self::spawn(launcher, model, inputs)?;
         worker.greet()?;
         worker.load(launcher, model)?;
         Ok(worker)
     }
 
-    fn spawn(launcher: Launcher<'_>, classes: usize) -> Result<Self, WorkerFailure> {
-        let WorkerCommand { program, args } = launcher.command;
-        let broken = |what: &str| WorkerFailure::Broken(format!("start {}: {what}", program.display()));
-        let mut command = Command::new(program);
-        command.args(args).env_clear().current_dir("/");
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Both names: burn's flex backend, when built with rayon, and LibTorch's OpenMP.
-        command.envs(["RAYON_NUM_THREADS", "OMP_NUM_THREADS"].map(|name| (name, launcher.threads.to_string())));
-        command.env("GLIBC_TUNABLES", LARGE_PAGES);
-        command.envs(VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-        let mut child = command.spawn().map_err(|error| broken(&error.to_string()))?;
-        let pipes = child.stdin.take().zip(child.stdout.take()).zip(child.stderr.take());
-        let ((input, output), stderr) = pipes.ok_or_else(|| broken("no pipes"))?;
-        let pid = child.id();
-        let child = Arc::new(Mutex::new(child));
+    fn spawn(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
+        let Launcher { command, confinement, jail, device, threads, bounds, .. } = launcher;
+        let program = command.with_environment(confinement, device, threads);
+        let wall = bounds.deadline.saturating_duration_since(Instant::now());
+        // The wall clock ends a worker first; this is for one whose parent can't.
+        let cpu_seconds = (wall.as_secs() + 2).saturating_mul(u64::from(threads.max(1)));
+        let limits = Limits { memory_bytes: bounds.memory_bytes_max, cpu_seconds };
+        let broken = |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.display()));
+        let (process, pipes) = jail
+            .spawn(&program, Some(&model.sealed), Some(inputs), limits)
+            .map_err(|error| broken(error.to_string()))?;
+        let process = Arc::new(process);
         let worker = Self {
-            watchdog: Watchdog::start(&child, pid, launcher.bounds),
-            last_words: keep_last_words(stderr),
-            child,
-            pid,
-            input,
-            output,
+            watchdog: Watchdog::start(&process, bounds),
+            last_words: keep_last_words(pipes.errors),
+            process,
+            input: pipes.input,
+            output: pipes.output,
             greeted: false,
             flushes_to_zero: false,
-            classes,
+            classes: model.classes,
         };
-        launcher.placement.apply(pid).map_err(|error| broken(&format!("keep it to its core: {error}")))?;
+        let placed = launcher.placement.apply(worker.process.pid());
+        placed.map_err(|error| broken(format!("keep it to its core: {error}")))?;
         Ok(worker)
     }
 
@@ -209,8 +164,9 @@ impl Worker {
 
     fn load(&mut self, launcher: Launcher<'_>, model: &Model) -> Result<(), WorkerFailure> {
         let device = device_number(launcher.device).to_le_bytes();
-        let (slow_down, config_bytes) = (launcher.slow_down_ppm.to_le_bytes(), model.config_json.len() as u64);
-        self.send(Kind::Load, &[&device, &slow_down, &config_bytes.to_le_bytes(), &model.config_json, &model.weights])?;
+        let slow_down = launcher.slow_down_ppm.to_le_bytes();
+        let lengths = [model.config_json.len() as u64, model.weights_bytes].map(u64::to_le_bytes);
+        self.send(Kind::Load, &[&device, &slow_down, &lengths[0], &lengths[1]])?;
         let mut parameters = [0; 8];
         self.receive(Kind::Loaded, &mut parameters)?;
         let parameters = u64::from_le_bytes(parameters);
@@ -221,9 +177,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Hands over the inputs (f32, little-endian, whole items) that later calls refer to, and waits until they are there.
-    pub(crate) fn store(&mut self, items: &[u8]) -> Result<(), WorkerFailure> {
-        self.send(Kind::Items, &[items])?;
+    /// Lets it read the bytes of its inputs (f32, little-endian, whole items) that later calls refer to, and waits until
+    /// it has.
+    pub(crate) fn store(&mut self, bytes: Range<u64>) -> Result<(), WorkerFailure> {
+        self.send(Kind::Items, &[&bytes.start.to_le_bytes(), &(bytes.end - bytes.start).to_le_bytes()])?;
         self.round_trip_ns().map(|_| ())
     }
 
@@ -262,18 +219,18 @@ impl Worker {
 
     /// Peak resident memory so far; `None` when the system doesn't say.
     pub(crate) fn peak_rss_bytes(&self) -> Option<u64> {
-        status_field(self.pid, "VmHWM:").map(|kibibytes| kibibytes * 1024)
+        status_field(self.process.pid(), "VmHWM:").map(|kibibytes| kibibytes * 1024)
     }
 
     /// How often the system took the processor away so far.
     pub(crate) fn involuntary_switches(&self) -> Option<u64> {
-        status_field(self.pid, "nonvoluntary_ctxt_switches:")
+        status_field(self.process.pid(), "nonvoluntary_ctxt_switches:")
     }
 
     fn check_echo(&self, span: Span, answer: &[u8]) -> Result<(), WorkerFailure> {
         match Span::from_bytes(answer) {
             Ok(echo) if echo == span => Ok(()),
-            other => Err(WorkerFailure::Broken(format!("the worker answered {other:?} to {span:?}"))),
+            other => Err(self.nonsense(format!("the worker answered {other:?} to {span:?}"))),
         }
     }
 
@@ -295,8 +252,13 @@ impl Worker {
             Header { kind: Kind::Refused, length } if kind == Kind::Loaded && length <= REFUSAL_BYTES_MAX as u64 => {
                 Err(self.read_refusal(length as usize))
             }
-            _ => Err(WorkerFailure::Broken(format!("expected {kind:?} of {} bytes, got {header:?}", payload.len()))),
+            _ => Err(self.nonsense(format!("expected {kind:?} of {} bytes, got {header:?}", payload.len()))),
         }
+    }
+
+    /// An answer that makes no sense: from something that never greeted, our own mistake; from a worker, its end.
+    fn nonsense(&self, what: String) -> WorkerFailure {
+        if self.greeted { WorkerFailure::Crashed(what) } else { WorkerFailure::Broken(what) }
     }
 
     fn read_refusal(&mut self, length: usize) -> WorkerFailure {
@@ -312,112 +274,49 @@ impl Worker {
 
     /// Finds out why the pipes broke or a frame made no sense.
     fn post_mortem(&mut self, symptom: &io::Error) -> WorkerFailure {
-        let status = self.wait_a_little();
-        match self.watchdog.verdict() {
-            Some(Verdict::Timeout) => return WorkerFailure::Timeout,
-            Some(Verdict::Memory(detail)) => return WorkerFailure::OutOfMemory(detail),
+        let end = self.end_soon();
+        match self.watchdog.overrun() {
+            Some(Overrun::Time) => return WorkerFailure::Timeout,
+            Some(Overrun::Memory(detail)) => return WorkerFailure::OutOfMemory(detail.clone()),
             None => {}
         }
         let words = shown(&self.last_words.recv_timeout(LAST_WORDS).unwrap_or_default());
-        match status {
+        match end {
+            Some(end) if end.is_violation() => WorkerFailure::Violation(format!("{end}; its last words: {words}")),
+            Some(_) if words.starts_with(OUT_OF_MEMORY) => WorkerFailure::OutOfMemory(words),
             // Nobody here sent that signal: the kernel ran out of memory, or an operator.
-            Some(status) if status.signal() == Some(9) => WorkerFailure::Broken("someone killed the worker".into()),
-            Some(status) if self.greeted && !status.success() => {
-                WorkerFailure::Crashed(format!("the worker ended with {status}; its last words: {words}"))
+            Some(End::Killed(KILL)) => WorkerFailure::Broken("someone killed the worker".into()),
+            Some(end) if self.greeted && !end.is_success() => {
+                WorkerFailure::Crashed(format!("the worker ended with {end}; its last words: {words}"))
             }
-            Some(status) => {
-                WorkerFailure::Broken(format!("no worker: {symptom}; it ended with {status}; its last words: {words}"))
+            Some(end) => {
+                WorkerFailure::Broken(format!("no worker: {symptom}; it ended with {end}; its last words: {words}"))
             }
             None => WorkerFailure::Broken(format!("lost the worker: {symptom}; its last words: {words}")),
         }
     }
 
-    fn wait_a_little(&self) -> Option<ExitStatus> {
-        let start = Instant::now();
-        while start.elapsed() < LAST_WORDS {
-            if let Ok(Some(status)) = locked(&self.child).try_wait() {
-                return Some(status);
-            }
-            thread::sleep(Duration::from_millis(1));
+    /// How it ended, if it does within a moment.
+    fn end_soon(&mut self) -> Option<End> {
+        if !self.process.ends_within(LAST_WORDS).ok()? {
+            return None;
         }
-        None
+        self.watchdog.stop();
+        self.process.wait().ok()
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
         self.watchdog.stop();
-        let mut child = locked(&self.child);
-        // Both fail only for a process that is already gone.
-        let _ = child.kill();
-        let _ = child.wait();
+        self.process.kill();
+        // It is dying; how interests nobody any more.
+        let _ = self.process.wait();
     }
-}
-
-/// Why a worker was killed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Timeout,
-    Memory(String),
-}
-
-/// A thread that kills a worker at its bounds.
-struct Watchdog {
-    verdict: Arc<Mutex<Option<Verdict>>>,
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watchdog {
-    fn start(child: &Arc<Mutex<Child>>, pid: u32, bounds: Bounds) -> Self {
-        let (stop, stopped) = mpsc::channel();
-        let verdict = Arc::new(Mutex::new(None));
-        let (child, shared) = (Arc::clone(child), Arc::clone(&verdict));
-        let thread = thread::spawn(move || {
-            while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
-                if let Some(reason) = over_bounds(pid, bounds) {
-                    *locked(&shared) = Some(reason);
-                    // Under the same lock as every wait, so that the process id can't be another's by now.
-                    let _ = locked(&child).kill();
-                    return;
-                }
-            }
-        });
-        Self { verdict, stop: Some(stop), thread: Some(thread) }
-    }
-
-    fn verdict(&self) -> Option<Verdict> {
-        locked(&self.verdict).clone()
-    }
-
-    fn stop(&mut self) {
-        drop(self.stop.take());
-        // A watchdog that panicked has nothing left to say.
-        self.thread.take().map(JoinHandle::join);
-    }
-}
-
-fn over_bounds(pid: u32, bounds: Bounds) -> Option<Verdict> {
-    if Instant::now() >= bounds.deadline {
-        return Some(Verdict::Timeout);
-    }
-    let bytes = status_field(pid, "VmRSS:")? * 1024;
-    (bytes > bounds.memory_bytes_max).then(|| Verdict::Memory(over_memory(bytes, bounds.memory_bytes_max)))
-}
-
-/// The sentence for a worker that held `bytes`.
-pub(crate) fn over_memory(bytes: u64, limit: u64) -> String {
-    format!("{bytes} bytes resident, limit {limit}")
-}
-
-/// A number of `/proc/PID/status`.
-fn status_field(pid: u32, field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
 }
 
 /// Drains standard error, keeps its first bytes, and sends them at its end.
-fn keep_last_words(mut stderr: ChildStderr) -> Receiver<Vec<u8>> {
+fn keep_last_words(mut stderr: File) -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut words = Vec::new();
@@ -441,9 +340,4 @@ fn finite(logits: Vec<f32>) -> Result<Vec<f32>, WorkerFailure> {
         None => Ok(logits),
         Some(index) => Err(WorkerFailure::OutputsInvalid(format!("a logit is {}", logits[index]))),
     }
-}
-
-/// A lock whose holder can't leave half a change behind.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

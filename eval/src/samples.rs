@@ -6,7 +6,8 @@
 //! Whose clock counts. The parent's, which no worker can touch, as long as the machine is quiet. On a crowded machine
 //! the system lets both ends of a pipe wait for milliseconds after every block of one, and the parent's clock measures
 //! the crowd (A/A intervals of +-12 % at load 6 on 2 cores); then the workers' clocks count. Which case holds is decided
-//! by the reference student's blocks alone, so that no candidate can choose its clock: see [`Samples::clock`].
+//! by the reference student's blocks, and a candidate whose own clock is further from the parent's than the reference's
+//! is held to the parent's: no candidate can choose its clock, and lying about it gains nothing. See [`Samples::clock`].
 
 use crate::statistics::{early_stopping_percentile, median, order_interval};
 use protocol::Digest;
@@ -100,6 +101,10 @@ impl From<Pair> for [u64; 5] {
 /// An idle machine stays near 2 %, and both sides' blocks last equally long, so that most of it cancels in the ratio.
 const OVERHEAD_PPM_MAX: u64 = 100_000;
 
+/// A candidate's overhead may be so many times the reference's: blocks of both last equally long, so honest ones differ
+/// by chance only.
+const OVERHEAD_TIMES_MAX: u64 = 3;
+
 impl Samples {
     /// Where nothing was timed.
     pub fn none(seed: u64) -> Self {
@@ -116,16 +121,27 @@ impl Samples {
         }
     }
 
-    /// The parent's clock on a quiet machine, the workers' on a crowded one.
+    /// The parent's clock on a quiet machine, the workers' on a crowded one, unless the candidate's worker claims to have
+    /// waited much longer for the crowd than the reference's.
     pub fn clock(&self) -> Clock {
-        if self.overhead_ppm() <= OVERHEAD_PPM_MAX { Clock::Parent } else { Clock::Worker }
+        let reference_ppm = self.overhead_ppm();
+        let candidate_ppm = self.overhead_by(|pair| (pair.subject_ns, pair.subject_worker_ns));
+        let credible = candidate_ppm <= reference_ppm.saturating_mul(OVERHEAD_TIMES_MAX);
+        if reference_ppm > OVERHEAD_PPM_MAX && credible { Clock::Worker } else { Clock::Parent }
     }
 
     /// By how much the parent's clock exceeds the reference worker's, in the median, in parts per million of a block.
     /// A diagnosis of the host: it says how crowded the machine was.
     pub fn overhead_ppm(&self) -> u64 {
+        self.overhead_by(|pair| (pair.baseline_ns, pair.baseline_worker_ns))
+    }
+
+    fn overhead_by(&self, clocks: impl Fn(&Pair) -> (u64, u64)) -> u64 {
         let pairs = self.launches.iter().flat_map(|launch| &launch.pairs);
-        let share = |pair: &Pair| pair.baseline_ns as f64 / pair.baseline_worker_ns.max(1) as f64 - 1.0;
+        let share = |pair: &Pair| {
+            let (parent_ns, worker_ns) = clocks(pair);
+            parent_ns as f64 / worker_ns.max(1) as f64 - 1.0
+        };
         let middle = median(&pairs.map(share).collect::<Vec<f64>>()).unwrap_or(0.0);
         libm::round(middle.max(0.0) * 1e6) as u64
     }

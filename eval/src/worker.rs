@@ -1,34 +1,37 @@
 //! The child: one process, one model. It answers frames on standard input with frames on standard output and ends
 //! when its input does.
 //!
-//! It gets a package and inputs that the parent has normalised. It never sees a label, the teacher's outputs, a key, a
-//! path or the network, and does not know what its answers are used for.
+//! It gets a package and inputs that the parent has normalised, both in sealed files, and locks itself before it reads
+//! them. It never sees a label, the teacher's outputs, a key, a path or the network, and does not know what its answers are
+//! used for.
 //!
 //! Inputs stay bytes until they become a tensor: burn's buffers are little-endian on every platform that it runs on.
 
-use crate::float_mode::{flushes_to_zero, without_denormals};
 use crate::frames::{self, Kind, Span, VERSION};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use models::{DeviceKind, Network, Weights, WeightsError, fold_batch_norm};
 use protocol::architecture::ImageShape;
 use protocol::package::PackageConfig;
 use protocol::submission::{Code, Rejection};
-use rustix::process::Signal;
+use sandbox::{Profile, flushes_to_zero, without_denormals};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// How a worker is told its profile.
+pub(crate) const PROFILE_VARIABLE: &str = "RETORT_PROFILE";
+
+/// The profile of a worker that isn't to be locked.
+pub(crate) const UNCONFINED: &str = "none";
+
 /// Runs a worker until its parent closes the pipe. A binary calls this first thing, for its hidden subcommand.
 pub fn worker_main() -> ExitCode {
-    // The parent may be killed between two frames or in the middle of a long inference: both end this process.
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::KILL)) {
-        eprintln!("ask to die with the parent: {error}");
-    }
     keep_freed_memory();
     begin_on_large_pages();
-    match pipes().and_then(|(mut input, mut output)| without_denormals(|| serve(&mut input, &mut output))) {
+    match locked().and_then(|mut given| without_denormals(|| serve(&mut given))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("worker: {error}");
@@ -52,18 +55,42 @@ fn begin_on_large_pages() {
     std::mem::forget(std::hint::black_box(vec![0u8; 2 << 20]));
 }
 
-/// Standard input and output without the buffers of `std::io`, which look for line ends.
-fn pipes() -> io::Result<(File, File)> {
-    let input = io::stdin().as_fd().try_clone_to_owned()?;
-    let output = io::stdout().as_fd().try_clone_to_owned()?;
-    Ok((input.into(), output.into()))
+/// All that a worker has.
+struct Given {
+    input: File,
+    output: File,
+    package: File,
+    inputs: File,
 }
 
-fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
+/// Takes what the parent gave and gives up everything else, before a byte of it is read. A parent that doesn't say how far
+/// gets a worker that is locked as far as can be.
+fn locked() -> io::Result<Given> {
+    // Duplicates without the buffers of `std::io`, which look for line ends.
+    let (input, output) = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
+    let (package, inputs) = (sandbox::package()?, sandbox::inputs()?);
+    let profile = match std::env::var(PROFILE_VARIABLE).as_deref() {
+        Ok(UNCONFINED) => None,
+        Ok(name) if name == Profile::Device.as_str() => Some(Profile::Device),
+        _ => Some(Profile::Strict),
+    };
+    multiply_once();
+    profile.map(sandbox::lock).transpose().map_err(io::Error::other)?;
+    Ok(Given { input: input.into(), output: output.into(), package, inputs })
+}
+
+/// Matrix multiplication reads the sizes of the processor's caches from files when it is first used, which is too late once
+/// the worker is locked.
+fn multiply_once() {
+    let square = Tensor::<2>::ones([64, 64], &Device::flex());
+    std::hint::black_box(square.clone().matmul(square).into_data());
+}
+
+fn serve(Given { input, output, package, inputs }: &mut Given) -> io::Result<()> {
     frames::send(output, Kind::Hello, &[&VERSION.to_le_bytes(), &u32::from(flushes_to_zero()).to_le_bytes()])?;
     let mut model = match frames::read_frame(input)? {
         None => return Ok(()),
-        Some((Kind::Load, payload)) => match Model::load(&payload) {
+        Some((Kind::Load, payload)) => match Model::load(&payload, package) {
             Ok(model) => model,
             Err(rejection) => return refuse(output, &rejection),
         },
@@ -72,7 +99,7 @@ fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
     frames::send(output, Kind::Loaded, &[&model.parameters.to_le_bytes()])?;
     while let Some((kind, payload)) = frames::read_frame(input)? {
         match kind {
-            Kind::Items => model.store(payload)?,
+            Kind::Items => model.store(inputs, &payload)?,
             Kind::Ping => frames::send(output, Kind::Pong, &[])?,
             Kind::Run => model.run(Span::from_bytes(&payload)?, output)?,
             Kind::Time => model.time(Span::from_bytes(&payload)?, output)?,
@@ -101,20 +128,21 @@ struct Model {
 }
 
 impl Model {
-    /// Payload: device u32, slow-down u32, length of `config.json` u64, `config.json`, `model.safetensors`.
-    fn load(payload: &[u8]) -> Result<Self, Rejection> {
-        let broken = || Code::Infrastructure.because("load frame cut off".into());
-        let (head, files) = payload.split_at_checked(16).ok_or_else(broken)?;
-        let config_bytes = usize::try_from(frames::u64_at(head, 8)).map_err(|_| broken())?;
-        let (config_json, weights) = files.split_at_checked(config_bytes).ok_or_else(broken)?;
+    /// Payload: device u32, slow-down u32, bytes of `config.json` u64, bytes of `model.safetensors` u64.
+    fn load(payload: &[u8], package: &File) -> Result<Self, Rejection> {
+        let broken = |what: &str| Code::Infrastructure.because(format!("load frame: {what}"));
+        let head: &[u8; 24] = payload.try_into().map_err(|_| broken("cut off"))?;
+        let (config_bytes, weights_bytes) = (frames::u64_at(head, 8), frames::u64_at(head, 16));
+        let read = |offset, bytes| read_at(package, offset, bytes).map_err(|error| broken(&error.to_string()));
+        let (config_json, weights) = (read(0, config_bytes)?, read(config_bytes, weights_bytes)?);
 
         let device = device_of(frames::u32_at(head, 0))
-            .ok_or_else(broken)?
+            .ok_or_else(|| broken("no such device"))?
             .open()
             .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
-        let plan = PackageConfig::from_json(config_json)?.plan()?;
+        let plan = PackageConfig::from_json(&config_json)?.plan()?;
         let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
-        let weights = Weights::from_safetensors(weights, &plan).map_err(|error| blame(&error))?;
+        let weights = Weights::from_safetensors(&weights, &plan).map_err(|error| blame(&error))?;
         let (folded, weights) = fold_batch_norm(&plan, &weights).map_err(|error| blame(&error))?;
         let network = Network::new(&folded, &weights, &device).map_err(|error| blame(&error))?;
         let slow_down_ppm = frames::u32_at(head, 4);
@@ -126,7 +154,10 @@ impl Model {
         4 * self.input.values() as usize
     }
 
-    fn store(&mut self, items: Vec<u8>) -> io::Result<()> {
+    /// Payload: first byte u64, bytes u64.
+    fn store(&mut self, inputs: &File, payload: &[u8]) -> io::Result<()> {
+        let range: &[u8; 16] = payload.try_into().map_err(|_| frames::bad("items frame cut off".into()))?;
+        let items = read_at(inputs, frames::u64_at(range, 0), frames::u64_at(range, 8))?;
         if items.is_empty() || !items.len().is_multiple_of(self.item_bytes()) {
             return Err(frames::bad(format!("{} bytes are no whole items", items.len())));
         }
@@ -184,6 +215,13 @@ impl Model {
         let logits = logits.try_into_data().map_err(|error| io::Error::other(format!("read the logits: {error:?}")))?;
         Ok(logits.convert::<f32>())
     }
+}
+
+/// Exactly so many bytes of a sealed file.
+fn read_at(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut read = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+    file.read_exact_at(&mut read, offset)?;
+    Ok(read)
 }
 
 fn blame(error: &WeightsError) -> Rejection {

@@ -5,7 +5,7 @@ use crate::support::{
     request,
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use eval::{Engine, Phase, Pinning, Progress, Samples};
+use eval::{Engine, Handicap, Phase, Pinning, Progress, Samples};
 use models::{Network, Weights};
 use protocol::Digest;
 use protocol::evaluation::EvaluationFailure;
@@ -23,7 +23,8 @@ fn a_report_says_what_was_measured_and_on_what() {
     assert_eq!(report.package_sha256, package_digest(&digests.0, &digests.1));
     assert_eq!(report.data.images_sha256, Digest::of(&images().pixels));
     assert_eq!((report.data.items, report.data.public_items, report.data.seed), (ITEMS, PUBLIC, 7));
-    assert_eq!((report.device.as_str(), report.host.sandbox.as_str()), ("flex", "process"));
+    assert_eq!(report.device, "flex");
+    assert!(report.host.sandbox.starts_with("strict ns=user,"), "{}", report.host.sandbox);
     assert!(report.engine.starts_with("retort-eval/"), "{}", report.engine);
     assert!(report.host.flush_to_zero);
     assert!(!report.host.kernel.is_empty() && report.host.cores > 0);
@@ -195,7 +196,8 @@ fn timed_workers_are_kept_to_the_core_that_the_report_names() {
     let request = request(package(MLP, 2), None);
     let core = evaluate(&engine(), &request).unwrap().report.host.pinned_core;
     let script = "sleep 0.3; grep Cpus_allowed_list /proc/self/status >&2; exit 5";
-    let failure = engine_with("/bin/sh", &["-c", script]).latency_of_slowed(&request, 0).unwrap_err().to_string();
+    let failure =
+        engine_with("/bin/sh", &["-c", script]).latency_with(&request, Handicap::default()).unwrap_err().to_string();
     // Where the system refuses, the report says nothing and there is nothing to hold it to.
     if let Some(core) = core {
         assert!(failure.ends_with(&format!("Cpus_allowed_list: {core}")), "{failure}");

@@ -92,4 +92,8 @@ fn the_workers_clocks_count_only_where_the_reference_waits_too() {
     assert_eq!(crowded.clock(), Clock::Worker);
     assert_eq!(crowded.overhead_ppm(), 7_008_008, "8000 ns by the parent, 999 ns by the worker");
     assert_eq!(crowded.summary().ratio.value_ppm, 500_000, "the crowd's 7000 ns are in neither number");
+
+    // One that crowds the machine itself, to be believed about its own time, is held to the parent's clock.
+    pairs(&mut crowded, |pair| pair.subject_worker_ns = 1);
+    assert_eq!(crowded.clock(), Clock::Parent);
 }

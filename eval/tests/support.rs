@@ -1,7 +1,7 @@
 //! Requests on real images, small enough for a test. It asserts nothing.
 
 use datasets::{FashionMnist, Images, fashion_mnist};
-use eval::{Effort, Engine, WorkerCommand};
+use eval::{Confinement, Effort, Engine, WorkerCommand};
 use models::Weights;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
@@ -83,14 +83,15 @@ pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>)
 
 /// An engine whose workers are this crate's own binary, with the least effort.
 pub(crate) fn engine() -> Engine {
-    engine_with(env!("CARGO_BIN_EXE_eval-worker"), &[])
+    Engine { confinement: Confinement::Sandbox, ..engine_with(env!("CARGO_BIN_EXE_eval-worker"), &[]) }
 }
 
-/// An engine whose workers are `program`.
+/// An engine whose workers are `program`, outside the sandbox: nothing that isn't a worker locks itself.
 pub(crate) fn engine_with(program: &str, args: &[&str]) -> Engine {
     let args = args.iter().map(Into::into).collect();
     let worker = WorkerCommand { program: program.into(), args };
-    Engine { effort: effort(2), accuracy_threads: 1, ..Engine::new(worker) }
+    let confinement = Confinement::Process;
+    Engine { effort: effort(2), accuracy_threads: 1, confinement, ..Engine::new(worker) }
 }
 
 /// So many launches of next to no time, and one of each check.

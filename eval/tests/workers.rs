@@ -1,9 +1,11 @@
 //! Workers that misbehave: what the parent makes of them, and how soon.
 
-use crate::support::{MLP, RESNET, engine, engine_with, evaluate, package, request};
-use protocol::evaluation::EvaluationFailure;
+use crate::support::{MLP, RESNET, config, engine, engine_with, evaluate, package, request};
+use eval::{Confinement, Engine, Handicap};
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use protocol::report::Clock;
 use protocol::submission::Code;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -28,7 +30,7 @@ fn a_worker_over_its_memory_is_killed() {
 #[test]
 fn programs_that_are_no_workers_are_our_own_fault() {
     let cases: [(&str, &[&str], &str); 5] = [
-        ("/bin/false", &[], "exit status: 1"),
+        ("/bin/false", &[], "exit status 1"),
         ("/no/such/program", &[], "/no/such/program"),
         ("/bin/sh", &["-c", "head -c 100000 /dev/zero"], "unknown kind 0"),
         ("/bin/sh", &["-c", "echo broken beyond repair >&2; exit 3"], "broken beyond repair"),
@@ -43,8 +45,8 @@ fn programs_that_are_no_workers_are_our_own_fault() {
 
 #[test]
 fn a_worker_that_greets_and_dies_has_crashed() {
-    // A greeting is kind 1, length 8, version 2, denormals not flushed.
-    let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\002\000\000\000\000\000\000\000'";
+    // A greeting is kind 1, length 8, version 3, denormals not flushed.
+    let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\003\000\000\000\000\000\000\000'";
     let script = format!("{greeting}; echo last words >&2; kill -SEGV $$");
     let failure = evaluate(&engine_with("/bin/sh", &["-c", &script]), &request(package(MLP, 2), None)).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationCrashed), "{failure}");
@@ -62,7 +64,7 @@ fn an_answer_of_another_length_is_not_read() {
 fn endless_complaints_fill_no_memory_and_block_nothing() {
     let script = "head -c 3000000 /dev/zero >&2; exit 4";
     let failure = evaluate(&engine_with("/bin/sh", &["-c", script]), &request(package(MLP, 2), None)).unwrap_err();
-    assert!(failure.to_string().contains("exit status: 4"), "{failure}");
+    assert!(failure.to_string().contains("exit status 4"), "{failure}");
     assert!(failure.to_string().len() < 2_000);
 }
 
@@ -79,11 +81,74 @@ fn a_worker_inherits_no_environment_and_no_folder() {
 
 #[test]
 fn a_worker_ends_when_its_input_does() {
-    let mut worker = Command::new(env!("CARGO_BIN_EXE_eval-worker"));
-    let output = worker.stdin(Stdio::null()).output().unwrap();
+    let script = format!("{} 3</dev/null 4</dev/null </dev/null", env!("CARGO_BIN_EXE_eval-worker"));
+    let output = Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success());
-    let greeting = [1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0];
+    let greeting = [1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0];
     assert_eq!(output.stdout, greeting, "one greeting and no more");
+}
+
+#[test]
+fn an_evaluation_in_the_sandbox_and_one_outside_have_the_same_outputs() {
+    let request = request(package(RESNET, 2), None);
+    let [inside, outside] = [Confinement::Sandbox, Confinement::Process]
+        .map(|confinement| evaluate(&Engine { confinement, ..engine() }, &request).unwrap().report);
+    assert_eq!(inside.outputs_sha256, outside.outputs_sha256);
+    assert_eq!(outside.host.sandbox, "process");
+}
+
+/// A candidate that the hostile worker tells from the reference by its size.
+const WIDE: &str = r#"{"kind":"mlp","hidden":[32]}"#;
+
+fn hostile_request() -> EvaluationRequest {
+    EvaluationRequest { reference: package(MLP, 1), ..request(package(WIDE, 2), None) }
+}
+
+/// An engine whose workers were taken over by the model that they run.
+fn hostile_engine(deed: &str) -> Engine {
+    let [candidate, reference] =
+        [WIDE, MLP].map(|model| config(model).plan().unwrap().costs().unwrap().parameters.to_string());
+    let taken_over = engine_with(env!("CARGO_BIN_EXE_eval-hostile"), &[deed, &candidate, &reference]);
+    Engine { confinement: Confinement::Sandbox, ..taken_over }
+}
+
+#[test]
+fn whatever_a_worker_that_was_taken_over_does_has_its_verdict() {
+    use Code::{
+        EvaluationCrashed as Crashed, EvaluationOutOfMemory as OutOfMemory, EvaluationTimeout as Timeout,
+        OutputsInvalid, SandboxViolation as Violation,
+    };
+    let deeds = [
+        ("open-file", Violation),
+        ("connect", Violation),
+        ("spawn", Violation),
+        ("spin", Timeout),
+        ("sleep", Timeout),
+        ("endless-answer", Crashed),
+        ("allocate", OutOfMemory),
+        ("abort", Crashed),
+        ("longer-answer", Crashed),
+        ("another-batch", Crashed),
+        ("another-kind", Crashed),
+        ("not-a-number", OutputsInvalid),
+        ("flood-errors", Crashed),
+    ];
+    for (deed, code) in deeds {
+        let mut request = hostile_request();
+        request.wall_seconds_max = if code == Timeout { 1 } else { 60 };
+        request.memory_bytes_max = 256 << 20;
+        let failure = evaluate(&hostile_engine(deed), &request).unwrap_err();
+        assert!(is_code(&failure, code), "{deed}: {failure}");
+        assert!(failure.to_string().len() < 2_000, "{deed}");
+    }
+}
+
+#[test]
+fn a_worker_that_lies_about_its_time_is_timed_all_the_same() {
+    let samples = hostile_engine("lie-about-time").latency_with(&hostile_request(), Handicap::default()).unwrap();
+    let latency = samples.summary();
+    assert_eq!(latency.clock, Clock::Parent);
+    assert!(latency.p50_ns * u64::from(latency.inferences_per_block) >= 10_000_000, "{latency:?}");
 }
 
 fn is_code(failure: &EvaluationFailure, code: Code) -> bool {

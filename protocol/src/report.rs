@@ -62,7 +62,8 @@ pub struct Host {
     pub kernel: String,
     /// Whether the worker flushed denormals to zero.
     pub flush_to_zero: bool,
-    /// What confined the worker: `process` until the full sandbox.
+    /// What confined the worker: `process` for nothing but a process of its own; else the profile (`strict`, `device`), the
+    /// namespaces and the control group.
     pub sandbox: String,
     /// The core that timed workers were kept to; `None` where the system placed them.
     #[serde(default)]

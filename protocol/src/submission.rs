@@ -212,6 +212,7 @@ codes! {
     EvaluationTimeout, "evaluation_timeout", Miner, "The model is too slow for the competition's time limit.";
     EvaluationOutOfMemory, "evaluation_out_of_memory", Miner, "The model needs more memory than the competition allows.";
     EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";
+    SandboxViolation, "sandbox_violation", Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";
     LatencyBreach, "latency_breach", Miner, "The detail names the check: a model must behave the same when it is timed. docs/LATENCY.md tells how it is checked.";
     HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
     Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";

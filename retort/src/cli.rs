@@ -17,6 +17,10 @@ use transparency::LogKey;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// Run models without the sandbox, on a host that has no Landlock, seccomp or user namespaces: only models that you
+    /// trust
+    #[arg(long, global = true)]
+    pub(crate) insecure_sandbox: bool,
 }
 
 #[derive(Subcommand)]
@@ -479,6 +483,9 @@ pub(crate) struct BenchLatencyArgs {
     /// Another layout over cores than the engine's
     #[arg(long)]
     pub(crate) pin: Option<PinName>,
+    /// Let the candidate run without the sandbox: what confinement costs
+    #[arg(long, conflicts_with = "same")]
+    pub(crate) unconfined: bool,
     /// Don't let timed workers run before ordinary processes
     #[arg(long)]
     pub(crate) ordinary_priority: bool,

@@ -1,17 +1,49 @@
 //! The evaluation engine behind the validator's narrow door: this binary, run again as a confined worker process.
 
-use eval::{Effort, Engine, Phase, WorkerCommand};
+use anyhow::{Context, Result, ensure};
+use eval::{Confinement, Effort, Engine, Phase, WorkerCommand};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
-use std::io;
+use sandbox::Host;
+use std::sync::OnceLock;
 use validator::config::LatencyEffort;
 use validator::evaluator::{Evaluator, Progress, ProgressFn};
 
+/// How workers are confined; the command line decides, once.
+static CONFINEMENT: OnceLock<Confinement> = OnceLock::new();
+
+/// Lets workers run without the sandbox. Before anything else: later it is too late.
+pub(crate) fn allow_insecure() {
+    CONFINEMENT.get_or_init(|| Confinement::Process);
+}
+
+/// The sandbox, unless the command line said otherwise.
+///
+/// # Errors
+/// When this host lacks what the sandbox can't do without.
+fn confinement() -> Result<Confinement> {
+    if let Some(confinement) = CONFINEMENT.get() {
+        return Ok(*confinement);
+    }
+    let missing = Host::of_this_machine().missing();
+    ensure!(
+        missing.is_empty(),
+        "this host can't confine strangers' models: no {}. `retort validator doctor` says what to do; where you trust \
+         every model, --insecure-sandbox runs them anyway",
+        missing.join(", no ")
+    );
+    Ok(Confinement::Sandbox)
+}
+
 /// The engine of this machine on `device`, measuring latency as long as `effort` says.
-pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> io::Result<Engine> {
-    let mut engine = Engine::new(WorkerCommand::this_program(&["__worker"])?);
+///
+/// # Errors
+/// When this host can't confine workers or doesn't say where this program is.
+pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine> {
+    let worker = WorkerCommand::this_program(&["__worker"]).context("find this program's own file")?;
+    let mut engine = Engine { confinement: confinement()?, ..Engine::new(worker) };
     engine.device = device;
     engine.effort = match effort {
         LatencyEffort::Full => Effort::full(),

@@ -13,7 +13,11 @@ use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    if cli.insecure_sandbox {
+        engine::allow_insecure();
+    }
+    let result = match cli.command {
         // The worker comes first and alone: it must not log, load settings or touch the network.
         Command::EvaluationWorker => return eval::worker_main(),
         Command::Burn => return commands::bench::burn(),

@@ -20,11 +20,14 @@ impl Sealed {
     ///
     /// # Errors
     /// When the system has no memory files or no memory.
-    pub fn new(name: &str, parts: &[&[u8]]) -> io::Result<Self> {
+    pub fn new(name: &str, parts: impl IntoIterator<Item: AsRef<[u8]>>) -> io::Result<Self> {
         let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-        parts.iter().try_for_each(|part| file.write_all(part))?;
+        let mut bytes = 0;
+        for part in parts {
+            file.write_all(part.as_ref())?;
+            bytes += part.as_ref().len() as u64;
+        }
         fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
-        let bytes = parts.iter().map(|part| part.len() as u64).sum();
         Ok(Self { file, bytes })
     }
 
@@ -38,12 +41,14 @@ impl Sealed {
         self.bytes == 0
     }
 
-    /// Reads exactly `into.len()` bytes from `offset`, through the descriptor that workers get.
+    /// The bytes from `offset`, through the descriptor that workers get.
     ///
     /// # Errors
     /// When they are not all there.
-    pub fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(into, offset)
+    pub fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes)
     }
 }
 
@@ -59,13 +64,11 @@ mod tests {
 
     #[test]
     fn sealed_bytes_can_be_read_and_never_be_changed() {
-        let sealed = Sealed::new("test", &[b"one ", b"two"]).unwrap();
-        let mut read = [0; 7];
-        sealed.read_at(&mut read, 0).unwrap();
-        assert_eq!((&read, sealed.len()), (b"one two", 7));
+        let sealed = Sealed::new("test", ["one ", "two"]).unwrap();
+        assert_eq!((sealed.read(0, 7).unwrap(), sealed.len()), (b"one two".to_vec(), 7));
         assert!(sealed.file.write_at(b"x", 0).is_err());
         assert!(sealed.file.set_len(3).is_err());
         assert!(sealed.file.set_len(300).is_err());
-        assert!(sealed.read_at(&mut read, 1).is_err(), "no bytes are made up");
+        assert!(sealed.read(1, 7).is_err(), "no bytes are made up");
     }
 }

@@ -40,9 +40,9 @@ pub(crate) fn program(profile: &str, attempt: &str) -> Program {
 
 /// Runs an attempt until its end, or kills it after `patience`.
 pub(crate) fn attempt(jail: &Jail, profile: Profile, attempt: &str, patience: Duration) -> Ended {
-    let package = Sealed::new("package", &[b"the package"]).unwrap();
+    let package = Sealed::new("package", ["the package"]).expect("a memory file");
     let program = program(profile.as_str(), attempt);
-    let (worker, pipes) = jail.spawn(&program, Some(&package), None, limits()).unwrap();
+    let (worker, pipes) = jail.spawn(&program, Some(&package), None, limits()).expect("a worker");
     drop(pipes.input);
     let drain = |mut pipe: std::fs::File| {
         std::thread::spawn(move || {
@@ -52,13 +52,13 @@ pub(crate) fn attempt(jail: &Jail, profile: Profile, attempt: &str, patience: Du
         })
     };
     let (output, errors) = (drain(pipes.output), drain(pipes.errors));
-    let in_time = worker.ends_within(patience).unwrap();
+    let in_time = worker.ends_within(patience).expect("a process");
     let deadline = Instant::now();
     if !in_time {
         worker.kill();
     }
-    let end = worker.wait().unwrap();
+    let end = worker.wait().expect("an end");
     let overrun = (!in_time).then(|| deadline.elapsed());
-    let output = [output.join().unwrap(), errors.join().unwrap()].concat();
+    let output = [output.join().expect("output"), errors.join().expect("errors")].concat();
     Ended { end, output: String::from_utf8_lossy(&output).into_owned(), overrun }
 }

@@ -23,11 +23,11 @@ fn a_locked_worker_reads_its_package_and_computes_on_threads() {
 fn shell(jail: &Jail, script: &str) -> String {
     let program =
         Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()], environment: Vec::new() };
-    let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).unwrap();
+    let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).expect("a worker");
     drop(pipes.input);
     let mut text = String::new();
-    pipes.output.read_to_string(&mut text).unwrap();
-    worker.wait().unwrap();
+    pipes.output.read_to_string(&mut text).expect("text");
+    worker.wait().expect("an end");
     text
 }
 

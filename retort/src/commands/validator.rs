@@ -2,7 +2,7 @@
 
 use super::{bench, print_json};
 use crate::cli::ValidatorCommand;
-use crate::engine::{ProcessEvaluator, engine};
+use crate::engine::{ProcessEvaluator, allow_insecure, engine};
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail, ensure};
 use models::DeviceKind;
@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use validator::config::LatencyEffort;
+use validator::doctor::Finding;
 use validator::publish::{Published, Publisher};
 use validator::{App, Home};
 
@@ -87,7 +88,7 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
 
 /// The engine of this machine behind the validator's door.
 fn evaluator(effort: LatencyEffort) -> Result<Arc<ProcessEvaluator>> {
-    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort).context("find this program's own file")?)))
+    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort)?)))
 }
 
 /// Publishes with progress.
@@ -125,9 +126,20 @@ pub(crate) async fn until_interrupted() {
     }
 }
 
+/// What this host offers to confine workers.
+fn confining() -> impl Iterator<Item = Finding> {
+    let found = sandbox::Host::of_this_machine().findings().into_iter();
+    found.map(|found| Finding { name: found.name, healthy: found.works || !found.required, detail: found.detail })
+}
+
 async fn doctor(dir: &Path, json: bool) -> Result<()> {
+    if !sandbox::Host::of_this_machine().missing().is_empty() {
+        // Said below; and nothing is run here but our own models.
+        allow_insecure();
+    }
     let app = open_app(dir, None).await?;
     let mut findings = validator::doctor::examine(&app).await;
+    findings.extend(confining());
     findings.push(tokio::task::spawn_blocking(bench::latency_health).await.context("time the reference student")?);
     if json {
         let rows =

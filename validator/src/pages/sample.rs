@@ -336,7 +336,7 @@ pub(crate) fn report() -> Report {
             cores: 2,
             kernel: "Linux 6.1.0".into(),
             flush_to_zero: true,
-            sandbox: "process".into(),
+            sandbox: "strict ns=user,pid,net,mnt,ipc,uts".into(),
             pinned_core: Some(1),
             priority_raised: true,
         },

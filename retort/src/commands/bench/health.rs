@@ -7,6 +7,7 @@ use super::latency::{load_milli, of};
 use super::subject::Subject;
 use crate::engine::engine;
 use anyhow::Result;
+use eval::Handicap;
 use models::DeviceKind;
 use std::time::Instant;
 use validator::config::LatencyEffort;
@@ -24,7 +25,10 @@ fn measure() -> Result<String> {
     let subject = Subject::find(None, "reference")?;
     let request = subject.request(&subject.package, rand::random())?;
     let start = Instant::now();
-    let one = of(&engine(DeviceKind::Flex, LatencyEffort::Quick)?.latency_of_slowed(&request, 0)?, start.elapsed());
+    let one = of(
+        &engine(DeviceKind::Flex, LatencyEffort::Quick)?.latency_with(&request, Handicap::default())?,
+        start.elapsed(),
+    );
     Ok(format!(
         "the reference over itself {:.4} ±{:.2} % in {} launches, load {:.1}: {}",
         one.ratio.value_ppm as f64 / 1e6,

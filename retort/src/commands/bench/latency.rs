@@ -10,7 +10,7 @@ use crate::cli::{BenchLatencyArgs, EffortName, PinName};
 use crate::commands::print_json;
 use crate::engine::engine;
 use anyhow::{Context, Result};
-use eval::{Engine, Pinning, Samples};
+use eval::{Confinement, Engine, Handicap, Pinning, Samples};
 use models::DeviceKind;
 use protocol::latency::{LatencyVerdict, half_width_ppm, judge};
 use protocol::report::{Clock, Estimate};
@@ -54,12 +54,13 @@ pub(crate) fn run(args: &BenchLatencyArgs) -> Result<()> {
         1.0 + f64::from(slow_down_ppm) / 1e6,
         args.measurements
     );
+    let confinement = args.unconfined.then_some(Confinement::Process);
     let mut measured = Vec::new();
     for number in 0..args.measurements {
         let request = subject
             .request(&subject.package, args.seed.unwrap_or_else(rand::random).wrapping_add(u64::from(number)))?;
         let start = Instant::now();
-        let samples = engine.latency_of_slowed(&request, slow_down_ppm)?;
+        let samples = engine.latency_with(&request, Handicap { slow_down_ppm, confinement })?;
         let one = of(&samples, start.elapsed());
         eprintln!("{:>4}/{} {}", number + 1, args.measurements, line(&one));
         keep(args.samples.as_deref(), number, &samples)?;
@@ -80,7 +81,7 @@ pub(super) fn engine_for(args: &BenchLatencyArgs) -> Result<Engine> {
         EffortName::Full => LatencyEffort::Full,
         EffortName::Quick => LatencyEffort::Quick,
     };
-    let mut engine = engine(DeviceKind::Flex, effort).context("find this program's own file")?;
+    let mut engine = engine(DeviceKind::Flex, effort)?;
     if let Some(launch_ms) = args.launch_ms {
         engine.effort.launch = Duration::from_millis(launch_ms);
     }

@@ -7,7 +7,7 @@
 use super::checks::Checks;
 use crate::engine::{engine, phase_name};
 use crate::progress::Phases;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use models::DeviceKind;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{LatencyVerdict, judge};
@@ -48,7 +48,7 @@ pub(super) fn rerun(
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
     let phases = Phases::new("verify");
-    let engine = engine(DeviceKind::Flex, LatencyEffort::Quick).context("find this program's own file")?;
+    let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
     let result = engine.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
     let again = match result {
