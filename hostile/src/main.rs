@@ -8,7 +8,7 @@ use protocol::package::admit;
 use protocol::submission::Code;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Corpus { write } => corpus(write),
+        Command::Corpus { write } => corpus(write.as_deref()),
         Command::Mutate { count, first, threads } => mutate(count, first, threads.max(1)),
         Command::Seeds { target, folder } => seeds(&target, &folder),
         Command::Targets => {
@@ -68,13 +68,13 @@ fn main() -> Result<()> {
     }
 }
 
-fn corpus(write: Option<PathBuf>) -> Result<()> {
+fn corpus(write: Option<&Path>) -> Result<()> {
     let rules = Rules::default();
     let cases = cases();
     let (mut times, mut growth_max, mut wrong) = (Vec::new(), 0, 0);
     for (number, case) in cases.iter().enumerate() {
         let package = case.package();
-        if let Some(folder) = &write {
+        if let Some(folder) = write {
             let folder = folder.join(format!("{number:04}"));
             std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
             std::fs::write(folder.join("config.json"), &package.config)?;
@@ -175,7 +175,7 @@ fn run_mutated(count: u64, first: u64, next: &AtomicU64, tally: &Mutex<Tally>) {
     tally.findings.extend(own.findings);
 }
 
-fn seeds(target: &str, folder: &PathBuf) -> Result<()> {
+fn seeds(target: &str, folder: &Path) -> Result<()> {
     let found = targets::find(target).with_context(|| format!("no target is called {target:?}"))?;
     std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let seeds = (found.seeds)();

@@ -106,13 +106,13 @@ pub fn save(tensors: &[Tensor]) -> Vec<u8> {
         })
         .collect();
     let data: Vec<u8> = tensors.iter().flat_map(|tensor| tensor.data.iter().copied()).collect();
-    framed(&format!("{{{}}}", entries.join(",")), &data)
+    framed(format!("{{{}}}", entries.join(",")), &data)
 }
 
 /// A file of a header and what follows it.
 pub fn framed(header: impl AsRef<[u8]>, data: &[u8]) -> Vec<u8> {
     let header = header.as_ref();
-    [&(header.len() as u64).to_le_bytes(), header, data].concat()
+    [&(header.len() as u64).to_le_bytes()[..], header, data].concat()
 }
 
 /// The entry of a tensor.

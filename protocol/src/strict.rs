@@ -3,6 +3,8 @@
 //! Serde reads a struct from a JSON array too, field after field, so that `["F32",[1],[0,4]]` would be a tensor's entry.
 //! Other readers of the same file don't, and two readers that disagree about a file are a door. It knows no format.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::fmt;

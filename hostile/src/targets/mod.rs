@@ -10,6 +10,9 @@ mod papers;
 
 use crate::mutate::edit_json;
 
+/// Changes an input; the number is a seed.
+pub type Mutate = fn(&[u8], u64) -> Option<Vec<u8>>;
+
 /// One target.
 pub struct Target {
     /// Its name on the command line.
@@ -24,7 +27,7 @@ pub struct Target {
     /// Good inputs to begin with.
     pub seeds: fn() -> Vec<Vec<u8>>,
     /// Changes an input by somebody who knows the format; `None` when the input is none of it. The number is a seed.
-    pub mutate: Option<fn(&[u8], u64) -> Option<Vec<u8>>>,
+    pub mutate: Option<Mutate>,
 }
 
 /// All targets.
