@@ -3,6 +3,8 @@
 //! It is shared by every ledger that keeps its own entries, so that what is refused when it is written is refused when
 //! it is read back too. It does NOT know how entries are stored, signed or chained.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::auth::Hotkey;
@@ -46,8 +48,8 @@ impl Book {
     pub(crate) fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<Option<Record>, LedgerError> {
         at_most("stake in micro-units", stake_micro, INTEGER_MAX)?;
         let registration = Registration { hotkey, stake_micro };
-        let known = self.index.get(&hotkey).map(|&index| self.registrations[index]);
-        Ok((known != Some(registration)).then_some(Record::Register(registration)))
+        let known = self.index.get(&hotkey).and_then(|&index| self.registrations.get(index));
+        Ok((known != Some(&registration)).then_some(Record::Register(registration)))
     }
 
     /// The entry that setting weights makes, or `None` where it would change nothing.
@@ -115,16 +117,15 @@ impl Book {
     fn enter_registration(&mut self, registration: Registration) {
         let next = self.registrations.len();
         let index = *self.index.entry(registration.hotkey).or_insert(next);
-        if index == next {
-            self.registrations.push(registration);
-        } else {
-            self.registrations[index] = registration;
+        match self.registrations.get_mut(index) {
+            Some(known) => *known = registration,
+            None => self.registrations.push(registration),
         }
     }
 
     fn check_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<(), LedgerError> {
         let mut seen = BTreeSet::new();
-        let mut sum_ppm = 0;
+        let mut sum_ppm = 0u64;
         for &(hotkey, weight_ppm) in weights_ppm {
             if !self.index.contains_key(&hotkey) {
                 return Err(LedgerError::NotRegistered { hotkey });
@@ -132,8 +133,7 @@ impl Book {
             if !seen.insert(hotkey) {
                 return Err(LedgerError::DuplicateHotkey { round, hotkey });
             }
-            // At most 4096 numbers of 32 bits can't overflow 64.
-            sum_ppm += u64::from(weight_ppm);
+            sum_ppm = sum_ppm.saturating_add(u64::from(weight_ppm));
         }
         if sum_ppm > WEIGHT_PPM_SUM_MAX { Err(LedgerError::Overspent { round, sum_ppm }) } else { Ok(()) }
     }

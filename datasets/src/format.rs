@@ -2,6 +2,8 @@
 //!
 //! It knows no layout; `images` and `logits` do.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 /// Why bytes, or a value about to be written, are not a valid object.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FormatError {

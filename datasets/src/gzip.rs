@@ -3,6 +3,8 @@
 //! It does not know what the bytes mean. It never hands out more than was asked for, so a decompression bomb costs
 //! the caller's own limit and no more.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use flate2::bufread::GzDecoder;
 use std::io::{self, Read};
 
@@ -55,7 +57,7 @@ impl<'a> Gunzip<'a> {
     pub fn read_exactly(&mut self, len: usize) -> Result<Vec<u8>, GzipError> {
         let mut bytes = Vec::with_capacity(len.min(self.compressed_bytes.saturating_mul(EXPANSION_MAX)));
         let ended = (&mut self.decoder).take(len as u64).read_to_end(&mut bytes);
-        self.read_bytes += bytes.len();
+        self.read_bytes = self.read_bytes.saturating_add(bytes.len());
         match ended {
             Ok(_) if bytes.len() == len => Ok(bytes),
             Ok(_) => Err(GzipError::Truncated { expected: len, found: bytes.len() }),

@@ -3,6 +3,8 @@
 //!
 //! It does not know which data set it reads, nor whether the bytes are the published ones: `files` checks digests.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::Images;
 use crate::gzip::{Gunzip, GzipError};
 
@@ -75,9 +77,9 @@ pub struct IdxLimits {
 
 /// An array of unsigned bytes; the product of `dims` is the length of `bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdxArray {
+pub struct IdxArray<const N: usize> {
     /// Lengths, outermost first, each at least 1.
-    pub dims: Vec<u32>,
+    pub dims: [u32; N],
     /// Elements in row-major order.
     pub bytes: Vec<u8>,
 }
@@ -86,23 +88,23 @@ pub struct IdxArray {
 pub fn decode_images(images_gz: &[u8], labels_gz: &[u8], limits: IdxLimits) -> Result<Images, IdxError> {
     let pixels = decode(images_gz, [limits.items_max, limits.side_max, limits.side_max])?;
     let labels = decode_labels(labels_gz, limits)?;
-    let (count, height, width) = (pixels.dims[0], pixels.dims[1], pixels.dims[2]);
-    if labels.dims[0] != count {
-        return Err(IdxError::Count { images: count, labels: labels.dims[0] });
+    let ([count, height, width], [label_count]) = (pixels.dims, labels.dims);
+    if label_count != count {
+        return Err(IdxError::Count { images: count, labels: label_count });
     }
     Ok(Images { count, channels: 1, height, width, pixels: pixels.bytes, labels: labels.bytes })
 }
 
 /// Reads one array whose `N` dimensions each lie in `1..=dims_max`. The header is judged before anything is allocated.
-pub fn decode<const N: usize>(gz: &[u8], dims_max: [u32; N]) -> Result<IdxArray, IdxError> {
+pub fn decode<const N: usize>(gz: &[u8], dims_max: [u32; N]) -> Result<IdxArray<N>, IdxError> {
     let mut stream = Gunzip::new(gz);
-    let header = stream.read_exactly(4 + 4 * N)?;
+    let header = stream.read_exactly(N.saturating_add(1).saturating_mul(4))?;
     let mut words = header.as_chunks::<4>().0.iter().map(|word| u32::from_be_bytes(*word));
     let (expected, found) = (UNSIGNED_BYTE << 8 | N as u32, words.next().unwrap_or_default());
     if found != expected {
         return Err(IdxError::Magic { expected, found });
     }
-    let dims: Vec<u32> = words.collect();
+    let dims = std::array::from_fn(|_| words.next().unwrap_or_default());
     let payload_bytes = payload_bytes(&dims, &dims_max)?;
     let bytes = stream.read_exactly(payload_bytes)?;
     stream.finish()?;
@@ -121,10 +123,10 @@ fn payload_bytes(dims: &[u32], dims_max: &[u32]) -> Result<usize, IdxError> {
         .ok_or_else(|| IdxError::TooLarge { dims: dims.to_vec() })
 }
 
-fn decode_labels(gz: &[u8], limits: IdxLimits) -> Result<IdxArray, IdxError> {
+fn decode_labels(gz: &[u8], limits: IdxLimits) -> Result<IdxArray<1>, IdxError> {
     let labels = decode(gz, [limits.items_max])?;
-    match labels.bytes.iter().position(|&label| label >= limits.classes) {
-        Some(index) => Err(IdxError::Label { index, found: labels.bytes[index], classes: limits.classes }),
+    match labels.bytes.iter().enumerate().find(|(_, label)| **label >= limits.classes) {
+        Some((index, &found)) => Err(IdxError::Label { index, found, classes: limits.classes }),
         None => Ok(labels),
     }
 }

@@ -12,6 +12,8 @@
 //! | count x channels x height x width | pixels: u8, item-major, then channel, row, column |
 //! | count, if has_labels | labels: u8 |
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::FormatError;
 use crate::format::{Reader, expect_length, product};
 
@@ -59,6 +61,11 @@ impl Images {
     ///
     /// # Panics
     /// When there is no such image, which is a bug in the caller.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "an index is the caller's; it says so"
+    )]
     pub fn image(&self, index: usize) -> &[u8] {
         &self.pixels[index * self.image_bytes()..][..self.image_bytes()]
     }
@@ -67,8 +74,9 @@ impl Images {
     ///
     /// # Panics
     /// When an index is out of range, which is a bug in the caller.
+    #[expect(clippy::indexing_slicing, reason = "an index is the caller's; it says so")]
     pub fn select(&self, indices: &[u32]) -> Images {
-        let mut pixels = Vec::with_capacity(indices.len() * self.image_bytes());
+        let mut pixels = Vec::with_capacity(indices.len().saturating_mul(self.image_bytes()));
         for &index in indices {
             pixels.extend_from_slice(self.image(index as usize));
         }

@@ -10,6 +10,8 @@
 //! | 2 x 4 | count, classes: u32, each at least 1 |
 //! | 4 x count x classes | values: f32, item-major, all finite |
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::FormatError;
 use crate::format::{Reader, expect_length, product};
 
@@ -28,13 +30,13 @@ pub struct Logits {
 
 /// The position of the largest logit; the first of equals, as in NumPy and PyTorch.
 pub fn arg_max(logits: &[f32]) -> usize {
-    let mut best = 0;
+    let mut best = (0, f32::NEG_INFINITY);
     for (index, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = index;
+        if index == 0 || *logit > best.1 {
+            best = (index, *logit);
         }
     }
-    best
+    best.0
 }
 
 impl Logits {
@@ -52,6 +54,11 @@ impl Logits {
     ///
     /// # Panics
     /// When there is no such item, which is a bug in the caller.
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "an index is the caller's; it says so"
+    )]
     pub fn row(&self, index: usize) -> &[f32] {
         &self.values[index * self.classes as usize..][..self.classes as usize]
     }
@@ -59,8 +66,8 @@ impl Logits {
     /// Checks that the length agrees with the dimensions and that every value is finite.
     pub fn validate(&self) -> Result<(), FormatError> {
         expect_length("values", self.value_count()?, self.values.len())?;
-        match self.values.iter().position(|value| !value.is_finite()) {
-            Some(index) => Err(FormatError::NotFinite { index, found: self.values[index] }),
+        match self.values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            Some((index, &found)) => Err(FormatError::NotFinite { index, found }),
             None => Ok(()),
         }
     }

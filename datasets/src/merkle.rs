@@ -7,6 +7,8 @@
 //! Walk the tree of RFC 6962 from its root, left before right. A subtree without an opened leaf contributes its hash to
 //! the proof and isn't entered; an opened leaf contributes nothing, since its hash follows from the leaf.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{InclusionProof, RootHash};
 use sha2::{Digest, Sha256};
@@ -184,8 +186,9 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
 }
 
 fn ascending(opened: &[(u32, &[u8])], count: u32) -> Result<(), MerkleError> {
-    if let Some(pair) = opened.windows(2).find(|pair| pair[0].0 >= pair[1].0) {
-        return Err(MerkleError::Order { index: pair[1].0, previous: pair[0].0 });
+    let pairs = opened.iter().zip(opened.iter().skip(1));
+    if let Some(((previous, _), (index, _))) = pairs.into_iter().find(|((a, _), (b, _))| a >= b) {
+        return Err(MerkleError::Order { index: *index, previous: *previous });
     }
     match opened.last() {
         Some(&(index, _)) if index >= count => Err(MerkleError::Index { index, count }),

@@ -2,6 +2,8 @@
 //!
 //! Parse, don't check: a [`Manifest`] that exists has sensible numbers. It does not know where files are stored.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::architecture::ImageShape;
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;

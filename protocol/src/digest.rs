@@ -19,6 +19,12 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest of all `parts`, one after the other.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let hasher = parts.into_iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part));
+        Self(hasher.finalize().into())
+    }
+
     /// The digest of `value`'s canonical JSON.
     ///
     /// # Errors
@@ -34,7 +40,7 @@ impl Digest {
 
     /// The first 8 hex digits, for people.
     pub fn short(&self) -> String {
-        hex::encode(&self.0[..4])
+        self.to_string().chars().take(8).collect()
     }
 }
 

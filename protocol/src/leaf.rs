@@ -2,6 +2,8 @@
 //!
 //! It does NOT know how a log is kept, what proves that an entry is in it, or what follows from a statement.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::reward::RewardRules;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};

@@ -25,6 +25,8 @@ pub mod simulate;
 pub mod standing;
 pub mod submission;
 
+mod strict;
+
 pub use auth::Hotkey;
 pub use competition::{Competition, CompetitionId, Manifest};
 pub use digest::Digest;

@@ -17,6 +17,8 @@
 //! i64 each  ln(candidate / reference) of a launch, billionths
 //! ```
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -209,9 +211,10 @@ fn check_counts(items: usize, public: u32, launches: usize) -> Result<(), Outcom
     Ok(())
 }
 
-/// Bytes of the binary form. Can't overflow: both counts are limited.
+/// Bytes of the binary form.
 fn length(items: usize, launches: usize) -> usize {
-    HEAD_BYTES + items.div_ceil(8) + 4 * items + 8 * launches
+    let of_items = items.saturating_mul(4).saturating_add(items.div_ceil(8));
+    HEAD_BYTES.saturating_add(of_items).saturating_add(launches.saturating_mul(8))
 }
 
 fn find<T>(values: &[T], holds: impl Fn(&T) -> bool) -> Option<(usize, &T)> {
@@ -226,7 +229,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], OutcomesError> {
-        let end = self.at + N;
+        let end = self.at.saturating_add(N);
         let piece = self.bytes.get(self.at..end).and_then(|piece| piece.try_into().ok());
         self.at = end;
         piece.ok_or(OutcomesError::Length { expected: end.max(HEAD_BYTES), found: self.bytes.len() })

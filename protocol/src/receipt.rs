@@ -10,6 +10,8 @@
 //! It does NOT know whether a report is true, what the rules make of it, or where receipts are kept (that is the
 //! transparency log's business).
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::auth::{BadSignature, Keypair, Scheme, Signature};
 use crate::digest::canonical_json;
 use crate::report::{Estimate, Report};

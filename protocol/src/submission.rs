@@ -219,11 +219,37 @@ codes! {
     UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";
 }
 
+/// The longest detail: enough for any reason, and little where a stranger chose the words.
+const DETAIL_CHARS_MAX: usize = 1_000;
+
 impl Code {
-    /// The code with what was found.
+    /// The code with what was found. A detail often quotes what a stranger sent, and goes to logs, pages and terminals:
+    /// what isn't printable is written as an escape, and what is too long is cut off.
     pub fn because(self, detail: String) -> Rejection {
-        Rejection { code: self, detail }
+        let plain = detail.len() <= DETAIL_CHARS_MAX && detail.chars().all(|char| !needs_escape(char));
+        Rejection { code: self, detail: if plain { detail } else { escaped(&detail) } }
     }
+}
+
+/// Whether a character could steer a terminal, forge a line or turn text around.
+fn needs_escape(char: char) -> bool {
+    // Quotes and backslashes are harmless, and details are full of them.
+    !matches!(char, '"' | '\'' | '\\') && char.escape_debug().len() > 1
+}
+
+fn escaped(detail: &str) -> String {
+    let mut shown = String::new();
+    for (index, char) in detail.chars().enumerate() {
+        if index == DETAIL_CHARS_MAX {
+            shown.push_str("..");
+            break;
+        }
+        match needs_escape(char) {
+            true => shown.extend(char.escape_debug()),
+            false => shown.push(char),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Code {
@@ -241,5 +267,20 @@ impl FromStr for Code {
             .copied()
             .find(|code| code.as_str() == text)
             .ok_or_else(|| format!("no code is called {text:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_one_short_printable_line() {
+        let detail = |text: &str| Code::ConfigInvalid.because(text.to_owned()).detail;
+        assert_eq!(detail("`1.weight`[3] is \"NaN\", limit ±1000000"), "`1.weight`[3] is \"NaN\", limit ±1000000");
+        assert_eq!(detail("a\nb\u{1b}[2J\u{202e}\0"), "a\\nb\\u{1b}[2J\\u{202e}\\0");
+        let long = detail(&"\u{7}".repeat(200_000));
+        assert!(long.len() < 7 * DETAIL_CHARS_MAX && !long.contains('\u{7}'), "{}", long.len());
+        assert_eq!(detail(&"é".repeat(2_000)).chars().count(), DETAIL_CHARS_MAX + 2);
     }
 }

@@ -229,6 +229,48 @@ fn a_variance_below_zero_is_refused() {
     assert_eq!((build(1.0), build(-0.0), build(-1.0)), ("admitted", "admitted", "tensor_out_of_range"));
 }
 
+#[test]
+fn what_is_published_is_the_same_model_in_our_own_bytes() {
+    let plain = save(&tensors(), Dtype::F32);
+    // The same tensors in another order, with metadata, a space and padding.
+    let length = u64::from_le_bytes(std::array::from_fn(|index| plain[index])) as usize;
+    let header = std::str::from_utf8(&plain[8..8 + length]).unwrap().trim_end();
+    let spelt = header.replacen('{', r#"{"__metadata__":{"by":"somebody"}, "#, 1);
+    let dressed = [&file(&format!("{spelt}     "), 0), &plain[8 + length..]].concat();
+    let admitted = check(&config(MLP), &dressed).unwrap();
+    let published = admitted.published(&dressed).unwrap();
+    assert_ne!(admitted.package_sha256(), published.package_sha256());
+    assert_eq!(published.weights.to_bytes(), plain, "the library writes it like this");
+    let again = check(std::str::from_utf8(&published.config_json).unwrap(), &plain).unwrap();
+    assert_eq!(again.package_sha256(), published.package_sha256());
+    assert_eq!(again.published(&plain).unwrap(), published, "publishing again changes nothing");
+}
+
+#[test]
+fn counters_are_not_published_and_larger_types_come_first() {
+    let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
+    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let zeros = vec![0; 4096];
+    let mut views: Vec<(String, TensorView<'_>)> = plan
+        .tensors()
+        .into_iter()
+        .map(|tensor| {
+            let dtype = if tensor.name.ends_with("weight") { Dtype::BF16 } else { Dtype::F32 };
+            let shape: Vec<usize> = tensor.shape.iter().map(|axis| *axis as usize).collect();
+            let bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (tensor.name, TensorView::new(dtype, shape, &zeros[..bytes]).unwrap())
+        })
+        .collect();
+    let expected = safetensors::serialize(views.clone(), None).unwrap();
+    views.push(("bn1.num_batches_tracked".into(), TensorView::new(Dtype::I64, vec![], &[9; 8]).unwrap()));
+    let uploaded = safetensors::serialize(views, None).unwrap();
+    let admitted = check(&config(resnet), &uploaded).unwrap();
+    let published = admitted.published(&uploaded).unwrap().weights;
+    assert_eq!(published.to_bytes(), expected);
+    assert_eq!(published.sha256(), protocol::Digest::of(&expected));
+    assert_eq!(published.size_bytes(), expected.len() as u64);
+}
+
 proptest::proptest! {
     #[test]
     fn whatever_the_front_check_accepts_the_crate_accepts(flips in proptest::collection::vec((0usize..400, 0u8..=255), 0..6)) {

@@ -3,6 +3,8 @@
 //! A [`SignedCheckpoint`] exists only with a verified signature, and it keeps its note: two of them that contradict each
 //! other are evidence that anyone can check. It does NOT know whether a log really has that root.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::merkle::{EMPTY_ROOT, Hash, TREE_SIZE_MAX};
 use crate::note::{LogKey, LogSigner, Note, NoteError};
 use crate::tile::CHECKPOINT_BYTES_MAX;

@@ -2,6 +2,8 @@
 //!
 //! It does NOT know what a body means: the log keeps bytes, and whoever reads them asks `protocol`.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use protocol::digest::canonical_json;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -2,6 +2,8 @@
 //!
 //! It does NOT know where hashes come from or what a leaf means.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use sha2::{Digest, Sha256};
 use std::ops::Range;
 
@@ -49,7 +51,7 @@ pub fn subtrees(range: Range<u64>) -> Vec<Subtree> {
     while let Some(level) = range.end.saturating_sub(start).checked_ilog2() {
         let level = level.min(start.trailing_zeros());
         parts.push(Subtree { level, index: start >> level });
-        start += 1 << level;
+        start = start.saturating_add(1 << level);
     }
     parts
 }

@@ -4,6 +4,8 @@
 //! `name+id+base64(0x01 || public key)`, and `PRIVATE+KEY+name+id+base64(0x01 || seed)`. It does NOT know what a text
 //! means, and never prints a private key except where it is asked to.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
@@ -187,7 +189,7 @@ impl<'a> Note<'a> {
         let (text, signatures) = all.rsplit_once("\n\n").ok_or(NoteError::Shape)?;
         let signatures = signatures.strip_suffix('\n').ok_or(NoteError::Shape)?;
         // The newline that ends the text is the first of the two.
-        let text = all.get(..text.len() + 1).ok_or(NoteError::Shape)?;
+        let text = all.get(..text.len().saturating_add(1)).ok_or(NoteError::Shape)?;
         if signatures.split('\n').count() > SIGNATURES_MAX {
             return Err(NoteError::TooMany);
         }

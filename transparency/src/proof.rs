@@ -3,6 +3,8 @@
 //! Which nodes a proof needs, and whether hashes prove what they should, is the business of the crate `ct-merkle`; here
 //! its node numbers become ranges of leaves, so that any source of subtree hashes will do. It does NOT read tiles.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::merkle::{EMPTY_ROOT, Hash, Subtree, TREE_SIZE_MAX, fold, subtrees};
 use ct_merkle::{ConsistencyProof as Path, InclusionProof as AuditPath, RootHash};
 use sha2::Sha256;
@@ -149,6 +151,7 @@ fn check_size(size: u64) -> Result<(), ProofError> {
 /// The leaves under a node, as RFC 9420 numbers the nodes of a tree in an array: a node of height h ends in h ones.
 fn leaves_of(node: u64, size: u64) -> Range<u64> {
     let height = node.trailing_ones();
-    let start = node >> (height + 1) << height;
-    start..(start + (1 << height)).min(size)
+    // Trees have fewer than 2^41 nodes, so no shift drops a bit.
+    let start = (node >> height >> 1) << height;
+    start..start.saturating_add(1 << height).min(size)
 }

@@ -3,6 +3,8 @@
 //! Paths and bytes come from anyone, so both are parsed strictly: one path for one tile, one encoding for one bundle.
 //! It does NOT know where tiles are kept or whether their hashes are right.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use crate::entry::ENTRY_BYTES_MAX;
 use crate::merkle::{Hash, TILE_HEIGHT, TILE_WIDTH, TREE_SIZE_MAX};
 use std::fmt;
@@ -60,16 +62,16 @@ pub enum TileError {
 impl Tile {
     /// The tile with hash number `index` of `level`, in a tree of `size` leaves; `None` if there is no such hash.
     pub fn holding(level: u32, index: u64, size: u64) -> Option<Self> {
-        let hashes = size.checked_shr(TILE_HEIGHT * level)?;
-        let tile = index / TILE_WIDTH as u64;
-        let width = hashes.checked_sub(tile * TILE_WIDTH as u64)?.min(TILE_WIDTH as u64);
+        let hashes = size.checked_shr(TILE_HEIGHT.checked_mul(level)?)?;
+        let tile = index >> TILE_HEIGHT;
+        let width = hashes.checked_sub(tile.checked_mul(TILE_WIDTH as u64)?)?.min(TILE_WIDTH as u64);
         (index < hashes).then_some(Self { level, index: tile, width: width as usize })
     }
 
     /// The partial tiles of a tree of `size` leaves, level 0 first.
     pub fn edge(size: u64) -> impl Iterator<Item = Self> {
         crate::frontier::edge_widths(size).zip(0..).filter(|(width, _)| *width > 0).map(move |(width, level)| {
-            let index = size >> (TILE_HEIGHT * level) >> TILE_HEIGHT;
+            let index = size.checked_shr(TILE_HEIGHT.saturating_mul(level)).unwrap_or_default() >> TILE_HEIGHT;
             Self { level, index, width }
         })
     }
@@ -125,7 +127,7 @@ impl Resource {
     pub fn bytes_max(&self) -> usize {
         match self {
             Self::Checkpoint => CHECKPOINT_BYTES_MAX,
-            Self::Hashes(tile) => tile.width * size_of::<Hash>(),
+            Self::Hashes(tile) => tile.width.saturating_mul(size_of::<Hash>()),
             Self::Entries(_) => BUNDLE_BYTES_MAX,
         }
     }
@@ -200,7 +202,7 @@ pub fn encode_hashes(hashes: &[Hash]) -> Vec<u8> {
 
 /// The hashes of a tile with this many.
 pub fn decode_hashes(bytes: &[u8], width: usize) -> Result<Vec<Hash>, TileError> {
-    let expected = width * size_of::<Hash>();
+    let expected = width.saturating_mul(size_of::<Hash>());
     if bytes.len() != expected {
         return Err(TileError::Length { expected, found: bytes.len() });
     }
@@ -223,8 +225,9 @@ pub fn decode_entries(bytes: &[u8], width: usize) -> Result<Vec<&[u8]>, TileErro
     let mut rest = bytes;
     let mut entries = Vec::with_capacity(width.min(TILE_WIDTH));
     for number in 0..width {
-        let read = bytes.len() - rest.len();
-        let cut = |length: usize| TileError::Length { expected: read + 2 + length, found: bytes.len() };
+        let read = bytes.len().saturating_sub(rest.len());
+        let reaches = |length: usize| read.saturating_add(2).saturating_add(length);
+        let cut = |length: usize| TileError::Length { expected: reaches(length), found: bytes.len() };
         let (length, tail) = rest.split_first_chunk().ok_or(cut(0))?;
         let length = usize::from(u16::from_be_bytes(*length));
         if length > ENTRY_BYTES_MAX {
@@ -236,6 +239,6 @@ pub fn decode_entries(bytes: &[u8], width: usize) -> Result<Vec<&[u8]>, TileErro
     }
     match rest.len() {
         0 => Ok(entries),
-        extra => Err(TileError::Length { expected: bytes.len() - extra, found: bytes.len() }),
+        extra => Err(TileError::Length { expected: bytes.len().saturating_sub(extra), found: bytes.len() }),
     }
 }

@@ -3,6 +3,8 @@
 //! Bytes from strangers pass `protocol`'s front check first; what is left to refuse here is a tensor set that isn't
 //! the plan's.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use half::{bf16, f16};
 use protocol::architecture::{Op, Plan, Role, TensorSpec};
 use rand::{Rng, RngExt};
@@ -135,7 +137,8 @@ fn initial_values(op: &Op, tensor: &TensorSpec, count: usize, rng: &mut impl Rng
     let mut normal = |deviation: f32| (0..count).map(|_| deviation * standard_normal(rng)).collect();
     match op {
         Op::Conv2d(conv) if is_weight => {
-            let fan_out = conv.outputs / conv.groups * conv.kernel * conv.kernel;
+            let fan_out = conv.outputs.checked_div(conv.groups).unwrap_or(1);
+            let fan_out = fan_out.saturating_mul(conv.kernel).saturating_mul(conv.kernel);
             normal((2.0 / fan_out as f32).sqrt())
         }
         Op::ClassToken { .. } | Op::PositionEmbedding { .. } => normal(0.02),

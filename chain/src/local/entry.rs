@@ -3,6 +3,8 @@
 //! A line is accepted only if it is byte for byte what sealing would write around the same content, so no byte of it
 //! can change unnoticed. It does NOT know files, nor whether a record fits those before it.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use protocol::auth::{Hotkey, Keypair, Scheme, Signature};
 use protocol::digest::{Digest, canonical_json};
 use serde::de::IgnoredAny;
@@ -71,8 +73,7 @@ pub(super) fn unseal(line: &[u8], owner: Hotkey, height: u64, previous: Digest) 
 /// Whether a crash while a line was written can have left these bytes: some of its beginning, perhaps followed by
 /// zeros where the file system had made room.
 pub(super) fn is_beginning(bytes: &[u8]) -> bool {
-    let zeros = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    let written = &bytes[..bytes.len() - zeros];
+    let written = bytes.iter().rposition(|&byte| byte != 0).and_then(|last| bytes.get(..=last)).unwrap_or_default();
     let like_any_line = LINE_START.iter().zip(written).all(|(expected, found)| expected == found);
     let parsed = serde_json::from_slice::<IgnoredAny>(written);
     like_any_line && parsed.is_err_and(|error| error.classify() == Category::Eof)

@@ -3,6 +3,8 @@
 //!
 //! It does not fetch anything and has no clock: a ledger's hash must come from the caller's own copy of the ledger.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use super::drand::{DrandChain, DrandError, DrandRound};
 use super::hexadecimal;
 use serde::{Deserialize, Serialize};

@@ -10,6 +10,8 @@
 //! leaf `i` is `SHA-256("retort/hidden-salt/1" || secret || i as u32)`, so that one part can be opened (the family for
 //! curious miners, say) while nothing can be guessed about the others.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use super::beacon::{BeaconRule, NUMBER_MAX};
 use super::family::{DrawSpec, SpecError};
 use super::hexadecimal;

@@ -7,6 +7,8 @@
 //! RFC 9380. A chain's hash is `SHA-256(period as u32 || genesis time as i64 || public key || group hash || beacon id)`,
 //! big endian, the id left out when it is `default`: so the hash alone fixes all parameters.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use super::hexadecimal;
 use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey};
 use serde::{Deserialize, Serialize};
@@ -159,7 +161,7 @@ impl DrandChain {
     pub fn round_after(&self, unix_seconds: u64) -> u64 {
         match unix_seconds.checked_sub(self.genesis_unix) {
             None => 1,
-            Some(since) => since / u64::from(self.period_seconds.max(1)) + 2,
+            Some(since) => since.checked_div(u64::from(self.period_seconds)).unwrap_or(since).saturating_add(2),
         }
     }
 

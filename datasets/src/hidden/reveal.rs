@@ -18,6 +18,8 @@
 //!
 //! Which leaves those are follows from terms, secret and beacon, so the file doesn't say it.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use super::beacon::{Beacon, BeaconError};
 use super::commitment::{CommitError, RoundCommitment, Terms, canonical};
 use super::drand::DrandChain;
@@ -357,7 +359,7 @@ fn append(pool: &mut Images, image: Images) -> Result<(), RevealError> {
     if shape(pool) != shape(&image) {
         return Err(RevealError::Shape);
     }
-    pool.count += 1;
+    pool.count = pool.count.saturating_add(1);
     pool.pixels.extend(image.pixels);
     pool.labels.extend(image.labels);
     Ok(())

@@ -10,7 +10,8 @@ pub struct Costs {
     pub parameters: u64,
     /// Multiply-accumulates of convolutions, linear layers and attention; normalisation and activations are not counted.
     pub macs: u64,
-    /// The most bytes of activations alive at once: the input and output of an operation and what residuals hold.
+    /// The most bytes of activations alive at once: the input and output of an operation, what residuals hold, and
+    /// within attention its projections and the scores of all heads.
     pub activation_bytes_peak: u64,
 }
 
@@ -49,7 +50,9 @@ fn step(op: &Op, shape: Shape) -> Result<(Shape, Work), ArchitectureError> {
         return residual(body, shortcut, shape);
     }
     let next = output_shape(op, shape)?;
-    let live_values_peak = shape.values().checked_add(next.values()).ok_or(ArchitectureError::Overflow)?;
+    let around = shape.values().checked_add(next.values());
+    let live_values_peak =
+        around.zip(inside(op, shape)).and_then(|(a, b)| a.checked_add(b)).ok_or(ArchitectureError::Overflow)?;
     let macs = macs(op, shape, next).ok_or(ArchitectureError::Overflow)?;
     Ok((next, Work { macs, live_values_peak }))
 }
@@ -81,7 +84,7 @@ fn output_shape(op: &Op, shape: Shape) -> Result<Shape, ArchitectureError> {
         (Op::Conv2d(conv), Shape::Image(image)) if conv.inputs == image.channels => {
             let side = |size: u32| {
                 let padded = size.checked_add(conv.padding.checked_mul(2)?)?;
-                Some(padded.checked_sub(conv.kernel)? / conv.stride + 1)
+                padded.checked_sub(conv.kernel)?.checked_div(conv.stride)?.checked_add(1)
             };
             match (side(image.height), side(image.width)) {
                 (Some(height), Some(width)) => Ok(Shape::Image(ImageShape { channels: conv.outputs, height, width })),
@@ -114,12 +117,25 @@ fn output_shape(op: &Op, shape: Shape) -> Result<Shape, ArchitectureError> {
     }
 }
 
+/// Values that an operation holds beside its input and output; `None` on overflow. Attention has queries, keys and
+/// values, and for each head a score of each token for each, before and after softmax: with many narrow heads these are
+/// most of the memory, and neither parameters nor MACs show them.
+fn inside(op: &Op, input: Shape) -> Option<u64> {
+    match (op, input) {
+        (Op::SelfAttention { heads, .. }, Shape::Tokens { count, .. }) => {
+            let scores = u64::from(*heads).checked_mul(u64::from(count))?.checked_mul(u64::from(count))?;
+            input.values().checked_mul(3)?.checked_add(scores.checked_mul(2)?)
+        }
+        _ => Some(0),
+    }
+}
+
 /// Multiply-accumulates of one operation; `None` on overflow.
 fn macs(op: &Op, input: Shape, output: Shape) -> Option<u64> {
     match op {
         Op::Linear { inputs, .. } => output.values().checked_mul(u64::from(*inputs)),
         Op::Conv2d(conv) => {
-            let per_value = u64::from(conv.inputs / conv.groups)
+            let per_value = u64::from(conv.inputs.checked_div(conv.groups)?)
                 .checked_mul(u64::from(conv.kernel))?
                 .checked_mul(u64::from(conv.kernel))?;
             output.values().checked_mul(per_value)

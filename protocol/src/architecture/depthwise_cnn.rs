@@ -4,6 +4,7 @@
 //! `features.i.{0,1}` a block's depthwise and `features.i.{3,4}` its pointwise half, `classifier` the linear head.
 
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
+use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 
 /// One depthwise 3x3 and pointwise 1x1 pair.
@@ -25,6 +26,7 @@ pub struct DepthwiseCnn {
     /// Stride of the stem: 1 or 2.
     pub stem_stride: u32,
     /// The separable blocks.
+    #[serde(deserialize_with = "objects")]
     pub blocks: Vec<DepthwiseBlock>,
 }
 

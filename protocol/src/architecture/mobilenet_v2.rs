@@ -2,6 +2,7 @@
 //! `features.0.0`, `features.i.conv.0.0`, .., `features.n.0`, `classifier.1`.
 
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
+use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 
 /// A row of the paper's table 2: `repeats` blocks, the first with `stride`.
@@ -27,6 +28,7 @@ pub struct MobilenetV2 {
     /// Stride of the stem: 1 or 2 (torchvision's is 2).
     pub stem_stride: u32,
     /// The rows of inverted residuals.
+    #[serde(deserialize_with = "objects")]
     pub blocks: Vec<InvertedResidual>,
     /// Channels of the last 1x1 convolution.
     pub head: u32,

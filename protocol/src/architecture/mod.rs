@@ -4,6 +4,8 @@
 //! The plan is the single source of truth: admission takes the exact tensor set from it, `models` interprets it as a
 //! burn module, folding rewrites it. It does not know burn, files or competitions.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+
 mod costs;
 mod depthwise_cnn;
 mod mlp;
@@ -43,9 +45,9 @@ pub struct ImageShape {
 }
 
 impl ImageShape {
-    /// The number of values in one image.
+    /// The number of values in one image; `u64::MAX` where it is more than that.
     pub fn values(&self) -> u64 {
-        u64::from(self.channels) * u64::from(self.height) * u64::from(self.width)
+        u64::from(self.channels).saturating_mul(u64::from(self.height)).saturating_mul(u64::from(self.width))
     }
 }
 

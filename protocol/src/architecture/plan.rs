@@ -26,7 +26,7 @@ impl Shape {
     pub fn values(&self) -> u64 {
         match self {
             Self::Image(image) => image.values(),
-            Self::Tokens { count, width } => u64::from(*count) * u64::from(*width),
+            Self::Tokens { count, width } => u64::from(*count).saturating_mul(u64::from(*width)),
             Self::Vector(width) => u64::from(*width),
         }
     }
@@ -170,7 +170,8 @@ impl Op {
         match self {
             Self::Linear { name, inputs, outputs } => linear_tensors(name, *inputs, *outputs),
             Self::Conv2d(conv) => {
-                let shape = [conv.outputs, conv.inputs / conv.groups, conv.kernel, conv.kernel];
+                let inputs = conv.inputs.checked_div(conv.groups).unwrap_or_default();
+                let shape = [conv.outputs, inputs, conv.kernel, conv.kernel];
                 let mut tensors = vec![parameter(format!("{}.weight", conv.name), &shape)];
                 if conv.bias {
                     tensors.push(parameter(format!("{}.bias", conv.name), &[conv.outputs]));

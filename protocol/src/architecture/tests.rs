@@ -58,3 +58,17 @@ fn the_largest_description_is_costed_without_overflow_or_panic() {
     let json = r#"{"kind":"vit","patch":1,"width":8192,"depth":256,"heads":8,"mlp_width":8192}"#;
     assert!(parse(json).plan(IMAGE, 8192).unwrap().costs().is_ok());
 }
+
+#[test]
+fn the_scores_of_attention_count_as_activations() {
+    let peak = |heads: u32| {
+        let json = format!(r#"{{"kind":"vit","patch":1,"width":64,"depth":1,"heads":{heads},"mlp_width":1}}"#);
+        parse(&json).plan(IMAGE, 10).unwrap().costs().unwrap()
+    };
+    // 785 tokens of 64 values: input, output and what the residual holds, then queries, keys and values, then for each
+    // head 785 times 785 scores before and after softmax.
+    let (values, scores) = (785 * 64, 785 * 785);
+    assert_eq!(peak(1).activation_bytes_peak, 4 * (6 * values + 2 * scores));
+    assert_eq!(peak(64).activation_bytes_peak, 4 * (6 * values + 64 * 2 * scores), "316 MB, with 17 K parameters");
+    assert_eq!(peak(1).macs, peak(64).macs, "which no other cost shows");
+}

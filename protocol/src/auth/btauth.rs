@@ -13,6 +13,8 @@
 //! It does NOT know HTTP types, read the clock or hash bodies. The target is the one sent on the wire, percent-encoded
 //! path and query, before any router has stripped a prefix.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use super::hotkey::{Hotkey, HotkeyError};
 use super::keypair::{BadSignature, Keypair, Scheme, Signature, SignatureFormatError};
 use crate::digest::Digest;

@@ -3,6 +3,8 @@
 //! It does NOT know which scheme the key belongs to: sr25519 unless a request says otherwise, so whether the bytes are
 //! a point on a curve is found out when a signature is verified.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -127,7 +129,12 @@ impl<'de> Deserialize<'de> for Hotkey {
 
 /// The first two bytes of BLAKE2b-512 over context, prefix and key.
 fn checksum(key: &[u8; 32]) -> [u8; 2] {
-    let hash =
-        Blake2b512::new().chain_update(SS58_CHECKSUM_CONTEXT).chain_update([SS58_PREFIX]).chain_update(key).finalize();
-    [hash[0], hash[1]]
+    let hash: [u8; 64] = Blake2b512::new()
+        .chain_update(SS58_CHECKSUM_CONTEXT)
+        .chain_update([SS58_PREFIX])
+        .chain_update(key)
+        .finalize()
+        .into();
+    let [first, second, ..] = hash;
+    [first, second]
 }

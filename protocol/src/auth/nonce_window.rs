@@ -3,6 +3,8 @@
 //! It does NOT read the clock and does not outlive the process. After a restart, [`NonceWindow::after_restart`] keeps
 //! requests that the last process accepted from being accepted again.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeSet;
 
 use super::btauth::{AuthError, Policy, VerifiedRequest};

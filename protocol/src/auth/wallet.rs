@@ -3,6 +3,8 @@
 //! It does NOT read files, so refusing coldkeys and files that others may read is the caller's (`chain::keyfile`), and
 //! it decrypts nothing. No error repeats a secret: errors name the field, never its value, but for public addresses.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use serde::{Deserialize, Serialize};
 
 use super::hotkey::{Hotkey, HotkeyError};

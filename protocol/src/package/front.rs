@@ -3,6 +3,8 @@
 //! The safetensors crate accepts duplicate keys, zero-size and 2^63 shapes and 99 MB headers (13 s, 1.5 GB); this
 //! reader does not. Whatever it accepts, the crate accepts too.
 
+use super::foreign;
+use crate::strict::Object;
 use crate::submission::{Code, Rejection};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -20,16 +22,9 @@ const RANK_MAX: usize = 8;
 const METADATA_ENTRIES_MAX: usize = 16;
 const METADATA_BYTES_MAX: usize = 256;
 
-/// Files that people upload by mistake or to try us, by their first bytes.
-const FOREIGN_MAGIC: [(&[u8], &str); 7] = [
-    (b"PK\x03\x04", "a zip archive (PyTorch checkpoint?)"),
-    (b"\x80\x02", "a Python pickle"),
-    (b"\x80\x04", "a Python pickle"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"GGUF", "a GGUF file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x08\x07\x12", "an ONNX file"),
-];
+/// An axis may have this many entries. No tensor that fits a limit comes near it; readers that count in 32 bits must not
+/// be led past it.
+const AXIS_MAX: u64 = 1 << 31;
 
 /// One tensor of a header.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -64,30 +59,40 @@ pub struct Header {
     pub data_start: usize,
 }
 
+impl Header {
+    /// The bytes of a tensor of this header in its file; nothing for another file's.
+    pub fn data_of<'a>(&self, file: &'a [u8], tensor: &TensorEntry) -> &'a [u8] {
+        let [start, end] = tensor.data_offsets.map(|offset| usize::try_from(offset).ok());
+        let data = file.get(self.data_start..);
+        data.zip(start.zip(end)).and_then(|(data, (start, end))| data.get(start..end)).unwrap_or_default()
+    }
+}
+
 /// Reads the header of a whole safetensors file.
 ///
 /// # Errors
 /// A [`Rejection`] that says what is wrong and where.
 pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
     let invalid = |detail: String| Code::HeaderInvalid.because(detail);
-    if let Some((_, name)) = FOREIGN_MAGIC.iter().find(|(magic, _)| file.starts_with(magic)) {
-        return Err(Code::NotSafetensors.because((*name).to_owned()));
-    }
+    let foreign = |otherwise: String| Code::NotSafetensors.because(foreign::describe(file).unwrap_or(otherwise));
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
-        return Err(Code::NotSafetensors.because(format!("{} bytes are too few", file.len())));
+        return Err(foreign(format!("{} bytes are too few", file.len())));
     };
     let length = u64::from_le_bytes(*length);
+    // The first eight bytes of other formats make a length that no header has.
     if length > HEADER_BYTES_MAX {
-        return Err(Code::HeaderTooLarge.because(format!("{length} bytes, limit {HEADER_BYTES_MAX}")));
+        return Err(match foreign::describe(file) {
+            Some(name) => Code::NotSafetensors.because(name),
+            None => Code::HeaderTooLarge.because(format!("{length} bytes, limit {HEADER_BYTES_MAX}")),
+        });
     }
     let Some((json, data)) = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length)) else {
         return Err(invalid(format!("the header claims {length} bytes, the file has {}", rest.len())));
     };
     if json.first() != Some(&b'{') {
-        return Err(Code::NotSafetensors.because("the header doesn't begin with `{`".to_owned()));
+        return Err(foreign("the header doesn't begin with `{`".to_owned()));
     }
-    let Entries { tensors } =
-        serde_json::from_slice(json.trim_ascii_end()).map_err(|error| invalid(error.to_string()))?;
+    let Entries { tensors } = serde_json::from_slice(unpadded(json)?).map_err(|error| invalid(error.to_string()))?;
     if tensors.is_empty() {
         return Err(invalid("there are no tensors".into()));
     }
@@ -95,7 +100,17 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
         check_entry(name, tensor)?;
     }
     check_layout(&tensors, data.len() as u64)?;
-    Ok(Header { tensors, data_start: 8 + json.len() })
+    Ok(Header { tensors, data_start: file.len().saturating_sub(data.len()) })
+}
+
+/// The header without what pads it: spaces, as the format says, and no other white space.
+fn unpadded(json: &[u8]) -> Result<&[u8], Rejection> {
+    let spaces = json.iter().rev().take_while(|byte| **byte == b' ').count();
+    let json = json.get(..json.len().saturating_sub(spaces)).unwrap_or_default();
+    match json.last() {
+        Some(b'}') => Ok(json),
+        _ => Err(Code::HeaderInvalid.because("the header doesn't end in `}` and spaces".to_owned())),
+    }
 }
 
 fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
@@ -111,8 +126,12 @@ fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
         let shown: String = tensor.dtype.chars().take(16).collect();
         return Err(Code::TensorDtype.because(format!("`{name}` is {shown:?}; use F32, F16 or BF16")));
     };
-    // `num_batches_tracked` is a scalar: rank 0 is one element. Zero-size axes are refused.
-    let elements = tensor.shape.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis)).filter(|n| *n > 0);
+    if let Some(axis) = tensor.shape.iter().find(|axis| !(1..=AXIS_MAX).contains(*axis)) {
+        let detail = format!("`{name}` has an axis of {axis} entries, not 1 to {AXIS_MAX}");
+        return Err(Code::TensorShape.because(detail));
+    }
+    // `num_batches_tracked` is a scalar: rank 0 is one element.
+    let elements = tensor.shape.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis));
     let bytes = elements.and_then(|n| n.checked_mul(element_bytes));
     let [start, end] = tensor.data_offsets;
     if bytes.is_none() || end.checked_sub(start) != bytes {
@@ -171,7 +190,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             } else if tensors.len() == TENSORS_MAX {
                 return Err(de::Error::custom(format!("more than {TENSORS_MAX} tensors")));
             } else {
-                let entry = map.next_value()?;
+                let Object(entry) = map.next_value()?;
                 if tensors.insert(name, entry).is_some() {
                     return Err(de::Error::custom("the same tensor name twice"));
                 }

@@ -5,14 +5,21 @@
 //! exactly the tensors that it implies. This module reads bytes that strangers sent; every number in them is checked
 //! before it is used. It does not build models.
 
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+mod canonical;
+mod foreign;
 mod front;
 mod tensors;
 
+pub use canonical::CanonicalWeights;
 pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, read_header};
 
 use crate::Digest;
 use crate::architecture::{Architecture, Costs, Plan};
 use crate::competition::{InputSpec, Limits};
+use crate::digest::canonical_json;
+use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +46,10 @@ pub struct PackageConfig {
     /// [`PACKAGE_FORMAT`].
     pub format: String,
     /// The architecture.
+    #[serde(deserialize_with = "object")]
     pub architecture: Architecture,
     /// What goes in; must be the competition's.
+    #[serde(deserialize_with = "object")]
     pub input: InputSpec,
     /// What the outputs mean; must be the competition's.
     pub labels: Vec<String>,
@@ -55,7 +64,7 @@ impl PackageConfig {
         if bytes.len() as u64 > CONFIG_BYTES_MAX {
             return Err(Code::ConfigTooLarge.because(format!("{} bytes, limit {CONFIG_BYTES_MAX}", bytes.len())));
         }
-        let config: Self =
+        let Object(config): Object<Self> =
             serde_json::from_slice(bytes).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
         if config.format != PACKAGE_FORMAT {
             return Err(Code::ConfigInvalid.because(format!("format is {:?}, not {PACKAGE_FORMAT:?}", config.format)));
@@ -109,6 +118,33 @@ impl Admitted {
     pub fn package_sha256(&self) -> Digest {
         package_digest(&self.config_sha256, &self.weights_sha256)
     }
+
+    /// What is published of the package whose weights these are. Publishing it again changes no byte.
+    ///
+    /// # Errors
+    /// None for the weights that were admitted.
+    pub fn published<'a>(&self, weights: &'a [u8]) -> Result<PublishedPackage<'a>, Rejection> {
+        let config_json =
+            canonical_json(&self.config).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
+        Ok(PublishedPackage { config_json, weights: CanonicalWeights::new(weights, &self.plan)? })
+    }
+}
+
+/// An admitted package as it is published: the same model in bytes that we wrote. Receipts and the public log name the
+/// package that was uploaded ([`Admitted::package_sha256`]); whoever downloads a model gets this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedPackage<'a> {
+    /// `config.json` in canonical JSON.
+    pub config_json: Vec<u8>,
+    /// `model.safetensors` in canonical form.
+    pub weights: CanonicalWeights<'a>,
+}
+
+impl PublishedPackage<'_> {
+    /// The digest that names the published package.
+    pub fn package_sha256(&self) -> Digest {
+        package_digest(&Digest::of(&self.config_json), &self.weights.sha256())
+    }
 }
 
 /// The digest that names a package, over the digests of its two files.
@@ -134,7 +170,9 @@ pub fn admit(config_json: &[u8], weights: &[u8], rules: &Admission<'_>) -> Resul
     let costs = check_costs(&plan, rules.limits)?;
     let size_bytes = weights.len() as u64;
     within(Code::FileTooLarge, "bytes of model.safetensors", size_bytes, rules.limits.size_bytes_max)?;
-    tensors::check(weights, &plan)?;
+    let header = tensors::check(weights, &plan)?;
+    // Written anew it must not become an archive either.
+    CanonicalWeights::of(&header, weights, &plan)?;
     Ok(Admitted {
         config,
         plan,

@@ -1,5 +1,6 @@
 //! Tensors against the plan: exactly the implied set, and every value finite and bounded.
 
+use super::foreign;
 use super::front::{Header, TensorEntry, read_header};
 use crate::architecture::Plan;
 use crate::submission::{Code, Rejection};
@@ -13,16 +14,16 @@ const MAGNITUDE_MAX: f32 = 1e6;
 const IGNORED_SUFFIX: &str = ".num_batches_tracked";
 
 /// Checks a whole safetensors file against `plan`.
-pub(super) fn check(file: &[u8], plan: &Plan) -> Result<(), Rejection> {
+pub(super) fn check(file: &[u8], plan: &Plan) -> Result<Header, Rejection> {
     let header = read_header(file)?;
     check_set(&header, plan)?;
-    let data = &file[header.data_start..];
     for (name, entry) in &header.tensors {
-        let [start, end] = entry.data_offsets.map(|offset| offset as usize);
-        // The layout was checked: offsets lie inside the data.
-        check_values(name, entry, &data[start..end])?;
+        check_values(name, entry, header.data_of(file, entry))?;
     }
-    Ok(())
+    if foreign::hides_zip(&[file]) {
+        return Err(Code::NotSafetensors.because("the weights are a zip archive as well".to_owned()));
+    }
+    Ok(header)
 }
 
 fn check_set(header: &Header, plan: &Plan) -> Result<(), Rejection> {

@@ -1,0 +1,84 @@
+//! Row 9: too few tensors, too many, or others: smuggled data, other people's conventions, counters that count nothing.
+
+use super::Group;
+use crate::package::{Package, Tensor, save, tensors};
+use crate::rules::{FAMILIES, MLP, config};
+use protocol::submission::Code;
+
+pub(super) fn fill(group: &mut Group<'_>) {
+    for (family, architecture) in FAMILIES {
+        let count = tensors(architecture, "F32").len();
+        for index in 0..count {
+            let mut fewer = tensors(architecture, "F32");
+            let removed = fewer.remove(index);
+            let package = Package::new(config(architecture), save(&fewer));
+            group.refused(format!("{family}: without `{}`", removed.name), Code::TensorMissing, package);
+        }
+        for (prefix, whose) in [
+            ("module.", "DataParallel"),
+            ("_orig_mod.", "torch.compile"),
+            ("model.", "a wrapper"),
+            ("student.", "a distiller"),
+            ("base_model.model.", "PEFT"),
+            ("ema.", "an average"),
+        ] {
+            let mut renamed = tensors(architecture, "F32");
+            renamed.iter_mut().for_each(|tensor| tensor.name.insert_str(0, prefix));
+            let package = Package::new(config(architecture), save(&renamed));
+            group.refused(format!("{family}: names as {whose} writes them"), Code::TensorMissing, package);
+        }
+        let both = [tensors(architecture, "F32"), other_names(architecture)].concat();
+        let package = Package::new(config(architecture), save(&both));
+        group.refused(format!("{family}: a second model beside it"), Code::TensorUnexpected, package);
+    }
+    extras(group);
+    counters(group);
+}
+
+fn other_names(architecture: &str) -> Vec<Tensor> {
+    let mut renamed = tensors(architecture, "F32");
+    renamed.iter_mut().for_each(|tensor| tensor.name.insert_str(0, "teacher."));
+    renamed
+}
+
+fn extras(group: &mut Group<'_>) {
+    for (name, shape, why) in [
+        ("5.weight", vec![3, 3], "a layer more"),
+        ("1.lora_A.weight", vec![4, 16], "an adapter"),
+        ("1.weight_scale", vec![1], "a scale of quantised weights"),
+        ("1.weight.absmax", vec![1], "a block's maximum"),
+        ("optimizer.state.0.exp_avg", vec![2, 16], "an optimiser's state"),
+        ("public_labels", vec![5_000], "labels"),
+        ("payload", vec![10_000], "40 KB of anything"),
+        ("num_batches_tracked", vec![1], "a counter of nothing"),
+    ] {
+        let mut more = tensors(MLP, "F32");
+        more.push(Tensor::zeros(name, "F32", &shape));
+        group.refused(format!("{why}: `{name}`"), Code::TensorUnexpected, Package::new(config(MLP), save(&more)));
+        more.swap(0, 4);
+        group.refused(format!("{why}, in front"), Code::TensorUnexpected, Package::new(config(MLP), save(&more)));
+    }
+}
+
+fn counters(group: &mut Group<'_>) {
+    let (_, resnet) = FAMILIES[1];
+    let with = |name: &str, dtype: &str, shape: &[u64]| {
+        let mut all = tensors(resnet, "F32");
+        all.push(Tensor::zeros(name, dtype, shape));
+        Package::new(config(resnet), save(&all))
+    };
+    group.admitted("a counter as PyTorch writes it", with("bn1.num_batches_tracked", "I64", &[]));
+    for (name, dtype, shape, code) in [
+        ("bn1.num_batches_tracked", "I64", &[1][..], Code::TensorUnexpected),
+        ("bn1.num_batches_tracked", "I64", &[1_000], Code::TensorUnexpected),
+        ("bn1.num_batches_tracked", "F32", &[], Code::TensorUnexpected),
+        ("conv1.num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+        ("bn9.num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+        ("bn1.num_batches_tracked.num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+        (".num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+        ("num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+        ("bn1.num_batches_tracked", "U64", &[], Code::TensorDtype),
+    ] {
+        group.refused(format!("a counter `{name}` in {dtype}{shape:?}"), code, with(name, dtype, shape));
+    }
+}

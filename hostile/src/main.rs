@@ -1,0 +1,206 @@
+//! `hostile`: the handmade corpus, a million mutated packages, and seeds for the fuzzer, with figures.
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use hostile::measure::{forget_peak, memory, quantile};
+use hostile::{Mutator, Rules, cases, oracle, targets};
+use protocol::package::admit;
+use protocol::submission::Code;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A check that takes longer than this is a hang.
+const HANG: Duration = Duration::from_secs(5);
+/// So often a run says how far it is.
+const PROGRESS: u64 = 100_000;
+
+/// Packages that strangers send, and what becomes of them.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sends the handmade corpus through the admission check.
+    Corpus {
+        /// Writes the packages to this folder too, for other tools.
+        #[arg(long)]
+        write: Option<PathBuf>,
+    },
+    /// Sends mutated packages through the admission check, and what it accepts through the safetensors library.
+    Mutate {
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u64,
+        /// The number of the first; a package is known by its number.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// Writes the seeds of a fuzz target.
+    Seeds {
+        /// The target.
+        target: String,
+        /// Where to.
+        folder: PathBuf,
+    },
+    /// Lists the fuzz targets.
+    Targets,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Corpus { write } => corpus(write.as_deref()),
+        Command::Mutate { count, first, threads } => mutate(count, first, threads.max(1)),
+        Command::Seeds { target, folder } => seeds(&target, &folder),
+        Command::Targets => {
+            targets::TARGETS.iter().for_each(|target| println!("{:<10} {}", target.name, target.about));
+            Ok(())
+        }
+    }
+}
+
+fn corpus(write: Option<&Path>) -> Result<()> {
+    let rules = Rules::default();
+    let cases = cases();
+    let (mut times, mut growth_max, mut wrong) = (Vec::new(), 0, 0);
+    for (number, case) in cases.iter().enumerate() {
+        let package = case.package();
+        if let Some(folder) = write {
+            let folder = folder.join(format!("{number:04}"));
+            std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+            std::fs::write(folder.join("config.json"), &package.config)?;
+            std::fs::write(folder.join("model.safetensors"), &package.weights)?;
+        }
+        forget_peak();
+        let before = memory();
+        let start = Instant::now();
+        let verdict = admit(&package.config, &package.weights, &rules.admission());
+        let time = start.elapsed();
+        let growth = memory().peak_bytes.saturating_sub(before.resident_bytes);
+        let found = verdict.err().map(|rejection| rejection.code);
+        if found.is_some() {
+            times.push(time);
+            growth_max = growth_max.max(growth);
+        }
+        if found != case.expected {
+            wrong += 1;
+            println!("WRONG {}: {found:?}, expected {:?}", case.name, case.expected);
+        }
+        if case.is_large || time > Duration::from_millis(20) {
+            println!("{:>9.3} ms {:>5.1} MiB more  {}", milliseconds(time), mebibytes(growth), case.name);
+        }
+    }
+    times.sort_unstable();
+    println!("{} packages, {} refused, {wrong} otherwise than expected", cases.len(), times.len());
+    summary(&times);
+    println!("memory beyond the package: at most {:.1} MiB", mebibytes(growth_max));
+    if wrong > 0 { bail!("{wrong} of {} packages had another end than expected", cases.len()) } else { Ok(()) }
+}
+
+/// What a run over many packages found.
+#[derive(Default)]
+struct Tally {
+    codes: BTreeMap<&'static str, u64>,
+    /// Of rejections.
+    times: Vec<Duration>,
+    findings: Vec<String>,
+}
+
+fn mutate(count: u64, first: u64, threads: usize) -> Result<()> {
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    forget_peak();
+    let (before, start) = (memory(), Instant::now());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| run_mutated(count, first, &next, &tally));
+        }
+    });
+    let Tally { codes, mut times, findings } = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    times.sort_unstable();
+    println!("{count} mutated packages from number {first} in {:.1} s:", start.elapsed().as_secs_f64());
+    for (code, packages) in &codes {
+        println!("{packages:>9}  {code}");
+    }
+    summary(&times);
+    println!(
+        "memory: {:.1} MiB more than at the start, times included",
+        mebibytes(memory().peak_bytes.saturating_sub(before.resident_bytes))
+    );
+    findings.iter().for_each(|finding| println!("FINDING {finding}"));
+    if findings.is_empty() { Ok(()) } else { bail!("{} findings", findings.len()) }
+}
+
+fn run_mutated(count: u64, first: u64, next: &AtomicU64, tally: &Mutex<Tally>) {
+    let (mutator, rules) = (Mutator::default(), Rules::default());
+    let mut own = Tally::default();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= count {
+            break;
+        }
+        if number > 0 && number.is_multiple_of(PROGRESS) {
+            eprintln!("{number} of {count}");
+        }
+        let number = first.wrapping_add(number);
+        let package = mutator.package(number);
+        let start = Instant::now();
+        let verdict = catch_unwind(AssertUnwindSafe(|| admit(&package.config, &package.weights, &rules.admission())));
+        let time = start.elapsed();
+        match &verdict {
+            Ok(Err(_)) => own.times.push(time),
+            Ok(Ok(_)) => {}
+            Err(_) => own.findings.push(format!("{number}: panic")),
+        }
+        if time > HANG {
+            own.findings.push(format!("{number}: {:.1} s", time.as_secs_f64()));
+        }
+        match catch_unwind(AssertUnwindSafe(|| oracle::examine(&package, &rules))) {
+            Ok(Ok(code)) => *own.codes.entry(code.map_or("admitted", Code::as_str)).or_default() += 1,
+            Ok(Err(violation)) => own.findings.push(format!("{number}: {violation}")),
+            Err(_) => own.findings.push(format!("{number}: panic beside the check")),
+        }
+    }
+    let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    own.codes.into_iter().for_each(|(code, packages)| *tally.codes.entry(code).or_default() += packages);
+    tally.times.extend(own.times);
+    tally.findings.extend(own.findings);
+}
+
+fn seeds(target: &str, folder: &Path) -> Result<()> {
+    let found = targets::find(target).with_context(|| format!("no target is called {target:?}"))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let seeds = (found.seeds)();
+    for (number, seed) in seeds.iter().enumerate() {
+        std::fs::write(folder.join(format!("seed-{number:04}")), seed)?;
+    }
+    println!("{} seeds of {target}", seeds.len());
+    Ok(())
+}
+
+fn summary(sorted: &[Duration]) {
+    let at = |parts| milliseconds(quantile(sorted, parts));
+    println!(
+        "time of a rejection: p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, longest {:.3} ms",
+        at(500),
+        at(900),
+        at(990),
+        at(1_000)
+    );
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,6 @@
+//! The corpus, the mutator and the fuzz targets in the form that every test run can afford. The long forms are commands:
+//! `hostile corpus`, `hostile mutate`, `scripts/fuzz.sh`.
+
+mod corpus;
+mod mutated;
+mod targets;

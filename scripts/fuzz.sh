@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Fuzzes every parser of outside bytes with coverage: `scripts/fuzz.sh [seconds] [target...]`, 60 seconds a target unless
+# told otherwise. It needs a C++ compiler for LLVM's libFuzzer and nothing but stable Rust: the flags are those that
+# cargo-fuzz passes, without a sanitizer, since our code is free of `unsafe`.
+#
+# What it learns is kept in FUZZ_DIR (default: a folder beside the build), and a finding is left there as `crash-*`: run
+# it again with `RETORT_FUZZ_TARGET=<target> <binary> <file>`, then make a regression test of it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds="${1:-60}"
+shift || true
+
+export CARGO_TARGET_DIR="${FUZZ_TARGET_DIR:-${CARGO_TARGET_DIR:-target}/fuzzing}"
+work="${FUZZ_DIR:-$CARGO_TARGET_DIR/corpus}"
+triple="$(rustc -vV | sed -n 's/^host: //p')"
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1 --cfg fuzzing"
+# With a target triple given, build scripts and macros are built without these flags.
+cargo build --locked --release --target "$triple" -p hostile --features libfuzzer --bin fuzz --bin hostile
+bin="$CARGO_TARGET_DIR/$triple/release"
+
+targets=("$@")
+[ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <("$bin/hostile" targets | cut -d' ' -f1)
+failed=0
+for target in "${targets[@]}"; do
+  mkdir -p "$work/$target" "$work/findings/$target"
+  "$bin/hostile" seeds "$target" "$work/$target" >/dev/null
+  log="$work/$target.log"
+  # A dictionary of one's own isn't needed: comparisons are traced.
+  if RETORT_FUZZ_TARGET="$target" "$bin/fuzz" "$work/$target" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/" >"$log" 2>&1; then
+    result=ok
+  else
+    result=FINDING
+    failed=1
+  fi
+  runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+  rss="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
+  edges="$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2)"
+  printf '%-10s %-8s %12s runs %8s edges %6s MB peak\n' "$target" "$result" "${runs:-?}" "${edges:-?}" "${rss:-?}"
+done
+exit "$failed"
