@@ -4,3 +4,4 @@
 mod corpus;
 mod mutated;
 mod targets;
+mod threats;
