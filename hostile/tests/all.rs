@@ -3,4 +3,5 @@
 
 mod corpus;
 mod mutated;
+mod supply_chain;
 mod targets;
