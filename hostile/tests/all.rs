@@ -3,5 +3,6 @@
 
 mod corpus;
 mod mutated;
+mod supply_chain;
 mod targets;
 mod threats;

@@ -1,5 +1,5 @@
-//! The fuzz targets without coverage: their seeds, and what a few changes make of these. What the fuzzer found is in
-//! `found.rs` of the crate that had to be mended.
+//! The fuzz targets without coverage: their seeds, and what a few changes make of these. What a fuzzer
+//! finds becomes a case of the corpus or a test of the crate that had to be mended.
 
 use hostile::mutate::spoil;
 use hostile::targets::{TARGETS, find};

@@ -4,7 +4,7 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::architecture::ImageShape;
+use crate::architecture::{DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
 use crate::round::RoundRules;
@@ -241,12 +241,16 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
-        let planes = self.input.channels as usize;
+        let (planes, sides) = (self.input.channels as usize, 1..=DIMENSION_MAX);
         let fields = [
             ("format", self.format == MANIFEST_FORMAT, format!("must be `{MANIFEST_FORMAT}`")),
             ("title", (1..=120).contains(&self.title.len()), "must have 1 to 120 bytes".into()),
             ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
-            ("input", self.input.shape().values() > 0, "has no pixels".into()),
+            (
+                "input",
+                [self.input.channels, self.input.height, self.input.width].iter().all(|side| sides.contains(side)),
+                format!("needs 1 to {DIMENSION_MAX} channels, rows and columns"),
+            ),
             ("input.mean_ppm", self.input.mean_ppm.len() == planes, format!("needs {planes} values")),
             (
                 "input.deviation_ppm",

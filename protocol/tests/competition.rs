@@ -1,0 +1,27 @@
+//! Manifests: numbers that make no sense are named before anything is computed with them.
+
+use protocol::Manifest;
+
+const REAL: &str = include_str!("../../competitions/fashion-mnist/competition.toml");
+
+#[test]
+fn the_competition_that_we_publish_is_read() {
+    assert_eq!(Manifest::from_toml(REAL).unwrap().labels.len(), 10);
+}
+
+#[test]
+fn images_without_pixels_or_with_more_than_64_bits_count_are_refused() {
+    for (from, to) in [
+        ("height = 28", "height = 0"),
+        ("height = 28", "height = 8193"),
+        ("width = 28", "width = 4294967295"),
+        ("channels = 1", "channels = 4294967295"),
+    ] {
+        let error = Manifest::from_toml(&REAL.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains("1 to 8192 channels, rows and columns"), "{to}: {error}");
+    }
+    let all = REAL.replace("channels = 1", "channels = 2").replace("[286040]", "[1, 1]").replace("[353020]", "[1, 1]");
+    let vast = all.replace("height = 28", "height = 4294967295").replace("width = 28", "width = 4294967295");
+    assert!(Manifest::from_toml(&all).is_ok(), "two planes are fine");
+    assert!(Manifest::from_toml(&vast).is_err(), "2 x (2^32 - 1)^2 is more than 2^64");
+}
