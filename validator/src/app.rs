@@ -12,7 +12,7 @@ use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
 use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
-use chain::{Ledger, LedgerError, LocalLedger};
+use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
 use protocol::auth::Keypair;
 use std::ops::Deref;
@@ -94,6 +94,18 @@ impl App {
         let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
         objects.sweep()?;
         Self::compose(config, (keypair, log_signer), db, objects, Arc::new(ledger), evaluator, Clock::System).await
+    }
+
+    /// Opens what a worker needs beside a serving process: everything but the ledger, which a worker has no say in.
+    ///
+    /// # Errors
+    /// When a part can't be opened.
+    pub async fn open_worker(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        let keys = (home.keypair()?, home.log_signer()?);
+        let db = Db::open(&home.database()).await?;
+        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        let ledger = Arc::new(MemoryLedger::new());
+        Self::compose(config, keys, db, objects, ledger, evaluator, Clock::System).await
     }
 
     /// Puts parts together that were opened elsewhere; the keys are the validator's and its log's.

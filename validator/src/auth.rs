@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::error::ApiError;
+use crate::failpoints::{self, Moment};
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -53,6 +54,7 @@ impl FromRequest<App> for Signed {
             let (hotkey, nonce_ns) = (verified.hotkey, verified.nonce_ns);
             return Err(refused(&AuthError::ReplayedRequest { hotkey, nonce_ns }));
         }
+        failpoints::at(Moment::NonceStored)?;
         Ok(Self { hotkey: verified.hotkey, body })
     }
 }

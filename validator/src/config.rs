@@ -125,6 +125,12 @@ pub struct ServiceLimits {
     pub evaluation_retry_seconds: u64,
     /// Measurements of one submission that an unstable host may spoil before it is scored with a provisional latency.
     pub evaluation_unstable_max: u64,
+    /// Seconds beyond its own limit after which an evaluation is taken from its worker and repeated.
+    pub evaluation_grace_seconds: u64,
+    /// Milliseconds between looks of an idle worker for a task.
+    pub worker_poll_ms: u64,
+    /// Seconds that an object may lie in the store without a row that names it.
+    pub orphan_seconds_min: u64,
     /// Resident bytes at which a worker is killed.
     pub evaluation_memory_bytes_max: u64,
     /// Seconds that measuring a teacher may take.
@@ -175,6 +181,9 @@ impl Default for ServiceLimits {
             evaluation_attempts_max: 3,
             evaluation_retry_seconds: 5,
             evaluation_unstable_max: 3,
+            evaluation_grace_seconds: 60,
+            worker_poll_ms: 250,
+            orphan_seconds_min: 24 * 3_600,
             evaluation_memory_bytes_max: 2 << 30,
             publish_seconds_max: 3_600,
             shutdown_seconds_max: 20,
@@ -378,6 +387,7 @@ impl Config {
             ("pending_max", limits.pending_max),
             ("check_seconds_max", limits.check_seconds_max),
             ("queue_seconds_max", limits.queue_seconds_max),
+            ("worker_poll_ms", limits.worker_poll_ms),
             ("evaluation_attempts_max", limits.evaluation_attempts_max),
             ("publish_seconds_max", limits.publish_seconds_max),
         ] {

@@ -10,6 +10,7 @@
 mod api;
 pub mod app;
 mod auth;
+pub mod backup;
 pub mod board;
 pub mod clock;
 pub mod config;
@@ -19,6 +20,7 @@ mod disk;
 pub mod doctor;
 mod error;
 pub mod evaluator;
+pub mod failpoints;
 mod intake;
 mod jobs;
 pub mod log;
@@ -31,6 +33,7 @@ pub mod publish;
 pub mod rounds;
 mod router;
 mod serve;
+pub mod sweep;
 mod views;
 
 pub use app::{App, OpenError};

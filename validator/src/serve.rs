@@ -59,12 +59,12 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     Ok(())
 }
 
-/// Does the background work of a validator until `shutdown`, without serving anything.
+/// Evaluates what a serving process on the same directory hands out, until `shutdown`, without serving anything.
 ///
 /// # Errors
-/// When it can't begin.
+/// None so far.
 pub async fn work(app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    let background = Background::start(&app).await?;
+    let background = Background::worker(&app);
     shutdown.await;
     background.end(&app, std::future::ready(())).await;
     Ok(())
@@ -79,9 +79,19 @@ struct Background {
 }
 
 impl Background {
-    async fn start(app: &App) -> Result<Self, DbError> {
+    fn new() -> Self {
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let background = Self { _stopping: stop.clone().drop_guard(), stop, tracker };
+        Self { _stopping: stop.clone().drop_guard(), stop, tracker }
+    }
+
+    fn worker(app: &App) -> Self {
+        let background = Self::new();
+        jobs::start_worker(app, &background.stop, &background.tracker);
+        background
+    }
+
+    async fn start(app: &App) -> Result<Self, DbError> {
+        let background = Self::new();
         jobs::start(app, &background.stop, &background.tracker).await?;
         Ok(background)
     }

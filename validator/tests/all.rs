@@ -8,6 +8,7 @@ mod auth;
 mod bad_input;
 mod board;
 mod copies;
+mod crash;
 mod edge;
 mod journey;
 mod latency;

@@ -8,6 +8,7 @@ use crate::db::submissions::{self, Submission, SubmissionFile};
 use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
+use crate::failpoints::{self, Change, Moment};
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::{Limits, Manifest};
@@ -62,10 +63,11 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
     check_open(app, &manifest, &mut tx, &new).await?;
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     let uploads = uploads(app, &new).await?;
+    failpoints::at(Moment::AnnouncementAnswer)?;
     Ok(Announced { created: true, answer: SubmissionCreated { id: new.id, state: new.state, uploads } })
 }
 
@@ -184,6 +186,6 @@ async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Resul
         UploadGrant { submission: submission.id.clone(), path: path.to_owned(), expires_at: submission.upload_until };
     let mut tx = app.db.write().await?;
     uploads::replace(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::UploadToken).await?;
     Ok(format!("{}/api/v1/uploads/{token}", app.config.public_url.trim_end_matches('/')))
 }

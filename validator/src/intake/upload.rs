@@ -5,6 +5,7 @@
 use crate::app::App;
 use crate::db::submissions::{self, SubmissionFile};
 use crate::error::ApiError;
+use crate::failpoints::{self, Moment};
 use axum::body::Body;
 use futures::TryStreamExt;
 use http::StatusCode;
@@ -38,7 +39,9 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body)
         .await?;
     submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
+    failpoints::at(Moment::FileMarked)?;
     tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
+    failpoints::at(Moment::UploadAnswer)?;
     Ok(())
 }
 

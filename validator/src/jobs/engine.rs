@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 /// The queue of evaluations that need a CPU and nothing else.
 const CPU_QUEUE: &str = "cpu";
-/// How often an idle worker looks for a task.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One attempt to evaluate a submission.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,12 +59,13 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
         Ok::<(), std::io::Error>(())
     };
     let bench = Bench { app: app.clone(), stop };
-    let backend = storage(&app.db).poll_with_interval(POLL_INTERVAL);
+    let backend = storage(&app.db).poll_with_interval(Duration::from_millis(app.config.limits.worker_poll_ms));
     let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
         ended = worker.run_until(until) => {
             if let Err(error) = ended {
                 tracing::error!(error = %Chain(&error), "the evaluation worker ended");
+                app.signals.lost.notify_one();
             }
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),

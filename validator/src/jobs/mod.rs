@@ -42,6 +42,8 @@ pub(crate) struct Signals {
     pub(crate) log: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
+    /// A worker ended with tasks that it may have taken along.
+    pub(crate) lost: Notify,
     /// A submission was scored.
     pub(crate) scored: Notify,
     /// When the reaper last saw an evaluation under way, in Unix seconds.
@@ -53,7 +55,8 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
     dispatch::recover(app).await?;
     supervise("admission checks", app, stop, tracker, check_loop);
     supervise("dispatcher", app, stop, tracker, dispatch::run);
-    supervise("evaluation worker", app, stop, tracker, engine::run);
+    start_worker(app, stop, tracker);
+    supervise("orphans", app, stop, tracker, crate::sweep::run);
     supervise("reaper", app, stop, tracker, reaper::run);
     supervise("copies", app, stop, tracker, crate::copies::watch);
     supervise("rounds", app, stop, tracker, crate::rounds::run);
@@ -65,6 +68,11 @@ pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTra
         }
     });
     Ok(())
+}
+
+/// Starts a worker and nothing else: whoever serves the same directory hands out, and looks after what is left.
+pub(crate) fn start_worker(app: &App, stop: &CancellationToken, tracker: &TaskTracker) {
+    supervise("evaluation worker", app, stop, tracker, engine::run);
 }
 
 /// Runs a task until `stop`, and again whenever it ends or panics before.

@@ -8,11 +8,10 @@ use crate::auth::NONCE_RETENTION_SECONDS;
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, int};
 use crate::error::Chain;
+use crate::failpoints::{self, Change};
 use protocol::submission::{Code, Rejection, State};
 use tokio_util::sync::CancellationToken;
 
-/// How much longer than the engine's own limit an evaluation may be under way.
-const EVALUATION_GRACE_SECONDS: u64 = 60;
 /// How long the queue may stand although nothing is evaluated.
 const STALL_SECONDS: u64 = 60;
 /// How long finished tasks of the job engine are kept.
@@ -63,16 +62,17 @@ async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) 
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
-    tx.commit().await?;
+    failpoints::commit(tx, Change::Expiry).await?;
     tracing::info!(submission.id = %submission.id, "submission {} is {to}: {reason}", submission.id);
     Ok(())
 }
 
 /// An evaluation whose end was never recorded counts as a failure of ours.
 async fn end_evaluations(app: &App, now: u64) -> Result<(), DbError> {
-    for submission in app.db.overdue(State::Evaluating, now.saturating_sub(EVALUATION_GRACE_SECONDS)).await? {
+    let grace = app.config.limits.evaluation_grace_seconds;
+    for submission in app.db.overdue(State::Evaluating, now.saturating_sub(grace)).await? {
         let Some(stored) = app.db.competition(&submission.competition).await? else { continue };
-        let limit = stored.competition.manifest.limits.evaluation_seconds_max + EVALUATION_GRACE_SECONDS;
+        let limit = stored.competition.manifest.limits.evaluation_seconds_max.saturating_add(grace);
         if now.saturating_sub(submission.changed_at) >= limit {
             let reason = Code::Infrastructure.because("the evaluation didn't end".into());
             evaluate::lose(app, &submission, Some(reason)).await?;

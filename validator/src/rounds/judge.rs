@@ -5,8 +5,8 @@
 
 use super::referee::{Fighter, Referee, in_breach};
 use super::{Advanced, RoundError, Turn, pay};
-use crate::db::DbError;
 use crate::db::rounds::{self, Contender, EntryRole, Step};
+use crate::failpoints::{self, Change};
 use protocol::SubmissionId;
 use protocol::dethrone::{Bout, Incumbent, Rule, Verdict, judge as judge_bout};
 use protocol::outcomes::Outcomes;
@@ -112,7 +112,7 @@ pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     for (submission, verdict) in &decision.verdicts {
         rounds::set_verdict(&mut tx, &turn.round, submission, verdict).await?;
     }
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Round(Step::Judged)).await?;
     turn.app.board.changed(&turn.round.competition);
     Ok(turn.told(Step::Judged))
 }

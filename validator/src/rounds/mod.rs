@@ -32,6 +32,7 @@ use crate::app::App;
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
+use crate::failpoints::{self, Change};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use chain::LedgerError;
@@ -253,7 +254,7 @@ impl Turn<'_> {
     async fn moved(&self, to: Step, record: &crate::db::rounds::Record) -> Result<Advanced, RoundError> {
         let mut tx = self.app.db.write().await?;
         self.moved_in(&mut tx, to, record).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        failpoints::commit(tx, Change::Round(to)).await?;
         Ok(self.told(to))
     }
 

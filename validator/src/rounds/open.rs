@@ -6,6 +6,7 @@ use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::log::enqueue;
 use crate::db::rounds::{self, Record, Round, Step};
+use crate::failpoints::{self, Change};
 use datasets::hidden::{BeaconRule, DrawSpec, Secret, Terms};
 use protocol::round::BeaconSource;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         "commitment": round.record.commitment,
     });
     enqueue(&mut tx, &leaf_key(&round, "opened"), EntryKind::RoundOpened, &body).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Round(Step::Open)).await?;
     tracing::info!(competition = %round.competition, round = number, "round {number} of {} is open", round.competition);
     Ok(Advanced::To(Step::Open))
 }

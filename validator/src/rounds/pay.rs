@@ -4,9 +4,9 @@
 
 use super::{Advanced, RoundError, Turn};
 use crate::board;
-use crate::db::DbError;
 use crate::db::evaluations::ScoredSubmission;
 use crate::db::rounds::{Settled, Step, take_epoch};
+use crate::failpoints::{self, Change, Moment};
 use chain::{Ledger, LedgerError};
 use protocol::reward::{Axes, Entrant, History, Payment, Standing, Weight};
 use protocol::score::half_widths;
@@ -87,7 +87,7 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let app = turn.app;
     let mut tx = app.db.write().await?;
     let epoch = take_epoch(&mut tx, &turn.round).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::RoundEpoch).await?;
     let weights: Vec<_> = turn.round.record.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
     tokio::task::spawn_blocking(move || {
@@ -97,6 +97,7 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         ledger.set_weights(epoch, &weights)
     })
     .await??;
+    failpoints::at(Moment::RewardsPaid)?;
     turn.moved(Step::Paid, &turn.round.record).await
 }
 
