@@ -7,11 +7,15 @@ use super::evaluate;
 use crate::app::App;
 use crate::db::Db;
 use crate::error::Chain;
-use apalis::prelude::{BackendExt, BoxDynError, Data, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt};
+use apalis::prelude::{
+    BackendExt, BoxDynError, Data, PollSnapshot, PollStrategy, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt,
+};
 use apalis_sqlite::{Config, SqliteStorage};
 use protocol::SubmissionId;
 use serde::{Deserialize, Serialize};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// The queue of evaluations that need a CPU and nothing else.
@@ -59,7 +63,8 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
         Ok::<(), std::io::Error>(())
     };
     let bench = Bench { app: app.clone(), stop };
-    let backend = storage(&app.db).poll_with_interval(Duration::from_millis(app.config.limits.worker_poll_ms));
+    let looks = Looks::every(Duration::from_millis(app.config.limits.worker_poll_ms));
+    let backend = storage(&app.db).poll_with_strategy(looks);
     let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
         ended = worker.run_until(until) => {
@@ -69,6 +74,29 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
             }
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
+    }
+}
+
+/// Wakes an idle worker again and again. The engine's own interval sets no new alarm if one look takes longer than it;
+/// the worker then sleeps until its next heartbeat, half a minute.
+struct Looks(Interval);
+
+impl Looks {
+    fn every(period: Duration) -> Self {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(interval)
+    }
+}
+
+impl PollStrategy for Looks {
+    fn poll_drive(&mut self, cx: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
+        let mut due = Poll::Pending;
+        // Until it is pending, which is when the alarm is set.
+        while self.0.poll_tick(cx).is_ready() {
+            due = Poll::Ready(Some(()));
+        }
+        due
     }
 }
 

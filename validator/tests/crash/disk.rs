@@ -177,14 +177,14 @@ async fn a_full_disk_refuses_what_is_new_shows_what_is_there_and_goes_on_when_th
     audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
 }
 
-/// Every point is full one time in ten, for everybody: miners are told so and try again, and all of it is done in the end.
+/// Every point is full now and then, for everybody: miners are told so and try again, and all of it is done in the end.
 #[tokio::test]
 async fn a_disk_that_is_full_at_any_point_now_and_then_loses_nothing() {
     let arena = Arena::new("");
     competition(&arena);
     // What is committed was not refused.
     let points = Point::all().into_iter().filter(|point| !matches!(point, Point::Committed(_)));
-    let points: Vec<String> = points.map(|point| format!("{point}=10%return(full)")).collect();
+    let points: Vec<String> = points.map(|point| format!("{point}=3%return(full)")).collect();
     let (mut process, base) = arena.serve_within(PATIENCE, "").await;
     let mut miner = Miner::new(1, &arena);
     mine(&mut miner, &base.unwrap(), 1).await.unwrap();
@@ -192,7 +192,7 @@ async fn a_disk_that_is_full_at_any_point_now_and_then_loses_nothing() {
 
     let (process, base) = arena.serve_within(PATIENCE, &points.join(";")).await;
     let base = base.unwrap_or_else(|| panic!("{}", process.stderr()));
-    mine_patiently(&mut miner, &process, &base, 25).await;
+    mine_patiently(&mut miner, &process, &base, 12).await;
     arena.until_done(&miner, &base).await;
     assert!(!process.stderr().contains("panicked"), "{}", process.stderr());
     assert!(process.stop().await.success());
