@@ -84,7 +84,8 @@ fn run(arguments: &[&str]) -> Outcome<()> {
                 let home = Home::new(dir);
                 let app = App::open(&home, settings(&home)?, evaluator(&home)).await?;
                 println!("{:?}", sweep::orphans(&app.db, &app.objects, Duration::ZERO).await?);
-                Ok(app.db.close().await)
+                app.db.close().await;
+                Ok(())
             }
             _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, or sweep DIR".into()),
         }
@@ -131,7 +132,8 @@ async fn reward(home: &Home, competition: &str, round: &str) -> Outcome<()> {
     let (from_round, reward) = (round.parse()?, stored.competition.manifest.reward);
     let hotkey: Hotkey = home.keypair()?.hotkey();
     validator::rounds::announce_reward(&db, hotkey, &competition, PolicyChange { from_round, reward }, 1).await?;
-    Ok(db.close().await)
+    db.close().await;
+    Ok(())
 }
 
 /// What an evaluation leaves running: a process that sleeps, and dies with its parent.

@@ -81,7 +81,11 @@ impl Soak {
     }
 
     async fn waiting(&self, miner: &Miner) -> u64 {
-        if self.done.load(Ordering::SeqCst) % 10 == 0 { Metrics::of(miner, &self.base).await.open() } else { 0 }
+        if self.done.load(Ordering::SeqCst).is_multiple_of(10) {
+            Metrics::of(miner, &self.base).await.open()
+        } else {
+            0
+        }
     }
 
     /// Kills one of the service's children now and then.
