@@ -117,6 +117,26 @@ pub(crate) enum ValidatorCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Copy a validator's directory as it is at this moment into a new folder; works beside a serving validator
+    Backup {
+        /// The new folder
+        to: PathBuf,
+        #[command(flatten)]
+        home: Home,
+        /// Copy the hotkey and the log's key, too: whoever has the folder then is this validator
+        #[arg(long)]
+        with_keys: bool,
+        /// List objects instead of copying them, where the object store is backed up by other means
+        #[arg(long)]
+        list_objects: bool,
+    },
+    /// Put a backup back into a new directory
+    Restore {
+        /// The folder that `backup` made
+        from: PathBuf,
+        #[command(flatten)]
+        home: Home,
+    },
     /// Show, close, drive rounds: a serving validator drives them by itself
     #[command(subcommand)]
     Round(RoundCommand),

@@ -7,9 +7,11 @@
 //! Invariant: this crate deserialises no model and links no ML crate. Everything that measures lies behind
 //! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
 
+pub mod administration;
 mod api;
 pub mod app;
 mod auth;
+pub mod backup;
 pub mod board;
 pub mod clock;
 pub mod config;
@@ -19,6 +21,8 @@ mod disk;
 pub mod doctor;
 mod error;
 pub mod evaluator;
+pub mod failpoints;
+mod guard;
 mod intake;
 mod jobs;
 pub mod log;
@@ -30,7 +34,10 @@ mod pages;
 pub mod publish;
 pub mod rounds;
 mod router;
+pub mod secret;
 mod serve;
+mod supervise;
+pub mod sweep;
 mod views;
 
 pub use app::{App, OpenError};

@@ -3,6 +3,7 @@
 //! What is stated comes through `db::log`, what appends is `jobs::log`; this room knows neither. It does not know HTTP.
 
 use crate::db::{Db, DbError, log};
+use crate::failpoints::{self, Change};
 use crate::objects::Objects;
 use protocol::Hotkey;
 use protocol::leaf::{Act, Administration};
@@ -61,5 +62,5 @@ pub(crate) async fn begin(db: &Db, key: &LogKey, validator: Hotkey, at: u64) -> 
     }
     let mut tx = db.write().await?;
     log::enqueue(&mut tx, &name, EntryKind::Administration, &Administration { validator, act, at }).await?;
-    Ok(tx.commit().await?)
+    failpoints::commit(tx, Change::LogBegun).await
 }

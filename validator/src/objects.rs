@@ -3,6 +3,8 @@
 //! Bytes are received into a temporary file while they are counted and hashed; only what has the announced size and
 //! digest gets its name. It does not know who may read what.
 
+mod orphans;
+
 use crate::disk;
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -13,10 +15,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
-use object_store::{
-    GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutOptions,
-    PutPayload,
-};
+use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutPayload};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 use sha2::{Digest as _, Sha256};
@@ -26,9 +25,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use url::Url;
 
+/// Where objects lie in the store.
+const FOLDER: &str = "sha256";
 /// Received files that are copied into the store at once.
 const COPIES_MAX: usize = 4;
 /// Bytes of one part of such a copy: the smallest that S3 takes.
@@ -103,6 +104,10 @@ pub struct Objects {
     /// What the store puts in front of our keys, which a signer doesn't know.
     prefix: Path,
     tmp: PathBuf,
+    /// Where objects lie, if that is a folder of this machine.
+    folder: Option<PathBuf>,
+    /// Held for writing while an orphan is removed, so that nobody takes it for stored meanwhile.
+    naming: Arc<RwLock<()>>,
     /// Places for received files that are being copied into the store.
     copies: Arc<Semaphore>,
 }
@@ -137,8 +142,9 @@ impl Objects {
                 let dir = url.to_file_path().map_err(|()| unknown("not a path on this machine".into()))?;
                 std::fs::create_dir_all(&dir)?;
                 // What was answered with 2xx must survive a power cut.
-                let store = LocalFileSystem::new_with_prefix(dir)?.with_fsync(true);
-                Self::with_store(Arc::new(store), None, Path::default(), tmp)
+                let store = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true);
+                let objects = Self::with_store(Arc::new(store), None, Path::default(), tmp)?;
+                Ok(Self { folder: Some(dir), ..objects })
             }
             ObjectStoreScheme::Memory => Self::with_store(Arc::new(InMemory::new()), None, Path::default(), tmp),
             ObjectStoreScheme::AmazonS3 => {
@@ -161,7 +167,10 @@ impl Objects {
         tmp: PathBuf,
     ) -> Result<Self, ObjectError> {
         std::fs::create_dir_all(&tmp)?;
-        Ok(Self { store, signer, prefix, tmp, copies: Arc::new(Semaphore::new(COPIES_MAX)) })
+        #[cfg(feature = "failpoints")]
+        let store = Arc::new(crate::failpoints::FailingStore(store));
+        let (folder, naming, copies) = (None, Arc::default(), Arc::new(Semaphore::new(COPIES_MAX)));
+        Ok(Self { store, signer, prefix, tmp, folder, naming, copies })
     }
 
     /// Removes what earlier processes left in the temporary folder. Only the serving process may.
@@ -216,6 +225,8 @@ impl Objects {
         if received != expected.sha256 {
             return Err(ObjectError::Digest { expected: expected.sha256, received });
         }
+        #[cfg(feature = "failpoints")]
+        crate::failpoints::reach_io(crate::failpoints::Point::At(crate::failpoints::Moment::UploadSpooled))?;
         file.rewind().await?;
         self.copy_in(&expected, &mut file).await
     }
@@ -230,10 +241,7 @@ impl Objects {
             return self.create(&object.sha256, bytes.into()).await;
         }
         let location = key(&object.sha256);
-        match self.store.head(&location).await {
-            Err(object_store::Error::NotFound { .. }) => {}
-            known => return Ok(known.map(drop)?),
-        }
+        let _naming = self.naming.read().await;
         // Nothing has the object's name until the last part is there, and two that finish at once have the same bytes.
         let mut upload = self.store.put_multipart(&location).await?;
         let copied = copy_parts(file, upload.as_mut()).await;
@@ -263,6 +271,17 @@ impl Objects {
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let read = self.store.get_opts(&key(sha256), options).await.map_err(|error| missing(error, sha256))?;
         Ok(ObjectBytes { range: read.range.clone(), stream: read.into_stream() })
+    }
+
+    /// How large an object is; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn size_bytes(&self, sha256: &Digest) -> Result<Option<u64>, ObjectError> {
+        match self.store.head(&key(sha256)).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            meta => Ok(Some(meta?.size)),
+        }
     }
 
     /// Whether uploads go to the store directly.
@@ -298,13 +317,12 @@ impl Objects {
         received.map(|()| true)
     }
 
-    /// Gives bytes their name. Bytes that have it already are the same, so they stay.
+    /// Gives bytes their name. Bytes that have it already are the same; they are written anew, so that an old object
+    /// that nobody named is young again and no orphan, until the row is there that names it.
     async fn create(&self, sha256: &Digest, bytes: Bytes) -> Result<(), ObjectError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(&key(sha256), PutPayload::from(bytes), options).await {
-            Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        let _naming = self.naming.read().await;
+        self.store.put(&key(sha256), PutPayload::from(bytes)).await?;
+        Ok(())
     }
 
     /// Writes, reads and removes a small object: for `doctor` and readiness.
@@ -384,7 +402,7 @@ fn missing(error: object_store::Error, sha256: &Digest) -> ObjectError {
 }
 
 fn key(sha256: &Digest) -> Path {
-    Path::from(format!("sha256/{sha256}"))
+    Path::from(format!("{FOLDER}/{sha256}"))
 }
 
 fn incoming_key(name: &str) -> Path {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use validator::backup::{Options, backup};
 use validator::config::LatencyEffort;
 use validator::doctor::Finding;
 use validator::publish::{Published, Publisher};
@@ -39,6 +40,11 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         }),
         ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
         ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
+        ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
+            let options = Options { keys: with_keys, objects_listed: list_objects };
+            runtime()?.block_on(back_up(&home.dir, &to, options))
+        }
+        ValidatorCommand::Restore { from, home } => runtime()?.block_on(restore(&from, &home.dir)),
         ValidatorCommand::Round(command) => super::round::run(command),
         ValidatorCommand::Rewards(args) => super::rewards::run(&args),
     }
@@ -86,6 +92,14 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
     App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
 }
 
+/// What a worker needs beside the validator that serves `dir`.
+pub(crate) async fn open_worker(dir: &Path) -> Result<App> {
+    let home = Home::new(dir);
+    let config = home.load(std::env::vars())?;
+    let evaluator = evaluator(config.latency)?;
+    App::open_worker(&home, config, evaluator).await.with_context(|| format!("work for {}", dir.display()))
+}
+
 /// The engine of this machine behind the validator's door.
 fn evaluator(effort: LatencyEffort) -> Result<Arc<ProcessEvaluator>> {
     Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort)?)))
@@ -115,15 +129,48 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Ends with SIGINT or SIGTERM.
+/// What a process exits with that was told twice to end: 128 and SIGINT, as shells count.
+const FORCED: i32 = 130;
+
+/// Ends with SIGINT or SIGTERM. A second one doesn't wait for what is in flight.
 pub(crate) async fn until_interrupted() {
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
-        }
-        Err(_) => drop(interrupted.await),
+    // Both are listened to from the first moment on, so that no second one is lost.
+    let listening = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+    let Ok((mut interrupted, mut terminated)) = listening else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    eprintln!("ending; once more to end at once");
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+        eprintln!("ended at once: what was cut off is taken up at the next start");
+        std::process::exit(FORCED);
+    });
+}
+
+async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
+    let home = Home::new(dir);
+    let config = home.load(std::env::vars())?;
+    let taken = backup(&home, &config, to, options).await.with_context(|| format!("back up {}", dir.display()))?;
+    let how = if taken.objects_copied { "copied" } else { "listed" };
+    let objects = taken.objects.len();
+    println!("{}: {objects} objects {how}, a public log of {} entries", to.display(), taken.log_size);
+    if !options.keys {
+        println!("the keys are not in it: keep {} and {} elsewhere", home.hotkey().display(), home.log_key().display());
     }
+    Ok(())
+}
+
+async fn restore(from: &Path, dir: &Path) -> Result<()> {
+    let home = Home::new(dir);
+    let put_back = validator::backup::restore(from, &home).await;
+    let put_back = put_back.with_context(|| format!("put {} back into {}", from.display(), dir.display()))?;
+    println!("{} of {} in {}", put_back.hotkey, from.display(), dir.display());
+    for key in [home.hotkey(), home.log_key()].iter().filter(|key| !key.exists()) {
+        println!("missing: {}; it was not in the backup", key.display());
+    }
+    println!("next: retort validator serve --dir {}", dir.display());
+    Ok(())
 }
 
 /// What this host offers to confine workers.

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::db::copies::{self as rows, Fingerprinted, Pair, Unprinted};
 use crate::db::{DbError, is_duplicate};
 use crate::error::Chain;
+use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::ObjectError;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
@@ -83,7 +84,7 @@ async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
         for pair in &pairs {
             rows::insert_pair(&mut tx, &due.competition, pair).await?;
         }
-        tx.commit().await.map_err(DbError::from)?;
+        failpoints::commit(tx, Change::Comparison).await?;
         for Pair { later, earlier, relation, .. } in &pairs {
             tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
         }
@@ -99,7 +100,7 @@ async fn without(app: &App, due: &Unprinted, problem: &str) -> Result<(), CopyEr
         Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
         inserted => inserted?,
     }
-    Ok(tx.commit().await.map_err(DbError::from)?)
+    Ok(failpoints::commit(tx, Change::Comparison).await?)
 }
 
 async fn compare_with(
@@ -141,6 +142,7 @@ async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, 
         Err(problem) => return Ok(Err(problem.to_string())),
     };
     let object = app.objects.put(print.to_bytes()?.into()).await?;
+    failpoints::at(Moment::FingerprintStored)?;
     Ok(Ok((print, object.sha256)))
 }
 

@@ -5,18 +5,22 @@
 
 pub mod competitions;
 pub mod copies;
+mod copy;
 pub mod evaluations;
 pub mod latency;
 pub mod log;
 pub mod nonces;
+pub mod quotas;
+mod references;
 pub mod replicates;
 pub mod rewards;
 pub mod rounds;
 pub mod submissions;
 pub mod uploads;
 
+use crate::disk;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{SqlitePool, Transaction};
+use sqlx::{Connection, SqlitePool, Transaction};
 use std::path::Path;
 use std::time::Duration;
 
@@ -76,8 +80,12 @@ pub enum DbError {
 impl DbError {
     /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
-        const SQLITE_FULL: &str = "13";
-        matches!(self, Self::Sql(sqlx::Error::Database(error)) if error.code().as_deref() == Some(SQLITE_FULL))
+        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: no room for the index of the write-ahead log.
+        const FULL: [&str; 2] = ["13", "4874"];
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.code().is_some_and(|code| FULL.contains(&code.as_ref())),
+            error => disk::is_full(error),
+        }
     }
 }
 
@@ -105,7 +113,12 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).connect_with(options).await?;
+        // A transaction that SQLite itself took back, as it does when the disk is full, leaves a connection that begins
+        // none any more. The ping comes after whatever the transaction left to do.
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).after_release(|connection, _| {
+            Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
+        });
+        let pool = pool.connect_with(options).await?;
         sqlx::migrate!("./migrations").run(&pool).await?;
         Ok(Self { pool })
     }

@@ -135,6 +135,17 @@ impl Db {
         rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
     }
 
+    /// Since when the longest waiting submission is in its state, for each state that isn't an end and has any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
+        let query = "SELECT state, min(changed_at) AS since FROM submissions
+                     WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating') GROUP BY state";
+        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("since"))))).collect()
+    }
+
     /// Since when the longest waiting submission is queued.
     ///
     /// # Errors
@@ -263,7 +274,7 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     Ok(uint(written.last_insert_rowid()))
 }
 
-/// Changes the state of a submission: the only place that does.
+/// Changes the state of a submission as its journey goes. This and [`overrule`] are the only places that do.
 ///
 /// # Errors
 /// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
@@ -279,6 +290,42 @@ pub async fn transition(
     now: u64,
 ) -> Result<(), DbError> {
     assert!(from.may_become(to), "a submission can't go from {from} to {to}; this is a bug");
+    change(tx, id, from, to, reason, now).await
+}
+
+/// Changes the state of a submission as its operator says, who has to state it in the public log in the same
+/// transaction. Tasks that were handed out for it do nothing then, and its failures are forgotten.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When no operator may do that, which is a bug in the caller.
+pub async fn overrule(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_be_moved(to), "nobody may move a submission from {from} to {to}; this is a bug");
+    change(tx, id, from, to, reason, now).await?;
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = 0, retry_at = 0 WHERE id = ?")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn change(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
     let changed = sqlx::query(
         "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?",
     )
@@ -294,6 +341,59 @@ pub async fn transition(
         return Err(DbError::StateChanged { expected: from });
     }
     append_event(tx, id, Some(from), to, reason, now).await
+}
+
+/// Ends a worker's hold on a submission, if the hold is still its own: the attempt is the fencing token. A worker that
+/// was away for longer than its time finds that the submission was given to another one, and changes nothing.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when the attempt is over, and the database's own.
+pub async fn leave_evaluation(
+    tx: &mut Tx,
+    held: &Submission,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    if attempt(tx, &held.id).await? != Some(held.attempt) {
+        return Err(DbError::StateChanged { expected: State::Evaluating });
+    }
+    transition(tx, &held.id, State::Evaluating, to, reason, now).await
+}
+
+/// Takes an attempt back whose worker couldn't record what came of it: the submission waits for the next one. Nothing
+/// happens if the attempt is over.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_back(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    attempt_given: u64,
+    failed: bool,
+    now: u64,
+) -> Result<(), DbError> {
+    if attempt(tx, id).await? != Some(attempt_given) {
+        return Ok(());
+    }
+    match transition(tx, id, State::Evaluating, State::Queued, None, now).await {
+        // It may be queued still, since the claim is what failed.
+        Err(DbError::StateChanged { .. }) => {}
+        left => left?,
+    }
+    let sql = "UPDATE submissions SET attempt = attempt + 1, failures = failures + ? WHERE id = ? AND state = 'queued'";
+    sqlx::query(sql).bind(i64::from(failed)).bind(id.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The attempt that a submission waits for or is at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn attempt(tx: &mut Tx, id: &SubmissionId) -> Result<Option<u64>, DbError> {
+    let query = "SELECT attempt FROM submissions WHERE id = ?";
+    let attempt: Option<i64> = sqlx::query_scalar(query).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    Ok(attempt.map(uint))
 }
 
 /// Writes what the admission check found out.

@@ -5,6 +5,7 @@
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::submissions::{self, Submission};
+use crate::failpoints::{self, Change};
 use crate::objects::ObjectError;
 use protocol::api::FileDeclaration;
 use protocol::package::{Admission, Admitted, CONFIG_FILE, WEIGHTS_FILE, admit};
@@ -62,7 +63,7 @@ async fn apply(app: &App, submission: &Submission, verdict: Result<Admitted, Rej
             tracing::info!(submission.id = %id, code = %rejection.code, "rejected submission {id}: {rejection}");
         }
     }
-    tx.commit().await?;
+    failpoints::commit(tx, Change::Admission).await?;
     app.signals.queue.notify_one();
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::db::submissions::{self, Submission};
 use crate::error::ApiError;
+use crate::failpoints::{self, Change, Moment};
 use http::StatusCode;
 use protocol::competition::ObjectRef;
 use protocol::submission::State;
@@ -31,9 +32,10 @@ pub(crate) async fn complete(app: &App, hotkey: Hotkey, id: &SubmissionId) -> Re
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Completion).await?;
     app.signals.check.notify_one();
     tracing::info!(submission.id = %id, "submission {id} is complete");
+    failpoints::at(Moment::CompletionAnswer)?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::{BATCH_MAX, engine, wait};
 use crate::app::App;
 use crate::db::{DbError, submissions};
 use crate::error::Chain;
+use crate::failpoints::{self, Change, Moment};
 use protocol::SubmissionId;
 use protocol::submission::State;
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ pub(super) async fn recover(app: &App) -> Result<(), DbError> {
         for submission in begun {
             let mut tx = app.db.write().await?;
             submissions::transition(&mut tx, &submission.id, State::Evaluating, State::Queued, None, now).await?;
-            tx.commit().await?;
+            failpoints::commit(tx, Change::Recovery).await?;
             tracing::warn!(submission.id = %submission.id, "an evaluation was cut off; it returns to the queue");
         }
     }
@@ -33,7 +34,7 @@ pub(super) async fn recover(app: &App) -> Result<(), DbError> {
 async fn renew(app: &App) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
     submissions::renew_queued(&mut tx).await?;
-    Ok(tx.commit().await?)
+    failpoints::commit(tx, Change::Renewal).await
 }
 
 /// Hands out what is due, until `stop`.
@@ -45,12 +46,15 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
         }
         tokio::select! {
             () = wait(&app.signals.queue, &stop) => {}
-            () = app.signals.stalled.notified() => {
-                if let Err(error) = renew(&app).await {
-                    tracing::error!(error = %Chain(&error), "can't hand out evaluations anew");
-                }
-            }
+            () = app.signals.stalled.notified() => renew_or_log(&app).await,
+            () = app.signals.lost.notified() => renew_or_log(&app).await,
         }
+    }
+}
+
+async fn renew_or_log(app: &App) {
+    if let Err(error) = renew(app).await {
+        tracing::error!(error = %Chain(&error), "can't hand out evaluations anew");
     }
 }
 
@@ -64,6 +68,7 @@ async fn hand_out(
     for (id, attempt) in due {
         if !handed_out.contains(&(id.clone(), attempt)) {
             engine::push(&app.db, &id, attempt).await?;
+            failpoints::at(Moment::JobPushed)?;
             handed_out.insert((id, attempt));
         }
     }

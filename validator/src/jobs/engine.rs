@@ -3,21 +3,24 @@
 //!
 //! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
 
-use super::evaluate;
+use super::{IDLE, evaluate};
 use crate::app::App;
 use crate::db::Db;
 use crate::error::Chain;
-use apalis::prelude::{BackendExt, BoxDynError, Data, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt};
+use apalis::prelude::{
+    BackendExt, BoxDynError, Data, PollSnapshot, PollStrategy, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt,
+};
 use apalis_sqlite::{Config, SqliteStorage};
 use protocol::SubmissionId;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// The queue of evaluations that need a CPU and nothing else.
 const CPU_QUEUE: &str = "cpu";
-/// How often an idle worker looks for a task.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// One attempt to evaluate a submission.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,8 +54,23 @@ pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64) -> Result<(),
     Ok(())
 }
 
-/// Runs a worker until `stop`, or until its work stalls.
+/// Runs workers until `stop`, one after the other: one that stalls is replaced, and so is one that the database ended,
+/// which may be full for a while.
 pub(super) async fn run(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        worker(&app, &stop).await;
+        if !stop.is_cancelled() {
+            app.counters.restarts.fetch_add(1, Ordering::Relaxed);
+            tokio::select! {
+                () = tokio::time::sleep(IDLE) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Runs a worker until it ends or its work stalls.
+async fn worker(app: &App, stop: &CancellationToken) {
     // A worker's name must be unique over all processes that ever were.
     let name = format!("{CPU_QUEUE}-{:032x}", rand::random::<u128>());
     let ending = stop.clone();
@@ -60,16 +78,41 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
         ending.cancelled().await;
         Ok::<(), std::io::Error>(())
     };
-    let bench = Bench { app: app.clone(), stop };
-    let backend = storage(&app.db).poll_with_interval(POLL_INTERVAL);
+    let bench = Bench { app: app.clone(), stop: stop.clone() };
+    let looks = Looks::every(Duration::from_millis(app.config.limits.worker_poll_ms));
+    let backend = storage(&app.db).poll_with_strategy(looks);
     let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
         ended = worker.run_until(until) => {
             if let Err(error) = ended {
                 tracing::error!(error = %Chain(&error), "the evaluation worker ended");
+                app.signals.lost.notify_one();
             }
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
+    }
+}
+
+/// Wakes an idle worker again and again. The engine's own interval sets no new alarm if one look takes longer than it;
+/// the worker then sleeps until its next heartbeat, half a minute.
+struct Looks(Interval);
+
+impl Looks {
+    fn every(period: Duration) -> Self {
+        let mut interval = tokio::time::interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(interval)
+    }
+}
+
+impl PollStrategy for Looks {
+    fn poll_drive(&mut self, cx: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
+        let mut due = Poll::Pending;
+        // Until it is pending, which is when the alarm is set.
+        while self.0.poll_tick(cx).is_ready() {
+            due = Poll::Ready(Some(()));
+        }
+        due
     }
 }
 

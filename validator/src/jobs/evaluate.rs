@@ -10,18 +10,26 @@ use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, is_duplicate, replicates};
+use crate::error::Chain;
 use crate::evaluator;
+use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
+use futures::FutureExt;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::score::{Score, score};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// How often, and after which rest each time, an attempt is given back of which nothing could be recorded.
+const TAKE_BACK_TRIES: u32 = 60;
+const TAKE_BACK_REST: Duration = Duration::from_secs(1);
 
 /// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
 #[derive(Debug, thiserror::Error)]
@@ -36,34 +44,82 @@ pub(crate) enum AttemptError {
     Receipt(#[from] protocol::receipt::ReceiptError),
 }
 
-/// Evaluates a submission, unless it no longer waits for this very attempt.
+impl AttemptError {
+    /// Whether the disk is full.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_full(),
+            Self::Objects(error) => matches!(error, ObjectError::Full),
+            Self::Json(_) | Self::Receipt(_) => false,
+        }
+    }
+}
+
+/// Evaluates a submission, unless it no longer waits for this very attempt. If what came of it can't be recorded, it
+/// returns to the queue as soon as that can be; should this process give that up, the reaper does it in the end.
 pub(super) async fn attempt(
     app: &App,
     id: &SubmissionId,
     attempt: u64,
     stop: &CancellationToken,
 ) -> Result<(), AttemptError> {
+    let settled = settle(app, id, attempt, stop).await;
+    if let Err(error) = &settled {
+        // A full disk is nobody's failure; what else fails is counted, so that it ends.
+        let failed = !error.is_full();
+        for _ in 0..TAKE_BACK_TRIES {
+            tokio::select! {
+                () = tokio::time::sleep(TAKE_BACK_REST) => {}
+                () = stop.cancelled() => break,
+            }
+            match take_back(app, id, attempt, failed).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(submission.id = %id, error = %Chain(&error), "can't be given back"),
+            }
+        }
+    }
+    settled
+}
+
+async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> Result<(), DbError> {
+    let mut tx = app.db.write().await?;
+    submissions::take_back(&mut tx, id, attempt, failed, app.clock.now()).await?;
+    failpoints::commit(tx, Change::Loss).await?;
+    app.signals.queue.notify_one();
+    Ok(())
+}
+
+/// Claims a submission, measures it, and records what came of it.
+async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationToken) -> Result<(), AttemptError> {
     let Some(submission) = claim(app, id, attempt).await? else { return Ok(()) };
+    let submission = &submission;
     let began = Instant::now();
     let measured = tokio::select! {
-        measured = measure(app, &submission) => measured,
-        () = stop.cancelled() => return Ok(lose(app, &submission, None).await?),
+        measured = AssertUnwindSafe(measure(app, submission)).catch_unwind() => {
+            // Nothing that was being done is used any more.
+            measured.unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure("the engine panicked".into())))
+        }
+        () = stop.cancelled() => return Ok(lose(app, submission, None).await?),
     };
     match measured {
         Ok((stored, evaluation)) => {
+            failpoints::at(Moment::Measured)?;
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            match verdict::next(app, &submission, &evaluation.report).await? {
-                Next::Score => record(app, &submission, &stored, evaluation, duration_ms).await,
-                Next::Again { reason, spoiled } => Ok(verdict::again(app, &submission, &reason, spoiled).await?),
-                Next::Reject(rejection) => Ok(end(app, &submission, State::Rejected, &rejection).await?),
+            match verdict::next(app, submission, &evaluation.report).await? {
+                Next::Score => record(app, submission, &stored, evaluation, duration_ms).await,
+                Next::Again { reason, spoiled } => Ok(verdict::again(app, submission, &reason, spoiled).await?),
+                Next::Reject(rejection) => Ok(end(app, submission, State::Rejected, &rejection).await?),
             }
         }
         Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
-            Ok(end(app, &submission, State::Rejected, &rejection).await?)
+            Ok(end(app, submission, State::Rejected, &rejection).await?)
         }
-        Err(EvaluationFailure::Package(rejection)) => Ok(lose(app, &submission, Some(rejection)).await?),
+        Err(EvaluationFailure::Package(rejection)) => Ok(lose(app, submission, Some(rejection)).await?),
         Err(EvaluationFailure::Infrastructure(problem)) => {
-            Ok(lose(app, &submission, Some(Code::Infrastructure.because(problem))).await?)
+            // Everybody sees a submission's reason; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %submission.id, "the engine failed: {problem}");
+            let seen = Code::Infrastructure.because("the evaluation failed on the validator's side".into());
+            Ok(lose(app, submission, Some(seen)).await?)
         }
     }
 }
@@ -71,15 +127,16 @@ pub(super) async fn attempt(
 /// Takes a submission out of the queue, if it waits for this attempt.
 async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Submission>, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
-    if submission.state != State::Queued || submission.attempt != attempt {
+    let mut tx = app.db.write().await?;
+    // Looked at inside: another process may count attempts at any moment.
+    if submission.attempt != attempt || submissions::attempt(&mut tx, id).await? != Some(attempt) {
         return Ok(None);
     }
-    let mut tx = app.db.write().await?;
     match submissions::transition(&mut tx, id, State::Queued, State::Evaluating, None, app.clock.now()).await {
         Err(DbError::StateChanged { .. }) => return Ok(None),
         changed => changed?,
     }
-    tx.commit().await?;
+    failpoints::commit(tx, Change::Claim).await?;
     tracing::info!(submission.id = %id, attempt, "evaluating submission {id}");
     Ok(Some(submission))
 }
@@ -127,6 +184,7 @@ async fn record(
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
     let issued = receipt::issue(app, submission, stored, &evaluation.report, outcomes.sha256).await?;
+    failpoints::at(Moment::ResultStored)?;
     let score = score_of(&evaluation.report, stored);
     let replicates = resampled::draw(stored, evaluation.outcomes).await;
     let row = StoredEvaluation {
@@ -146,6 +204,13 @@ async fn record(
     let ObjectRef { sha256, size_bytes } = issued.object;
     public.push(PublicObject { sha256, size_bytes, filename: receipt::RECEIPT_FILE.to_owned() });
     let mut tx = app.db.write().await?;
+    match submissions::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
+        Err(DbError::StateChanged { .. }) => {
+            tracing::warn!(submission.id = %id, attempt = submission.attempt, "a result came after its time and is dropped");
+            return Ok(());
+        }
+        left => left?,
+    }
     match evaluations::insert(&mut tx, &row).await {
         Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
         inserted => inserted?,
@@ -156,9 +221,8 @@ async fn record(
     for object in &public {
         publish_object(&mut tx, object).await?;
     }
-    submissions::transition(&mut tx, id, State::Evaluating, State::Scored, None, now).await?;
     issued.state(&mut tx).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Result).await?;
     app.signals.log.notify_one();
     app.board.changed(&submission.competition);
     app.signals.scored.notify_one();
@@ -210,22 +274,22 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
     let now = app.clock.now();
     let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
     let mut tx = app.db.write().await?;
-    match submissions::transition(&mut tx, &submission.id, State::Evaluating, State::Queued, None, now).await {
+    match submissions::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
     submissions::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
-    tx.commit().await?;
+    failpoints::commit(tx, Change::Loss).await?;
     app.signals.queue.notify_one();
     Ok(())
 }
 
 async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
-    match submissions::transition(&mut tx, &submission.id, State::Evaluating, to, Some(reason), app.clock.now()).await {
+    match submissions::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
     tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);
-    Ok(tx.commit().await?)
+    failpoints::commit(tx, Change::End).await
 }

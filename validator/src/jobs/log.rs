@@ -8,6 +8,7 @@ use super::wait;
 use crate::app::App;
 use crate::db::{DbError, log as leaves};
 use crate::error::Chain;
+use crate::failpoints::{self, Change};
 use crate::log::LOG_PREFIX;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +86,7 @@ async fn append(app: &App, log: &mut Log) -> Result<usize, AppendError> {
     let mut tx = app.db.write().await?;
     let places: Vec<_> = pending.iter().map(|leaf| leaf.id).zip(places).collect();
     leaves::record(&mut tx, &places).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::LeafPlaces).await?;
     app.log.show(log.view());
     Ok(pending.len())
 }
@@ -115,7 +116,7 @@ async fn catch_up(app: &App, log: &Log) -> Result<(), AppendError> {
                 leaves::adopt(&mut tx, &envelope, index).await?;
             }
         }
-        tx.commit().await.map_err(DbError::from)?;
+        failpoints::commit(tx, Change::LeafCatchUp).await?;
     }
     Ok(())
 }

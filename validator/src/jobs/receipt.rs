@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::db::competitions::StoredCompetition;
 use crate::db::submissions::Submission;
 use crate::db::{DbError, Tx, log};
+use crate::failpoints::{self, Moment};
 use protocol::competition::ObjectRef;
 use protocol::leaf::receipt_key;
 use protocol::receipt::Subject;
@@ -42,6 +43,7 @@ pub(super) async fn issue(
         outcomes_sha256,
     };
     let signed = Receipt::issue(&app.keypair, subject, report, app.clock.now())?;
+    failpoints::at(Moment::ReceiptSigned)?;
     let object = app.objects.put(signed.to_json()?.into()).await?;
     Ok(Issued { signed, object })
 }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::db::latency::{self, LatencyControl};
 use crate::db::submissions::{self, Submission};
 use crate::db::{Db, DbError};
+use crate::failpoints::{self, Change};
 use protocol::Report;
 use protocol::latency::{Breach, LatencyVerdict, judge};
 use protocol::report::Latency;
@@ -61,12 +62,12 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
     let wait = app.config.limits.evaluation_retry_seconds.saturating_mul(1 << doublings);
     let retry_at = now.saturating_add(wait);
     let mut tx = app.db.write().await?;
-    match submissions::transition(&mut tx, &submission.id, State::Evaluating, State::Queued, Some(reason), now).await {
+    match submissions::leave_evaluation(&mut tx, submission, State::Queued, Some(reason), now).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
     submissions::count_attempt(&mut tx, &submission.id, false, retry_at).await?;
-    tx.commit().await?;
+    failpoints::commit(tx, Change::Loss).await?;
     tracing::warn!(submission.id = %submission.id, spoiled, "{} returns to the queue: {reason}", submission.id);
     app.signals.queue.notify_one();
     Ok(())
@@ -75,7 +76,7 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
 async fn remember(db: &Db, control: &LatencyControl) -> Result<(), DbError> {
     let mut tx = db.write().await?;
     latency::insert(&mut tx, control).await?;
-    Ok(tx.commit().await?)
+    failpoints::commit(tx, Change::Control).await
 }
 
 /// Which check failed, by how much, and what to do.

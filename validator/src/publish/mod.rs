@@ -18,6 +18,7 @@ use crate::copies;
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
 use crate::db::{self, Db, DbError, log};
 use crate::evaluator::{Evaluator, Progress, ProgressFn};
+use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
 use data::{DataSetError, Prepared};
@@ -218,6 +219,7 @@ impl Publisher {
         };
         let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
         let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256 };
+        failpoints::at(Moment::PublicationStored)?;
         self.appear(&stored, &models, &probe_logits).await?;
         Ok(Published { competition: stored.competition, sha256, created: true })
     }
@@ -245,7 +247,7 @@ impl Publisher {
             published_at: stored.competition.published_at,
         };
         log::enqueue(&mut tx, &leaf.key(), EntryKind::Competition, &leaf).await?;
-        tx.commit().await?;
+        failpoints::commit(tx, Change::Publication).await?;
         tracing::info!(competition = %id, "published competition {id}");
         Ok(())
     }

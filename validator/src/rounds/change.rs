@@ -2,7 +2,8 @@
 
 use super::RoundError;
 use crate::db::log::enqueue;
-use crate::db::{Db, DbError, rewards};
+use crate::db::{Db, rewards};
+use crate::failpoints::{self, Change};
 use protocol::competition::Manifest;
 use protocol::leaf::{Act, Administration};
 use protocol::reward::{PolicyChange, Schedule};
@@ -43,5 +44,5 @@ pub async fn announce_reward(
     let key = act.key();
     let body = Administration { validator, act, at: now };
     enqueue(&mut tx, &key, EntryKind::Administration, &body).await?;
-    Ok(tx.commit().await.map_err(DbError::from)?)
+    Ok(failpoints::commit(tx, Change::RewardChange).await?)
 }

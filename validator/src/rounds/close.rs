@@ -3,6 +3,7 @@
 use super::{Advanced, RoundError, Turn, drand};
 use crate::db::Db;
 use crate::db::rounds::Step;
+use crate::failpoints::{self, Moment};
 use datasets::hidden::{Beacon, BeaconRule, DrandRound};
 use protocol::{CompetitionId, Digest};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(super) async fn close(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let mut record = turn.round.record.clone();
     if !matches!(record.terms.beacon, BeaconRule::Drand { .. }) {
         record.beacon = Some(mark(turn).await?);
+        failpoints::at(Moment::LedgerMarked)?;
     }
     turn.moved(Step::Closed, &record).await
 }

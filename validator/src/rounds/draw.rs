@@ -4,9 +4,9 @@
 //! count with the public ones; only fresh items are hidden.
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::db::DbError;
 use crate::db::rounds::{self, Drawn, EntryRole, Step};
 use crate::evaluator::silent;
+use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, Materials};
 use datasets::hidden::{self, Draw, relabel, render};
 use datasets::{Images, Logits, arg_max};
@@ -42,7 +42,15 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         known_ceiling,
         fresh_ceiling,
     });
-    let members = super::judge::members(turn, closes_at).await?;
+    failpoints::at(Moment::RoundItemsStored)?;
+    // Who was disqualified since the round opened holds no seat in it.
+    if let Some(champion) = record.champion_before.take() {
+        record.champion_before = super::still_competes(turn.app, champion).await?;
+    }
+    if record.champion_before.is_none() {
+        record.crowned_at = 0;
+    }
+    let members = super::judge::members(turn, record.champion_before.clone(), closes_at).await?;
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Drawn, &record).await?;
     for member in &members {
@@ -51,7 +59,7 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
             rounds::set_verdict(&mut tx, &turn.round, &member.submission, verdict).await?;
         }
     }
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Round(Step::Drawn)).await?;
     Ok(turn.told(Step::Drawn))
 }
 

@@ -6,6 +6,7 @@
 use super::{Advanced, RoundError, Turn, draw};
 use crate::db::rounds::{Entry, EntryResult, EntryRole, Step};
 use crate::evaluator::{self, package_of};
+use crate::failpoints::{self, Moment};
 use crate::materials;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
@@ -47,8 +48,10 @@ async fn measure_one(
     let measured = evaluator::measured(app.evaluator.as_ref(), request, package).await;
     let failure = match measured {
         Ok(evaluation) => {
+            failpoints::at(Moment::RoundMeasured)?;
             let result = kept(turn, evaluation).await?;
-            return Ok(app.db.set_result(&turn.round, id, Ok(&result)).await?);
+            app.db.set_result(&turn.round, id, Ok(&result)).await?;
+            return Ok(failpoints::at(Moment::RoundResult)?);
         }
         Err(EvaluationFailure::Package(rejection)) => rejection.to_string(),
         Err(failure) => {
@@ -56,7 +59,9 @@ async fn measure_one(
             if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
                 return Err(RoundError::Evaluation { who: id.to_string(), failure });
             }
-            failure.to_string()
+            // Everybody will see the entry; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %id, round = turn.round.number, "the engine failed: {failure}");
+            "infrastructure: the measurement failed on the validator's side".to_owned()
         }
     };
     tracing::warn!(submission.id = %id, round = turn.round.number, "{id} can't be measured: {failure}");

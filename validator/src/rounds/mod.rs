@@ -32,12 +32,14 @@ use crate::app::App;
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
+use crate::failpoints::{self, Change};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use chain::LedgerError;
 use datasets::FormatError;
 use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
 use protocol::evaluation::EvaluationFailure;
+use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use serde_json::json;
 use std::collections::HashMap;
@@ -197,6 +199,12 @@ pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result
     Ok(round.number)
 }
 
+/// The submission, unless it was disqualified.
+async fn still_competes(app: &App, id: SubmissionId) -> Result<Option<SubmissionId>, DbError> {
+    let found = app.db.submission(&id).await?;
+    Ok(found.filter(|submission| submission.state == State::Scored).map(|submission| submission.id))
+}
+
 /// Which submissions are copies of which earlier ones.
 async fn copies(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, RoundError> {
     Ok(crate::copies::copy_of(app, competition).await?)
@@ -253,7 +261,7 @@ impl Turn<'_> {
     async fn moved(&self, to: Step, record: &crate::db::rounds::Record) -> Result<Advanced, RoundError> {
         let mut tx = self.app.db.write().await?;
         self.moved_in(&mut tx, to, record).await?;
-        tx.commit().await.map_err(DbError::from)?;
+        failpoints::commit(tx, Change::Round(to)).await?;
         Ok(self.told(to))
     }
 

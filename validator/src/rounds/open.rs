@@ -6,6 +6,7 @@ use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::log::enqueue;
 use crate::db::rounds::{self, Record, Round, Step};
+use crate::failpoints::{self, Change};
 use datasets::hidden::{BeaconRule, DrawSpec, Secret, Terms};
 use protocol::round::BeaconSource;
 use std::sync::Arc;
@@ -22,11 +23,15 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
     let closes_at = [by_schedule, manifest.closes_at].into_iter().flatten().min();
     let secret = Secret::new(rand::random());
     let terms = terms(app, stored, number, closes_at.unwrap_or(now)).await?;
+    let champion = match before.as_ref().and_then(|round| round.record.champion.clone()) {
+        Some(champion) => super::still_competes(app, champion).await?,
+        None => None,
+    };
     let record = Record {
         commitment: terms.commit(&secret)?,
         terms,
-        champion_before: before.as_ref().and_then(|round| round.record.champion.clone()),
-        crowned_at: before.map_or(0, |round| round.record.crowned_at),
+        crowned_at: before.filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_at),
+        champion_before: champion,
         champion_age_seconds: 0,
         beacon: None,
         drawn: None,
@@ -57,7 +62,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         "commitment": round.record.commitment,
     });
     enqueue(&mut tx, &leaf_key(&round, "opened"), EntryKind::RoundOpened, &body).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Round(Step::Open)).await?;
     tracing::info!(competition = %round.competition, round = number, "round {number} of {} is open", round.competition);
     Ok(Advanced::To(Step::Open))
 }

@@ -3,10 +3,12 @@
 //! Only registered hotkeys are paid. Where the settings let everybody submit, whoever is paid is registered with it.
 
 use super::{Advanced, RoundError, Turn};
+use crate::app::App;
 use crate::board;
 use crate::db::DbError;
 use crate::db::evaluations::ScoredSubmission;
 use crate::db::rounds::{Settled, Step, take_epoch};
+use crate::failpoints::{self, Change, Moment};
 use chain::{Ledger, LedgerError};
 use protocol::reward::{Axes, Entrant, History, Payment, Standing, Weight};
 use protocol::score::half_widths;
@@ -28,6 +30,7 @@ pub(super) async fn settle(
     let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
     let settled = app.db.rounds(&manifest.id).await?.into_iter().filter_map(|round| round.record.settled);
     let history = History { rounds: settled.map(|settled| settled.past).collect() };
+    let history = without_disqualified(app, history).await?;
     let standing = Standing { round: turn.round.number, axes, entrants, champion, margin_ppm };
     let schedule = super::schedule(&app.db, manifest).await?;
     let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(&history, &standing);
@@ -37,6 +40,17 @@ pub(super) async fn settle(
     })
     .await??;
     Ok((weights, Settled { standing, past, why }))
+}
+
+/// What was paid for so far, but for submissions that were disqualified since.
+async fn without_disqualified(app: &App, history: History) -> Result<History, DbError> {
+    let mut disqualified = BTreeSet::new();
+    for id in history.submissions() {
+        if super::still_competes(app, id.clone()).await?.is_none() {
+            disqualified.insert(id);
+        }
+    }
+    Ok(history.without(&disqualified))
 }
 
 /// The board's ranked submissions as the reward rules see them.
@@ -87,7 +101,7 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let app = turn.app;
     let mut tx = app.db.write().await?;
     let epoch = take_epoch(&mut tx, &turn.round).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::RoundEpoch).await?;
     let weights: Vec<_> = turn.round.record.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
     tokio::task::spawn_blocking(move || {
@@ -97,6 +111,7 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         ledger.set_weights(epoch, &weights)
     })
     .await??;
+    failpoints::at(Moment::RewardsPaid)?;
     turn.moved(Step::Paid, &turn.round.record).await
 }
 

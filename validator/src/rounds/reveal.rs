@@ -1,9 +1,9 @@
 //! Revealing: whatever decided the round becomes public, so that anybody can do all of it again.
 
 use super::{Advanced, RoundError, Turn, drand, draw};
-use crate::db::DbError;
 use crate::db::competitions::{PublicObject, publish_object};
 use crate::db::rounds::Step;
+use crate::failpoints::{self, Change, Moment};
 use datasets::Images;
 use datasets::hidden::Reveal;
 use datasets::round::Commitment;
@@ -12,6 +12,7 @@ use protocol::competition::ObjectRef;
 /// Opens the round to everybody.
 pub(super) async fn reveal(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let reveal = turn.app.objects.put(opened(turn).await?.into()).await?;
+    failpoints::at(Moment::RevealStored)?;
     let mut record = turn.round.record.clone();
     record.reveal = Some(reveal);
     let objects = public_objects(turn, reveal).await?;
@@ -20,7 +21,7 @@ pub(super) async fn reveal(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     for object in &objects {
         publish_object(&mut tx, object).await?;
     }
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Round(Step::Revealed)).await?;
     turn.app.board.changed(&turn.round.competition);
     Ok(turn.told(Step::Revealed))
 }

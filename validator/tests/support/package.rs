@@ -27,6 +27,20 @@ impl Package {
         Self::with_tensors(hidden, seed, |_| {})
     }
 
+    /// One whose weights nobody else has.
+    pub(crate) fn random(hidden: &[u32], seed: u64) -> Self {
+        Self::with_tensors(hidden, 0, |tensors| {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            for byte in tensors.iter_mut().flat_map(|tensor| tensor.bytes.as_chunks_mut::<4>().0) {
+                // xorshift64: numbers that differ are all that is wanted.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *byte = ((state >> 40) as f32 / (1 << 24) as f32 - 0.5).to_le_bytes();
+            }
+        })
+    }
+
     /// The same after `change` to its tensors.
     pub(crate) fn with_tensors(hidden: &[u32], seed: u32, change: impl FnOnce(&mut Vec<Tensor>)) -> Self {
         let config = config(hidden);

@@ -1,0 +1,13 @@
+//! The real service as a process that is killed, stopped, starved of disk and put back from a copy; nothing may be lost.
+//!
+//! `scripted-validator` (validator/src/bin) is what runs: the real database, store, ledger, log and HTTP, with a scripted
+//! engine whose evaluations are real child processes.
+
+mod audit;
+mod backup;
+mod campaign;
+mod disk;
+mod miners;
+mod service;
+mod soak;
+mod workers;
