@@ -5,6 +5,8 @@
 use crate::report::Estimate;
 use crate::score::Ceiling;
 use crate::significance::Replicates;
+#[cfg(doc)]
+use crate::significance::Difference;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
@@ -63,9 +65,10 @@ pub struct Placed<K> {
     pub behind_leader: Option<Estimate>,
 }
 
-/// Ranks as groups. Sorted by [`SortKey`]; the first entry leads the first group, and each next one joins while the
-/// paired 95 % interval of the leader's composite minus its own holds 0. The first that doesn't, or that can't be
-/// paired, leads the next group. Compared with the leader only, because 'not distinguishable' isn't transitive: chained
+/// Ranks as groups. Sorted by [`SortKey`]; the first entry leads the first group, and each next one joins while its paired
+/// distance from the leader could be luck ([`Difference::may_be_nothing_among`]): that of the second by the 95 % interval,
+/// that of the k-th by one that allows for its being the last of k. The first that doesn't, or that can't be paired, leads
+/// the next group. Compared with the leader only, because 'not distinguishable' isn't transitive: chained
 /// from neighbour to neighbour, all could share one rank.
 pub fn groups<K>(mut entries: Vec<Entry<'_, K>>) -> Vec<Placed<K>> {
     let sort_key =
@@ -76,7 +79,7 @@ pub fn groups<K>(mut entries: Vec<Entry<'_, K>>) -> Vec<Placed<K>> {
     for (place, entry) in (1..).zip(entries) {
         let behind = leader.and_then(|(best, _)| best.minus(entry.replicates));
         let rank = match (leader, behind) {
-            (Some((_, rank)), Some(behind)) if behind.may_be_nothing() => rank,
+            (Some((_, rank)), Some(behind)) if behind.may_be_nothing_among(place - rank + 1) => rank,
             _ => place,
         };
         let leads = rank == place;

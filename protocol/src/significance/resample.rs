@@ -151,10 +151,28 @@ impl Difference {
         Self { estimate, standard_error_ppm: round_ppm(deviation(&values)) }
     }
 
-    /// Whether 95 % of what could have been seen is on both sides of 0.
-    pub fn may_be_nothing(&self) -> bool {
-        self.estimate.low_ppm <= 0 && 0 <= self.estimate.high_ppm
+    /// Whether the difference between the first and the last of so many equal models, in order, could be as large as this
+    /// by luck, at 5 %. Of two models that is the 95 % interval. Of k it is as much wider as the normal quantile at 5 %
+    /// shared by k (k - 1) / 2 pairs is (Bonferroni's bound on the range of k, used step by step as Newman 1939 and Keuls
+    /// 1952 do): the first and the last of twenty submissions of one model are 3.7 standard errors apart now and then.
+    pub fn may_be_nothing_among(&self, models: u32) -> bool {
+        let Estimate { value_ppm, low_ppm, high_ppm } = self.estimate;
+        let wider = quantile_of_shared(models) / quantile_of_shared(2);
+        let reach = |end_ppm: i64| (end_ppm.abs_diff(value_ppm) as f64 * wider) as i64;
+        value_ppm.saturating_sub(reach(low_ppm)) <= 0 && 0 <= value_ppm.saturating_add(reach(high_ppm))
     }
+}
+
+/// z with P(|Z| > z) = 0.05 shared by the pairs among `models`.
+fn quantile_of_shared(models: u32) -> f64 {
+    let pairs = (f64::from(models) * (f64::from(models) - 1.0) / 2.0).max(1.0);
+    let (mut low, mut high) = (0.0, 40.0);
+    // The tail falls with z, so halving finds it; 60 halvings are finer than a double.
+    for _ in 0..60 {
+        let middle = f64::midpoint(low, high);
+        if libm::erfc(middle / std::f64::consts::SQRT_2) * pairs > 0.05 { low = middle } else { high = middle }
+    }
+    low
 }
 
 /// Standard deviation. Sums are whole, so the order of the values doesn't matter.
