@@ -25,8 +25,8 @@ targets=("$@")
 failed=0
 for target in "${targets[@]}"; do
   mkdir -p "$work/$target" "$work/findings/$target"
-  RETORT_FUZZ_TARGET="$target" RETORT_FUZZ_SEEDS="$work/$target" "$bin/fuzz" >/dev/null
   log="$work/$target.log"
+  RETORT_FUZZ_TARGET="$target" RETORT_FUZZ_SEEDS="$work/$target" "$bin/fuzz" >/dev/null 2>"$log"
   # A dictionary of one's own isn't needed: comparisons are traced.
   if RETORT_FUZZ_TARGET="$target" "$bin/fuzz" "$work/$target" -max_total_time="$seconds" -timeout=10 \
     -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/" >"$log" 2>&1; then
