@@ -17,16 +17,16 @@ export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks -Ccodegen-units=1 --cfg fuzzing"
 # With a target triple given, build scripts and macros are built without these flags.
-cargo build --locked --release --target "$triple" -p hostile --features libfuzzer --bin fuzz --bin hostile
+cargo build --locked --release --target "$triple" -p hostile --features libfuzzer --bin fuzz
 bin="$CARGO_TARGET_DIR/$triple/release"
 
 targets=("$@")
-[ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <("$bin/hostile" targets | cut -d' ' -f1)
+[ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <(grep -oE 'name: "[a-z]+"' hostile/src/targets/mod.rs | cut -d'"' -f2)
 failed=0
 for target in "${targets[@]}"; do
   mkdir -p "$work/$target" "$work/findings/$target"
-  "$bin/hostile" seeds "$target" "$work/$target" >/dev/null
   log="$work/$target.log"
+  RETORT_FUZZ_TARGET="$target" RETORT_FUZZ_SEEDS="$work/$target" "$bin/fuzz" >/dev/null 2>"$log"
   # A dictionary of one's own isn't needed: comparisons are traced.
   if RETORT_FUZZ_TARGET="$target" "$bin/fuzz" "$work/$target" -max_total_time="$seconds" -timeout=10 \
     -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/" >"$log" 2>&1; then

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use hostile::measure::{forget_peak, memory, quantile};
+use hostile::measure::{Start, Times, forget_peak, memory};
 use hostile::{Mutator, Rules, cases, oracle, targets};
 use protocol::package::admit;
 use protocol::submission::Code;
@@ -71,7 +71,7 @@ fn main() -> Result<()> {
 fn corpus(write: Option<&Path>) -> Result<()> {
     let rules = Rules::default();
     let cases = cases();
-    let (mut times, mut growth_max, mut wrong) = (Vec::new(), 0, 0);
+    let (mut times, mut growth_max, mut wrong) = (Times::default(), 0, 0);
     for (number, case) in cases.iter().enumerate() {
         let package = case.package();
         if let Some(folder) = write {
@@ -82,26 +82,26 @@ fn corpus(write: Option<&Path>) -> Result<()> {
         }
         forget_peak();
         let before = memory();
-        let start = Instant::now();
+        let start = Start::now();
         let verdict = admit(&package.config, &package.weights, &rules.admission());
-        let time = start.elapsed();
+        let taken = start.elapsed();
         let growth = memory().peak_bytes.saturating_sub(before.resident_bytes);
         let found = verdict.err().map(|rejection| rejection.code);
         if found.is_some() {
-            times.push(time);
+            times.push(taken);
             growth_max = growth_max.max(growth);
         }
         if found != case.expected {
             wrong += 1;
             println!("WRONG {}: {found:?}, expected {:?}", case.name, case.expected);
         }
-        if case.is_large || time > Duration::from_millis(20) {
-            println!("{:>9.3} ms {:>5.1} MiB more  {}", milliseconds(time), mebibytes(growth), case.name);
+        if case.is_large || taken.1 > Duration::from_millis(20) {
+            let milliseconds = taken.1.as_secs_f64() * 1e3;
+            println!("{milliseconds:>9.3} ms of processor {:>5.1} MiB more  {}", mebibytes(growth), case.name);
         }
     }
-    times.sort_unstable();
     println!("{} packages, {} refused, {wrong} otherwise than expected", cases.len(), times.len());
-    summary(&times);
+    println!("a rejection takes\n{}", times.summary());
     println!("memory beyond the package: at most {:.1} MiB", mebibytes(growth_max));
     if wrong > 0 { bail!("{wrong} of {} packages had another end than expected", cases.len()) } else { Ok(()) }
 }
@@ -111,7 +111,7 @@ fn corpus(write: Option<&Path>) -> Result<()> {
 struct Tally {
     codes: BTreeMap<&'static str, u64>,
     /// Of rejections.
-    times: Vec<Duration>,
+    times: Times,
     findings: Vec<String>,
 }
 
@@ -124,13 +124,12 @@ fn mutate(count: u64, first: u64, threads: usize) -> Result<()> {
             scope.spawn(|| run_mutated(count, first, &next, &tally));
         }
     });
-    let Tally { codes, mut times, findings } = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    times.sort_unstable();
+    let Tally { codes, times, findings } = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     println!("{count} mutated packages from number {first} in {:.1} s:", start.elapsed().as_secs_f64());
     for (code, packages) in &codes {
         println!("{packages:>9}  {code}");
     }
-    summary(&times);
+    println!("a rejection takes\n{}", times.summary());
     println!(
         "memory: {:.1} MiB more than at the start, times included",
         mebibytes(memory().peak_bytes.saturating_sub(before.resident_bytes))
@@ -152,16 +151,16 @@ fn run_mutated(count: u64, first: u64, next: &AtomicU64, tally: &Mutex<Tally>) {
         }
         let number = first.wrapping_add(number);
         let package = mutator.package(number);
-        let start = Instant::now();
+        let start = Start::now();
         let verdict = catch_unwind(AssertUnwindSafe(|| admit(&package.config, &package.weights, &rules.admission())));
-        let time = start.elapsed();
+        let taken = start.elapsed();
         match &verdict {
-            Ok(Err(_)) => own.times.push(time),
+            Ok(Err(_)) => own.times.push(taken),
             Ok(Ok(_)) => {}
             Err(_) => own.findings.push(format!("{number}: panic")),
         }
-        if time > HANG {
-            own.findings.push(format!("{number}: {:.1} s", time.as_secs_f64()));
+        if taken.1 > HANG {
+            own.findings.push(format!("{number}: {:.1} s", taken.1.as_secs_f64()));
         }
         match catch_unwind(AssertUnwindSafe(|| oracle::examine(&package, &rules))) {
             Ok(Ok(code)) => *own.codes.entry(code.map_or("admitted", Code::as_str)).or_default() += 1,
@@ -177,28 +176,9 @@ fn run_mutated(count: u64, first: u64, next: &AtomicU64, tally: &Mutex<Tally>) {
 
 fn seeds(target: &str, folder: &Path) -> Result<()> {
     let found = targets::find(target).with_context(|| format!("no target is called {target:?}"))?;
-    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    let seeds = (found.seeds)();
-    for (number, seed) in seeds.iter().enumerate() {
-        std::fs::write(folder.join(format!("seed-{number:04}")), seed)?;
-    }
-    println!("{} seeds of {target}", seeds.len());
+    let written = targets::write_seeds(found, folder).with_context(|| format!("write to {}", folder.display()))?;
+    println!("{written} seeds of {target}");
     Ok(())
-}
-
-fn summary(sorted: &[Duration]) {
-    let at = |parts| milliseconds(quantile(sorted, parts));
-    println!(
-        "time of a rejection: p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, longest {:.3} ms",
-        at(500),
-        at(900),
-        at(990),
-        at(1_000)
-    );
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 fn mebibytes(bytes: u64) -> f64 {

@@ -9,6 +9,8 @@ mod packages;
 mod papers;
 
 use crate::mutate::edit_json;
+use std::path::Path;
+use std::{fs, io};
 
 /// Changes an input; the number is a seed.
 pub type Mutate = fn(&[u8], u64) -> Option<Vec<u8>>;
@@ -104,6 +106,19 @@ pub const TARGETS: [Target; 11] = [
         mutate: None,
     },
 ];
+
+/// Writes a target's seeds, one a file, and says how many there are.
+///
+/// # Errors
+/// When the folder can't be written to.
+pub fn write_seeds(target: &Target, folder: &Path) -> io::Result<usize> {
+    fs::create_dir_all(folder)?;
+    let seeds = (target.seeds)();
+    for (number, seed) in seeds.iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number:04}")), seed)?;
+    }
+    Ok(seeds.len())
+}
 
 /// The target of this name.
 pub fn find(name: &str) -> Option<&'static Target> {
