@@ -354,4 +354,7 @@ pub struct Problem {
     pub code: String,
     /// What to do.
     pub hint: String,
+    /// After how many seconds the same request may do better, where that is known; `Retry-After` says the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_seconds: Option<u64>,
 }

@@ -3,6 +3,7 @@
 //! It does NOT know how a log is kept, what proves that an entry is in it, or what follows from a statement.
 
 use crate::reward::RewardRules;
+use crate::submission::State;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +70,29 @@ pub enum Act {
         /// The rules.
         reward: RewardRules,
     },
+    /// A submission that had failed through the validator's fault was put back to its admission check.
+    SubmissionRequeued {
+        /// The competition.
+        competition: CompetitionId,
+        /// The submission.
+        submission: SubmissionId,
+        /// The attempt that begins with it; later ones are higher.
+        attempt: u64,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// A submission was taken out of its competition: it has no place any more, wins no round and is paid nothing from
+    /// the next draw on. What was measured on it and paid for it before stays stated.
+    SubmissionDisqualified {
+        /// The competition.
+        competition: CompetitionId,
+        /// The submission.
+        submission: SubmissionId,
+        /// Where it was then.
+        from: State,
+        /// Why, in the operator's words.
+        reason: String,
+    },
 }
 
 impl CompetitionPublished {
@@ -93,6 +117,10 @@ impl Act {
             Self::RewardAnnounced { competition, from_round, .. } => {
                 format!("administration/reward/{competition}/{from_round}")
             }
+            Self::SubmissionRequeued { submission, attempt, .. } => {
+                format!("administration/requeued/{submission}/{attempt}")
+            }
+            Self::SubmissionDisqualified { submission, .. } => format!("administration/disqualified/{submission}"),
         }
     }
 }

@@ -103,7 +103,7 @@ impl State {
         }
     }
 
-    /// Whether it never changes again.
+    /// Whether it never changes again by itself; an operator may still move it by hand, see [`Self::may_be_moved`].
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Scored | Self::Rejected | Self::Failed | Self::Expired)
     }
@@ -117,6 +117,18 @@ impl State {
                 | (Checking, Queued | Rejected | Failed)
                 | (Queued, Evaluating | Failed)
                 | (Evaluating, Scored | Rejected | Failed | Queued)
+        )
+    }
+}
+
+impl State {
+    /// Whether an operator may move a submission from here to `next` by hand, which is stated in the public log: a
+    /// failure of ours is tried again from the check on, and what must not compete is disqualified, scored or not.
+    pub fn may_be_moved(self, next: Self) -> bool {
+        use State::{AwaitingUpload, Checking, Evaluating, Failed, Queued, Rejected, Scored};
+        matches!(
+            (self, next),
+            (Failed, Checking) | (AwaitingUpload | Checking | Queued | Evaluating | Scored, Rejected)
         )
     }
 }
@@ -216,6 +228,7 @@ codes! {
     HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
     Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
     UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";
+    Disqualified, "disqualified", Miner, "The operator took it out of the competition; the reason stands in the public log, where it can't be taken back.";
 }
 
 impl Code {

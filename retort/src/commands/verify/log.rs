@@ -99,7 +99,9 @@ impl Statements {
                     Act::LogBegun { log_key } => {
                         (self.validator, self.log_key) = (Some(validator), Some(log_key));
                     }
-                    Act::RewardAnnounced { .. } => {}
+                    Act::RewardAnnounced { .. }
+                    | Act::SubmissionRequeued { .. }
+                    | Act::SubmissionDisqualified { .. } => {}
                 }
             }
             _ => {}
