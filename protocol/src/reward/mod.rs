@@ -35,6 +35,7 @@ use crate::score::Utilities;
 use crate::{Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use shares::Shares;
+use std::collections::BTreeSet;
 
 /// All of a round's reward, parts per million.
 pub const WHOLE_PPM: u32 = 1_000_000;
@@ -146,6 +147,23 @@ pub struct History {
 }
 
 impl History {
+    /// The submissions that later rounds may be paid by.
+    pub fn submissions(&self) -> BTreeSet<SubmissionId> {
+        let champions = self.rounds.iter().filter_map(|past| past.champion.as_ref()).map(|it| it.submission.clone());
+        let accepted = self.rounds.iter().flat_map(|past| &past.accepted).map(|point| point.submission.clone());
+        champions.chain(accepted).collect()
+    }
+
+    /// The same without what these submissions did: whoever is disqualified is paid for nothing any more.
+    #[must_use]
+    pub fn without(mut self, disqualified: &BTreeSet<SubmissionId>) -> Self {
+        for past in &mut self.rounds {
+            past.champion.take_if(|champion| disqualified.contains(&champion.submission));
+            past.accepted.retain(|point| !disqualified.contains(&point.submission));
+        }
+        self
+    }
+
     /// The rounds before `round`, oldest first: paying a round again gives what it gave.
     fn before(&self, round: u64) -> Vec<&PastRound> {
         let mut past: Vec<&PastRound> = self.rounds.iter().filter(|past| past.round < round).collect();
