@@ -128,15 +128,23 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Ends with SIGINT or SIGTERM.
+/// What a process exits with that was told twice to end: 128 and SIGINT, as shells count.
+const FORCED: i32 = 130;
+
+/// Ends with SIGINT or SIGTERM. A second one doesn't wait for what is in flight.
 pub(crate) async fn until_interrupted() {
-    let interrupted = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! { _ = interrupted => {}, _ = terminated.recv() => {} }
-        }
-        Err(_) => drop(interrupted.await),
-    }
+    // Both are listened to from the first moment on, so that no second one is lost.
+    let listening = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+    let Ok((mut interrupted, mut terminated)) = listening else {
+        return drop(tokio::signal::ctrl_c().await);
+    };
+    tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    eprintln!("ending; once more to end at once");
+    tokio::spawn(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+        eprintln!("ended at once: what was cut off is taken up at the next start");
+        std::process::exit(FORCED);
+    });
 }
 
 async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
