@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
 use crate::evaluator::Evaluator;
+use crate::guard::Guard;
 use crate::jobs::Signals;
 use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
@@ -17,6 +18,7 @@ use protocol::Hotkey;
 use protocol::auth::Keypair;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::Semaphore;
 use transparency::LogSigner;
 
@@ -50,12 +52,16 @@ pub struct Parts {
     pub(crate) materials: MaterialsCache,
     /// Wakes the background work.
     pub(crate) signals: Signals,
+    /// Who may come how often.
+    pub(crate) guard: Guard,
     /// What `/metrics` counts beyond the database.
     pub(crate) counters: Counters,
     /// Pairs of submissions that are compared at once because somebody asks.
     pub(crate) compare_places: Arc<Semaphore>,
     /// Places for uploads.
     pub(crate) upload_places: Arc<Semaphore>,
+    /// Bytes that uploads under way may still write.
+    pub(crate) announced_bytes: Arc<AtomicU64>,
 }
 
 /// Why the parts don't come together.
@@ -123,6 +129,7 @@ impl App {
     ) -> Result<Self, OpenError> {
         crate::jobs::engine::migrate(&db).await.map_err(|error| OpenError::Jobs(error.to_string()))?;
         log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
+        let guard = Guard::new(&config);
         let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
@@ -137,7 +144,9 @@ impl App {
             board: Board::default(),
             materials: MaterialsCache::default(),
             signals: Signals::default(),
+            guard,
             counters: Counters::default(),
+            announced_bytes: Arc::default(),
             compare_places: Arc::new(Semaphore::new(1)),
             upload_places,
         })))

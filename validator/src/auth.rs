@@ -4,6 +4,7 @@
 //! the sender may do.
 
 use crate::app::App;
+use crate::config::ServiceLimits;
 use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
@@ -12,6 +13,8 @@ use http::{HeaderMap, StatusCode, header};
 use protocol::auth::{AuthError, Claim, Policy};
 use protocol::{Digest, Hotkey};
 use serde::de::DeserializeOwned;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Seconds for which nonces are remembered: far longer than the 12 that a request is fresh, should the clock be set back
 /// a little.
@@ -45,22 +48,32 @@ impl FromRequest<App> for Signed {
         let now_ns = app.clock.now_ns();
         let claim = Claim::from_headers(headers).map_err(|error| refused(&error.into()))?;
         let claim = claim.admit(&app.hotkey, now_ns, &Policy::default()).map_err(|error| refused(&error))?;
-        let body = read_body(&parts.headers, body, app.config.limits.body_bytes_max).await?;
+        let body = read_body(&parts.headers, body, &app.config.limits).await?;
         let Ok(OriginalUri(uri)) = OriginalUri::from_request_parts(&mut parts, app).await;
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let verified =
             claim.verify(parts.method.as_str(), target, Digest::of(&body)).map_err(|error| refused(&error))?;
+        app.guard.admit_signed()?;
         if !app.db.remember_nonce(&verified, now_ns / 1_000_000_000).await? {
             let (hotkey, nonce_ns) = (verified.hotkey, verified.nonce_ns);
             return Err(refused(&AuthError::ReplayedRequest { hotkey, nonce_ns }));
         }
+        // What somebody else repeats is refused by now, so it isn't counted against the one who signed it.
+        app.guard.admit_hotkey(&verified.hotkey).inspect_err(|_| {
+            app.counters.too_often.fetch_add(1, Ordering::Relaxed);
+        })?;
         failpoints::at(Moment::NonceStored)?;
         Ok(Self { hotkey: verified.hotkey, body })
     }
 }
 
-/// Reads a body of at most `bytes_max` bytes.
-async fn read_body(headers: &HeaderMap, body: axum::body::Body, bytes_max: u64) -> Result<Bytes, ApiError> {
+/// Reads a small body within its limits of size and time.
+pub(crate) async fn read_body(
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    limits: &ServiceLimits,
+) -> Result<Bytes, ApiError> {
+    let bytes_max = limits.body_bytes_max;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let too_large = || {
         let detail = format!("the body has more than {bytes_max} bytes");
@@ -71,7 +84,23 @@ async fn read_body(headers: &HeaderMap, body: axum::body::Body, bytes_max: u64) 
         return Err(too_large());
     }
     let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-    axum::body::to_bytes(body, limit).await.map_err(|_| too_large())
+    let seconds = limits.body_read_seconds_max;
+    match tokio::time::timeout(Duration::from_secs(seconds), axum::body::to_bytes(body, limit)).await {
+        Ok(read) => read.map_err(|error| if is_too_long(&error) { too_large() } else { broken_off() }),
+        Err(_) => {
+            let detail = format!("the body didn't arrive within {seconds} s");
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail, "Send the request again, at once."))
+        }
+    }
+}
+
+/// Whether reading ended at the limit, not at the connection's end.
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>())
+}
+
+fn broken_off() -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "body_broken_off", "the body broke off", "Send the request again.")
 }
 
 /// 401 with the name that the protocol gives to the failure.

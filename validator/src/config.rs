@@ -2,8 +2,13 @@
 //!
 //! It does not open what it names, but for [`Home::init`], which makes a new directory with a key in it.
 
-use crate::objects::Pace;
+mod limits;
+
+pub use limits::ServiceLimits;
+
+use crate::secret::Secret;
 use chain::keyfile::{self, KeyfileError};
+use ipnet::IpNet;
 use protocol::Hotkey;
 use protocol::auth::Keypair;
 use serde::{Deserialize, Serialize};
@@ -12,7 +17,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use transparency::keyfile::{self as log_keyfile, KeyFileError};
 use transparency::{LogKey, LogSigner};
 use url::Url;
@@ -39,8 +43,13 @@ const TEMPLATE: &str = "\
 # How long latency is measured: \"full\" as competitions need it, or \"quick\", the same in a fifth of the time.
 # latency = \"full\"
 
-# Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator from elsewhere than this machine.
+# Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator and /metrics from elsewhere than this
+# machine, and lets the operator act.
 # operator_token = \"\"
+
+# Reverse proxies whose X-Forwarded-For is believed: [\"127.0.0.1/32\"]. Without it everybody behind a proxy shares the
+# limits of one address. (RETORT_TRUSTED_PROXIES: with commas in between.)
+# trusted_proxies = []
 
 # [limits]
 # disk_reserve_bytes = 268435456
@@ -64,8 +73,10 @@ pub struct Config {
     pub require_registration: bool,
     /// How long latency is measured.
     pub latency: LatencyEffort,
-    /// Opens the operator's page from elsewhere than this machine; empty for nobody.
-    pub operator_token: String,
+    /// Opens the operator's page from elsewhere than this machine, and lets the operator act; empty for nobody.
+    pub operator_token: Secret,
+    /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
+    pub trusted_proxies: Vec<IpNet>,
     /// Bounds on everything that comes from outside.
     pub limits: ServiceLimits,
 }
@@ -91,54 +102,6 @@ impl LatencyEffort {
     }
 }
 
-/// Bounds on everything that comes from outside, and on what may be lost in between.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServiceLimits {
-    /// Bytes of a JSON body.
-    pub body_bytes_max: u64,
-    /// Connections at once; others wait.
-    pub connections_max: u64,
-    /// Seconds that a client may take for the head of a request.
-    pub header_read_seconds_max: u64,
-    /// Seconds until a request that is no upload must be answered.
-    pub request_seconds_max: u64,
-    /// Seconds an upload may be silent.
-    pub upload_idle_seconds_max: u64,
-    /// Bytes a second that an upload must bring on average, once that long has passed.
-    pub upload_bytes_per_second_min: u64,
-    /// Uploads at once; others are told to come back.
-    pub uploads_max: u64,
-    /// Admission checks at once; each holds a whole package in memory.
-    pub checks_max: u64,
-    /// Submissions that aren't done; more are told to come back.
-    pub pending_max: u64,
-    /// Bytes of the disk that uploads may not fill.
-    pub disk_reserve_bytes: u64,
-    /// Seconds until an admission check must be done.
-    pub check_seconds_max: u64,
-    /// Seconds that a submission may wait for a worker.
-    pub queue_seconds_max: u64,
-    /// Evaluations of one submission before we give up on ourselves.
-    pub evaluation_attempts_max: u64,
-    /// Seconds between such attempts.
-    pub evaluation_retry_seconds: u64,
-    /// Measurements of one submission that an unstable host may spoil before it is scored with a provisional latency.
-    pub evaluation_unstable_max: u64,
-    /// Seconds beyond its own limit after which an evaluation is taken from its worker and repeated.
-    pub evaluation_grace_seconds: u64,
-    /// Milliseconds between looks of an idle worker for a task.
-    pub worker_poll_ms: u64,
-    /// Seconds that an object may lie in the store without a row that names it.
-    pub orphan_seconds_min: u64,
-    /// Resident bytes at which a worker is killed.
-    pub evaluation_memory_bytes_max: u64,
-    /// Seconds that measuring a teacher may take.
-    pub publish_seconds_max: u64,
-    /// Seconds to finish what is in flight at the end.
-    pub shutdown_seconds_max: u64,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -147,46 +110,9 @@ impl Default for Config {
             object_store: String::new(),
             require_registration: false,
             latency: LatencyEffort::default(),
-            operator_token: String::new(),
+            operator_token: Secret::default(),
+            trusted_proxies: Vec::new(),
             limits: ServiceLimits::default(),
-        }
-    }
-}
-
-impl ServiceLimits {
-    /// How slow an upload may be.
-    pub(crate) fn upload_pace(&self) -> Pace {
-        Pace {
-            idle_max: Duration::from_secs(self.upload_idle_seconds_max),
-            bytes_per_second_min: self.upload_bytes_per_second_min,
-        }
-    }
-}
-
-impl Default for ServiceLimits {
-    fn default() -> Self {
-        Self {
-            body_bytes_max: 64 << 10,
-            connections_max: 1_024,
-            header_read_seconds_max: 5,
-            request_seconds_max: 30,
-            upload_idle_seconds_max: 10,
-            upload_bytes_per_second_min: 16 << 10,
-            uploads_max: 128,
-            checks_max: 1,
-            pending_max: 10_000,
-            disk_reserve_bytes: 256 << 20,
-            check_seconds_max: 300,
-            queue_seconds_max: 7 * 24 * 3_600,
-            evaluation_attempts_max: 3,
-            evaluation_retry_seconds: 5,
-            evaluation_unstable_max: 3,
-            evaluation_grace_seconds: 60,
-            worker_poll_ms: 250,
-            orphan_seconds_min: 24 * 3_600,
-            evaluation_memory_bytes_max: 2 << 30,
-            publish_seconds_max: 3_600,
-            shutdown_seconds_max: 20,
         }
     }
 }
@@ -372,30 +298,10 @@ impl Config {
         if !self.object_store.is_empty() && Url::parse(&self.object_store).is_err() {
             return Err("object_store must be a URL like `s3://bucket/prefix`, or empty".into());
         }
-        if !self.operator_token.is_empty() && self.operator_token.len() < TOKEN_BYTES_MIN {
+        if !self.operator_token.is_empty() && self.operator_token.expose().len() < TOKEN_BYTES_MIN {
             return Err(format!("operator_token must have at least {TOKEN_BYTES_MIN} characters, or be empty"));
         }
-        let limits = &self.limits;
-        for (field, value) in [
-            ("body_bytes_max", limits.body_bytes_max),
-            ("connections_max", limits.connections_max),
-            ("header_read_seconds_max", limits.header_read_seconds_max),
-            ("request_seconds_max", limits.request_seconds_max),
-            ("upload_idle_seconds_max", limits.upload_idle_seconds_max),
-            ("uploads_max", limits.uploads_max),
-            ("checks_max", limits.checks_max),
-            ("pending_max", limits.pending_max),
-            ("check_seconds_max", limits.check_seconds_max),
-            ("queue_seconds_max", limits.queue_seconds_max),
-            ("worker_poll_ms", limits.worker_poll_ms),
-            ("evaluation_attempts_max", limits.evaluation_attempts_max),
-            ("publish_seconds_max", limits.publish_seconds_max),
-        ] {
-            if value == 0 || value > u64::from(u32::MAX) {
-                return Err(format!("limits.{field} is {value}; it must be between 1 and {}", u32::MAX));
-            }
-        }
-        Ok(())
+        self.limits.check()
     }
 
     /// What a new log is called: where it is found, or else whose it is.
@@ -454,6 +360,10 @@ fn parse_like(default: &toml::Value, text: &str) -> Result<toml::Value, String> 
         toml::Value::Boolean(_) => {
             text.parse().map(toml::Value::Boolean).map_err(|_| format!("{text:?} is neither `true` nor `false`"))
         }
+        toml::Value::Array(_) => {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            Ok(toml::Value::Array(words.map(|word| toml::Value::String(word.to_owned())).collect()))
+        }
         _ => Ok(toml::Value::String(text.to_owned())),
     }
 }
@@ -500,6 +410,7 @@ mod tests {
             ("operator_token = \"short\"", ("A", ""), "operator_token"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
             ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
+            ("trusted_proxies = [\"somebody\"]", ("A", ""), "trusted_proxies"),
         ] {
             let error = load(toml, &[variable]).unwrap_err();
             assert!(error.contains(word), "{error}");

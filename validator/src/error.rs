@@ -46,6 +46,16 @@ impl ApiError {
         )
     }
 
+    /// Too often, or too much of something that has a limit: when it may be tried again is known.
+    pub(crate) fn too_many(code: &'static str, detail: impl Into<String>, hint: &'static str, seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail, hint).retry_after(seconds)
+    }
+
+    /// What is in the way of an act.
+    pub(crate) fn conflict(code: &'static str, detail: impl Into<String>, hint: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail, hint)
+    }
+
     /// Our fault. What it was is logged here, once.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "a request failed through our fault");
@@ -74,6 +84,7 @@ impl ApiError {
             detail: self.detail.clone(),
             code: self.code.to_owned(),
             hint: self.hint.to_owned(),
+            retry_after_seconds: self.retry_after_seconds,
         }
     }
 }

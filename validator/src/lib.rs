@@ -7,6 +7,7 @@
 //! Invariant: this crate deserialises no model and links no ML crate. Everything that measures lies behind
 //! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
 
+pub mod administration;
 mod api;
 pub mod app;
 mod auth;
@@ -21,6 +22,7 @@ pub mod doctor;
 mod error;
 pub mod evaluator;
 pub mod failpoints;
+mod guard;
 mod intake;
 mod jobs;
 pub mod log;
@@ -32,7 +34,9 @@ mod pages;
 pub mod publish;
 pub mod rounds;
 mod router;
+pub mod secret;
 mod serve;
+mod supervise;
 pub mod sweep;
 mod views;
 

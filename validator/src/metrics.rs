@@ -7,6 +7,7 @@ use crate::db::DbError;
 use http::StatusCode;
 use protocol::submission::State;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counts since the process started.
@@ -16,6 +17,14 @@ pub(crate) struct Counters {
     responses: [AtomicU64; 5],
     /// Connections open now.
     pub(crate) connections: AtomicU64,
+    /// Connections closed at once since their address had enough.
+    pub(crate) refused_connections: AtomicU64,
+    /// Requests refused since their address or hotkey came too often.
+    pub(crate) too_often: AtomicU64,
+    /// Requests refused since there was no place for them.
+    pub(crate) too_much: AtomicU64,
+    /// Background work that ended and was started again.
+    pub(crate) restarts: Arc<AtomicU64>,
 }
 
 impl Counters {
@@ -34,6 +43,13 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     for state in State::ALL {
         let count = counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
         line(&mut text, &format!("retort_submissions{{state=\"{state}\"}}"), count);
+    }
+    let oldest = app.db.oldest_by_state().await?;
+    head(&mut text, "retort_waiting_seconds", "gauge", "How long the longest waiting submission is in each state.");
+    for state in State::ALL.into_iter().filter(|state| !state.is_terminal()) {
+        let since = oldest.iter().find(|(found, _)| *found == state).map(|(_, since)| *since);
+        let age = since.map_or(0, |since| app.clock.now().saturating_sub(since));
+        line(&mut text, &format!("retort_waiting_seconds{{state=\"{state}\"}}"), age);
     }
     let queued_since = app.db.queued_since().await?;
     let age = queued_since.map_or(0, |since| app.clock.now().saturating_sub(since));
@@ -56,6 +72,15 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     }
     head(&mut text, "retort_http_connections", "gauge", "Connections open now.");
     line(&mut text, "retort_http_connections", app.counters.connections.load(Ordering::Relaxed));
+    head(&mut text, "retort_http_refused_total", "counter", "Refused before they were looked at, by why.");
+    let counters = &app.counters;
+    for (why, count) in
+        [("connections", &counters.refused_connections), ("rate", &counters.too_often), ("places", &counters.too_much)]
+    {
+        line(&mut text, &format!("retort_http_refused_total{{why=\"{why}\"}}"), count.load(Ordering::Relaxed));
+    }
+    head(&mut text, "retort_background_restarts_total", "counter", "Background work that ended and was started again.");
+    line(&mut text, "retort_background_restarts_total", counters.restarts.load(Ordering::Relaxed));
     if let Ok(free) = app.objects.free_bytes() {
         head(&mut text, "retort_disk_free_bytes", "gauge", "Bytes free where uploads are received.");
         line(&mut text, "retort_disk_free_bytes", free);

@@ -62,7 +62,7 @@ pub(crate) struct HostHealth {
 /// is set, no header says that it was forwarded, and it asked for this machine by a name of its own, which the page of
 /// a stranger in the operator's browser can't.
 pub(crate) fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), ApiError> {
-    if shows_token(&app.config.operator_token, headers) {
+    if shows_token(app.config.operator_token.expose(), headers) {
         return Ok(());
     }
     let at_home = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
@@ -71,6 +71,16 @@ pub(crate) fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Resul
         return Ok(());
     }
     let hint = "Ask from the validator's own machine, or send `Authorization: Bearer` with its operator_token.";
+    Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
+}
+
+/// Refuses everybody but whoever shows the operator's token. Sitting at this machine is not enough to act: a page of a
+/// stranger in the operator's browser can send a request from there, though it can't read the answer.
+pub(crate) fn admit_to_act(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    if shows_token(app.config.operator_token.expose(), headers) {
+        return Ok(());
+    }
+    let hint = "Send `Authorization: Bearer` with the operator_token of the validator's settings.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
 }
 

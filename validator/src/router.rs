@@ -4,12 +4,16 @@
 
 use crate::app::App;
 use crate::error::{ApiError, PROBLEM_JSON};
+use crate::guard::budget::Class;
+use crate::operator::Peer;
 use crate::{api, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
@@ -31,6 +35,11 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
+/// Whoever was here over TLS comes back over TLS.
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// Who sends requests that came on no connection: nobody does.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 /// All routes with everything around them.
 pub(crate) fn router(app: App) -> Router {
     let timed = middleware::from_fn_with_state(app.clone(), time_limit);
@@ -42,6 +51,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(timed)
         // Uploads take their time: they have limits of their own.
         .merge(api::uploads::routes())
+        .layer(middleware::from_fn_with_state(app.clone(), guarded))
         .layer(middleware::map_response(as_problem))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn_with_state(app.clone(), around))
@@ -82,7 +92,28 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }
+    if app.config.public_url.starts_with("https://") {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
+    }
     response
+}
+
+/// Turns away whoever comes too often, and whatever there is no place for, before anything is looked at closely.
+async fn guarded(State(app): State<App>, request: Request, next: Next) -> Response {
+    let class = Class::of(request.method(), request.uri().path());
+    let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
+    let client = app.guard.client(peer, request.headers());
+    if let Err(error) = app.guard.admit(client, class) {
+        app.counters.too_often.fetch_add(1, Ordering::Relaxed);
+        return error.into_response();
+    }
+    match app.guard.budgets.enter(class) {
+        Ok(_place) => next.run(request).await,
+        Err(error) => {
+            app.counters.too_much.fetch_add(1, Ordering::Relaxed);
+            error.into_response()
+        }
+    }
 }
 
 async fn time_limit(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -114,6 +145,7 @@ fn plain(status: StatusCode) -> ApiError {
         StatusCode::NOT_FOUND => ("not_found", "Check the address."),
         StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "See /openapi.json for what each address takes."),
         StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "Send less."),
+        StatusCode::REQUEST_TIMEOUT => ("too_slow", "Send faster."),
         StatusCode::URI_TOO_LONG => ("target_too_long", "Addresses have at most 2048 bytes."),
         status if status.is_server_error() => ("internal", "Try again later."),
         _ => ("bad_request", "See /openapi.json for what each address takes."),

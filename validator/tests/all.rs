@@ -4,17 +4,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should fail where it stands")]
 
+mod administration;
 mod auth;
 mod bad_input;
 mod board;
 mod copies;
 mod crash;
 mod edge;
+mod hardening;
 mod journey;
 mod latency;
 mod lifecycle;
 mod log;
+mod overdue;
 mod publishing;
+mod quotas;
+mod replays;
 mod rounds;
+mod secrets;
 mod stores;
 mod support;
+mod watchdog;

@@ -163,7 +163,10 @@ async fn our_failures_are_repeated_and_then_given_up_without_costing_quota() {
     let id = miner.submit(&package).await.unwrap();
     app.wait_for(&id, State::Failed).await;
     let reason = miner.status(&id).await.reason.unwrap();
-    assert_eq!((reason.code, reason.detail.as_str()), (Code::Infrastructure, "no worker"));
+    assert_eq!(
+        (reason.code, reason.detail.as_str()),
+        (Code::Infrastructure, "the evaluation failed on the validator's side")
+    );
     let history: Vec<State> = app.app.db.events(&id).await.unwrap().iter().map(|event| event.to).collect();
     assert_eq!(history.iter().filter(|state| **state == State::Evaluating).count(), 3);
     let again = miner.submit(&package).await.unwrap();

@@ -4,11 +4,12 @@ use super::json;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics;
-use axum::Router;
+use crate::operator::{self, Peer};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::header;
+use axum::{Extension, Router};
+use http::{HeaderMap, header};
 use serde_json::json as value;
 
 pub(super) fn routes() -> Router<App> {
@@ -29,7 +30,13 @@ async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     Ok(json(&value!({ "status": "ok", "validator": app.hotkey })))
 }
 
-async fn measured(State(app): State<App>) -> Result<Response, ApiError> {
+/// For the operator alone: how much is waiting helps whoever wants it to be more.
+async fn measured(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
     let text = metrics::text(&app).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -7,6 +7,7 @@ use crate::db::DbError;
 use crate::db::rounds::{Entry, EntryResult, Record};
 use protocol::api::Attempt;
 use protocol::score::share_ppm;
+use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use std::collections::HashMap;
 
@@ -37,7 +38,12 @@ impl Rounds {
     pub(super) async fn of(app: &App, competition: &CompetitionId) -> Result<Self, DbError> {
         let Some(latest) = app.db.latest_judged(competition).await? else { return Ok(Self::default()) };
         let Some(stored) = app.db.competition(competition).await? else { return Ok(Self::default()) };
-        let mut rounds = Self { seat: latest.record.champion, ..Self::default() };
+        let mut rounds = Self::default();
+        if let Some(champion) = latest.record.champion {
+            // The seat of one that was disqualified is empty.
+            let found = app.db.submission(&champion).await?;
+            rounds.seat = found.filter(|found| found.state == State::Scored).map(|found| found.id);
+        }
         for (round, entry) in app.db.last_attempts(competition).await? {
             rounds.take(round, entry);
         }

@@ -6,8 +6,8 @@ use protocol::{Competition, CompetitionId, Digest, Report};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-/// A competition as it is stored, with what only the validator knows.
-#[derive(Clone, Debug)]
+/// A competition as it is stored, with what only the validator knows. Printing shows no secret.
+#[derive(Clone)]
 pub struct StoredCompetition {
     /// Digest of manifest and packages: what was published.
     pub source_sha256: Digest,
@@ -21,6 +21,13 @@ pub struct StoredCompetition {
     pub salt: [u8; 32],
     /// The hidden images that rounds draw from, with labels: a private object.
     pub pool_sha256: Digest,
+}
+
+impl std::fmt::Debug for StoredCompetition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (id, sha256) = (&self.competition.manifest.id, &self.sha256);
+        f.debug_struct("StoredCompetition").field("id", id).field("sha256", sha256).finish_non_exhaustive()
+    }
 }
 
 /// Which published model.

@@ -93,14 +93,14 @@ impl Db {
         row.as_ref().map(evaluation).transpose()
     }
 
-    /// All scored submissions of a competition, in order of arrival.
+    /// All scored submissions of a competition that weren't disqualified, in order of arrival.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
             "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score FROM evaluations e
-             JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? ORDER BY s.arrival",
+             JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
         )
         .bind(competition.as_ref())
         .fetch_all(self.pool())

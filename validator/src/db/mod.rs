@@ -11,6 +11,7 @@ pub mod evaluations;
 pub mod latency;
 pub mod log;
 pub mod nonces;
+pub mod quotas;
 mod references;
 pub mod replicates;
 pub mod rewards;

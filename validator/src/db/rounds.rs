@@ -312,14 +312,14 @@ impl Db {
         Ok(waits)
     }
 
-    /// Scored submissions that were announced before `before`, in order of arrival.
+    /// Scored submissions, but for disqualified ones, that were announced before `before`, in order of arrival.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn contenders(&self, competition: &CompetitionId, before: u64) -> Result<Vec<Contender>, DbError> {
         let query = "SELECT s.id, s.hotkey, s.arrival, e.report, e.score, e.outcomes_sha256 FROM evaluations e
                      JOIN submissions s ON s.id = e.submission_id
-                     WHERE e.competition_id = ? AND s.created_at < ? ORDER BY s.arrival";
+                     WHERE e.competition_id = ? AND s.created_at < ? AND s.state = 'scored' ORDER BY s.arrival";
         let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(before)).fetch_all(self.pool()).await?;
         rows.iter().map(contender).collect()
     }

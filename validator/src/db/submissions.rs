@@ -135,6 +135,17 @@ impl Db {
         rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
     }
 
+    /// Since when the longest waiting submission is in its state, for each state that isn't an end and has any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
+        let query = "SELECT state, min(changed_at) AS since FROM submissions
+                     WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating') GROUP BY state";
+        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("since"))))).collect()
+    }
+
     /// Since when the longest waiting submission is queued.
     ///
     /// # Errors
@@ -254,7 +265,7 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     Ok(uint(written.last_insert_rowid()))
 }
 
-/// Changes the state of a submission: the only place that does.
+/// Changes the state of a submission as its journey goes. This and [`overrule`] are the only places that do.
 ///
 /// # Errors
 /// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
@@ -270,6 +281,42 @@ pub async fn transition(
     now: u64,
 ) -> Result<(), DbError> {
     assert!(from.may_become(to), "a submission can't go from {from} to {to}; this is a bug");
+    change(tx, id, from, to, reason, now).await
+}
+
+/// Changes the state of a submission as its operator says, who has to state it in the public log in the same
+/// transaction. Tasks that were handed out for it do nothing then, and its failures are forgotten.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When no operator may do that, which is a bug in the caller.
+pub async fn overrule(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_be_moved(to), "nobody may move a submission from {from} to {to}; this is a bug");
+    change(tx, id, from, to, reason, now).await?;
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = 0, retry_at = 0 WHERE id = ?")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn change(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
     let changed = sqlx::query(
         "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?",
     )

@@ -2,7 +2,7 @@
 //!
 //! It sees names, sizes and digests, never bytes.
 
-use super::{incoming_name, known_competition};
+use super::{incoming_name, known_competition, quota};
 use crate::app::App;
 use crate::db::submissions::{self, Submission, SubmissionFile};
 use crate::db::uploads::{self, UploadGrant};
@@ -11,7 +11,7 @@ use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
-use protocol::competition::{Limits, Manifest};
+use protocol::competition::Limits;
 use protocol::leaf::Commitment;
 use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest};
 use protocol::submission::{Code, Rejection, State};
@@ -19,9 +19,6 @@ use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use transparency::EntryKind;
-
-/// The window of the quota.
-const DAY_SECONDS: u64 = 24 * 3_600;
 
 /// A submission with where its files go, and whether it is new.
 pub(crate) struct Announced {
@@ -60,7 +57,7 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
             answer: SubmissionCreated { id: living.id, state: living.state, uploads },
         });
     }
-    check_open(app, &manifest, &mut tx, &new).await?;
+    quota::check(app, &manifest, &mut tx, &new, &request.files).await?;
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
     failpoints::commit(tx, Change::Announcement).await?;
@@ -128,31 +125,6 @@ async fn check_registered(app: &App, hotkey: Hotkey) -> Result<(), ApiError> {
     }
     let hint = "Register the hotkey with the subnet first.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "not_registered", format!("{hotkey} is not registered"), hint))
-}
-
-/// Whether the competition, the queue and the hotkey's quota take one more.
-async fn check_open(app: &App, manifest: &Manifest, tx: &mut Tx, new: &Submission) -> Result<(), ApiError> {
-    if manifest.is_closed(new.created_at) {
-        let detail = format!("{} takes no submissions any more", manifest.id);
-        let hint = "GET /api/v1/competitions lists the open ones.";
-        return Err(ApiError::new(StatusCode::CONFLICT, "competition_closed", detail, hint));
-    }
-    if submissions::pending(tx).await? >= app.config.limits.pending_max {
-        return Err(ApiError::busy("too many submissions are waiting").retry_after(60));
-    }
-    let since = new.created_at.saturating_sub(DAY_SECONDS);
-    let counted = submissions::counted_since(tx, &new.competition, &new.hotkey, since).await?;
-    let quota = manifest.limits.submissions_per_day as usize;
-    if counted.len() >= quota {
-        // The quota is free again when the one that is `quota` back leaves the window.
-        let oldest = counted.len().checked_sub(quota.max(1)).and_then(|index| counted.get(index));
-        let leaves_at = oldest.map_or(new.created_at, |at| at.saturating_add(DAY_SECONDS));
-        let detail = format!("{} submissions in 24 hours, limit {quota}", counted.len());
-        let hint = "Wait until an earlier one is 24 hours old; check packages with `retort miner check` first.";
-        return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "quota_exhausted", detail, hint)
-            .retry_after(leaves_at.saturating_sub(new.created_at)));
-    }
-    Ok(())
 }
 
 /// Where the files go that have not arrived.

@@ -10,6 +10,7 @@
 mod announce;
 mod check;
 mod complete;
+mod quota;
 mod upload;
 
 pub(crate) use announce::announce;

@@ -12,6 +12,7 @@ use http::StatusCode;
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 use protocol::submission::{Code, State};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Receives one file. Sending it again is harmless.
@@ -35,7 +36,7 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
         return Err(Code::SizeMismatch.because(detail).into());
     }
     let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
-    check_space(app, declared.size)?;
+    let _space = Space::reserve(app, declared.size)?;
     receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body)
         .await?;
     submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
@@ -60,9 +61,27 @@ async fn receive(app: &App, expected: ObjectRef, seconds_left: u64, body: Body) 
     }
 }
 
-/// Keeps a reserve on the disk, so that uploads can't stop the database.
-fn check_space(app: &App, size_bytes: u64) -> Result<(), ApiError> {
-    // An upload lies there twice for a moment: as a temporary file and as an object.
-    let needed = app.config.limits.disk_reserve_bytes.saturating_add(size_bytes.saturating_mul(2));
-    if app.objects.free_bytes()? < needed { Err(ApiError::disk_full()) } else { Ok(()) }
+/// Space on the disk for an upload, beside what others under way may need and a reserve, so that uploads can't stop the
+/// database however many there are at once.
+struct Space<'a> {
+    announced: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl<'a> Space<'a> {
+    fn reserve(app: &'a App, size_bytes: u64) -> Result<Self, ApiError> {
+        // An upload lies there twice for a moment: as a temporary file and as an object.
+        let bytes = size_bytes.saturating_mul(2);
+        let announced = &app.announced_bytes;
+        let others = announced.fetch_add(bytes, Ordering::Relaxed);
+        let space = Self { announced, bytes };
+        let needed = app.config.limits.disk_reserve_bytes.saturating_add(others).saturating_add(bytes);
+        if app.objects.free_bytes()? < needed { Err(ApiError::disk_full()) } else { Ok(space) }
+    }
+}
+
+impl Drop for Space<'_> {
+    fn drop(&mut self) {
+        self.announced.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }

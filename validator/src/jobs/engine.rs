@@ -3,7 +3,7 @@
 //!
 //! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
 
-use super::evaluate;
+use super::{IDLE, evaluate};
 use crate::app::App;
 use crate::db::Db;
 use crate::error::Chain;
@@ -13,6 +13,7 @@ use apalis::prelude::{
 use apalis_sqlite::{Config, SqliteStorage};
 use protocol::SubmissionId;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -53,8 +54,23 @@ pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64) -> Result<(),
     Ok(())
 }
 
-/// Runs a worker until `stop`, or until its work stalls.
+/// Runs workers until `stop`, one after the other: one that stalls is replaced, and so is one that the database ended,
+/// which may be full for a while.
 pub(super) async fn run(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        worker(&app, &stop).await;
+        if !stop.is_cancelled() {
+            app.counters.restarts.fetch_add(1, Ordering::Relaxed);
+            tokio::select! {
+                () = tokio::time::sleep(IDLE) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+}
+
+/// Runs a worker until it ends or its work stalls.
+async fn worker(app: &App, stop: &CancellationToken) {
     // A worker's name must be unique over all processes that ever were.
     let name = format!("{CPU_QUEUE}-{:032x}", rand::random::<u128>());
     let ending = stop.clone();
@@ -62,7 +78,7 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
         ending.cancelled().await;
         Ok::<(), std::io::Error>(())
     };
-    let bench = Bench { app: app.clone(), stop };
+    let bench = Bench { app: app.clone(), stop: stop.clone() };
     let period = Duration::from_millis(app.config.limits.worker_poll_ms);
     let backend = storage(&app.db).poll_with_strategy(Looks::every(period));
     let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);

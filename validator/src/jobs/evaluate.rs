@@ -15,12 +15,14 @@ use crate::evaluator;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
+use futures::FutureExt;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::score::{Score, score};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -93,7 +95,10 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
     let submission = &submission;
     let began = Instant::now();
     let measured = tokio::select! {
-        measured = measure(app, submission) => measured,
+        measured = AssertUnwindSafe(measure(app, submission)).catch_unwind() => {
+            // Nothing that was being done is used any more.
+            measured.unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure("the engine panicked".into())))
+        }
         () = stop.cancelled() => return Ok(lose(app, submission, None).await?),
     };
     match measured {
@@ -111,7 +116,10 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
         }
         Err(EvaluationFailure::Package(rejection)) => Ok(lose(app, submission, Some(rejection)).await?),
         Err(EvaluationFailure::Infrastructure(problem)) => {
-            Ok(lose(app, submission, Some(Code::Infrastructure.because(problem))).await?)
+            // Everybody sees a submission's reason; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %submission.id, "the engine failed: {problem}");
+            let seen = Code::Infrastructure.because("the evaluation failed on the validator's side".into());
+            Ok(lose(app, submission, Some(seen)).await?)
         }
     }
 }

@@ -18,13 +18,13 @@ use crate::board;
 use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
+use crate::supervise::Supervisor;
 use futures::StreamExt;
 use protocol::submission::State;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// How long a loop waits when nobody wakes it.
 const IDLE: Duration = Duration::from_secs(1);
@@ -50,48 +50,42 @@ pub(crate) struct Signals {
     pub(crate) busy_at: AtomicU64,
 }
 
-/// Takes up what an earlier process left, then starts all background work. It ends when `stop` does.
-pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTracker) -> Result<(), DbError> {
+/// Takes up what an earlier process left, then has all background work supervised.
+pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbError> {
     dispatch::recover(app).await?;
-    supervise("admission checks", app, stop, tracker, check_loop);
-    supervise("dispatcher", app, stop, tracker, dispatch::run);
-    start_worker(app, stop, tracker);
-    supervise("orphans", app, stop, tracker, crate::sweep::run);
-    supervise("reaper", app, stop, tracker, reaper::run);
-    supervise("copies", app, stop, tracker, crate::copies::watch);
-    supervise("rounds", app, stop, tracker, crate::rounds::run);
-    supervise("public log", app, stop, tracker, log::run);
-    let (app, stop) = (app.clone(), stop.clone());
-    tracker.spawn(async move {
-        if let Err(error) = board::warm(&app, &stop).await {
-            tracing::error!(error = %Chain(&error), "can't draw missing replicates");
+    keep(supervisor, "admission checks", app, check_loop);
+    keep(supervisor, "dispatcher", app, dispatch::run);
+    start_worker(app, supervisor);
+    keep(supervisor, "orphans", app, crate::sweep::run);
+    keep(supervisor, "reaper", app, reaper::run);
+    keep(supervisor, "copies", app, crate::copies::watch);
+    keep(supervisor, "rounds", app, crate::rounds::run);
+    keep(supervisor, "public log", app, log::run);
+    let app = app.clone();
+    supervisor.finish("replicates", move |stop| {
+        let app = app.clone();
+        async move {
+            if let Err(error) = board::warm(&app, &stop).await {
+                tracing::error!(error = %Chain(&error), "can't draw missing replicates");
+            }
         }
     });
     Ok(())
 }
 
 /// Starts a worker and nothing else: whoever serves the same directory hands out, and looks after what is left.
-pub(crate) fn start_worker(app: &App, stop: &CancellationToken, tracker: &TaskTracker) {
-    supervise("evaluation worker", app, stop, tracker, engine::run);
+pub(crate) fn start_worker(app: &App, supervisor: &Supervisor) {
+    keep(supervisor, "evaluation worker", app, engine::run);
 }
 
-/// Runs a task until `stop`, and again whenever it ends or panics before.
-fn supervise<F, Fut>(name: &'static str, app: &App, stop: &CancellationToken, tracker: &TaskTracker, work: F)
+/// Has endless work done with `app`.
+fn keep<F, Fut>(supervisor: &Supervisor, name: &'static str, app: &App, work: F)
 where
     F: Fn(App, CancellationToken) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let (app, stop) = (app.clone(), stop.clone());
-    let tasks = tracker.clone();
-    tracker.spawn(async move {
-        while !stop.is_cancelled() {
-            let ended = tasks.spawn(work(app.clone(), stop.clone())).await;
-            if !stop.is_cancelled() {
-                tracing::error!(work = name, panicked = ended.is_err(), "background work ended and is started again");
-                tokio::time::sleep(IDLE).await;
-            }
-        }
-    });
+    let app = app.clone();
+    supervisor.keep(name, move |stop| work(app.clone(), stop));
 }
 
 /// Waits until `notify`, `stop`, or for a while.
@@ -115,16 +109,20 @@ async fn check_loop(app: App, stop: CancellationToken) {
             }
         };
         let mut lost = due.is_empty();
+        let limit = Duration::from_secs(app.config.limits.check_seconds_max);
         let checks = due.into_iter().map(|submission| {
             let app = app.clone();
-            async move { intake::check(&app, &submission).await }
+            // A store that never answers must not hold up the checks behind it.
+            async move { tokio::time::timeout(limit, intake::check(&app, &submission)).await }
         });
         let mut checks = futures::stream::iter(checks).buffer_unordered(checks_max);
         while let Some(checked) = checks.next().await {
-            if let Err(error) = checked {
-                tracing::error!(error = %Chain(&error), "an admission check gave no verdict");
-                lost = true;
+            match checked {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => tracing::error!(error = %Chain(&error), "an admission check gave no verdict"),
+                Err(_) => tracing::error!("an admission check didn't end in time"),
             }
+            lost = true;
         }
         if lost {
             wait(&app.signals.check, &stop).await;

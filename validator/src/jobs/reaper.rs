@@ -20,9 +20,7 @@ const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 /// Looks again and again, until `stop`.
 pub(super) async fn run(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        if let Err(error) = sweep(&app).await {
-            tracing::error!(error = %Chain(&error), "can't look for what has had its time");
-        }
+        sweep(&app).await;
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(IDLE) => {}
@@ -30,29 +28,40 @@ pub(super) async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-async fn sweep(app: &App) -> Result<(), DbError> {
-    let now = app.clock.now();
-    for submission in app.db.overdue(State::AwaitingUpload, now).await? {
-        let reason = Code::UploadExpired.because("the files didn't arrive in time".into());
-        end(app, &submission, State::Expired, &reason).await?;
+/// Looks at everything once. What fails in one part keeps nobody from looking at the others.
+async fn sweep(app: &App) {
+    let (limits, now) = (&app.config.limits, app.clock.now());
+    let since = |seconds: u64| now.saturating_sub(seconds);
+    let unchecked = Code::Infrastructure.because("the admission check didn't end".into());
+    let unserved = Code::Infrastructure.because("no worker was free in time".into());
+    let unsent = Code::UploadExpired.because("the files didn't arrive in time".into());
+    let parts = [
+        ("uploads", end_all(app, State::AwaitingUpload, now, (State::Expired, unsent)).await),
+        ("checks", end_all(app, State::Checking, since(limits.check_seconds_max), (State::Failed, unchecked)).await),
+        ("the queue", end_all(app, State::Queued, since(limits.queue_seconds_max), (State::Failed, unserved)).await),
+        ("evaluations", end_evaluations(app, now).await),
+        ("a worker that stalls", notice_stall(app, now).await),
+        ("nonces", app.db.forget_nonces(since(NONCE_RETENTION_SECONDS)).await),
+        ("upload tokens", app.db.forget_upload_grants(now).await),
+        ("finished tasks", forget_tasks(app, since(TASK_RETENTION_SECONDS)).await),
+    ];
+    for (part, looked) in parts {
+        if let Err(error) = looked {
+            tracing::error!(part, error = %Chain(&error), "can't look for what has had its time");
+        }
     }
-    let limits = &app.config.limits;
-    for submission in app.db.overdue(State::Checking, now.saturating_sub(limits.check_seconds_max)).await? {
-        let reason = Code::Infrastructure.because("the admission check didn't end".into());
-        end(app, &submission, State::Failed, &reason).await?;
+}
+
+/// Ends whatever is in `state` since `since` or longer.
+async fn end_all(app: &App, state: State, since: u64, (to, reason): (State, Rejection)) -> Result<(), DbError> {
+    for submission in app.db.overdue(state, since).await? {
+        end(app, &submission, to, &reason).await?;
     }
-    for submission in app.db.overdue(State::Queued, now.saturating_sub(limits.queue_seconds_max)).await? {
-        let reason = Code::Infrastructure.because("no worker was free in time".into());
-        end(app, &submission, State::Failed, &reason).await?;
-    }
-    end_evaluations(app, now).await?;
-    notice_stall(app, now).await?;
-    app.db.forget_nonces(now.saturating_sub(NONCE_RETENTION_SECONDS)).await?;
-    app.db.forget_upload_grants(now).await?;
-    sqlx::query("DELETE FROM Jobs WHERE done_at < ?")
-        .bind(int(now.saturating_sub(TASK_RETENTION_SECONDS)))
-        .execute(app.db.pool())
-        .await?;
+    Ok(())
+}
+
+async fn forget_tasks(app: &App, horizon: u64) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM Jobs WHERE done_at < ?").bind(int(horizon)).execute(app.db.pool()).await?;
     Ok(())
 }
 

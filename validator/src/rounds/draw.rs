@@ -43,7 +43,14 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         fresh_ceiling,
     });
     failpoints::at(Moment::RoundItemsStored)?;
-    let members = super::judge::members(turn, closes_at).await?;
+    // Who was disqualified since the round opened holds no seat in it.
+    if let Some(champion) = record.champion_before.take() {
+        record.champion_before = super::still_competes(turn.app, champion).await?;
+    }
+    if record.champion_before.is_none() {
+        record.crowned_at = 0;
+    }
+    let members = super::judge::members(turn, record.champion_before.clone(), closes_at).await?;
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Drawn, &record).await?;
     for member in &members {

@@ -28,10 +28,14 @@ struct Candidate {
 }
 
 /// The champion and whoever may challenge it. With the seat empty, the best on public items compete for it.
-pub(super) async fn members(turn: &Turn<'_>, closes_at: u64) -> Result<Vec<Member>, RoundError> {
+pub(super) async fn members(
+    turn: &Turn<'_>,
+    champion: Option<SubmissionId>,
+    closes_at: u64,
+) -> Result<Vec<Member>, RoundError> {
     let candidates = candidates(turn, closes_at).await?;
     let most = turn.stored.competition.manifest.rounds.challengers_max as usize;
-    let Some(champion) = turn.round.record.champion_before.clone() else {
+    let Some(champion) = champion else {
         return Ok(for_an_empty_seat(candidates, most));
     };
     let referee = Referee::on_public_items(&turn.stored.competition, turn.stored.sha256, turn.champion_age_seconds());
@@ -105,7 +109,12 @@ pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let verdict = decision.successor.as_ref().and_then(won).map(|(_, verdict)| verdict);
     let margin_ppm = verdict.and_then(|verdict| Some(verdict.hidden?.composite.value_ppm));
     record.champion = decision.successor.clone().or(record.champion_before.clone());
-    let (weights, settled) = pay::settle(turn, record.champion.clone(), margin_ppm).await?;
+    // The judgement is what it is, since everybody can repeat it; but who was disqualified since the draw isn't paid.
+    let paid = match record.champion.clone() {
+        Some(champion) => super::still_competes(turn.app, champion).await?,
+        None => None,
+    };
+    let (weights, settled) = pay::settle(turn, paid, margin_ppm).await?;
     (record.weights, record.settled) = (weights, Some(settled));
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Judged, &record).await?;

@@ -59,7 +59,9 @@ async fn measure_one(
             if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
                 return Err(RoundError::Evaluation { who: id.to_string(), failure });
             }
-            failure.to_string()
+            // Everybody will see the entry; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %id, round = turn.round.number, "the engine failed: {failure}");
+            "infrastructure: the measurement failed on the validator's side".to_owned()
         }
     };
     tracing::warn!(submission.id = %id, round = turn.round.number, "{id} can't be measured: {failure}");

@@ -39,6 +39,7 @@ use chain::LedgerError;
 use datasets::FormatError;
 use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
 use protocol::evaluation::EvaluationFailure;
+use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use serde_json::json;
 use std::collections::HashMap;
@@ -196,6 +197,12 @@ pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result
         return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
     }
     Ok(round.number)
+}
+
+/// The submission, unless it was disqualified.
+async fn still_competes(app: &App, id: SubmissionId) -> Result<Option<SubmissionId>, DbError> {
+    let found = app.db.submission(&id).await?;
+    Ok(found.filter(|submission| submission.state == State::Scored).map(|submission| submission.id))
 }
 
 /// Which submissions are copies of which earlier ones.

@@ -23,11 +23,15 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
     let closes_at = [by_schedule, manifest.closes_at].into_iter().flatten().min();
     let secret = Secret::new(rand::random());
     let terms = terms(app, stored, number, closes_at.unwrap_or(now)).await?;
+    let champion = match before.as_ref().and_then(|round| round.record.champion.clone()) {
+        Some(champion) => super::still_competes(app, champion).await?,
+        None => None,
+    };
     let record = Record {
         commitment: terms.commit(&secret)?,
         terms,
-        champion_before: before.as_ref().and_then(|round| round.record.champion.clone()),
-        crowned_at: before.map_or(0, |round| round.record.crowned_at),
+        crowned_at: before.filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_at),
+        champion_before: champion,
         champion_age_seconds: 0,
         beacon: None,
         drawn: None,

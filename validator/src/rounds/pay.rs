@@ -3,7 +3,9 @@
 //! Only registered hotkeys are paid. Where the settings let everybody submit, whoever is paid is registered with it.
 
 use super::{Advanced, RoundError, Turn};
+use crate::app::App;
 use crate::board;
+use crate::db::DbError;
 use crate::db::evaluations::ScoredSubmission;
 use crate::db::rounds::{Settled, Step, take_epoch};
 use crate::failpoints::{self, Change, Moment};
@@ -28,6 +30,7 @@ pub(super) async fn settle(
     let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
     let settled = app.db.rounds(&manifest.id).await?.into_iter().filter_map(|round| round.record.settled);
     let history = History { rounds: settled.map(|settled| settled.past).collect() };
+    let history = without_disqualified(app, history).await?;
     let standing = Standing { round: turn.round.number, axes, entrants, champion, margin_ppm };
     let schedule = super::schedule(&app.db, manifest).await?;
     let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(&history, &standing);
@@ -37,6 +40,17 @@ pub(super) async fn settle(
     })
     .await??;
     Ok((weights, Settled { standing, past, why }))
+}
+
+/// What was paid for so far, but for submissions that were disqualified since.
+async fn without_disqualified(app: &App, history: History) -> Result<History, DbError> {
+    let mut disqualified = BTreeSet::new();
+    for id in history.submissions() {
+        if super::still_competes(app, id.clone()).await?.is_none() {
+            disqualified.insert(id);
+        }
+    }
+    Ok(history.without(&disqualified))
 }
 
 /// The board's ranked submissions as the reward rules see them.

@@ -24,6 +24,17 @@ pending_max = 1000000
 evaluation_retry_seconds = 0
 evaluation_attempts_max = 1000
 worker_poll_ms = 10
+connections_per_address_max = 1000000
+address_requests_per_second_max = 1000000
+address_requests_burst_max = 1000000
+address_writes_per_second_max = 1000000
+address_writes_burst_max = 1000000
+hotkey_requests_per_minute_max = 1000000
+hotkey_requests_burst_max = 1000000
+signed_requests_per_second_max = 1000000
+hotkey_pending_max = 1000000
+hotkey_pending_bytes_max = 1000000000000
+hotkey_announcements_per_day_max = 1000000
 shutdown_seconds_max = 5
 ";
 

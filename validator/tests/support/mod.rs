@@ -3,7 +3,7 @@
 mod miner;
 mod package;
 
-pub(crate) use miner::{Miner, accept};
+pub(crate) use miner::{Miner, Refusal, accept};
 pub(crate) use package::{Package, Tensor, competition_toml};
 
 use object_store::memory::InMemory;

@@ -1,0 +1,86 @@
+//! What is done at once: places for each class of requests, so that no class takes the places of another.
+//!
+//! Whoever finds no place is told to come back instead of waiting, since a queue of requests only grows. It knows paths
+//! only as far as it takes to tell the classes apart.
+
+use crate::config::ServiceLimits;
+use crate::error::ApiError;
+use http::Method;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Checks of health and metrics at once.
+const WATCHES_MAX: usize = 8;
+
+/// What a request costs us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Whether we are alive: answered whatever else goes on.
+    Watch,
+    /// Reads only.
+    Read,
+    /// Bytes of a file, which have places of their own.
+    Upload,
+    /// Changes something: a signature to check, a transaction to write.
+    Write,
+}
+
+impl Class {
+    /// The class of a request.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        match path {
+            "/healthz" | "/readyz" | "/metrics" => Self::Watch,
+            path if path.starts_with("/api/v1/uploads/") => Self::Upload,
+            _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// The places of each class.
+pub(crate) struct Budgets {
+    watches: Semaphore,
+    reads: Semaphore,
+    writes: Semaphore,
+}
+
+impl Budgets {
+    pub(super) fn new(limits: &ServiceLimits) -> Self {
+        let places =
+            |count: u64| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
+        Self {
+            watches: Semaphore::new(WATCHES_MAX),
+            reads: places(limits.reads_max),
+            writes: places(limits.writes_max),
+        }
+    }
+
+    /// A place for a request of this class until it is answered; uploads take theirs once their token is known.
+    pub(crate) fn enter(&self, class: Class) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        let places = match class {
+            Class::Watch => &self.watches,
+            Class::Read => &self.reads,
+            Class::Write => &self.writes,
+            Class::Upload => return Ok(None),
+        };
+        places.try_acquire().map(Some).map_err(|_| ApiError::busy("too many requests at once").retry_after(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_and_reads_have_places_while_writes_have_none() {
+        let budgets = Budgets::new(&ServiceLimits { writes_max: 1, reads_max: 2, ..ServiceLimits::default() });
+        let class = |method: Method, path: &str| Class::of(&method, path);
+        let write = class(Method::POST, "/api/v1/submissions");
+        let held = budgets.enter(write).unwrap();
+        assert!(budgets.enter(write).is_err());
+        for (method, path) in [(Method::GET, "/healthz"), (Method::GET, "/"), (Method::PUT, "/api/v1/uploads/x")] {
+            assert!(budgets.enter(class(method, path)).is_ok(), "{path}");
+        }
+        drop(held);
+        assert!(budgets.enter(write).is_ok());
+    }
+}

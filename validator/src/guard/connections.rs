@@ -1,0 +1,78 @@
+//! How many connections an address has open.
+//!
+//! The table holds open connections only, so it is never longer than there are places for connections. It does not know
+//! what goes over them.
+
+use super::AddressBlock;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Open connections by address.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    per_address_max: u64,
+    open: Arc<Mutex<HashMap<AddressBlock, u64>>>,
+}
+
+/// A connection that is counted until this is dropped.
+pub(crate) struct Counted {
+    of: Connections,
+    /// `None` for a trusted proxy, which stands for many.
+    address: Option<AddressBlock>,
+}
+
+impl Connections {
+    /// Nobody is connected; each address may open `per_address_max`.
+    pub(crate) fn new(per_address_max: u64) -> Self {
+        Self { per_address_max, open: Arc::default() }
+    }
+
+    /// Counts a connection of `address`, unless it has enough.
+    pub(crate) fn enter(&self, address: AddressBlock) -> Option<Counted> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.get(&address).copied().unwrap_or(0);
+        if count >= self.per_address_max {
+            return None;
+        }
+        open.insert(address, count + 1);
+        Some(Counted { of: self.clone(), address: Some(address) })
+    }
+
+    /// A connection that has no limit of its own.
+    pub(crate) fn enter_uncounted(&self) -> Counted {
+        Counted { of: self.clone(), address: None }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = open.entry(address) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds_what_is_open_and_nothing_else() {
+        let connections = Connections::new(2);
+        let address = |text: &str| AddressBlock::of(text.parse().unwrap());
+        let (one, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        let held =
+            (connections.enter(one).unwrap(), connections.enter(one).unwrap(), connections.enter(other).unwrap());
+        assert!(connections.enter(one).is_none() && connections.enter(other).is_some());
+        let proxy: Vec<Counted> = (0..10).map(|_| connections.enter_uncounted()).collect();
+        drop((held, proxy));
+        assert!(connections.open.lock().unwrap().is_empty());
+        assert!(connections.enter(one).is_some());
+    }
+}

@@ -1,0 +1,77 @@
+//! How much a hotkey may enter: what is open, what is under way, and what it announced in the last day.
+//!
+//! A failure of ours costs nothing: it counts nowhere. Whoever is refused is told when to come again. It does not know
+//! what a package is.
+
+use crate::app::App;
+use crate::config::ServiceLimits;
+use crate::db::Tx;
+use crate::db::quotas::{self, Pending};
+use crate::db::submissions::{self, Submission};
+use crate::error::ApiError;
+use protocol::api::FileDeclaration;
+use protocol::competition::Manifest;
+
+/// The window of quotas.
+const DAY_SECONDS: u64 = 24 * 3_600;
+/// When somebody whose submissions wait for us may ask again.
+const ASK_AGAIN_SECONDS: u64 = 60;
+
+/// Whether the competition, the queue and the hotkey's quotas take one more.
+pub(super) async fn check(
+    app: &App,
+    manifest: &Manifest,
+    tx: &mut Tx,
+    new: &Submission,
+    files: &[FileDeclaration],
+) -> Result<(), ApiError> {
+    let limits = &app.config.limits;
+    if manifest.is_closed(new.created_at) {
+        let detail = format!("{} takes no submissions any more", manifest.id);
+        let hint = "GET /api/v1/competitions lists the open ones.";
+        return Err(ApiError::conflict("competition_closed", detail, hint));
+    }
+    if submissions::pending(tx).await? >= limits.pending_max {
+        return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
+    }
+    let since = new.created_at.saturating_sub(DAY_SECONDS);
+    let quota = u64::from(manifest.limits.submissions_per_day);
+    let entered = submissions::counted_since(tx, &new.competition, &new.hotkey, since).await?;
+    // The quota is free again when the one that is `quota` back leaves the window.
+    let oldest = entered.len().checked_sub(quota.max(1) as usize).and_then(|index| entered.get(index));
+    if entered.len() as u64 >= quota {
+        let hint = "Wait until an earlier one is 24 hours old; check packages with `retort miner check` first.";
+        let detail = format!("{quota} submissions in 24 hours are the limit of {}", manifest.id);
+        return Err(a_day_after(oldest.copied(), new.created_at, "quota_exhausted", detail, hint));
+    }
+    let quota = limits.hotkey_announcements_per_day_max;
+    if let Some(oldest) = quotas::announced_before_last(tx, &new.hotkey, quota, since).await? {
+        let hint = "Wait until an earlier one is 24 hours old, and upload what you announce.";
+        let detail = format!("{quota} announcements in 24 hours are the limit of a hotkey");
+        return Err(a_day_after(Some(oldest), new.created_at, "announcements_exhausted", detail, hint));
+    }
+    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    under_way(quotas::pending_of(tx, &new.hotkey).await?, bytes, limits, new.created_at)
+}
+
+/// A refusal until what was done at `oldest` is a day old.
+fn a_day_after(oldest: Option<u64>, now: u64, code: &'static str, detail: String, hint: &'static str) -> ApiError {
+    let free_at = oldest.map_or(now, |at| at.saturating_add(DAY_SECONDS));
+    ApiError::too_many(code, detail, hint, free_at.saturating_sub(now))
+}
+
+/// Whether a hotkey with so much under way may enter `bytes` more.
+fn under_way(pending: Pending, bytes: u64, limits: &ServiceLimits, now: u64) -> Result<(), ApiError> {
+    let seconds = pending.upload_until.map_or(ASK_AGAIN_SECONDS, |until| until.saturating_sub(now));
+    let hint = "Wait until one is done: GET /api/v1/submissions/{id} shows where it is.";
+    if pending.submissions >= limits.hotkey_pending_max {
+        let detail = format!("{} submissions are under way, limit {}", pending.submissions, limits.hotkey_pending_max);
+        return Err(ApiError::too_many("pending_exhausted", detail, hint, seconds));
+    }
+    let bytes_max = limits.hotkey_pending_bytes_max;
+    if pending.submissions > 0 && pending.bytes.saturating_add(bytes) > bytes_max {
+        let detail = format!("{} bytes are under way, {bytes} more pass the limit of {bytes_max}", pending.bytes);
+        return Err(ApiError::too_many("pending_bytes_exhausted", detail, hint, seconds));
+    }
+    Ok(())
+}

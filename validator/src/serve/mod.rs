@@ -1,0 +1,123 @@
+//! Serving: accepts connections, runs background work, and ends both within a bounded time.
+//!
+//! `accept` takes connections, `stream` gives up on clients that take nothing. It does not know what is served.
+
+mod accept;
+mod descriptors;
+mod stream;
+
+use crate::app::App;
+use crate::db::DbError;
+use crate::jobs;
+use crate::supervise::Supervisor;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Why serving ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// What an earlier process left couldn't be taken up.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The listener is broken.
+    #[error("the listener: {0}")]
+    Listener(#[from] io::Error),
+    /// Work that must always run doesn't: everything else was ended in order, and a new process may do better.
+    #[error("the background work `{work}` ended again and again; see the log for why")]
+    Background {
+        /// Which.
+        work: &'static str,
+    },
+}
+
+/// Serves until `shutdown`: then no connection is accepted any more, requests in flight are finished, an evaluation
+/// under way returns to the queue, and all of it takes no longer than the settings say. The database is closed then.
+///
+/// # Errors
+/// When it can't begin, or when background work can't be kept running: then it ends as by `shutdown`, since a validator
+/// that takes submissions and does nothing with them is worse than none.
+pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+    descriptors::ask_for(app.config.limits.connections_max);
+    let background = Background::start(&app).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(%address, hotkey = %app.hotkey, "serving");
+    warn_of_settings(&app, address);
+    let (graceful, closing) = (GracefulShutdown::new(), CancellationToken::new());
+    let ended = tokio::select! {
+        () = accept::accept(&listener, &app, &graceful, &closing) => Ok(()),
+        () = shutdown => Ok(()),
+        work = background.supervisor.gave_up() => Err(ServeError::Background { work }),
+    };
+    drop(listener);
+    closing.cancel();
+    background.end(&app, graceful.shutdown()).await;
+    tracing::info!("stopped");
+    ended
+}
+
+/// Says what about the settings is likely a mistake.
+fn warn_of_settings(app: &App, address: SocketAddr) {
+    let (public_url, proxies) = (&app.config.public_url, &app.config.trusted_proxies);
+    if !public_url.is_empty() && proxies.is_empty() {
+        let consequence = "behind a proxy everybody shares the limits of one address";
+        tracing::warn!("public_url is set and trusted_proxies isn't: {consequence}");
+    }
+    if !address.ip().to_canonical().is_loopback() && !public_url.starts_with("https://") {
+        let advice = "put a proxy with TLS in front, and set public_url to its address";
+        tracing::warn!(%address, "others are served without TLS: {advice}");
+    }
+}
+
+/// Evaluates what a serving process on the same directory hands out, until `shutdown`, without serving anything.
+///
+/// # Errors
+/// When the worker can't be kept running.
+pub async fn work(app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+    let background = Background::worker(&app);
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        work = background.supervisor.gave_up() => Err(ServeError::Background { work }),
+    };
+    background.end(&app, std::future::ready(())).await;
+    ended
+}
+
+/// The background work of a validator. Whoever drops it ends the work too.
+struct Background {
+    supervisor: Supervisor,
+}
+
+impl Background {
+    fn new(app: &App) -> Self {
+        Self { supervisor: Supervisor::default().counting(Arc::clone(&app.counters.restarts)) }
+    }
+
+    fn worker(app: &App) -> Self {
+        let background = Self::new(app);
+        jobs::start_worker(app, &background.supervisor);
+        background
+    }
+
+    async fn start(app: &App) -> Result<Self, DbError> {
+        let background = Self::new(app);
+        jobs::start(app, &background.supervisor).await?;
+        Ok(background)
+    }
+
+    /// Ends the work and `serving` within the time of the settings, then closes the database.
+    async fn end(self, app: &App, serving: impl Future<Output = ()>) {
+        let finished = async {
+            tokio::join!(serving, self.supervisor.end());
+        };
+        let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
+        if tokio::time::timeout(limit, finished).await.is_err() {
+            tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
+        }
+        app.db.close().await;
+    }
+}

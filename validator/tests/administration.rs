@@ -1,0 +1,203 @@
+//! What an operator does by hand: for the operator alone, and never in silence.
+
+use super::lifecycle::script;
+use super::rounds::{by_size, play, submit};
+use super::support::{Miner, Package, Setup, TestApp, accept, competition_toml, validator_hotkey};
+use protocol::SubmissionId;
+use protocol::api::{Leaderboard, SubmissionStatus};
+use protocol::evaluation::EvaluationFailure;
+use protocol::leaf::{Act, Administration};
+use protocol::submission::{Code, State};
+use reqwest::{Response, StatusCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use validator::Evaluator;
+use validator::evaluator::scripted_evaluation;
+
+const TOKEN: &str = "the operator's own token";
+
+fn setup(evaluator: Option<Arc<dyn Evaluator>>) -> Setup {
+    let mut setup = Setup::default();
+    setup.config.operator_token = TOKEN.into();
+    setup.evaluator = evaluator.unwrap_or(setup.evaluator);
+    setup
+}
+
+async fn act(miner: &Miner, id: &SubmissionId, act: &str, token: Option<&str>, body: &str) -> Response {
+    let url = format!("{}/api/v1/operator/submissions/{id}/{act}", miner.base);
+    let mut request = miner.http.post(url).body(body.to_owned());
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    request.send().await.unwrap()
+}
+
+async fn done(miner: &Miner, id: &SubmissionId, what: &str, reason: &str) -> SubmissionStatus {
+    let body = serde_json::json!({ "reason": reason }).to_string();
+    let response = act(miner, id, what, Some(TOKEN), &body).await;
+    accept(response, &[StatusCode::OK]).await.unwrap().json().await.unwrap()
+}
+
+/// The act that stands in the log under this name.
+async fn stated(app: &TestApp, key: &str) -> Act {
+    for _ in 0..500 {
+        if let Some(leaf) = app.app.db.leaf(key).await.unwrap()
+            && leaf.index_in_log.is_some()
+        {
+            let stated: Administration = serde_json::from_value(leaf.body).unwrap();
+            assert_eq!(stated.validator, validator_hotkey());
+            return stated.act;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{key} never came into the log");
+}
+
+async fn board(app: &TestApp) -> Leaderboard {
+    app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn only_who_shows_the_token_may_act_wherever_they_sit() {
+    let app = TestApp::with_competition(setup(None)).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let body = r#"{"reason":"because"}"#;
+    for token in [None, Some(""), Some("the operator's own toke"), Some("another token altogether")] {
+        let refusal = accept(act(&miner, &id, "disqualify", token, body).await, &[]).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.problem.code.as_str()), (403, "operator_only"), "{token:?}");
+    }
+    for (body, status) in [("", 422), ("{}", 422), (r#"{"reason":""}"#, 422), (r#"{"reason":"a\nb"}"#, 422)] {
+        let refusal = accept(act(&miner, &id, "disqualify", Some(TOKEN), body).await, &[]).await.unwrap_err();
+        assert_eq!(refusal.status, status, "{body}");
+    }
+    assert_eq!(miner.status(&id).await.state, State::Scored);
+    let none = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+    let refusal = accept(act(&miner, &none, "requeue", Some(TOKEN), body).await, &[]).await.unwrap_err();
+    assert_eq!(refusal.status, 404);
+
+    let without = TestApp::start(Setup::default()).await;
+    let refusal = accept(act(&without.miner(1), &none, "requeue", Some(""), body).await, &[]).await.unwrap_err();
+    assert_eq!(refusal.status, 403, "without a token in the settings nobody may act");
+}
+
+#[tokio::test]
+async fn a_failure_of_ours_is_tried_again_and_stated() {
+    let broken = Arc::new(AtomicBool::new(true));
+    let engine = Arc::clone(&broken);
+    let failing = script(move |request, _| {
+        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        if !own && engine.load(Ordering::SeqCst) {
+            return Err(EvaluationFailure::Infrastructure("no worker".into()));
+        }
+        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
+    });
+    let app = TestApp::with_competition(setup(Some(failing))).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&id, State::Failed).await;
+    broken.store(false, Ordering::SeqCst);
+    let status = done(&miner, &id, "requeue", "the worker is mended").await;
+    assert_eq!((status.id.clone(), status.reason), (id.clone(), None));
+    app.wait_for(&id, State::Scored).await;
+    let attempt = 3;
+    let Act::SubmissionRequeued { submission, reason, attempt: found, .. } =
+        stated(&app, &format!("administration/requeued/{id}/{attempt}")).await
+    else {
+        panic!("another act")
+    };
+    assert_eq!((submission, reason.as_str(), found), (id.clone(), "the worker is mended", attempt));
+    let refusal = accept(act(&miner, &id, "requeue", Some(TOKEN), r#"{"reason":"again"}"#).await, &[]).await;
+    assert_eq!(refusal.unwrap_err().problem.code, "act_refused", "what is scored is not measured again");
+}
+
+#[tokio::test]
+async fn a_failure_whose_package_was_entered_again_stays_as_it_is() {
+    let once = Arc::new(AtomicBool::new(true));
+    let engine = Arc::clone(&once);
+    let failing = script(move |request, _| {
+        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        if !own && engine.load(Ordering::SeqCst) {
+            return Err(EvaluationFailure::Infrastructure("no worker".into()));
+        }
+        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
+    });
+    let app = TestApp::with_competition(setup(Some(failing))).await;
+    let miner = app.miner(1);
+    let first = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&first, State::Failed).await;
+    once.store(false, Ordering::SeqCst);
+    let second = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&second, State::Scored).await;
+    let refusal = accept(act(&miner, &first, "requeue", Some(TOKEN), r#"{"reason":"again"}"#).await, &[]).await;
+    let refusal = refusal.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (409, "act_refused"));
+    assert_eq!(miner.status(&first).await.state, State::Failed);
+}
+
+#[tokio::test]
+async fn a_disqualified_submission_has_no_place_and_its_reason_is_public() {
+    let app = TestApp::with_competition(setup(None)).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    let first = alice.submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&first, State::Scored).await;
+    let second = bob.submit(&Package::mlp(&[16], 2)).await.unwrap();
+    app.wait_for(&second, State::Scored).await;
+    let before = board(&app).await;
+    let champion = before.champion.clone().unwrap();
+    let status = done(&alice, &champion, "disqualify", "the weights are another's").await;
+    assert_eq!((status.state, status.rank), (State::Rejected, None));
+    let reason = status.reason.unwrap();
+    assert_eq!((reason.code, reason.detail.as_str()), (Code::Disqualified, "the weights are another's"));
+    let after = board(&app).await;
+    assert_eq!(after.rows.len(), before.rows.len() - 1);
+    assert!(after.rows.iter().all(|row| row.submission.as_ref() != Some(&champion)));
+    assert!(after.champion.is_some() && after.champion != Some(champion.clone()), "the next one leads");
+    let Act::SubmissionDisqualified { submission, from, .. } =
+        stated(&app, &format!("administration/disqualified/{champion}")).await
+    else {
+        panic!("another act")
+    };
+    assert_eq!((submission, from), (champion.clone(), State::Scored));
+    let page = alice.get(&format!("/submissions/{champion}")).await;
+    assert_eq!(page.status(), 200);
+    assert!(page.text().await.unwrap().contains("the weights are another"));
+    // It can't be done twice, nor be entered again.
+    let refusal = accept(act(&alice, &champion, "disqualify", Some(TOKEN), r#"{"reason":"x"}"#).await, &[]).await;
+    assert_eq!(refusal.unwrap_err().status, 409);
+}
+
+#[tokio::test]
+async fn a_disqualified_champion_loses_its_seat_and_is_paid_no_more() {
+    let app = TestApp::start(setup(Some(by_size()))).await;
+    app.publish(&competition_toml("digits", "reward = { policy = \"last_champions\" }")).await;
+    let (alice, bob, carol) = (app.miner(1), app.miner(2), app.miner(3));
+    let first = submit(&app, &alice, 20).await;
+    assert_eq!(play(&app, 1).await.champion, Some(first.clone()));
+    let second = submit(&app, &bob, 25).await;
+    let round = play(&app, 2).await;
+    assert_eq!((round.champion.as_ref(), round.weights.len()), (Some(&second), 2));
+    // The third round is open already and names the one that held the seat when it opened.
+    done(&alice, &second, "disqualify", "trained on hidden items").await;
+    assert_eq!(board(&app).await.champion, Some(first.clone()), "the seat is empty, so the first place leads");
+    let third = submit(&app, &carol, 8).await;
+    let round = play(&app, 3).await;
+    assert_eq!(round.champion_before, None);
+    assert!(round.entries.iter().all(|entry| entry.submission != second));
+    let champion = round.champion.clone().unwrap();
+    assert!([first, third].contains(&champion), "an empty seat is competed for");
+    assert!(round.weights.iter().all(|weight| weight.hotkey != bob.hotkey()), "{:?}", round.weights);
+    assert!(!round.weights.is_empty());
+}
+
+#[tokio::test]
+async fn a_submission_under_way_can_be_disqualified_and_its_evaluation_records_nothing() {
+    let app = TestApp::with_competition(setup(None)).await;
+    let miner = app.miner(1);
+    let created = miner.announce("digits", &Package::mlp(&[8], 1)).await.unwrap();
+    let status = done(&miner, &created.id, "disqualify", "announced by mistake").await;
+    assert_eq!(status.state, State::Rejected);
+    let refusal = miner.upload_all(&created, &Package::mlp(&[8], 1)).await.unwrap_err();
+    assert_eq!(refusal.problem.code, "upload_closed");
+}

@@ -1,0 +1,113 @@
+//! What a hotkey may have under way and enter in a day; what costs nothing; when it may come again.
+
+use super::lifecycle::script;
+use super::support::{Miner, Package, Refusal, Setup, TestApp, competition_toml};
+use protocol::evaluation::EvaluationFailure;
+use protocol::submission::State;
+use validator::evaluator::scripted_evaluation;
+
+fn small() -> Setup {
+    let mut setup = Setup::default();
+    setup.config.limits.hotkey_pending_max = 2;
+    setup
+}
+
+fn code(refusal: &Refusal) -> (u16, &str, Option<u64>) {
+    (refusal.status, refusal.problem.code.as_str(), refusal.problem.retry_after_seconds)
+}
+
+async fn announce(miner: &Miner, seed: u32) -> Result<protocol::SubmissionId, Refusal> {
+    miner.announce("digits", &Package::mlp(&[8], seed)).await.map(|created| created.id)
+}
+
+#[tokio::test]
+async fn a_hotkey_has_so_many_under_way_over_all_competitions() {
+    let mut app = TestApp::with_competition(small()).await;
+    app.publish(&competition_toml("letters", "")).await;
+    app.leave_unfinished();
+    let miner = app.miner(1);
+    let first = announce(&miner, 1).await.unwrap();
+    app.app.clock.advance(100);
+    miner.announce("letters", &Package::mlp(&[8], 2)).await.unwrap();
+    let refusal = announce(&miner, 3).await.unwrap_err();
+    assert_eq!(code(&refusal), (429, "pending_exhausted", Some(500)), "when the first one's upload ends");
+    announce(&miner, 1).await.expect("asking after one of them again is no new one");
+    announce(&app.miner(2), 3).await.expect("another hotkey isn't concerned");
+    // Its time is over: the place is free.
+    app.app.clock.advance(501);
+    app.wait_for(&first, State::Expired).await;
+    announce(&miner, 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_scored_is_not_under_way() {
+    let app = TestApp::with_competition(small()).await;
+    let miner = app.miner(1);
+    for seed in 0..4 {
+        let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+    }
+    assert_eq!(app.app.db.pending_of(&miner.hotkey()).await.unwrap(), Default::default());
+}
+
+#[tokio::test]
+async fn announced_bytes_count_before_they_come() {
+    let mut setup = Setup::default();
+    let size: u64 = Package::mlp(&[8], 1).declarations().iter().map(|file| file.size).sum();
+    setup.config.limits.hotkey_pending_bytes_max = 2 * size;
+    let mut app = TestApp::with_competition(setup).await;
+    app.leave_unfinished();
+    let miner = app.miner(1);
+    announce(&miner, 1).await.unwrap();
+    announce(&miner, 2).await.unwrap();
+    let refusal = announce(&miner, 3).await.unwrap_err();
+    assert_eq!(code(&refusal), (429, "pending_bytes_exhausted", Some(600)));
+    assert_eq!(app.app.db.pending_of(&miner.hotkey()).await.unwrap().bytes, 2 * size);
+}
+
+#[tokio::test]
+async fn a_hotkey_with_nothing_under_way_may_enter_whatever_the_competition_takes() {
+    let mut setup = Setup::default();
+    setup.config.limits.hotkey_pending_bytes_max = 1;
+    let app = TestApp::with_competition(setup).await;
+    let id = app.miner(1).submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+}
+
+#[tokio::test]
+async fn whoever_announces_and_never_uploads_is_stopped_for_the_day() {
+    let mut setup = Setup::default();
+    setup.config.limits.hotkey_announcements_per_day_max = 3;
+    let mut app = TestApp::with_competition(setup).await;
+    app.leave_unfinished();
+    let miner = app.miner(1);
+    for seed in 0..3 {
+        let id = announce(&miner, seed).await.unwrap();
+        app.app.clock.advance(601);
+        app.wait_for(&id, State::Expired).await;
+    }
+    let refusal = announce(&miner, 3).await.unwrap_err();
+    assert_eq!(code(&refusal), (429, "announcements_exhausted", Some(24 * 3_600 - 3 * 601)));
+    app.app.clock.advance(24 * 3_600 - 3 * 601);
+    announce(&miner, 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn failures_of_ours_cost_nothing() {
+    let failing = script(|request, submissions| match submissions {
+        0 if request.items.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
+        _ if request.candidate.weights == request.reference.weights => scripted_evaluation(&request, 900_000),
+        _ => Err(EvaluationFailure::Infrastructure("/srv/retort/worker: no such file".into())),
+    });
+    let mut setup = Setup { evaluator: failing, ..small() };
+    setup.config.limits.hotkey_announcements_per_day_max = 4;
+    let app = TestApp::with_competition(setup).await;
+    let miner = app.miner(1);
+    // More than any quota allows: four a day in the competition and from the hotkey, two under way.
+    for seed in 0..6 {
+        let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
+        app.wait_for(&id, State::Failed).await;
+        let text = miner.get(&format!("/api/v1/submissions/{id}")).await.text().await.unwrap();
+        assert!(!text.contains("/srv"), "what happens inside is nobody's business: {text}");
+    }
+}
