@@ -52,6 +52,8 @@ pub struct Served {
     pub csv: Bytes,
     /// The digest of the JSON.
     pub sha256: Digest,
+    /// Scored submissions that it was made of.
+    pub scored: u64,
 }
 
 /// The boards that are kept.
@@ -89,7 +91,11 @@ impl Board {
 /// When the database fails.
 pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Option<Arc<Served>>, DbError> {
     if let Some(served) = app.board.kept(competition) {
-        return Ok(Some(served));
+        // A worker of another process tells us nothing but what it writes.
+        if app.db.count_scored(competition).await? == served.scored {
+            return Ok(Some(served));
+        }
+        app.board.changed(competition);
     }
     let generation = app.board.generation.load(Ordering::SeqCst);
     let Some(stored) = app.db.competition(competition).await? else { return Ok(None) };
@@ -120,7 +126,7 @@ fn serve(sources: &Sources) -> Served {
     let csv = Bytes::from(csv::of(&leaderboard));
     let elapsed_ms = began.elapsed().as_millis();
     tracing::debug!(competition = %leaderboard.competition, rows = leaderboard.rows.len(), elapsed_ms, "ranked");
-    Served { sha256: Digest::of(&json), leaderboard, json, csv }
+    Served { sha256: Digest::of(&json), leaderboard, json, csv, scored: sources.scored.len() as u64 }
 }
 
 /// Draws what replicates are missing, once after a start, before somebody waits for a board.

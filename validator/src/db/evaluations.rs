@@ -108,6 +108,15 @@ impl Db {
         rows.iter().map(scored).collect()
     }
 
+    /// How many submissions of a competition are scored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_scored(&self, competition: &CompetitionId) -> Result<u64, DbError> {
+        let query = "SELECT count(*) FROM evaluations WHERE competition_id = ?";
+        Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?))
+    }
+
     /// How many evaluations there are, and how long the last twenty took on average, in milliseconds.
     ///
     /// # Errors

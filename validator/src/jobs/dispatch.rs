@@ -4,7 +4,7 @@
 
 use super::{BATCH_MAX, engine, wait};
 use crate::app::App;
-use crate::db::{DbError, submissions};
+use crate::db::{DbError, attempts, submissions};
 use crate::error::Chain;
 use crate::failpoints::{self, Change, Moment};
 use protocol::SubmissionId;
@@ -33,7 +33,7 @@ pub(super) async fn recover(app: &App) -> Result<(), DbError> {
 /// Makes every task that was handed out void, so that the next look hands all out again.
 async fn renew(app: &App) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
-    submissions::renew_queued(&mut tx).await?;
+    attempts::renew_queued(&mut tx).await?;
     failpoints::commit(tx, Change::Renewal).await
 }
 

@@ -79,17 +79,32 @@ async fn worker(app: &App, stop: &CancellationToken) {
         Ok::<(), std::io::Error>(())
     };
     let bench = Bench { app: app.clone(), stop: stop.clone() };
-    let looks = Looks::every(Duration::from_millis(app.config.limits.worker_poll_ms));
-    let backend = storage(&app.db).poll_with_strategy(looks);
+    let period = Duration::from_millis(app.config.limits.worker_poll_ms);
+    let backend = storage(&app.db).poll_with_strategy(Looks::every(period));
     let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
-        ended = worker.run_until(until) => {
+        ended = nudged(worker.run_until(until), period) => {
             if let Err(error) = ended {
                 tracing::error!(error = %Chain(&error), "the evaluation worker ended");
                 app.signals.lost.notify_one();
             }
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
+    }
+}
+
+/// Polls a future whenever it wishes, and every so often although it doesn't: the engine takes events out of its channel
+/// only when it is polled for another reason, and the task that sends them waits for that.
+async fn nudged<F: Future>(future: F, period: Duration) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut nudges = tokio::time::interval(period);
+    nudges.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            output = &mut future => return output,
+            _ = nudges.tick() => {}
+        }
     }
 }
 

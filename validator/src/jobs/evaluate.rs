@@ -9,7 +9,7 @@ use crate::board::resampled;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
-use crate::db::{DbError, is_duplicate, replicates};
+use crate::db::{DbError, attempts, is_duplicate, replicates};
 use crate::error::Chain;
 use crate::evaluator;
 use crate::failpoints::{self, Change, Moment};
@@ -83,7 +83,7 @@ pub(super) async fn attempt(
 
 async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
-    submissions::take_back(&mut tx, id, attempt, failed, app.clock.now()).await?;
+    attempts::take_back(&mut tx, id, attempt, failed, app.clock.now()).await?;
     failpoints::commit(tx, Change::Loss).await?;
     app.signals.queue.notify_one();
     Ok(())
@@ -129,7 +129,7 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Subm
     let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
     let mut tx = app.db.write().await?;
     // Looked at inside: another process may count attempts at any moment.
-    if submission.attempt != attempt || submissions::attempt(&mut tx, id).await? != Some(attempt) {
+    if submission.attempt != attempt || attempts::attempt(&mut tx, id).await? != Some(attempt) {
         return Ok(None);
     }
     match submissions::transition(&mut tx, id, State::Queued, State::Evaluating, None, app.clock.now()).await {
@@ -204,7 +204,7 @@ async fn record(
     let ObjectRef { sha256, size_bytes } = issued.object;
     public.push(PublicObject { sha256, size_bytes, filename: receipt::RECEIPT_FILE.to_owned() });
     let mut tx = app.db.write().await?;
-    match submissions::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
+    match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
         Err(DbError::StateChanged { .. }) => {
             tracing::warn!(submission.id = %id, attempt = submission.attempt, "a result came after its time and is dropped");
             return Ok(());
@@ -274,11 +274,11 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
     let now = app.clock.now();
     let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
     let mut tx = app.db.write().await?;
-    match submissions::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
+    match attempts::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
-    submissions::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
+    attempts::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
     failpoints::commit(tx, Change::Loss).await?;
     app.signals.queue.notify_one();
     Ok(())
@@ -286,7 +286,7 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
 
 async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
-    match submissions::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
+    match attempts::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }

@@ -5,8 +5,8 @@
 
 use crate::app::App;
 use crate::db::latency::{self, LatencyControl};
-use crate::db::submissions::{self, Submission};
-use crate::db::{Db, DbError};
+use crate::db::submissions::Submission;
+use crate::db::{Db, DbError, attempts};
 use crate::failpoints::{self, Change};
 use protocol::Report;
 use protocol::latency::{Breach, LatencyVerdict, judge};
@@ -62,11 +62,11 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
     let wait = app.config.limits.evaluation_retry_seconds.saturating_mul(1 << doublings);
     let retry_at = now.saturating_add(wait);
     let mut tx = app.db.write().await?;
-    match submissions::leave_evaluation(&mut tx, submission, State::Queued, Some(reason), now).await {
+    match attempts::leave_evaluation(&mut tx, submission, State::Queued, Some(reason), now).await {
         Err(DbError::StateChanged { .. }) => return Ok(()),
         changed => changed?,
     }
-    submissions::count_attempt(&mut tx, &submission.id, false, retry_at).await?;
+    attempts::count_attempt(&mut tx, &submission.id, false, retry_at).await?;
     failpoints::commit(tx, Change::Loss).await?;
     tracing::warn!(submission.id = %submission.id, spoiled, "{} returns to the queue: {reason}", submission.id);
     app.signals.queue.notify_one();

@@ -111,7 +111,10 @@ impl Campaign {
             self.until_dead(&mut process, &base, left, extra).await;
         }
         match (kill, process.ended(Duration::ZERO).await) {
-            (Kill::At(point), None) => panic!("{point} was not reached in {limit:?}: {}", process.stderr()),
+            (Kill::At(point), None) => {
+                let queue = self.arena.queue().await;
+                panic!("{point} was not reached in {limit:?}, with {queue}: {}", process.stderr())
+            }
             (Kill::At(point), Some(status)) => {
                 use std::os::unix::process::ExitStatusExt;
                 assert_eq!(status.signal(), Some(9), "{point}: {status}: {}", process.stderr());

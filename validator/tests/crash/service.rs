@@ -120,6 +120,23 @@ impl Arena {
         }
     }
 
+    /// What is in which state, for the message of a test that fails.
+    pub(crate) async fn queue(&self) -> String {
+        let db = validator::db::Db::open_copy(&self.home.database()).await.unwrap();
+        let mut lines = Vec::new();
+        for sql in [
+            "SELECT 'submissions ' || state || ' ' || count(*) FROM submissions GROUP BY state",
+            "SELECT 'jobs ' || status || ' ' || count(*) FROM Jobs GROUP BY status",
+            "SELECT 'due ' || id || ' attempt ' || attempt || ' since ' || changed_at || ' now ' || strftime('%s') || ' job ' ||
+             coalesce((SELECT status FROM Jobs WHERE idempotency_key = s.id || '/' || s.attempt), 'none')
+             FROM submissions s WHERE state IN ('queued', 'evaluating') ORDER BY arrival LIMIT 5",
+        ] {
+            lines.extend(sqlx::query_scalar::<_, String>(sql).fetch_all(db.pool()).await.unwrap());
+        }
+        db.close().await;
+        lines.join("; ")
+    }
+
     /// Removes every orphan, however young. Nothing may serve meanwhile.
     pub(crate) async fn sweep(&self) {
         let mut sweep = self.spawn(&["sweep"], "");

@@ -1,0 +1,85 @@
+//! Attempts: a worker's hold on a submission, and the fencing token that tells a late worker that it is over.
+//!
+//! A worker claims an attempt and may record something only while the submission is still at it. Whoever takes the work
+//! away counts the attempt, so a worker that was stopped for longer than its time changes nothing when it comes back.
+
+use super::submissions::{Submission, transition};
+use super::{DbError, Tx, int, uint};
+use protocol::SubmissionId;
+use protocol::submission::{Rejection, State};
+
+/// The attempt that a submission waits for or is at.
+///
+/// # Errors
+/// When the database fails.
+pub async fn attempt(tx: &mut Tx, id: &SubmissionId) -> Result<Option<u64>, DbError> {
+    let query = "SELECT attempt FROM submissions WHERE id = ?";
+    let attempt: Option<i64> = sqlx::query_scalar(query).bind(id.to_string()).fetch_optional(&mut **tx).await?;
+    Ok(attempt.map(uint))
+}
+
+/// Ends a worker's hold on a submission, if the hold is still its own: the attempt is the fencing token. A worker that
+/// was away for longer than its time finds that the submission was given to another one, and changes nothing.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when the attempt is over, and the database's own.
+pub async fn leave_evaluation(
+    tx: &mut Tx,
+    held: &Submission,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    if attempt(tx, &held.id).await? != Some(held.attempt) {
+        return Err(DbError::StateChanged { expected: State::Evaluating });
+    }
+    transition(tx, &held.id, State::Evaluating, to, reason, now).await
+}
+
+/// Counts a lost attempt, whether it failed, and says when the next may begin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_attempt(tx: &mut Tx, id: &SubmissionId, failed: bool, retry_at: u64) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = failures + ?, retry_at = ? WHERE id = ?")
+        .bind(i64::from(failed))
+        .bind(int(retry_at))
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Takes an attempt back whose worker couldn't record what came of it: the submission waits for the next one. Nothing
+/// happens if the attempt is over.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_back(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    attempt_given: u64,
+    failed: bool,
+    now: u64,
+) -> Result<(), DbError> {
+    if attempt(tx, id).await? != Some(attempt_given) {
+        return Ok(());
+    }
+    match transition(tx, id, State::Evaluating, State::Queued, None, now).await {
+        // It may be queued still, since the claim is what failed.
+        Err(DbError::StateChanged { .. }) => {}
+        left => left?,
+    }
+    let sql = "UPDATE submissions SET attempt = attempt + 1, failures = failures + ? WHERE id = ? AND state = 'queued'";
+    sqlx::query(sql).bind(i64::from(failed)).bind(id.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Counts an attempt for everything queued, so that tasks handed out before do nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_queued(tx: &mut Tx) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1 WHERE state = 'queued'").execute(&mut **tx).await?;
+    Ok(())
+}
