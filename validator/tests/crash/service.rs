@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use validator::Home;
 
 /// The program that is killed.
@@ -90,8 +90,9 @@ impl Arena {
     pub(crate) async fn serve_within(&self, limit: Duration, failpoints: &str) -> (Process, Option<String>) {
         let mut process = self.spawn(&["serve"], failpoints);
         let mut line = String::new();
-        let stdout = process.child.stdout.take().unwrap();
-        let _ = tokio::time::timeout(limit, BufReader::new(stdout).read_line(&mut line)).await;
+        // It stays open: a process that listens after `limit` is no less alive.
+        let stdout = process.stdout.insert(BufReader::new(process.child.stdout.take().unwrap()));
+        let _ = tokio::time::timeout(limit, stdout.read_line(&mut line)).await;
         let address = line.strip_suffix('\n').map(|address| format!("http://{address}"));
         if address.is_none() {
             // A process that died is one when it is waited for.
@@ -210,6 +211,7 @@ impl Metrics {
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) spawned: Instant,
+    stdout: Option<BufReader<ChildStdout>>,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -237,7 +239,7 @@ impl Process {
                 heard.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
-        Self { child, spawned: Instant::now(), stderr }
+        Self { child, spawned: Instant::now(), stdout: None, stderr }
     }
 
     pub(crate) fn pid(&self) -> u32 {
