@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Crates whose whole purpose needs `unsafe`: the sandbox, and the mode of the floating-point unit.
-const UNSAFE: [&str; 2] = ["sandbox", "eval"];
+const UNSAFE: [&str; 1] = ["sandbox"];
 
 /// Crates that name a file instead of a licence, and what it is.
 const LICENSE_FILES: [(&str, &str); 1] = [("cfg_block", "Apache-2.0")];

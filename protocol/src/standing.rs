@@ -4,9 +4,9 @@
 
 use crate::report::Estimate;
 use crate::score::Ceiling;
-use crate::significance::Replicates;
 #[cfg(doc)]
 use crate::significance::Difference;
+use crate::significance::Replicates;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;

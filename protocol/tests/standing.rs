@@ -42,6 +42,14 @@ fn those_that_cannot_be_told_from_their_leader_share_its_rank() {
 }
 
 #[test]
+fn the_last_of_many_may_be_further_behind_than_the_third() {
+    // The same two as above, 40 and 46, with five in between.
+    let crowd = [40, 41, 42, 43, 44, 45, 46];
+    assert_eq!(placed(&crowd), crowd.map(|wrong| (wrong, 1)));
+    assert_eq!(placed(&[40, 41, 42, 43, 44, 45, 80]).last(), Some(&(80, 7)), "but not any distance");
+}
+
+#[test]
 fn the_leader_is_nothing_behind_itself_and_others_show_their_interval() {
     let all = [40, 43].map(replicates);
     let entries = all.iter().map(|replicates| Entry { key: (), arrival: 7, replicates }).collect();

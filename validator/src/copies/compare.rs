@@ -13,6 +13,7 @@ use crate::objects::ObjectError;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
 use protocol::evaluation::PackageBytes;
 use protocol::{CompetitionId, Digest, SubmissionId};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +62,8 @@ pub(super) async fn catch_up(app: &App, competition: Option<&CompetitionId>) -> 
 /// wrote one meanwhile, it is compared with that too.
 async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
     let (print, object) = match fingerprint(app, due).await? {
-        Ok(made) => made,
+        // As large as the model: every comparison shares it.
+        Ok((print, object)) => (Arc::new(print), object),
         Err(problem) => return without(app, due, &problem).await,
     };
     let mut pairs = Vec::new();
@@ -106,12 +108,12 @@ async fn without(app: &App, due: &Unprinted, problem: &str) -> Result<(), CopyEr
 async fn compare_with(
     app: &App,
     due: &Unprinted,
-    print: &Fingerprint,
+    print: &Arc<Fingerprint>,
     other: &Fingerprinted,
 ) -> Result<Option<Pair>, CopyError> {
     let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
     let other_print = Fingerprint::from_bytes(&app.objects.get(sha256).await?)?;
-    let print = print.clone();
+    let print = Arc::clone(print);
     let ours_is_later = due.arrival > other.arrival;
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let (relation, evidence) = tokio::task::spawn_blocking(move || {
