@@ -20,7 +20,7 @@ use crate::error::Chain;
 use crate::intake;
 use futures::StreamExt;
 use protocol::submission::State;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -46,13 +46,15 @@ pub(crate) struct Signals {
     pub(crate) lost: Notify,
     /// A submission was scored.
     pub(crate) scored: Notify,
-    /// When the reaper last saw an evaluation under way, in Unix seconds.
+    /// When an evaluation was last begun or seen under way, in Unix seconds; at first, when the work began.
     pub(crate) busy_at: AtomicU64,
 }
 
 /// Takes up what an earlier process left, then starts all background work. It ends when `stop` does.
 pub(crate) async fn start(app: &App, stop: &CancellationToken, tracker: &TaskTracker) -> Result<(), DbError> {
     dispatch::recover(app).await?;
+    // What has waited since an earlier process is no sign that this one's worker is stuck.
+    app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
     supervise("admission checks", app, stop, tracker, check_loop);
     supervise("dispatcher", app, stop, tracker, dispatch::run);
     start_worker(app, stop, tracker);

@@ -176,7 +176,7 @@ impl Campaign {
         audit::after_a_kill(&self.arena, &self.miners).await;
         self.seen = audit::log_goes_on(&self.arena, self.seen.take()).await;
         let stderr = process.stderr();
-        assert!(!stderr.contains("panicked"), "{stderr}");
+        assert!(!stderr.contains("panicked at"), "{stderr}");
     }
 
     /// `LogBegun` happens once in the life of a directory, and rewards are announced by another process.
