@@ -15,6 +15,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// Competitions whose materials are kept.
+const KEPT_MAX: usize = 16;
+
 /// Why an evaluation can't be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum MaterialError {
@@ -59,7 +62,12 @@ impl MaterialsCache {
             return Ok(Arc::clone(materials));
         }
         let materials = Arc::new(load(objects, stored).await?);
-        self.0.lock().await.insert(id.clone(), Arc::clone(&materials));
+        let mut kept = self.0.lock().await;
+        if kept.len() >= KEPT_MAX {
+            // Old competitions are asked for seldom, and then it is read again.
+            kept.clear();
+        }
+        kept.insert(id.clone(), Arc::clone(&materials));
         Ok(materials)
     }
 }

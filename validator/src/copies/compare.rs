@@ -117,7 +117,7 @@ async fn compare_with(
     let ours_is_later = due.arrival > other.arrival;
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let (relation, evidence) = tokio::task::spawn_blocking(move || {
-        let (earlier, later) = if ours_is_later { (&other_print, &print) } else { (&print, &other_print) };
+        let (earlier, later) = if ours_is_later { (&other_print, &*print) } else { (&*print, &other_print) };
         let evidence = compare(earlier, later);
         (relation(&evidence, &Thresholds::between(earlier.family(), later.family())), evidence)
     })

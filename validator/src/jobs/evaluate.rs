@@ -24,6 +24,7 @@ use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, SubmissionId};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -137,6 +138,8 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Subm
         changed => changed?,
     }
     failpoints::commit(tx, Change::Claim).await?;
+    // An evaluation may be over before the reaper looks.
+    app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
     tracing::info!(submission.id = %id, attempt, "evaluating submission {id}");
     Ok(Some(submission))
 }

@@ -21,7 +21,7 @@ use crate::intake;
 use crate::supervise::Supervisor;
 use futures::StreamExt;
 use protocol::submission::State;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -46,13 +46,15 @@ pub(crate) struct Signals {
     pub(crate) lost: Notify,
     /// A submission was scored.
     pub(crate) scored: Notify,
-    /// When the reaper last saw an evaluation under way, in Unix seconds.
+    /// When an evaluation was last begun or seen under way, in Unix seconds; at first, when the work began.
     pub(crate) busy_at: AtomicU64,
 }
 
 /// Takes up what an earlier process left, then has all background work supervised.
 pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbError> {
     dispatch::recover(app).await?;
+    // What has waited since an earlier process is no sign that this one's worker is stuck.
+    app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
     keep(supervisor, "admission checks", app, check_loop);
     keep(supervisor, "dispatcher", app, dispatch::run);
     start_worker(app, supervisor);

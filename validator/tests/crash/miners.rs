@@ -64,12 +64,25 @@ impl Miner {
                 self.begin(competition, Package::random(&[width], self.next_seed));
             }
             match self.go_on(base).await {
-                Ok(()) => {}
+                Ok(()) => self.look(base).await,
                 Err(Failed::Gone) => return,
                 // The competition may not be published yet.
                 Err(Failed::Refused { status: 404, .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
                 Err(refused) => panic!("an honest miner is refused: {refused:?}"),
             }
+        }
+    }
+
+    /// Asks a while what becomes of the last entry, so that no queue grows without end.
+    async fn look(&self, base: &str) {
+        let id = self.entries.last().unwrap().id.as_ref().unwrap();
+        for _ in 0..20 {
+            let Ok(answer) = self.get(base, &format!("/api/v1/submissions/{id}")).await else { return };
+            let status: SubmissionStatus = serde_json::from_slice(&answer).unwrap();
+            if status.state.is_terminal() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
