@@ -19,6 +19,7 @@ fn open() -> Setup {
     (limits.address_requests_per_second_max, limits.address_requests_burst_max) = (1_000_000, 1_000_000);
     (limits.address_writes_per_second_max, limits.address_writes_burst_max) = (1_000_000, 1_000_000);
     (limits.hotkey_requests_per_minute_max, limits.hotkey_requests_burst_max) = (1_000_000, 1_000_000);
+    limits.signed_requests_per_second_max = 1_000_000;
     setup
 }
 
