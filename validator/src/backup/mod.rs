@@ -81,6 +81,9 @@ pub enum BackupError {
         /// What exists.
         path: PathBuf,
     },
+    /// Nothing was stated, paid or stored yet.
+    #[error("this validator never served, so its public log hasn't begun and there is nothing to back up but its keys")]
+    NeverServed,
     /// The folder to restore into holds a validator.
     #[error("{} holds a validator's database; a backup is put back into a new directory", path.display())]
     InUse {

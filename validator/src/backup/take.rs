@@ -16,7 +16,7 @@ use protocol::Digest;
 use protocol::competition::ObjectRef;
 use std::fs;
 use std::path::Path;
-use transparency::{LogView, Resource, Tile};
+use transparency::{LogError, LogView, Resource, Tile};
 
 /// How often a moving log or ledger is tried again.
 const TRIES_MAX: u32 = 20;
@@ -56,7 +56,13 @@ async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Resu
     let (log_size, ledger, mut files) = loop {
         tries += 1;
         let ledger = read_whole_lines(&home.ledger())?;
-        if let Some(log) = read_log(&objects, &log_key).await? {
+        let log = match read_log(&objects, &log_key).await {
+            Err(BackupError::Log(LogError::CheckpointMissing)) if db.count_leaves().await?.0 == 0 => {
+                return Err(BackupError::NeverServed);
+            }
+            log => log?,
+        };
+        if let Some(log) = log {
             db.copy_to(&to.join("data.sqlite"), log.size).await?;
             if read_whole_lines(&home.ledger())? == ledger {
                 let mut files = Vec::new();

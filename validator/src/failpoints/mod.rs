@@ -2,7 +2,7 @@
 //!
 //! [`Point::all`] lists them, so that a test can walk all of them and notice a new one that nobody visits. Without the
 //! feature `failpoints` nothing happens at a point and the compiler leaves nothing of it. With it, the variable
-//! `FAILPOINTS` (of the crate `fail`) says what happens where, for a process that called [`arm`]:
+//! `FAILPOINTS` (of the crate `fail`) says what happens where, for a process that called `arm`:
 //!
 //! ```text
 //! FAILPOINTS='announcement.committed=return(kill);object.before=return(full)'

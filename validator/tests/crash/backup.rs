@@ -156,3 +156,12 @@ fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
     }
     found
 }
+
+#[tokio::test]
+async fn a_validator_that_never_served_has_no_backup_and_says_why() {
+    let arena = Arena::new("");
+    let to = arena.home.path().join("backup");
+    let error = take(&arena, &to, Options::default()).await.unwrap_err();
+    assert!(matches!(error, BackupError::NeverServed), "{error}");
+    assert!(!to.exists());
+}
