@@ -55,13 +55,13 @@ async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Resu
     let mut tries = 0;
     let (log_size, ledger, mut files) = loop {
         tries += 1;
-        let ledger = read_whole_lines(&home.ledger())?;
         let log = match read_log(&objects, &log_key).await {
             Err(BackupError::Log(LogError::CheckpointMissing)) if db.count_leaves().await?.0 == 0 => {
                 return Err(BackupError::NeverServed);
             }
             log => log?,
         };
+        let ledger = read_whole_lines(&home.ledger())?;
         if let Some(log) = log {
             db.copy_to(&to.join("data.sqlite"), log.size).await?;
             if read_whole_lines(&home.ledger())? == ledger {
