@@ -5,7 +5,7 @@
 
 use crate::db::log::enqueue;
 use crate::db::submissions::{self, Submission};
-use crate::db::{Db, DbError, is_duplicate};
+use crate::db::{Db, DbError, Tx, is_duplicate};
 use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
 use protocol::{Hotkey, SubmissionId};
@@ -79,8 +79,7 @@ pub async fn requeue(
     }
     let (competition, attempt) = (before.competition.clone(), before.attempt + 1);
     let act = Act::SubmissionRequeued { competition, submission: id.clone(), attempt, reason };
-    state(&mut tx, validator, act, now).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    state_and_commit(tx, validator, act, now).await?;
     tracing::warn!(submission.id = %id, "the operator put {id} back to its admission check");
     find(db, id).await
 }
@@ -108,15 +107,16 @@ pub async fn disqualify(
     submissions::overrule(&mut tx, id, from, State::Rejected, Some(&rejection), now).await?;
     let competition = before.competition.clone();
     let act = Act::SubmissionDisqualified { competition, submission: id.clone(), from, reason };
-    state(&mut tx, validator, act, now).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    state_and_commit(tx, validator, act, now).await?;
     tracing::warn!(submission.id = %id, from = %from, "the operator disqualified {id}");
     find(db, id).await
 }
 
-async fn state(tx: &mut crate::db::Tx, validator: Hotkey, act: Act, at: u64) -> Result<(), DbError> {
+/// States an act in the transaction that does it, which is then done.
+async fn state_and_commit(mut tx: Tx, validator: Hotkey, act: Act, at: u64) -> Result<(), DbError> {
     let key = act.key();
-    enqueue(tx, &key, EntryKind::Administration, &Administration { validator, act, at }).await
+    enqueue(&mut tx, &key, EntryKind::Administration, &Administration { validator, act, at }).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn find(db: &Db, id: &SubmissionId) -> Result<Submission, ActError> {

@@ -2,19 +2,18 @@
 //! operator does by hand. All of it for the operator alone.
 
 use super::json;
+use super::submissions::{find, parse_id, unknown};
 use crate::administration::{self, ActError, ActReason};
 use crate::app::App;
 use crate::auth::read_body;
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
 use crate::operator::{self, Peer};
-use crate::views;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::{HeaderMap, StatusCode};
-use protocol::SubmissionId;
 use serde::Deserialize;
 
 pub(super) fn routes() -> Router<App> {
@@ -46,8 +45,7 @@ async fn disqualify(State(app): State<App>, Path(id): Path<String>, reason: Reas
 async fn answer(app: &App, moved: &Submission) -> Result<Response, ApiError> {
     app.signals.log.notify_one();
     app.board.changed(&moved.competition);
-    let status = views::submission(app, &moved.id).await?.ok_or_else(|| unknown(&moved.id))?;
-    Ok(json(&status))
+    find(app, &moved.id).await
 }
 
 /// The body of an act, from somebody who showed the operator's token.
@@ -80,12 +78,4 @@ impl From<ActError> for ApiError {
             error => Self::conflict("act_refused", error.to_string(), "GET /api/v1/submissions/{id} shows its state."),
         }
     }
-}
-
-fn parse_id(text: &str) -> Result<SubmissionId, ApiError> {
-    text.parse().map_err(|_| unknown(text.chars().take(64).collect::<String>()))
-}
-
-fn unknown(id: impl std::fmt::Display) -> ApiError {
-    ApiError::not_found(format!("no submission is called {id}"))
 }

@@ -52,15 +52,18 @@ async fn receipt(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     Ok((fixed, [(header::ETAG, format!("\"{sha256}\""))], bytes).into_response())
 }
 
-async fn find(app: &App, id: &SubmissionId) -> Result<Response, ApiError> {
+/// The submission as it is now.
+pub(super) async fn find(app: &App, id: &SubmissionId) -> Result<Response, ApiError> {
     let found = views::submission(app, id).await?;
     found.map(|status| json(&status)).ok_or_else(|| unknown(id))
 }
 
-fn parse_id(text: &str) -> Result<SubmissionId, ApiError> {
+/// A submission's name out of an address; whatever isn't one names nothing.
+pub(super) fn parse_id(text: &str) -> Result<SubmissionId, ApiError> {
     text.parse().map_err(|_| unknown(text.chars().take(64).collect::<String>()))
 }
 
-fn unknown(id: impl std::fmt::Display) -> ApiError {
+/// Says that nothing has this name.
+pub(super) fn unknown(id: impl std::fmt::Display) -> ApiError {
     ApiError::not_found(format!("no submission is called {id}"))
 }
