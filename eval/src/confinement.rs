@@ -42,13 +42,6 @@ impl Confinement {
             Self::Sandbox => Jail::new(profile(device), all.min(i64::MAX as u64)),
         }
     }
-
-    fn profile_name(self, device: DeviceKind) -> &'static str {
-        match self {
-            Self::Process => UNCONFINED,
-            Self::Sandbox => profile(device).as_str(),
-        }
-    }
 }
 
 fn profile(device: DeviceKind) -> Profile {
@@ -76,12 +69,12 @@ impl WorkerCommand {
         Ok(Self { program: std::env::current_exe()?, args: args.iter().map(OsString::from).collect() })
     }
 
-    /// With all of a worker's environment.
-    pub(crate) fn with_environment(&self, confinement: Confinement, device: DeviceKind, threads: u32) -> Program {
+    /// With all of the environment of a worker in `jail`.
+    pub(crate) fn with_environment(&self, jail: &Jail, device: DeviceKind, threads: u32) -> Program {
         let variable = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
         let threads = threads.to_string();
         let mut environment = vec![
-            variable(PROFILE_VARIABLE, confinement.profile_name(device)),
+            variable(PROFILE_VARIABLE, jail.profile().map_or(UNCONFINED, Profile::as_str)),
             // Both names: burn's flex backend, when built with rayon, and LibTorch's OpenMP.
             variable("RAYON_NUM_THREADS", &threads),
             variable("OMP_NUM_THREADS", &threads),

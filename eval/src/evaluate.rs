@@ -177,11 +177,8 @@ impl Engine {
     /// As [`Engine::evaluate`].
     pub fn latency_with(&self, request: &EvaluationRequest, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
         let jail = self.confinement.jail(self.device, request.memory_bytes_max);
-        let other = handicap.confinement.map(|other| (other, other.jail(self.device, request.memory_bytes_max)));
-        let handicapped = Handicapped {
-            slow_down_ppm: handicap.slow_down_ppm,
-            confinement: other.as_ref().map(|(confinement, jail)| (*confinement, jail)),
-        };
+        let other = handicap.confinement.map(|other| other.jail(self.device, request.memory_bytes_max));
+        let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
         let _lease = lease()?;
         let prepared = prepare(request)?;
         let placement = Placement::take(self.pinning, self.prior);
@@ -193,7 +190,6 @@ impl Engine {
     fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds) -> Launcher<'a> {
         Launcher {
             command: &self.worker,
-            confinement: self.confinement,
             jail,
             device: self.device,
             threads: threads.max(1),

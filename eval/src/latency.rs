@@ -4,7 +4,6 @@
 //! It takes times and keeps all of them; what they amount to is `samples`' business, and whether they are good enough
 //! is nobody's in this crate.
 
-use crate::confinement::Confinement;
 use crate::effort::Effort;
 use crate::frames::Span;
 use crate::prepare::{Inputs, Model, Prepared};
@@ -47,7 +46,8 @@ const BLOCK_INFERENCES_MAX: u64 = 1 << 16;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Handicapped<'a> {
     pub(crate) slow_down_ppm: u32,
-    pub(crate) confinement: Option<(Confinement, &'a Jail)>,
+    /// Another jail than the reference's.
+    pub(crate) jail: Option<&'a Jail>,
 }
 
 /// Measures the candidate beside the reference. `expected` are the candidate's logits of the accuracy pass.
@@ -181,9 +181,8 @@ impl Bench<'_> {
     fn launcher_for(&self, entrant: &Entrant<'_>) -> Launcher<'_> {
         match entrant.role {
             Role::Candidate => {
-                let Handicapped { slow_down_ppm, confinement } = self.handicap;
-                let (confinement, jail) = confinement.unwrap_or((self.launcher.confinement, self.launcher.jail));
-                Launcher { slow_down_ppm, confinement, jail, ..self.launcher }
+                let Handicapped { slow_down_ppm, jail } = self.handicap;
+                Launcher { slow_down_ppm, jail: jail.unwrap_or(self.launcher.jail), ..self.launcher }
             }
             Role::Reference | Role::Twin => self.launcher,
         }

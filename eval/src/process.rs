@@ -3,7 +3,7 @@
 //!
 //! It doesn't know what is measured, nor how a process is confined.
 
-use crate::confinement::{Confinement, WorkerCommand};
+use crate::confinement::WorkerCommand;
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
 use crate::placement::WorkerPlacement;
 use crate::prepare::Model;
@@ -41,7 +41,6 @@ const OUT_OF_MEMORY: &str = "memory allocation of";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Launcher<'a> {
     pub(crate) command: &'a WorkerCommand,
-    pub(crate) confinement: Confinement,
     pub(crate) jail: &'a Jail,
     pub(crate) device: DeviceKind,
     pub(crate) threads: u32,
@@ -125,8 +124,8 @@ impl Worker {
     }
 
     fn spawn(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
-        let Launcher { command, confinement, jail, device, threads, bounds, .. } = launcher;
-        let program = command.with_environment(confinement, device, threads);
+        let Launcher { command, jail, device, threads, bounds, .. } = launcher;
+        let program = command.with_environment(jail, device, threads);
         let wall = bounds.deadline.saturating_duration_since(Instant::now());
         // The wall clock ends a worker first; this is for one whose parent can't.
         let cpu_seconds = (wall.as_secs() + 2).saturating_mul(u64::from(threads.max(1)));

@@ -120,6 +120,11 @@ impl Jail {
         Self { profile: None, namespaces: Namespaces::default(), drops_identity: false, group: None }
     }
 
+    /// How far its workers must lock themselves; `None` for not at all.
+    pub fn profile(&self) -> Option<Profile> {
+        self.profile
+    }
+
     /// What reports say about it: the profile and what the host adds to it.
     pub fn describe(&self) -> String {
         let Some(profile) = self.profile else { return "process".into() };
