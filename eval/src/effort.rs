@@ -17,9 +17,10 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// LAT-1: 61 or 121 short launches and eleven of each check. Two looks, since each look at which a measurement may stop adds its
-    /// own chance that a narrow interval misses the truth: with these two it stays below 2.8 %. Launches differ by 0.6 to 3 % whatever happens inside
-    /// them, so many short ones say more than few long ones in the same time; docs/LATENCY.md has the figures.
+    /// LAT-1: 61 or 121 short launches and eleven of each check. Two looks, since each look at which a measurement may
+    /// stop adds its own chance that a narrow interval misses the truth: with these two it stays below 2.8 %. Launches
+    /// differ by 0.6 to 3 % whatever happens inside them, so many short ones say more than few long ones in the same time;
+    /// docs/LATENCY.md has the figures.
     pub fn full() -> Self {
         Self { looks: vec![61, 121], launch: Duration::from_millis(80), warm_up: Duration::from_millis(50), checks: 11 }
     }
