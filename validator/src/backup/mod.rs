@@ -28,6 +28,8 @@ use transparency::LogError;
 pub const BACKUP_FORMAT: &str = "retort-backup/1";
 /// The file that names all others.
 pub const BACKUP_FILE: &str = "backup.json";
+/// The database in a backup.
+const DATABASE: &str = "data.sqlite";
 
 /// What goes into a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Putting a backup back into a new directory. The database comes last: until it is there, there is no validator.
 
 use super::files::{failed, make_dir, read, sync_dir, write};
-use super::{BACKUP_FILE, BACKUP_FORMAT, Backup, BackupError, BackupFile};
+use super::{BACKUP_FILE, BACKUP_FORMAT, Backup, BackupError, BackupFile, DATABASE};
 use crate::config::Home;
 use crate::db::Db;
 use crate::log::LOG_PREFIX;
@@ -10,9 +10,6 @@ use object_store::ObjectStoreExt;
 use protocol::Digest;
 use std::fs;
 use std::path::Path;
-
-/// The database in a backup.
-const DATABASE: &str = "data.sqlite";
 
 /// Puts the backup in the folder `from` back into `home`, which may hold keys and settings but no database. Where the
 /// backup has no keys, they must be put into `home` before it can serve.

@@ -6,7 +6,7 @@
 //! those that the snapshot names are there.
 
 use super::files::{describe, failed, make_dir, sync_dir, write};
-use super::{BACKUP_FILE, BACKUP_FORMAT, Backup, BackupError, BackupFile, Options};
+use super::{BACKUP_FILE, BACKUP_FORMAT, Backup, BackupError, BackupFile, DATABASE, Options};
 use crate::clock::Clock;
 use crate::config::{Config, Home};
 use crate::db::Db;
@@ -63,7 +63,7 @@ async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Resu
         };
         let ledger = read_whole_lines(&home.ledger())?;
         if let Some(log) = log {
-            db.copy_to(&to.join("data.sqlite"), log.size).await?;
+            db.copy_to(&to.join(DATABASE), log.size).await?;
             if read_whole_lines(&home.ledger())? == ledger {
                 let mut files = Vec::new();
                 for (path, bytes) in &log.files {
@@ -71,7 +71,7 @@ async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Resu
                 }
                 break (log.size, ledger, files);
             }
-            let stale = to.join("data.sqlite");
+            let stale = to.join(DATABASE);
             fs::remove_file(&stale).map_err(failed(&stale, "remove it"))?;
         }
         if tries == TRIES_MAX {
@@ -79,7 +79,7 @@ async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Resu
         }
     };
     db.close().await;
-    files.push(describe(to, "data.sqlite")?);
+    files.push(describe(to, DATABASE)?);
     files.push(write(to, "ledger.jsonl", &ledger)?);
     files.push(copy(to, &home.config(), "validator.toml")?);
     if options.keys {
@@ -144,7 +144,7 @@ fn copy(to: &Path, from: &Path, name: &str) -> Result<BackupFile, BackupError> {
 
 /// Copies or lists what the snapshot names.
 async fn take_objects(objects: &Objects, to: &Path, options: Options) -> Result<Vec<ObjectRef>, BackupError> {
-    let snapshot = Db::open_copy(&to.join("data.sqlite")).await?;
+    let snapshot = Db::open_copy(&to.join(DATABASE)).await?;
     let mut named: Vec<Digest> = snapshot.named_objects().await?.into_iter().collect();
     let promised = snapshot.promised_objects().await?;
     snapshot.close().await;
