@@ -10,6 +10,7 @@ use crate::residuals::{self, ProbeLogits};
 use crate::rows::{self, Rows};
 use protocol::Digest;
 use protocol::architecture::{Architecture, ArchitectureError, ImageShape, Plan};
+use protocol::digest::{Hasher, canonical_json};
 use protocol::package::{PackageConfig, package_digest};
 use protocol::submission::Rejection;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,8 @@ use weights::{Weights, WeightsError};
 const MAGIC: [u8; 8] = *b"RTCOPY1\0";
 /// A head is an architecture and a few numbers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Values that are made bytes at once to be hashed: a model's bytes aren't in memory a second time.
+const VALUES_HASHED: usize = 16 * 1024;
 
 /// A package, as it is compared. Two fingerprints of one package with the same probes are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Fingerprint {
             probes: probes.map(|probes| probes.digest()),
             residual_values: residuals.len() as u32,
         };
-        Ok(Self { head, layers: rows::of(&plan, &weights)?, residuals })
+        Ok(Self { head, layers: rows::of(&plan, weights)?, residuals })
     }
 
     /// The package's digest.
@@ -112,9 +115,10 @@ impl Fingerprint {
     /// # Errors
     /// When the head can't be written as JSON, which for these types it always can.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FingerprintError> {
-        let head = protocol::digest::canonical_json(&self.head)
-            .map_err(|error| FingerprintError::Format(error.to_string()))?;
-        let mut bytes = MAGIC.to_vec();
+        let head = canonical_json(&self.head).map_err(|error| FingerprintError::Format(error.to_string()))?;
+        let count = self.layers.iter().map(|layer| layer.values.len()).sum::<usize>() + self.residuals.len();
+        let mut bytes = Vec::with_capacity(MAGIC.len() + size_of::<u32>() + head.len() + count * size_of::<i16>());
+        bytes.extend(MAGIC);
         bytes.extend((head.len() as u32).to_le_bytes());
         bytes.extend(head);
         let values = self.layers.iter().flat_map(|layer| &layer.values).chain(&self.residuals);
@@ -161,12 +165,15 @@ impl Fingerprint {
 
 /// SHA-256 over what was decoded: architecture, then for each tensor in name order its name, shape and f32 values.
 fn canonical(config: &PackageConfig, weights: &Weights) -> Result<Digest, FingerprintError> {
-    let mut bytes =
-        protocol::digest::canonical_json(config).map_err(|error| FingerprintError::Format(error.to_string()))?;
+    let mut hasher = Hasher::default();
+    hasher.update(&canonical_json(config).map_err(|error| FingerprintError::Format(error.to_string()))?);
     for (name, array) in weights.iter() {
-        bytes.extend(format!("\n{name} {:?}\n", array.shape).bytes());
-        // -0 and 0 are one number.
-        bytes.extend(array.values.iter().flat_map(|value| (value + 0.0).to_le_bytes()));
+        hasher.update(format!("\n{name} {:?}\n", array.shape).as_bytes());
+        for values in array.values.chunks(VALUES_HASHED) {
+            // -0 and 0 are one number.
+            let bytes: Vec<u8> = values.iter().flat_map(|value| (value + 0.0).to_le_bytes()).collect();
+            hasher.update(&bytes);
+        }
     }
-    Ok(Digest::of(&bytes))
+    Ok(hasher.finish())
 }

@@ -42,9 +42,9 @@ pub(crate) fn layout(plan: &Plan) -> Vec<(String, u64, u64)> {
 }
 
 /// The rows of a model, layers in plan order.
-pub(crate) fn of(plan: &Plan, weights: &Weights) -> Result<Vec<Rows>, FingerprintError> {
+pub(crate) fn of(plan: &Plan, weights: Weights) -> Result<Vec<Rows>, FingerprintError> {
     let (folded_plan, folded) = fold_batch_norm(plan, weights)?;
-    let Some(spaces) = Spaces::of(&folded_plan) else { return as_they_are(plan, weights) };
+    let Some(spaces) = Spaces::of(&folded_plan) else { return as_they_are(&folded_plan, &folded) };
     let mut norms: Vec<Option<Vec<f64>>> = vec![None; spaces.scale_pinned.len()];
     spaces.layers.iter().map(|layer| layer_rows(layer, &spaces, &folded, &mut norms)).collect()
 }

@@ -124,7 +124,7 @@ impl Model {
         let config = PackageConfig::from_json(&std::fs::read(folder.join(CONFIG_FILE))?)?;
         let plan = config.plan()?;
         let weights = Weights::from_safetensors(&std::fs::read(folder.join(WEIGHTS_FILE))?, &plan)?;
-        let (plan, weights) = fold_batch_norm(&plan, &weights)?;
+        let (plan, weights) = fold_batch_norm(&plan, weights)?;
         let device = Device::flex();
         Ok(Model {
             name: folder.file_name().unwrap_or_default().to_string_lossy().into_owned(),

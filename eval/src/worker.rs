@@ -143,7 +143,7 @@ impl Model {
         let plan = PackageConfig::from_json(&config_json)?.plan()?;
         let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
         let weights = Weights::from_safetensors(&weights, &plan).map_err(|error| blame(&error))?;
-        let (folded, weights) = fold_batch_norm(&plan, &weights).map_err(|error| blame(&error))?;
+        let (folded, weights) = fold_batch_norm(&plan, weights).map_err(|error| blame(&error))?;
         let network = Network::new(&folded, &weights, &device).map_err(|error| blame(&error))?;
         let slow_down_ppm = frames::u32_at(head, 4);
         let (parameters, input) = (costs.parameters, plan.input());

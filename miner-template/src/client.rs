@@ -1,16 +1,21 @@
 //! A validator's HTTP API from the miner's side: typed calls, signed where the API asks for it.
 //!
 //! Blocking, since a command line has nothing else to do. Downloads are verified against their digest; a validator's
-//! problem answers become errors with their code and hint.
+//! problem answers become errors with their code and hint. A validator that is too busy is asked again when it says so,
+//! if that is soon.
 
 use crate::files::PackageFiles;
+use bytes::buf::Reader;
+use bytes::{Buf, Bytes};
 use protocol::api::{
     CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, Upload,
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
+use reqwest::header::RETRY_AFTER;
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,6 +24,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// JSON answers larger than this are not believed.
 const JSON_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a validator that is too busy is waited for: at one time, and how many times.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAITS_MAX: u32 = 5;
 
 /// A connection to one validator.
 #[derive(Clone)]
@@ -112,7 +121,7 @@ impl Client {
     /// When the competition doesn't exist or the validator can't be reached.
     pub fn leaderboard_csv(&self, id: &CompetitionId) -> Result<String, ClientError> {
         let path = format!("/api/v1/competitions/{id}/leaderboard.csv");
-        let bytes = self.body(self.send(self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)?;
+        let bytes = self.body(self.send(|| self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
@@ -138,7 +147,7 @@ impl Client {
     /// When it can't be had or isn't what its digest says.
     pub fn object(&self, object: &ObjectRef) -> Result<Vec<u8>, ClientError> {
         let path = format!("/api/v1/objects/sha256/{}", object.sha256);
-        let bytes = self.body(self.send(self.http.get(self.url(&path)))?, object.size_bytes)?;
+        let bytes = self.body(self.send(|| self.http.get(self.url(&path)))?, object.size_bytes)?;
         let found = Digest::of(&bytes);
         if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
     }
@@ -160,8 +169,9 @@ impl Client {
         let request = SubmissionRequest { competition: competition.clone(), files: package.declarations() };
         let created: SubmissionCreated = self.post("/api/v1/submissions", &request, keypair, &receiver)?;
         for upload in &created.uploads {
-            let bytes = package.iter().find(|(path, _)| *path == upload.path).map(|(_, bytes)| bytes.to_vec());
-            self.upload(upload, bytes.unwrap_or_default(), uploaded.clone())?;
+            let bytes =
+                package.iter().find(|(path, _)| *path == upload.path).map(|(_, bytes)| Bytes::from(bytes.to_vec()));
+            self.upload(upload, &bytes.unwrap_or_default(), uploaded)?;
         }
         if !created.uploads.is_empty() || created.state == protocol::submission::State::AwaitingUpload {
             let path = format!("/api/v1/submissions/{}/complete", created.id);
@@ -176,7 +186,7 @@ impl Client {
     /// When there is none or the validator can't be reached.
     pub fn receipt(&self, id: &SubmissionId) -> Result<Vec<u8>, ClientError> {
         let path = format!("/api/v1/submissions/{id}/receipt");
-        self.body(self.send(self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)
+        self.body(self.send(|| self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)
     }
 
     /// A file of the validator's public log, of which no more than `bytes_max` and one more are read; `None` if there is
@@ -185,7 +195,7 @@ impl Client {
     /// # Errors
     /// When the validator can't be reached or can't read its log.
     pub fn log_file(&self, path: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, ClientError> {
-        match self.send(self.http.get(self.url(&format!("/log/{path}"))).timeout(TIMEOUT)) {
+        match self.send(|| self.http.get(self.url(&format!("/log/{path}"))).timeout(TIMEOUT)) {
             Err(ClientError::Problem(problem)) if problem.status == 404 => Ok(None),
             response => Ok(Some(self.body(response?, bytes_max)?)),
         }
@@ -194,19 +204,21 @@ impl Client {
     fn upload(
         &self,
         upload: &Upload,
-        bytes: Vec<u8>,
-        uploaded: impl Fn(u64) + Send + 'static,
+        bytes: &Bytes,
+        uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
     ) -> Result<(), ClientError> {
         let url = if upload.url.starts_with('/') { self.url(&upload.url) } else { upload.url.clone() };
-        let length = bytes.len() as u64;
-        let body = Body::sized(Counted { bytes: std::io::Cursor::new(bytes), uploaded }, length);
-        let request =
-            upload.headers.iter().fold(self.http.put(url), |request, (name, value)| request.header(name, value));
-        self.send(request.body(body)).map(drop)
+        let request = || {
+            let counted = Counted { bytes: bytes.clone().reader(), uploaded: uploaded.clone() };
+            let headers = upload.headers.iter();
+            let request = headers.fold(self.http.put(&url), |request, (name, value)| request.header(name, value));
+            request.body(Body::sized(counted, bytes.len() as u64))
+        };
+        self.send(request).map(drop)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.json(self.send(self.http.get(self.url(path)).timeout(TIMEOUT))?)
+        self.json(self.send(|| self.http.get(self.url(path)).timeout(TIMEOUT))?)
     }
 
     fn post<T: DeserializeOwned>(
@@ -217,29 +229,39 @@ impl Client {
         receiver: &Hotkey,
     ) -> Result<T, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.into()))?;
-        let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
-        let headers = sign_request(
-            keypair,
-            &OutgoingRequest {
-                method: "POST",
-                target: path,
-                body_sha256: Digest::of(&body),
-                receiver: Some(*receiver),
-                nonce_ns: u64::try_from(now_ns).unwrap_or(u64::MAX),
-            },
-        );
-        let request = self.http.post(self.url(path)).timeout(TIMEOUT).header("content-type", "application/json");
-        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-        self.json(self.send(request.body(body))?)
+        // Signed anew at each try: a nonce is good for one.
+        let request = || {
+            let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
+            let headers = sign_request(
+                keypair,
+                &OutgoingRequest {
+                    method: "POST",
+                    target: path,
+                    body_sha256: Digest::of(&body),
+                    receiver: Some(*receiver),
+                    nonce_ns: u64::try_from(now_ns).unwrap_or(u64::MAX),
+                },
+            );
+            let request = self.http.post(self.url(path)).timeout(TIMEOUT).header("content-type", "application/json");
+            let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+            request.body(body.clone())
+        };
+        self.json(self.send(request)?)
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+    /// Sends what `request` makes, again when the validator is too busy and says when to come back.
+    fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, ClientError> {
         let unreachable = |error| ClientError::Unreachable { base: self.base.clone(), source: Box::new(error) };
-        let response = request.send().map_err(unreachable)?;
+        let mut response = request().send().map_err(unreachable)?;
+        for _ in 0..WAITS_MAX {
+            let Some(wait) = asked_to_wait(&response).filter(|wait| *wait <= WAIT_MAX) else { break };
+            std::thread::sleep(wait);
+            response = request().send().map_err(unreachable)?;
+        }
         if response.status().is_success() {
             return Ok(response);
         }
@@ -265,9 +287,16 @@ impl Client {
     }
 }
 
+/// How long a validator that is too busy wants to be left alone.
+fn asked_to_wait(response: &Response) -> Option<Duration> {
+    let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&response.status());
+    let seconds = response.headers().get(RETRY_AFTER).filter(|_| busy)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
 /// A body that tells how much of it has been read.
 struct Counted<F> {
-    bytes: std::io::Cursor<Vec<u8>>,
+    bytes: Reader<Bytes>,
     uploaded: F,
 }
 
@@ -276,5 +305,49 @@ impl<F: Fn(u64)> Read for Counted<F> {
         let read = self.bytes.read(buffer)?;
         (self.uploaded)(read as u64);
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::time::Instant;
+
+    /// A server that gives these answers, one a connection; its address.
+    fn answering(answers: Vec<String>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    fn answer(status: &str, retry_after: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{retry_after}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    #[test]
+    fn a_busy_validator_is_asked_again_when_it_says_so() {
+        let busy = answer("429 Too Many Requests", "retry-after: 1\r\n", "{}");
+        let client = Client::new(&answering(vec![busy, answer("200 OK", "", "[7]")]));
+        let began = Instant::now();
+        assert_eq!(client.get_json::<Vec<u32>>("/").unwrap(), [7]);
+        assert!(began.elapsed() >= Duration::from_secs(1), "it waited as it was told");
+    }
+
+    #[test]
+    fn a_long_wait_is_left_to_the_miner() {
+        let tomorrow = answer("429 Too Many Requests", "retry-after: 86400\r\n", "no");
+        let client = Client::new(&answering(vec![tomorrow]));
+        let refused = client.get_json::<Vec<u32>>("/").unwrap_err();
+        assert!(matches!(refused, ClientError::Strange { status: 429, .. }), "{refused}");
     }
 }

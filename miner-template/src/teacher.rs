@@ -109,7 +109,7 @@ pub fn training_logits(
 /// # Errors
 /// When the weights don't fit the plan.
 pub fn load(plan: &Plan, weights: &[u8], device: &Device) -> Result<Network, WeightsError> {
-    let (plan, weights) = fold_batch_norm(plan, &Weights::from_safetensors(weights, plan)?)?;
+    let (plan, weights) = fold_batch_norm(plan, Weights::from_safetensors(weights, plan)?)?;
     Network::new(&plan, &weights, device)
 }
 

@@ -33,7 +33,7 @@ fn every_family_computes_the_logits_of_pytorch() {
 fn folding_batch_norm_keeps_the_logits_of_pytorch() {
     let device = DeviceKind::Flex.open().unwrap();
     every_fixture_within(TOLERANCE, |fixture| {
-        let (plan, weights) = fold_batch_norm(&fixture.plan, &fixture.weights()).unwrap();
+        let (plan, weights) = fold_batch_norm(&fixture.plan, fixture.weights()).unwrap();
         let norms = plan.tensors().into_iter().filter(|tensor| tensor.name.ends_with("running_var")).count();
         assert_eq!(norms, 0, "{}: a normalisation is left", fixture.name);
         let network = Network::new(&plan, &weights, &device).unwrap();

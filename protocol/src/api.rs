@@ -86,8 +86,11 @@ pub struct SubmissionStatus {
     pub architecture: Option<Architecture>,
     /// Its exact costs, once admitted.
     pub costs: Option<Costs>,
-    /// Its files, downloadable under `/api/v1/objects/sha256/{digest}` once scored.
+    /// Its files as they were uploaded: what receipts name. Under `/api/v1/objects/sha256/{digest}` once scored.
     pub files: Vec<FileDeclaration>,
+    /// The same model in bytes that the validator wrote, once admitted: what to download once scored.
+    #[serde(default)]
+    pub published: Vec<FileDeclaration>,
     /// What was measured, once scored.
     pub report: Option<Report>,
     /// What the rules make of it, once scored.

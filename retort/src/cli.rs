@@ -142,6 +142,21 @@ pub(crate) enum ValidatorCommand {
     Round(RoundCommand),
     /// What finished rounds paid, and what they would have paid under other rules
     Rewards(RewardsArgs),
+    /// Try a submission again that failed through the validator's fault; the public log will say so
+    Requeue(ActArgs),
+    /// Take a submission out of its competition; the public log will say so, and why
+    Disqualify(ActArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ActArgs {
+    /// The submission
+    pub(crate) submission: SubmissionId,
+    /// Why, in one line that everybody will be able to read
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
 }
 
 #[derive(Args)]

@@ -1,4 +1,5 @@
-//! Keeps the C library's allocator from asking the system what a locked worker may not ask.
+//! Settings of the C library's allocator: a locked worker's may not ask the system anything, and a service's gives large
+//! memory back.
 //!
 //! It doesn't know what is allocated.
 
@@ -15,3 +16,19 @@ pub(crate) fn count_no_processors() {
 /// Other C libraries don't count them.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn count_no_processors() {}
+
+/// Gives large blocks back to the system as soon as they are freed. By itself glibc learns from each large block that is
+/// freed to keep blocks of that size (up to 32 MiB) in its arenas, one for each pair of threads: a service that handles
+/// a model at a time then holds several times what it uses. Call it before the first thread starts.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "a setting of the C library")]
+pub fn give_memory_back() {
+    /// Blocks of this size and more are mapped each by itself.
+    const MAPPED_BYTES_MIN: libc::c_int = 1 << 20;
+    // SAFETY: a documented setting that takes a number; it moves nothing that is allocated.
+    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN) };
+}
+
+/// Other C libraries keep little.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_memory_back() {}

@@ -13,7 +13,8 @@
 //! that is good enough is decided by whoever starts workers.
 //!
 //! All unsafe code of the project is here: `child` (between clone and exec), `inherited` (descriptors by number),
-//! `float_mode` (denormals), `allocator` (a setting of the C library), `host` (Landlock's version). Everything else is `landlock`, `seccompiler` and `rustix`.
+//! `float_mode` (denormals), `allocator` (settings of the C library), `host` (Landlock's version). Everything else is
+//! `landlock`, `seccompiler` and `rustix`.
 
 mod allocator;
 mod cgroup;
@@ -27,6 +28,7 @@ mod lock;
 mod sealed;
 mod worker;
 
+pub use allocator::give_memory_back;
 pub use cgroup::{Cgroup, CgroupKind};
 pub use float_mode::{flushes_to_zero, without_denormals};
 pub use host::{Finding, Host, Namespaces};

@@ -43,14 +43,19 @@ const TAIL: usize = 4;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    // As `retort validator serve` does.
+    sandbox::give_memory_back();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", home] => runtime.block_on(serve(&Home::new(home))),
+        ["serve", home] => runtime().block_on(serve(&Home::new(home))),
         _ => {
             let number = |index: usize, default: u32| words.get(index).map_or(default, |word| word.parse().unwrap());
-            runtime.block_on(measure(number(0, 1_000), number(1, 64)));
+            runtime().block_on(measure(number(0, 1_000), number(1, 64)));
         }
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
 /// The process that is measured.

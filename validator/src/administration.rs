@@ -6,6 +6,7 @@
 use crate::db::log::enqueue;
 use crate::db::submissions::{self, Submission};
 use crate::db::{Db, DbError, Tx, is_duplicate};
+use crate::failpoints::{self, Change};
 use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
 use protocol::{Hotkey, SubmissionId};
@@ -116,7 +117,7 @@ pub async fn disqualify(
 async fn state_and_commit(mut tx: Tx, validator: Hotkey, act: Act, at: u64) -> Result<(), DbError> {
     let key = act.key();
     enqueue(&mut tx, &key, EntryKind::Administration, &Administration { validator, act, at }).await?;
-    Ok(tx.commit().await?)
+    failpoints::commit(tx, Change::Act).await
 }
 
 async fn find(db: &Db, id: &SubmissionId) -> Result<Submission, ActError> {

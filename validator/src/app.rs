@@ -8,6 +8,7 @@ use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
 use crate::evaluator::Evaluator;
 use crate::guard::Guard;
+use crate::heavy::Heavy;
 use crate::jobs::Signals;
 use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
@@ -56,8 +57,10 @@ pub struct Parts {
     pub(crate) guard: Guard,
     /// What `/metrics` counts beyond the database.
     pub(crate) counters: Counters,
-    /// Pairs of submissions that are compared at once because somebody asks.
-    pub(crate) compare_places: Arc<Semaphore>,
+    /// The place for what needs a model in memory.
+    pub(crate) heavy: Heavy,
+    /// Pairs of submissions that wait to be compared because somebody asks.
+    pub(crate) compare_places: Semaphore,
     /// Places for uploads.
     pub(crate) upload_places: Arc<Semaphore>,
     /// Bytes that uploads under way may still write.
@@ -147,7 +150,8 @@ impl App {
             guard,
             counters: Counters::default(),
             announced_bytes: Arc::default(),
-            compare_places: Arc::new(Semaphore::new(1)),
+            heavy: Heavy::default(),
+            compare_places: Semaphore::new(1),
             upload_places,
         })))
     }

@@ -73,6 +73,12 @@ impl Board {
         self.kept.write().unwrap_or_else(PoisonError::into_inner).remove(competition);
     }
 
+    /// Forgets all boards after an act of the operator, who may have been another process.
+    pub(crate) fn changed_by_hand(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.kept.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn kept(&self, competition: &CompetitionId) -> Option<Arc<Served>> {
         self.kept.read().unwrap_or_else(PoisonError::into_inner).get(competition).cloned()
     }

@@ -23,6 +23,7 @@ mod error;
 pub mod evaluator;
 pub mod failpoints;
 mod guard;
+mod heavy;
 mod intake;
 mod jobs;
 pub mod log;

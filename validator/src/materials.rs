@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::objects::{ObjectError, Objects};
+use bytes::Bytes;
 use datasets::{FormatError, Images, Logits};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Items, PackageBytes};
@@ -95,14 +96,23 @@ pub fn items(input: &InputSpec, public: u32, images: Images, teacher_logits: Opt
     }
 }
 
-/// A submission's package.
+/// A submission's package, as it was uploaded.
 pub(crate) async fn submitted(app: &App, id: &SubmissionId) -> Result<PackageBytes, MaterialError> {
+    // It is in memory twice while it is made.
+    let _turn = app.heavy.turn().await;
+    let [config_json, weights] = files_of(app, id).await?;
+    Ok(PackageBytes { config_json: Arc::from(config_json.as_ref()), weights: Arc::from(weights.as_ref()) })
+}
+
+/// The bytes of a submission's `config.json` and `model.safetensors`, as they were uploaded.
+pub(crate) async fn files_of(app: &App, id: &SubmissionId) -> Result<[Bytes; 2], MaterialError> {
     let files = app.db.files(id).await?;
     let digest = |path: &'static str| {
         let file = files.iter().find(|file| file.declared.path == path);
         file.map(|file| file.declared.sha256).ok_or(MaterialError::File(path))
     };
-    Ok(package(&app.objects, &digest(CONFIG_FILE)?, &digest(WEIGHTS_FILE)?).await?)
+    let (config_json, weights) = (digest(CONFIG_FILE)?, digest(WEIGHTS_FILE)?);
+    Ok([app.objects.get(&config_json).await?, app.objects.get(&weights).await?])
 }
 
 /// A package's two files, checked against their digests.

@@ -205,8 +205,17 @@ impl Objects {
     /// # Errors
     /// When the store refuses.
     pub async fn put(&self, bytes: Bytes) -> Result<ObjectRef, ObjectError> {
-        let object = ObjectRef { sha256: Digest::of(&bytes), size_bytes: bytes.len() as u64 };
-        self.create(&object.sha256, bytes).await?;
+        self.put_parts(vec![bytes]).await
+    }
+
+    /// Stores pieces of bytes that we made ourselves as one object, without copying them together.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn put_parts(&self, parts: Vec<Bytes>) -> Result<ObjectRef, ObjectError> {
+        let size_bytes = parts.iter().map(|part| part.len() as u64).sum();
+        let object = ObjectRef { sha256: Digest::of_parts(parts.iter().map(AsRef::as_ref)), size_bytes };
+        self.create(&object.sha256, parts.into_iter().collect()).await?;
         Ok(object)
     }
 
@@ -236,7 +245,7 @@ impl Objects {
     async fn copy_in(&self, object: &ObjectRef, file: &mut tokio::fs::File) -> Result<(), ObjectError> {
         let _place = self.copies.acquire().await.map_err(io::Error::other)?;
         if object.size_bytes <= PART_BYTES {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(object.size_bytes as usize);
             file.read_to_end(&mut bytes).await?;
             return self.create(&object.sha256, bytes.into()).await;
         }
@@ -319,9 +328,9 @@ impl Objects {
 
     /// Gives bytes their name. Bytes that have it already are the same; they are written anew, so that an old object
     /// that nobody named is young again and no orphan, until the row is there that names it.
-    async fn create(&self, sha256: &Digest, bytes: Bytes) -> Result<(), ObjectError> {
+    async fn create(&self, sha256: &Digest, bytes: PutPayload) -> Result<(), ObjectError> {
         let _naming = self.naming.read().await;
-        self.store.put(&key(sha256), PutPayload::from(bytes)).await?;
+        self.store.put(&key(sha256), bytes).await?;
         Ok(())
     }
 
@@ -340,7 +349,7 @@ impl Objects {
 /// Hands a file over in parts, one after the other.
 async fn copy_parts(file: &mut tokio::fs::File, upload: &mut dyn MultipartUpload) -> Result<(), ObjectError> {
     loop {
-        let mut part = Vec::new();
+        let mut part = Vec::with_capacity(PART_BYTES as usize);
         (&mut *file).take(PART_BYTES).read_to_end(&mut part).await?;
         if part.is_empty() {
             upload.complete().await?;

@@ -58,6 +58,7 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         architecture: submission.architecture,
         costs: submission.costs,
         files,
+        published: app.db.published_files(id).await?,
         report: None,
         score: None,
         rank: None,

@@ -5,6 +5,7 @@ use protocol::api::{CompetitionView, Leaderboard, RowKind};
 use protocol::digest::canonical_json;
 use protocol::submission::State;
 use protocol::{Digest, Report};
+use std::collections::HashMap;
 
 #[tokio::test]
 async fn a_model_goes_all_the_way() {
@@ -49,7 +50,8 @@ async fn a_model_goes_all_the_way() {
 async fn what_is_public_can_be_downloaded_and_nothing_else() {
     let app = TestApp::with_competition(Setup::default()).await;
     let miner = app.miner(1);
-    let mut package = Package::mlp(&[8], 7);
+    let about = Some([("format".to_owned(), "pt".to_owned())].into());
+    let mut package = Package::mlp(&[8], 7).with_weights(|weights| *weights = rewritten(weights, about));
     let target = format!("/api/v1/objects/sha256/{}", Digest::of(package.file("model.safetensors")));
 
     let created = miner.announce("digits", &package).await.unwrap();
@@ -76,6 +78,13 @@ async fn what_is_public_can_be_downloaded_and_nothing_else() {
     let head = miner.http.head(app.url(&target)).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], weights.len().to_string());
 
+    // What is offered for download is the same model in our own bytes.
+    let status = miner.status(&created.id).await;
+    let published = status.published.iter().find(|file| file.path == "model.safetensors").unwrap();
+    let ours = miner.get(&format!("/api/v1/objects/sha256/{}", published.sha256)).await.bytes().await.unwrap();
+    assert_ne!(ours, weights, "the uploader wrote metadata");
+    assert_eq!(ours, rewritten(&weights, None));
+
     let report = app.app.db.evaluation(&created.id).await.unwrap().unwrap();
     let object = |digest: &Digest| format!("/api/v1/objects/sha256/{digest}");
     let downloaded: Report = miner.get(&object(&report.report_sha256)).await.json().await.unwrap();
@@ -101,6 +110,12 @@ async fn what_is_public_can_be_downloaded_and_nothing_else() {
         let bytes = miner.get(&object(&public.sha256)).await.bytes().await.unwrap();
         assert_eq!((Digest::of(&bytes), bytes.len() as u64), (public.sha256, public.size_bytes));
     }
+}
+
+/// The same tensors as the safetensors library writes them.
+fn rewritten(file: &[u8], metadata: Option<HashMap<String, String>>) -> Vec<u8> {
+    let tensors = safetensors::SafeTensors::deserialize(file).unwrap();
+    safetensors::serialize(tensors.iter(), metadata).unwrap()
 }
 
 #[tokio::test]

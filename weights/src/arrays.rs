@@ -109,6 +109,11 @@ impl Weights {
         self.0.get(name)
     }
 
+    /// Takes the array called `name` out.
+    pub fn take(&mut self, name: &str) -> Option<Array> {
+        self.0.remove(name)
+    }
+
     /// Adds or replaces an array.
     pub fn insert(&mut self, name: String, array: Array) {
         self.0.insert(name, array);

@@ -11,15 +11,15 @@ pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 ///
 /// # Errors
 /// When `weights` lack a tensor of the plan.
-pub fn fold_batch_norm(plan: &Plan, weights: &Weights) -> Result<(Plan, Weights), WeightsError> {
+pub fn fold_batch_norm(plan: &Plan, mut weights: Weights) -> Result<(Plan, Weights), WeightsError> {
     let mut folded = Weights::default();
-    let ops = fold_ops(plan.ops(), weights, &mut folded)?;
+    let ops = fold_ops(plan.ops(), &mut weights, &mut folded)?;
     let plan = Plan::new(plan.input(), plan.classes(), ops)
         .unwrap_or_else(|error: ArchitectureError| panic!("folding keeps every shape, this is a bug: {error}"));
     Ok((plan, folded))
 }
 
-fn fold_ops(ops: &[Op], weights: &Weights, folded: &mut Weights) -> Result<Vec<Op>, WeightsError> {
+fn fold_ops(ops: &[Op], weights: &mut Weights, folded: &mut Weights) -> Result<Vec<Op>, WeightsError> {
     let mut out = Vec::with_capacity(ops.len());
     let mut rest = ops;
     while let Some((op, tail)) = rest.split_first() {
@@ -39,7 +39,8 @@ fn fold_ops(ops: &[Op], weights: &Weights, folded: &mut Weights) -> Result<Vec<O
             }
             _ => {
                 for tensor in op.tensors() {
-                    folded.insert(tensor.name.clone(), get(weights, &tensor.name)?.clone());
+                    let array = take(weights, &tensor.name)?;
+                    folded.insert(tensor.name, array);
                 }
                 out.push(op.clone());
             }
@@ -48,12 +49,12 @@ fn fold_ops(ops: &[Op], weights: &Weights, folded: &mut Weights) -> Result<Vec<O
     Ok(out)
 }
 
-fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &Weights) -> Result<(Array, Array), WeightsError> {
-    let part = |name: &str| get(weights, &format!("{norm}.{name}"));
+fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &mut Weights) -> Result<(Array, Array), WeightsError> {
+    let mut part = |name: &str| take(weights, &format!("{norm}.{name}"));
     let (gamma, beta) = (part("weight")?, part("bias")?);
     let (mean, variance) = (part("running_mean")?, part("running_var")?);
-    let mut weight = get(weights, &format!("{conv}.weight"))?.clone();
-    let bias_before = if has_bias { Some(get(weights, &format!("{conv}.bias"))?) } else { None };
+    let mut weight = take(weights, &format!("{conv}.weight"))?;
+    let bias_before = if has_bias { Some(take(weights, &format!("{conv}.bias"))?) } else { None };
 
     let channels = gamma.values.len();
     let per_channel = weight.values.len() / channels;
@@ -62,7 +63,7 @@ fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &Weights) -> Resul
         // In f64: a tiny variance would lose digits here and nowhere else.
         let sigma = (f64::from(variance.values[channel]) + BATCH_NORM_EPSILON).sqrt();
         let scale = f64::from(gamma.values[channel]) / sigma;
-        let before = bias_before.map_or(0.0, |bias| f64::from(bias.values[channel]));
+        let before = bias_before.as_ref().map_or(0.0, |bias| f64::from(bias.values[channel]));
         bias.push((f64::from(beta.values[channel]) + (before - f64::from(mean.values[channel])) * scale) as f32);
         for value in block {
             *value = (f64::from(*value) * scale) as f32;
@@ -71,6 +72,6 @@ fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &Weights) -> Resul
     Ok((weight, Array { shape: vec![channels], values: bias }))
 }
 
-fn get<'a>(weights: &'a Weights, name: &str) -> Result<&'a Array, WeightsError> {
-    weights.get(name).ok_or_else(|| WeightsError::Missing(name.into()))
+fn take(weights: &mut Weights, name: &str) -> Result<Array, WeightsError> {
+    weights.take(name).ok_or_else(|| WeightsError::Missing(name.into()))
 }

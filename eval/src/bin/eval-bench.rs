@@ -84,7 +84,7 @@ fn measure(name: &str, package: &PackageBytes, images: &Images) -> Outcome<()> {
 fn bare_forward(package: &PackageBytes, images: &Images, batch: usize) -> Outcome<f64> {
     let config = PackageConfig::from_json(&package.config_json)?;
     let plan = config.plan()?;
-    let (plan, weights) = fold_batch_norm(&plan, &Weights::from_safetensors(&package.weights, &plan)?)?;
+    let (plan, weights) = fold_batch_norm(&plan, Weights::from_safetensors(&package.weights, &plan)?)?;
     let device = Device::flex();
     let network = Network::new(&plan, &weights, &device)?;
     let table = config.input.normalisation().into_iter().next().ok_or("no planes")?;

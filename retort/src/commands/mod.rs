@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod acts;
 pub(crate) mod bench;
 pub(crate) mod board;
 pub(crate) mod demo;

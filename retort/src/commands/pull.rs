@@ -45,11 +45,13 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     Ok(())
 }
 
-/// Downloads the files of `submission` into `dir`.
+/// Downloads the model of `submission` into `dir`, in the bytes that the validator wrote of it.
 pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Result<Pulled> {
     let status = client.status(submission)?;
     fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-    for file in &status.files {
+    // One that was admitted before models were published anew has only what was uploaded.
+    let files = if status.published.is_empty() { status.files } else { status.published };
+    for file in &files {
         if Path::new(&file.path).file_name().is_none_or(|name| name != file.path.as_str()) {
             bail!("the validator names a file {:?}, which is no plain name", file.path);
         }
@@ -57,8 +59,8 @@ pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Re
         let path = dir.join(&file.path);
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
     }
-    if status.files.is_empty() {
+    if files.is_empty() {
         bail!("{submission} is {}, and only scored submissions can be pulled", status.state);
     }
-    Ok(Pulled { submission: submission.clone(), dir: dir.display().to_string(), files: status.files, verified: true })
+    Ok(Pulled { submission: submission.clone(), dir: dir.display().to_string(), files, verified: true })
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(command: RoundCommand) -> Result<()> {
 }
 
 /// The database alone: a serving process may have everything else.
-async fn database(dir: &Path) -> Result<Db> {
+pub(super) async fn database(dir: &Path) -> Result<Db> {
     let home = Home::new(dir);
     home.load(std::env::vars())?;
     Db::open(&home.database()).await.with_context(|| format!("open the validator in {}", dir.display()))

@@ -38,7 +38,10 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             );
             Ok(())
         }),
-        ValidatorCommand::Serve { home, listen } => runtime()?.block_on(serve(&home.dir, listen)),
+        ValidatorCommand::Serve { home, listen } => {
+            sandbox::give_memory_back();
+            runtime()?.block_on(serve(&home.dir, listen))
+        }
         ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
@@ -47,6 +50,8 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Restore { from, home } => runtime()?.block_on(restore(&from, &home.dir)),
         ValidatorCommand::Round(command) => super::round::run(command),
         ValidatorCommand::Rewards(args) => super::rewards::run(&args),
+        ValidatorCommand::Requeue(args) => super::acts::requeue(&args),
+        ValidatorCommand::Disqualify(args) => super::acts::disqualify(&args),
     }
 }
 

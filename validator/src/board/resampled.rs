@@ -8,6 +8,7 @@ use crate::db::competitions::StoredCompetition;
 use crate::db::evaluations::ScoredSubmission;
 use crate::db::replicates;
 use crate::error::Chain;
+use crate::failpoints::{self, Change};
 use protocol::SubmissionId;
 use protocol::outcomes::Outcomes;
 use protocol::significance::{Part, Replicates, Round};
@@ -93,7 +94,7 @@ async fn draw_again(
     if let Some(drawn) = &drawn {
         let mut tx = app.db.write().await?;
         replicates::put(&mut tx, &submission.id, drawn).await?;
-        tx.commit().await?;
+        failpoints::commit(tx, Change::Replicates).await?;
     }
     Ok(drawn)
 }

@@ -59,8 +59,6 @@ pub struct ServiceLimits {
     /// Submissions of one hotkey in 24 hours over all competitions, those included whose files never came; only failures
     /// of ours don't count. (What a competition takes a day stands in its manifest.)
     pub hotkey_announcements_per_day_max: u64,
-    /// Admission checks at once; each holds a whole package in memory.
-    pub checks_max: u64,
     /// Submissions that aren't done; more are told to come back.
     pub pending_max: u64,
     /// Bytes of the disk that uploads may not fill.
@@ -129,7 +127,6 @@ impl ServiceLimits {
             ("signed_requests_per_second_max", self.signed_requests_per_second_max),
             ("hotkey_pending_max", self.hotkey_pending_max),
             ("hotkey_announcements_per_day_max", self.hotkey_announcements_per_day_max),
-            ("checks_max", self.checks_max),
             ("pending_max", self.pending_max),
             ("check_seconds_max", self.check_seconds_max),
             ("queue_seconds_max", self.queue_seconds_max),
@@ -171,7 +168,6 @@ impl Default for ServiceLimits {
             hotkey_pending_max: 4,
             hotkey_pending_bytes_max: 256 << 20,
             hotkey_announcements_per_day_max: 100,
-            checks_max: 1,
             pending_max: 10_000,
             disk_reserve_bytes: 256 << 20,
             check_seconds_max: 300,

@@ -11,7 +11,7 @@ use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::ObjectError;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
-use protocol::evaluation::PackageBytes;
+use bytes::Bytes;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,16 +112,19 @@ async fn compare_with(
     other: &Fingerprinted,
 ) -> Result<Option<Pair>, CopyError> {
     let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
-    let other_print = Fingerprint::from_bytes(&app.objects.get(sha256).await?)?;
+    let turn = app.heavy.turn().await;
+    let stored = app.objects.get(sha256).await?;
     let print = Arc::clone(print);
     let ours_is_later = due.arrival > other.arrival;
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
-    let (relation, evidence) = tokio::task::spawn_blocking(move || {
+    let compared = turn.run(move || {
+        let other_print = Fingerprint::from_bytes(&stored)?;
+        drop(stored);
         let (earlier, later) = if ours_is_later { (&other_print, &*print) } else { (&*print, &other_print) };
         let evidence = compare(earlier, later);
-        (relation(&evidence, &Thresholds::between(earlier.family(), later.family())), evidence)
-    })
-    .await?;
+        Ok::<_, CopyError>((relation(&evidence, &Thresholds::between(earlier.family(), later.family())), evidence))
+    });
+    let (relation, evidence) = compared.await??;
     if relation == Relation::Independent {
         return Ok(None);
     }
@@ -132,14 +135,14 @@ async fn compare_with(
 
 /// Makes and stores the fingerprint of a submission, or says why there can be none.
 async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, Digest), String>, CopyError> {
-    let package = materials::submitted(app, &due.submission).await?;
+    let turn = app.heavy.turn().await;
+    let files = materials::files_of(app, &due.submission).await?;
     let student = logits(app, &due.probe_logits_sha256).await?;
     let teacher = match app.db.probe_teacher_logits(&due.competition).await? {
         Some(sha256) => logits(app, &sha256).await?,
         None => Vec::new(),
     };
-    let made = tokio::task::spawn_blocking(move || made(&package, &student, &teacher)).await?;
-    let print = match made {
+    let print = match turn.run(move || made(&files, &student, &teacher)).await? {
         Ok(print) => print,
         Err(problem) => return Ok(Err(problem.to_string())),
     };
@@ -149,8 +152,9 @@ async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, 
 }
 
 /// Outputs that can't be compared, such as infinite ones, leave the weights.
-fn made(package: &PackageBytes, student: &[f32], teacher: &[f32]) -> Result<Fingerprint, ::copies::FingerprintError> {
-    let new = |probes| Fingerprint::new(&package.config_json, &package.weights, probes);
+fn made(files: &[Bytes; 2], student: &[f32], teacher: &[f32]) -> Result<Fingerprint, ::copies::FingerprintError> {
+    let [config_json, weights] = files;
+    let new = |probes| Fingerprint::new(config_json, weights, probes);
     if student.is_empty() || teacher.is_empty() {
         return new(None);
     }

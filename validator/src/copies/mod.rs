@@ -14,6 +14,7 @@ pub use view::{PairView, pair, pair_anew, relations};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::heavy::HeavyError;
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use ::copies::{PROBES_DEFAULT, Relation};
@@ -39,8 +40,8 @@ pub enum CopyError {
     #[error("another pair is being compared")]
     Busy,
     /// A thread failed.
-    #[error("a thread: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Thread(#[from] HeavyError),
 }
 
 /// The pixels of a competition's probes, which follow from a secret of the validator's.

@@ -8,7 +8,6 @@ use crate::db::submissions::Submission;
 use ::copies::{Evidence, Relation, Thresholds, relation};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// `GET /api/v1/copies/{a}/{b}`: the evidence between two submissions of a competition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,16 +93,12 @@ pub async fn pair_anew(app: &App, a: &SubmissionId, b: &SubmissionId) -> Result<
 }
 
 async fn compared_anew(app: &App, both: Both) -> Result<Option<PairView>, CopyError> {
-    // Wide models take seconds; strangers may ask for any pair, so they wait for each other.
-    let place = Arc::clone(&app.compare_places).try_acquire_owned().map_err(|_| CopyError::Busy)?;
+    // Wide models take seconds, and strangers may ask for any pair: one of them waits at most.
+    let _place = app.compare_places.try_acquire().map_err(|_| CopyError::Busy)?;
+    let turn = app.heavy.turn().await;
     let first = compare::stored(app, &both.earlier.id).await?;
     let (Some(first), Some(second)) = (first, compare::stored(app, &both.later.id).await?) else { return Ok(None) };
-    let evidence = tokio::task::spawn_blocking(move || {
-        let evidence = ::copies::compare(&first, &second);
-        drop(place);
-        evidence
-    })
-    .await?;
+    let evidence = turn.run(move || ::copies::compare(&first, &second)).await?;
     Ok(both.view(evidence))
 }
 

@@ -8,6 +8,7 @@ pub mod competitions;
 pub mod copies;
 mod copy;
 pub mod evaluations;
+pub mod files;
 pub mod latency;
 pub mod log;
 pub mod nonces;

@@ -9,10 +9,11 @@ use sqlx::Row;
 use std::collections::HashSet;
 
 /// Columns in which objects are named. The files of submissions that expired are not kept.
-const NAMED_IN: [&str; 10] = [
+const NAMED_IN: [&str; 11] = [
     "SELECT competition FROM competitions",
     "SELECT pool_sha256 FROM competitions",
     "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state != 'expired'",
+    "SELECT sha256 FROM published_files",
     "SELECT report_sha256 || ' ' || logits_sha256 || ' ' || outcomes_sha256 || ' ' || probe_logits_sha256 || ' ' ||
      receipt_sha256 FROM evaluations",
     "SELECT report FROM evaluations",
@@ -57,6 +58,7 @@ impl Db {
         let sql = "SELECT sha256 FROM public_objects
                    UNION SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id
                          WHERE f.stored = 1 AND s.state != 'expired'
+                   UNION SELECT sha256 FROM published_files
                    UNION SELECT report_sha256 FROM evaluations UNION SELECT logits_sha256 FROM evaluations
                    UNION SELECT outcomes_sha256 FROM evaluations UNION SELECT probe_logits_sha256 FROM evaluations
                    UNION SELECT receipt_sha256 FROM evaluations UNION SELECT pool_sha256 FROM competitions

@@ -1,4 +1,4 @@
-//! Submissions, their files and the history of their states.
+//! Submissions and the history of their states.
 //!
 //! [`transition`] is the one place where a state changes. It does not decide which change is due.
 
@@ -43,15 +43,6 @@ pub struct Submission {
     pub costs: Option<Costs>,
 }
 
-/// A file of a submission.
-#[derive(Clone, Debug)]
-pub struct SubmissionFile {
-    /// What was announced.
-    pub declared: FileDeclaration,
-    /// Whether its bytes are stored under their digest.
-    pub stored: bool,
-}
-
 /// A change of state.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -76,18 +67,6 @@ impl Db {
             .fetch_optional(self.pool())
             .await?;
         row.as_ref().map(submission).transpose()
-    }
-
-    /// A submission's files, by path.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn files(&self, id: &SubmissionId) -> Result<Vec<SubmissionFile>, DbError> {
-        let rows = sqlx::query("SELECT * FROM submission_files WHERE submission_id = ? ORDER BY path")
-            .bind(id.to_string())
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(file).collect()
     }
 
     /// A submission's history, oldest first.
@@ -353,19 +332,6 @@ pub async fn set_admitted(
     Ok(())
 }
 
-/// Remembers that a file's bytes are stored.
-///
-/// # Errors
-/// When the database fails.
-pub async fn set_stored(db: &Db, id: &SubmissionId, path: &str) -> Result<(), DbError> {
-    sqlx::query("UPDATE submission_files SET stored = 1 WHERE submission_id = ? AND path = ?")
-        .bind(id.to_string())
-        .bind(path)
-        .execute(db.pool())
-        .await?;
-    Ok(())
-}
-
 async fn append_event(
     tx: &mut Tx,
     id: &SubmissionId,
@@ -410,15 +376,6 @@ fn reason(row: &SqliteRow) -> Result<Option<Rejection>, DbError> {
     let Some(code) = row.get::<Option<&str>, _>("code") else { return Ok(None) };
     let detail = row.get::<Option<String>, _>("detail").unwrap_or_default();
     Ok(Some(Rejection { code: parse("code", code)?, detail }))
-}
-
-fn file(row: &SqliteRow) -> Result<SubmissionFile, DbError> {
-    let declared = FileDeclaration {
-        path: row.get("path"),
-        size: uint(row.get("size_bytes")),
-        sha256: parse("digest", row.get("sha256"))?,
-    };
-    Ok(SubmissionFile { declared, stored: row.get::<i64, _>("stored") != 0 })
 }
 
 fn event(row: &SqliteRow) -> Result<Event, DbError> {

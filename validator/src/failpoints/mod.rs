@@ -65,6 +65,10 @@ pub enum Change {
     Loss,
     /// An evaluation ends without a result.
     End,
+    /// The operator does something by hand.
+    Act,
+    /// What a board resampled is kept.
+    Replicates,
     /// A submission has had its time.
     Expiry,
     /// A fingerprint with its comparisons.

@@ -4,7 +4,8 @@
 
 use super::{incoming_name, known_competition, quota};
 use crate::app::App;
-use crate::db::submissions::{self, Submission, SubmissionFile};
+use crate::db::files::SubmissionFile;
+use crate::db::submissions::{self, Submission};
 use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;

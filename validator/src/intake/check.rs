@@ -1,12 +1,15 @@
-//! The fourth step of intake: the admission check, which is `protocol::package::admit` and nothing else.
+//! The fourth step of intake: the admission check, which is `protocol::package::admit` and nothing else. What is admitted
+//! gets the form in which it is published.
 //!
-//! It runs in a thread of its own, since it reads every weight.
+//! It takes a turn at heavy work, since it reads every weight.
 
 use crate::app::App;
-use crate::db::DbError;
 use crate::db::submissions::{self, Submission};
+use crate::db::{DbError, files};
 use crate::failpoints::{self, Change};
+use crate::heavy::{HeavyError, Turn};
 use crate::objects::ObjectError;
+use bytes::Bytes;
 use protocol::api::FileDeclaration;
 use protocol::package::{Admission, Admitted, CONFIG_FILE, WEIGHTS_FILE, admit};
 use protocol::submission::{Rejection, State};
@@ -18,16 +21,19 @@ pub(crate) enum CheckError {
     Db(#[from] DbError),
     #[error(transparent)]
     Objects(#[from] ObjectError),
-    #[error("the check's thread: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Thread(#[from] HeavyError),
     #[error("the submission has no {0}; this is a bug")]
     File(&'static str),
     #[error("the submission's competition is gone; this is a bug")]
     Competition,
 }
 
+/// A file that is to be published, in pieces.
+type Pieces = (&'static str, Vec<Bytes>);
+
 /// Admits a complete submission to the queue, or rejects it.
-pub(crate) async fn check(app: &App, submission: &Submission) -> Result<(), CheckError> {
+pub(crate) async fn check(app: &App, submission: &Submission, turn: &Turn) -> Result<(), CheckError> {
     let files: Vec<FileDeclaration> =
         app.db.files(&submission.id).await?.into_iter().map(|file| file.declared).collect();
     let digest = |path: &'static str| {
@@ -37,11 +43,16 @@ pub(crate) async fn check(app: &App, submission: &Submission) -> Result<(), Chec
     let weights = app.objects.get(&digest(WEIGHTS_FILE)?).await?;
     let stored = app.db.competition(&submission.competition).await?.ok_or(CheckError::Competition)?;
     let manifest = stored.competition.manifest;
-    let verdict = tokio::task::spawn_blocking(move || {
+    let work = move || {
         let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
-        admit(&config_json, &weights, &rules)
-    })
-    .await?;
+        let admitted = admit(&config_json, &weights, &rules)?;
+        let published = published(&admitted, &weights)?;
+        Ok((admitted, published))
+    };
+    let verdict = match turn.run(work).await? {
+        Ok((admitted, files)) => Ok((admitted, store(app, files).await?)),
+        Err(rejection) => Err(rejection),
+    };
     match apply(app, submission, verdict).await {
         // The reaper was faster.
         Err(DbError::StateChanged { .. }) => Ok(()),
@@ -49,12 +60,39 @@ pub(crate) async fn check(app: &App, submission: &Submission) -> Result<(), Chec
     }
 }
 
-async fn apply(app: &App, submission: &Submission, verdict: Result<Admitted, Rejection>) -> Result<(), DbError> {
+/// The files that are published of an admitted package, in pieces: the tensors stay where they lie.
+fn published(admitted: &Admitted, weights: &Bytes) -> Result<[Pieces; 2], Rejection> {
+    let package = admitted.published(weights)?;
+    let within = weights.as_ptr_range();
+    let piece = |part: &[u8]| match within.contains(&part.as_ptr()) {
+        true => weights.slice_ref(part),
+        false => Bytes::copy_from_slice(part),
+    };
+    let weights = package.weights.parts().map(piece).collect();
+    Ok([(CONFIG_FILE, vec![package.config_json.into()]), (WEIGHTS_FILE, weights)])
+}
+
+/// Stores what is published. A kill before the rows are written leaves objects that the sweeper finds.
+async fn store(app: &App, files: [Pieces; 2]) -> Result<Vec<FileDeclaration>, ObjectError> {
+    let mut stored = Vec::new();
+    for (path, parts) in files {
+        let object = app.objects.put_parts(parts).await?;
+        stored.push(FileDeclaration { path: path.to_owned(), size: object.size_bytes, sha256: object.sha256 });
+    }
+    Ok(stored)
+}
+
+async fn apply(
+    app: &App,
+    submission: &Submission,
+    verdict: Result<(Admitted, Vec<FileDeclaration>), Rejection>,
+) -> Result<(), DbError> {
     let (id, now) = (&submission.id, app.clock.now());
     let mut tx = app.db.write().await?;
     match verdict {
-        Ok(admitted) => {
+        Ok((admitted, published)) => {
             submissions::set_admitted(&mut tx, id, &admitted.config.architecture, &admitted.costs).await?;
+            files::set_published(&mut tx, id, &published).await?;
             submissions::transition(&mut tx, id, State::Checking, State::Queued, None, now).await?;
             tracing::info!(submission.id = %id, "admitted submission {id}");
         }

@@ -2,8 +2,8 @@
 
 use super::incoming_name;
 use crate::app::App;
-use crate::db::DbError;
 use crate::db::submissions::{self, Submission};
+use crate::db::{DbError, files};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
 use http::StatusCode;
@@ -48,7 +48,7 @@ async fn missing_files(app: &App, submission: &Submission) -> Result<Vec<String>
         let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
         let incoming = incoming_name(&submission.id, &declared.path);
         if app.objects.signs_uploads() && app.objects.adopt(&incoming, expected, pace).await? {
-            submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
+            files::set_stored(&app.db, &submission.id, &declared.path).await?;
         } else {
             missing.push(declared.path);
         }

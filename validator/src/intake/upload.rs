@@ -3,7 +3,7 @@
 //! What arrives is trusted with nothing: it is stored only once it has the announced size and digest.
 
 use crate::app::App;
-use crate::db::submissions::{self, SubmissionFile};
+use crate::db::files::{self, SubmissionFile};
 use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
 use axum::body::Body;
@@ -39,7 +39,7 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     let _space = Space::reserve(app, declared.size)?;
     receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body)
         .await?;
-    submissions::set_stored(&app.db, &submission.id, &declared.path).await?;
+    files::set_stored(&app.db, &submission.id, &declared.path).await?;
     failpoints::at(Moment::FileMarked)?;
     tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
     failpoints::at(Moment::UploadAnswer)?;

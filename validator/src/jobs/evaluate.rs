@@ -243,7 +243,7 @@ pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) ->
     score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
 }
 
-/// A scored package, its report, its latency samples and its answers to public items are for everybody.
+/// A scored package (as uploaded and as published), its report, its latency samples and its answers to public items are for everybody.
 async fn public_objects(
     app: &App,
     submission: &Submission,
@@ -256,7 +256,8 @@ async fn public_objects(
         size_bytes,
         filename: filename.to_owned(),
     };
-    let files = app.db.files(&submission.id).await?.into_iter().map(|file| file.declared);
+    let uploaded = app.db.files(&submission.id).await?.into_iter().map(|file| file.declared);
+    let files = uploaded.chain(app.db.published_files(&submission.id).await?);
     let mut public: Vec<_> = files.map(|file| object(file.sha256, file.size, &file.path)).collect();
     public.push(object(report.sha256, report.size_bytes, "report.json"));
     public.push(object(samples.sha256, samples.size_bytes, "latency-samples.json"));

@@ -12,7 +12,7 @@ use crate::failpoints::{self, Change};
 use crate::log::LOG_PREFIX;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-use transparency::{Entry, EntryError, Envelope, Log, LogError};
+use transparency::{Entry, EntryError, EntryKind, Envelope, Log, LogError};
 
 /// Leaves that are appended at once.
 const LEAVES_MAX: u32 = 256;
@@ -88,6 +88,9 @@ async fn append(app: &App, log: &mut Log) -> Result<usize, AppendError> {
     leaves::record(&mut tx, &places).await?;
     failpoints::commit(tx, Change::LeafPlaces).await?;
     app.log.show(log.view());
+    if pending.iter().any(|leaf| leaf.kind == EntryKind::Administration) {
+        app.board.changed_by_hand();
+    }
     Ok(pending.len())
 }
 

@@ -19,7 +19,6 @@ use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
 use crate::supervise::Supervisor;
-use futures::StreamExt;
 use protocol::submission::State;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -99,9 +98,8 @@ async fn wait(notify: &Notify, stop: &CancellationToken) {
     }
 }
 
-/// Checks whatever is complete, a few at once. A check that gives no verdict stays due; the reaper ends its time.
+/// Checks whatever is complete, one after the other. A check that gives no verdict stays due; the reaper ends its time.
 async fn check_loop(app: App, stop: CancellationToken) {
-    let checks_max = app.config.limits.checks_max as usize;
     while !stop.is_cancelled() {
         let due = match app.db.in_state(State::Checking, BATCH_MAX).await {
             Ok(due) => due,
@@ -112,14 +110,13 @@ async fn check_loop(app: App, stop: CancellationToken) {
         };
         let mut lost = due.is_empty();
         let limit = Duration::from_secs(app.config.limits.check_seconds_max);
-        let checks = due.into_iter().map(|submission| {
-            let app = app.clone();
+        for submission in due {
+            if stop.is_cancelled() {
+                return;
+            }
+            let turn = app.heavy.turn().await;
             // A store that never answers must not hold up the checks behind it.
-            async move { tokio::time::timeout(limit, intake::check(&app, &submission)).await }
-        });
-        let mut checks = futures::stream::iter(checks).buffer_unordered(checks_max);
-        while let Some(checked) = checks.next().await {
-            match checked {
+            match tokio::time::timeout(limit, intake::check(&app, &submission, &turn)).await {
                 Ok(Ok(())) => continue,
                 Ok(Err(error)) => tracing::error!(error = %Chain(&error), "an admission check gave no verdict"),
                 Err(_) => tracing::error!("an admission check didn't end in time"),

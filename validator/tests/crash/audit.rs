@@ -97,6 +97,7 @@ async fn must_exist(db: &Db) -> HashSet<Digest> {
     for sql in [
         "SELECT sha256 FROM public_objects",
         "SELECT sha256 FROM submission_files WHERE stored = 1",
+        "SELECT sha256 FROM published_files",
         "SELECT report_sha256 FROM evaluations",
         "SELECT logits_sha256 FROM evaluations",
         "SELECT outcomes_sha256 FROM evaluations",

@@ -11,12 +11,12 @@ use anyhow::{Context, Result, bail};
 use datasets::{Images, Logits};
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
-use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::api::{CompetitionView, FileDeclaration, SubmissionStatus};
 use protocol::competition::ObjectRef;
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
-use protocol::package::{CONFIG_FILE, WEIGHTS_FILE, package_digest};
+use protocol::package::{Admission, CONFIG_FILE, WEIGHTS_FILE, admit, package_digest};
 use protocol::receipt::ReceiptError;
 use protocol::{Digest, Hotkey, Receipt, Report, SignedReceipt, SubmissionId};
 use std::fs;
@@ -100,7 +100,8 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
     in_log(client, bytes, &receipt, options, checks)?;
     let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
     let outcomes = outcomes(client, &receipt, checks)?;
-    let Some(candidate) = package(client, &receipt, checks)? else { return Ok(()) };
+    let Some((candidate, published)) = package(client, &receipt, checks)? else { return Ok(()) };
+    same_model(&candidate, &published, &view, checks);
     let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(()) };
     let Some(reference) = reference(client, &view, checks)? else { return Ok(()) };
     let limits = &view.competition.manifest.limits;
@@ -210,8 +211,12 @@ fn outcomes(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<O
     }
 }
 
-/// The package's files, whose digests together have to be the receipt's.
-fn package(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<PackageBytes>> {
+/// The package's files, whose digests together have to be the receipt's, and what is said to be published of them.
+fn package(
+    client: &Client,
+    receipt: &Receipt,
+    checks: &mut Checks,
+) -> Result<Option<(PackageBytes, Vec<FileDeclaration>)>> {
     let Some(status) = fetched("package", client.status(&receipt.subject.submission), checks)? else {
         return Ok(None);
     };
@@ -228,7 +233,25 @@ fn package(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Op
     }
     let Some(config_json) = fetched("package", client.object(&config), checks)? else { return Ok(None) };
     let Some(weights) = fetched("package", client.object(&weights), checks)? else { return Ok(None) };
-    Ok(Some(PackageBytes { config_json: config_json.into(), weights: weights.into() }))
+    Ok(Some((PackageBytes { config_json: config_json.into(), weights: weights.into() }, status.published)))
+}
+
+/// Whether what is offered for download is the measured model, in the one form that follows from it.
+fn same_model(candidate: &PackageBytes, published: &[FileDeclaration], view: &CompetitionView, checks: &mut Checks) {
+    let manifest = &view.competition.manifest;
+    let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
+    let ours = admit(&candidate.config_json, &candidate.weights, &rules)
+        .and_then(|admitted| Ok(admitted.published(&candidate.weights)?.package_sha256()));
+    let digest = |path: &str| published.iter().find(|file| file.path == path).map(|file| file.sha256);
+    match (ours, digest(CONFIG_FILE), digest(WEIGHTS_FILE)) {
+        (Err(rejection), ..) => checks.bad("published", format!("the package is not admissible: {rejection}")),
+        (Ok(ours), Some(config), Some(weights)) => {
+            let detail = format!("sha256:{} is the same model", ours.short());
+            let same = package_digest(&config, &weights) == ours;
+            let _ = checks.that("published", same, detail, "what is offered for download is another model");
+        }
+        (Ok(_), ..) => checks.unclear("published", "the validator offers only what was uploaded"),
+    }
 }
 
 fn file(status: &SubmissionStatus, path: &str) -> Option<ObjectRef> {

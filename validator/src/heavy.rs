@@ -1,0 +1,89 @@
+//! Work that needs a whole model in memory and a core for a while: one at a time, and after everything else.
+//!
+//! A flood of large models then costs time, never memory, and requests are answered meanwhile. It does not know what is
+//! done.
+
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// How far heavy work stands back behind the service's other threads and the workers that are measured.
+const NICENESS: i32 = 10;
+
+/// The one place for heavy work. Whoever comes first has it first.
+#[derive(Clone, Debug)]
+pub(crate) struct Heavy(Arc<Semaphore>);
+
+/// A turn: whoever has one may hold a model.
+#[derive(Debug)]
+pub(crate) struct Turn(Arc<OwnedSemaphorePermit>);
+
+/// The thread ended without a result.
+#[derive(Debug, thiserror::Error)]
+#[error("a thread for heavy work {0}")]
+pub struct HeavyError(String);
+
+impl Default for Heavy {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl Heavy {
+    /// Waits for a turn.
+    pub(crate) async fn turn(&self) -> Turn {
+        let permit = Arc::clone(&self.0).acquire_owned().await;
+        Turn(Arc::new(permit.expect("a semaphore that nobody closes, because it is ours")))
+    }
+}
+
+impl Turn {
+    /// Runs `work` in a thread of low priority. The turn lasts until it is done, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    /// When the thread can't be started, or `work` panics.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HeavyError> {
+        let (done, result) = oneshot::channel();
+        let permit = Arc::clone(&self.0);
+        // A thread of its own, since one that lowered its priority can't raise it again.
+        let spawned = std::thread::Builder::new().name("heavy".to_owned()).spawn(move || {
+            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                tracing::debug!(%error, "heavy work keeps its priority");
+            }
+            // Nobody may wait any more.
+            let _ = done.send(work());
+            drop(permit);
+        });
+        spawned.map_err(|error| HeavyError(format!("can't be started: {error}")))?;
+        result.await.map_err(|_| HeavyError("panicked; its message is above".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_turn_lasts_until_the_work_is_done_though_nobody_waits() {
+        let heavy = Heavy::default();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let turn = heavy.turn().await;
+        let given_up = tokio::time::timeout(Duration::from_millis(20), turn.run(move || wait.recv().is_ok())).await;
+        assert!(given_up.is_err());
+        drop(turn);
+        assert!(tokio::time::timeout(Duration::from_millis(50), heavy.turn()).await.is_err(), "the work goes on");
+        go.send(()).expect("a thread that waits, because it was told nothing yet");
+        tokio::time::timeout(Duration::from_secs(10), heavy.turn()).await.expect("a turn, because the work is done");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_frees_the_place() {
+        let heavy = Heavy::default();
+        let failed = heavy.turn().await.run(|| panic!("on purpose")).await;
+        assert!(failed.map(|()| ()).is_err_and(|error| error.to_string().contains("panicked")));
+        assert_eq!(heavy.turn().await.run(|| 7).await.ok(), Some(7));
+    }
+}
