@@ -46,6 +46,16 @@ pub(crate) enum Command {
     /// Check the rules on made-up models: how often they err, and how much they see
     #[command(subcommand)]
     Simulate(SimulateCommand),
+    /// Print a shell's completions: `retort completions bash > ~/.local/share/bash-completion/completions/retort`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual, one page a command: `retort man ~/.local/share/man/man1`
+    Man {
+        /// The folder; it is made if it isn't there
+        dir: PathBuf,
+    },
     /// Make and show hotkeys; reads Bittensor wallet files
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -278,7 +288,10 @@ pub(crate) enum MinerCommand {
         submission: SubmissionId,
         #[command(flatten)]
         validator: Validator,
-        /// Print JSON
+        /// Tell each change until it has ended
+        #[arg(long)]
+        follow: bool,
+        /// Print JSON; with --follow one line for each change
         #[arg(long)]
         json: bool,
     },
@@ -297,7 +310,10 @@ pub(crate) struct BoardArgs {
     /// Say below the table why each is where it is, what the seat would take, and what its last attempt came to
     #[arg(long, conflicts_with_all = ["json", "csv"])]
     pub(crate) why: bool,
-    /// Print JSON
+    /// Show it anew whenever it changes, until interrupted
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) watch: bool,
+    /// Print JSON; with --watch one line for each change
     #[arg(long, conflicts_with = "csv")]
     pub(crate) json: bool,
     /// Print CSV

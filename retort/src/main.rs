@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Predict(args) => commands::predict::run(&args),
         Command::Simulate(command) => commands::simulate::run(&command),
         Command::Bench(command) => commands::bench::run(&command),
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { dir } => commands::manual::pages(&dir),
         Command::Keys(command) => commands::keys::run(command),
         Command::Verify(args) => commands::verify::run(*args),
     };

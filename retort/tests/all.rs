@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod journey;
+mod pytorch;
 mod support;
 mod terminal;
 mod verify;

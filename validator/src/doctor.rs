@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::error::Chain;
+use crate::objects::ObjectError;
 use transparency::LogError;
 
 /// One thing that was looked at.
@@ -20,7 +21,7 @@ pub struct Finding {
 /// Looks at everything that can be looked at without evaluating a model.
 pub async fn examine(app: &App) -> Vec<Finding> {
     let database = app.db.ping().await.map(|()| "answers".to_owned());
-    let store = app.objects.probe().await.map(|()| "writes, reads and removes".to_owned());
+    let store = object_store(app).await;
     vec![
         finding("database", database.map_err(|error| Chain(&error).to_string())),
         finding("object store", store.map_err(|error| Chain(&error).to_string())),
@@ -35,6 +36,13 @@ pub async fn examine(app: &App) -> Vec<Finding> {
 fn finding(name: &'static str, looked: Result<String, String>) -> Finding {
     let healthy = looked.is_ok();
     Finding { name, healthy, detail: looked.unwrap_or_else(|problem| problem) }
+}
+
+async fn object_store(app: &App) -> Result<String, ObjectError> {
+    app.objects.probe().await?;
+    app.objects.probe_conditional_writes().await?;
+    let past_us = if app.objects.signs() { "; uploads and downloads go past us" } else { "" };
+    Ok(format!("writes, reads, removes, and writes a name once where asked{past_us}"))
 }
 
 fn disk(app: &App) -> Result<String, String> {

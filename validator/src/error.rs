@@ -128,9 +128,11 @@ impl From<ObjectError> for ApiError {
                 Self::new(StatusCode::BAD_REQUEST, "upload_broken_off", detail, hint)
             }
             ObjectError::Full => Self::disk_full(),
-            ObjectError::Missing(_) | ObjectError::Store(_) | ObjectError::Io(_) | ObjectError::Url { .. } => {
-                Self::internal(&error)
-            }
+            ObjectError::Missing(_)
+            | ObjectError::Store(_)
+            | ObjectError::Io(_)
+            | ObjectError::Url { .. }
+            | ObjectError::Overwrites => Self::internal(&error),
         }
     }
 }

@@ -4,11 +4,13 @@
 //! digest gets its name. It does not know who may read what.
 
 mod orphans;
+mod probe;
+mod signed;
 
 use crate::disk;
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -65,6 +67,12 @@ pub enum ObjectError {
         /// Why no more did.
         problem: String,
     },
+    /// The store takes a write that must not happen.
+    #[error(
+        "the store overwrites an object although it was told not to (If-None-Match): use one that honours conditional \
+         writes, as S3, R2, MinIO and Ceph do"
+    )]
+    Overwrites,
     /// There is no space for more.
     #[error("the disk is full")]
     Full,
@@ -148,6 +156,12 @@ impl Objects {
             }
             ObjectStoreScheme::Memory => Self::with_store(Arc::new(InMemory::new()), None, Path::default(), tmp),
             ObjectStoreScheme::AmazonS3 => {
+                // The library takes any text for an address and panics at the first request.
+                for name in ["AWS_ENDPOINT", "AWS_ENDPOINT_URL"] {
+                    if let Ok(Err(error)) = std::env::var(name).map(|endpoint| Url::parse(&endpoint)) {
+                        return Err(unknown(format!("{name} is no address: {error}")));
+                    }
+                }
                 let s3 = Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?);
                 let store = Arc::new(PrefixStore::new(Arc::clone(&s3) as Arc<dyn ObjectStore>, prefix.clone()));
                 Self::with_store(store, Some(s3), prefix, tmp)
@@ -293,56 +307,12 @@ impl Objects {
         }
     }
 
-    /// Whether uploads go to the store directly.
-    pub fn signs_uploads(&self) -> bool {
-        self.signer.is_some()
-    }
-
-    /// A URL that takes one file of a submission until `expires_in` from now; `None` where uploads come through us.
-    ///
-    /// # Errors
-    /// When the store can't sign.
-    pub async fn signed_upload(&self, incoming: &str, expires_in: Duration) -> Result<Option<Url>, ObjectError> {
-        let Some(signer) = &self.signer else { return Ok(None) };
-        let location: Path = self.prefix.parts().chain(incoming_key(incoming).parts()).collect();
-        Ok(Some(signer.signed_url(http::Method::PUT, &location, expires_in).await?))
-    }
-
-    /// Takes over what was sent to a signed URL, once it is what was announced; `false` when nothing was sent.
-    ///
-    /// # Errors
-    /// When it isn't, or the store refuses. A wrong upload is removed, so that a right one can follow.
-    pub async fn adopt(&self, incoming: &str, expected: ObjectRef, pace: Pace) -> Result<bool, ObjectError> {
-        let location = incoming_key(incoming);
-        let read = match self.store.get(&location).await {
-            Ok(read) => read,
-            Err(object_store::Error::NotFound { .. }) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        };
-        let received = self.receive(expected, pace, read.into_stream().map_err(|error| error.to_string())).await;
-        if !matches!(received, Err(ObjectError::Store(_) | ObjectError::BrokenOff { .. } | ObjectError::Full)) {
-            self.store.delete(&location).await?;
-        }
-        received.map(|()| true)
-    }
-
     /// Gives bytes their name. Bytes that have it already are the same; they are written anew, so that an old object
     /// that nobody named is young again and no orphan, until the row is there that names it.
     async fn create(&self, sha256: &Digest, bytes: PutPayload) -> Result<(), ObjectError> {
         let _naming = self.naming.read().await;
         self.store.put(&key(sha256), bytes).await?;
         Ok(())
-    }
-
-    /// Writes, reads and removes a small object: for `doctor` and readiness.
-    ///
-    /// # Errors
-    /// When the store doesn't do that.
-    pub async fn probe(&self) -> Result<(), ObjectError> {
-        let location = Path::from("probe");
-        self.store.put(&location, PutPayload::from_static(b"probe")).await?;
-        self.store.get(&location).await?.bytes().await?;
-        Ok(self.store.delete(&location).await?)
     }
 }
 
@@ -412,8 +382,4 @@ fn missing(error: object_store::Error, sha256: &Digest) -> ObjectError {
 
 fn key(sha256: &Digest) -> Path {
     Path::from(format!("{FOLDER}/{sha256}"))
-}
-
-fn incoming_key(name: &str) -> Path {
-    Path::from(format!("incoming/{name}"))
 }

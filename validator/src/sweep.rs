@@ -20,6 +20,8 @@ pub struct Swept {
     pub objects: u64,
     /// Files that were being written.
     pub staged: u64,
+    /// Uploads to signed URLs that nobody completed.
+    pub abandoned: u64,
 }
 
 /// Why orphans stay.
@@ -42,8 +44,10 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
             () = stop.cancelled() => return,
         };
         match swept {
-            Ok(Swept { objects: 0, staged: 0 }) => {}
-            Ok(Swept { objects, staged }) => tracing::info!(objects, staged, "removed what no row names"),
+            Ok(swept) if swept == Swept::default() => {}
+            Ok(Swept { objects, staged, abandoned }) => {
+                tracing::info!(objects, staged, abandoned, "removed what no row names");
+            }
             Err(error) => tracing::error!(error = %Chain(&error), "can't look for orphans"),
         }
         tokio::select! {
@@ -60,9 +64,11 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
 /// When the database or the store fails; what was removed until then was nameless.
 pub async fn orphans(db: &Db, objects: &Objects, age_min: Duration) -> Result<Swept, SweepError> {
     let staged = objects.remove_staged(age_min)?;
+    let waiting = db.awaiting_upload().await?;
+    let abandoned = objects.remove_abandoned(&waiting, age_min).await?;
     let old = objects.older_than(age_min).await?;
     if old.is_empty() {
-        return Ok(Swept { objects: 0, staged });
+        return Ok(Swept { objects: 0, staged, abandoned });
     }
     // Read after the list: what got a name meanwhile is not in it as nameless.
     let named = db.named_objects().await?;
@@ -70,5 +76,5 @@ pub async fn orphans(db: &Db, objects: &Objects, age_min: Duration) -> Result<Sw
     for sha256 in old.into_iter().filter(|sha256| !named.contains(sha256)) {
         removed += u64::from(objects.remove_if_older(&sha256, age_min).await?);
     }
-    Ok(Swept { objects: removed, staged })
+    Ok(Swept { objects: removed, staged, abandoned })
 }

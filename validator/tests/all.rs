@@ -21,6 +21,7 @@ mod publishing;
 mod quotas;
 mod replays;
 mod rounds;
+mod s3;
 mod secrets;
 mod stores;
 mod support;

@@ -50,8 +50,12 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             }
             fail_unless_good(&status)
         }
-        MinerCommand::Status { submission, validator, json } => {
-            let status = Client::new(&validator.validator).status(&submission)?;
+        MinerCommand::Status { submission, validator, follow, json } => {
+            let client = Client::new(&validator.validator);
+            if follow {
+                return follow_to_the_end(&client, &submission, json);
+            }
+            let status = client.status(&submission)?;
             if json {
                 print_json(&status)
             } else {
@@ -216,6 +220,26 @@ pub(crate) fn wait_for_end(client: &Client, submission: &SubmissionId) -> Result
             return Ok(status);
         }
         phases.at(status.state.as_str(), 0, 1);
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Tells each change, one after the other, and fails if it ends badly.
+fn follow_to_the_end(client: &Client, submission: &SubmissionId, json: bool) -> Result<()> {
+    let mut told = None;
+    loop {
+        let status = client.status(submission)?;
+        // The time left counts down, which is no change.
+        let now = (status.state, status.queue_position);
+        if told.replace(now) != Some(now) {
+            match json {
+                true => println!("{}", serde_json::to_string(&status)?),
+                false => println!("{} {}", super::when(status.changed_at), describe(&status)),
+            }
+        }
+        if status.state.is_terminal() {
+            return fail_unless_good(&status);
+        }
         std::thread::sleep(POLL);
     }
 }

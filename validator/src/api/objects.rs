@@ -1,6 +1,7 @@
 //! `GET /api/v1/objects/sha256/{digest}`: immutable bytes of published competitions and scored submissions.
 //!
-//! Anything else looks as if it weren't there, whether or not it is stored.
+//! Anything else looks as if it weren't there, whether or not it is stored. Where the store signs URLs, whoever wants
+//! bytes is sent there.
 
 use super::is_known;
 use crate::app::App;
@@ -14,9 +15,13 @@ use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use protocol::Digest;
 use std::ops::Range;
+use std::time::Duration;
 
 /// A year: these bytes never change.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// How long a signed URL is good for: a slow start of a download, not its end.
+const SIGNED_FOR: Duration = Duration::from_secs(600);
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/api/v1/objects/sha256/{digest}", get(object))
@@ -34,6 +39,13 @@ async fn object(
     let etag = format!("\"{sha256}\"");
     if is_known(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, described(&object, &etag)).into_response());
+    }
+    if method == Method::GET
+        && let Some(url) = app.objects.signed_download(&sha256, SIGNED_FOR).await?
+    {
+        // The target ends, so nobody may keep the way to it.
+        let headers = [(header::LOCATION, url.to_string()), (header::CACHE_CONTROL, "no-store".to_owned())];
+        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
     }
     let range = match requested(&headers, &etag, object.size_bytes) {
         Requested::Whole => None,

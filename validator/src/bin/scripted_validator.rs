@@ -8,6 +8,7 @@
 //! scripted-validator serve DIR     serves DIR, publishes DIR/competitions/*/competition.toml, prints its address
 //! scripted-validator work DIR      evaluates what the above hands out
 //! scripted-validator reward DIR ID ROUND   announces other rewards
+//! scripted-validator disqualify DIR ID     takes a submission out
 //! scripted-validator sweep DIR     removes every orphan, however young; nothing else may run
 //! ```
 //!
@@ -80,6 +81,7 @@ fn run(arguments: &[&str]) -> Outcome<()> {
                 Ok(validator::work(app, terminated()).await?)
             }
             ["reward", dir, competition, round] => reward(&Home::new(dir), competition, round).await,
+            ["disqualify", dir, submission] => disqualify(&Home::new(dir), submission).await,
             ["sweep", dir] => {
                 let home = Home::new(dir);
                 let app = App::open(&home, settings(&home)?, evaluator(&home)).await?;
@@ -87,7 +89,7 @@ fn run(arguments: &[&str]) -> Outcome<()> {
                 app.db.close().await;
                 Ok(())
             }
-            _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, or sweep DIR".into()),
+            _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, disqualify DIR ID, or sweep DIR".into()),
         }
     })
 }
@@ -132,6 +134,13 @@ async fn reward(home: &Home, competition: &str, round: &str) -> Outcome<()> {
     let (from_round, reward) = (round.parse()?, stored.competition.manifest.reward);
     let hotkey: Hotkey = home.keypair()?.hotkey();
     validator::rounds::announce_reward(&db, hotkey, &competition, PolicyChange { from_round, reward }, 1).await?;
+    db.close().await;
+    Ok(())
+}
+
+async fn disqualify(home: &Home, submission: &str) -> Outcome<()> {
+    let (db, reason) = (Db::open(&home.database()).await?, "for the test".parse()?);
+    validator::administration::disqualify(&db, home.keypair()?.hotkey(), &submission.parse()?, reason, 1).await?;
     db.close().await;
     Ok(())
 }

@@ -9,6 +9,7 @@ use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use std::collections::HashSet;
 
 /// A row of the table of submissions.
 #[derive(Clone, Debug)]
@@ -92,6 +93,16 @@ impl Db {
             .fetch_all(self.pool())
             .await?;
         rows.iter().map(submission).collect()
+    }
+
+    /// The submissions whose files are still to come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn awaiting_upload(&self) -> Result<HashSet<SubmissionId>, DbError> {
+        let query = "SELECT id FROM submissions WHERE state = 'awaiting_upload'";
+        let ids: Vec<String> = sqlx::query_scalar(query).fetch_all(self.pool()).await?;
+        ids.iter().map(|id| parse("submission", id)).collect()
     }
 
     /// How many queued or evaluating submissions arrived before this one.

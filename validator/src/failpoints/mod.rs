@@ -143,7 +143,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 26] = [
+    const ALL: [(Self, &str); 28] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -158,6 +158,8 @@ impl Change {
         (Self::Result, "result"),
         (Self::Loss, "loss"),
         (Self::End, "end"),
+        (Self::Act, "act"),
+        (Self::Replicates, "replicates"),
         (Self::Expiry, "expiry"),
         (Self::Comparison, "comparison"),
         (Self::LeafPlaces, "leaf-places"),

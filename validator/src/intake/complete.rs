@@ -47,7 +47,7 @@ async fn missing_files(app: &App, submission: &Submission) -> Result<Vec<String>
         let declared = file.declared;
         let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
         let incoming = incoming_name(&submission.id, &declared.path);
-        if app.objects.signs_uploads() && app.objects.adopt(&incoming, expected, pace).await? {
+        if app.objects.signs() && app.objects.adopt(&incoming, expected, pace).await? {
             files::set_stored(&app.db, &submission.id, &declared.path).await?;
         } else {
             missing.push(declared.path);

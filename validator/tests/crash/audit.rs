@@ -154,12 +154,11 @@ pub(crate) async fn at_rest(arena: &Arena, miners: &[Miner]) -> Audit {
     }
     assert_eq!(odd_files(arena), Vec::<String>::new());
 
-    // The log: each statement once, in the log and in the database alike.
+    // The log: each statement once, in the log and in the database alike. Rounds go on by the clock: one may have closed
+    // in the moment of the stop, and its leaf is still to come.
     let stated = stated(arena).await;
-    let outbox: Vec<(String, i64)> = sqlx::query_as("SELECT key, index_in_log FROM log_outbox ORDER BY index_in_log")
-        .fetch_all(db.pool())
-        .await
-        .unwrap();
+    let outbox = "SELECT key, index_in_log FROM log_outbox WHERE index_in_log IS NOT NULL OR key NOT LIKE 'round/%'";
+    let outbox: Vec<(String, i64)> = sqlx::query_as(outbox).fetch_all(db.pool()).await.unwrap();
     let outbox: BTreeMap<String, u64> = outbox.into_iter().map(|(key, index)| (key, index as u64)).collect();
     assert_eq!(stated, outbox);
     for (id, state) in &states {

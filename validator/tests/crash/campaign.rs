@@ -310,7 +310,14 @@ async fn run(points: &[Point], random: u64, seed: u64) -> (Campaign, serde_json:
 async fn in_full() {
     let wanted = std::env::var("CRASH_POINTS").ok().and_then(|count| count.parse().ok()).unwrap_or(250);
     let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let points = Point::all();
+    let mut points = Point::all();
+    // On no submission's way: `super::acts` comes to them.
+    points.retain(|point| {
+        !matches!(
+            point,
+            Point::Written(Change::Act | Change::Replicates) | Point::Committed(Change::Act | Change::Replicates)
+        )
+    });
     let random = u64::saturating_sub(wanted, points.len() as u64);
     let (campaign, report) = run(&points, random, seed).await;
     println!("{report}");

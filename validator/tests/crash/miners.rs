@@ -126,7 +126,8 @@ impl Miner {
     }
 
     pub(crate) async fn put(&self, base: &str, upload: &Upload, bytes: Vec<u8>) -> Result<(), Failed> {
-        send(self.http.put(format!("{base}{}", upload.url)).body(bytes)).await.map(drop)
+        let url = if upload.url.starts_with('/') { format!("{base}{}", upload.url) } else { upload.url.clone() };
+        send(self.http.put(url).body(bytes)).await.map(drop)
     }
 
     pub(crate) async fn complete(&self, base: &str, id: &SubmissionId) -> Result<SubmissionStatus, Failed> {

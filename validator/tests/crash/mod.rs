@@ -3,11 +3,12 @@
 //! `scripted-validator` (validator/src/bin) is what runs: the real database, store, ledger, log and HTTP, with a scripted
 //! engine whose evaluations are real child processes.
 
+mod acts;
 mod audit;
 mod backup;
 mod campaign;
 mod disk;
-mod miners;
-mod service;
+pub(crate) mod miners;
+pub(crate) mod service;
 mod soak;
 mod workers;

@@ -82,7 +82,8 @@ impl Miner {
         for (name, value) in &upload.headers {
             request = request.header(name, value);
         }
-        accept(request.send().await.unwrap(), &[StatusCode::NO_CONTENT]).await.map(drop)
+        // A bucket says 200.
+        accept(request.send().await.unwrap(), &[StatusCode::NO_CONTENT, StatusCode::OK]).await.map(drop)
     }
 
     pub(crate) async fn upload_all(&self, created: &SubmissionCreated, package: &Package) -> Result<(), Refusal> {

@@ -1,0 +1,82 @@
+"""Checkpoints under timm's names, renamed to the catalogue's.
+
+torchvision's names are the catalogue's own, and timm's ``resnet`` uses them too. Only names change, and a fused
+``qkv`` is cut in three; whether the shapes fit is said by ``load_state_dict`` and by ``retort miner check``.
+"""
+
+import re
+
+import torch
+
+VIT = [
+    (r"^patch_embed\.proj\.", "vit.embeddings.patch_embeddings.projection."),
+    (r"^cls_token$", "vit.embeddings.cls_token"),
+    (r"^pos_embed$", "vit.embeddings.position_embeddings"),
+    (r"^blocks\.(\d+)\.norm1\.", r"vit.encoder.layer.\1.layernorm_before."),
+    (r"^blocks\.(\d+)\.norm2\.", r"vit.encoder.layer.\1.layernorm_after."),
+    (r"^blocks\.(\d+)\.attn\.proj\.", r"vit.encoder.layer.\1.attention.output.dense."),
+    (r"^blocks\.(\d+)\.mlp\.fc1\.", r"vit.encoder.layer.\1.intermediate.dense."),
+    (r"^blocks\.(\d+)\.mlp\.fc2\.", r"vit.encoder.layer.\1.output.dense."),
+    (r"^norm\.", "vit.layernorm."),
+    (r"^head\.", "classifier."),
+]
+
+
+def from_timm(state: dict[str, torch.Tensor], architecture: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a timm checkpoint under the names that ``architecture`` has in the catalogue."""
+    kind = architecture["kind"]
+    if kind == "vit":
+        return _vit(state)
+    if kind == "mobilenet_v2":
+        return _mobilenet_v2(state, architecture)
+    return dict(state)
+
+
+def _vit(state):
+    renamed = {}
+    for name, tensor in state.items():
+        fused = re.match(r"^blocks\.(\d+)\.attn\.qkv\.(weight|bias)$", name)
+        if fused:
+            layer, part = fused.groups()
+            for which, piece in zip(("query", "key", "value"), tensor.chunk(3)):
+                renamed[f"vit.encoder.layer.{layer}.attention.attention.{which}.{part}"] = piece.contiguous()
+            continue
+        for pattern, replacement in VIT:
+            name, found = re.subn(pattern, replacement, name)
+            if found:
+                break
+        renamed[name] = tensor
+    return renamed
+
+
+def _mobilenet_v2(state, architecture):
+    """timm numbers blocks by stage and names their parts; torchvision numbers everything in one sequence."""
+    places, index = {}, 1
+    for stage, row in enumerate(architecture["blocks"]):
+        for repeat in range(row["repeats"]):
+            places[stage, repeat] = (index, row["expansion"] != 1)
+            index += 1
+    outer = {
+        "conv_stem": "features.0.0",
+        "bn1": "features.0.1",
+        "conv_head": f"features.{index}.0",
+        "bn2": f"features.{index}.1",
+        "classifier": "classifier.1",
+    }
+    # With and without an expansion before the depthwise convolution.
+    inner = {
+        True: {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"},
+        False: {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"},
+    }
+    renamed = {}
+    for name, tensor in state.items():
+        block = re.match(r"^blocks\.(\d+)\.(\d+)\.(\w+)\.(.+)$", name)
+        if block:
+            stage, repeat, part, rest = block.groups()
+            place, expands = places[int(stage), int(repeat)]
+            name = f"features.{place}.conv.{inner[expands][part]}.{rest}"
+        else:
+            part, _, rest = name.partition(".")
+            name = f"{outer.get(part, part)}.{rest}"
+        renamed[name] = tensor
+    return renamed

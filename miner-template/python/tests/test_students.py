@@ -1,0 +1,84 @@
+"""What PyTorch users rely on: our modules are the catalogue's, and timm's checkpoints fit them.
+
+Run by `cargo test -p retort python`, or `python -m unittest` in this folder's parent with retort-miner installed.
+"""
+
+import json
+import pathlib
+import unittest
+
+import timm
+import torch
+from safetensors.torch import load_file
+
+import retort_miner
+from retort_miner import Corrupt
+from retort_miner.competition import _check, _header
+
+FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "models" / "fixtures"
+SMALL = {"channels": 1, "height": 28, "width": 28}
+MOBILENET_V2 = {
+    "kind": "mobilenet_v2",
+    "stem": 32,
+    "stem_stride": 2,
+    "blocks": [
+        {"expansion": expansion, "channels": channels, "repeats": repeats, "stride": stride}
+        for expansion, channels, repeats, stride in [
+            (1, 16, 1, 1),
+            (6, 24, 2, 2),
+            (6, 32, 3, 2),
+            (6, 64, 4, 2),
+            (6, 96, 3, 1),
+            (6, 160, 3, 2),
+            (6, 320, 1, 1),
+        ]
+    ],
+    "head": 1280,
+}
+VIT = {"kind": "vit", "patch": 7, "width": 32, "depth": 2, "heads": 4, "mlp_width": 64}
+
+
+class Students(unittest.TestCase):
+    def test_every_family_answers_as_the_library_that_its_names_come_from(self):
+        seen = set()
+        for folder in sorted(FIXTURES.iterdir()):
+            with self.subTest(folder.name), torch.inference_mode():
+                config = json.loads((folder / "config.json").read_text())
+                model = retort_miner.build(config["architecture"], config["input"], len(config["labels"])).eval()
+                tensors = load_file(folder / "model.safetensors")
+                model.load_state_dict({name: tensor.to(model.state_dict()[name].dtype) for name, tensor in tensors.items()})
+                expected = load_file(folder / "expected.safetensors")
+                competition = retort_miner.Competition("", "", {"manifest": config})
+                logits = model(competition.normalised(expected["images"]))
+                torch.testing.assert_close(logits, expected["logits"], rtol=1e-4, atol=1e-4)
+                seen.add(config["architecture"]["kind"])
+        self.assertEqual(seen, set(retort_miner.students.FAMILIES))
+
+    def test_checkpoints_of_timm_fit_after_renaming(self):
+        torch.manual_seed(1)
+        small = {"in_chans": 1, "num_classes": 10}
+        vit = timm.models.VisionTransformer(
+            img_size=28, patch_size=7, embed_dim=32, depth=2, num_heads=4, mlp_ratio=2.0, **small
+        )
+        for architecture, theirs in [(MOBILENET_V2, timm.create_model("mobilenetv2_100", **small)), (VIT, vit)]:
+            with self.subTest(architecture["kind"]), torch.inference_mode():
+                ours = retort_miner.build(architecture, SMALL, 10).eval()
+                ours.load_state_dict(retort_miner.from_timm(theirs.state_dict(), architecture))
+                images = torch.randn(8, 1, 28, 28)
+                torch.testing.assert_close(ours(images), theirs.eval()(images), rtol=1e-3, atol=1e-3)
+
+    def test_an_unknown_family_is_named_with_those_that_there_are(self):
+        with self.assertRaisesRegex(ValueError, "no family is called 'lstm'; there are mlp, resnet"):
+            retort_miner.build({"kind": "lstm"}, SMALL, 10)
+
+
+class Downloads(unittest.TestCase):
+    def test_other_bytes_than_promised_are_refused(self):
+        with self.assertRaisesRegex(Corrupt, "the download is corrupt or the validator lies"):
+            _check(b"other", "00" * 32)
+        with self.assertRaisesRegex(Corrupt, "no RTIMG1 file"):
+            _header(b"RTLOG1\0\0" + bytes(40), b"RTIMG1\0\0", 4)
+
+
+if __name__ == "__main__":
+    unittest.main()
