@@ -1,7 +1,8 @@
 //! The language between the engine and its worker: little-endian frames of a kind, a length and a payload.
 //!
 //! What is large lies in two sealed files that a worker inherits, and frames say where in them; so all frames but one have
-//! one exact length, and every answer's is computed beforehand. Only [`Kind::Refused`] varies, up to [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
+//! one exact length, and every answer's is computed beforehand. Only [`Kind::Refused`] varies, up to
+//! [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
 //!
 //! | parent sends | payload | worker answers | payload |
 //! |---|---|---|---|

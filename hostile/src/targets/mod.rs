@@ -3,6 +3,7 @@
 
 mod auth;
 mod data;
+mod frames;
 mod ledger;
 mod log;
 mod packages;
@@ -33,7 +34,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "package",
         about: "config.json and model.safetensors through admission, the library and canonical bytes",
@@ -54,6 +55,13 @@ pub const TARGETS: [Target; 11] = [
         run: packages::config,
         seeds: packages::config_seeds,
         mutate: Some(edit_json),
+    },
+    Target {
+        name: "frames",
+        about: "what a worker is sent and says",
+        run: frames::frames,
+        seeds: frames::seeds,
+        mutate: None,
     },
     Target {
         name: "receipt",
