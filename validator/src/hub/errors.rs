@@ -13,7 +13,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 pub(super) const REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 /// `topic; message`: `hf` prints it, while it keeps to itself what comes with a code.
-const WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
+pub(super) const WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
 /// Clients wait by themselves as long as a 429 says. Nobody wants that for hours.
 const WAIT_SECONDS_MAX: u64 = 60;
 

@@ -15,11 +15,14 @@ mod card;
 mod commit;
 mod contents;
 mod describe;
+mod drafts;
 mod errors;
 mod repository;
 mod resolve;
 mod revisions;
 mod upload;
+
+pub(crate) use drafts::Drafts;
 
 use crate::app::App;
 use axum::Router;

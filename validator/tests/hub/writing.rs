@@ -170,6 +170,42 @@ async fn a_token_that_is_none_opens_nothing_and_says_so() {
     assert!(!holds(&made.token) && !holds(made.token.trim_start_matches("retort_")));
 }
 
+#[tokio::test]
+async fn files_that_come_one_by_one_are_entered_when_they_are_all_there() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let package = Package::random(&[16], 7);
+    let client = client(&app, &miner, &package).await;
+    let (success, output) = client.hf(&["upload", "arena/digits", "student/model.safetensors"]).await;
+    assert!(success && output.contains("/arena/digits"), "{output}");
+    assert_eq!(app.app.db.count_by_state().await.unwrap(), [], "nothing is entered yet");
+    let output = client
+        .python(
+            r#"
+from huggingface_hub import upload_file
+def upload(name):
+    return upload_file(repo_id="arena/digits", path_or_fileobj="student/" + name, path_in_repo=name)
+print(upload("config.json").commit_url)
+"#,
+        )
+        .await;
+    let id = submission(&output);
+    app.wait_for(&id, State::Scored).await;
+    assert_eq!(miner.status(&id).await.files, package.declarations());
+    // Too late, the first is forgotten; the client says what is missing.
+    let upload = |name: &str| {
+        format!(
+            "import sys; sys.stderr = sys.stdout\nfrom huggingface_hub import upload_file\nupload_file(repo_id='arena/digits', \
+             path_or_fileobj='student/{name}', path_in_repo='{name}')"
+        )
+    };
+    let output = client.python(&upload("config.json")).await;
+    assert!(output.contains("nothing is entered yet: model.safetensors is missing"), "{output}");
+    app.app.clock.advance(600);
+    let output = client.python(&upload("model.safetensors")).await;
+    assert!(output.contains("nothing is entered yet: config.json is missing"), "{output}");
+}
+
 /// A commit written by hand; what came of it.
 async fn commit(app: &TestApp, token: &str, body: impl Into<reqwest::Body>) -> (u16, Value) {
     let url = app.url("/api/models/arena/digits/commit/main");

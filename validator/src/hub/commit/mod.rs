@@ -5,11 +5,13 @@
 //! leaf in the public log exists before its bytes have a name, and only then are they stored, completed and checked, by
 //! the very functions that every other submission goes through (`intake`). What isn't protected is the moment between a
 //! validator's receiving the bytes and its announcing them: who doesn't trust it that far announces the package first
-//! (`POST /api/v1/submissions`), and then commits the same one.
+//! (`POST /api/v1/submissions`), and then commits the same one. Packages that come file by file wait in [`drafts`].
 
 mod ndjson;
 
-use super::errors::HubError;
+use super::drafts;
+use super::errors::{HubError, WARNING};
+use super::repository::ARENA;
 use super::revisions;
 use super::upload::{Bearer, Target};
 use crate::app::App;
@@ -21,12 +23,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use ndjson::{CommitError, Line, Lines, Piece};
 use protocol::competition::Limits;
 use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Code;
-use protocol::{Digest, SubmissionId};
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde_json::json;
 use std::time::Duration;
 
@@ -48,12 +50,48 @@ pub(super) async fn commit(
     let receiving = receive(&app, &manifest.limits, body);
     let seconds = manifest.limits.upload_seconds_max;
     let received = tokio::time::timeout(Duration::from_secs(seconds), receiving).await;
-    let Received { files, parent } = received.map_err(|_| too_slow(seconds))??;
+    let Received { mut files, summary, parent } = received.map_err(|_| too_slow(seconds))??;
     if let Some(parent) = parent {
         revisions::check_parent(&app, &manifest.id, &parent).await?;
     }
+    if let [(path, _)] = files.as_slice()
+        && drafts::is_part(&summary, path)
+    {
+        files = with_earlier(&app, (bearer.hotkey, manifest.id.clone()), files);
+        if let Some(missing) = missing(&files) {
+            let of = (bearer.hotkey, manifest.id.clone());
+            app.drafts.keep(of, files, app.clock.now());
+            return Ok(waiting(&app, &headers, &manifest.id, missing));
+        }
+    }
     let id = intake::whole(&app, bearer.hotkey, manifest.id, files).await?;
     Ok(Json(answer(&app, &headers, &id)).into_response())
+}
+
+/// A part, and those of its package that came before; of two files of a name the later one.
+fn with_earlier(app: &App, of: (Hotkey, CompetitionId), part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
+    let earlier = app.drafts.take(&of, app.clock.now()).into_iter();
+    let mut files: Vec<_> = earlier.filter(|(path, _)| part.iter().all(|(new, _)| new != path)).collect();
+    files.extend(part);
+    files
+}
+
+/// What a package still needs.
+fn missing(files: &[(String, Spooled)]) -> Option<&'static str> {
+    [CONFIG_FILE, WEIGHTS_FILE].into_iter().find(|needed| files.iter().all(|(path, _)| path != needed))
+}
+
+/// The answer to a part: nothing is entered yet, and the client says so to its user.
+fn waiting(app: &App, headers: &HeaderMap, competition: &CompetitionId, missing: &str) -> Response {
+    let minutes = drafts::SECONDS_MAX / 60;
+    let warning =
+        format!("incomplete; nothing is entered yet: {missing} is missing, upload it within {minutes} minutes");
+    let url = format!("{}/{ARENA}/{competition}", super::upload::address(app, headers));
+    let oid = "0".repeat(revisions::COMMIT_DIGITS);
+    let body = json!({ "success": true, "commitUrl": url, "commitOid": oid, "hookOutput": "" });
+    let mut response = Json(body).into_response();
+    response.headers_mut().extend(HeaderValue::from_str(&warning).ok().map(|warning| (WARNING, warning)));
+    response
 }
 
 /// Where the client's user goes on: the submission's page.
@@ -77,6 +115,7 @@ pub(super) fn bytes_max(limits: &Limits) -> u64 {
 /// What a commit brought.
 struct Received {
     files: Vec<(String, Spooled)>,
+    summary: String,
     parent: Option<String>,
 }
 
@@ -85,14 +124,14 @@ async fn receive(app: &App, limits: &Limits, body: Body) -> Result<Received, Hub
     let stream = body.into_data_stream().map_err(|error| error.to_string());
     let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
     let (mut lines, mut pieces) = (Lines::default(), Vec::new());
-    let mut package = Package { app, bytes_max: bytes_max(limits), spool: None, files: Vec::new(), parent: None };
+    let mut package = Package::new(app, bytes_max(limits));
     while let Some(chunk) = incoming.next().await? {
         lines.push(&chunk, &mut pieces)?;
         package.take(&mut pieces).await?;
     }
     lines.finish(&mut pieces)?;
     package.take(&mut pieces).await?;
-    Ok(Received { files: package.files, parent: package.parent })
+    Ok(package.received)
 }
 
 /// A package that is coming.
@@ -101,11 +140,15 @@ struct Package<'a> {
     bytes_max: u64,
     /// The file whose line is coming: its name comes after its bytes.
     spool: Option<Spool>,
-    files: Vec<(String, Spooled)>,
-    parent: Option<String>,
+    received: Received,
 }
 
-impl Package<'_> {
+impl<'a> Package<'a> {
+    fn new(app: &'a App, bytes_max: u64) -> Self {
+        let received = Received { files: Vec::new(), summary: String::new(), parent: None };
+        Self { app, bytes_max, spool: None, received }
+    }
+
     async fn take(&mut self, pieces: &mut Vec<Piece>) -> Result<(), HubError> {
         for piece in pieces.drain(..) {
             match piece {
@@ -113,7 +156,9 @@ impl Package<'_> {
                     let written = self.spool()?.write(&bytes).await;
                     written.map_err(|error| self.too_large(error))?;
                 }
-                Piece::Line(Line::Header { parent }) => self.parent = parent,
+                Piece::Line(Line::Header { summary, parent }) => {
+                    (self.received.summary, self.received.parent) = (summary, parent);
+                }
                 Piece::Line(Line::File { path }) => self.end_file(path).await?,
                 Piece::Line(Line::Other { key }) => return Err(refused(&key)),
             }
@@ -129,13 +174,14 @@ impl Package<'_> {
     }
 
     async fn end_file(&mut self, path: String) -> Result<(), HubError> {
-        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE].contains(&path.as_str()) || self.files.len() == FILES_MAX {
+        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE].contains(&path.as_str()) || self.received.files.len() == FILES_MAX
+        {
             let shown: String = path.chars().take(64).collect();
             return Err(unexpected(&shown));
         }
         self.spool()?;
         if let Some(spool) = self.spool.take() {
-            self.files.push((path, spool.finish().await?));
+            self.received.files.push((path, spool.finish().await?));
         }
         Ok(())
     }

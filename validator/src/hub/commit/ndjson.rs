@@ -28,6 +28,8 @@ pub(super) enum Piece {
 pub(super) enum Line {
     /// The first one.
     Header {
+        /// What the commit is called.
+        summary: String,
         /// The commit that the client built upon, if it says so.
         parent: Option<String>,
     },
@@ -222,8 +224,8 @@ impl Lines {
         let read: Written = serde_json::from_slice(&around).map_err(|error| malformed(error.to_string()))?;
         pieces.push(Piece::Line(match read.key.as_str() {
             "header" => {
-                let Header { parent_commit } = value(read.value).map_err(malformed)?;
-                Line::Header { parent: parent_commit }
+                let Header { summary, parent_commit } = value(read.value).map_err(malformed)?;
+                Line::Header { summary, parent: parent_commit }
             }
             "file" => {
                 let File { path, encoding, content: text } = value(read.value).map_err(malformed)?;
@@ -254,6 +256,8 @@ struct Written {
 
 #[derive(Deserialize)]
 struct Header {
+    #[serde(default)]
+    summary: String,
     #[serde(default, rename = "parentCommit")]
     parent_commit: Option<String>,
 }
@@ -352,7 +356,8 @@ mod tests {
             let (content, lines) = taken(body.as_bytes(), size).unwrap_or_else(|error| panic!("{size}: {error}"));
             assert_eq!(content, [bytes.as_slice(), b"hi"].concat(), "in pieces of {size}");
             let file = |path: &str| Line::File { path: path.into() };
-            assert_eq!(lines, [Line::Header { parent: Some("abc".into()) }, file("a"), file("b")]);
+            let header = Line::Header { summary: "say \"content\": \\".into(), parent: Some("abc".into()) };
+            assert_eq!(lines, [header, file("a"), file("b")]);
         }
     }
 
