@@ -8,7 +8,7 @@
 //! ```
 
 use hf_hub::HFClient;
-use hf_hub::repository::{AddSource, RepoInfo};
+use hf_hub::repository::AddSource;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -21,9 +21,7 @@ async fn main() -> Outcome {
     let repo = HFClient::new()?.model(namespace, name);
     match (*act, rest) {
         ("read", [revision]) => {
-            let RepoInfo::Model(info) = repo.info().revision(*revision).send().await? else {
-                return Err("not a model".into());
-            };
+            let info = repo.info().revision(*revision).send().await?;
             let folder = repo.snapshot_download().revision(*revision).send().await?;
             let file = repo.download_file().filename("model.safetensors").revision(*revision).send().await?;
             let refs = repo.list_refs().send().await?;

@@ -36,10 +36,28 @@ impl Environment {
 }
 
 fn install(name: &str) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/python.sh");
-    let output = std::process::Command::new(script).arg(name).stderr(Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "scripts/python.sh {name} failed");
+    path_from("python.sh", &[name])
+}
+
+/// What a script of ours prints: the path of what it made.
+fn path_from(script: &str, arguments: &[&str]) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(script);
+    let mut command = std::process::Command::new(path);
+    // Cargo's own variables are this build's.
+    command.args(arguments).env_remove("CARGO_TARGET_DIR").stderr(Stdio::inherit());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "scripts/{script} {arguments:?} failed");
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// Runs the program that uses Rust's client, with the environment of `client`; what it printed.
+pub(super) async fn rust(client: &Client, arguments: &[&str]) -> String {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let program = || PROGRAM.get_or_init(|| path_from("hub-client.sh", &[])).clone();
+    let program = tokio::task::spawn_blocking(program).await.unwrap();
+    let (success, output) = told(&client.run(&program, None, arguments).await);
+    assert!(success, "{arguments:?} failed: {output}");
+    output
 }
 
 fn site_packages(interpreter: &Path) -> PathBuf {
@@ -76,7 +94,11 @@ impl Client {
     async fn command(&self, arguments: &[&str]) -> Output {
         let environment = self.environment;
         let (interpreter, more) = tokio::task::spawn_blocking(move || environment.interpreter()).await.unwrap();
-        let mut command = Command::new(interpreter);
+        self.run(&interpreter, more.as_deref(), arguments).await
+    }
+
+    async fn run(&self, program: &Path, more: Option<&Path>, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
         command.args(arguments).current_dir(self.home.path()).stdin(Stdio::null()).env_clear();
         command.env("HF_ENDPOINT", &self.endpoint).env("HF_HOME", self.home.path().join("hf"));
         command.env("HOME", self.home.path()).env("PATH", "/usr/bin:/bin").kill_on_drop(true);

@@ -3,5 +3,6 @@
 
 mod cards;
 mod client;
+mod elsewhere;
 mod reading;
 mod writing;
