@@ -8,7 +8,8 @@ use crate::files::PackageFiles;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use protocol::api::{
-    CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, Upload,
+    CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, TokenCreated,
+    TokenRequest, Upload,
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
@@ -28,6 +29,12 @@ const JSON_BYTES_MAX: u64 = 16 << 20;
 /// How long a validator that is too busy is waited for: at one time, and how many times.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const WAITS_MAX: u32 = 5;
+
+/// What `/readyz` says about whom requests are signed for.
+#[derive(serde::Deserialize)]
+struct Ready {
+    validator: Hotkey,
+}
 
 /// A connection to one validator.
 #[derive(Clone)]
@@ -178,6 +185,15 @@ impl Client {
             let _: serde_json::Value = self.post(&path, &serde_json::json!({}), keypair, &receiver)?;
         }
         Ok(created.id)
+    }
+
+    /// A token that submits for the key's hotkey, for clients that can't sign, such as `hf upload`.
+    ///
+    /// # Errors
+    /// When the validator refuses or can't be reached.
+    pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
+        let Ready { validator } = self.get("/readyz")?;
+        self.post("/api/v1/tokens", request, keypair, &validator)
     }
 
     /// The signed receipt of a scored submission: the very bytes that were signed.

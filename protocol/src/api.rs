@@ -108,6 +108,51 @@ pub struct SubmissionStatus {
     pub latency_verdict: Option<LatencyVerdict>,
 }
 
+/// `POST /api/v1/tokens`, signed: a token for clients that can't sign, such as those of the Hugging Face Hub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// What its owner calls it: 1 to 64 printable ASCII characters.
+    pub label: String,
+    /// How long it is good: at most a year.
+    pub expires_in_seconds: u64,
+}
+
+/// What a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenScope {
+    /// To enter submissions of its hotkey.
+    Submit,
+}
+
+/// A token, without what opens anything: `GET /api/v1/tokens`, signed, lists them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Its name: `DELETE /api/v1/tokens/{id}`, signed, ends it.
+    pub id: String,
+    /// For whom it submits.
+    pub hotkey: Hotkey,
+    /// What its owner calls it.
+    pub label: String,
+    /// What it may be used for.
+    pub scope: TokenScope,
+    /// When it was made.
+    pub created_at: u64,
+    /// Until when it is good.
+    pub expires_at: u64,
+}
+
+/// The answer to a [`TokenRequest`]: the only time that the token itself is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// `Authorization: Bearer …`.
+    pub token: String,
+    /// What is known about it.
+    #[serde(flatten)]
+    pub view: TokenView,
+}
+
 /// A rejection with whom it blames and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {

@@ -1,7 +1,7 @@
 //! The admission check, entered by its one public door with real safetensors bytes.
 
 use protocol::competition::{InputSpec, Limits};
-use protocol::package::{Admission, Admitted, admit, read_header};
+use protocol::package::{Admission, Admitted, PackageConfig, admit, read_header};
 use protocol::submission::{Code, Rejection};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -137,6 +137,15 @@ fn every_bad_config_has_its_code() {
 }
 
 #[test]
+fn what_transformers_asks_for_means_nothing_to_us() {
+    let more = r#""model_type":"x","auto_map":{"AutoConfig":"evil--repo.Class"},"labels""#;
+    let with_more = PackageConfig::from_json(config(MLP).replace("\"labels\"", more).as_bytes()).unwrap();
+    assert_eq!(with_more, PackageConfig::from_json(config(MLP).as_bytes()).unwrap());
+    let published = serde_json::to_string(&with_more).unwrap();
+    assert!(!published.contains("evil") && !published.contains("model_type"), "{published}");
+}
+
+#[test]
 fn every_bad_file_has_its_code() {
     let good = save(&tensors(), Dtype::F32);
     let entry = r#"{"dtype":"F32","shape":[1],"data_offsets":[0,4]}"#;
@@ -191,7 +200,7 @@ fn every_bad_file_has_its_code() {
 #[test]
 fn pytorch_counters_are_tolerated_and_nothing_else_is() {
     let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
-    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let plan = PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
     let mut header = serde_json::Map::new();
     let mut end = 0u64;
     for tensor in plan.tensors() {
@@ -212,7 +221,7 @@ fn pytorch_counters_are_tolerated_and_nothing_else_is() {
 #[test]
 fn a_variance_below_zero_is_refused() {
     let resnet = r#"{"kind":"resnet","width":1,"blocks":[1]}"#;
-    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let plan = PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
     let build = |variance: f32| {
         let tensors: Vec<_> = plan
             .tensors()
@@ -249,7 +258,7 @@ fn what_is_published_is_the_same_model_in_our_own_bytes() {
 #[test]
 fn counters_are_not_published_and_larger_types_come_first() {
     let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
-    let plan = protocol::package::PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
+    let plan = PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();
     let zeros = vec![0; 4096];
     let mut views: Vec<(String, TensorView<'_>)> = plan
         .tensors()

@@ -282,6 +282,23 @@ pub(crate) enum MinerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a token that submits for a hotkey: HF_TOKEN for `hf upload`, see docs/HUB.md
+    Token {
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+        /// What you call it
+        #[arg(long, default_value = "hub")]
+        label: String,
+        /// Days until it ends
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=365))]
+        days: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Where a submission is, and why
     Status {
         /// The submission

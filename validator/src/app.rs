@@ -9,6 +9,7 @@ use crate::db::{Db, DbError};
 use crate::evaluator::Evaluator;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
+use crate::hub::Drafts;
 use crate::jobs::Signals;
 use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub(crate) compare_places: Semaphore,
     /// Places for uploads.
     pub(crate) upload_places: Arc<Semaphore>,
+    /// Packages that come file by file and aren't whole yet.
+    pub(crate) drafts: Drafts,
     /// Bytes that uploads under way may still write.
     pub(crate) announced_bytes: Arc<AtomicU64>,
 }
@@ -149,6 +152,7 @@ impl App {
             signals: Signals::default(),
             guard,
             counters: Counters::default(),
+            drafts: Drafts::default(),
             announced_bytes: Arc::default(),
             heavy: Heavy::default(),
             compare_places: Semaphore::new(1),

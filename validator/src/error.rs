@@ -6,12 +6,17 @@ use crate::db::DbError;
 use crate::objects::ObjectError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use protocol::api::Problem;
 use protocol::submission::{Code, Rejection};
 
 /// The media type of problem documents.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Where clients of the Hub look for what went wrong.
+pub(crate) const ERROR_MESSAGE: HeaderName = HeaderName::from_static("x-error-message");
+/// A longer message is cut off; the body has all of it.
+const MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// An answer that says why not.
 #[derive(Debug)]
@@ -33,6 +38,16 @@ impl ApiError {
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_seconds = Some(seconds.max(1));
+        self
+    }
+
+    /// The same as 403 where it is a 429 that would make a client wait for longer than this.
+    #[must_use]
+    pub(crate) fn without_waiting_beyond(mut self, seconds: u64) -> Self {
+        let waits = self.retry_after_seconds.is_some_and(|wait| wait > seconds);
+        if self.status == StatusCode::TOO_MANY_REQUESTS && waits {
+            self.status = StatusCode::FORBIDDEN;
+        }
         self
     }
 
@@ -75,6 +90,14 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, "Try again in a few seconds.").retry_after(5)
     }
 
+    /// What clients of the Hub show to their user: problem and hint in one printable line.
+    fn message(&self) -> Option<HeaderValue> {
+        let text = format!("{}. {}", self.detail, self.hint);
+        let printable = |byte: u8| if (b' '..=b'~').contains(&byte) { byte } else { b'?' };
+        let line: Vec<u8> = text.bytes().take(MESSAGE_BYTES_MAX).map(printable).collect();
+        HeaderValue::from_bytes(&line).ok()
+    }
+
     /// The problem document.
     pub(crate) fn problem(&self) -> Problem {
         Problem {
@@ -97,6 +120,7 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.message().map(|message| (ERROR_MESSAGE, message)));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

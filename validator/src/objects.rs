@@ -3,14 +3,18 @@
 //! Bytes are received into a temporary file while they are counted and hashed; only what has the announced size and
 //! digest gets its name. It does not know who may read what.
 
+mod folder;
 mod orphans;
 mod probe;
 mod signed;
+mod spool;
+
+pub use spool::{Incoming, Pace, Spool, Spooled};
 
 use crate::disk;
 use bytes::Bytes;
+use futures::Stream;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -20,13 +24,11 @@ use object_store::signer::Signer;
 use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutPayload};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
-use sha2::{Digest as _, Sha256};
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{RwLock, Semaphore};
 use url::Url;
 
@@ -118,15 +120,6 @@ pub struct Objects {
     naming: Arc<RwLock<()>>,
     /// Places for received files that are being copied into the store.
     copies: Arc<Semaphore>,
-}
-
-/// How slow a sender may be before it is given up.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// The longest silence.
-    pub idle_max: Duration,
-    /// The mean rate that must be held once that long has passed.
-    pub bytes_per_second_min: u64,
 }
 
 /// An object that is being read.
@@ -242,16 +235,39 @@ impl Objects {
         S: Stream<Item = Result<Bytes, E>> + Unpin,
         E: std::fmt::Display,
     {
-        let file = tempfile::tempfile_in(&self.tmp)?;
-        let mut file = tokio::fs::File::from_std(file);
-        let received = spool(stream, &mut file, expected.size_bytes, pace).await?;
-        if received != expected.sha256 {
-            return Err(ObjectError::Digest { expected: expected.sha256, received });
+        let mut spool = self.spool(expected.size_bytes)?;
+        let mut incoming = Incoming::new(stream, pace);
+        while let Some(chunk) = incoming.next().await? {
+            spool.write(&chunk).await?;
         }
+        let spooled = spool.finish().await?;
+        let ObjectRef { sha256, size_bytes } = spooled.object();
+        if size_bytes != expected.size_bytes {
+            return Err(ObjectError::Size { expected: expected.size_bytes, received: size_bytes });
+        }
+        if sha256 != expected.sha256 {
+            return Err(ObjectError::Digest { expected: expected.sha256, received: sha256 });
+        }
+        self.keep(spooled).await
+    }
+
+    /// A place for a file that is about to come, of at most so many bytes.
+    ///
+    /// # Errors
+    /// When the temporary folder can't be used.
+    pub fn spool(&self, size_bytes_max: u64) -> Result<Spool, ObjectError> {
+        Ok(Spool::new(tempfile::tempfile_in(&self.tmp)?, size_bytes_max))
+    }
+
+    /// Stores what was received under its digest.
+    ///
+    /// # Errors
+    /// When the store refuses. Nothing is left behind then.
+    pub async fn keep(&self, spooled: Spooled) -> Result<(), ObjectError> {
         #[cfg(feature = "failpoints")]
         crate::failpoints::reach_io(crate::failpoints::Point::At(crate::failpoints::Moment::UploadSpooled))?;
-        file.rewind().await?;
-        self.copy_in(&expected, &mut file).await
+        let (object, mut file) = spooled.rewound().await?;
+        self.copy_in(&object, &mut file).await
     }
 
     /// Stores a file's bytes under their name. Few at a time and part by part, so that many large uploads at once need
@@ -291,6 +307,9 @@ impl Objects {
     /// # Errors
     /// When there is none.
     pub async fn stream(&self, sha256: &Digest, range: Option<Range<u64>>) -> Result<ObjectBytes, ObjectError> {
+        if let Some(folder) = &self.folder {
+            return folder::stream(folder, sha256, range).await;
+        }
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
         let read = self.store.get_opts(&key(sha256), options).await.map_err(|error| missing(error, sha256))?;
         Ok(ObjectBytes { range: read.range.clone(), stream: read.into_stream() })
@@ -326,50 +345,6 @@ async fn copy_parts(file: &mut tokio::fs::File, upload: &mut dyn MultipartUpload
             return Ok(());
         }
         upload.put_part(part.into()).await?;
-    }
-}
-
-/// Writes a stream into a file and gives its digest; it stops at the first byte too many.
-async fn spool<S, E>(
-    mut stream: S,
-    file: &mut tokio::fs::File,
-    size_bytes: u64,
-    pace: Pace,
-) -> Result<Digest, ObjectError>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: std::fmt::Display,
-{
-    let (mut hasher, mut received, began) = (Sha256::new(), 0_u64, Instant::now());
-    while let Some(chunk) = next(&mut stream, pace, received, began).await? {
-        received += chunk.len() as u64;
-        if received > size_bytes {
-            return Err(ObjectError::Size { expected: size_bytes, received });
-        }
-        hasher.update(&chunk);
-        file.write_all(&chunk).await?;
-    }
-    if received != size_bytes {
-        return Err(ObjectError::Size { expected: size_bytes, received });
-    }
-    file.flush().await?;
-    Ok(Digest::from(<[u8; 32]>::from(hasher.finalize())))
-}
-
-/// The next bytes of a stream, unless it is silent or too slow.
-async fn next<S, E>(stream: &mut S, pace: Pace, received: u64, began: Instant) -> Result<Option<Bytes>, ObjectError>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: std::fmt::Display,
-{
-    let broken_off = |problem: String| ObjectError::BrokenOff { received, problem };
-    let elapsed = began.elapsed();
-    if elapsed > pace.idle_max && received < elapsed.as_secs() * pace.bytes_per_second_min {
-        return Err(broken_off(format!("slower than {} bytes/s", pace.bytes_per_second_min)));
-    }
-    match tokio::time::timeout(pace.idle_max, stream.next()).await {
-        Err(_) => Err(broken_off(format!("silent for {} s", pace.idle_max.as_secs()))),
-        Ok(chunk) => chunk.transpose().map_err(|error| broken_off(error.to_string())),
     }
 }
 

@@ -6,12 +6,12 @@ use crate::app::App;
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::guard::budget::Class;
 use crate::operator::Peer;
-use crate::{api, pages};
+use crate::{api, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,11 +46,13 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .merge(api::routes())
         .merge(pages::routes())
-        .fallback(|| async { ApiError::not_found("there is nothing at this address") })
+        .merge(hub::routes())
+        .fallback(nothing)
         .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(timed)
         // Uploads take their time: they have limits of their own.
         .merge(api::uploads::routes())
+        .merge(hub::uploads())
         .layer(middleware::from_fn_with_state(app.clone(), guarded))
         .layer(middleware::map_response(as_problem))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
@@ -59,6 +61,11 @@ pub(crate) fn router(app: App) -> Router {
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .with_state(app)
+}
+
+async fn nothing(uri: Uri) -> Response {
+    let nothing = || ApiError::not_found("there is nothing at this address").into_response();
+    hub::missing(uri.path()).unwrap_or_else(nothing)
 }
 
 /// A request id that nobody can guess or repeat.

@@ -12,6 +12,7 @@ mod copies;
 mod crash;
 mod edge;
 mod hardening;
+mod hub;
 mod journey;
 mod latency;
 mod lifecycle;

@@ -70,7 +70,7 @@ async fn every_address_in_the_description_is_served_and_takes_its_method() {
             served += 1;
         }
     }
-    assert_eq!(served, 23);
+    assert_eq!(served, 26);
     // What is answered has exactly the fields that are described.
     let fields = |schema: &str| -> Vec<String> {
         document["components"]["schemas"][schema]["properties"].as_object().unwrap().keys().cloned().collect()

@@ -21,6 +21,7 @@ use crate::competition::{InputSpec, Limits};
 use crate::digest::canonical_json;
 use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The format of packages that this version reads.
@@ -40,19 +41,42 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 pub const README_FILE: &str = "README.md";
 
 /// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.
+///
+/// Two more fields may be there and mean nothing: `model_type` and `auto_map`, which `transformers` asks for. Their
+/// values are neither read nor kept; what a Hub repository shows in them is written by the validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written")]
 pub struct PackageConfig {
     /// [`PACKAGE_FORMAT`].
     pub format: String,
     /// The architecture.
-    #[serde(deserialize_with = "object")]
     pub architecture: Architecture,
     /// What goes in; must be the competition's.
-    #[serde(deserialize_with = "object")]
     pub input: InputSpec,
     /// What the outputs mean; must be the competition's.
     pub labels: Vec<String>,
+}
+
+/// `config.json` as it may be written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: String,
+    #[serde(deserialize_with = "object")]
+    architecture: Architecture,
+    #[serde(deserialize_with = "object")]
+    input: InputSpec,
+    labels: Vec<String>,
+    #[serde(default, rename = "model_type")]
+    _model_type: IgnoredAny,
+    #[serde(default, rename = "auto_map")]
+    _auto_map: IgnoredAny,
+}
+
+impl From<Written> for PackageConfig {
+    fn from(Written { format, architecture, input, labels, .. }: Written) -> Self {
+        Self { format, architecture, input, labels }
+    }
 }
 
 impl PackageConfig {

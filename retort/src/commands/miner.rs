@@ -12,7 +12,7 @@ use datasets::{Images, Logits};
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
-use protocol::api::{BoardRow, Leaderboard, SubmissionStatus};
+use protocol::api::{BoardRow, Leaderboard, SubmissionStatus, TokenRequest};
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
@@ -49,6 +49,17 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
                 println!("follow it: retort miner status {submission} --validator {}", client.base());
             }
             fail_unless_good(&status)
+        }
+        MinerCommand::Token { validator, hotkey, label, days, json } => {
+            let request = TokenRequest { label, expires_in_seconds: days * 24 * 3_600 };
+            let created = Client::new(&validator.validator).token(&request, &chain::keyfile::load(&hotkey)?)?;
+            if json {
+                return print_json(&created);
+            }
+            // Alone on its line, so that HF_TOKEN=$(retort miner token …) is what it looks like.
+            println!("{}", created.token);
+            eprintln!("submits for {} for {days} days; it is told this once", created.view.hotkey);
+            Ok(())
         }
         MinerCommand::Status { submission, validator, follow, json } => {
             let client = Client::new(&validator.validator);

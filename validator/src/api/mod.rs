@@ -11,6 +11,7 @@ mod operator;
 mod rounds;
 mod status;
 mod submissions;
+mod tokens;
 pub(crate) mod uploads;
 
 use crate::app::App;
@@ -26,6 +27,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(leaderboard::routes())
         .merge(rounds::routes())
         .merge(submissions::routes())
+        .merge(tokens::routes())
         .merge(objects::routes())
         .merge(log::routes())
         .merge(copies::routes())
@@ -38,11 +40,4 @@ pub(crate) fn routes() -> Router<App> {
 fn json(value: &impl Serialize) -> Response {
     let no_cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     ([no_cache], axum::Json(value)).into_response()
-}
-
-/// Whether the client has the version with this tag already.
-fn is_known(headers: &http::HeaderMap, etag: &str) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-    })
 }

@@ -9,6 +9,7 @@ pub mod copies;
 mod copy;
 pub mod evaluations;
 pub mod files;
+pub mod hub;
 pub mod latency;
 pub mod log;
 pub mod nonces;
@@ -18,6 +19,7 @@ pub mod replicates;
 pub mod rewards;
 pub mod rounds;
 pub mod submissions;
+pub mod tokens;
 pub mod uploads;
 
 use crate::disk;

@@ -26,7 +26,8 @@ const NAMED_IN: [&str; 11] = [
 
 /// Columns that hold digests of something else than objects: tables and columns, for the test below and its reader.
 #[cfg(test)]
-const NOT_OBJECTS: [(&str, &str); 5] = [
+const NOT_OBJECTS: [(&str, &str); 6] = [
+    ("api_tokens", "token_sha256"),
     ("competitions", "source_sha256"),
     ("competitions", "sha256"),
     ("models", "package_sha256"),

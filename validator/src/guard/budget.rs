@@ -30,10 +30,17 @@ impl Class {
         match path {
             "/healthz" | "/readyz" | "/metrics" => Self::Watch,
             path if path.starts_with("/api/v1/uploads/") => Self::Upload,
+            path if *method == Method::POST && is_commit(path) => Self::Upload,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
             _ => Self::Write,
         }
     }
+}
+
+/// Whether a request brings a package by the Hub protocol: `/api/models/{namespace}/{name}/commit/{revision}`.
+fn is_commit(path: &str) -> bool {
+    let rest = path.strip_prefix("/api/models/");
+    rest.is_some_and(|rest| rest.split('/').nth(2) == Some("commit"))
 }
 
 /// The places of each class.
@@ -77,6 +84,9 @@ mod tests {
         let write = class(Method::POST, "/api/v1/submissions");
         let held = budgets.enter(write).unwrap();
         assert!(budgets.enter(write).is_err());
+        let commit = "/api/models/arena/digits/commit/main";
+        assert_eq!(class(Method::POST, commit), Class::Upload);
+        assert_eq!(class(Method::POST, "/api/models/arena/digits/preupload/main"), Class::Write);
         for (method, path) in [(Method::GET, "/healthz"), (Method::GET, "/"), (Method::PUT, "/api/v1/uploads/x")] {
             assert!(budgets.enter(class(method, path)).is_ok(), "{path}");
         }

@@ -29,6 +29,21 @@ pub(crate) struct Announced {
 
 /// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired.
 pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionRequest) -> Result<Announced, ApiError> {
+    let (created, submission) = enter(app, hotkey, request).await?;
+    let uploads = uploads(app, &submission).await?;
+    if created {
+        failpoints::at(Moment::AnnouncementAnswer)?;
+    }
+    let answer = SubmissionCreated { id: submission.id, state: submission.state, uploads };
+    Ok(Announced { created, answer })
+}
+
+/// The submission of a package, and whether it is new.
+pub(super) async fn enter(
+    app: &App,
+    hotkey: Hotkey,
+    request: SubmissionRequest,
+) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
     check_registered(app, hotkey).await?;
@@ -52,21 +67,16 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
     let mut tx = app.db.write().await?;
     if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
         tx.rollback().await.map_err(DbError::from)?;
-        let uploads = uploads(app, &living).await?;
-        return Ok(Announced {
-            created: false,
-            answer: SubmissionCreated { id: living.id, state: living.state, uploads },
-        });
+        return Ok((false, living));
     }
-    quota::check(app, &manifest, &mut tx, &new, &request.files).await?;
+    let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
+    quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
     failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
-    let uploads = uploads(app, &new).await?;
-    failpoints::at(Moment::AnnouncementAnswer)?;
-    Ok(Announced { created: true, answer: SubmissionCreated { id: new.id, state: new.state, uploads } })
+    Ok((true, new))
 }
 
 /// States in the public log whose package it is, before anybody else can have its bytes.

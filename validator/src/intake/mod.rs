@@ -5,18 +5,20 @@
 //! 3. [`complete()`]: all files are there, so the admission check is due;
 //! 4. [`check()`]: the very function that miners run admits or rejects.
 //!
-//! It does not know how models are evaluated.
+//! [`whole()`] does the same for a package that comes in one request. It does not know how models are evaluated.
 
 mod announce;
 mod check;
 mod complete;
 mod quota;
 mod upload;
+mod whole;
 
 pub(crate) use announce::announce;
 pub(crate) use check::check;
 pub(crate) use complete::complete;
-pub(crate) use upload::upload;
+pub(crate) use upload::{Space, upload};
+pub(crate) use whole::{has_room, whole};
 
 use crate::app::App;
 use crate::error::ApiError;

@@ -7,9 +7,9 @@ use crate::app::App;
 use crate::config::ServiceLimits;
 use crate::db::Tx;
 use crate::db::quotas::{self, Pending};
-use crate::db::submissions::{self, Submission};
+use crate::db::submissions;
 use crate::error::ApiError;
-use protocol::api::FileDeclaration;
+use protocol::Hotkey;
 use protocol::competition::Manifest;
 
 /// The window of quotas.
@@ -22,11 +22,12 @@ pub(super) async fn check(
     app: &App,
     manifest: &Manifest,
     tx: &mut Tx,
-    new: &Submission,
-    files: &[FileDeclaration],
+    hotkey: &Hotkey,
+    now: u64,
+    bytes: u64,
 ) -> Result<(), ApiError> {
     let limits = &app.config.limits;
-    if manifest.is_closed(new.created_at) {
+    if manifest.is_closed(now) {
         let detail = format!("{} takes no submissions any more", manifest.id);
         let hint = "GET /api/v1/competitions lists the open ones.";
         return Err(ApiError::conflict("competition_closed", detail, hint));
@@ -34,24 +35,23 @@ pub(super) async fn check(
     if submissions::pending(tx).await? >= limits.pending_max {
         return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
     }
-    let since = new.created_at.saturating_sub(DAY_SECONDS);
+    let since = now.saturating_sub(DAY_SECONDS);
     let quota = u64::from(manifest.limits.submissions_per_day);
-    let entered = submissions::counted_since(tx, &new.competition, &new.hotkey, since).await?;
+    let entered = submissions::counted_since(tx, &manifest.id, hotkey, since).await?;
     // The quota is free again when the one that is `quota` back leaves the window.
     let oldest = entered.len().checked_sub(quota.max(1) as usize).and_then(|index| entered.get(index));
     if entered.len() as u64 >= quota {
         let hint = "Wait until an earlier one is 24 hours old; check packages with `retort miner check` first.";
         let detail = format!("{quota} submissions in 24 hours are the limit of {}", manifest.id);
-        return Err(a_day_after(oldest.copied(), new.created_at, "quota_exhausted", detail, hint));
+        return Err(a_day_after(oldest.copied(), now, "quota_exhausted", detail, hint));
     }
     let quota = limits.hotkey_announcements_per_day_max;
-    if let Some(oldest) = quotas::announced_before_last(tx, &new.hotkey, quota, since).await? {
+    if let Some(oldest) = quotas::announced_before_last(tx, hotkey, quota, since).await? {
         let hint = "Wait until an earlier one is 24 hours old, and upload what you announce.";
         let detail = format!("{quota} announcements in 24 hours are the limit of a hotkey");
-        return Err(a_day_after(Some(oldest), new.created_at, "announcements_exhausted", detail, hint));
+        return Err(a_day_after(Some(oldest), now, "announcements_exhausted", detail, hint));
     }
-    let bytes = files.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    under_way(quotas::pending_of(tx, &new.hotkey).await?, bytes, limits, new.created_at)
+    under_way(quotas::pending_of(tx, hotkey).await?, bytes, limits, now)
 }
 
 /// A refusal until what was done at `oldest` is a day old.

@@ -63,13 +63,14 @@ async fn receive(app: &App, expected: ObjectRef, seconds_left: u64, body: Body) 
 
 /// Space on the disk for an upload, beside what others under way may need and a reserve, so that uploads can't stop the
 /// database however many there are at once.
-struct Space<'a> {
+pub(crate) struct Space<'a> {
     announced: &'a AtomicU64,
     bytes: u64,
 }
 
 impl<'a> Space<'a> {
-    fn reserve(app: &'a App, size_bytes: u64) -> Result<Self, ApiError> {
+    /// Reserves space for so many bytes; it is free again when this is dropped.
+    pub(crate) fn reserve(app: &'a App, size_bytes: u64) -> Result<Self, ApiError> {
         // An upload lies there twice for a moment: as a temporary file and as an object.
         let bytes = size_bytes.saturating_mul(2);
         let announced = &app.announced_bytes;

@@ -1,0 +1,136 @@
+//! Handing out an object as a request wants it: whole, a part of it, or nothing where the client has it already.
+//!
+//! Validators and ranges as RFC 9110 has them. It does not know who may read what.
+
+use crate::app::App;
+use crate::error::ApiError;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use protocol::competition::ObjectRef;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A year: these bytes never change.
+pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// How long a signed URL is good for: a download begins at once, and resumes with a new one.
+pub(crate) const SIGNED_FOR: Duration = Duration::from_secs(3_600);
+
+/// An object on its way out.
+pub(crate) struct Delivery {
+    /// Which.
+    pub(crate) object: ObjectRef,
+    /// Its entity tag, in quotes.
+    pub(crate) etag: String,
+    /// How long it may be kept.
+    pub(crate) cache_control: &'static str,
+    /// What to call it on disk: it is never shown in a browser, only saved.
+    pub(crate) filename: String,
+}
+
+impl Delivery {
+    /// The answer to a request for it.
+    pub(crate) async fn answer(self, app: &App, method: &Method, headers: &HeaderMap) -> Result<Response, ApiError> {
+        let size_bytes = self.object.size_bytes;
+        if is_known(headers, &self.etag) {
+            return Ok((StatusCode::NOT_MODIFIED, self.described()).into_response());
+        }
+        let range = match requested(headers, &self.etag, size_bytes) {
+            Requested::Whole => None,
+            Requested::Part(range) => Some(range),
+            Requested::Unsatisfiable => return Ok(unsatisfiable(size_bytes)),
+        };
+        let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+        let part = range.clone().unwrap_or(0..size_bytes);
+        let body = if *method == Method::HEAD || size_bytes == 0 {
+            Body::empty()
+        } else {
+            Body::from_stream(app.objects.stream(&self.object.sha256, range.clone()).await?.stream)
+        };
+        let mut response = (status, self.described(), body).into_response();
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+        if let Some(Range { start, end }) = range {
+            let content_range = format!("bytes {start}-{}/{size_bytes}", end - 1);
+            response
+                .headers_mut()
+                .extend(HeaderValue::from_str(&content_range).map(|value| (header::CONTENT_RANGE, value)));
+        }
+        Ok(response)
+    }
+
+    /// Headers of every answer about it.
+    pub(crate) fn described(&self) -> [(header::HeaderName, String); 5] {
+        [
+            (header::ETAG, self.etag.clone()),
+            (header::CACHE_CONTROL, self.cache_control.to_owned()),
+            (header::ACCEPT_RANGES, "bytes".to_owned()),
+            (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", self.filename)),
+        ]
+    }
+}
+
+/// Whether the client has the version with this tag already.
+pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
+        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Requested {
+    Whole,
+    Part(Range<u64>),
+    Unsatisfiable,
+}
+
+/// Which bytes a request wants. Several ranges at once, or a form we don't know, mean the whole, as RFC 9110 allows.
+fn requested(headers: &HeaderMap, etag: &str, size_bytes: u64) -> Requested {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(header::IF_RANGE).is_some_and(|version| version != etag) {
+        return Requested::Whole;
+    }
+    let Some((first, last)) = text(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
+    else {
+        return Requested::Whole;
+    };
+    let range = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) if last >= first => first..last.saturating_add(1).min(size_bytes),
+        (Ok(first), Err(_)) if last.is_empty() => first..size_bytes,
+        (Err(_), Ok(count)) if first.is_empty() => size_bytes.saturating_sub(count)..size_bytes,
+        _ => return Requested::Whole,
+    };
+    if range.is_empty() { Requested::Unsatisfiable } else { Requested::Part(range) }
+}
+
+fn unsatisfiable(size_bytes: u64) -> Response {
+    let hint = "Ask for bytes that the object has; Content-Range says how many.";
+    let error = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable", "no such bytes", hint);
+    ([(header::CONTENT_RANGE, format!("bytes */{size_bytes}"))], error).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_rfc_9110_says() {
+        for (range, expected) in [
+            ("bytes=0-3", Requested::Part(0..4)),
+            ("bytes=8-", Requested::Part(8..10)),
+            ("bytes=-3", Requested::Part(7..10)),
+            ("bytes=5-99", Requested::Part(5..10)),
+            ("bytes=-99", Requested::Part(0..10)),
+            ("bytes=10-", Requested::Unsatisfiable),
+            ("bytes=-0", Requested::Unsatisfiable),
+            ("bytes=3-1", Requested::Whole),
+            ("bytes=0-1,4-5", Requested::Whole),
+            ("lines=0-1", Requested::Whole),
+            ("bytes=99999999999999999999-", Requested::Whole),
+        ] {
+            let headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(range))]);
+            assert_eq!(requested(&headers, "\"e\"", 10), expected, "{range}");
+        }
+    }
+}

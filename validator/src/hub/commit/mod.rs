@@ -1,0 +1,235 @@
+//! A commit to `main` of `arena/<competition>`: a package that is entered in one request.
+//!
+//! Clients that upload to the Hub send a whole package as text, file by file. It is received as any upload is: counted,
+//! hashed, at a pace, into files without a name that nobody can read. Only then is the package announced, so that its
+//! leaf in the public log exists before its bytes have a name, and only then are they stored, completed and checked, by
+//! the very functions that every other submission goes through (`intake`). What isn't protected is the moment between a
+//! validator's receiving the bytes and its announcing them: who doesn't trust it that far announces the package first
+//! (`POST /api/v1/submissions`), and then commits the same one. Packages that come file by file wait in [`drafts`].
+
+mod ndjson;
+
+use super::drafts;
+use super::errors::{HubError, WARNING};
+use super::repository::ARENA;
+use super::revisions;
+use super::upload::{Bearer, Target};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::intake::{self, Space};
+use crate::objects::{Incoming, ObjectError, Spool, Spooled};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::TryStreamExt;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use ndjson::{CommitError, Line, Lines, Piece};
+use protocol::competition::Limits;
+use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::submission::Code;
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use serde_json::json;
+use std::time::Duration;
+
+/// A package has no more files.
+const FILES_MAX: usize = 3;
+
+/// `POST /api/models/{repository}/commit/{revision}`.
+pub(super) async fn commit(
+    State(app): State<App>,
+    bearer: Bearer,
+    target: Target,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HubError> {
+    let manifest = target.open_to(&app, &bearer).await?.competition.manifest;
+    app.guard.admit_hotkey(&bearer.hotkey)?;
+    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
+    let _space = Space::reserve(&app, bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX))?;
+    let receiving = receive(&app, &manifest.limits, body);
+    let seconds = manifest.limits.upload_seconds_max;
+    let received = tokio::time::timeout(Duration::from_secs(seconds), receiving).await;
+    let Received { mut files, summary, parent } = received.map_err(|_| too_slow(seconds))??;
+    if let Some(parent) = parent {
+        revisions::check_parent(&app, &manifest.id, &parent).await?;
+    }
+    if let [(path, _)] = files.as_slice()
+        && drafts::is_part(&summary, path)
+    {
+        files = with_earlier(&app, (bearer.hotkey, manifest.id.clone()), files);
+        if let Some(missing) = missing(&files) {
+            let of = (bearer.hotkey, manifest.id.clone());
+            app.drafts.keep(of, files, app.clock.now());
+            return Ok(waiting(&app, &headers, &manifest.id, missing));
+        }
+    }
+    let id = intake::whole(&app, bearer.hotkey, manifest.id, files).await?;
+    Ok(Json(answer(&app, &headers, &id)).into_response())
+}
+
+/// A part, and those of its package that came before; of two files of a name the later one.
+fn with_earlier(app: &App, of: (Hotkey, CompetitionId), part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
+    let earlier = app.drafts.take(&of, app.clock.now()).into_iter();
+    let mut files: Vec<_> = earlier.filter(|(path, _)| part.iter().all(|(new, _)| new != path)).collect();
+    files.extend(part);
+    files
+}
+
+/// What a package still needs.
+fn missing(files: &[(String, Spooled)]) -> Option<&'static str> {
+    [CONFIG_FILE, WEIGHTS_FILE].into_iter().find(|needed| files.iter().all(|(path, _)| path != needed))
+}
+
+/// The answer to a part: nothing is entered yet, and the client says so to its user.
+fn waiting(app: &App, headers: &HeaderMap, competition: &CompetitionId, missing: &str) -> Response {
+    let minutes = drafts::SECONDS_MAX / 60;
+    let warning =
+        format!("incomplete; nothing is entered yet: {missing} is missing, upload it within {minutes} minutes");
+    let url = format!("{}/{ARENA}/{competition}", super::upload::address(app, headers));
+    let oid = "0".repeat(revisions::COMMIT_DIGITS);
+    let body = json!({ "success": true, "commitUrl": url, "commitOid": oid, "hookOutput": "" });
+    let mut response = Json(body).into_response();
+    response.headers_mut().extend(HeaderValue::from_str(&warning).ok().map(|warning| (WARNING, warning)));
+    response
+}
+
+/// Where the client's user goes on: the submission's page.
+fn answer(app: &App, headers: &HeaderMap, id: &SubmissionId) -> serde_json::Value {
+    let url = format!("{}/submissions/{id}", super::upload::address(app, headers));
+    json!({ "success": true, "commitUrl": url, "commitOid": commit_oid(id), "hookOutput": "" })
+}
+
+/// The same for the same submission, for ever: sending a package again gives it again.
+fn commit_oid(id: &SubmissionId) -> String {
+    let mut digits = Digest::of(format!("retort-hub-commit/1\n{id}\n").as_bytes()).to_string();
+    digits.truncate(revisions::COMMIT_DIGITS);
+    digits
+}
+
+/// The largest file of a package.
+pub(super) fn bytes_max(limits: &Limits) -> u64 {
+    limits.size_bytes_max.max(README_BYTES_MAX)
+}
+
+/// What a commit brought.
+struct Received {
+    files: Vec<(String, Spooled)>,
+    summary: String,
+    parent: Option<String>,
+}
+
+/// Receives a commit's lines, and each file into a spool of its own.
+async fn receive(app: &App, limits: &Limits, body: Body) -> Result<Received, HubError> {
+    let stream = body.into_data_stream().map_err(|error| error.to_string());
+    let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
+    let (mut lines, mut pieces) = (Lines::default(), Vec::new());
+    let mut package = Package::new(app, bytes_max(limits));
+    while let Some(chunk) = incoming.next().await? {
+        lines.push(&chunk, &mut pieces)?;
+        package.take(&mut pieces).await?;
+    }
+    lines.finish(&mut pieces)?;
+    package.take(&mut pieces).await?;
+    Ok(package.received)
+}
+
+/// A package that is coming.
+struct Package<'a> {
+    app: &'a App,
+    bytes_max: u64,
+    /// The file whose line is coming: its name comes after its bytes.
+    spool: Option<Spool>,
+    received: Received,
+}
+
+impl<'a> Package<'a> {
+    fn new(app: &'a App, bytes_max: u64) -> Self {
+        let received = Received { files: Vec::new(), summary: String::new(), parent: None };
+        Self { app, bytes_max, spool: None, received }
+    }
+
+    async fn take(&mut self, pieces: &mut Vec<Piece>) -> Result<(), HubError> {
+        for piece in pieces.drain(..) {
+            match piece {
+                Piece::Content(bytes) => {
+                    let written = self.spool()?.write(&bytes).await;
+                    written.map_err(|error| self.too_large(error))?;
+                }
+                Piece::Line(Line::Header { summary, parent }) => {
+                    (self.received.summary, self.received.parent) = (summary, parent);
+                }
+                Piece::Line(Line::File { path }) => self.end_file(path).await?,
+                Piece::Line(Line::Other { key }) => return Err(refused(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn spool(&mut self) -> Result<&mut Spool, ObjectError> {
+        if self.spool.is_none() {
+            self.spool = Some(self.app.objects.spool(self.bytes_max)?);
+        }
+        self.spool.as_mut().ok_or(ObjectError::Full)
+    }
+
+    async fn end_file(&mut self, path: String) -> Result<(), HubError> {
+        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE].contains(&path.as_str()) || self.received.files.len() == FILES_MAX
+        {
+            let shown: String = path.chars().take(64).collect();
+            return Err(unexpected(&shown));
+        }
+        self.spool()?;
+        if let Some(spool) = self.spool.take() {
+            self.received.files.push((path, spool.finish().await?));
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, error: ObjectError) -> HubError {
+        match error {
+            ObjectError::Size { .. } => {
+                let detail = format!("a file has more than {} bytes, which is the limit", self.bytes_max);
+                ApiError::from(Code::FileTooLarge.because(detail)).into()
+            }
+            error => error.into(),
+        }
+    }
+}
+
+/// A file that packages don't have.
+pub(super) fn unexpected(shown: &str) -> HubError {
+    let detail = format!(
+        "{shown:?} is no file of a package: it has config.json, model.safetensors and, if you like, README.md; \
+         upload those alone with --include"
+    );
+    ApiError::from(Code::FileUnexpected.because(detail)).into()
+}
+
+/// What the protocol has and a submission hasn't.
+fn refused(key: &str) -> HubError {
+    let (detail, hint) = match key {
+        "lfsFile" => (
+            "a file came by its digest alone",
+            "Send it in the commit, as the answer to preupload says; `hf upload` does that by itself.",
+        ),
+        "deletedFile" | "deletedFolder" => {
+            ("nothing can be deleted", "A submission is entered whole, and what was entered stays.")
+        }
+        _ => ("a commit has files only", "Send config.json, model.safetensors and, if you like, README.md."),
+    };
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "commit_refused", format!("{detail} ({key})"), hint).into()
+}
+
+fn too_slow(seconds: u64) -> HubError {
+    let detail = format!("the commit didn't arrive within {seconds} s");
+    let hint = "Submit again on a faster line.";
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "upload_too_slow", detail, hint).into()
+}
+
+impl From<CommitError> for HubError {
+    fn from(error: CommitError) -> Self {
+        let hint = "Commit with huggingface_hub or hf-hub, or see docs/HUB.md for what they send.";
+        ApiError::new(StatusCode::BAD_REQUEST, "commit_malformed", error.to_string(), hint).into()
+    }
+}

@@ -1,0 +1,66 @@
+//! Packages that come file by file: what `upload_file` sends, one commit each.
+//!
+//! A commit whose summary says that it uploads one file, as the clients' `upload_file` writes it, is a part. Parts wait
+//! for each other for a while, in files without a name; a restart forgets them. Whatever is no part is a whole package,
+//! and an error where it isn't. It does not know what a package needs.
+
+use crate::objects::Spooled;
+use protocol::{CompetitionId, Hotkey};
+use std::sync::{Mutex, PoisonError};
+
+/// How long the parts of a package may be apart.
+pub(super) const SECONDS_MAX: u64 = 600;
+/// Packages that wait for parts at once; one more drops the oldest.
+const DRAFTS_MAX: usize = 16;
+
+/// The packages that wait for parts.
+#[derive(Default)]
+pub(crate) struct Drafts(Mutex<Vec<Draft>>);
+
+struct Draft {
+    of: (Hotkey, CompetitionId),
+    files: Vec<(String, Spooled)>,
+    until: u64,
+}
+
+impl Drafts {
+    /// The parts that came so far, which don't wait any more; none where they are too old.
+    pub(super) fn take(&self, of: &(Hotkey, CompetitionId), now: u64) -> Vec<(String, Spooled)> {
+        let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drafts.retain(|draft| now < draft.until);
+        let found = drafts.iter().position(|draft| draft.of == *of);
+        found.map(|place| drafts.remove(place).files).unwrap_or_default()
+    }
+
+    /// Lets parts wait for more.
+    pub(super) fn keep(&self, of: (Hotkey, CompetitionId), files: Vec<(String, Spooled)>, now: u64) {
+        let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if drafts.len() >= DRAFTS_MAX {
+            drafts.remove(0);
+        }
+        drafts.push(Draft { of, files, until: now.saturating_add(SECONDS_MAX) });
+    }
+}
+
+/// Whether a commit with this summary is a part of a package: `Upload config.json`, `Upload config.json with
+/// huggingface_hub`.
+pub(super) fn is_part(summary: &str, path: &str) -> bool {
+    let rest = summary.strip_prefix("Upload ").and_then(|rest| rest.strip_prefix(path));
+    rest.is_some_and(|rest| rest.is_empty() || rest == " with huggingface_hub")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_upload_file_writes_is_a_part() {
+        assert!(is_part("Upload config.json", "config.json"));
+        assert!(is_part("Upload config.json with huggingface_hub", "config.json"));
+        for summary in
+            ["Upload folder using huggingface_hub", "Upload folder", "Upload", "mine", "Upload config.json 2"]
+        {
+            assert!(!is_part(summary, "config.json"), "{summary}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Errors in the words that the Hub's clients know: a problem document with `X-Error-Code` beside it.
+//!
+//! `huggingface_hub` makes `RepositoryNotFoundError`, `RevisionNotFoundError` and `EntryNotFoundError` of the codes, and
+//! shows `X-Error-Message`, which every problem of ours has.
+
+use crate::db::DbError;
+use crate::error::{ApiError, ERROR_MESSAGE};
+use crate::objects::ObjectError;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+
+/// The commit that an answer is about.
+pub(super) const REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
+const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
+/// `topic; message`: `hf` prints it, while it keeps to itself what comes with a code.
+pub(super) const WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
+/// Clients wait by themselves as long as a 429 says. Nobody wants that for hours.
+const WAIT_SECONDS_MAX: u64 = 60;
+
+/// An answer that says why not, to a client of the Hub.
+#[derive(Debug)]
+pub(super) struct HubError {
+    problem: ApiError,
+    code: Option<&'static str>,
+    /// The revision that lacks the file: clients remember that it does.
+    commit: Option<String>,
+}
+
+impl HubError {
+    fn not_found(code: &'static str, problem: ApiError) -> Self {
+        Self { problem, code: Some(code), commit: None }
+    }
+
+    /// No such repository, or none that the caller may see.
+    pub(super) fn no_repository(what: impl Into<String>) -> Self {
+        let hint = "There are arena/<competition>, teachers/<competition>, submissions/<id> and, with data, \
+                    datasets/arena/<competition>; GET /api/v1/competitions lists the competitions.";
+        Self::not_found("RepoNotFound", ApiError::new(StatusCode::NOT_FOUND, "unknown_repository", what, hint))
+    }
+
+    /// No such revision.
+    pub(super) fn no_revision(what: impl Into<String>, hint: &'static str) -> Self {
+        Self::not_found("RevisionNotFound", ApiError::new(StatusCode::NOT_FOUND, "unknown_revision", what, hint))
+    }
+
+    /// No such file in this revision.
+    pub(super) fn no_entry(path: &str, commit: &str) -> Self {
+        let shown: String = path.chars().take(128).collect();
+        let hint = "List the files with `hf repos files`, or on the repository's page.";
+        let problem = ApiError::new(StatusCode::NOT_FOUND, "unknown_file", format!("there is no file {shown:?}"), hint);
+        Self { commit: Some(commit.to_owned()), ..Self::not_found("EntryNotFound", problem) }
+    }
+}
+
+impl IntoResponse for HubError {
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        let headers = response.headers_mut();
+        if let Some(code) = self.code {
+            headers.insert(ERROR_CODE, HeaderValue::from_static(code));
+        }
+        // Libraries look for files that may well be absent; nobody wants to hear of each.
+        let said = headers.get(ERROR_MESSAGE).filter(|_| self.code.is_some() && self.commit.is_none());
+        let warning = said.and_then(|said| HeaderValue::from_bytes(&[b"not found; ", said.as_bytes()].concat()).ok());
+        headers.extend(warning.map(|warning| (WARNING, warning)));
+        let commit = self.commit.and_then(|commit| HeaderValue::from_str(&commit).ok());
+        headers.extend(commit.map(|commit| (REPO_COMMIT, commit)));
+        response
+    }
+}
+
+impl From<ApiError> for HubError {
+    fn from(problem: ApiError) -> Self {
+        Self { problem: problem.without_waiting_beyond(WAIT_SECONDS_MAX), code: None, commit: None }
+    }
+}
+
+impl From<DbError> for HubError {
+    fn from(error: DbError) -> Self {
+        ApiError::from(error).into()
+    }
+}
+
+impl From<ObjectError> for HubError {
+    fn from(error: ObjectError) -> Self {
+        ApiError::from(error).into()
+    }
+}

@@ -1,0 +1,224 @@
+//! What surrounds a commit: who sends it, where it goes, and what clients ask before they send anything.
+//!
+//! It does not receive files.
+
+use super::commit;
+use super::errors::HubError;
+use super::repository::{ARENA, named};
+use super::revisions::MAIN;
+use crate::app::App;
+use crate::auth::read_body;
+use crate::db::competitions::StoredCompetition;
+use crate::error::ApiError;
+use crate::intake;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, State};
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::submission::Code;
+use protocol::{CompetitionId, Digest, Hotkey};
+use serde::Deserialize;
+use serde_json::json;
+
+/// Who sends a request, as a token proves it.
+#[derive(Clone, Debug)]
+pub(super) struct Bearer {
+    /// Whose token it is.
+    pub(super) hotkey: Hotkey,
+    label: String,
+}
+
+impl FromRequestParts<App> for Bearer {
+    type Rejection = HubError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HubError> {
+        let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        // Clients show the reason of a 403 as it is; a 401 they take for a repository that isn't there.
+        let status = match parts.uri.path().starts_with("/api/models/") {
+            true => StatusCode::FORBIDDEN,
+            false => StatusCode::UNAUTHORIZED,
+        };
+        let refused = |code, detail: &str, hint| HubError::from(ApiError::new(status, code, detail, hint));
+        let hint =
+            "Make one with `retort miner token`, or POST /api/v1/tokens signed by your hotkey, and set HF_TOKEN.";
+        let token = token.ok_or_else(|| refused("token_missing", "submitting needs a token of your hotkey", hint))?;
+        let found = app.db.api_token(&Digest::of(token.as_bytes())).await?;
+        let found = found.ok_or_else(|| refused("token_unknown", "this validator knows no such token", hint))?;
+        if app.clock.now() >= found.expires_at {
+            return Err(refused("token_expired", "the token's time is over", hint));
+        }
+        Ok(Self { hotkey: found.hotkey, label: found.label })
+    }
+}
+
+/// Where an upload goes.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    competition: CompetitionId,
+    /// Whom the repository's name says it is from, if it does.
+    from: Option<Hotkey>,
+}
+
+impl Target {
+    fn named(namespace: &str, name: &str) -> Result<Self, HubError> {
+        let unknown = || {
+            let shown: String = format!("{namespace}/{name}").chars().take(128).collect();
+            no_target(format!("nothing can be uploaded to {shown}"))
+        };
+        let from = if namespace == ARENA { None } else { Some(namespace.parse().map_err(|_| unknown())?) };
+        Ok(Self { competition: name.parse().map_err(|_| unknown())?, from })
+    }
+
+    /// The competition, if it takes submissions of this sender.
+    pub(super) async fn open_to(&self, app: &App, bearer: &Bearer) -> Result<StoredCompetition, HubError> {
+        if let Some(from) = self.from.filter(|from| *from != bearer.hotkey) {
+            let detail = format!("the token belongs to {}, not to {from}", bearer.hotkey);
+            let hint = "Use a token of that hotkey, or upload to arena/<competition>.";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "token_of_another", detail, hint).into());
+        }
+        let missing = || no_target(format!("there is no competition {}", self.competition));
+        let stored = app.db.competition(&self.competition).await?.ok_or_else(missing)?;
+        if stored.competition.manifest.is_closed(app.clock.now()) {
+            let detail = format!("{} takes no submissions any more", self.competition);
+            let hint = "GET /api/v1/competitions lists the open ones.";
+            return Err(ApiError::conflict("competition_closed", detail, hint).into());
+        }
+        Ok(stored)
+    }
+}
+
+/// Said without the code of a missing repository, of which `hf` would say that it can be created.
+fn no_target(detail: String) -> HubError {
+    let hint = "Upload to arena/<competition>; GET /api/v1/competitions lists the competitions.";
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_competition", detail, hint).into()
+}
+
+impl FromRequestParts<App> for Target {
+    type Rejection = HubError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HubError> {
+        let named = named(parts, app).await?;
+        let take = |name: &str| named.get(name).map(String::as_str).unwrap_or_default();
+        if take("revision") != MAIN {
+            let hint = "Upload to main; a submission gets a repository of its own, submissions/<id>.";
+            return Err(HubError::no_revision("submissions are entered at main", hint));
+        }
+        if parts.uri.query().is_some_and(|query| query.contains("create_pr=1")) {
+            let hint = "Upload without a pull request.";
+            let detail = "a submission is no pull request";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "no_pull_requests", detail, hint).into());
+        }
+        Self::named(take("namespace"), take("name"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Preupload {
+    files: Vec<Announced>,
+}
+
+#[derive(Deserialize)]
+struct Announced {
+    path: String,
+    size: u64,
+}
+
+/// `POST /api/models/{repository}/preupload/{revision}`: how each file is to be sent. What can't be taken is refused
+/// here already, before its bytes are sent.
+pub(super) async fn preupload(
+    State(app): State<App>,
+    bearer: Bearer,
+    target: Target,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HubError> {
+    let stored = target.open_to(&app, &bearer).await?;
+    let limits = &stored.competition.manifest.limits;
+    let Preupload { files } = read_json(&app, &headers, body).await?;
+    for Announced { path, size } in &files {
+        let (code, bytes_max) = match path.as_str() {
+            CONFIG_FILE => (Code::ConfigTooLarge, CONFIG_BYTES_MAX),
+            WEIGHTS_FILE => (Code::FileTooLarge, limits.size_bytes_max),
+            README_FILE => (Code::FileTooLarge, README_BYTES_MAX),
+            other => return Err(commit::unexpected(&other.chars().take(64).collect::<String>())),
+        };
+        if *size > bytes_max {
+            return Err(ApiError::from(code.because(format!("{path} has {size} bytes, limit {bytes_max}"))).into());
+        }
+    }
+    intake::has_room(&app, &stored.competition.manifest, bearer.hotkey, files.iter().map(|file| file.size)).await?;
+    let mode =
+        |Announced { path, .. }: &Announced| json!({ "path": path, "uploadMode": "regular", "shouldIgnore": false });
+    Ok(Json(json!({ "files": files.iter().map(mode).collect::<Vec<_>>() })).into_response())
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    name: String,
+    #[serde(default)]
+    organization: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+/// `POST /api/repos/create`: repositories are there or they aren't; clients ask before each upload.
+pub(super) async fn create(
+    State(app): State<App>,
+    bearer: Bearer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, HubError> {
+    let Repository { name, organization, kind } = read_json(&app, &headers, body).await?;
+    if kind.is_some_and(|kind| kind != "model") {
+        let hint = "Upload models, to arena/<competition>.";
+        let detail = "submissions are models";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "models_only", detail, hint).into());
+    }
+    let namespace = organization.unwrap_or_default();
+    Target::named(&namespace, &name)?.open_to(&app, &bearer).await?;
+    let url = format!("{}/{namespace}/{name}", address(&app, &headers));
+    Ok(Json(json!({ "url": url, "name": format!("{namespace}/{name}") })).into_response())
+}
+
+/// `GET /api/whoami-v2`.
+pub(super) async fn whoami(bearer: Bearer) -> Response {
+    let name = bearer.hotkey.to_string();
+    let token = json!({ "displayName": bearer.label, "role": "write" });
+    Json(json!({
+        "type": "user",
+        "id": name,
+        "name": name,
+        "fullname": name,
+        "isPro": false,
+        "canPay": false,
+        "orgs": [],
+        "auth": { "type": "access_token", "accessToken": token },
+    }))
+    .into_response()
+}
+
+/// `POST /api/validate-yaml`: clients ask when a README.md is among the files. Ours is the card that is shown.
+pub(super) async fn validate_yaml() -> Response {
+    let message = "The arena writes the card that people see; this README.md is kept with the submission.";
+    Json(json!({ "errors": [], "warnings": [{ "message": message }] })).into_response()
+}
+
+async fn read_json<T: for<'de> Deserialize<'de>>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, HubError> {
+    let body = read_body(headers, body, &app.config.limits).await?;
+    let invalid = |error: serde_json::Error| {
+        let hint = "Ask with huggingface_hub or hf-hub.";
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
+    };
+    Ok(serde_json::from_slice(&body).map_err(invalid)?)
+}
+
+/// How the client reached us: as the settings say, else as it says. Clients refuse an address of another host.
+pub(super) fn address(app: &App, headers: &HeaderMap) -> String {
+    let public = app.config.public_url.trim_end_matches('/');
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    if public.is_empty() { format!("http://{host}") } else { public.to_owned() }
+}

@@ -1,0 +1,69 @@
+//! A package that came in one piece: all steps of intake after another, in the order that every submission goes through.
+//!
+//! The bytes are in files without a name until the announcement is committed; it does not know how they came.
+
+use super::announce::enter;
+use super::{complete, known_competition, quota};
+use crate::app::App;
+use crate::db::DbError;
+use crate::db::files::{self, SubmissionFile};
+use crate::db::submissions::Submission;
+use crate::error::ApiError;
+use crate::failpoints::{self, Moment};
+use crate::objects::Spooled;
+use protocol::api::{FileDeclaration, SubmissionRequest};
+use protocol::competition::Manifest;
+use protocol::submission::State;
+use protocol::{CompetitionId, Hotkey, SubmissionId};
+
+/// Enters a package and everything that it consists of. The same package of the same hotkey is the same submission.
+pub(crate) async fn whole(
+    app: &App,
+    hotkey: Hotkey,
+    competition: CompetitionId,
+    files: Vec<(String, Spooled)>,
+) -> Result<SubmissionId, ApiError> {
+    let declare = |(path, spooled): &(String, Spooled)| {
+        let object = spooled.object();
+        FileDeclaration { path: path.clone(), size: object.size_bytes, sha256: object.sha256 }
+    };
+    let request = SubmissionRequest { competition, files: files.iter().map(declare).collect() };
+    let (_, submission) = enter(app, hotkey, request).await?;
+    if submission.state == State::AwaitingUpload {
+        store(app, &submission, files).await?;
+        complete(app, hotkey, &submission.id).await?;
+    }
+    Ok(submission.id)
+}
+
+/// Gives the files of an announced package their names. A living submission may have announced another README.md: what
+/// was announced first stands, and the other is dropped.
+async fn store(app: &App, submission: &Submission, files: Vec<(String, Spooled)>) -> Result<(), ApiError> {
+    let announced = app.db.files(&submission.id).await?;
+    for (path, spooled) in files {
+        let object = spooled.object();
+        let wanted =
+            |file: &SubmissionFile| file.declared.path == path && file.declared.sha256 == object.sha256 && !file.stored;
+        if announced.iter().any(wanted) {
+            app.objects.keep(spooled).await?;
+            files::set_stored(&app.db, &submission.id, &path).await?;
+            failpoints::at(Moment::FileMarked)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a package of these sizes would be taken now, so that a client hears it before it sends the bytes.
+pub(crate) async fn has_room(
+    app: &App,
+    manifest: &Manifest,
+    hotkey: Hotkey,
+    sizes: impl Iterator<Item = u64>,
+) -> Result<(), ApiError> {
+    let stored = known_competition(app, &manifest.id).await?;
+    let bytes = sizes.fold(0, u64::saturating_add);
+    let mut tx = app.db.write().await?;
+    let room = quota::check(app, &stored.competition.manifest, &mut tx, &hotkey, app.clock.now(), bytes).await;
+    tx.rollback().await.map_err(DbError::from)?;
+    room
+}

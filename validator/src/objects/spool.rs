@@ -1,0 +1,118 @@
+//! Receiving: bytes that come at their sender's pace are counted and hashed on their way into a file without a name.
+//!
+//! Until a spooled file is kept nobody can read it, and a process that dies leaves nothing of it. It does not know what
+//! was announced, nor where objects lie.
+
+use super::ObjectError;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use protocol::Digest;
+use protocol::competition::ObjectRef;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+use std::time::{Duration, Instant};
+use tokio::fs::File;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+
+/// How slow a sender may be before it is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The longest silence.
+    pub idle_max: Duration,
+    /// The mean rate that must be held once that long has passed.
+    pub bytes_per_second_min: u64,
+}
+
+/// A stream whose sender must keep a pace.
+#[derive(Debug)]
+pub struct Incoming<S> {
+    stream: S,
+    pace: Pace,
+    received: u64,
+    began: Instant,
+}
+
+impl<S, E> Incoming<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: fmt::Display,
+{
+    /// Begins to receive.
+    pub fn new(stream: S, pace: Pace) -> Self {
+        Self { stream, pace, received: 0, began: Instant::now() }
+    }
+
+    /// The next bytes; `None` at the end.
+    ///
+    /// # Errors
+    /// [`ObjectError::BrokenOff`] when the sender is silent, too slow, or gone.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ObjectError> {
+        let Self { pace: Pace { idle_max, bytes_per_second_min }, received, .. } = *self;
+        let broken_off = |problem: String| ObjectError::BrokenOff { received, problem };
+        let elapsed = self.began.elapsed();
+        if elapsed > idle_max && received < elapsed.as_secs() * bytes_per_second_min {
+            return Err(broken_off(format!("slower than {bytes_per_second_min} bytes/s")));
+        }
+        let chunk = match tokio::time::timeout(idle_max, self.stream.next()).await {
+            Err(_) => return Err(broken_off(format!("silent for {} s", idle_max.as_secs()))),
+            Ok(chunk) => chunk.transpose().map_err(|error| broken_off(error.to_string()))?,
+        };
+        self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        Ok(chunk)
+    }
+}
+
+/// A file that is being received.
+pub struct Spool {
+    file: File,
+    hasher: Sha256,
+    size_bytes: u64,
+    size_bytes_max: u64,
+}
+
+impl Spool {
+    pub(super) fn new(file: std::fs::File, size_bytes_max: u64) -> Self {
+        Self { file: File::from_std(file), hasher: Sha256::new(), size_bytes: 0, size_bytes_max }
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`ObjectError::Size`] at the first byte too many, and what the file system says.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
+        self.size_bytes += bytes.len() as u64;
+        if self.size_bytes > self.size_bytes_max {
+            return Err(ObjectError::Size { expected: self.size_bytes_max, received: self.size_bytes });
+        }
+        self.hasher.update(bytes);
+        Ok(self.file.write_all(bytes).await?)
+    }
+
+    /// All has come.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn finish(mut self) -> Result<Spooled, ObjectError> {
+        self.file.flush().await?;
+        let sha256 = Digest::from(<[u8; 32]>::from(self.hasher.finalize()));
+        Ok(Spooled { file: self.file, object: ObjectRef { sha256, size_bytes: self.size_bytes } })
+    }
+}
+
+/// A file that was received and that nobody can read yet.
+pub struct Spooled {
+    file: File,
+    object: ObjectRef,
+}
+
+impl Spooled {
+    /// What it turned out to be.
+    pub fn object(&self) -> ObjectRef {
+        self.object
+    }
+
+    pub(super) async fn rewound(mut self) -> Result<(ObjectRef, File), ObjectError> {
+        self.file.rewind().await?;
+        Ok((self.object, self.file))
+    }
+}
