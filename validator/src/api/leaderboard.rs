@@ -1,9 +1,9 @@
 //! `GET /api/v1/competitions/{id}/leaderboard` and `.csv`: served from bytes that are kept until a score changes them.
 
 use super::competitions::parse_id;
-use super::is_known;
 use crate::app::App;
 use crate::board::{self, Served};
+use crate::conditional::is_known;
 use crate::error::ApiError;
 use crate::intake;
 use axum::Router;

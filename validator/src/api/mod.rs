@@ -3,15 +3,21 @@
 
 mod competitions;
 mod copies;
+mod events;
 mod leaderboard;
 mod log;
 mod objects;
 mod openapi;
 mod operator;
+mod pages;
+mod query;
 mod rounds;
 mod status;
 mod submissions;
 pub(crate) mod uploads;
+mod webhooks;
+
+pub(crate) use openapi::OPENAPI;
 
 use crate::app::App;
 use axum::Router;
@@ -26,6 +32,8 @@ pub(crate) fn routes() -> Router<App> {
         .merge(leaderboard::routes())
         .merge(rounds::routes())
         .merge(submissions::routes())
+        .merge(events::routes())
+        .merge(webhooks::routes())
         .merge(objects::routes())
         .merge(log::routes())
         .merge(copies::routes())
@@ -38,11 +46,4 @@ pub(crate) fn routes() -> Router<App> {
 fn json(value: &impl Serialize) -> Response {
     let no_cache = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     ([no_cache], axum::Json(value)).into_response()
-}
-
-/// Whether the client has the version with this tag already.
-fn is_known(headers: &http::HeaderMap, etag: &str) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-    })
 }

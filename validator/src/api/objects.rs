@@ -3,8 +3,8 @@
 //! Anything else looks as if it weren't there, whether or not it is stored. Where the store signs URLs, whoever wants
 //! bytes is sent there.
 
-use super::is_known;
 use crate::app::App;
+use crate::conditional::is_known;
 use crate::db::competitions::PublicObject;
 use crate::error::ApiError;
 use axum::Router;

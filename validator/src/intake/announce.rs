@@ -2,6 +2,7 @@
 //!
 //! It sees names, sizes and digests, never bytes.
 
+use super::repeat::Repeatable;
 use super::{incoming_name, known_competition, quota};
 use crate::app::App;
 use crate::db::files::SubmissionFile;
@@ -29,6 +30,26 @@ pub(crate) struct Announced {
 
 /// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired.
 pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionRequest) -> Result<Announced, ApiError> {
+    enter(app, hotkey, request, None).await
+}
+
+/// The same for a request that says which one it is: sent again, it is answered as it was before, whatever became of its
+/// submission.
+pub(crate) async fn announce_once(
+    app: &App,
+    hotkey: Hotkey,
+    request: SubmissionRequest,
+    repeatable: Repeatable,
+) -> Result<Announced, ApiError> {
+    enter(app, hotkey, request, Some(repeatable)).await
+}
+
+async fn enter(
+    app: &App,
+    hotkey: Hotkey,
+    request: SubmissionRequest,
+    repeatable: Option<Repeatable>,
+) -> Result<Announced, ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
     check_registered(app, hotkey).await?;
@@ -50,23 +71,41 @@ pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionReque
         costs: None,
     };
     let mut tx = app.db.write().await?;
-    if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+    if let Some(repeatable) = &repeatable
+        && let Some(id) = repeatable.before(&mut tx, &hotkey, now).await?
+    {
         tx.rollback().await.map_err(DbError::from)?;
-        let uploads = uploads(app, &living).await?;
-        return Ok(Announced {
-            created: false,
-            answer: SubmissionCreated { id: living.id, state: living.state, uploads },
-        });
+        let found = app.db.submission(&id).await?.ok_or_else(|| ApiError::not_found("the submission is gone"))?;
+        return again(app, found).await;
+    }
+    if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+        match &repeatable {
+            Some(repeatable) => {
+                repeatable.remember(&mut tx, &hotkey, &living.id, now).await?;
+                tx.commit().await.map_err(DbError::from)?;
+            }
+            None => tx.rollback().await.map_err(DbError::from)?,
+        }
+        return again(app, living).await;
     }
     quota::check(app, &manifest, &mut tx, &new, &request.files).await?;
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
+    if let Some(repeatable) = &repeatable {
+        repeatable.remember(&mut tx, &hotkey, &new.id, now).await?;
+    }
     failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     let uploads = uploads(app, &new).await?;
     failpoints::at(Moment::AnnouncementAnswer)?;
     Ok(Announced { created: true, answer: SubmissionCreated { id: new.id, state: new.state, uploads } })
+}
+
+/// The answer about a submission that is there already.
+async fn again(app: &App, found: Submission) -> Result<Announced, ApiError> {
+    let uploads = uploads(app, &found).await?;
+    Ok(Announced { created: false, answer: SubmissionCreated { id: found.id, state: found.state, uploads } })
 }
 
 /// States in the public log whose package it is, before anybody else can have its bytes.

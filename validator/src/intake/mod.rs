@@ -11,11 +11,13 @@ mod announce;
 mod check;
 mod complete;
 mod quota;
+mod repeat;
 mod upload;
 
-pub(crate) use announce::announce;
+pub(crate) use announce::{announce, announce_once};
 pub(crate) use check::check;
 pub(crate) use complete::complete;
+pub(crate) use repeat::Repeatable;
 pub(crate) use upload::upload;
 
 use crate::app::App;
