@@ -12,6 +12,7 @@ use crate::standing::{Division, SortKey};
 use crate::submission::{Blame, Code, Rejection, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A file that a miner is about to upload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +154,63 @@ pub struct TokenCreated {
     pub view: TokenView,
 }
 
+/// A submission in a list: `GET /api/v1/submissions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionSummary {
+    /// The submission.
+    pub id: SubmissionId,
+    /// Where it was entered.
+    pub competition: CompetitionId,
+    /// By whom.
+    pub hotkey: Hotkey,
+    /// Order of arrival over all competitions; lists go from the last to the first.
+    pub arrival: u64,
+    /// Where it is.
+    pub state: State,
+    /// Why it ended without a score, or why it is in the queue again.
+    pub code: Option<Code>,
+    /// When it was created.
+    pub created_at: u64,
+    /// When it reached its present state.
+    pub changed_at: u64,
+    /// The family, once admitted.
+    pub architecture: Option<String>,
+    /// The composite score, once scored.
+    pub score_ppm: Option<i64>,
+    /// Its rank on the board, once scored and above the gate.
+    pub rank: Option<u32>,
+}
+
+/// `GET /api/v1/miners/{hotkey}`: what a hotkey has done here. Its submissions are a list of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerView {
+    /// Who.
+    pub hotkey: Hotkey,
+    /// Its submissions by state; states without any are absent.
+    pub submissions: BTreeMap<State, u64>,
+    /// Its best in each competition where it has a rank.
+    pub best: Vec<SubmissionSummary>,
+    /// The seats that it holds.
+    pub seats: Vec<CompetitionId>,
+    /// What judged rounds pay it, newest first.
+    pub rewards: Vec<MinerReward>,
+}
+
+/// What a round pays a hotkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerReward {
+    /// Where.
+    pub competition: CompetitionId,
+    /// In which round.
+    pub round: u64,
+    /// Of everything that the round pays, parts per million.
+    pub weight_ppm: u32,
+    /// The ledger's number for it, once paid.
+    pub epoch: Option<u64>,
+    /// When the round came to its present step.
+    pub at: u64,
+}
+
 /// A rejection with whom it blames and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
@@ -234,6 +292,10 @@ pub struct BoardRow {
     /// How many share the rank, this one included.
     #[serde(default)]
     pub group_size: Option<u32>,
+    /// Its rank among those that were scored when the last judged round closed; absent for later ones, and while no
+    /// round is judged.
+    #[serde(default)]
+    pub last_round_rank: Option<u32>,
     /// What places go by.
     #[serde(default)]
     pub sort_key: Option<SortKey>,
@@ -336,6 +398,7 @@ impl BoardRow {
             why,
             place: None,
             group_size: None,
+            last_round_rank: None,
             sort_key: None,
             behind_leader_ppm: None,
             behind_leader_interval_ppm: None,
@@ -366,6 +429,9 @@ pub struct Leaderboard {
     pub rows: Vec<BoardRow>,
     /// Who holds the seat; before the first round is judged the first-ranked submission.
     pub champion: Option<SubmissionId>,
+    /// The last judged round, which `last_round_rank` refers to.
+    #[serde(default)]
+    pub last_round: Option<u64>,
     /// Who stands in which division.
     #[serde(default)]
     pub divisions: Vec<DivisionBoard>,

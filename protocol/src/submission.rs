@@ -55,7 +55,7 @@ impl fmt::Display for SubmissionId {
 }
 
 /// Where a submission is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Announced; its files have not all arrived.

@@ -43,6 +43,7 @@ pub(crate) fn of_division(leaderboard: &Leaderboard, division: Division) -> Lead
         competition: leaderboard.competition.clone(),
         rows: models(RowKind::Teacher).chain(submissions).chain(models(RowKind::Reference)).collect(),
         champion: leaderboard.champion.clone(),
+        last_round: leaderboard.last_round,
         divisions: entries.cloned().into_iter().collect(),
     }
 }

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
 use crate::evaluator::Evaluator;
+use crate::feed::Feed;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::hub::Drafts;
@@ -15,6 +16,8 @@ use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
 use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
+use crate::pages::PageCache;
+use crate::webhooks::Outside;
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
 use protocol::auth::Keypair;
@@ -50,6 +53,12 @@ pub struct Parts {
     pub log: PublicLog,
     /// The leaderboards as they are served.
     pub board: Board,
+    /// Where listeners are told what happens.
+    pub(crate) feed: Feed,
+    /// Writes to addresses that strangers name.
+    pub(crate) outside: Outside,
+    /// Pages that are kept until something happens.
+    pub(crate) pages: PageCache,
     /// What evaluations are made of, one set a competition.
     pub(crate) materials: MaterialsCache,
     /// Wakes the background work.
@@ -85,6 +94,9 @@ pub enum OpenError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// What webhooks are told with.
+    #[error("the client of webhooks: {0}")]
+    Client(reqwest::Error),
     /// The job engine's tables.
     #[error("the job engine: {0}")]
     Jobs(String),
@@ -136,6 +148,7 @@ impl App {
         crate::jobs::engine::migrate(&db).await.map_err(|error| OpenError::Jobs(error.to_string()))?;
         log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
         let guard = Guard::new(&config);
+        let outside = Outside::new(config.webhooks_private).map_err(OpenError::Client)?;
         let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
@@ -148,6 +161,9 @@ impl App {
             clock,
             log: PublicLog::new(log_signer),
             board: Board::default(),
+            feed: Feed::default(),
+            outside,
+            pages: PageCache::default(),
             materials: MaterialsCache::default(),
             signals: Signals::default(),
             guard,

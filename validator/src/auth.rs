@@ -29,6 +29,11 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
+    /// The digest of the body as it was signed.
+    pub(crate) fn body_sha256(&self) -> Digest {
+        Digest::of(&self.body)
+    }
+
     /// The body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.body).map_err(|error| {

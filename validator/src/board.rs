@@ -31,7 +31,7 @@ mod why;
 use crate::app::App;
 use crate::db::DbError;
 use bytes::Bytes;
-use protocol::api::Leaderboard;
+use protocol::api::{BoardRow, Leaderboard};
 use protocol::{CompetitionId, Digest, SubmissionId};
 use ranking::Sources;
 use rounds::Rounds;
@@ -54,6 +54,16 @@ pub struct Served {
     pub sha256: Digest,
     /// Scored submissions that it was made of.
     pub scored: u64,
+    /// Whether everything that it is made of could be read.
+    pub(crate) complete: bool,
+}
+
+impl Served {
+    /// The rank of every submission that has one.
+    pub(crate) fn ranks(&self) -> HashMap<SubmissionId, u32> {
+        let ranked = |row: &BoardRow| Some((row.submission.clone()?, row.rank?));
+        self.leaderboard.rows.iter().filter_map(ranked).collect()
+    }
 }
 
 /// The boards that are kept.
@@ -115,7 +125,7 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
         scored,
     };
     let served = Arc::new(
-        tokio::task::spawn_blocking(move || serve(&sources))
+        tokio::task::spawn_blocking(move || serve(&sources, resampled.complete))
             .await
             .expect("no panic, because ranking is pure and checked"),
     );
@@ -125,14 +135,14 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
     Ok(Some(served))
 }
 
-fn serve(sources: &Sources) -> Served {
+fn serve(sources: &Sources, complete: bool) -> Served {
     let began = Instant::now();
     let leaderboard = ranking::compute(sources);
     let json = Bytes::from(crate::db::to_json(&leaderboard));
     let csv = Bytes::from(csv::of(&leaderboard));
     let elapsed_ms = began.elapsed().as_millis();
     tracing::debug!(competition = %leaderboard.competition, rows = leaderboard.rows.len(), elapsed_ms, "ranked");
-    Served { sha256: Digest::of(&json), leaderboard, json, csv, scored: sources.scored.len() as u64 }
+    Served { sha256: Digest::of(&json), leaderboard, json, csv, scored: sources.scored.len() as u64, complete }
 }
 
 /// Draws what replicates are missing, once after a start, before somebody waits for a board.

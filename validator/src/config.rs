@@ -51,6 +51,9 @@ const TEMPLATE: &str = "\
 # limits of one address. (RETORT_TRUSTED_PROXIES: with commas in between.)
 # trusted_proxies = []
 
+# Whether webhooks may lead to this machine and its networks, and to plain HTTP: for closed networks only.
+# webhooks_private = false
+
 # [limits]
 # disk_reserve_bytes = 268435456
 # evaluation_memory_bytes_max = 2147483648
@@ -77,6 +80,8 @@ pub struct Config {
     pub operator_token: Secret,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether webhooks may lead to this machine and its networks, and to plain HTTP: for closed networks only.
+    pub webhooks_private: bool,
     /// Bounds on everything that comes from outside.
     pub limits: ServiceLimits,
 }
@@ -112,6 +117,7 @@ impl Default for Config {
             latency: LatencyEffort::default(),
             operator_token: Secret::default(),
             trusted_proxies: Vec::new(),
+            webhooks_private: false,
             limits: ServiceLimits::default(),
         }
     }

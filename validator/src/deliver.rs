@@ -3,6 +3,7 @@
 //! Validators and ranges as RFC 9110 has them. It does not know who may read what.
 
 use crate::app::App;
+use crate::conditional::is_known;
 use crate::error::ApiError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -69,13 +70,6 @@ impl Delivery {
             (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", self.filename)),
         ]
     }
-}
-
-/// Whether the client has the version with this tag already.
-pub(crate) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|tags| {
-        tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-    })
 }
 
 #[derive(Debug, PartialEq, Eq)]

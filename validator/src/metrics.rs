@@ -79,6 +79,10 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     {
         line(&mut text, &format!("retort_http_refused_total{{why=\"{why}\"}}"), count.load(Ordering::Relaxed));
     }
+    head(&mut text, "retort_streams", "gauge", "Streams of events that are open.");
+    line(&mut text, "retort_streams", app.guard.budgets.streams());
+    head(&mut text, "retort_events_total", "counter", "Events that the feed has.");
+    line(&mut text, "retort_events_total", app.db.feed_end().await?);
     head(&mut text, "retort_background_restarts_total", "counter", "Background work that ended and was started again.");
     line(&mut text, "retort_background_restarts_total", counters.restarts.load(Ordering::Relaxed));
     if let Ok(free) = app.objects.free_bytes() {

@@ -3,8 +3,10 @@
 //! It also decides who the operator is. It knows no page and no route.
 
 use crate::app::App;
+use crate::clock::Clock;
 use crate::db::DbError;
 use crate::db::latency::LatencyControl;
+use crate::db::watch::{Storage, Waiting, WorkerSeen};
 use crate::error::ApiError;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
@@ -14,6 +16,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+/// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
+const WORKERS_SECONDS: u64 = 3_600;
+/// Workers and waiting submissions that are shown.
+const ROWS_MAX: u32 = 50;
 /// Measurements that are shown.
 const CONTROLS_MAX: u32 = 200;
 
@@ -34,6 +40,13 @@ pub(crate) struct OperatorView {
     /// For how long the longest waiting submission has been queued.
     pub(crate) queue_age_seconds: u64,
     pub(crate) evaluations: u64,
+    /// Workers that were alive within the last hour by the machine's clock, the last one first.
+    pub(crate) workers: Vec<WorkerSeen>,
+    /// What is worked on and what waits, in the order in which its turn comes.
+    pub(crate) queue: Vec<Waiting>,
+    pub(crate) storage: Storage,
+    /// Streams of events that are open.
+    pub(crate) streams: u64,
     /// Mean duration of the last twenty evaluations.
     pub(crate) evaluation_pace_ms: Option<u64>,
     /// The length of latency measurements in the settings.
@@ -115,6 +128,10 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         submissions: State::ALL.into_iter().map(|state| (state.as_str(), count(state))).collect(),
         queue_age_seconds: app.db.queued_since().await?.map_or(0, |since| now.saturating_sub(since)),
         evaluations,
+        workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
+        queue: app.db.queue(ROWS_MAX).await?,
+        storage: app.db.storage().await?,
+        streams: app.guard.budgets.streams(),
         evaluation_pace_ms,
         latency: app.config.latency,
         control_ppm_max: CONTROL_PPM_MAX,

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::guard::budget::Class;
 use crate::operator::Peer;
-use crate::{api, hub, pages};
+use crate::{api, conditional, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -49,6 +49,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(hub::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED) })
+        .layer(middleware::from_fn(conditional::conditional))
         .layer(timed)
         // Uploads take their time: they have limits of their own.
         .merge(api::uploads::routes())

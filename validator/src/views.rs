@@ -6,12 +6,15 @@ use crate::app::App;
 use crate::board;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::db::lists::ListFilter;
+use crate::db::rounds::Step;
 use crate::db::submissions::Submission;
-use protocol::api::{BoardRow, CompetitionView, SubmissionStatus};
+use protocol::api::{BoardRow, CompetitionView, MinerReward, MinerView, SubmissionStatus, SubmissionSummary};
 use protocol::latency::judge;
 use protocol::leaf::receipt_key;
 use protocol::submission::State;
-use protocol::{CompetitionId, SubmissionId};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
+use std::collections::HashMap;
 
 /// Seconds that an evaluation is guessed to take while none has been done.
 const PACE_GUESS_MS: u64 = 60_000;
@@ -38,6 +41,103 @@ async fn view(app: &App, stored: StoredCompetition) -> Result<CompetitionView, D
     let reward_changes = app.db.reward_changes(&stored.competition.manifest.id).await?;
     let (sha256, competition) = (stored.sha256, stored.competition);
     Ok(CompetitionView { sha256, validator: app.hotkey, competition, champion, reward_changes })
+}
+
+/// Who held a competition's seat, from when to when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reign {
+    /// The submission.
+    pub(crate) submission: SubmissionId,
+    /// Its owner.
+    pub(crate) hotkey: Hotkey,
+    /// Its family.
+    pub(crate) architecture: Option<String>,
+    /// The round that gave it the seat.
+    pub(crate) round: u64,
+    /// In Unix seconds.
+    pub(crate) since: u64,
+    /// `None` while it goes on.
+    pub(crate) until: Option<u64>,
+}
+
+/// Everybody who held the seat, oldest first.
+pub(crate) async fn reigns(app: &App, competition: &CompetitionId) -> Result<Vec<Reign>, DbError> {
+    let mut rounds = app.db.rounds(competition).await?;
+    rounds.reverse();
+    let mut reigns: Vec<Reign> = Vec::new();
+    for round in rounds.into_iter().filter(|round| round.step >= Step::Judged) {
+        let (champion, at) = (round.record.champion, round.record.crowned_at);
+        let before = reigns.last_mut().filter(|reign| reign.until.is_none());
+        if before.as_ref().map(|reign| &reign.submission) == champion.as_ref() {
+            continue;
+        }
+        if let Some(before) = before {
+            before.until = Some(if champion.is_some() { at } else { round.changed_at });
+        }
+        let Some(champion) = champion else { continue };
+        if let Some(submission) = app.db.submission(&champion).await? {
+            let architecture = submission.architecture.map(|architecture| architecture.kind().to_owned());
+            let hotkey = submission.hotkey;
+            let (round, since) = (round.number, at);
+            reigns.push(Reign { submission: champion, hotkey, architecture, round, since, until: None });
+        }
+    }
+    Ok(reigns)
+}
+
+/// Submissions, the last that arrived first, with their ranks.
+pub(crate) async fn submissions(
+    app: &App,
+    filter: &ListFilter,
+    before: Option<u64>,
+    count_max: u32,
+) -> Result<Vec<SubmissionSummary>, DbError> {
+    let mut listed = app.db.list(filter, before, count_max).await?;
+    let mut ranks = HashMap::new();
+    for summary in listed.iter_mut().filter(|summary| summary.state == State::Scored) {
+        if !ranks.contains_key(&summary.competition) {
+            let served = board::leaderboard(app, &summary.competition).await?;
+            ranks.insert(summary.competition.clone(), served.map(|served| served.ranks()).unwrap_or_default());
+        }
+        summary.rank = ranks.get(&summary.competition).and_then(|ranks| ranks.get(&summary.id).copied());
+    }
+    Ok(listed)
+}
+
+/// What a hotkey has done here; `None` when it has never entered anything.
+pub(crate) async fn miner(app: &App, hotkey: &Hotkey) -> Result<Option<MinerView>, DbError> {
+    let submissions = app.db.count_of_hotkey(hotkey).await?;
+    if submissions.is_empty() {
+        return Ok(None);
+    }
+    let (mut best, mut seats, mut rewards) = (Vec::new(), Vec::new(), Vec::new());
+    for stored in app.db.competitions().await? {
+        let id = stored.competition.manifest.id;
+        let Some(served) = board::leaderboard(app, &id).await? else { continue };
+        let board = &served.leaderboard;
+        let mut own = board.rows.iter().filter(|row| row.hotkey == Some(*hotkey));
+        if own.clone().any(|row| row.submission.is_some() && row.submission == board.champion) {
+            seats.push(id.clone());
+        }
+        // The board is in order, so the first is the best.
+        if let Some((id, rank)) = own.find_map(|row| Some((row.submission.clone()?, row.rank?)))
+            && let Some(summary) = app.db.summary(&id).await?
+        {
+            best.push(SubmissionSummary { rank: Some(rank), ..summary });
+        }
+        for round in app.db.rounds(&id).await? {
+            let paid = round.record.weights.iter().filter(|weight| weight.hotkey == *hotkey);
+            rewards.extend(paid.filter(|weight| weight.weight_ppm > 0).map(|weight| MinerReward {
+                competition: id.clone(),
+                round: round.number,
+                weight_ppm: weight.weight_ppm,
+                epoch: round.epoch,
+                at: round.changed_at,
+            }));
+        }
+    }
+    rewards.sort_by_key(|reward| std::cmp::Reverse((reward.at, reward.round)));
+    Ok(Some(MinerView { hotkey: *hotkey, submissions: submissions.into_iter().collect(), best, seats, rewards }))
 }
 
 /// Where a submission is, and all that is known about it.

@@ -3,7 +3,7 @@
 use super::competitions::parse_id;
 use crate::app::App;
 use crate::board::{self, Served};
-use crate::deliver::is_known;
+use crate::conditional::is_known;
 use crate::error::ApiError;
 use crate::intake;
 use axum::Router;

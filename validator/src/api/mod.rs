@@ -3,16 +3,22 @@
 
 mod competitions;
 mod copies;
+mod events;
 mod leaderboard;
 mod log;
 mod objects;
 mod openapi;
 mod operator;
+mod pages;
+mod query;
 mod rounds;
 mod status;
 mod submissions;
 mod tokens;
 pub(crate) mod uploads;
+mod webhooks;
+
+pub(crate) use openapi::OPENAPI;
 
 use crate::app::App;
 use axum::Router;
@@ -28,6 +34,8 @@ pub(crate) fn routes() -> Router<App> {
         .merge(rounds::routes())
         .merge(submissions::routes())
         .merge(tokens::routes())
+        .merge(events::routes())
+        .merge(webhooks::routes())
         .merge(objects::routes())
         .merge(log::routes())
         .merge(copies::routes())

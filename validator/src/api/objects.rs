@@ -4,7 +4,8 @@
 //! bytes is sent there.
 
 use crate::app::App;
-use crate::deliver::{Delivery, IMMUTABLE, SIGNED_FOR, is_known};
+use crate::conditional::is_known;
+use crate::deliver::{Delivery, IMMUTABLE, SIGNED_FOR};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State};

@@ -1,31 +1,76 @@
 //! `POST /api/v1/submissions`, `POST …/{id}/complete`, `GET …/{id}` and `…/{id}/receipt`: entering a package and asking
-//! after it.
+//! after it. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
 
 use super::json;
+use super::pages::{Slice, linked};
+use super::query::Asked;
 use crate::app::App;
 use crate::auth::Signed;
+use crate::db::lists::ListFilter;
 use crate::error::ApiError;
+use crate::intake::Repeatable;
 use crate::{intake, views};
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{StatusCode, header};
-use protocol::SubmissionId;
+use http::{HeaderMap, StatusCode, header};
+use protocol::{CompetitionId, Hotkey, SubmissionId, submission};
+use serde::Deserialize;
+
+/// Submissions of a page.
+const SUBMISSIONS_MAX: u32 = 500;
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
-        .route("/api/v1/submissions", post(announce))
+        .route("/api/v1/submissions", post(announce).get(list))
+        .route("/api/v1/miners/{hotkey}", get(miner))
         .route("/api/v1/submissions/{id}", get(status))
         .route("/api/v1/submissions/{id}/complete", post(complete))
         .route("/api/v1/submissions/{id}/receipt", get(receipt))
 }
 
-async fn announce(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
-    let announced = intake::announce(&app, signed.hotkey, signed.json()?).await?;
+async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Result<Response, ApiError> {
+    let (hotkey, request) = (signed.hotkey, signed.json()?);
+    let announced = match Repeatable::of(&headers, signed.body_sha256())? {
+        None => intake::announce(&app, hotkey, request).await?,
+        Some(repeatable) => intake::announce_once(&app, hotkey, request, repeatable).await?,
+    };
     let status = if announced.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/api/v1/submissions/{}", announced.answer.id);
     Ok((status, [(header::LOCATION, location)], json(&announced.answer)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    competition: Option<CompetitionId>,
+    hotkey: Option<Hotkey>,
+    state: Option<submission::State>,
+    /// The arrival of the last one of the page before.
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+async fn list(
+    State(app): State<App>,
+    OriginalUri(uri): OriginalUri,
+    Asked(query): Asked<Query>,
+) -> Result<Response, ApiError> {
+    let slice = Slice::of(query.limit, SUBMISSIONS_MAX)?;
+    if let Some(competition) = &query.competition {
+        intake::known_competition(&app, competition).await?;
+    }
+    let filter = ListFilter { competition: query.competition, hotkey: query.hotkey, state: query.state };
+    let listed = views::submissions(&app, &filter, query.before, slice.limit).await?;
+    let next = listed.last().filter(|_| listed.len() == slice.limit as usize).map(|last| last.arrival);
+    Ok(linked(&listed, &uri, "before", next))
+}
+
+async fn miner(State(app): State<App>, Path(hotkey): Path<String>) -> Result<Response, ApiError> {
+    let unknown = || ApiError::not_found("this hotkey has entered nothing here");
+    let hotkey: Hotkey = hotkey.parse().map_err(|_| unknown())?;
+    Ok(json(&views::miner(&app, &hotkey).await?.ok_or_else(unknown)?))
 }
 
 async fn complete(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<Response, ApiError> {

@@ -53,7 +53,8 @@ pub(super) fn compute(sources: &Sources) -> Leaderboard {
         row.details = details::of(row);
     }
     let competition = sources.stored.competition.manifest.id.clone();
-    Leaderboard { competition, rows, champion: ranks.champion().cloned(), divisions: ranks.divisions }
+    let last_round = sources.rounds.last.map(|(round, _)| round);
+    Leaderboard { competition, rows, champion: ranks.champion().cloned(), last_round, divisions: ranks.divisions }
 }
 
 /// Those that can be ranked, those that can't be compared, and those below the gate.
@@ -84,6 +85,8 @@ struct Ranks<'a> {
     sources: &'a Sources,
     placed: &'a [Placed<Candidate<'a>>],
     group_sizes: HashMap<u32, u32>,
+    /// Ranks when the last judged round closed.
+    before: HashMap<&'a SubmissionId, u32>,
     own_best: HashMap<&'a SubmissionId, OwnBest>,
     divisions: Vec<DivisionBoard>,
     division_places: HashMap<SubmissionId, Vec<DivisionPlace>>,
@@ -102,7 +105,8 @@ impl<'a> Ranks<'a> {
             }
         }
         let own_best = own_best::of(candidates.iter().copied());
-        Self { sources, placed, group_sizes, own_best, divisions, division_places }
+        let before = before(sources, candidates);
+        Self { sources, placed, group_sizes, before, own_best, divisions, division_places }
     }
 
     /// Who holds the seat; while nobody does, the first place, unless its composite is worth nothing.
@@ -121,6 +125,7 @@ impl<'a> Ranks<'a> {
             rank: Some(here.rank),
             place: u32::try_from(index + 1).ok(),
             group_size: self.group_sizes.get(&here.rank).copied(),
+            last_round_rank: self.before.get(&submission.id).copied(),
             sort_key: Some(here.sort_key),
             behind_leader_ppm: behind.map(|behind| behind.value_ppm),
             behind_leader_interval_ppm: behind.map(|behind| [behind.low_ppm, behind.high_ppm]),
@@ -168,6 +173,15 @@ impl<'a> Ranks<'a> {
             }),
         })
     }
+}
+
+/// How those stood that were scored when the last judged round closed, by the same rules as today.
+fn before<'a>(sources: &Sources, candidates: &[Candidate<'a>]) -> HashMap<&'a SubmissionId, u32> {
+    let Some((_, closed_at)) = sources.rounds.last else { return HashMap::new() };
+    let early = candidates.iter().filter(|(submission, _)| submission.evaluated_at <= closed_at);
+    let entries =
+        early.map(|&(submission, replicates)| Entry { key: &submission.id, arrival: submission.arrival, replicates });
+    groups(entries.collect()).into_iter().map(|placed| (placed.key, placed.rank)).collect()
 }
 
 fn divisions(sources: &Sources, candidates: &[Candidate<'_>]) -> Vec<DivisionBoard> {

@@ -16,6 +16,8 @@ use std::collections::HashMap;
 pub(super) struct Rounds {
     /// Who holds the seat.
     pub(super) seat: Option<SubmissionId>,
+    /// The last judged round, and when it closed in Unix seconds.
+    pub(super) last: Option<(u64, u64)>,
     /// The last verdict on each submission.
     attempts: HashMap<SubmissionId, Attempt>,
     /// The last figures on hidden items of each submission, with their round.
@@ -38,7 +40,7 @@ impl Rounds {
     pub(super) async fn of(app: &App, competition: &CompetitionId) -> Result<Self, DbError> {
         let Some(latest) = app.db.latest_judged(competition).await? else { return Ok(Self::default()) };
         let Some(stored) = app.db.competition(competition).await? else { return Ok(Self::default()) };
-        let mut rounds = Self::default();
+        let mut rounds = Self { last: latest.closes_at.map(|at| (latest.number, at)), ..Self::default() };
         if let Some(champion) = latest.record.champion {
             // The seat of one that was disqualified is empty.
             let found = app.db.submission(&champion).await?;

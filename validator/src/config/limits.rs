@@ -36,6 +36,8 @@ pub struct ServiceLimits {
     pub uploads_max: u64,
     /// Other requests that only read, at once; more are told to come back. Health checks have places of their own.
     pub reads_max: u64,
+    /// Streams of events at once; more are told to come back. Each holds one of the connections.
+    pub streams_max: u64,
     /// Requests that change something, at once; more are told to come back.
     pub writes_max: u64,
     /// Requests a second from one address (or one /64 of IPv6) in the long run, uploads included.
@@ -117,6 +119,7 @@ impl ServiceLimits {
             ("upload_idle_seconds_max", self.upload_idle_seconds_max),
             ("uploads_max", self.uploads_max),
             ("reads_max", self.reads_max),
+            ("streams_max", self.streams_max),
             ("writes_max", self.writes_max),
             ("address_requests_per_second_max", self.address_requests_per_second_max),
             ("address_requests_burst_max", self.address_requests_burst_max),
@@ -157,6 +160,7 @@ impl Default for ServiceLimits {
             upload_bytes_per_second_min: 16 << 10,
             uploads_max: 128,
             reads_max: 256,
+            streams_max: 1_024,
             writes_max: 64,
             address_requests_per_second_max: 100,
             address_requests_burst_max: 500,

@@ -51,6 +51,8 @@ pub struct ScoredSubmission {
     pub outcomes_sha256: Digest,
     /// The score.
     pub score: Score,
+    /// When it was scored.
+    pub evaluated_at: u64,
 }
 
 /// Writes an evaluation, once: a second one of the same submission is refused by the primary key.
@@ -99,8 +101,8 @@ impl Db {
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
-            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score FROM evaluations e
-             JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at
+             FROM evaluations e JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
         )
         .bind(competition.as_ref())
         .fetch_all(self.pool())
@@ -157,5 +159,6 @@ fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
         report: from_json("report", row.get("report"))?,
         outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
         score: from_json("score", row.get("score"))?,
+        evaluated_at: uint(row.get("evaluated_at")),
     })
 }

@@ -6,7 +6,8 @@
 use crate::config::ServiceLimits;
 use crate::error::ApiError;
 use http::Method;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Checks of health and metrics at once.
 const WATCHES_MAX: usize = 8;
@@ -20,6 +21,8 @@ pub(crate) enum Class {
     Read,
     /// Bytes of a file, which have places of their own.
     Upload,
+    /// An answer that doesn't end: it has a place of its own for as long as it lasts.
+    Stream,
     /// Changes something: a signature to check, a transaction to write.
     Write,
 }
@@ -31,6 +34,7 @@ impl Class {
             "/healthz" | "/readyz" | "/metrics" => Self::Watch,
             path if path.starts_with("/api/v1/uploads/") => Self::Upload,
             path if *method == Method::POST && is_commit(path) => Self::Upload,
+            "/api/v1/events" => Self::Stream,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
             _ => Self::Write,
         }
@@ -48,6 +52,8 @@ pub(crate) struct Budgets {
     watches: Semaphore,
     reads: Semaphore,
     writes: Semaphore,
+    streams: Arc<Semaphore>,
+    streams_max: usize,
 }
 
 impl Budgets {
@@ -58,16 +64,30 @@ impl Budgets {
             watches: Semaphore::new(WATCHES_MAX),
             reads: places(limits.reads_max),
             writes: places(limits.writes_max),
+            streams: Arc::new(places(limits.streams_max)),
+            streams_max: usize::try_from(limits.streams_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
         }
     }
 
-    /// A place for a request of this class until it is answered; uploads take theirs once their token is known.
+    /// Streams that are open.
+    pub(crate) fn streams(&self) -> u64 {
+        self.streams_max.saturating_sub(self.streams.available_permits()) as u64
+    }
+
+    /// A place for a stream until it ends.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let full = |_| ApiError::busy("too many listen at once").retry_after(10);
+        Arc::clone(&self.streams).try_acquire_owned().map_err(full)
+    }
+
+    /// A place for a request of this class until it is answered; uploads take theirs once their token is known, streams
+    /// when they begin.
     pub(crate) fn enter(&self, class: Class) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
         let places = match class {
             Class::Watch => &self.watches,
             Class::Read => &self.reads,
             Class::Write => &self.writes,
-            Class::Upload => return Ok(None),
+            Class::Upload | Class::Stream => return Ok(None),
         };
         places.try_acquire().map(Some).map_err(|_| ApiError::busy("too many requests at once").retry_after(1))
     }

@@ -70,7 +70,7 @@ impl Guard {
     pub(crate) fn admit(&self, client: AddressBlock, class: Class) -> Result<(), ApiError> {
         let admitted = match class {
             Class::Watch => self.watched.take(&client),
-            Class::Read | Class::Upload => self.requests.take(&client),
+            Class::Read | Class::Upload | Class::Stream => self.requests.take(&client),
             Class::Write => self.requests.take(&client).and_then(|()| self.writes.take(&client)),
         };
         admitted.map_err(|seconds| too_often("address_rate", "too many requests from your address", seconds))

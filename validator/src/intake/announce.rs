@@ -2,6 +2,7 @@
 //!
 //! It sees names, sizes and digests, never bytes.
 
+use super::repeat::Repeatable;
 use super::{incoming_name, known_competition, quota};
 use crate::app::App;
 use crate::db::files::SubmissionFile;
@@ -29,7 +30,21 @@ pub(crate) struct Announced {
 
 /// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired.
 pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionRequest) -> Result<Announced, ApiError> {
-    let (created, submission) = enter(app, hotkey, request).await?;
+    answered(app, enter(app, hotkey, request, None).await?).await
+}
+
+/// The same for a request that says which one it is: sent again, it is answered as it was before, whatever became of its
+/// submission.
+pub(crate) async fn announce_once(
+    app: &App,
+    hotkey: Hotkey,
+    request: SubmissionRequest,
+    repeatable: Repeatable,
+) -> Result<Announced, ApiError> {
+    answered(app, enter(app, hotkey, request, Some(repeatable)).await?).await
+}
+
+async fn answered(app: &App, (created, submission): (bool, Submission)) -> Result<Announced, ApiError> {
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;
@@ -43,6 +58,7 @@ pub(super) async fn enter(
     app: &App,
     hotkey: Hotkey,
     request: SubmissionRequest,
+    repeatable: Option<Repeatable>,
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
@@ -65,14 +81,30 @@ pub(super) async fn enter(
         costs: None,
     };
     let mut tx = app.db.write().await?;
-    if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+    if let Some(repeatable) = &repeatable
+        && let Some(id) = repeatable.before(&mut tx, &hotkey, now).await?
+    {
         tx.rollback().await.map_err(DbError::from)?;
+        let found = app.db.submission(&id).await?.ok_or_else(|| ApiError::not_found("the submission is gone"))?;
+        return Ok((false, found));
+    }
+    if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+        match &repeatable {
+            Some(repeatable) => {
+                repeatable.remember(&mut tx, &hotkey, &living.id, now).await?;
+                tx.commit().await.map_err(DbError::from)?;
+            }
+            None => tx.rollback().await.map_err(DbError::from)?,
+        }
         return Ok((false, living));
     }
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
+    if let Some(repeatable) = &repeatable {
+        repeatable.remember(&mut tx, &hotkey, &new.id, now).await?;
+    }
     failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);

@@ -62,6 +62,8 @@ pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbEr
     keep(supervisor, "copies", app, crate::copies::watch);
     keep(supervisor, "rounds", app, crate::rounds::run);
     keep(supervisor, "public log", app, log::run);
+    keep(supervisor, "feed", app, crate::feed::run);
+    keep(supervisor, "webhooks", app, crate::webhooks::run);
     let app = app.clone();
     supervisor.finish("replicates", move |stop| {
         let app = app.clone();

@@ -1,4 +1,4 @@
-//! The embedded stylesheet and icon. The stylesheet's address holds a digest of its content, so browsers may keep it
+//! The embedded stylesheet, script, fonts and icon (`assets/README.md`). Their addresses hold a digest of their content, so browsers may keep them
 //! for ever.
 
 use protocol::Digest;
@@ -8,6 +8,15 @@ use std::sync::LazyLock;
 pub(super) const STYLE: &str =
     concat!(include_str!("../../templates/style.css"), include_str!("../../templates/chart.css"));
 
+/// What keeps pages fresh; they work without it.
+pub(super) const SCRIPT: &str = include_str!("../../assets/live.js");
+
+/// A font: its name in the address and its bytes.
+pub(super) const FONTS: [(&str, &[u8]); 2] = [
+    ("inter.woff2", include_bytes!("../../assets/fonts/inter.woff2")),
+    ("source-serif-4.woff2", include_bytes!("../../assets/fonts/source-serif-4.woff2")),
+];
+
 /// The icon in the tab.
 pub(super) const ICON: &str = include_str!("../../templates/icon.svg");
 
@@ -15,5 +24,12 @@ pub(super) const ICON: &str = include_str!("../../templates/icon.svg");
 pub(super) fn style_path() -> &'static str {
     static PATH: LazyLock<String> =
         LazyLock::new(|| format!("/assets/style.css?v={}", Digest::of(STYLE.as_bytes()).short()));
+    &PATH
+}
+
+/// The path of the script, likewise.
+pub(super) fn script_path() -> &'static str {
+    static PATH: LazyLock<String> =
+        LazyLock::new(|| format!("/assets/live.js?v={}", Digest::of(SCRIPT.as_bytes()).short()));
     &PATH
 }

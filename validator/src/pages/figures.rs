@@ -68,6 +68,11 @@ pub(super) fn nanos(ns: u64) -> String {
     scaled(ns as f64, &[("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)])
 }
 
+/// [`nanos`] of what isn't whole.
+pub(super) fn nanos_f64(ns: f64) -> String {
+    scaled(ns.max(0.0), &[("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)])
+}
+
 /// `312 kB`, `1.20 MB`: decimal, as disks and networks count.
 pub(super) fn bytes(count: u64) -> String {
     scaled(count as f64, &[("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12)])
@@ -93,6 +98,20 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
+/// [`duration`], in days where there are some: `3 days`, `5 h`.
+pub(super) fn days(seconds: u64) -> String {
+    match seconds / 86_400 {
+        0 => duration(seconds),
+        1 => format!("1{SPACE}day"),
+        days => format!("{days}{SPACE}days"),
+    }
+}
+
+/// `22 Nov 2026`; a number that is no time is shown as it is.
+pub(super) fn day(unix_seconds: u64) -> String {
+    moment(unix_seconds).split_once(", ").map_or_else(|| unix_seconds.to_string(), |(day, _)| day.to_owned())
+}
+
 /// `22 Nov 2026, 22:23 UTC`; a number that is no time is shown as it is.
 pub(super) fn moment(unix_seconds: u64) -> String {
     let format = format_description!("[day padding:none] [month repr:short] [year], [hour]:[minute] UTC");
@@ -112,6 +131,12 @@ pub(super) fn abbreviated(name: &str) -> String {
         }
         _ => name.to_owned(),
     }
+}
+
+/// The last eight of a long name: what tells ids of one time apart.
+pub(super) fn tail(name: &str) -> String {
+    let chars = name.chars().count();
+    name.chars().skip(chars.saturating_sub(8)).collect()
 }
 
 /// Three significant digits without an exponent.
@@ -166,6 +191,11 @@ mod tests {
             (duration(119), "119 s"),
             (duration(3_600 * 3 + 300), "3 h 5 min"),
             (duration(86_400), "24 h"),
+            (days(86_400), "1 day"),
+            (days(400_000), "4 days"),
+            (day(1_795_386_194), "22 Nov 2026"),
+            (day(u64::MAX), "18446744073709551615"),
+            (nanos_f64(61_340.0), "61.3 µs"),
             (moment(1_795_386_194), "22 Nov 2026, 22:23 UTC"),
             (moment(u64::MAX), "18446744073709551615"),
             (abbreviated("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY"),

@@ -2,68 +2,129 @@
 //!
 //! It does not know what a page looks like.
 
-use super::{assets, competition, copies, home, operator as operator_page, problem, round, scatter, submission};
+use super::cache::{Kept, Made};
+use super::query::BoardQuery;
+use super::{
+    assets, badge, competition, copies, docs, home, miner, operator as operator_page, problem, round, scatter,
+    submission,
+};
 use crate::app::App;
+use crate::conditional::{self, is_known, takes_gzip};
 use crate::db::DbError;
 use crate::db::competitions::Role;
+use crate::db::lists::ListFilter;
 use crate::error::ApiError;
 use crate::operator::{self, Peer};
 use crate::{board, rounds, views};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use protocol::CompetitionId;
-use protocol::api::CompetitionView;
+use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Pages hold no script, no inline style, no form and nothing from elsewhere.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
-                           frame-ancestors 'none'";
+/// Pages hold no inline script, no inline style, no form and nothing from elsewhere. Their one script asks us alone.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                           img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// A drawing brings its own style and nothing else.
 const DRAWING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 /// Drawings may be shown in the README files of others.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// A year: the address of such a thing changes with its content.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Submissions of a miner's page.
+const MINER_ROWS_MAX: u32 = 50;
 
 /// The routes of all pages.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(home))
+        .route("/api", get(docs))
         .route("/competitions/{id}", get(competition))
         .route("/competitions/{id}/scatter.svg", get(drawing))
         .route("/competitions/{id}/rounds/{round}", get(round))
         .route("/submissions/{id}", get(submission))
+        .route("/miners/{hotkey}", get(miner))
         .route("/operator", get(operator))
         .route("/copies/{a}/{b}", get(pair))
+        .route("/badge/{file}", get(competition_badge))
+        .route("/badge/submissions/{file}", get(submission_badge))
         .route("/assets/style.css", get(style))
+        .route("/assets/live.js", get(script))
+        .route("/assets/fonts/{name}", get(font))
         .route("/assets/icon.svg", get(icon))
 }
 
 /// Why there is no page.
-enum PageError {
+pub(crate) enum PageError {
     /// Nothing is at this address.
     Missing(String),
+    /// The address asks for something that there isn't.
+    Asked(String),
     /// Our fault; the API's answer says all there is to say.
     Broken(ApiError),
 }
 
-async fn home(State(app): State<App>) -> Result<Response, PageError> {
-    let mut competitions = Vec::new();
-    for view in views::competitions(&app).await? {
-        if let Some(served) = board::leaderboard(&app, &view.competition.manifest.id).await? {
-            competitions.push((view, served));
+async fn home(State(app): State<App>, headers: HeaderMap) -> Result<Response, PageError> {
+    let make = async || {
+        let (mut competitions, mut until) = (Vec::new(), u64::MAX);
+        for view in views::competitions(&app).await? {
+            until = until.min(changes_at(&app, &view));
+            if let Some(served) = board::leaderboard(&app, &view.competition.manifest.id).await? {
+                competitions.push((view, served));
+            }
         }
-    }
-    let pairs: Vec<_> = competitions.iter().map(|(view, served)| (view, &served.leaderboard)).collect();
-    Ok(page(home::render(&pairs, app.clock.now())))
+        let pairs: Vec<_> = competitions.iter().map(|(view, served)| (view, &served.leaderboard)).collect();
+        Ok(Made { text: home::render(&pairs, app.clock.now()), until })
+    };
+    Ok(kept(&*app.pages.page(&app, "/", make).await?, &headers))
 }
 
-async fn competition(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (view, served) = find(&app, &id).await?;
-    let round = app.db.latest_round(&view.competition.manifest.id).await?.map(|round| round.number);
-    Ok(page(competition::render(&view, &served.leaderboard, round, app.clock.now())))
+async fn competition(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let query = BoardQuery::parse(query.as_deref().unwrap_or_default()).map_err(PageError::Asked)?;
+    let id: CompetitionId = parse("competition", &id)?;
+    let make = async || {
+        let (view, served) = find(&app, &id).await?;
+        let round = app.db.latest_round(&id).await?.map(|round| round.number);
+        let reigns = views::reigns(&app, &id).await?;
+        let text = competition::render(&competition::Sources {
+            view: &view,
+            board: &served.leaderboard,
+            round,
+            reigns: &reigns,
+            query: &query,
+            endpoint: &endpoint(&app),
+            now: app.clock.now(),
+        });
+        // What can't be read now can be read in a moment.
+        let until = if served.complete { changes_at(&app, &view) } else { 0 };
+        Ok(Made { text, until })
+    };
+    let key = format!("/competitions/{id}?{}", query.canonical());
+    Ok(kept(&*app.pages.page(&app, &key, make).await?, &headers))
+}
+
+/// When a competition's page changes although nothing happens: when it closes. Reigns grow a day longer meanwhile.
+fn changes_at(app: &App, view: &CompetitionView) -> u64 {
+    let now = app.clock.now();
+    let closes_at = view.competition.manifest.closes_at.filter(|closes_at| *closes_at > now);
+    closes_at.unwrap_or(u64::MAX).min(now.saturating_add(3_600))
+}
+
+/// Where the Hub's clients and ours find this validator.
+fn endpoint(app: &App) -> String {
+    match app.config.public_url.trim_end_matches('/') {
+        "" => format!("http://{}", app.config.listen),
+        url => url.to_owned(),
+    }
 }
 
 async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)>) -> Result<Response, PageError> {
@@ -76,25 +137,85 @@ async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)
 }
 
 async fn drawing(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (_, served) = find(&app, &id).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, DRAWING_POLICY),
-        (RESOURCE_POLICY, "cross-origin"),
-    ];
-    Ok((headers, scatter::scatter(&served.leaderboard, scatter::Canvas::Alone)).into_response())
+    let (_, served) = find(&app, &parse("competition", &id)?).await?;
+    Ok(picture(scatter::scatter(&served.leaderboard, scatter::Canvas::Alone)))
+}
+
+async fn competition_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
+    let (view, served) = find(&app, &parse("competition", svg(&file)?)?).await?;
+    Ok(picture(badge::competition(&view, &served.leaderboard)))
+}
+
+async fn submission_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
+    let id: SubmissionId = parse("submission", svg(&file)?)?;
+    let (status, view) = find_submission(&app, &id).await?;
+    let served = board::leaderboard(&app, &status.competition).await?;
+    let ranked = served.map_or(0, |served| served.ranks().len());
+    Ok(picture(badge::submission(&status, &view, ranked)))
+}
+
+/// The name before `.svg`.
+fn svg(file: &str) -> Result<&str, PageError> {
+    file.strip_suffix(".svg").ok_or_else(|| PageError::Missing("A badge's address ends in .svg.".into()))
 }
 
 async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
     let id = parse("submission", &id)?;
-    let missing = || PageError::Missing(format!("No submission is called {id}."));
-    let status = views::submission(&app, &id).await?.ok_or_else(missing)?;
-    let view = views::competition(&app, &status.competition).await?.ok_or_else(missing)?;
+    let (status, view) = find_submission(&app, &id).await?;
     let models = app.db.models(&status.competition).await?;
-    let teacher = models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report);
-    let relations = crate::copies::relations(&app, &id).await?;
-    Ok(page(submission::render(&status, &view, teacher, &relations)))
+    let samples = samples(&app, &status).await;
+    let sources = submission::Sources {
+        status: &status,
+        view: &view,
+        teacher: models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report),
+        pairs: &crate::copies::relations(&app, &id).await?,
+        events: &app.db.events(&id).await?,
+        samples: samples.as_deref(),
+        endpoint: &endpoint(&app),
+    };
+    Ok(page(submission::render(&sources)))
+}
+
+/// The raw samples of its latency. A page without their picture is better than none.
+async fn samples(app: &App, status: &SubmissionStatus) -> Option<bytes::Bytes> {
+    let sha256 = status.report.as_ref()?.latency.samples_sha256?;
+    let object = app.db.public_object(&sha256).await.ok()??;
+    if object.size_bytes > super::histogram::SAMPLES_BYTES_MAX {
+        return None;
+    }
+    app.objects.get(&sha256).await.ok()
+}
+
+async fn find_submission(app: &App, id: &SubmissionId) -> Result<(SubmissionStatus, CompetitionView), PageError> {
+    let missing = || PageError::Missing(format!("No submission is called {id}."));
+    let status = views::submission(app, id).await?.ok_or_else(missing)?;
+    let view = views::competition(app, &status.competition).await?.ok_or_else(missing)?;
+    Ok((status, view))
+}
+
+async fn miner(
+    State(app): State<App>,
+    Path(hotkey): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, PageError> {
+    let hotkey: Hotkey = parse("miner", &hotkey)?;
+    let before = before(query.as_deref().unwrap_or_default())?;
+    let missing = || PageError::Missing(format!("{hotkey} has entered nothing here."));
+    let view = views::miner(&app, &hotkey).await?.ok_or_else(missing)?;
+    let filter = ListFilter { hotkey: Some(hotkey), ..ListFilter::default() };
+    let listed = views::submissions(&app, &filter, before, MINER_ROWS_MAX).await?;
+    let next = listed.last().filter(|_| listed.len() == MINER_ROWS_MAX as usize).map(|last| last.arrival);
+    Ok(page(miner::render(&view, &listed, next)))
+}
+
+/// Where a list goes on.
+fn before(query: &str) -> Result<Option<u64>, PageError> {
+    let wrong = || PageError::Asked("A miner's page takes `before` and the number that a link names.".into());
+    match query.split_once('=') {
+        None if query.is_empty() => Ok(None),
+        Some(("before", number)) => number.parse().map(Some).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
 }
 
 async fn pair(State(app): State<App>, Path((a, b)): Path<(String, String)>) -> Result<Response, PageError> {
@@ -115,12 +236,25 @@ async fn operator(
     Ok(response)
 }
 
+async fn docs() -> Response {
+    page(docs::page().to_owned())
+}
+
 async fn style() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
-    (headers, assets::STYLE).into_response()
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)], assets::STYLE)
+        .into_response()
+}
+
+async fn script() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)], assets::SCRIPT)
+        .into_response()
+}
+
+/// The fonts never change: another version would have another name.
+async fn font(Path(name): Path<String>) -> Result<Response, PageError> {
+    let found = assets::FONTS.iter().find(|(known, _)| *known == name);
+    let (_, bytes) = found.ok_or_else(|| PageError::Missing("There is no such font.".into()))?;
+    Ok(([(header::CONTENT_TYPE, "font/woff2"), (header::CACHE_CONTROL, FOR_EVER)], *bytes).into_response())
 }
 
 async fn icon() -> Response {
@@ -128,11 +262,10 @@ async fn icon() -> Response {
     (headers, assets::ICON).into_response()
 }
 
-async fn find(app: &App, text: &str) -> Result<(CompetitionView, Arc<board::Served>), PageError> {
-    let id: CompetitionId = parse("competition", text)?;
+async fn find(app: &App, id: &CompetitionId) -> Result<(CompetitionView, Arc<board::Served>), PageError> {
     let missing = || PageError::Missing(format!("No competition is called {id}."));
-    let view = views::competition(app, &id).await?.ok_or_else(missing)?;
-    let served = board::leaderboard(app, &id).await?.ok_or_else(missing)?;
+    let view = views::competition(app, id).await?.ok_or_else(missing)?;
+    let served = board::leaderboard(app, id).await?.ok_or_else(missing)?;
     Ok((view, served))
 }
 
@@ -142,13 +275,38 @@ fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, PageError> {
     text.parse().map_err(|_| PageError::Missing(format!("No {what} is called {shown}.")))
 }
 
+const PAGE_HEADERS: [(HeaderName, &str); 3] = [
+    (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+    (header::CACHE_CONTROL, "no-cache"),
+    (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+];
+
 fn page(html: String) -> Response {
+    (PAGE_HEADERS, html).into_response()
+}
+
+/// A page that is kept, as this client takes it.
+fn kept(page: &Kept, headers: &HeaderMap) -> Response {
+    if is_known(headers, &page.etag) {
+        return conditional::not_modified(&HeaderMap::new(), &page.etag);
+    }
+    let tag = [(header::ETAG, format!("W/{}", page.etag)), (header::VARY, "accept-encoding".to_owned())];
+    if takes_gzip(headers) {
+        let coding = [(header::CONTENT_ENCODING, "gzip")];
+        return (PAGE_HEADERS, tag, coding, page.squeezed.clone()).into_response();
+    }
+    (PAGE_HEADERS, tag, page.plain.clone()).into_response()
+}
+
+/// A drawing that others may show.
+fn picture(svg: String) -> Response {
     let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+        (header::CONTENT_SECURITY_POLICY, DRAWING_POLICY),
+        (RESOURCE_POLICY, "cross-origin"),
     ];
-    (headers, html).into_response()
+    (headers, svg).into_response()
 }
 
 impl From<DbError> for PageError {
@@ -159,10 +317,12 @@ impl From<DbError> for PageError {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
+        let answer = |status: StatusCode, title, detail: &str| {
+            (status, page(problem::render(status.as_u16(), title, detail))).into_response()
+        };
         match self {
-            Self::Missing(detail) => {
-                (StatusCode::NOT_FOUND, page(problem::render(404, "Nothing is here", &detail))).into_response()
-            }
+            Self::Missing(detail) => answer(StatusCode::NOT_FOUND, "Nothing is here", &detail),
+            Self::Asked(detail) => answer(StatusCode::BAD_REQUEST, "That can't be answered", &detail),
             Self::Broken(error) => error.into_response(),
         }
     }

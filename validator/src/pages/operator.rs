@@ -3,6 +3,7 @@
 use super::figures;
 use super::layout::{self, Layout};
 use crate::db::latency::LatencyControl;
+use crate::db::watch::{Storage, Waiting, WorkerSeen};
 use crate::operator::OperatorView;
 use askama::Template;
 use protocol::score::PPM;
@@ -16,6 +17,8 @@ const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 62.0;
 /// What the chart shows at least, beyond which points lie on its edge: three times the band.
 const BANDS_SHOWN: i64 = 3;
+/// A worker says twice a minute that it is alive.
+const SILENT_SECONDS_MAX: u64 = 60;
 /// Rows of the table of measurements.
 const ROWS_MAX: usize = 30;
 
@@ -26,8 +29,25 @@ struct Page<'a> {
     view: &'a OperatorView,
     headline: String,
     facts: Vec<(&'static str, String)>,
+    storage: Vec<(&'static str, String)>,
+    workers: Vec<Worker<'a>>,
+    queue: Vec<InLine<'a>>,
     chart: Chart,
     rows: Vec<Row>,
+}
+
+/// A worker with how long it has been silent.
+struct Worker<'a> {
+    seen: &'a WorkerSeen,
+    silent: String,
+    /// Twice as long as it may be.
+    is_lost: bool,
+}
+
+/// A submission in the queue with how long it has been there.
+struct InLine<'a> {
+    waiting: &'a Waiting,
+    waited: String,
 }
 
 /// Control ratios in order of time, oldest left.
@@ -62,11 +82,16 @@ struct Row {
 pub(crate) fn render(view: &OperatorView) -> String {
     let mut layout = Layout::new("Operator · Retort", "The health of this validator.");
     layout.reload_seconds = Some(RELOAD_SECONDS);
+    layout.events = Some("/api/v1/events".into());
+    layout.poll_seconds = Some(RELOAD_SECONDS);
     layout::render(&Page {
         layout,
         view,
         headline: headline(view),
         facts: facts(view),
+        storage: storage(&view.storage, view),
+        workers: workers(view),
+        queue: queue(view),
         chart: chart(view),
         rows: rows(view),
     })
@@ -105,6 +130,29 @@ fn facts(view: &OperatorView) -> Vec<(&'static str, String)> {
         ),
         ("Length of latency measurements", view.latency.as_str().to_owned()),
     ]
+}
+
+fn storage(storage: &Storage, view: &OperatorView) -> Vec<(&'static str, String)> {
+    vec![
+        ("Public objects", format!("{}, {}", storage.public_objects, figures::bytes(storage.public_bytes))),
+        ("Database", figures::bytes(storage.database_bytes)),
+        ("Statements in the public log", storage.log_leaves.to_string()),
+        ("On their way into it", storage.log_pending.to_string()),
+        ("Events told so far", storage.events.to_string()),
+        ("Who listens now", view.streams.to_string()),
+    ]
+}
+
+fn workers(view: &OperatorView) -> Vec<Worker<'_>> {
+    let now = view.workers.iter().map(|worker| worker.seen_at).max().unwrap_or(0).max(view.now);
+    let silent = |seen: &WorkerSeen| now.saturating_sub(seen.seen_at);
+    let row = |(seen, silent)| Worker { seen, silent: figures::duration(silent), is_lost: silent > SILENT_SECONDS_MAX };
+    view.workers.iter().map(|seen| (seen, silent(seen))).map(row).collect()
+}
+
+fn queue(view: &OperatorView) -> Vec<InLine<'_>> {
+    let waited = |since: u64| figures::duration(view.now.saturating_sub(since));
+    view.queue.iter().map(|waiting| InLine { waiting, waited: waited(waiting.since) }).collect()
 }
 
 fn chart(view: &OperatorView) -> Chart {
@@ -169,6 +217,29 @@ mod tests {
             submissions: [("queued", 3)].into(),
             queue_age_seconds: 61,
             evaluations: 7,
+            workers: vec![WorkerSeen {
+                name: "cpu-1".into(),
+                queue: "cpu".into(),
+                started_at: None,
+                seen_at: sample::NOW - 400,
+                submission: Some(sample::id(1)),
+            }],
+            queue: vec![Waiting {
+                submission: sample::id(1),
+                competition: "digits".parse().unwrap(),
+                state: protocol::submission::State::Queued,
+                since: sample::NOW - 61,
+                failures: 1,
+            }],
+            storage: Storage {
+                public_objects: 3,
+                public_bytes: 9_000_000,
+                database_bytes: 40_960,
+                log_leaves: 7,
+                log_pending: 0,
+                events: 12,
+            },
+            streams: 2,
             evaluation_pace_ms: Some(30_000),
             latency: LatencyEffort::Full,
             control_ppm_max: CONTROL_PPM_MAX,

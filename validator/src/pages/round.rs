@@ -27,6 +27,8 @@ struct Page<'a> {
     beacon: String,
     stages: Vec<Stage>,
     rows: Vec<Row<'a>>,
+    /// Entries that aren't shown: they weren't measured.
+    more: usize,
     teacher_gap: Option<String>,
 }
 
@@ -52,6 +54,9 @@ struct Row<'a> {
     why: String,
 }
 
+/// Entries that are shown; the JSON has all.
+const ROWS_MAX: usize = 60;
+
 const STAGES: [(Step, &str, &str); 7] = [
     (Step::Open, "open", "committed to"),
     (Step::Closed, "closed", "beacon comes"),
@@ -67,7 +72,10 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
     let manifest = &view.competition.manifest;
     let title = format!("{} · round {}", manifest.title, round.round);
     let mut layout = Layout::new(title, "a round of the arena");
-    layout.reload_seconds = (round.step > Step::Open && round.step < Step::Revealed).then_some(5);
+    if round.step < Step::Revealed {
+        layout.reload_seconds = (round.step > Step::Open).then_some(5);
+        layout.events = Some(format!("/api/v1/events?competition={}", round.competition));
+    }
     layout::render(&Page {
         layout,
         manifest,
@@ -78,9 +86,22 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
         commitment: Digest::from(round.commitment.root).to_string(),
         beacon: beacon(round.beacon.as_ref()),
         stages: STAGES.map(|(step, name, what)| Stage { name, what, class: class(step, round.step) }).into(),
-        rows: round.entries.iter().map(|entry| Row::new(entry, round)).collect(),
+        rows: rows(round),
+        more: round.entries.len().saturating_sub(ROWS_MAX),
         teacher_gap: teacher_gap(round, view),
     })
+}
+
+/// The holder of the seat first, then those who were measured, then the others, each in order of arrival.
+fn rows(round: &RoundView) -> Vec<Row<'_>> {
+    let mut entries: Vec<&RoundEntryView> = round.entries.iter().collect();
+    entries.sort_by_key(|entry| match entry.role {
+        _ if round.champion.as_ref() == Some(&entry.submission) => 0,
+        EntryRole::Champion => 1,
+        EntryRole::Challenger => 2,
+        EntryRole::Outsider => 3,
+    });
+    entries.into_iter().take(ROWS_MAX).map(|entry| Row::new(entry, round)).collect()
 }
 
 fn class(step: Step, at: Step) -> &'static str {

@@ -1,13 +1,14 @@
-//! Boards, competitions and submissions that look like real ones, for the tests of the pages, and a preview of every
-//! page for people who work on the style: `cargo test -p validator preview -- --ignored` writes it to
-//! `$RETORT_PREVIEW`.
+//! Boards, competitions and submissions that look like real ones, for the tests of the pages. `scripts/screenshots.sh` shows
+//! the pages themselves.
 
 use crate::db::rounds::{Drawn, EntryRole, Step};
+use crate::db::submissions::Event;
 use crate::rounds::{RoundEntryView, RoundView};
+use crate::views::Reign;
 use datasets::hidden::{Beacon, RoundCommitment};
 use protocol::api::{
-    BoardRow, CompetitionView, DivisionBoard, DivisionPlace, FileDeclaration, Leaderboard, Reason, RowKind,
-    SubmissionStatus,
+    BoardRow, CompetitionView, DivisionBoard, DivisionPlace, FileDeclaration, Leaderboard, MinerReward, MinerView,
+    Reason, RowKind, SubmissionStatus, SubmissionSummary,
 };
 use protocol::architecture::{Architecture, Costs, Mlp, Resnet};
 use protocol::competition::{Competition, Manifest, ObjectRef, PublishedModel};
@@ -20,7 +21,7 @@ use protocol::score::{Ceiling, score};
 use protocol::significance::{Difference, Disputed, SequentialP};
 use protocol::standing::Division;
 use protocol::submission::{Code, State};
-use protocol::{Digest, Hotkey, SubmissionId};
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 
 /// When the tests are played.
 pub(crate) const NOW: u64 = 1_795_386_194;
@@ -53,6 +54,69 @@ pub(crate) fn id(n: u64) -> SubmissionId {
 
 fn hotkey(n: u64) -> Hotkey {
     Hotkey::from_bytes(*Digest::of(&n.to_le_bytes()).as_bytes())
+}
+
+/// The reign of submission `n`, which began so many seconds ago and goes on.
+pub(crate) fn reign(n: u64, seconds_ago: u64) -> Reign {
+    let (submission, hotkey) = (id(n), hotkey(n));
+    Reign {
+        submission,
+        hotkey,
+        architecture: Some("resnet".into()),
+        round: n + 1,
+        since: NOW - seconds_ago,
+        until: None,
+    }
+}
+
+/// A miner with a submission in every state.
+pub(crate) fn miner() -> (MinerView, Vec<SubmissionSummary>) {
+    let competition: CompetitionId = "fashion-mnist-resnet18".parse().unwrap();
+    let summary = |(n, state): (usize, State)| SubmissionSummary {
+        id: id(n as u64),
+        competition: competition.clone(),
+        hotkey: hotkey(1),
+        arrival: n as u64 + 1,
+        state,
+        code: (state == State::Rejected).then_some(Code::TensorMissing),
+        created_at: NOW - 400,
+        changed_at: NOW,
+        architecture: (state == State::Scored).then(|| "mlp".into()),
+        score_ppm: (state == State::Scored).then_some(602_100),
+        rank: (state == State::Scored).then_some(8),
+    };
+    let submissions: Vec<_> = State::ALL.into_iter().enumerate().map(summary).collect();
+    let rewards =
+        vec![MinerReward { competition: competition.clone(), round: 3, weight_ppm: 400_000, epoch: Some(3), at: NOW }];
+    let view = MinerView {
+        hotkey: hotkey(1),
+        submissions: State::ALL.into_iter().map(|state| (state, 1)).collect(),
+        best: submissions.iter().filter(|row| row.rank.is_some()).cloned().collect(),
+        seats: vec![competition],
+        rewards,
+    };
+    (view, submissions)
+}
+
+/// How a submission came to `state`: 60 s for the upload, 2 s for the check, 150 s in the queue, 128 s of measuring.
+pub(crate) fn history(state: State) -> Vec<Event> {
+    let steps = [
+        (State::AwaitingUpload, 0),
+        (State::Checking, 60),
+        (State::Queued, 62),
+        (State::Evaluating, 212),
+        (State::Scored, 340),
+    ];
+    let event = |to, after| Event { at: NOW - 340 + after, from: None, to, reason: None };
+    let before = steps.iter().position(|(step, _)| *step == state).map_or(
+        match state {
+            State::Expired => 1,
+            State::Rejected => 2,
+            _ => 4,
+        },
+        |at| at,
+    );
+    steps[..before].iter().map(|(to, after)| event(*to, *after)).chain([event(state, steps[before].1)]).collect()
 }
 
 fn object(name: &str, size_bytes: u64) -> ObjectRef {
@@ -89,6 +153,7 @@ pub(crate) fn board(models: usize) -> Leaderboard {
     Leaderboard {
         competition: "fashion-mnist-resnet18".parse().unwrap(),
         champion: (models > 0).then(|| id(0)),
+        last_round: (models > 3).then_some(12),
         rows: [teacher].into_iter().chain(submissions).chain([reference]).collect(),
         divisions,
     }
@@ -133,6 +198,8 @@ fn submission(n: u64) -> BoardRow {
     let rank = RANKS.get(n as usize).copied().unwrap_or(n as u32 + 1);
     row.rank = (score > 0).then_some(rank);
     row.place = row.rank.map(|_| n as u32 + 1);
+    // Some rose, some fell, some are new.
+    row.last_round_rank = row.rank.filter(|_| n % 4 != 3).map(|rank| rank + [0, 3, 1][(n % 3) as usize]);
     let behind = MODELS[0].5 - row.score_ppm;
     if row.rank.is_some() {
         row.behind_leader_ppm = Some(behind);
@@ -199,6 +266,7 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         },
         place: None,
         group_size: None,
+        last_round_rank: None,
         sort_key: None,
         behind_leader_ppm: None,
         behind_leader_interval_ppm: None,
@@ -368,31 +436,6 @@ pub(crate) fn report() -> Report {
         },
         phases_ms: Phases { load: 9, accuracy: 412, latency: 20_800, metrics: 31 },
     }
-}
-
-#[test]
-#[ignore = "writes files for the eye"]
-fn preview() {
-    use super::{assets, competition as competition_page, home, scatter, submission as submission_page};
-    let folder = std::path::PathBuf::from(std::env::var_os("RETORT_PREVIEW").expect("RETORT_PREVIEW names a folder"));
-    let write =
-        |name: &str, text: &str| std::fs::write(folder.join(name), text.replace(assets::style_path(), "style.css"));
-    write("style.css", assets::STYLE).unwrap();
-    write("home.html", &home::render(&[(&competition(), &board(12)), (&competition(), &board(0))], NOW)).unwrap();
-    write("empty.html", &home::render(&[], NOW)).unwrap();
-    for models in [0, 1, 12, 200] {
-        let page = competition_page::render(&competition(), &board(models), Some(2), NOW);
-        write(&format!("board-{models}.html"), &page).unwrap();
-    }
-    for state in State::ALL {
-        let page = submission_page::render(&status(state), &competition(), Some(&report()), &[]);
-        write(&format!("{state}.html"), &page).unwrap();
-    }
-    for step in [Step::Open, Step::Revealed] {
-        write(&format!("round-{step}.html"), &super::round::render(&round(step), &competition())).unwrap();
-    }
-    write("scatter.svg", &scatter::scatter(&board(12), scatter::Canvas::Alone)).unwrap();
-    write("missing.html", &super::problem::render(404, "Nothing is here", "no competition is called \"x\"")).unwrap();
 }
 
 /// A round in which a challenger took the seat, as far as `step` shows it.

@@ -87,6 +87,8 @@ struct Mark<'a> {
     whiskers: Option<([f64; 2], [f64; 2])>,
     /// Less accurate than the chart shows; drawn on its lower edge.
     below: bool,
+    /// Passed over by the keyboard: one of so many behind the line that nobody would get through them.
+    quiet: bool,
     title: String,
 }
 
@@ -282,6 +284,7 @@ fn mark<'a>(row: &'a BoardRow, rows: &Rows, line: &[&BoardRow], (x, y): (&Axis, 
         class,
         whiskers: drawn.then(|| (row.latency_ratio_interval_ppm.map(ratio), row.accuracy_interval_ppm.map(percent))),
         below,
+        quiet: class == "behind" && rows.submissions.len() > WHISKERS_MAX,
         title: sentence(row),
     }
 }

@@ -3,8 +3,10 @@
 use super::confusion::Confusion;
 use super::copies;
 use super::figures;
+use super::histogram;
 use super::layout::{self, Layout};
 use crate::copies::RankedPair;
+use crate::db::submissions::Event;
 use ::copies::Relation;
 use askama::Template;
 use protocol::api::{CompetitionView, SubmissionStatus};
@@ -16,6 +18,8 @@ use protocol::submission::{Blame, State};
 
 /// Seconds between reloads while a submission moves.
 const RELOAD_SECONDS: u32 = 5;
+/// Seconds between looks of the script, which hears of its own steps at once.
+const POLL_SECONDS: u32 = 15;
 
 #[derive(Template)]
 #[template(path = "submission.html")]
@@ -27,6 +31,8 @@ struct Page<'a> {
     architecture: &'a str,
     headline: String,
     champion: bool,
+    /// Where the Hub's clients find this validator.
+    endpoint: &'a str,
     stages: Vec<Stage>,
     /// Other submissions that it isn't independent of.
     notes: Vec<Note>,
@@ -57,6 +63,8 @@ struct Measured<'a> {
     report: &'a Report,
     score: &'a Score,
     parts: [Part; 4],
+    /// How its times are spread, as SVG.
+    histogram: Option<String>,
     likeness: [Likeness; 8],
     facts: Vec<(&'static str, String)>,
     confusion: Confusion<'a>,
@@ -80,17 +88,34 @@ struct Likeness {
     meaning: &'static str,
 }
 
-/// Renders the page, beside the teacher's report where it is known.
-pub(crate) fn render(
-    status: &SubmissionStatus,
-    view: &CompetitionView,
-    teacher: Option<&Report>,
-    pairs: &[RankedPair],
-) -> String {
+/// What the page is made of.
+pub(super) struct Sources<'a> {
+    pub(super) status: &'a SubmissionStatus,
+    pub(super) view: &'a CompetitionView,
+    /// The teacher's report, where it is known.
+    pub(super) teacher: Option<&'a Report>,
+    /// Other submissions that it isn't independent of.
+    pub(super) pairs: &'a [RankedPair],
+    /// Its history, oldest first.
+    pub(super) events: &'a [Event],
+    /// The raw samples of its latency.
+    pub(super) samples: Option<&'a [u8]>,
+    /// The validator's address.
+    pub(super) endpoint: &'a str,
+}
+
+/// Renders the page.
+pub(super) fn render(sources: &Sources) -> String {
+    let Sources { status, view, teacher, pairs, events, samples, endpoint } = *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
-    layout.reload_seconds = (!status.state.is_terminal()).then_some(RELOAD_SECONDS);
+    if !status.state.is_terminal() {
+        layout.reload_seconds = Some(RELOAD_SECONDS);
+        layout.events = Some(format!("/api/v1/events?submission={}", status.id));
+        // What happens to those before it in the queue moves it too.
+        layout.poll_seconds = Some(POLL_SECONDS);
+    }
     let both = status.report.as_ref().zip(status.score.as_ref());
     let champion = view.champion.as_ref() == Some(&status.id);
     layout::render(&Page {
@@ -100,8 +125,12 @@ pub(crate) fn render(
         architecture: status.architecture.as_ref().map_or("package", |architecture| architecture.kind()),
         headline: headline(status, champion),
         champion,
-        stages: stages(status),
-        result: both.map(|(report, score)| Measured::new(report, score, manifest, teacher)),
+        endpoint,
+        stages: stages(status, events),
+        result: both.map(|(report, score)| Measured {
+            histogram: samples.and_then(histogram::draw),
+            ..Measured::new(report, score, manifest, teacher)
+        }),
         notes: pairs.iter().map(|pair| note(status, pair)).collect(),
     })
 }
@@ -155,8 +184,8 @@ fn headline(status: &SubmissionStatus, champion: bool) -> String {
     }
 }
 
-/// The journey with the two times that are known: its start and its present state.
-fn stages(status: &SubmissionStatus) -> Vec<Stage> {
+/// The journey: when it came to each stage, and how long it stayed there.
+fn stages(status: &SubmissionStatus, events: &[Event]) -> Vec<Stage> {
     const JOURNEY: [(State, &str); 5] = [
         (State::AwaitingUpload, "Upload"),
         (State::Checking, "Check"),
@@ -165,25 +194,53 @@ fn stages(status: &SubmissionStatus) -> Vec<Stage> {
         (State::Scored, "Scored"),
     ];
     let created = Stage { name: "Created", class: "done", time: figures::moment(status.created_at) };
-    let changed = figures::moment(status.changed_at);
-    let Some(here) = JOURNEY.iter().position(|(state, _)| *state == status.state) else {
+    let ends_badly = !JOURNEY.iter().any(|(state, _)| *state == status.state);
+    // How far it came: the state itself, or the last one before a bad end.
+    let reached = |wanted: State| events.iter().any(|event| event.to == wanted);
+    let here = JOURNEY
+        .iter()
+        .rposition(|(state, _)| *state == status.state || ends_badly && reached(*state) && *state != State::Scored);
+    let stage = |(at, (state, name)): (usize, (State, &'static str))| Stage {
+        name,
+        class: match here {
+            Some(here) if at < here || at == here && (ends_badly || state == State::Scored) => "done",
+            Some(here) if at == here => "now",
+            _ => "next",
+        },
+        time: time_in(state, status, events),
+    };
+    let mut stages: Vec<Stage> = [created].into_iter().chain(JOURNEY.into_iter().enumerate().map(stage)).collect();
+    if ends_badly {
+        // What never came isn't shown.
+        stages.retain(|stage| stage.class == "done");
         let name = match status.state {
             State::Failed => "Failed",
             State::Expired => "Expired",
             _ => "Rejected",
         };
-        return vec![created, Stage { name, class: "bad", time: changed }];
-    };
-    let stage = |(at, (state, name)): (usize, (State, &'static str))| Stage {
-        name,
-        class: match at {
-            _ if at < here || state == State::Scored && at == here => "done",
-            _ if at == here => "now",
-            _ => "next",
-        },
-        time: if at == here { changed.clone() } else { String::new() },
-    };
-    [created].into_iter().chain(JOURNEY.into_iter().enumerate().map(stage)).collect()
+        stages.push(Stage { name, class: "bad", time: figures::moment(status.changed_at) });
+    }
+    stages
+}
+
+/// How long it stayed in a state, all visits together; since when, while it is there.
+fn time_in(state: State, status: &SubmissionStatus, events: &[Event]) -> String {
+    if state == status.state {
+        let since = figures::moment(status.changed_at);
+        return if state.is_terminal() { since } else { format!("since {since}") };
+    }
+    let ends = events.iter().skip(1).map(|event| event.at).chain([status.changed_at]);
+    let stays: Vec<u64> = events
+        .iter()
+        .zip(ends)
+        .filter(|(event, _)| event.to == state)
+        .map(|(event, end)| end.saturating_sub(event.at))
+        .collect();
+    if stays.is_empty() {
+        return String::new();
+    }
+    let repeated = if stays.len() > 1 { format!(" in {} visits", stays.len()) } else { String::new() };
+    format!("{}{repeated}", figures::duration(stays.iter().fold(0, |sum: u64, stay| sum.saturating_add(*stay))))
 }
 
 impl<'a> Measured<'a> {
@@ -192,6 +249,7 @@ impl<'a> Measured<'a> {
             report,
             score,
             parts: parts(score, &manifest.score),
+            histogram: None,
             likeness: likeness(report, score, teacher),
             facts: facts(report),
             confusion: Confusion::new(&report.quality.confusion, &manifest.labels),
@@ -343,10 +401,25 @@ mod tests {
     use super::*;
     use crate::pages::sample;
 
+    fn page(status: &SubmissionStatus) -> String {
+        let (view, events) = (sample::competition(), sample::history(status.state));
+        let samples =
+            br#"{"launches":[{"subject":{"inferences_per_block":1},"pairs":[[1,61300,5,0,0],[0,66900,5,0,0]]}]}"#;
+        render(&Sources {
+            status,
+            view: &view,
+            teacher: None,
+            pairs: &[],
+            events: &events,
+            samples: Some(samples),
+            endpoint: "https://validator.example",
+        })
+    }
+
     #[test]
     fn every_state_renders_and_only_moving_ones_reload() {
         for state in State::ALL {
-            let page = render(&sample::status(state), &sample::competition(), None, &[]);
+            let page = page(&sample::status(state));
             sample::assert_markup(&page);
             assert_eq!(page.contains("http-equiv=\"refresh\""), !state.is_terminal(), "{state}");
         }
@@ -356,18 +429,38 @@ mod tests {
     fn a_rejection_shows_code_detail_blame_and_hint() {
         let mut status = sample::status(State::Rejected);
         status.reason.as_mut().unwrap().detail = "tensor \"<script>\" is missing".into();
-        let page = render(&status, &sample::competition(), None, &[]);
+        let page = page(&status);
         for part in ["tensor_missing", "is missing", "the miner, who can mend it", "state_dict"] {
             assert!(page.contains(part), "{part}");
         }
-        assert!(!page.contains("<script"));
+        assert!(!page.contains("<script>"));
     }
 
     #[test]
     fn the_journey_marks_where_it_is() {
-        let classes = |state| stages(&sample::status(state)).iter().map(|stage| stage.class).collect::<Vec<_>>();
+        let classes = |state| {
+            let stages = stages(&sample::status(state), &sample::history(state));
+            stages.iter().map(|stage| stage.class).collect::<Vec<_>>()
+        };
         assert_eq!(classes(State::Queued), ["done", "done", "done", "now", "next", "next"]);
         assert_eq!(classes(State::Scored), ["done"; 6]);
-        assert_eq!(classes(State::Failed), ["done", "bad"]);
+        assert_eq!(classes(State::Failed), ["done", "done", "done", "done", "done", "bad"]);
+        assert_eq!(classes(State::Expired), ["done", "done", "bad"]);
+    }
+
+    #[test]
+    fn a_stage_says_how_long_it_took() {
+        let status = sample::status(State::Scored);
+        let times: Vec<String> = stages(&status, &sample::history(State::Scored)).into_iter().map(|s| s.time).collect();
+        let plain = |text: &String| text.replace('\u{a0}', " ");
+        assert_eq!(times[1..5].iter().map(plain).collect::<Vec<_>>(), ["60 s", "2 s", "2 min", "2 min"]);
+    }
+
+    #[test]
+    fn a_scored_one_shows_how_its_times_are_spread_and_how_to_get_it() {
+        let page = page(&sample::status(State::Scored));
+        for part in ["class=\"histogram\"", "hf download submissions/", "HF_ENDPOINT=https://validator.example"] {
+            assert!(page.contains(part), "{part}");
+        }
     }
 }

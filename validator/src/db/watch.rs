@@ -1,0 +1,124 @@
+//! What the operator wants to know of the database: workers, the queue as it stands, and what is stored.
+//!
+//! It only counts.
+
+use super::{Db, DbError, parse, uint};
+use protocol::submission::State;
+use protocol::{CompetitionId, SubmissionId};
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// A worker of the job engine: in a serving process or in one of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerSeen {
+    /// Its name, which no other worker ever had.
+    pub name: String,
+    /// The class of hardware that it works for.
+    pub queue: String,
+    /// When it began, in Unix seconds, where it said so.
+    pub started_at: Option<u64>,
+    /// When it was last alive, in Unix seconds by the machine's own clock; it says so twice a minute.
+    pub seen_at: u64,
+    /// The submission that it works on.
+    pub submission: Option<SubmissionId>,
+}
+
+/// A submission that waits or is worked on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// Which.
+    pub submission: SubmissionId,
+    /// Where.
+    pub competition: CompetitionId,
+    /// `queued` or `evaluating`.
+    pub state: State,
+    /// Since when.
+    pub since: u64,
+    /// Attempts that failed through our fault.
+    pub failures: u64,
+}
+
+/// What is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Storage {
+    /// Objects that anybody may download.
+    pub public_objects: u64,
+    /// Their bytes.
+    pub public_bytes: u64,
+    /// Bytes of the database.
+    pub database_bytes: u64,
+    /// Statements in the public log.
+    pub log_leaves: u64,
+    /// Statements on their way into it.
+    pub log_pending: u64,
+    /// The number of the last event.
+    pub events: u64,
+}
+
+impl Db {
+    /// Workers that were alive since `since`, the last one first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn workers(&self, since: u64, count_max: u32) -> Result<Vec<WorkerSeen>, DbError> {
+        let query = "SELECT w.id, w.worker_type, w.started_at, w.last_seen,
+                     (SELECT json_extract(CAST(j.job AS TEXT), '$.submission') FROM Jobs j
+                      WHERE j.lock_by = w.id AND j.status = 'Running' LIMIT 1) AS submission
+                     FROM Workers w WHERE w.last_seen >= ? ORDER BY w.last_seen DESC, w.id LIMIT ?";
+        let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
+        rows.iter().map(worker).collect()
+    }
+
+    /// What is worked on and what waits, in the order in which its turn comes.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queue(&self, count_max: u32) -> Result<Vec<Waiting>, DbError> {
+        let query = "SELECT id, competition_id, state, changed_at, failures FROM submissions
+                     WHERE state IN ('queued', 'evaluating') ORDER BY state, arrival LIMIT ?";
+        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
+        rows.iter().map(waiting).collect()
+    }
+
+    /// What is stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn storage(&self) -> Result<Storage, DbError> {
+        let query = "SELECT count(*) AS objects, coalesce(sum(size_bytes), 0) AS bytes,
+                     (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()) AS file
+                     FROM public_objects";
+        let row = sqlx::query(query).fetch_one(self.pool()).await?;
+        let (log_leaves, log_pending) = self.count_leaves().await?;
+        Ok(Storage {
+            public_objects: uint(row.get("objects")),
+            public_bytes: uint(row.get("bytes")),
+            database_bytes: uint(row.get("file")),
+            log_leaves,
+            log_pending,
+            events: self.feed_end().await?,
+        })
+    }
+}
+
+fn worker(row: &SqliteRow) -> Result<WorkerSeen, DbError> {
+    let submission = row.get::<Option<&str>, _>("submission");
+    Ok(WorkerSeen {
+        name: row.get("id"),
+        queue: row.get("worker_type"),
+        started_at: row.get::<Option<i64>, _>("started_at").map(uint),
+        seen_at: uint(row.get("last_seen")),
+        submission: submission.map(|id| parse("submission id", id)).transpose()?,
+    })
+}
+
+fn waiting(row: &SqliteRow) -> Result<Waiting, DbError> {
+    Ok(Waiting {
+        submission: parse("submission id", row.get("id"))?,
+        competition: parse("competition id", row.get("competition_id"))?,
+        state: parse("state", row.get("state"))?,
+        since: uint(row.get("changed_at")),
+        failures: uint(row.get("failures")),
+    })
+}

@@ -1,0 +1,154 @@
+//! Webhooks: who wants to be told of events, and how far each is.
+//!
+//! It sends nothing.
+
+use super::{Db, DbError, Tx, int, parse, uint};
+use crate::secret::Secret;
+use protocol::{CompetitionId, Hotkey};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// Somebody who wants to be told.
+#[derive(Clone, Debug)]
+pub struct Webhook {
+    /// Its name.
+    pub id: String,
+    /// Who registered it.
+    pub hotkey: Hotkey,
+    /// Everything of this competition; `None` for the hotkey's own submissions, wherever they are.
+    pub competition: Option<CompetitionId>,
+    /// Where to.
+    pub url: String,
+    /// The key of its signatures.
+    pub secret: Secret,
+    /// The number of the last event that it was told or that wasn't for it.
+    pub cursor: u64,
+    /// Deliveries that failed since the last one that didn't.
+    pub failures: u32,
+    /// When it may be tried again.
+    pub retry_at: u64,
+    /// When it was registered.
+    pub created_at: u64,
+    /// Why it is told nothing any more.
+    pub ended: Option<String>,
+}
+
+impl Db {
+    /// A hotkey's webhooks, the first one first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhooks_of(&self, hotkey: &Hotkey) -> Result<Vec<Webhook>, DbError> {
+        let rows = sqlx::query("SELECT * FROM webhooks WHERE hotkey = ? ORDER BY created_at, id")
+            .bind(hotkey.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(webhook).collect()
+    }
+
+    /// Webhooks that have not heard of event `end` and may be tried at `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhooks_due(&self, end: u64, now: u64, count_max: u32) -> Result<Vec<Webhook>, DbError> {
+        let query =
+            "SELECT * FROM webhooks WHERE ended IS NULL AND cursor < ? AND retry_at <= ? ORDER BY retry_at LIMIT ?";
+        let rows = sqlx::query(query).bind(int(end)).bind(int(now)).bind(count_max).fetch_all(self.pool()).await?;
+        rows.iter().map(webhook).collect()
+    }
+
+    /// Whether a hotkey has entered anything.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_entered(&self, hotkey: &Hotkey) -> Result<bool, DbError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = ?)";
+        Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(self.pool()).await?)
+    }
+
+    /// How far a webhook is: it heard of everything up to `cursor`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhook_told(&self, id: &str, cursor: u64) -> Result<(), DbError> {
+        sqlx::query("UPDATE webhooks SET cursor = ?, failures = 0, retry_at = 0 WHERE id = ?")
+            .bind(int(cursor))
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// A delivery failed: when it is tried again, or why it never is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhook_failed(&self, id: &str, retry_at: u64, ended: Option<&str>) -> Result<(), DbError> {
+        sqlx::query("UPDATE webhooks SET failures = failures + 1, retry_at = ?, ended = ? WHERE id = ?")
+            .bind(int(retry_at))
+            .bind(ended)
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets a hotkey's webhook; whether there was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_webhook(&self, hotkey: &Hotkey, id: &str) -> Result<bool, DbError> {
+        let removed = sqlx::query("DELETE FROM webhooks WHERE hotkey = ? AND id = ?")
+            .bind(hotkey.to_string())
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(removed.rows_affected() > 0)
+    }
+}
+
+/// How many webhooks there are, and how many of this hotkey.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(tx: &mut Tx, hotkey: &Hotkey) -> Result<(u64, u64), DbError> {
+    let query = "SELECT count(*) AS total, count(*) FILTER (WHERE hotkey = ?) AS own FROM webhooks WHERE ended IS NULL";
+    let row = sqlx::query(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?;
+    Ok((uint(row.get("total")), uint(row.get("own"))))
+}
+
+/// Writes a new webhook.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO webhooks (id, hotkey, competition_id, url, secret, cursor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&new.id)
+    .bind(new.hotkey.to_string())
+    .bind(new.competition.as_ref().map(ToString::to_string))
+    .bind(&new.url)
+    .bind(new.secret.expose())
+    .bind(int(new.cursor))
+    .bind(int(new.created_at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn webhook(row: &SqliteRow) -> Result<Webhook, DbError> {
+    let competition = row.get::<Option<&str>, _>("competition_id");
+    Ok(Webhook {
+        id: row.get("id"),
+        hotkey: parse("hotkey", row.get("hotkey"))?,
+        competition: competition.map(|id| parse("competition id", id)).transpose()?,
+        url: row.get("url"),
+        secret: row.get::<&str, _>("secret").into(),
+        cursor: uint(row.get("cursor")),
+        failures: u32::try_from(row.get::<i64, _>("failures")).unwrap_or(u32::MAX),
+        retry_at: uint(row.get("retry_at")),
+        created_at: uint(row.get("created_at")),
+        ended: row.get("ended"),
+    })
+}

@@ -1,0 +1,121 @@
+//! Pages that many ask for, kept as they are sent until something happens.
+//!
+//! The feed's last number says whether anything did: a page that was made at this number is still true. So nothing has to
+//! be told that it is stale, whichever process changed it. It does not know what a page shows.
+
+use super::handlers::PageError;
+use crate::app::App;
+use crate::conditional;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Semaphore;
+
+/// Pages that are kept: those of a board in many orders are different ones.
+const PAGES_MAX: usize = 128;
+/// Bytes of all of them; a single page may be larger than its share.
+const BYTES_MAX: usize = 48 << 20;
+/// Pages that are made at once. Others wait and mostly find theirs made.
+const MAKERS_MAX: usize = 2;
+
+/// What is sent.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The feed's number at which it was true.
+    at: u64,
+    /// From when on it isn't true although nothing happened, in Unix seconds.
+    until: u64,
+    /// The page.
+    pub(crate) plain: Bytes,
+    /// The same in gzip's format.
+    pub(crate) squeezed: Bytes,
+    /// Its tag.
+    pub(crate) etag: String,
+}
+
+/// A page that was made, and from when on it isn't true although nothing happened; never is `u64::MAX`.
+pub(super) struct Made {
+    pub(super) text: String,
+    pub(super) until: u64,
+}
+
+/// The pages that are kept.
+pub(crate) struct PageCache {
+    kept: Mutex<HashMap<String, Arc<Kept>>>,
+    makers: Semaphore,
+}
+
+impl Default for PageCache {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), makers: Semaphore::new(MAKERS_MAX) }
+    }
+}
+
+impl PageCache {
+    /// The page of this key, made by `make` unless one that is true is kept.
+    pub(super) async fn page<F>(&self, app: &App, key: &str, make: F) -> Result<Arc<Kept>, PageError>
+    where
+        F: AsyncFnOnce() -> Result<Made, PageError>,
+    {
+        let at = app.db.feed_end().await?;
+        if let Some(kept) = self.find(key, at, app.clock.now()) {
+            return Ok(kept);
+        }
+        let _place = self.makers.acquire().await.expect("a place, because nobody closes the semaphore");
+        // Somebody else may have made it while we waited.
+        let at = app.db.feed_end().await?;
+        if let Some(kept) = self.find(key, at, app.clock.now()) {
+            return Ok(kept);
+        }
+        let Made { text, until } = make().await?;
+        let before = self.kept().get(key).cloned();
+        let kept = match before {
+            // Something happened that it doesn't show.
+            Some(before) if before.plain == text.as_bytes() => Kept {
+                at,
+                until,
+                plain: before.plain.clone(),
+                squeezed: before.squeezed.clone(),
+                etag: before.etag.clone(),
+            },
+            _ => tokio::task::spawn_blocking(move || Kept::new(at, until, text))
+                .await
+                .expect("no panic, because compressing memory has none"),
+        };
+        let kept = Arc::new(kept);
+        self.keep(key, &kept);
+        Ok(kept)
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, key: &str, at: u64, now: u64) -> Option<Arc<Kept>> {
+        self.kept().get(key).filter(|kept| kept.at == at && now < kept.until).cloned()
+    }
+
+    /// Keeps a page; the oldest go when there are too many.
+    fn keep(&self, key: &str, page: &Arc<Kept>) {
+        let mut kept = self.kept();
+        kept.insert(key.to_owned(), Arc::clone(page));
+        while kept.len() > 1
+            && (kept.len() > PAGES_MAX || kept.values().map(|page| page.bytes()).sum::<usize>() > BYTES_MAX)
+        {
+            let oldest = kept.iter().filter(|(of, _)| *of != key).min_by_key(|(_, page)| page.at);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
+            kept.remove(&oldest);
+        }
+    }
+}
+
+impl Kept {
+    fn new(at: u64, until: u64, text: String) -> Self {
+        let plain = Bytes::from(text);
+        Self { at, until, squeezed: conditional::gzip(&plain), etag: conditional::etag(&plain), plain }
+    }
+
+    fn bytes(&self) -> usize {
+        self.plain.len() + self.squeezed.len()
+    }
+}

@@ -1,0 +1,169 @@
+//! Webhooks: told in order, signed so that a receiver can check it, tried again, and never led to our own machines.
+
+use super::support::{Miner, Package, Setup, TestApp, accept};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, StatusCode};
+use protocol::submission::State as Reached;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Somebody who is told: what came, and how many deliveries are refused first.
+#[derive(Clone, Default)]
+struct Receiver {
+    came: Arc<Mutex<Vec<(HeaderMap, String)>>>,
+    refuses: Arc<Mutex<u32>>,
+}
+
+impl Receiver {
+    async fn listen(&self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let router = Router::new().fallback(take).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        url
+    }
+
+    /// The events that came, once there are `count` of them.
+    async fn events(&self, count: usize) -> Vec<Value> {
+        for _ in 0..500 {
+            let events: Vec<Value> =
+                self.messages().into_iter().filter(|message| message["type"] != "retort.challenge").collect();
+            if events.len() >= count {
+                return events;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{:?}", self.messages());
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        self.came.lock().unwrap().iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect()
+    }
+}
+
+async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> (StatusCode, String) {
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let message: Value = serde_json::from_str(&body).unwrap();
+    let challenge = message["data"]["challenge"].as_str().unwrap_or_default().to_owned();
+    let mut refuses = receiver.refuses.lock().unwrap();
+    if challenge.is_empty() && *refuses > 0 {
+        *refuses -= 1;
+        return (StatusCode::SERVICE_UNAVAILABLE, String::new());
+    }
+    receiver.came.lock().unwrap().push((headers, body));
+    (StatusCode::OK, challenge)
+}
+
+async fn start() -> TestApp {
+    let mut setup = Setup::default();
+    setup.config.webhooks_private = true;
+    TestApp::with_competition(setup).await
+}
+
+async fn register(miner: &Miner, body: Value) -> reqwest::Response {
+    miner.post("/api/v1/webhooks", body.to_string().into_bytes()).await
+}
+
+async fn submit(app: &TestApp, miner: &Miner, seed: u32) -> protocol::SubmissionId {
+    let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
+    app.wait_for(&id, Reached::Scored).await;
+    id
+}
+
+#[tokio::test]
+async fn a_receiver_is_told_every_step_in_order_and_can_check_who_says_so() {
+    let app = start().await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    let url = receiver.listen().await;
+    let registered: Value = register(&alice, json!({ "url": url })).await.json().await.unwrap();
+    let secret = registered["secret"].as_str().unwrap().to_owned();
+    // What others do isn't for it.
+    submit(&app, &app.miner(2), 8).await;
+    let id = submit(&app, &alice, 9).await;
+    let told = receiver.events(5).await;
+    let states: Vec<&str> = told.iter().map(|message| message["data"]["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["awaiting_upload", "checking", "queued", "evaluating", "scored"]);
+    assert!(told.iter().all(|message| message["data"]["submission"] == id.to_string()));
+    assert_eq!(told[4]["type"], "retort.submission");
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_")).unwrap();
+    for (headers, body) in receiver.came.lock().unwrap().iter() {
+        let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+        mac.update(format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+        let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        assert_eq!(header("webhook-signature"), expected);
+    }
+    let listed: Value = {
+        let headers = alice.sign("GET", "/api/v1/webhooks", b"");
+        alice.send(reqwest::Method::GET, "/api/v1/webhooks", &headers, Vec::new()).await.json().await.unwrap()
+    };
+    assert_eq!(listed[0]["id"], registered["id"]);
+    assert!(listed[0].get("secret").is_none(), "it is shown once");
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_is_told_again_later_and_misses_nothing() {
+    let app = start().await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    let url = receiver.listen().await;
+    *receiver.refuses.lock().unwrap() = 2;
+    let body = json!({ "url": url, "competition": "digits" });
+    assert_eq!(register(&alice, body).await.status(), 201);
+    submit(&app, &app.miner(2), 8).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        app.app.clock.advance(30);
+    }
+    let told = receiver.events(5).await;
+    let ids: Vec<u64> = told.iter().map(|message| message["data"]["id"].as_u64().unwrap()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    assert_eq!(*receiver.refuses.lock().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn addresses_that_lead_home_or_want_nothing_are_refused() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    let url = receiver.listen().await;
+    for wrong in [url.as_str(), "https://127.0.0.1/", "https://localhost/", "http://hooks.example/", "nonsense"] {
+        let refusal = accept(register(&alice, json!({ "url": wrong })).await, &[]).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.problem.code.as_str()), (422, "webhook_unusable"), "{wrong}");
+    }
+    assert!(receiver.came.lock().unwrap().is_empty(), "nobody knocked");
+    let refusal = accept(register(&app.miner(2), json!({ "url": url })).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (403, "not_taking_part"));
+}
+
+#[tokio::test]
+async fn whoever_does_not_answer_the_challenge_is_not_told_and_four_are_enough() {
+    let app = start().await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    // Our own address answers, and not with the challenge.
+    let refusal = accept(register(&alice, json!({ "url": app.url("/healthz") })).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (422, "webhook_unusable"));
+    let url = receiver.listen().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let registered: Value = register(&alice, json!({ "url": url })).await.json().await.unwrap();
+        ids.push(registered["id"].as_str().unwrap().to_owned());
+    }
+    let refusal = accept(register(&alice, json!({ "url": url })).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (409, "webhooks_exhausted"));
+    let target = format!("/api/v1/webhooks/{}", ids[0]);
+    let remove = async |miner: &Miner| {
+        let headers = miner.sign("DELETE", &target, b"");
+        miner.send(reqwest::Method::DELETE, &target, &headers, Vec::new()).await.status().as_u16()
+    };
+    assert_eq!((remove(&app.miner(2)).await, remove(&alice).await, remove(&alice).await), (404, 204, 404));
+}
