@@ -121,12 +121,35 @@ pub struct DataSpec {
     pub hidden_items: u32,
 }
 
-/// Where a published model is taken from.
+/// Where a published model is taken from. A manifest may write the text alone: `teacher = "hf://org/name@revision"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "WrittenSource")]
 pub struct ModelSource {
-    /// A package folder, relative to the manifest's file.
+    /// A package folder, relative to the manifest's file; or a repository of a Hub with that package in it,
+    /// `hf://org/name@revision`, with `#sha256:…` behind it where the revision is no commit.
     pub package: String,
+}
+
+/// A source as it may be written.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a text, or a table with `package` alone")]
+enum WrittenSource {
+    Text(String),
+    Table(SourceTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceTable {
+    package: String,
+}
+
+impl From<WrittenSource> for ModelSource {
+    fn from(written: WrittenSource) -> Self {
+        match written {
+            WrittenSource::Text(package) | WrittenSource::Table(SourceTable { package }) => Self { package },
+        }
+    }
 }
 
 /// What a submission may cost and who may send how many.

@@ -43,6 +43,9 @@ const TEMPLATE: &str = "\
 # How long latency is measured: \"full\" as competitions need it, or \"quick\", the same in a fifth of the time.
 # latency = \"full\"
 
+# The Hub that `hf://` teachers of manifests are fetched from, if not https://huggingface.co.
+# hub_endpoint = \"\"
+
 # Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator and /metrics from elsewhere than this
 # machine, and lets the operator act.
 # operator_token = \"\"
@@ -76,6 +79,9 @@ pub struct Config {
     pub require_registration: bool,
     /// How long latency is measured.
     pub latency: LatencyEffort,
+    /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
+    /// <https://huggingface.co>.
+    pub hub_endpoint: String,
     /// Opens the operator's page from elsewhere than this machine, and lets the operator act; empty for nobody.
     pub operator_token: Secret,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
@@ -115,6 +121,7 @@ impl Default for Config {
             object_store: String::new(),
             require_registration: false,
             latency: LatencyEffort::default(),
+            hub_endpoint: String::new(),
             operator_token: Secret::default(),
             trusted_proxies: Vec::new(),
             webhooks_private: false,

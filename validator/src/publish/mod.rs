@@ -1,6 +1,6 @@
 //! Publishing: a manifest and what it names become a competition that nobody can change afterwards.
 //!
-//! 1. the manifest is read, teacher and reference are admitted by the very check that guards intake;
+//! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very check that guards intake;
 //! 2. the data is split by a secret key into public and hidden items;
 //! 3. the teacher and then the reference are measured on the public ones;
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
@@ -9,7 +9,10 @@
 //! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
 
 mod data;
+mod remote;
 mod source;
+
+pub use remote::RemoteProblem;
 
 use crate::app::{App, OpenError};
 use crate::clock::Clock;
@@ -59,6 +62,16 @@ pub enum PublishError {
         path: PathBuf,
         /// Why.
         rejection: Rejection,
+    },
+    /// A model that is to be fetched from a Hub and isn't, or is another one.
+    #[error("the {role} {uri}: {problem}")]
+    Remote {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// What the manifest says.
+        uri: String,
+        /// Why.
+        problem: RemoteProblem,
     },
     /// The data set doesn't fit the manifest.
     #[error(transparent)]
@@ -139,7 +152,13 @@ impl Publisher {
     /// When anything about it is wrong. Nothing appears then.
     pub async fn publish(&self, manifest: &Path, progress: ProgressFn) -> Result<Published, PublishError> {
         let path = manifest.to_owned();
-        let source = tokio::task::spawn_blocking(move || Source::read(&path)).await??;
+        let read = path.clone();
+        let manifest = tokio::task::spawn_blocking(move || source::read_manifest(&read)).await??;
+        let fetched = [
+            remote::fetched("teacher", &manifest.teacher, &self.config).await?,
+            remote::fetched("reference", &manifest.reference, &self.config).await?,
+        ];
+        let source = tokio::task::spawn_blocking(move || Source::read(&path, manifest, fetched)).await??;
         if let Some(before) = self.db.competition(&source.manifest.id).await? {
             return already(before, &source);
         }

@@ -15,7 +15,7 @@ use std::path::Path;
 /// A manifest may have this many bytes; thousands of labels fit.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// A teacher's weights may have this many bytes: they are held in memory.
-const TEACHER_BYTES_MAX: u64 = 8 << 30;
+pub(super) const TEACHER_BYTES_MAX: u64 = 8 << 30;
 /// The teacher's logits on the training images may have this many bytes.
 const LOGITS_BYTES_MAX: u64 = 1 << 30;
 
@@ -35,15 +35,27 @@ pub(super) struct Model {
     pub(super) package_sha256: Digest,
 }
 
+/// A package that was fetched from elsewhere: `config.json` and the weights.
+pub(super) type Fetched = [Vec<u8>; 2];
+
+/// Reads a manifest.
+pub(super) fn read_manifest(path: &Path) -> Result<Manifest, PublishError> {
+    let text = read(path, MANIFEST_BYTES_MAX)?;
+    let text = String::from_utf8(text).map_err(|error| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, error);
+        PublishError::Read { path: path.to_owned(), source }
+    })?;
+    Ok(Manifest::from_toml(&text)?)
+}
+
 impl Source {
-    /// Reads the manifest at `path` and whatever it names, relative to its folder.
-    pub(super) fn read(path: &Path) -> Result<Self, PublishError> {
-        let text = read(path, MANIFEST_BYTES_MAX)?;
-        let text = String::from_utf8(text).map_err(|error| {
-            let source = io::Error::new(io::ErrorKind::InvalidData, error);
-            PublishError::Read { path: path.to_owned(), source }
-        })?;
-        let manifest = Manifest::from_toml(&text)?;
+    /// Reads whatever `manifest` names, relative to the folder of its file at `path`; of `fetched`, teacher and
+    /// reference are there already.
+    pub(super) fn read(
+        path: &Path,
+        manifest: Manifest,
+        [teacher, reference]: [Option<Fetched>; 2],
+    ) -> Result<Self, PublishError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let unlimited = Limits {
             size_bytes_max: TEACHER_BYTES_MAX,
@@ -52,12 +64,12 @@ impl Source {
             activation_bytes_max: u64::MAX,
             ..manifest.limits.clone()
         };
-        let teacher = folder.join(&manifest.teacher.package);
-        let reference = folder.join(&manifest.reference.package);
         let logits = manifest.training_teacher_logits.as_ref().map(|logits| folder.join(logits));
+        let model =
+            |role, named: &str, fetched, limits| Model::read(role, &folder.join(named), fetched, &manifest, limits);
         Ok(Self {
-            teacher: Model::read("teacher", &teacher, &manifest, &unlimited)?,
-            reference: Model::read("reference", &reference, &manifest, &manifest.limits)?,
+            teacher: model("teacher", &manifest.teacher.package, teacher, &unlimited)?,
+            reference: model("reference", &manifest.reference.package, reference, &manifest.limits)?,
             training_teacher_logits: logits.map(|path| read_logits(&path)).transpose()?,
             manifest,
         })
@@ -72,9 +84,21 @@ impl Source {
 }
 
 impl Model {
-    fn read(role: &'static str, folder: &Path, manifest: &Manifest, limits: &Limits) -> Result<Self, PublishError> {
-        let config_json = read(&folder.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
-        let weights = read(&folder.join(WEIGHTS_FILE), TEACHER_BYTES_MAX)?;
+    /// Admits the package in `folder`, or the one that was fetched.
+    fn read(
+        role: &'static str,
+        folder: &Path,
+        fetched: Option<Fetched>,
+        manifest: &Manifest,
+        limits: &Limits,
+    ) -> Result<Self, PublishError> {
+        let [config_json, weights] = match fetched {
+            Some(fetched) => fetched,
+            None => {
+                let config_json = read(&folder.join(CONFIG_FILE), CONFIG_BYTES_MAX)?;
+                [config_json, read(&folder.join(WEIGHTS_FILE), TEACHER_BYTES_MAX)?]
+            }
+        };
         let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits };
         let admitted = admit(&config_json, &weights, &rules).map_err(|rejection| PublishError::Model {
             role,

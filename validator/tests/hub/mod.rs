@@ -5,4 +5,5 @@ mod cards;
 mod client;
 mod elsewhere;
 mod reading;
+mod remote;
 mod writing;
