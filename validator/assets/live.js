@@ -65,10 +65,19 @@
     if (again) { again = false; setTimeout(refresh, 400); }
   }
 
+  function happened(event) {
+    // A board shows what is scored, not who is on the way; those who watch it must not all ask at once.
+    if (document.getElementById("rows") && event.type === "submission") {
+      const { state, from } = JSON.parse(event.data);
+      if (state !== "scored" && from !== "scored") return;
+    }
+    setTimeout(refresh, 250 * Math.random());
+  }
+
   function start() {
     if (source) return;
     source = new EventSource(page.events);
-    for (const kind of ["submission", "round", "reward", "competition"]) source.addEventListener(kind, refresh);
+    for (const kind of ["submission", "round", "reward", "competition"]) source.addEventListener(kind, happened);
   }
 
   function stop() {

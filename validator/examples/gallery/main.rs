@@ -242,7 +242,7 @@ description = "Handwritten digits in 8 x 8 pixels. As many models as a board can
 task = "image_classification"
 labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 input = { channels = 1, height = 8, width = 8, mean_ppm = [300000], deviation_ppm = [350000] }
-data = { source = "digits", public_items = 600, hidden_items = 600 }
+data = { source = "digits", public_items = 390, hidden_items = 400 }
 rounds = { seconds = 0 }
 teacher = { package = "teacher" }
 reference = { package = "reference" }

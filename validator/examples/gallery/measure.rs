@@ -173,8 +173,9 @@ impl Service {
         let file = dir.join("address");
         let _ = std::fs::remove_file(&file);
         let program = std::env::current_exe().unwrap();
-        let child = Command::new("taskset").args(["-c", "0"]).arg(program).arg("serve").arg(dir).stdout(Stdio::null());
-        let child = child.spawn().unwrap();
+        let mut service = Command::new("taskset");
+        service.args(["-c", "0"]).arg(program).arg("serve").arg(dir).stdout(Stdio::null());
+        let child = service.spawn().unwrap();
         let pinned = Command::new("taskset").args(["-a", "-c", "-p", "1", &std::process::id().to_string()]).output();
         assert!(pinned.unwrap().status.success());
         loop {

@@ -105,6 +105,19 @@ impl Db {
         Ok(end.map_or(0, uint))
     }
 
+    /// The last events that a visitor cares for, the newest first: scores, rounds that opened or were judged, and
+    /// competitions.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn latest(&self, count_max: u32) -> Result<Vec<FeedEvent>, DbError> {
+        let query = "SELECT f.*, e.score_ppm FROM feed f LEFT JOIN evaluations e ON e.submission_id = f.submission_id
+                     WHERE f.state = 'scored' OR f.step IN ('open', 'judged') OR f.kind IN ('competition', 'reward')
+                     ORDER BY f.id DESC LIMIT ?";
+        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
+        rows.iter().map(event).collect()
+    }
+
     /// At most `count_max` wanted events after number `after`, in order.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ const DRAWING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; fra
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// A year: the address of such a thing changes with its content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
+/// Events of the first page.
+const LATELY_MAX: u32 = 8;
 /// Submissions of a miner's page.
 const MINER_ROWS_MAX: u32 = 50;
 
@@ -78,7 +80,8 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pa
             }
         }
         let pairs: Vec<_> = competitions.iter().map(|(view, served)| (view, &served.leaderboard)).collect();
-        Ok(Made { text: home::render(&pairs, app.clock.now()), until })
+        let lately = app.db.latest(LATELY_MAX).await?;
+        Ok(Made { text: home::render(&pairs, &lately, app.clock.now()), until })
     };
     Ok(kept(&*app.pages.page(&app, "/", make).await?, &headers))
 }

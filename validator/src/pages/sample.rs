@@ -1,6 +1,7 @@
 //! Boards, competitions and submissions that look like real ones, for the tests of the pages. `scripts/screenshots.sh` shows
 //! the pages themselves.
 
+use crate::db::feed::{FeedEvent, Happening};
 use crate::db::rounds::{Drawn, EntryRole, Step};
 use crate::db::submissions::Event;
 use crate::rounds::{RoundEntryView, RoundView};
@@ -117,6 +118,22 @@ pub(crate) fn history(state: State) -> Vec<Event> {
         |at| at,
     );
     steps[..before].iter().map(|(to, after)| event(*to, *after)).chain([event(state, steps[before].1)]).collect()
+}
+
+/// What happened lately.
+pub(crate) fn events() -> Vec<FeedEvent> {
+    let competition: CompetitionId = "fashion-mnist-resnet18".parse().unwrap();
+    let scored = Happening::Submission {
+        submission: id(1),
+        hotkey: hotkey(1),
+        from: Some(State::Evaluating),
+        state: State::Scored,
+        code: None,
+        score_ppm: Some(602_100),
+    };
+    let all = [scored, Happening::Round { round: 3, step: Step::Judged }, Happening::Competition];
+    let event = |(id, what)| FeedEvent { id, at: NOW - id, competition: competition.clone(), what };
+    (1..).zip(all).map(event).collect()
 }
 
 fn object(name: &str, size_bytes: u64) -> ObjectRef {
