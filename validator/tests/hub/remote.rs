@@ -1,8 +1,6 @@
 //! Teachers from a Hub: from our own, by commit and by digest; and what is refused.
 
 use crate::support::{Package, Setup, TestApp, competition_toml};
-use protocol::Digest;
-use protocol::package::package_digest;
 use validator::evaluator::silent;
 use validator::publish::{PublishError, Published};
 
@@ -33,6 +31,9 @@ async fn a_build_without_a_client_says_so() {
 #[cfg(feature = "hub")]
 #[tokio::test]
 async fn a_teacher_comes_from_our_own_hub() {
+    use protocol::Digest;
+    use protocol::package::package_digest;
+
     let hub = TestApp::with_competition(Setup::default()).await;
     let miner = hub.miner(1);
     let info: serde_json::Value = miner.get("/api/models/teachers/digits").await.json().await.unwrap();

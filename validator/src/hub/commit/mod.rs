@@ -57,9 +57,9 @@ pub(super) async fn commit(
     if let [(path, _)] = files.as_slice()
         && drafts::is_part(&summary, path)
     {
-        files = with_earlier(&app, (bearer.hotkey, manifest.id.clone()), files);
+        let of = (bearer.hotkey, manifest.id.clone());
+        files = with_earlier(&app, &of, files);
         if let Some(missing) = missing(&files) {
-            let of = (bearer.hotkey, manifest.id.clone());
             app.drafts.keep(of, files, app.clock.now());
             return Ok(waiting(&app, &headers, &manifest.id, missing));
         }
@@ -69,8 +69,8 @@ pub(super) async fn commit(
 }
 
 /// A part, and those of its package that came before; of two files of a name the later one.
-fn with_earlier(app: &App, of: (Hotkey, CompetitionId), part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
-    let earlier = app.drafts.take(&of, app.clock.now()).into_iter();
+fn with_earlier(app: &App, of: &(Hotkey, CompetitionId), part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
+    let earlier = app.drafts.take(of, app.clock.now()).into_iter();
     let mut files: Vec<_> = earlier.filter(|(path, _)| part.iter().all(|(new, _)| new != path)).collect();
     files.extend(part);
     files
