@@ -99,7 +99,8 @@ struct Stage {
 }
 
 impl Stage {
-    async fn new(home: &Home) -> Self {
+    /// With `moves`, the engine takes time by the story's clock: then one submission at a time.
+    async fn new(home: &Home, moves: bool) -> Self {
         home.init().unwrap();
         std::fs::write(home.config(), SETTINGS).unwrap();
         let config = home.load(std::iter::empty()).unwrap();
@@ -108,7 +109,7 @@ impl Stage {
         let objects = Objects::open(&config.object_store_url(home).unwrap(), home.tmp()).unwrap();
         let ledger = Arc::new(chain::LocalLedger::open(&home.ledger(), keys.0.clone()).unwrap());
         let clock = Clock::fixed(Clock::System.now() - STORY_SECONDS);
-        let engine = engine::engine(clock.clone());
+        let engine = engine::engine(if moves { clock.clone() } else { Clock::System });
         let app = App::compose(config, keys, db, objects, ledger, engine, clock).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -157,7 +158,7 @@ impl Stage {
 /// The story: forty models, three rounds, everything that can go wrong.
 async fn fill(dir: &Path, count: u64) {
     let home = Home::new(dir);
-    let stage = Stage::new(&home).await;
+    let stage = Stage::new(&home, true).await;
     let manifest = stage.publish(&fashion(dir)).await;
     let (id, miners) = (manifest.id.clone(), stage.miners());
     for n in 0..count {
@@ -198,7 +199,7 @@ async fn fill(dir: &Path, count: u64) {
 /// As many small models as are wanted, eight at once.
 async fn crowd(dir: &Path, count: u64) {
     let home = Home::new(dir);
-    let stage = Stage::new(&home).await;
+    let stage = Stage::new(&home, false).await;
     let manifest = stage.publish(&digits(dir)).await;
     let miners = stage.miners();
     let submissions = (0..count).map(|n| {
@@ -215,7 +216,6 @@ async fn crowd(dir: &Path, count: u64) {
         done += 1;
         if done % 100 == 0 {
             println!("{done} of {count} are scored");
-            stage.app.clock.advance(3_600);
         }
     }
     stage.play_round(&manifest.id).await;
