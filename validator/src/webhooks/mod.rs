@@ -143,7 +143,7 @@ pub(crate) async fn register(
         let detail = "this hotkey has entered nothing here";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "not_taking_part", detail, hint));
     }
-    let url = app.outside.check(url).map_err(unusable)?;
+    let url = app.outside.check(url).map_err(|problem| unusable(&problem))?;
     let secret = signature::new_secret();
     let webhook = Webhook {
         id: format!("wh_{}", hex::encode(rand::random::<[u8; 12]>())),
@@ -183,14 +183,15 @@ async fn challenge(app: &App, webhook: &Webhook) -> Result<(), ApiError> {
     let now = app.clock.now();
     let body = to_json(&json!({ "type": "retort.challenge", "timestamp": now, "data": { "challenge": challenge } }));
     let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, webhook.secret.expose());
-    let (status, answer) = app.outside.post(&webhook.url, &headers, body).await.map_err(unusable)?;
+    let (status, answer) =
+        app.outside.post(&webhook.url, &headers, body).await.map_err(|problem| unusable(&problem))?;
     if status.is_success() && answer.contains(&challenge) {
         return Ok(());
     }
-    Err(unusable(format!("it answered {status} and not with the challenge")))
+    Err(unusable(&format!("it answered {status} and not with the challenge")))
 }
 
-fn unusable(problem: String) -> ApiError {
+fn unusable(problem: &str) -> ApiError {
     let hint = "Give a public https address that answers a retort.challenge with 200 and data.challenge in its body.";
     ApiError::new(
         StatusCode::UNPROCESSABLE_ENTITY,
