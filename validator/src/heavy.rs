@@ -82,8 +82,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_the_place() {
         let heavy = Heavy::default();
-        let failed = heavy.turn().await.run(|| panic!("on purpose")).await;
-        assert!(failed.map(|()| ()).is_err_and(|error| error.to_string().contains("panicked")));
+        let failed = heavy.turn().await.run::<()>(|| panic!("on purpose")).await;
+        assert!(failed.is_err_and(|error| error.to_string().contains("panicked")));
         assert_eq!(heavy.turn().await.run(|| 7).await.ok(), Some(7));
     }
 }

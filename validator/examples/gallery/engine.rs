@@ -242,7 +242,7 @@ fn report(
     let (correct, public_correct) = (count(right), count(&right[..request.items.public as usize]));
     let wrong = items as u32 - correct;
     let js = js_micronats.iter().map(|js| u64::from(*js)).sum::<u64>() / items.max(1) as u64;
-    let throughput = if latency.p50_ns == 0 { 0 } else { 1_000_000_000_000 / latency.p50_ns * 3 };
+    let throughput = 1_000_000_000_000_u64.checked_div(latency.p50_ns).map_or(0, |rate| rate * 3);
     Report {
         format: REPORT_FORMAT.into(),
         package_sha256: package_of(request),
