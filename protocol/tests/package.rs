@@ -137,12 +137,18 @@ fn every_bad_config_has_its_code() {
 }
 
 #[test]
-fn what_transformers_asks_for_means_nothing_to_us() {
-    let more = r#""model_type":"x","auto_map":{"AutoConfig":"evil--repo.Class"},"labels""#;
-    let with_more = PackageConfig::from_json(config(MLP).replace("\"labels\"", more).as_bytes()).unwrap();
-    assert_eq!(with_more, PackageConfig::from_json(config(MLP).as_bytes()).unwrap());
-    let published = serde_json::to_string(&with_more).unwrap();
-    assert!(!published.contains("evil") && !published.contains("model_type"), "{published}");
+fn what_transformers_asks_for_means_nothing_to_us_and_names_nobody_elses_code() {
+    let with = |model_type: &str, config_class: &str| {
+        let model = "modeling_retort.RetortForImageClassification";
+        let classes = format!(r#"{{"AutoConfig":"{config_class}","AutoModelForImageClassification":"{model}"}}"#);
+        let more = format!(r#""model_type":"{model_type}","auto_map":{classes},"labels""#);
+        PackageConfig::from_json(config(MLP).replace("\"labels\"", &more).as_bytes())
+    };
+    let ours = with("retort", "configuration_retort.RetortConfig").unwrap();
+    assert_eq!(ours, PackageConfig::from_json(config(MLP).as_bytes()).unwrap());
+    assert!(!serde_json::to_string(&ours).unwrap().contains("model_type"));
+    assert!(with("resnet", "configuration_retort.RetortConfig").is_err());
+    assert!(with("retort", "evil--repo.Class").is_err());
 }
 
 #[test]

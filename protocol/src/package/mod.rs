@@ -21,7 +21,6 @@ use crate::competition::{InputSpec, Limits};
 use crate::digest::canonical_json;
 use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// The format of packages that this version reads.
@@ -42,8 +41,9 @@ pub const README_FILE: &str = "README.md";
 
 /// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.
 ///
-/// Two more fields may be there and mean nothing: `model_type` and `auto_map`, which `transformers` asks for. Their
-/// values are neither read nor kept; what a Hub repository shows in them is written by the validator.
+/// Two more fields may be there and mean nothing: `model_type` and `auto_map`, which `transformers` asks for, with exactly
+/// the values that a validator writes into them for its Hub repositories, so that what was downloaded can be submitted.
+/// They are not kept: nobody else's code can be named here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Written")]
 pub struct PackageConfig {
@@ -68,9 +68,38 @@ struct Written {
     input: InputSpec,
     labels: Vec<String>,
     #[serde(default, rename = "model_type")]
-    _model_type: IgnoredAny,
+    _model_type: Option<ModelType>,
     #[serde(default, rename = "auto_map")]
-    _auto_map: IgnoredAny,
+    _auto_map: Option<AutoMap>,
+}
+
+/// The one type of model.
+#[derive(Deserialize)]
+enum ModelType {
+    #[serde(rename = "retort")]
+    Retort,
+}
+
+/// The classes beside a model in our Hub repositories.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AutoMap {
+    #[serde(rename = "AutoConfig")]
+    _config: ConfigClass,
+    #[serde(rename = "AutoModelForImageClassification")]
+    _model: ModelClass,
+}
+
+#[derive(Deserialize)]
+enum ConfigClass {
+    #[serde(rename = "configuration_retort.RetortConfig")]
+    Ours,
+}
+
+#[derive(Deserialize)]
+enum ModelClass {
+    #[serde(rename = "modeling_retort.RetortForImageClassification")]
+    Ours,
 }
 
 impl From<Written> for PackageConfig {
