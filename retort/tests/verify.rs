@@ -47,8 +47,19 @@ fn a_receipt_is_confirmed_by_an_evaluation_of_ones_own_and_a_changed_one_is_refu
 
     let quick = service.run(&["verify", &id, "--outputs-only", "--json"]);
     assert!(quick.status.success(), "{}{}", stdout(&quick), stderr(&quick));
-    let all =
-        ["signature", "competition", "log", "report", "outcomes", "package", "data", "reference", "outputs", "figures"];
+    let all = [
+        "signature",
+        "competition",
+        "log",
+        "report",
+        "outcomes",
+        "package",
+        "published",
+        "data",
+        "reference",
+        "outputs",
+        "figures",
+    ];
     assert_eq!(names(&checks(&quick, "ok")), all);
     let address = format!("{}/submissions/{id}", service.address);
     let full = service.run(&["verify", "receipt", &address]);
