@@ -13,9 +13,12 @@ const NICENESS: i32 = 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Heavy(Arc<Semaphore>);
 
-/// A turn: whoever has one may hold a model.
+/// What fewer bytes than these need is no heavy work: it waits for nobody, and a crowded host doesn't hold it up.
+const LIGHT_BYTES_MAX: u64 = 4 << 20;
+
+/// A turn: whoever has one may hold a model. Light work has no permit.
 #[derive(Debug)]
-pub(crate) struct Turn(Arc<OwnedSemaphorePermit>);
+pub(crate) struct Turn(Option<Arc<OwnedSemaphorePermit>>);
 
 /// The thread ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +32,18 @@ impl Default for Heavy {
 }
 
 impl Heavy {
-    /// Waits for a turn.
-    pub(crate) async fn turn(&self) -> Turn {
+    /// Waits for a turn at work on files of so many bytes.
+    pub(crate) async fn turn(&self, bytes: u64) -> Turn {
+        if bytes < LIGHT_BYTES_MAX {
+            return Turn(None);
+        }
         let permit = Arc::clone(&self.0).acquire_owned().await;
-        Turn(Arc::new(permit.expect("a semaphore that nobody closes, because it is ours")))
+        Turn(Some(Arc::new(permit.expect("a semaphore that nobody closes, because it is ours"))))
     }
 }
 
 impl Turn {
-    /// Runs `work` in a thread of low priority. The turn lasts until it is done, even if nobody waits for it any more.
+    /// Runs `work` in a thread, one of low priority if it is heavy. The turn lasts until it is done, even if nobody waits for it any more.
     ///
     /// # Errors
     /// When the thread can't be started, or `work` panics.
@@ -45,8 +51,10 @@ impl Turn {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, HeavyError> {
+        let Some(permit) = self.0.clone() else {
+            return tokio::task::spawn_blocking(work).await.map_err(|error| HeavyError(error.to_string()));
+        };
         let (done, result) = oneshot::channel();
-        let permit = Arc::clone(&self.0);
         // A thread of its own, since one that lowered its priority can't raise it again.
         let spawned = std::thread::Builder::new().name("heavy".to_owned()).spawn(move || {
             if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
@@ -70,20 +78,25 @@ mod tests {
     async fn a_turn_lasts_until_the_work_is_done_though_nobody_waits() {
         let heavy = Heavy::default();
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let turn = heavy.turn().await;
+        let turn = heavy.turn(u64::MAX).await;
         let given_up = tokio::time::timeout(Duration::from_millis(20), turn.run(move || wait.recv().is_ok())).await;
         assert!(given_up.is_err());
         drop(turn);
-        assert!(tokio::time::timeout(Duration::from_millis(50), heavy.turn()).await.is_err(), "the work goes on");
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), heavy.turn(u64::MAX)).await.is_err(),
+            "the work goes on"
+        );
         go.send(()).expect("a thread that waits, because it was told nothing yet");
-        tokio::time::timeout(Duration::from_secs(10), heavy.turn()).await.expect("a turn, because the work is done");
+        tokio::time::timeout(Duration::from_secs(10), heavy.turn(u64::MAX))
+            .await
+            .expect("a turn, because the work is done");
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_the_place() {
         let heavy = Heavy::default();
-        let failed = heavy.turn().await.run::<()>(|| panic!("on purpose")).await;
+        let failed = heavy.turn(u64::MAX).await.run::<()>(|| panic!("on purpose")).await;
         assert!(failed.is_err_and(|error| error.to_string().contains("panicked")));
-        assert_eq!(heavy.turn().await.run(|| 7).await.ok(), Some(7));
+        assert_eq!(heavy.turn(u64::MAX).await.run(|| 7).await.ok(), Some(7));
     }
 }

@@ -99,9 +99,14 @@ pub fn items(input: &InputSpec, public: u32, images: Images, teacher_logits: Opt
 /// A submission's package, as it was uploaded.
 pub(crate) async fn submitted(app: &App, id: &SubmissionId) -> Result<PackageBytes, MaterialError> {
     // It is in memory twice while it is made.
-    let _turn = app.heavy.turn().await;
+    let _turn = app.heavy.turn(bytes_of(app, id).await?).await;
     let [config_json, weights] = files_of(app, id).await?;
     Ok(PackageBytes { config_json: Arc::from(config_json.as_ref()), weights: Arc::from(weights.as_ref()) })
+}
+
+/// How many bytes a submission's files have.
+pub(crate) async fn bytes_of(app: &App, id: &SubmissionId) -> Result<u64, DbError> {
+    Ok(app.db.files(id).await?.iter().map(|file| file.declared.size).fold(0, u64::saturating_add))
 }
 
 /// The bytes of a submission's `config.json` and `model.safetensors`, as they were uploaded.

@@ -18,6 +18,7 @@ use crate::board;
 use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
+use crate::materials;
 use crate::supervise::Supervisor;
 use protocol::submission::State;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -116,7 +117,8 @@ async fn check_loop(app: App, stop: CancellationToken) {
             if stop.is_cancelled() {
                 return;
             }
-            let turn = app.heavy.turn().await;
+            let bytes = materials::bytes_of(&app, &submission.id).await.unwrap_or(u64::MAX);
+            let turn = app.heavy.turn(bytes).await;
             // A store that never answers must not hold up the checks behind it.
             match tokio::time::timeout(limit, intake::check(&app, &submission, &turn)).await {
                 Ok(Ok(())) => continue,
