@@ -29,10 +29,10 @@ mod rounds;
 mod why;
 
 use crate::app::App;
+use crate::conditional::Ready;
 use crate::db::DbError;
-use bytes::Bytes;
 use protocol::api::{BoardRow, Leaderboard};
-use protocol::{CompetitionId, Digest, SubmissionId};
+use protocol::{CompetitionId, SubmissionId};
 use ranking::Sources;
 use rounds::Rounds;
 use std::collections::HashMap;
@@ -47,11 +47,9 @@ pub struct Served {
     /// The board.
     pub leaderboard: Leaderboard,
     /// As JSON.
-    pub json: Bytes,
+    pub(crate) json: Ready,
     /// As CSV.
-    pub csv: Bytes,
-    /// The digest of the JSON.
-    pub sha256: Digest,
+    pub(crate) csv: Ready,
     /// Scored submissions that it was made of.
     pub scored: u64,
     /// Whether everything that it is made of could be read.
@@ -138,11 +136,10 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
 fn serve(sources: &Sources, complete: bool) -> Served {
     let began = Instant::now();
     let leaderboard = ranking::compute(sources);
-    let json = Bytes::from(crate::db::to_json(&leaderboard));
-    let csv = Bytes::from(csv::of(&leaderboard));
+    let (json, csv) = (Ready::new(crate::db::to_json(&leaderboard)), Ready::new(csv::of(&leaderboard)));
     let elapsed_ms = began.elapsed().as_millis();
     tracing::debug!(competition = %leaderboard.competition, rows = leaderboard.rows.len(), elapsed_ms, "ranked");
-    Served { sha256: Digest::of(&json), leaderboard, json, csv, scored: sources.scored.len() as u64, complete }
+    Served { leaderboard, json, csv, scored: sources.scored.len() as u64, complete }
 }
 
 /// Draws what replicates are missing, once after a start, before somebody waits for a board.

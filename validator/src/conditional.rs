@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use protocol::Digest;
 use std::io::Write;
 
@@ -55,6 +55,43 @@ pub(crate) async fn conditional(request: Request, next: Next) -> Response {
     Response::from_parts(parts, Body::from(bytes))
 }
 
+/// An answer that is sent again and again: tagged and compressed once.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    /// The content.
+    pub(crate) plain: Bytes,
+    /// The same in gzip's format.
+    squeezed: Bytes,
+    /// Its tag.
+    etag: String,
+}
+
+impl Ready {
+    /// Compresses and tags. A megabyte takes some ten milliseconds.
+    pub(crate) fn new(content: impl Into<Bytes>) -> Self {
+        let plain = content.into();
+        Self { squeezed: gzip(&plain), etag: etag(&plain), plain }
+    }
+
+    /// Bytes that it keeps in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.plain.len() + self.squeezed.len()
+    }
+
+    /// The answer as this client takes it; `fixed` are the headers that say what it is.
+    pub(crate) fn answer<const N: usize>(&self, fixed: [(HeaderName, &str); N], headers: &HeaderMap) -> Response {
+        if is_known(headers, &self.etag) {
+            return not_modified(fixed.into_response().headers(), &self.etag);
+        }
+        let tag = [(header::ETAG, weakened(&self.etag)), (header::VARY, "accept-encoding".to_owned())];
+        if takes_gzip(headers) && self.plain.len() >= GZIP_BYTES_MIN {
+            let coding = [(header::CONTENT_ENCODING, "gzip")];
+            return (fixed, tag, coding, self.squeezed.clone()).into_response();
+        }
+        (fixed, tag, self.plain.clone()).into_response()
+    }
+}
+
 /// A good answer of text that nobody has compressed and everybody may keep.
 fn is_whole_text(response: &Response) -> bool {
     let headers = response.headers();
@@ -68,7 +105,7 @@ fn is_whole_text(response: &Response) -> bool {
 }
 
 /// A tag made of the content.
-pub(crate) fn etag(bytes: &[u8]) -> String {
+fn etag(bytes: &[u8]) -> String {
     format!("\"{}\"", Digest::of(bytes))
 }
 
@@ -84,7 +121,7 @@ pub(crate) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// Whether the client takes gzip.
-pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+fn takes_gzip(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
@@ -94,13 +131,13 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The bytes in gzip's format.
-pub(crate) fn gzip(bytes: &[u8]) -> Bytes {
+fn gzip(bytes: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(6));
     encoder.write_all(bytes).and_then(|()| encoder.finish()).map(Bytes::from).expect("no failure, because it is memory")
 }
 
 /// 304 with what a cache needs to go on with what it has.
-pub(crate) fn not_modified(of: &HeaderMap, tag: &str) -> Response {
+fn not_modified(of: &HeaderMap, tag: &str) -> Response {
     let mut response = StatusCode::NOT_MODIFIED.into_response();
     let headers = response.headers_mut();
     for name in [header::CACHE_CONTROL, header::CONTENT_SECURITY_POLICY] {

@@ -3,14 +3,13 @@
 use super::competitions::parse_id;
 use crate::app::App;
 use crate::board::{self, Served};
-use crate::conditional::is_known;
 use crate::error::ApiError;
 use crate::intake;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use std::sync::Arc;
 
 pub(super) fn routes() -> Router<App> {
@@ -20,20 +19,19 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn as_json(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let served = find(&app, &id).await?;
-    let etag = format!("\"{}\"", served.sha256);
     let fixed = [(header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, "application/json")];
-    if is_known(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
-    }
-    Ok((fixed, [(header::ETAG, etag)], served.json.clone()).into_response())
+    Ok(find(&app, &id).await?.json.answer(fixed, &headers))
 }
 
-async fn as_csv(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+async fn as_csv(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let served = find(&app, &id).await?;
     let name = format!("attachment; filename=\"{id}.csv\"");
-    let fixed = [(header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, "text/csv; charset=utf-8")];
-    Ok((fixed, [(header::CONTENT_DISPOSITION, name)], served.csv.clone()).into_response())
+    let fixed = [
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, name.as_str()),
+    ];
+    Ok(served.csv.answer(fixed, &headers))
 }
 
 async fn find(app: &App, id: &str) -> Result<Arc<Served>, ApiError> {

@@ -5,8 +5,7 @@
 
 use super::handlers::PageError;
 use crate::app::App;
-use crate::conditional;
-use bytes::Bytes;
+use crate::conditional::Ready;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
@@ -26,11 +25,7 @@ pub(crate) struct Kept {
     /// From when on it isn't true although nothing happened, in Unix seconds.
     until: u64,
     /// The page.
-    pub(crate) plain: Bytes,
-    /// The same in gzip's format.
-    pub(crate) squeezed: Bytes,
-    /// Its tag.
-    pub(crate) etag: String,
+    pub(super) ready: Ready,
 }
 
 /// A page that was made, and from when on it isn't true although nothing happened; never is `u64::MAX`.
@@ -69,20 +64,14 @@ impl PageCache {
         }
         let Made { text, until } = make().await?;
         let before = self.kept().get(key).cloned();
-        let kept = match before {
+        let ready = match before {
             // Something happened that it doesn't show.
-            Some(before) if before.plain == text.as_bytes() => Kept {
-                at,
-                until,
-                plain: before.plain.clone(),
-                squeezed: before.squeezed.clone(),
-                etag: before.etag.clone(),
-            },
-            _ => tokio::task::spawn_blocking(move || Kept::new(at, until, text))
+            Some(before) if before.ready.plain == text.as_bytes() => before.ready.clone(),
+            _ => tokio::task::spawn_blocking(move || Ready::new(text))
                 .await
                 .expect("no panic, because compressing memory has none"),
         };
-        let kept = Arc::new(kept);
+        let kept = Arc::new(Kept { at, until, ready });
         self.keep(key, &kept);
         Ok(kept)
     }
@@ -100,22 +89,11 @@ impl PageCache {
         let mut kept = self.kept();
         kept.insert(key.to_owned(), Arc::clone(page));
         while kept.len() > 1
-            && (kept.len() > PAGES_MAX || kept.values().map(|page| page.bytes()).sum::<usize>() > BYTES_MAX)
+            && (kept.len() > PAGES_MAX || kept.values().map(|page| page.ready.bytes()).sum::<usize>() > BYTES_MAX)
         {
             let oldest = kept.iter().filter(|(of, _)| *of != key).min_by_key(|(_, page)| page.at);
             let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
             kept.remove(&oldest);
         }
-    }
-}
-
-impl Kept {
-    fn new(at: u64, until: u64, text: String) -> Self {
-        let plain = Bytes::from(text);
-        Self { at, until, squeezed: conditional::gzip(&plain), etag: conditional::etag(&plain), plain }
-    }
-
-    fn bytes(&self) -> usize {
-        self.plain.len() + self.squeezed.len()
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! It does not know what a page looks like.
 
-use super::cache::{Kept, Made};
+use super::cache::Made;
 use super::query::BoardQuery;
 use super::{
     assets, badge, competition, copies, docs, home, miner, operator as operator_page, problem, round, scatter,
     submission,
 };
 use crate::app::App;
-use crate::conditional::{self, is_known, takes_gzip};
+use crate::conditional::Ready;
 use crate::db::DbError;
 use crate::db::competitions::Role;
 use crate::db::lists::ListFilter;
@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Pages hold no inline script, no inline style, no form and nothing from elsewhere. Their one script asks us alone.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
@@ -83,7 +83,7 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pa
         let lately = app.db.latest(LATELY_MAX).await?;
         Ok(Made { text: home::render(&pairs, &lately, app.clock.now()), until })
     };
-    Ok(kept(&*app.pages.page(&app, "/", make).await?, &headers))
+    Ok(app.pages.page(&app, "/", make).await?.ready.answer(PAGE_HEADERS, &headers))
 }
 
 async fn competition(
@@ -112,7 +112,7 @@ async fn competition(
         Ok(Made { text, until })
     };
     let key = format!("/competitions/{id}?{}", query.canonical());
-    Ok(kept(&*app.pages.page(&app, &key, make).await?, &headers))
+    Ok(app.pages.page(&app, &key, make).await?.ready.answer(PAGE_HEADERS, &headers))
 }
 
 /// When a competition's page changes although nothing happens: when it closes. Reigns grow a day longer meanwhile.
@@ -239,13 +239,15 @@ async fn operator(
     Ok(response)
 }
 
-async fn docs() -> Response {
-    page(docs::page().to_owned())
+async fn docs(headers: HeaderMap) -> Response {
+    static PAGE: LazyLock<Ready> = LazyLock::new(|| Ready::new(docs::page()));
+    PAGE.answer(PAGE_HEADERS, &headers)
 }
 
-async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)], assets::STYLE)
-        .into_response()
+async fn style(headers: HeaderMap) -> Response {
+    static STYLE: LazyLock<Ready> = LazyLock::new(|| Ready::new(assets::STYLE));
+    let fixed = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)];
+    STYLE.answer(fixed, &headers)
 }
 
 async fn script() -> Response {
@@ -286,19 +288,6 @@ const PAGE_HEADERS: [(HeaderName, &str); 3] = [
 
 fn page(html: String) -> Response {
     (PAGE_HEADERS, html).into_response()
-}
-
-/// A page that is kept, as this client takes it.
-fn kept(page: &Kept, headers: &HeaderMap) -> Response {
-    if is_known(headers, &page.etag) {
-        return conditional::not_modified(&HeaderMap::new(), &page.etag);
-    }
-    let tag = [(header::ETAG, format!("W/{}", page.etag)), (header::VARY, "accept-encoding".to_owned())];
-    if takes_gzip(headers) {
-        let coding = [(header::CONTENT_ENCODING, "gzip")];
-        return (PAGE_HEADERS, tag, coding, page.squeezed.clone()).into_response();
-    }
-    (PAGE_HEADERS, tag, page.plain.clone()).into_response()
 }
 
 /// A drawing that others may show.
