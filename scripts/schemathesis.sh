@@ -6,23 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 examples="${1:-120}"
-gallery="${RETORT_GALLERY:-${XDG_CACHE_HOME:-$HOME/.cache}/retort-gallery}"
-profile="${RETORT_PROFILE:-dev}"
-run=(cargo run --quiet --locked --profile "$profile" -p validator --example gallery --)
 st="$(dirname "$(scripts/python.sh api)")/st"
-if [ ! -f "$gallery/complete" ]; then
-  rm -rf "$gallery"
-  mkdir -p "$gallery"
-  "${run[@]}" fill "$gallery"
-  touch "$gallery/complete"
-fi
-rm -f "$gallery/address"
-"${run[@]}" serve "$gallery" > /dev/null &
-service=$!
-trap 'kill -TERM "$service" 2>/dev/null; wait "$service" 2>/dev/null || true' EXIT
-for _ in $(seq 600); do [ -f "$gallery/address" ] && break; sleep 0.2; done
+source scripts/gallery.sh
 # Acts of the operator and removals change the gallery for the next run, so they are left out; their tests are ours.
-"$st" run "http://$(cat "$gallery/address")/openapi.json" \
+"$st" run "http://$address/openapi.json" \
   --max-examples "$examples" --continue-on-failure --no-color --suppress-health-check all --warnings off \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance \
   --exclude-path-regex '/operator/submissions/' --request-timeout 20 \

@@ -8,19 +8,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out="${1:-/tmp/retort-pages}"
-gallery="${RETORT_GALLERY:-${XDG_CACHE_HOME:-$HOME/.cache}/retort-gallery}"
-profile="${RETORT_PROFILE:-dev}"
-run=(cargo run --quiet --locked --profile "$profile" -p validator --example gallery --)
-if [ ! -f "$gallery/complete" ]; then
-  rm -rf "$gallery"
-  mkdir -p "$gallery"
-  "${run[@]}" fill "$gallery"
-  touch "$gallery/complete"
-fi
-rm -f "$gallery/address"
-# cargo becomes the program, so its number is the program's.
-"${run[@]}" serve "$gallery" > /dev/null &
-service=$!
-trap 'kill -TERM "$service" 2>/dev/null; wait "$service" 2>/dev/null || true' EXIT
-for _ in $(seq 600); do [ -f "$gallery/address" ] && break; sleep 0.2; done
-"$(scripts/python.sh pages)" scripts/screenshots.py "http://$(cat "$gallery/address")" "$out"
+source scripts/gallery.sh
+"$(scripts/python.sh pages)" scripts/screenshots.py "http://$address" "$out"
