@@ -8,23 +8,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement whose setting up fails has failed")]
 
-#[expect(dead_code, reason = "the tests need more of it")]
-#[path = "../tests/support/package.rs"]
-mod package;
+mod large;
 
-use package::{Package, competition_toml};
+use large::{HIDDEN, load, publish, runtime, serve, start};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use validator::evaluator::silent;
-use validator::publish::Publisher;
-use validator::{App, Home, ScriptedEvaluator};
+use validator::Home;
 
-/// A perceptron of 12.5 million parameters: 50 MB.
-const HIDDEN: [u32; 2] = [3_600, 3_400];
 /// What a client reads at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -39,23 +32,10 @@ fn main() {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
-
-/// The process that is measured.
-async fn serve(home: &Home) {
-    let config = home.load(std::env::vars()).unwrap();
-    let app = App::open(home, config, Arc::new(ScriptedEvaluator::default())).await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    std::fs::write(home.path().join("address"), listener.local_addr().unwrap().to_string()).unwrap();
-    validator::run(listener, app, std::future::pending()).await.unwrap();
-}
-
 fn measure(nginx: &str, rounds: usize) {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::new(dir.path().join("validator"));
-    runtime().block_on(publish(dir.path(), &home));
+    runtime().block_on(publish(dir.path(), &home, &HIDDEN));
     let validator = Server::validator(&home);
     let objects = home.path().join("objects/sha256");
     let nginx = Server::nginx(nginx, dir.path(), &objects);
@@ -120,23 +100,6 @@ fn quartiles(mut seconds: Vec<f64>) -> [f64; 3] {
     [1, 2, 3].map(|quarter| seconds[seconds.len() * quarter / 4])
 }
 
-/// A competition whose teacher is large.
-async fn publish(folder: &Path, home: &Home) {
-    home.init().unwrap();
-    Package::mlp(&HIDDEN, 1).write(&folder.join("teacher"));
-    Package::mlp(&[4], 2).write(&folder.join("reference"));
-    let toml = competition_toml("digits", "")
-        .replace("size_bytes_max = 20000", "size_bytes_max = 60000000")
-        .replace("parameters_max = 2000", "parameters_max = 20000000")
-        .replace("macs_max = 2000", "macs_max = 20000000")
-        .replace("activation_bytes_max = 2000", "activation_bytes_max = 1000000");
-    let manifest = folder.join("competition.toml");
-    std::fs::write(&manifest, toml).unwrap();
-    let config = home.load(std::iter::empty()).unwrap();
-    let publisher = Publisher::open(home, config, Arc::new(ScriptedEvaluator::default())).await.unwrap();
-    publisher.publish(&manifest, silent()).await.unwrap();
-}
-
 /// A serving process; it dies with its owner.
 struct Server {
     child: Child,
@@ -145,15 +108,8 @@ struct Server {
 
 impl Server {
     fn validator(home: &Home) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let child = command.arg("serve").arg(home.path()).stdin(Stdio::null()).spawn().unwrap();
-        let file = home.path().join("address");
-        loop {
-            match std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok()) {
-                Some(address) => return Self { child, address },
-                None => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
+        let (child, address) = start(home);
+        Self { child, address }
     }
 
     /// nginx as Debian configures it, but for what names places.
@@ -191,8 +147,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn load() -> String {
-    std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').take(3).collect::<Vec<_>>().join(" ")
 }

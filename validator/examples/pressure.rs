@@ -7,35 +7,29 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement whose setting up fails has failed")]
 
-#[expect(dead_code, reason = "the tests need more of it")]
-#[path = "../tests/support/package.rs"]
-mod package;
+mod large;
 
 use bytes::Bytes;
-use package::{Package, competition_toml};
+use large::package::Package;
+use large::{HIDDEN, load, publish, runtime, serve, start};
 use protocol::api::{CompetitionView, FileDeclaration, SubmissionCreated, SubmissionRequest, SubmissionStatus};
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::{Digest, Hotkey};
 use reqwest::{Client, Method, Response};
 use sha2::{Digest as _, Sha256};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpSocket};
-use validator::evaluator::silent;
-use validator::publish::Publisher;
-use validator::{App, Home, ScriptedEvaluator};
+use tokio::net::TcpSocket;
+use validator::Home;
 
 /// Sockets of one attacking address: fewer than it may have, so that all of them get in.
 const SOCKETS_PER_ADDRESS: u32 = 25;
 /// How often a dribbling socket sends a byte.
 const DRIBBLE: Duration = Duration::from_secs(1);
-/// A perceptron of 12.5 million parameters: 50 MB.
-const HIDDEN: [u32; 2] = [3_600, 3_400];
 /// Bytes of one piece of an upload.
 const PIECE: usize = 64 << 10;
 /// Bytes at the end of the weights in which miners differ.
@@ -54,25 +48,11 @@ fn main() {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
-}
-
-/// The process that is measured.
-async fn serve(home: &Home) {
-    let config = home.load(std::env::vars()).unwrap();
-    let app = App::open(home, config, Arc::new(ScriptedEvaluator::default())).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    std::fs::write(home.path().join("address"), listener.local_addr().unwrap().to_string()).unwrap();
-    let ended = async { drop(tokio::signal::ctrl_c().await) };
-    validator::run(listener, app, ended).await.unwrap();
-}
-
 async fn measure(dribblers: u32, uploads: u32) {
     let dir = tempfile::tempdir().unwrap();
     let home = Home::new(dir.path().join("validator"));
-    publish(dir.path(), &home).await;
-    let service = Service::start(&home).await;
+    publish(dir.path(), &home, &[32]).await;
+    let service = Service::start(&home);
     let (address, before) = (service.address, service.peak_mib());
     descriptors();
     let counts = Arc::new(Counts::default());
@@ -302,23 +282,6 @@ async fn tally(address: SocketAddr, ids: &[protocol::SubmissionId]) -> usize {
     scored
 }
 
-/// A competition that takes packages of 50 MB, with a small teacher and reference.
-async fn publish(folder: &Path, home: &Home) {
-    home.init().unwrap();
-    Package::mlp(&[32], 1).write(&folder.join("teacher"));
-    Package::mlp(&[4], 2).write(&folder.join("reference"));
-    let toml = competition_toml("digits", "")
-        .replace("size_bytes_max = 20000", "size_bytes_max = 60000000")
-        .replace("parameters_max = 2000", "parameters_max = 20000000")
-        .replace("macs_max = 2000", "macs_max = 20000000")
-        .replace("activation_bytes_max = 2000", "activation_bytes_max = 1000000");
-    let manifest = folder.join("competition.toml");
-    std::fs::write(&manifest, toml).unwrap();
-    let config = home.load(std::iter::empty()).unwrap();
-    let publisher = Publisher::open(home, config, Arc::new(ScriptedEvaluator::default())).await.unwrap();
-    publisher.publish(&manifest, silent()).await.unwrap();
-}
-
 /// The serving process; it dies with its owner.
 struct Service {
     child: Child,
@@ -326,16 +289,9 @@ struct Service {
 }
 
 impl Service {
-    async fn start(home: &Home) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        let child = command.arg("serve").arg(home.path()).stdin(Stdio::null()).spawn().unwrap();
-        let file = home.path().join("address");
-        loop {
-            match std::fs::read_to_string(&file).ok().and_then(|text| text.parse().ok()) {
-                Some(address) => return Self { child, address },
-                None => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
+    fn start(home: &Home) -> Self {
+        let (child, address) = start(home);
+        Self { child, address }
     }
 
     /// The most memory that it ever had in RAM.
@@ -351,10 +307,6 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn load() -> String {
-    std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
 /// This process needs a descriptor for each socket.

@@ -23,6 +23,18 @@ fn setup(evaluator: Option<Arc<dyn Evaluator>>) -> Setup {
     setup
 }
 
+/// An engine that fails with every submission's model while it is broken.
+fn failing_while(broken: &Arc<AtomicBool>) -> Arc<dyn Evaluator> {
+    let broken = Arc::clone(broken);
+    script(move |request, _| {
+        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        if !own && broken.load(Ordering::SeqCst) {
+            return Err(EvaluationFailure::Infrastructure("no worker".into()));
+        }
+        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
+    })
+}
+
 async fn act(miner: &Miner, id: &SubmissionId, act: &str, token: Option<&str>, body: &str) -> Response {
     let url = format!("{}/api/v1/operator/submissions/{id}/{act}", miner.base);
     let mut request = miner.http.post(url).body(body.to_owned());
@@ -85,15 +97,7 @@ async fn only_who_shows_the_token_may_act_wherever_they_sit() {
 #[tokio::test]
 async fn a_failure_of_ours_is_tried_again_and_stated() {
     let broken = Arc::new(AtomicBool::new(true));
-    let engine = Arc::clone(&broken);
-    let failing = script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
-        if !own && engine.load(Ordering::SeqCst) {
-            return Err(EvaluationFailure::Infrastructure("no worker".into()));
-        }
-        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
-    });
-    let app = TestApp::with_competition(setup(Some(failing))).await;
+    let app = TestApp::with_competition(setup(Some(failing_while(&broken)))).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
     app.wait_for(&id, State::Failed).await;
@@ -114,20 +118,12 @@ async fn a_failure_of_ours_is_tried_again_and_stated() {
 
 #[tokio::test]
 async fn a_failure_whose_package_was_entered_again_stays_as_it_is() {
-    let once = Arc::new(AtomicBool::new(true));
-    let engine = Arc::clone(&once);
-    let failing = script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
-        if !own && engine.load(Ordering::SeqCst) {
-            return Err(EvaluationFailure::Infrastructure("no worker".into()));
-        }
-        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
-    });
-    let app = TestApp::with_competition(setup(Some(failing))).await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let app = TestApp::with_competition(setup(Some(failing_while(&broken)))).await;
     let miner = app.miner(1);
     let first = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
     app.wait_for(&first, State::Failed).await;
-    once.store(false, Ordering::SeqCst);
+    broken.store(false, Ordering::SeqCst);
     let second = miner.submit(&Package::mlp(&[8], 1)).await.unwrap();
     app.wait_for(&second, State::Scored).await;
     let refusal = accept(act(&miner, &first, "requeue", Some(TOKEN), r#"{"reason":"again"}"#).await, &[]).await;

@@ -35,7 +35,7 @@ const BUCKET: &str = "arena";
 const PREFIX: &str = "validators/one";
 
 /// An S3 server that checks every signature, over a folder; its address.
-async fn server(folder: &std::path::Path) -> String {
+pub(crate) async fn server(folder: &std::path::Path) -> String {
     std::fs::create_dir_all(folder.join(BUCKET)).unwrap();
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder).unwrap());
     service.set_auth(SimpleAuth::from_single(KEY, SECRET));
@@ -61,7 +61,7 @@ fn bucket(address: &str) -> Arc<AmazonS3> {
 }
 
 /// What a validator with `s3://arena/validators/one` uses.
-fn objects(address: &str, tmp: &std::path::Path) -> (Objects, PrefixStore<Arc<dyn ObjectStore>>) {
+pub(crate) fn objects(address: &str, tmp: &std::path::Path) -> (Objects, PrefixStore<Arc<dyn ObjectStore>>) {
     let (s3, prefix) = (bucket(address), Path::from(PREFIX));
     let store = || PrefixStore::new(Arc::clone(&s3) as Arc<dyn ObjectStore>, prefix.clone());
     let signer = Arc::clone(&s3) as Arc<dyn object_store::signer::Signer>;

@@ -4,7 +4,8 @@
 //! `fill DIR [COUNT]` makes a validator's directory, publishes the repository's own competition and enters COUNT (40)
 //! submissions of a dozen hotkeys over a fortnight of the clock, with three rounds, a copy, a rejection of each kind and
 //! a queue. `crowd DIR [COUNT]` makes one with COUNT (1,000) small submissions, for measuring. `measure DIR`
-//! prints the figures of its pages. `serve` serves either and writes the address into DIR/address. Everything goes through the service's own doors; only the engine is a script.
+//! prints the figures of its pages. `serve` serves either and writes the address into DIR/address. Everything goes through
+//! the service's own doors; only the engine is a script.
 
 #![expect(clippy::unwrap_used, reason = "a stage set whose setting up fails has failed")]
 
@@ -12,9 +13,13 @@ mod engine;
 mod measure;
 mod miner;
 mod models;
+#[expect(dead_code, reason = "the tests need more of it")]
+#[path = "../../tests/support/package.rs"]
+mod package;
 
 use miner::Miner;
-use models::{Package, architecture_of_width as perceptron};
+use models::architecture_of_width as perceptron;
+use package::Package;
 use protocol::CompetitionId;
 use protocol::competition::Manifest;
 use std::net::SocketAddr;

@@ -3,7 +3,8 @@
 //! The service runs in a process of its own on core 0, the clients on core 1 (`taskset`). It knows addresses and bytes.
 
 use crate::miner::Miner;
-use crate::models::{self, Package};
+use crate::models;
+use crate::package::Package;
 use futures::StreamExt;
 use protocol::api::CompetitionView;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,6 +1,6 @@
 //! A miner of the gallery: one hotkey, real signatures, real requests.
 
-use crate::models::Package;
+use crate::package::Package;
 use protocol::api::{SubmissionCreated, SubmissionRequest, SubmissionStatus};
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};

@@ -1,8 +1,7 @@
 //! Packages for the gallery: every family of the catalogue in many sizes, with random weights that the admission check
 //! takes. It trains nothing and knows no HTTP.
 
-use protocol::Digest;
-use protocol::api::FileDeclaration;
+use crate::package::Package;
 use protocol::architecture::{
     Architecture, DepthwiseBlock, DepthwiseCnn, InvertedResidual, Mlp, MobilenetV2, Resnet, Vit,
 };
@@ -13,12 +12,6 @@ use serde_json::json;
 
 /// A multi-layer perceptron of this width is one that the engine never finishes with.
 pub(crate) const ENDLESS: u32 = 97;
-
-/// A package in memory.
-#[derive(Clone)]
-pub(crate) struct Package {
-    pub(crate) files: Vec<(String, Vec<u8>)>,
-}
 
 struct Tensor {
     name: String,
@@ -122,22 +115,6 @@ impl Package {
                 file(WEIGHTS_FILE, weights),
                 file(README_FILE, readme.to_vec()),
             ],
-        }
-    }
-
-    pub(crate) fn declarations(&self) -> Vec<FileDeclaration> {
-        let declare = |(path, bytes): &(String, Vec<u8>)| FileDeclaration {
-            path: path.clone(),
-            size: bytes.len() as u64,
-            sha256: Digest::of(bytes),
-        };
-        self.files.iter().map(declare).collect()
-    }
-
-    pub(crate) fn write(&self, folder: &std::path::Path) {
-        std::fs::create_dir_all(folder).unwrap();
-        for (path, bytes) in &self.files {
-            std::fs::write(folder.join(path), bytes).unwrap();
         }
     }
 }

@@ -3,72 +3,18 @@
 use super::client::{Client, Environment, rust};
 use super::writing::{submission, token};
 use crate::rounds::{by_size, play, submit};
+use crate::s3::{objects, server};
 use crate::support::{Package, Setup, TestApp};
-use axum::Router;
-use axum::extract::{Request, State as From};
-use axum::response::{IntoResponse, Response};
-use futures::future::BoxFuture;
-use http::{StatusCode, header};
-use object_store::memory::InMemory;
-use object_store::path::Path;
-use object_store::signer::Signer;
-use object_store::{ObjectStore, ObjectStoreExt};
 use protocol::Digest;
 use protocol::submission::State;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::net::TcpListener;
-use url::Url;
-use validator::objects::Objects;
-
-/// A bucket that serves what is asked for with its signature, to whoever sends no credentials of another server.
-#[derive(Debug)]
-struct Bucket {
-    address: String,
-}
-
-impl Signer for Bucket {
-    fn signed_url<'a, 'b, 'c>(
-        &'a self,
-        method: http::Method,
-        path: &'b Path,
-        _: Duration,
-    ) -> BoxFuture<'c, object_store::Result<Url>>
-    where
-        'a: 'c,
-        'b: 'c,
-        Self: 'c,
-    {
-        let url = format!("{}/{path}?signature={method}", self.address);
-        Box::pin(async move { Ok(Url::parse(&url).unwrap()) })
-    }
-}
-
-async fn serve(From(store): From<Arc<InMemory>>, request: Request) -> Response {
-    let signed = request.uri().query() == Some(&format!("signature={}", request.method()));
-    if !signed || request.headers().contains_key(header::AUTHORIZATION) {
-        return StatusCode::FORBIDDEN.into_response();
-    }
-    let bytes = store.get(&Path::from(request.uri().path())).await.unwrap().bytes().await.unwrap();
-    let range = request.headers().get(header::RANGE).and_then(|range| range.to_str().ok()?.strip_prefix("bytes="));
-    let Some((start, end)) = range.and_then(|range| range.split_once('-')) else { return bytes.into_response() };
-    let start: usize = start.parse().unwrap();
-    let end = end.parse().map_or(bytes.len(), |end: usize| (end + 1).min(bytes.len()));
-    let content_range = format!("bytes {start}-{}/{}", end - 1, bytes.len());
-    (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, content_range)], bytes.slice(start..end)).into_response()
-}
 
 #[tokio::test]
 async fn weights_come_from_the_bucket_where_it_can_sign() {
-    let (store, tmp) = (Arc::new(InMemory::new()), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
     // Another host than ours, as a bucket is.
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let bucket = Bucket { address: format!("http://localhost:{}", listener.local_addr().unwrap().port()) };
-    let router = Router::new().fallback(serve).with_state(Arc::clone(&store));
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await });
-    let objects =
-        Objects::with_store(store as Arc<dyn ObjectStore>, Some(Arc::new(bucket)), Path::default(), tmp.path().into());
-    let app = TestApp::with_competition(Setup { objects: Some(objects.unwrap()), ..Setup::default() }).await;
+    let address = server(&dir.path().join("s3")).await.replace("127.0.0.1", "localhost");
+    let (objects, _) = objects(&address, &dir.path().join("tmp"));
+    let app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
     let miner = app.miner(1);
 
     let token = token(&miner).await.token;
@@ -103,7 +49,6 @@ print(sum(get_safetensors_metadata("arena/digits").parameter_count.values()))
         )
         .await;
     assert_eq!(output, format!("{}\n1210\n", weights.sha256));
-    serving.abort();
 }
 
 #[tokio::test]
