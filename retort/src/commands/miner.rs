@@ -221,38 +221,50 @@ pub(crate) fn submit(client: &Client, id: &CompetitionId, package: &Path, keypai
     Ok(submission?)
 }
 
-/// Asks until the submission has ended.
-pub(crate) fn wait_for_end(client: &Client, submission: &SubmissionId) -> Result<SubmissionStatus> {
-    let phases = Phases::new(submission.to_string());
+/// Asks until the submission has ended, and tells what it hears.
+fn until_end(
+    client: &Client,
+    submission: &SubmissionId,
+    mut hear: impl FnMut(&SubmissionStatus) -> Result<()>,
+) -> Result<SubmissionStatus> {
     loop {
         let status = client.status(submission)?;
+        hear(&status)?;
         if status.state.is_terminal() {
-            phases.finish();
             return Ok(status);
         }
-        phases.at(status.state.as_str(), 0, 1);
         std::thread::sleep(POLL);
     }
+}
+
+/// Waits with a bar of stages.
+pub(crate) fn wait_for_end(client: &Client, submission: &SubmissionId) -> Result<SubmissionStatus> {
+    let phases = Phases::new(submission.to_string());
+    let ended = until_end(client, submission, |status| {
+        if !status.state.is_terminal() {
+            phases.at(status.state.as_str(), 0, 1);
+        }
+        Ok(())
+    })?;
+    phases.finish();
+    Ok(ended)
 }
 
 /// Tells each change, one after the other, and fails if it ends badly.
 fn follow_to_the_end(client: &Client, submission: &SubmissionId, json: bool) -> Result<()> {
     let mut told = None;
-    loop {
-        let status = client.status(submission)?;
+    let ended = until_end(client, submission, |status| {
         // The time left counts down, which is no change.
         let now = (status.state, status.queue_position);
         if told.replace(now) != Some(now) {
             match json {
-                true => println!("{}", serde_json::to_string(&status)?),
-                false => println!("{} {}", super::when(status.changed_at), describe(&status)),
+                true => println!("{}", serde_json::to_string(status)?),
+                false => println!("{} {}", super::when(status.changed_at), describe(status)),
             }
         }
-        if status.state.is_terminal() {
-            return fail_unless_good(&status);
-        }
-        std::thread::sleep(POLL);
-    }
+        Ok(())
+    })?;
+    fail_unless_good(&ended)
 }
 
 fn describe(status: &SubmissionStatus) -> String {
