@@ -5,18 +5,20 @@
 use crate::app::App;
 use crate::conditional::is_known;
 use crate::error::ApiError;
+use crate::objects::ObjectError;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use protocol::competition::ObjectRef;
 use std::ops::Range;
 use std::time::Duration;
+use url::Url;
 
 /// A year: these bytes never change.
 pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 /// How long a signed URL is good for: a download begins at once, and resumes with a new one.
-pub(crate) const SIGNED_FOR: Duration = Duration::from_secs(3_600);
+const SIGNED_FOR: Duration = Duration::from_secs(3_600);
 
 /// An object on its way out.
 pub(crate) struct Delivery {
@@ -60,8 +62,22 @@ impl Delivery {
         Ok(response)
     }
 
+    /// Where else than from us it can be had, where the store signs.
+    pub(crate) async fn elsewhere(&self, app: &App) -> Result<Option<Url>, ObjectError> {
+        app.objects.signed_download(&self.object.sha256, SIGNED_FOR).await
+    }
+
+    /// Sends a client there. The address ends and is its bearer's alone, so nobody may keep the way to it.
+    pub(crate) fn redirect(&self, status: StatusCode, url: &Url) -> Response {
+        let mut response = (status, self.described()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(HeaderValue::from_str(url.as_str()).ok().map(|url| (header::LOCATION, url)));
+        response
+    }
+
     /// Headers of every answer about it.
-    pub(crate) fn described(&self) -> [(header::HeaderName, String); 5] {
+    fn described(&self) -> [(header::HeaderName, String); 5] {
         [
             (header::ETAG, self.etag.clone()),
             (header::CACHE_CONTROL, self.cache_control.to_owned()),

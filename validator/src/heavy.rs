@@ -1,4 +1,4 @@
-//! Work that needs a whole model in memory and a core for a while: one at a time, and after everything else.
+//! Work that needs a large model in memory and a core for a while: one at a time, and after everything else.
 //!
 //! A flood of large models then costs time, never memory, and requests are answered meanwhile. It does not know what is
 //! done.
@@ -8,13 +8,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// How far heavy work stands back behind the service's other threads and the workers that are measured.
 const NICENESS: i32 = 10;
+/// What fewer bytes than these need is no heavy work: it waits for nobody, and a crowded host doesn't hold it up.
+const LIGHT_BYTES_MAX: u64 = 4 << 20;
 
 /// The one place for heavy work. Whoever comes first has it first.
 #[derive(Clone, Debug)]
 pub(crate) struct Heavy(Arc<Semaphore>);
-
-/// What fewer bytes than these need is no heavy work: it waits for nobody, and a crowded host doesn't hold it up.
-const LIGHT_BYTES_MAX: u64 = 4 << 20;
 
 /// A turn: whoever has one may hold a model. Light work has no permit.
 #[derive(Debug)]
@@ -43,7 +42,8 @@ impl Heavy {
 }
 
 impl Turn {
-    /// Runs `work` in a thread, one of low priority if it is heavy. The turn lasts until it is done, even if nobody waits for it any more.
+    /// Runs `work` in a thread, one of low priority if it is heavy. The turn lasts until it is done, even if nobody waits
+    /// for it any more.
     ///
     /// # Errors
     /// When the thread can't be started, or `work` panics.

@@ -1,10 +1,12 @@
 //! What every evaluation of a competition is made of: its items with labels, the teacher's logits, the reference.
 //!
-//! All of it is read from the object store once and kept: competitions don't change. It does not know submissions.
+//! All of it is read from the object store once and kept: competitions don't change. A submission's own files are read each
+//! time, in a turn at heavy work. It does not know what is done with them.
 
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::heavy::Turn;
 use crate::objects::{ObjectError, Objects};
 use bytes::Bytes;
 use datasets::{FormatError, Images, Logits};
@@ -99,14 +101,15 @@ pub fn items(input: &InputSpec, public: u32, images: Images, teacher_logits: Opt
 /// A submission's package, as it was uploaded.
 pub(crate) async fn submitted(app: &App, id: &SubmissionId) -> Result<PackageBytes, MaterialError> {
     // It is in memory twice while it is made.
-    let _turn = app.heavy.turn(bytes_of(app, id).await?).await;
+    let _turn = turn(app, id).await?;
     let [config_json, weights] = files_of(app, id).await?;
     Ok(PackageBytes { config_json: Arc::from(config_json.as_ref()), weights: Arc::from(weights.as_ref()) })
 }
 
-/// How many bytes a submission's files have.
-pub(crate) async fn bytes_of(app: &App, id: &SubmissionId) -> Result<u64, DbError> {
-    Ok(app.db.files(id).await?.iter().map(|file| file.declared.size).fold(0, u64::saturating_add))
+/// A turn at work that holds a submission's model, or something as large.
+pub(crate) async fn turn(app: &App, id: &SubmissionId) -> Result<Turn, DbError> {
+    let bytes = app.db.files(id).await?.iter().map(|file| file.declared.size).fold(0, u64::saturating_add);
+    Ok(app.heavy.turn(bytes).await)
 }
 
 /// The bytes of a submission's `config.json` and `model.safetensors`, as they were uploaded.

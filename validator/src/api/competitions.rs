@@ -41,8 +41,7 @@ async fn list(
         let at = all.iter().position(named).ok_or_else(|| intake::unknown_competition(after))?;
         all.drain(..=at);
     }
-    let is_more = all.len() > slice.limit as usize;
-    all.truncate(slice.limit as usize);
+    let is_more = slice.cut(&mut all);
     let next = all.last().filter(|_| is_more).map(|view| view.competition.manifest.id.clone());
     Ok(linked(&all, &uri, "after", next))
 }

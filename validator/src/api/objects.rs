@@ -5,13 +5,13 @@
 
 use crate::app::App;
 use crate::conditional::is_known;
-use crate::deliver::{Delivery, IMMUTABLE, SIGNED_FOR};
+use crate::deliver::{Delivery, IMMUTABLE};
 use crate::error::ApiError;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 
@@ -36,11 +36,9 @@ async fn object(
     };
     if method == Method::GET
         && !is_known(&headers, &delivery.etag)
-        && let Some(url) = app.objects.signed_download(&sha256, SIGNED_FOR).await?
+        && let Some(url) = delivery.elsewhere(&app).await?
     {
-        // The target ends, so nobody may keep the way to it.
-        let headers = [(header::LOCATION, url.to_string()), (header::CACHE_CONTROL, "no-store".to_owned())];
-        return Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+        return Ok(delivery.redirect(StatusCode::TEMPORARY_REDIRECT, &url));
     }
     delivery.answer(&app, &method, &headers).await
 }

@@ -28,6 +28,14 @@ impl Slice {
             Some(limit) => Err(bad_query(format!("limit is {limit}; it must be between 1 and {max}"))),
         }
     }
+
+    /// Cuts a whole list down to its first page; whether there is more.
+    pub(super) fn cut<T>(self, all: &mut Vec<T>) -> bool {
+        let limit = self.limit as usize;
+        let is_more = all.len() > limit;
+        all.truncate(limit);
+        is_more
+    }
 }
 
 /// A page; `next` is where the following one begins, named `cursor` in the query.

@@ -40,8 +40,7 @@ async fn list(
     intake::known_competition(&app, &id).await?;
     let mut all = rounds::views(&app.db, &id).await?;
     all.retain(|round| query.before.is_none_or(|before| round.round < before));
-    let is_more = all.len() > slice.limit as usize;
-    all.truncate(slice.limit as usize);
+    let is_more = slice.cut(&mut all);
     let next = all.last().filter(|_| is_more).map(|round| round.round);
     Ok(linked(&all, &uri, "before", next))
 }

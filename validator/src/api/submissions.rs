@@ -32,10 +32,8 @@ pub(super) fn routes() -> Router<App> {
 
 async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Result<Response, ApiError> {
     let (hotkey, request) = (signed.hotkey, signed.json()?);
-    let announced = match Repeatable::of(&headers, signed.body_sha256())? {
-        None => intake::announce(&app, hotkey, request).await?,
-        Some(repeatable) => intake::announce_once(&app, hotkey, request, repeatable).await?,
-    };
+    let repeatable = Repeatable::of(&headers, signed.body_sha256())?;
+    let announced = intake::announce(&app, hotkey, request, repeatable).await?;
     let status = if announced.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/api/v1/submissions/{}", announced.answer.id);
     Ok((status, [(header::LOCATION, location)], json(&announced.answer)).into_response())

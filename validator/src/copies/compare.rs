@@ -112,7 +112,8 @@ async fn compare_with(
     other: &Fingerprinted,
 ) -> Result<Option<Pair>, CopyError> {
     let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
-    let turn = app.heavy.turn(app.objects.size_bytes(sha256).await?.unwrap_or_default()).await;
+    // A fingerprint is about as large as its model.
+    let turn = materials::turn(app, &other.submission).await?;
     let stored = app.objects.get(sha256).await?;
     let print = Arc::clone(print);
     let ours_is_later = due.arrival > other.arrival;
@@ -135,7 +136,7 @@ async fn compare_with(
 
 /// Makes and stores the fingerprint of a submission, or says why there can be none.
 async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, Digest), String>, CopyError> {
-    let turn = app.heavy.turn(materials::bytes_of(app, &due.submission).await?).await;
+    let turn = materials::turn(app, &due.submission).await?;
     let files = materials::files_of(app, &due.submission).await?;
     let student = logits(app, &due.probe_logits_sha256).await?;
     let teacher = match app.db.probe_teacher_logits(&due.competition).await? {

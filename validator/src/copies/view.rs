@@ -96,7 +96,7 @@ pub async fn pair_anew(app: &App, a: &SubmissionId, b: &SubmissionId) -> Result<
 async fn compared_anew(app: &App, both: Both) -> Result<Option<PairView>, CopyError> {
     // Wide models take seconds, and strangers may ask for any pair: one of them waits at most.
     let _place = app.compare_places.try_acquire().map_err(|_| CopyError::Busy)?;
-    let turn = app.heavy.turn(materials::bytes_of(app, &both.later.id).await?).await;
+    let turn = materials::turn(app, &both.later.id).await?;
     let first = compare::stored(app, &both.earlier.id).await?;
     let (Some(first), Some(second)) = (first, compare::stored(app, &both.later.id).await?) else { return Ok(None) };
     let evidence = turn.run(move || ::copies::compare(&first, &second)).await?;

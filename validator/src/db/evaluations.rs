@@ -102,7 +102,8 @@ impl Db {
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
             "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at
-             FROM evaluations e JOIN submissions s ON s.id = e.submission_id WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
+             FROM evaluations e JOIN submissions s ON s.id = e.submission_id
+             WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
         )
         .bind(competition.as_ref())
         .fetch_all(self.pool())

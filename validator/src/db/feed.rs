@@ -7,8 +7,8 @@ use crate::db::rounds::Step;
 use protocol::submission::{Code, State};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 /// Something that happened. In JSON its kind is a field of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,30 +124,22 @@ impl Db {
     /// When the database fails.
     pub async fn feed(&self, after: u64, filter: &FeedFilter, count_max: u32) -> Result<Vec<FeedEvent>, DbError> {
         // Each combination of filters is a statement of its own, so that each finds its index.
-        let mut query = "SELECT f.*, e.score_ppm FROM feed f LEFT JOIN evaluations e
-                         ON f.state = 'scored' AND e.submission_id = f.submission_id WHERE f.id > ?"
-            .to_owned();
-        for (given, clause) in [
-            (filter.competition.is_some(), " AND f.competition_id = ?"),
-            (filter.submission.is_some(), " AND f.submission_id = ?"),
-            (filter.hotkey.is_some(), " AND f.hotkey = ?"),
-        ] {
-            if given {
-                query.push_str(clause);
-            }
-        }
-        query.push_str(" ORDER BY f.id LIMIT ?");
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(query)).bind(int(after));
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT f.*, e.score_ppm FROM feed f LEFT JOIN evaluations e
+             ON f.state = 'scored' AND e.submission_id = f.submission_id WHERE f.id > ",
+        );
+        query.push_bind(int(after));
         if let Some(competition) = &filter.competition {
-            statement = statement.bind(competition.to_string());
+            query.push(" AND f.competition_id = ").push_bind(competition.to_string());
         }
         if let Some(submission) = &filter.submission {
-            statement = statement.bind(submission.to_string());
+            query.push(" AND f.submission_id = ").push_bind(submission.to_string());
         }
         if let Some(hotkey) = &filter.hotkey {
-            statement = statement.bind(hotkey.to_string());
+            query.push(" AND f.hotkey = ").push_bind(hotkey.to_string());
         }
-        let rows = statement.bind(count_max).fetch_all(self.pool()).await?;
+        query.push(" ORDER BY f.id LIMIT ").push_bind(count_max);
+        let rows = query.build().fetch_all(self.pool()).await?;
         rows.iter().map(event).collect()
     }
 }

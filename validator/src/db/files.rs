@@ -62,13 +62,16 @@ pub async fn set_stored(db: &Db, id: &SubmissionId, path: &str) -> Result<(), Db
 /// When the database fails.
 pub async fn set_published(tx: &mut Tx, id: &SubmissionId, files: &[FileDeclaration]) -> Result<(), DbError> {
     for file in files {
-        sqlx::query("INSERT INTO published_files (submission_id, path, size_bytes, sha256) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(id.to_string())
-            .bind(&file.path)
-            .bind(int(file.size))
-            .bind(file.sha256.to_string())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO published_files (submission_id, path, size_bytes, sha256) VALUES (?, ?, ?, ?)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(&file.path)
+        .bind(int(file.size))
+        .bind(file.sha256.to_string())
+        .execute(&mut **tx)
+        .await?;
     }
     Ok(())
 }

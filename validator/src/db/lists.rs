@@ -7,8 +7,8 @@ use protocol::api::SubmissionSummary;
 use protocol::architecture::Architecture;
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row, Sqlite};
 
 /// What every row of a list is made of.
 const COLUMNS: &str = "SELECT s.id, s.competition_id, s.hotkey, s.arrival, s.state, s.code, s.created_at, s.changed_at,
@@ -36,28 +36,20 @@ impl Db {
         before: Option<u64>,
         count_max: u32,
     ) -> Result<Vec<SubmissionSummary>, DbError> {
-        let mut query = format!("{COLUMNS} WHERE s.arrival < ?");
-        for (given, clause) in [
-            (filter.competition.is_some(), " AND s.competition_id = ?"),
-            (filter.hotkey.is_some(), " AND s.hotkey = ?"),
-            (filter.state.is_some(), " AND s.state = ?"),
-        ] {
-            if given {
-                query.push_str(clause);
-            }
-        }
-        query.push_str(" ORDER BY s.arrival DESC LIMIT ?");
-        let mut statement = sqlx::query(sqlx::AssertSqlSafe(query)).bind(int(before.unwrap_or(u64::MAX)));
+        // Each combination of filters is a statement of its own, so that each finds its index.
+        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+        query.push(" WHERE s.arrival < ").push_bind(int(before.unwrap_or(u64::MAX)));
         if let Some(competition) = &filter.competition {
-            statement = statement.bind(competition.to_string());
+            query.push(" AND s.competition_id = ").push_bind(competition.to_string());
         }
         if let Some(hotkey) = &filter.hotkey {
-            statement = statement.bind(hotkey.to_string());
+            query.push(" AND s.hotkey = ").push_bind(hotkey.to_string());
         }
         if let Some(state) = filter.state {
-            statement = statement.bind(state.as_str());
+            query.push(" AND s.state = ").push_bind(state.as_str());
         }
-        let rows = statement.bind(count_max).fetch_all(self.pool()).await?;
+        query.push(" ORDER BY s.arrival DESC LIMIT ").push_bind(count_max);
+        let rows = query.build().fetch_all(self.pool()).await?;
         rows.iter().map(summary).collect()
     }
 
@@ -66,8 +58,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn summary(&self, id: &SubmissionId) -> Result<Option<SubmissionSummary>, DbError> {
-        let query = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE s.id = ?"));
-        let row = sqlx::query(query).bind(id.to_string()).fetch_optional(self.pool()).await?;
+        let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
+        query.push(" WHERE s.id = ").push_bind(id.to_string());
+        let row = query.build().fetch_optional(self.pool()).await?;
         row.as_ref().map(summary).transpose()
     }
 

@@ -47,8 +47,8 @@ pub(super) async fn info(State(app): State<App>, query: RawQuery, place: Place) 
     });
     if !place.repository.holds_data() {
         info["modelId"] = json!(id);
-        for (field, of_card) in [("pipeline_tag", "pipeline_tag"), ("library_name", "library_name")] {
-            info[field] = revision.card.get(of_card).cloned().unwrap_or_default();
+        for field in ["pipeline_tag", "library_name"] {
+            info[field] = revision.card.get(field).cloned().unwrap_or_default();
         }
     }
     Ok(fresh(&info))

@@ -7,12 +7,12 @@ use super::errors::{HubError, REPO_COMMIT};
 use super::repository::Place;
 use super::revisions;
 use crate::app::App;
-use crate::db::hub::RevisionFile;
-use crate::deliver::{Delivery, IMMUTABLE, SIGNED_FOR};
+use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use protocol::competition::ObjectRef;
+use url::Url;
 
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
@@ -33,7 +33,9 @@ pub(super) async fn file(
         cache_control: if place.revision == revision.commit { IMMUTABLE } else { "no-cache" },
         filename: file.path.rsplit('/').next().unwrap_or_default().to_owned(),
     };
-    let mut response = match elsewhere(&app, file).await? {
+    // What is small comes from us.
+    let elsewhere = if file.pointer_size.is_some() { delivery.elsewhere(&app).await? } else { None };
+    let mut response = match elsewhere {
         Some(url) => redirect(&delivery, &url),
         None => delivery.answer(&app, &method, &headers).await?,
     };
@@ -42,22 +44,11 @@ pub(super) async fn file(
     Ok(response)
 }
 
-/// Where else than from us a file can be had.
-async fn elsewhere(app: &App, file: &RevisionFile) -> Result<Option<String>, HubError> {
-    if file.pointer_size.is_none() {
-        return Ok(None);
-    }
-    Ok(app.objects.signed_download(&file.sha256, SIGNED_FOR).await?.map(String::from))
-}
-
-fn redirect(delivery: &Delivery, url: &str) -> Response {
-    let mut response = (StatusCode::FOUND, delivery.described()).into_response();
+/// The way to the file, with what clients want to know of it before they follow.
+fn redirect(delivery: &Delivery, url: &Url) -> Response {
+    let mut response = delivery.redirect(StatusCode::FOUND, url);
     let headers = response.headers_mut();
-    // The address ends, and is its bearer's alone.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(LINKED_SIZE, HeaderValue::from(delivery.object.size_bytes));
-    for (name, value) in [(header::LOCATION, url), (LINKED_ETAG, &delivery.etag)] {
-        headers.extend(HeaderValue::from_str(value).ok().map(|value| (name, value)));
-    }
+    headers.extend(HeaderValue::from_str(&delivery.etag).ok().map(|etag| (LINKED_ETAG, etag)));
     response
 }

@@ -82,11 +82,7 @@ impl Target {
         }
         let missing = || no_target(format!("there is no competition {}", self.competition));
         let stored = app.db.competition(&self.competition).await?.ok_or_else(missing)?;
-        if stored.competition.manifest.is_closed(app.clock.now()) {
-            let detail = format!("{} takes no submissions any more", self.competition);
-            let hint = "GET /api/v1/competitions lists the open ones.";
-            return Err(ApiError::conflict("competition_closed", detail, hint).into());
-        }
+        intake::check_open(&stored.competition.manifest, app.clock.now())?;
         Ok(stored)
     }
 }

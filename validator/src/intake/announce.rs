@@ -28,23 +28,15 @@ pub(crate) struct Announced {
     pub(crate) answer: SubmissionCreated,
 }
 
-/// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired.
-pub(crate) async fn announce(app: &App, hotkey: Hotkey, request: SubmissionRequest) -> Result<Announced, ApiError> {
-    answered(app, enter(app, hotkey, request, None).await?).await
-}
-
-/// The same for a request that says which one it is: sent again, it is answered as it was before, whatever became of its
-/// submission.
-pub(crate) async fn announce_once(
+/// Enters a package. The same package of the same hotkey is the same submission, unless that one failed or expired. A
+/// request that says which one it is, sent again, is answered as it was before, whatever became of its submission.
+pub(crate) async fn announce(
     app: &App,
     hotkey: Hotkey,
     request: SubmissionRequest,
-    repeatable: Repeatable,
+    repeatable: Option<Repeatable>,
 ) -> Result<Announced, ApiError> {
-    answered(app, enter(app, hotkey, request, Some(repeatable)).await?).await
-}
-
-async fn answered(app: &App, (created, submission): (bool, Submission)) -> Result<Announced, ApiError> {
+    let (created, submission) = enter(app, hotkey, request, repeatable).await?;
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;

@@ -8,11 +8,13 @@ use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, files};
 use crate::failpoints::{self, Change};
 use crate::heavy::{HeavyError, Turn};
+use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
 use bytes::Bytes;
 use protocol::api::FileDeclaration;
 use protocol::package::{Admission, Admitted, CONFIG_FILE, WEIGHTS_FILE, admit};
 use protocol::submission::{Rejection, State};
+use std::time::Duration;
 
 /// Why a check gave no verdict. It stays due.
 #[derive(Debug, thiserror::Error)]
@@ -23,24 +25,27 @@ pub(crate) enum CheckError {
     Objects(#[from] ObjectError),
     #[error(transparent)]
     Thread(#[from] HeavyError),
-    #[error("the submission has no {0}; this is a bug")]
-    File(&'static str),
+    #[error(transparent)]
+    Material(#[from] MaterialError),
     #[error("the submission's competition is gone; this is a bug")]
     Competition,
+    #[error("it didn't end within {} s", .0.as_secs())]
+    Late(Duration),
 }
 
 /// A file that is to be published, in pieces.
 type Pieces = (&'static str, Vec<Bytes>);
 
 /// Admits a complete submission to the queue, or rejects it.
-pub(crate) async fn check(app: &App, submission: &Submission, turn: &Turn) -> Result<(), CheckError> {
-    let files: Vec<FileDeclaration> =
-        app.db.files(&submission.id).await?.into_iter().map(|file| file.declared).collect();
-    let digest = |path: &'static str| {
-        files.iter().find(|file| file.path == path).map(|file| file.sha256).ok_or(CheckError::File(path))
-    };
-    let config_json = app.objects.get(&digest(CONFIG_FILE)?).await?;
-    let weights = app.objects.get(&digest(WEIGHTS_FILE)?).await?;
+pub(crate) async fn check(app: &App, submission: &Submission) -> Result<(), CheckError> {
+    let turn = materials::turn(app, &submission.id).await?;
+    // A store that never answers must not hold up the checks behind it.
+    let limit = Duration::from_secs(app.config.limits.check_seconds_max);
+    tokio::time::timeout(limit, in_turn(app, submission, &turn)).await.map_err(|_| CheckError::Late(limit))?
+}
+
+async fn in_turn(app: &App, submission: &Submission, turn: &Turn) -> Result<(), CheckError> {
+    let [config_json, weights] = materials::files_of(app, &submission.id).await?;
     let stored = app.db.competition(&submission.competition).await?.ok_or(CheckError::Competition)?;
     let manifest = stored.competition.manifest;
     let work = move || {

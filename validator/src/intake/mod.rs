@@ -15,9 +15,10 @@ mod repeat;
 mod upload;
 mod whole;
 
-pub(crate) use announce::{announce, announce_once};
+pub(crate) use announce::announce;
 pub(crate) use check::check;
 pub(crate) use complete::complete;
+pub(crate) use quota::check_open;
 pub(crate) use repeat::Repeatable;
 pub(crate) use upload::{Space, upload};
 pub(crate) use whole::{has_room, whole};

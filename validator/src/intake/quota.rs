@@ -27,11 +27,7 @@ pub(super) async fn check(
     bytes: u64,
 ) -> Result<(), ApiError> {
     let limits = &app.config.limits;
-    if manifest.is_closed(now) {
-        let detail = format!("{} takes no submissions any more", manifest.id);
-        let hint = "GET /api/v1/competitions lists the open ones.";
-        return Err(ApiError::conflict("competition_closed", detail, hint));
-    }
+    check_open(manifest, now)?;
     if submissions::pending(tx).await? >= limits.pending_max {
         return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
     }
@@ -52,6 +48,15 @@ pub(super) async fn check(
         return Err(a_day_after(Some(oldest), now, "announcements_exhausted", detail, hint));
     }
     under_way(quotas::pending_of(tx, hotkey).await?, bytes, limits, now)
+}
+
+/// Refuses what comes after the close.
+pub(crate) fn check_open(manifest: &Manifest, now: u64) -> Result<(), ApiError> {
+    if !manifest.is_closed(now) {
+        return Ok(());
+    }
+    let detail = format!("{} takes no submissions any more", manifest.id);
+    Err(ApiError::conflict("competition_closed", detail, "GET /api/v1/competitions lists the open ones."))
 }
 
 /// A refusal until what was done at `oldest` is a day old.

@@ -3,7 +3,7 @@
 //! The bytes are in files without a name until the announcement is committed; it does not know how they came.
 
 use super::announce::enter;
-use super::{complete, known_competition, quota};
+use super::{complete, quota};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::files::{self, SubmissionFile};
@@ -60,10 +60,9 @@ pub(crate) async fn has_room(
     hotkey: Hotkey,
     sizes: impl Iterator<Item = u64>,
 ) -> Result<(), ApiError> {
-    let stored = known_competition(app, &manifest.id).await?;
     let bytes = sizes.fold(0, u64::saturating_add);
     let mut tx = app.db.write().await?;
-    let room = quota::check(app, &stored.competition.manifest, &mut tx, &hotkey, app.clock.now(), bytes).await;
+    let room = quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await;
     tx.rollback().await.map_err(DbError::from)?;
     room
 }

@@ -243,7 +243,8 @@ pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) ->
     score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
 }
 
-/// A scored package (as uploaded and as published), its report, its latency samples and its answers to public items are for everybody.
+/// A scored package (as uploaded and as published), its report, its latency samples and its answers to public items are
+/// for everybody.
 async fn public_objects(
     app: &App,
     submission: &Submission,

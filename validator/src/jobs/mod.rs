@@ -18,7 +18,6 @@ use crate::board;
 use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
-use crate::materials;
 use crate::supervise::Supervisor;
 use protocol::submission::State;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,20 +111,14 @@ async fn check_loop(app: App, stop: CancellationToken) {
             }
         };
         let mut lost = due.is_empty();
-        let limit = Duration::from_secs(app.config.limits.check_seconds_max);
         for submission in due {
             if stop.is_cancelled() {
                 return;
             }
-            let bytes = materials::bytes_of(&app, &submission.id).await.unwrap_or(u64::MAX);
-            let turn = app.heavy.turn(bytes).await;
-            // A store that never answers must not hold up the checks behind it.
-            match tokio::time::timeout(limit, intake::check(&app, &submission, &turn)).await {
-                Ok(Ok(())) => continue,
-                Ok(Err(error)) => tracing::error!(error = %Chain(&error), "an admission check gave no verdict"),
-                Err(_) => tracing::error!("an admission check didn't end in time"),
+            if let Err(error) = intake::check(&app, &submission).await {
+                tracing::error!(error = %Chain(&error), "an admission check gave no verdict");
+                lost = true;
             }
-            lost = true;
         }
         if lost {
             wait(&app.signals.check, &stop).await;

@@ -69,7 +69,7 @@ impl Objects {
 }
 
 /// Clocks that were set back make things young, which keeps them.
-fn is_older(modified: SystemTime, age_min: Duration) -> bool {
+pub(super) fn is_older(modified: SystemTime, age_min: Duration) -> bool {
     SystemTime::now().duration_since(modified).is_ok_and(|age| age >= age_min)
 }
 

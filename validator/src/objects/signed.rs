@@ -4,14 +4,16 @@
 //! counted and hashed on the way, and stored under its name by us. So an upload is bound to its checksum and written
 //! once, whatever the signed URL is used for afterwards. Downloads are redirected to the object itself.
 
+use super::orphans::is_older;
 use super::{ObjectError, Objects, Pace, key};
 use futures::TryStreamExt;
+use http::Method;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use protocol::competition::ObjectRef;
 use protocol::{Digest, SubmissionId};
 use std::collections::HashSet;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use url::Url;
 
 /// Where clients write.
@@ -28,9 +30,7 @@ impl Objects {
     /// # Errors
     /// When the store can't sign.
     pub async fn signed_upload(&self, incoming: &str, expires_in: Duration) -> Result<Option<Url>, ObjectError> {
-        let Some(signer) = &self.signer else { return Ok(None) };
-        let location: Path = self.prefix.parts().chain(incoming_key(incoming).parts()).collect();
-        Ok(Some(signer.signed_url(http::Method::PUT, &location, expires_in).await?))
+        self.signed(Method::PUT, &incoming_key(incoming), expires_in).await
     }
 
     /// Takes over what was sent to a signed URL, once it is what was announced; `false` when nothing was sent.
@@ -56,9 +56,13 @@ impl Objects {
     /// # Errors
     /// When the store can't sign.
     pub async fn signed_download(&self, sha256: &Digest, expires_in: Duration) -> Result<Option<Url>, ObjectError> {
+        self.signed(Method::GET, &key(sha256), expires_in).await
+    }
+
+    async fn signed(&self, method: Method, key: &Path, expires_in: Duration) -> Result<Option<Url>, ObjectError> {
         let Some(signer) = &self.signer else { return Ok(None) };
-        let location: Path = self.prefix.parts().chain(key(sha256).parts()).collect();
-        Ok(Some(signer.signed_url(http::Method::GET, &location, expires_in).await?))
+        let location: Path = self.prefix.parts().chain(key.parts()).collect();
+        Ok(Some(signer.signed_url(method, &location, expires_in).await?))
     }
 
     /// Removes what was sent to signed URLs and is at least this old, unless its submission still waits for it; returns
@@ -76,8 +80,7 @@ impl Objects {
         while let Some(meta) = listed.try_next().await? {
             let submission = meta.location.parts().nth(1).and_then(|part| part.as_ref().parse().ok());
             let waits = submission.is_some_and(|id: SubmissionId| waiting.contains(&id));
-            let age = SystemTime::now().duration_since(meta.last_modified.into()).unwrap_or_default();
-            if !waits && age >= age_min {
+            if !waits && is_older(meta.last_modified.into(), age_min) {
                 abandoned.push(meta.location);
             }
         }

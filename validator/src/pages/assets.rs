@@ -1,5 +1,5 @@
-//! The embedded stylesheet, script, fonts and icon (`assets/README.md`). Their addresses hold a digest of their content, so browsers may keep them
-//! for ever.
+//! The embedded stylesheet, script, fonts and icon (`assets/README.md`). Their addresses hold a digest of their content, so
+//! browsers may keep them for ever.
 
 use protocol::Digest;
 use std::sync::LazyLock;

@@ -1,6 +1,7 @@
 //! Publishing: a manifest and what it names become a competition that nobody can change afterwards.
 //!
-//! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very check that guards intake;
+//! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very
+//!    check that guards intake;
 //! 2. the data is split by a secret key into public and hidden items;
 //! 3. the teacher and then the reference are measured on the public ones;
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
