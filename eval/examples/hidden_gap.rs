@@ -51,7 +51,7 @@ fn main() -> Outcome<()> {
 fn compare(models: &[Model], pool: &Images, family: &Family, items: u32) -> Outcome<()> {
     let spec = |family| DrawSpec { family, ..DrawSpec::of_items(items) };
     let drawn = |family| draw(&SEEDS.0, &SEEDS.1, pool.count, &spec(family));
-    let whole = drawn(family.clone())?;
+    let whole = drawn(*family)?;
     let clean = pool.select(&whole.items.iter().map(|item| item.source).collect::<Vec<_>>());
     let base: Vec<f64> = models.iter().map(|model| model.accuracy(&clean)).collect();
     line("clean", &base, &base);
@@ -80,20 +80,16 @@ fn compare(models: &[Model], pool: &Images, family: &Family, items: u32) -> Outc
 
 /// The family's changes one at a time.
 fn alone(family: &Family) -> Vec<(&'static str, Family)> {
-    let (none, all) = (Family::identity(), family.clone());
+    let (none, all) = (Family::identity(), *family);
     vec![
-        ("shift", Family { shift_px_max: all.shift_px_max, ..none.clone() }),
-        ("rotation", Family { rotation_millidegrees_max: all.rotation_millidegrees_max, ..none.clone() }),
-        ("scale", Family { scale_ppm_min: all.scale_ppm_min, scale_ppm_max: all.scale_ppm_max, ..none.clone() }),
+        ("shift", Family { shift_px_max: all.shift_px_max, ..none }),
+        ("rotation", Family { rotation_millidegrees_max: all.rotation_millidegrees_max, ..none }),
+        ("scale", Family { scale_ppm_min: all.scale_ppm_min, scale_ppm_max: all.scale_ppm_max, ..none }),
         (
             "brightness",
-            Family {
-                brightness_ppm_min: all.brightness_ppm_min,
-                brightness_ppm_max: all.brightness_ppm_max,
-                ..none.clone()
-            },
+            Family { brightness_ppm_min: all.brightness_ppm_min, brightness_ppm_max: all.brightness_ppm_max, ..none },
         ),
-        ("noise", Family { noise_levels_max: all.noise_levels_max, ..none.clone() }),
+        ("noise", Family { noise_levels_max: all.noise_levels_max, ..none }),
         ("cutout", Family { cutout_px_max: all.cutout_px_max, ..none }),
     ]
 }

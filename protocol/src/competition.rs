@@ -232,6 +232,9 @@ pub struct Competition {
     pub training_teacher_logits: Option<ObjectRef>,
     /// Merkle root over the hidden items, so that they can't be exchanged later.
     pub hidden_root: Digest,
+    /// SHA-256 of the seed of the probes that copies are recognised by: secret while miners could train against them,
+    /// shown once the competition is over, and bound by this from the start.
+    pub probes_sha256: Digest,
     /// When it was published, in Unix seconds.
     pub published_at: u64,
 }

@@ -24,6 +24,7 @@ pub mod significance;
 pub mod simulate;
 pub mod standing;
 pub mod submission;
+pub mod transforms;
 
 mod strict;
 

@@ -1,8 +1,9 @@
 //! What a manifest says about rounds: how long they last, how many items they draw, how many challengers they measure.
 //!
-//! It does NOT know what is done to the items (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
+//! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
 //! paid ([`crate::reward`]).
 
+use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
 
 /// A round lasts a day unless the manifest says otherwise.
@@ -12,7 +13,7 @@ const SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
 /// Each challenger costs a full evaluation.
 const CHALLENGERS_MAX: u32 = 256;
 /// Share of a round's items that stay from round to round, so that history is comparable.
-const FIXED_PPM_DEFAULT: u32 = 300_000;
+pub const FIXED_PPM_DEFAULT: u32 = 300_000;
 
 /// How rounds go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,8 @@ pub struct RoundRules {
     pub challengers_max: u32,
     /// Where the randomness comes from that nobody knows before the close.
     pub beacon: BeaconSource,
+    /// What is done to each item, so that nobody has seen it. It stays the same for all rounds, since the fixed part does.
+    pub transforms: Family,
 }
 
 /// Where a round's randomness comes from.
@@ -50,6 +53,7 @@ impl Default for RoundRules {
             fixed_ppm: FIXED_PPM_DEFAULT,
             challengers_max: 8,
             beacon: BeaconSource::Ledger,
+            transforms: Family::default(),
         }
     }
 }
@@ -77,7 +81,8 @@ impl RoundRules {
                 "beacon `drand` needs `seconds`: the close decides which of its rounds counts".into(),
             ),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))
+        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))?;
+        self.transforms.check().map_err(|problem| format!("transforms: {problem}"))
     }
 
     /// Hidden items of a round.
@@ -100,7 +105,12 @@ mod tests {
             (RoundRules { items: 101, ..rules.clone() }, "more than the 100"),
             (RoundRules { fixed_ppm: 1_000_000, ..rules.clone() }, "no item would be fresh"),
             (RoundRules { challengers_max: 0, ..rules.clone() }, "not 1 to"),
-            (RoundRules { beacon: BeaconSource::Drand, seconds: 0, ..rules }, "needs `seconds`"),
+            (RoundRules { beacon: BeaconSource::Drand, seconds: 0, ..rules.clone() }, "needs `seconds`"),
+            (
+                RoundRules { transforms: Family { shift_px_max: 65, ..Family::default() }, ..rules.clone() },
+                "transforms: shift_px_max is 65, expected 0 to 64",
+            ),
+            (RoundRules { transforms: Family::identity(), ..rules }, "transforms: the family changes nothing"),
         ];
         for (rules, expected) in wrong {
             let problem = rules.check(100).unwrap_err();

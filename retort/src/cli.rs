@@ -393,6 +393,21 @@ pub(crate) enum VerifyCommand {
     Log(LogOptions),
     /// Do a finished round again: commitment, beacon, draw, items, the teacher's answers, verdicts, champion
     Round(VerifyRoundArgs),
+    /// Compare two submissions again from their packages; their errors on the probes too once the competition is over
+    Copy(VerifyCopyArgs),
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct VerifyCopyArgs {
+    /// One submission
+    pub(crate) first: SubmissionId,
+    /// The other, of the same competition; in any order
+    pub(crate) second: SubmissionId,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone)]

@@ -8,43 +8,26 @@ const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
 #[test]
 fn every_command_teaches_itself() {
-    let commands: [&[&str]; 30] = [
-        &[],
-        &["demo"],
-        &["validator"],
-        &["validator", "init"],
-        &["validator", "publish"],
-        &["validator", "serve"],
-        &["validator", "doctor"],
-        &["validator", "round"],
-        &["validator", "rewards"],
-        &["validator", "round", "status"],
-        &["validator", "round", "close"],
-        &["validator", "round", "run"],
-        &["validator", "round", "beacon"],
-        &["worker"],
-        &["miner"],
-        &["miner", "check"],
-        &["miner", "submit"],
-        &["miner", "status"],
-        &["board"],
-        &["pull"],
-        &["predict"],
-        &["verify"],
-        &["verify", "receipt"],
-        &["verify", "log"],
-        &["verify", "round"],
-        &["simulate"],
-        &["simulate", "dethrone"],
-        &["keys"],
-        &["bench"],
-        &["bench", "latency"],
-    ];
-    for command in commands {
-        let output = retort().args(command).arg("--help").output().unwrap();
-        assert!(output.status.success(), "{command:?}");
-        assert!(stdout(&output).contains("Usage:"), "{command:?}");
+    let mut commands = vec![Vec::new()];
+    let mut seen = 0;
+    while let Some(command) = commands.pop() {
+        let output = retort().args(&command).arg("--help").output().unwrap();
+        let help = stdout(&output);
+        assert!(output.status.success() && help.contains("Usage:"), "{command:?}: {help}{}", stderr(&output));
+        seen += 1;
+        for name in subcommands(&help) {
+            commands.push([command.clone(), vec![name]].concat());
+        }
     }
+    assert!(seen >= 40, "only {seen} commands were found");
+}
+
+/// The names under a help text's "Commands:", each of which has to say in the same place what it does.
+fn subcommands(help: &str) -> Vec<String> {
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // Names are indented by two; a description's second line by more.
+    let names = list.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    names.map(|line| line.split_whitespace().next().unwrap().to_owned()).filter(|name| name != "help").collect()
 }
 
 #[test]

@@ -2,16 +2,27 @@
 //! every lie is named.
 
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
+use copies::disguise::{self, Encoding};
+use miner_template::client::Client;
+use models::Weights;
+use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// A validator's directory with a published competition.
 fn published(dir: &Path) -> PathBuf {
+    published_with(dir, |manifest| manifest)
+}
+
+/// The same with a manifest that was changed.
+fn published_with(dir: &Path, change: impl FnOnce(String) -> String) -> PathBuf {
     let home = dir.join("validator");
     assert!(retort().args(["validator", "init", "--dir"]).arg(&home).status().unwrap().success());
     let manifest = manifest(dir);
+    fs::write(&manifest, change(fs::read_to_string(&manifest).unwrap())).unwrap();
     let publish = retort().args(["validator", "publish"]).arg(&manifest).arg("--dir").arg(&home).output().unwrap();
     assert!(publish.status.success(), "{}", stderr(&publish));
     home
@@ -19,12 +30,28 @@ fn published(dir: &Path) -> PathBuf {
 
 /// Submits a fixture under a new hotkey and waits for its score.
 fn scored(service: &Service, dir: &Path, hotkey: &str) -> String {
+    scored_package(service, dir, hotkey, &repository("models/fixtures/mlp"))
+}
+
+/// The same with any package.
+fn scored_package(service: &Service, dir: &Path, hotkey: &str, package: &Path) -> String {
     let hotkey = dir.join(hotkey).display().to_string();
     assert!(retort().args(["keys", "new", &hotkey]).status().unwrap().success());
-    let package = repository("models/fixtures/mlp").display().to_string();
+    let package = package.display().to_string();
     let status = service.json(&["miner", "submit", &package, "--hotkey", &hotkey, "--wait"]);
     assert_eq!(status["state"], "scored");
     status["id"].as_str().unwrap().to_owned()
+}
+
+/// Writes a package's model with its units in another order, other factors and another encoding.
+fn disguise_package(package: &Path, to: &Path) {
+    let config_json = fs::read(package.join(CONFIG_FILE)).unwrap();
+    let plan = PackageConfig::from_json(&config_json).unwrap().plan().unwrap();
+    let weights = Weights::from_safetensors(&fs::read(package.join(WEIGHTS_FILE)).unwrap(), &plan).unwrap();
+    let other = disguise::rescaled(&plan, &disguise::permuted(&plan, &weights, 5), 6);
+    fs::create_dir_all(to).unwrap();
+    fs::write(to.join(CONFIG_FILE), config_json).unwrap();
+    fs::write(to.join(WEIGHTS_FILE), disguise::encoded(&other, Encoding::Bf16).unwrap()).unwrap();
 }
 
 /// The checks that a command printed as JSON, by their verdict.
@@ -103,6 +130,44 @@ fn a_receipt_is_confirmed_by_an_evaluation_of_ones_own_and_a_changed_one_is_refu
     fs::write(&stored, sound.replace("\"correct\":", "\"correct\":1")).unwrap();
     let lied = service.run(&["verify", &id, "--outputs-only", "--json"]);
     assert_eq!(names(&checks(&lied, "bad")), ["report"], "{}", stdout(&lied));
+}
+
+#[test]
+fn the_evidence_between_two_submissions_is_found_again_and_with_the_probes_once_all_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let closing = format!("closes_at = {}\n\n[input]", now + 60);
+    let home = published_with(dir.path(), |text| text.replacen("[input]", &closing, 1));
+    let service = Service::start(&home);
+    let package = repository("models/fixtures/mlp");
+    let first = scored_package(&service, dir.path(), "author", &package);
+    let disguised = dir.path().join("disguised");
+    disguise_package(&package, &disguised);
+    let second = scored_package(&service, dir.path(), "copier", &disguised);
+
+    let early = service.run(&["verify", "copy", &second, &first, "--json"]);
+    assert_eq!(names(&checks(&early, "ok")), ["package", "package", "T0 to T3", "verdict"], "{}", stderr(&early));
+    assert!(checks(&early, "unclear")[0].1.contains("secret until the competition is over"), "{}", stdout(&early));
+    assert!(checks(&early, "ok")[3].1.contains("counts as the earlier one"), "{}", stdout(&early));
+
+    let (client, deadline) = (Client::new(&service.address), Instant::now() + Duration::from_secs(300));
+    while client.competition(&"fashion-mnist".parse().unwrap()).unwrap().probe_seed.is_none() {
+        assert!(Instant::now() < deadline, "the seed is never shown");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let late = service.run(&["verify", "copy", &first, &second, "--json"]);
+    assert!(late.status.success(), "{}{}", stdout(&late), stderr(&late));
+    assert_eq!(names(&checks(&late, "ok")), ["package", "package", "probes", "T0 to T3", "T4", "verdict"]);
+
+    // A validator that changes its mind is found out.
+    let sql = "UPDATE copy_pairs SET evidence = replace(evidence, 'true', 'false')";
+    let script =
+        "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1]) as db: print(db.execute(sys.argv[2]).rowcount)";
+    let database = home.join("data.sqlite");
+    let changed = Command::new("python3").args(["-c", script]).arg(database).arg(sql).output().unwrap();
+    assert_eq!(stdout(&changed).trim(), "1", "{}", stderr(&changed));
+    let found = service.run(&["verify", "copy", &first, &second, "--json"]);
+    assert!(names(&checks(&found, "bad")).contains(&"T0 to T3"), "{}", stdout(&found));
 }
 
 #[test]

@@ -5,6 +5,8 @@ use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use protocol::Digest;
+use protocol::api::CompetitionView;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::submission::{Code, State};
 use std::sync::Arc;
@@ -144,6 +146,29 @@ async fn a_closed_and_an_unknown_competition_take_nothing() {
     assert_eq!(miner.announce("digits", &package).await.unwrap().id, before, "asking after an old entry still works");
     let refusal = miner.announce("letters", &package).await.unwrap_err();
     assert_eq!((refusal.status, refusal.problem.code.as_str()), (404, "unknown_competition"));
+}
+
+#[tokio::test]
+async fn the_seed_of_the_copy_probes_is_bound_from_the_start_and_shown_when_all_is_over() {
+    let app = TestApp::start(Setup::default()).await;
+    let closes_at = app.app.clock.now() + 100;
+    app.publish(&competition_toml("digits", &format!("closes_at = {closes_at}"))).await;
+    let miner = app.miner(1);
+    let view = async || miner.get("/api/v1/competitions/digits").await.json::<CompetitionView>().await.unwrap();
+    let committed = view().await;
+    assert_eq!(committed.probe_seed, None);
+    app.app.clock.advance(100);
+    let shown = async || view().await.probe_seed;
+    // Its last round is on its way to the reveal; a miner who is in it could still gain nothing by knowing.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let seed = loop {
+        match shown().await {
+            Some(seed) => break seed,
+            None => assert!(tokio::time::Instant::now() < deadline, "the seed never appears"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(Digest::of(seed.as_bytes()), committed.competition.probes_sha256);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::reward::{PolicyChange, RewardPolicy, RewardRules};
+use protocol::round::RoundRules;
 use protocol::submission::{Code, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
@@ -48,6 +49,7 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
         round: 1,
         pool_root: &root,
         pool_count: view.competition.manifest.data.hidden_items,
+        rules: &view.competition.manifest.rounds,
         commitment: &open.commitment,
         beacon: round.beacon.as_ref(),
         chain: None,
@@ -65,6 +67,8 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
     forged.secret = [7; 32].into();
     assert!(verify_reveal(&forged, &expected).is_err());
     assert!(verify_reveal(&reveal, &Expected { round: 2, ..expected }).is_err());
+    let other = RoundRules { fixed_ppm: 1, ..view.competition.manifest.rounds.clone() };
+    assert!(verify_reveal(&reveal, &Expected { rules: &other, ..expected }).is_err());
 }
 
 #[tokio::test]

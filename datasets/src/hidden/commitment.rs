@@ -13,10 +13,11 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::beacon::{BeaconRule, NUMBER_MAX};
-use super::family::{DrawSpec, SpecError};
 use super::hexadecimal;
 use super::secret::Secret;
+use super::spec::DrawSpec;
 use crate::merkle::{self, Hash, MerkleError, Tree};
+use protocol::transforms::SpecError;
 use serde::{Deserialize, Serialize};
 
 /// The format of commitments that this version writes and reads.

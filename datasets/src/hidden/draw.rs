@@ -22,8 +22,9 @@
 //!
 //! Every draw takes place even where it has one outcome, so that switching off one change leaves the others as they are.
 
-use super::family::{DrawSpec, Family, SpecError, WHOLE_PPM};
+use super::spec::{DrawSpec, WHOLE_PPM};
 use crate::split;
+use protocol::transforms::{Family, SpecError};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};

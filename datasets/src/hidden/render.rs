@@ -21,7 +21,7 @@
 //! 5. Cutout: columns from `left = width x / 1000000 - side / 2` to `left + side - 1`, and rows likewise, become 0.
 
 use super::draw::{Change, Draw, Transform};
-use super::family::WHOLE_PPM;
+use super::spec::WHOLE_PPM;
 use crate::{FormatError, Images, arg_max};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

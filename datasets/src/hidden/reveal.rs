@@ -26,10 +26,12 @@ use super::drand::DrandChain;
 use super::draw::{Change, Draw, DrawError, DrawnItem, draw};
 use super::render::{RenderError, render};
 use super::secret::{Secret, fixed_seed, seed};
+use super::spec::DrawSpec;
 use crate::format::Reader;
 use crate::merkle::{self, Hash, MerkleError};
 use crate::round::{self, RoundError};
 use crate::{FormatError, Images};
+use protocol::round::RoundRules;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -69,6 +71,8 @@ pub struct Expected<'a> {
     pub pool_root: &'a str,
     /// The pool's count, published with it.
     pub pool_count: u32,
+    /// What the manifest says of rounds.
+    pub rules: &'a RoundRules,
     /// What was published before the round closed.
     pub commitment: &'a RoundCommitment,
     /// The beacon as the checker got it from the ledger or the chain itself. Without it a ledger's hash is taken on
@@ -134,6 +138,12 @@ pub enum RevealError {
     /// Terms and secret aren't those that were committed to.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// Drawn or changed otherwise than the manifest says.
+    #[error("the round's items were drawn by {found}, which isn't what the manifest says")]
+    OtherSpec {
+        /// The specification that the validator was bound to.
+        found: String,
+    },
     /// The beacon isn't the one that the round was bound to.
     #[error(transparent)]
     Beacon(#[from] BeaconError),
@@ -292,6 +302,9 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
     same("pool_root", expected.pool_root, &terms.pool_root)?;
     same("pool_count", &expected.pool_count.to_string(), &terms.pool_count.to_string())?;
     expected.commitment.check(terms, &reveal.secret)?;
+    if terms.spec != DrawSpec::of(expected.rules, expected.pool_count) {
+        return Err(RevealError::OtherSpec { found: String::from_utf8_lossy(&canonical(&terms.spec)).into_owned() });
+    }
     if expected.beacon.is_some_and(|beacon| *beacon != reveal.beacon) {
         return Err(RevealError::OtherBeacon { found: reveal.beacon.number() });
     }

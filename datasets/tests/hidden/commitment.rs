@@ -9,7 +9,7 @@ use datasets::hidden::{
 fn commitment_depends_on_every_term_and_on_the_secret() {
     let terms = terms(&pool(20), 3);
     let root = terms.commit(&secret()).unwrap().root;
-    let calm = Family { noise_levels_max: 1, ..terms.spec.family.clone() };
+    let calm = Family { noise_levels_max: 1, ..terms.spec.family };
     let others = [
         Terms { competition: "fingers".into(), ..terms.clone() },
         Terms { round: 4, ..terms.clone() },

@@ -3,6 +3,7 @@
 use datasets::hidden::{Beacon, BeaconRule, DrawSpec, Family, Secret, Terms};
 use datasets::round::{self, Commitment};
 use datasets::{Images, load_digits};
+use protocol::round::RoundRules;
 
 mod commitment;
 mod drand;
@@ -31,14 +32,20 @@ fn ledger_beacon(height: u64) -> Beacon {
     Beacon::Ledger { height, hash: [9; 32] }
 }
 
-/// Terms of `round` over `pool`: a dozen items, some of them mixtures.
+/// What the manifest says: a dozen items a round, more mixtures than usual.
+fn rules() -> RoundRules {
+    let transforms = Family { mixture_ppm: 300_000, ..Family::default() };
+    RoundRules { items: 12, transforms, ..RoundRules::default() }
+}
+
+/// Terms of `round` over `pool`.
 fn terms(pool: &Images, round: u64) -> Terms {
     Terms {
         competition: COMPETITION.into(),
         round,
         pool_root: round::commit(pool, &POOL_SALT).expect("digits are labelled"),
         pool_count: pool.count,
-        spec: DrawSpec { family: Family { mixture_ppm: 300_000, ..Family::default() }, ..DrawSpec::of_items(12) },
+        spec: DrawSpec::of(&rules(), pool.count),
         beacon: BeaconRule::Ledger { height: 50 + round },
     }
 }

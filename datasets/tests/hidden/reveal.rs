@@ -3,16 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 use super::drand::QUICKNET_1000;
-use super::{COMPETITION, ledger_beacon, pool, pool_commitment, secret, terms};
+use super::{COMPETITION, ledger_beacon, pool, pool_commitment, rules, secret, terms};
 use datasets::hidden::{
     Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, Expected, Reveal, RevealError, RoundCommitment, Secret,
     Terms, draw, fixed_seed, relabel, render, seed, verify_reveal,
 };
 use datasets::{FormatError, Images};
 use proptest::prelude::*;
+use protocol::round::RoundRules;
 
 /// A round as a validator ran it.
 struct Round {
+    rules: RoundRules,
     terms: Terms,
     commitment: RoundCommitment,
     beacon: Beacon,
@@ -38,7 +40,7 @@ impl Round {
         assert!(drawn.items.iter().any(|item| item.partner().is_some()), "the round has a mixture");
         let (opened, public) = (terms.clone(), pool_commitment(&pool));
         let reveal = Reveal::new(opened, secret(), beacon.clone(), chain, fixed, &public, &images).unwrap();
-        Round { terms, commitment, beacon, images, reveal }
+        Round { rules: rules(), terms, commitment, beacon, images, reveal }
     }
 
     /// What somebody knows who watched the round.
@@ -48,6 +50,7 @@ impl Round {
             round: self.terms.round,
             pool_root: &self.terms.pool_root,
             pool_count: 30,
+            rules: &self.rules,
             commitment: &self.commitment,
             beacon: Some(&self.beacon),
             chain: None,
@@ -128,6 +131,8 @@ fn reveal_is_refused_by_whoever_knows_otherwise() {
         assert!(matches!(reason(known), RevealError::Other { what: found, .. } if found == what));
     }
     assert!(matches!(reason(Expected { commitment: &other.commitment, ..known }), RevealError::Commit(_)));
+    let calmer = RoundRules::default();
+    assert!(matches!(reason(Expected { rules: &calmer, ..known }), RevealError::OtherSpec { .. }));
     let another = Beacon::Ledger { height: 51, hash: [1; 32] };
     assert_eq!(reason(Expected { beacon: Some(&another), ..known }), RevealError::OtherBeacon { found: 51 });
 }

@@ -18,6 +18,7 @@ use crate::heavy::HeavyError;
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use ::copies::{PROBES_DEFAULT, Relation};
+use protocol::architecture::ImageShape;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -44,9 +45,13 @@ pub enum CopyError {
     Thread(#[from] HeavyError),
 }
 
-/// The pixels of a competition's probes, which follow from a secret of the validator's.
-pub(crate) fn probes(split_key: &[u8; 32], input: protocol::architecture::ImageShape) -> Vec<u8> {
-    let seed = Digest::of(&[b"retort-copies/1 probes".as_slice(), split_key].concat());
+/// The seed of a competition's probes, which follows from a secret of the validator's and doesn't give it away.
+pub(crate) fn probe_seed(split_key: &[u8; 32]) -> Digest {
+    Digest::of(&[b"retort-copies/1 probes".as_slice(), split_key].concat())
+}
+
+/// The pixels of the probes of a seed.
+pub fn probes(seed: &Digest, input: ImageShape) -> Vec<u8> {
     ::copies::probes(seed.as_bytes(), input, PROBES_DEFAULT)
 }
 
@@ -77,5 +82,5 @@ pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<S
 
 /// The probes of a stored competition.
 pub(crate) fn probes_of(stored: &StoredCompetition) -> Vec<u8> {
-    probes(&stored.split_key, stored.competition.manifest.input.shape())
+    probes(&probe_seed(&stored.split_key), stored.competition.manifest.input.shape())
 }

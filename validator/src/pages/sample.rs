@@ -356,11 +356,19 @@ pub(crate) fn competition() -> CompetitionView {
         training_images: object("training images", 47_100_000),
         training_teacher_logits: Some(object("training logits", 2_400_000)),
         hidden_root: Digest::of(b"hidden"),
+        probes_sha256: Digest::of(b"probes"),
         published_at: NOW - 86_400 * 3,
         manifest,
     };
     let sha256 = Digest::of_json(&competition).unwrap();
-    CompetitionView { sha256, validator: hotkey(77), competition, champion: Some(id(0)), reward_changes: Vec::new() }
+    CompetitionView {
+        sha256,
+        validator: hotkey(77),
+        competition,
+        champion: Some(id(0)),
+        reward_changes: Vec::new(),
+        probe_seed: None,
+    }
 }
 
 /// A submission in `state`.

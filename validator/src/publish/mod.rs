@@ -166,7 +166,7 @@ impl Publisher {
         let spec = source.manifest.clone();
         let (split_key, salt) = (rand::random(), rand::random());
         let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, &split_key, &salt)).await??;
-        let probes: Arc<[u8]> = copies::probes(&split_key, source.manifest.input.shape()).into();
+        let probes: Arc<[u8]> = copies::probes(&copies::probe_seed(&split_key), source.manifest.input.shape()).into();
         let teacher = self.measure(Role::Teacher, &source, &prepared, (None, probes), &progress).await?;
         let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
         let known = (Some(logits.values.clone()), Arc::from([]));
@@ -234,6 +234,7 @@ impl Publisher {
             training_images: self.put(prepared.training.to_bytes()?).await?,
             training_teacher_logits,
             hidden_root: prepared.hidden_root,
+            probes_sha256: Digest::of(copies::probe_seed(&split_key).as_bytes()),
             published_at: self.clock.now(),
             manifest: source.manifest,
         };

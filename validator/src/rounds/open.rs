@@ -70,13 +70,12 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
 async fn terms(app: &App, stored: &StoredCompetition, round: u64, closes_at: u64) -> Result<Terms, RoundError> {
     let manifest = &stored.competition.manifest;
     let pool_count = manifest.data.hidden_items;
-    let items = manifest.rounds.items_of(pool_count);
     Ok(Terms {
         competition: manifest.id.to_string(),
         round,
         pool_root: stored.competition.hidden_root.to_string(),
         pool_count,
-        spec: DrawSpec { fixed_ppm: manifest.rounds.fixed_ppm, ..DrawSpec::of_items(items) },
+        spec: DrawSpec::of(&manifest.rounds, pool_count),
         beacon: match manifest.rounds.beacon {
             BeaconSource::Ledger => BeaconRule::LedgerFrom { height_min: next_height(app).await? },
             BeaconSource::Drand => {

@@ -1,6 +1,7 @@
 //! `retort verify`: checks what a validator states, by this machine's own means.
 
 mod checks;
+mod copy;
 mod log;
 mod receipt;
 mod rerun;
@@ -25,9 +26,10 @@ pub(crate) fn run(args: VerifyArgs) -> Result<()> {
         (Some(VerifyCommand::Receipt { receipt, options }), _) => receipt::run(&receipt, &options),
         (Some(VerifyCommand::Log(options)), _) => log::run(&options),
         (Some(VerifyCommand::Round(round)), _) => round::run(&round),
+        (Some(VerifyCommand::Copy(pair)), _) => copy::run(&pair),
         (None, Some(receipt)) => receipt::run(&receipt, &args.options),
         (None, None) => {
-            let problem = "what to verify is missing: a receipt, `log` or `round`";
+            let problem = "what to verify is missing: a receipt, `log`, `round` or `copy`";
             Cli::command().error(ErrorKind::MissingRequiredArgument, problem).exit()
         }
     }

@@ -12,7 +12,7 @@ use datasets::{Images, Logits};
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
 use protocol::api::{CompetitionView, FileDeclaration, SubmissionStatus};
-use protocol::competition::ObjectRef;
+use protocol::competition::{ObjectRef, PublishedModel};
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
@@ -220,10 +220,7 @@ fn package(
     let Some(status) = fetched("package", client.status(&receipt.subject.submission), checks)? else {
         return Ok(None);
     };
-    let (Some(config), Some(weights)) = (file(&status, CONFIG_FILE), file(&status, WEIGHTS_FILE)) else {
-        checks.bad("package", "the validator doesn't name its files");
-        return Ok(None);
-    };
+    let Some((config, weights)) = files(&status, checks) else { return Ok(None) };
     let found = package_digest(&config.sha256, &weights.sha256);
     let detail = format!("sha256:{} of {}", found.short(), receipt.subject.hotkey);
     let (same_package, same_owner) =
@@ -231,9 +228,43 @@ fn package(
     if !checks.that("package", same_package && same_owner, detail, "the validator names another package or owner") {
         return Ok(None);
     }
-    let Some(config_json) = fetched("package", client.object(&config), checks)? else { return Ok(None) };
-    let Some(weights) = fetched("package", client.object(&weights), checks)? else { return Ok(None) };
-    Ok(Some((PackageBytes { config_json: config_json.into(), weights: weights.into() }, status.published)))
+    let Some(candidate) = fetched_package(client, "package", (&config, &weights), checks)? else { return Ok(None) };
+    Ok(Some((candidate, status.published)))
+}
+
+/// A submission's files, as they were uploaded.
+pub(super) fn uploaded(
+    client: &Client,
+    status: &SubmissionStatus,
+    checks: &mut Checks,
+) -> Result<Option<PackageBytes>> {
+    let Some((config, weights)) = files(status, checks) else { return Ok(None) };
+    fetched_package(client, "package", (&config, &weights), checks)
+}
+
+/// A model that was published with a competition.
+pub(super) fn model(client: &Client, model: &PublishedModel, checks: &mut Checks) -> Result<Option<PackageBytes>> {
+    fetched_package(client, "reference", (&model.config_json, &model.weights), checks)
+}
+
+fn fetched_package(
+    client: &Client,
+    name: &'static str,
+    (config, weights): (&ObjectRef, &ObjectRef),
+    checks: &mut Checks,
+) -> Result<Option<PackageBytes>> {
+    let Some(config_json) = fetched(name, client.object(config), checks)? else { return Ok(None) };
+    let Some(weights) = fetched(name, client.object(weights), checks)? else { return Ok(None) };
+    Ok(Some(PackageBytes { config_json: config_json.into(), weights: weights.into() }))
+}
+
+/// Where a submission's two files are.
+fn files(status: &SubmissionStatus, checks: &mut Checks) -> Option<(ObjectRef, ObjectRef)> {
+    let found = file(status, CONFIG_FILE).zip(file(status, WEIGHTS_FILE));
+    if found.is_none() {
+        checks.bad("package", "the validator doesn't name its files");
+    }
+    found
 }
 
 /// Whether what is offered for download is the measured model, in the one form that follows from it.
@@ -288,16 +319,14 @@ fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mu
 
 fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Result<Option<PackageBytes>> {
     let reference = &view.competition.reference;
-    let config = fetched("reference", client.object(&reference.config_json), checks)?;
-    let weights = fetched("reference", client.object(&reference.weights), checks)?;
-    let (Some(config), Some(weights)) = (config, weights) else { return Ok(None) };
+    let Some(package) = model(client, reference, checks)? else { return Ok(None) };
     checks.ok("reference", format!("sha256:{}, and the teacher's answers", reference.weights.sha256.short()));
-    Ok(Some(PackageBytes { config_json: config.into(), weights: weights.into() }))
+    Ok(Some(package))
 }
 
 /// What was fetched. A validator that says no, or sends other bytes, fails the check; one that can't be reached ends it
 /// all.
-fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
+pub(super) fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error @ (ClientError::Unreachable { .. } | ClientError::Broken(_))) => Err(error.into()),

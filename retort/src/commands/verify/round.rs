@@ -75,6 +75,7 @@ fn again(
         round: round.round,
         pool_root: &pool_root,
         pool_count: competition.manifest.data.hidden_items,
+        rules: &competition.manifest.rounds,
         commitment: &round.commitment,
         beacon: round.beacon.as_ref(),
         chain: Some(&DrandChain::quicknet()),

@@ -1,17 +1,11 @@
-//! Which changes a round may make to images, and how many items it draws.
+//! Which changes a round may make to its hidden items: the family of transforms, as a manifest names it.
 //!
-//! It does not know how a change is drawn (`draw`) or made (`render`).
+//! It does NOT know how a change is drawn or made (`datasets::hidden`), nor how many items a round has ([`crate::round`]).
 
 use serde::{Deserialize, Serialize};
 
-/// Share of a round's items that stay from round to round: 30 %.
-pub const FIXED_PPM_DEFAULT: u32 = 300_000;
-
 /// One whole in parts per million.
-pub(super) const WHOLE_PPM: u32 = 1_000_000;
-
-/// A round of more items is refused: beyond this the intervals don't get narrower by anything that matters.
-const ITEMS_MAX: u32 = 1_000_000;
+const WHOLE_PPM: u32 = 1_000_000;
 
 /// Bounds beyond which a change surely doesn't keep a label.
 const SHIFT_PX_MAX: u32 = 64;
@@ -22,9 +16,10 @@ const CUTOUT_PX_MAX: u32 = 64;
 
 /// Label-preserving changes and their ranges. An item undergoes all of them, each with its own drawn strength.
 ///
-/// Integers only, so that its canonical JSON has one spelling on every machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Integers only, so that its canonical JSON has one spelling on every machine. A manifest names what differs from the
+/// default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Family {
     /// Columns and rows by which an item is shifted, at most. If it isn't 0, no item stays in place. 0 to 64.
     pub shift_px_max: u32,
@@ -50,21 +45,6 @@ pub struct Family {
     pub mixture_share_ppm_max: u32,
 }
 
-/// How many items a round draws, and from which family.
-///
-/// It stays the same for all rounds of a competition: the fixed part is drawn anew from its seed in each round, so
-/// another family would change it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DrawSpec {
-    /// Items of a round, at least 1 and at most as many as the pool has.
-    pub items: u32,
-    /// Share of them that stay from round to round; [`FIXED_PPM_DEFAULT`].
-    pub fixed_ppm: u32,
-    /// What is done to them.
-    pub family: Family,
-}
-
 /// Why a family or a draw makes no sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
@@ -83,12 +63,16 @@ pub enum SpecError {
     /// Nothing is changed, so that hidden items would be public ones.
     #[error("the family changes nothing: hidden items would be those that everybody knows")]
     Unchanged,
-    /// The specification isn't JSON of this shape.
-    #[error("the specification can't be read: {why}")]
-    Json {
-        /// What the parser says.
-        why: String,
-    },
+}
+
+impl SpecError {
+    /// Holds a number to its range.
+    ///
+    /// # Errors
+    /// [`SpecError::Range`] of a number outside.
+    pub fn unless_within(what: &'static str, found: u32, (min, max): (u32, u32)) -> Result<(), Self> {
+        if (min..=max).contains(&found) { Ok(()) } else { Err(Self::Range { what, found, min, max }) }
+    }
 }
 
 impl Default for Family {
@@ -129,6 +113,9 @@ impl Family {
     }
 
     /// Checks every range, and that something is changed.
+    ///
+    /// # Errors
+    /// The first number outside its range, or [`SpecError::Unchanged`].
     pub fn check(&self) -> Result<(), SpecError> {
         let (factor_min, factor_max) = FACTOR_PPM;
         let half = WHOLE_PPM / 2 + 1;
@@ -145,35 +132,11 @@ impl Family {
             ("mixture_share_ppm_min", self.mixture_share_ppm_min, half, WHOLE_PPM),
             ("mixture_share_ppm_max", self.mixture_share_ppm_max, self.mixture_share_ppm_min, WHOLE_PPM),
         ];
-        ranges.into_iter().try_for_each(|(what, found, min, max)| in_range(what, found, min, max))?;
+        ranges.into_iter().try_for_each(|(what, found, min, max)| SpecError::unless_within(what, found, (min, max)))?;
         let shares = (self.mixture_share_ppm_min, self.mixture_share_ppm_max);
-        let unmixed = Family { mixture_share_ppm_min: WHOLE_PPM, mixture_share_ppm_max: WHOLE_PPM, ..self.clone() };
+        let unmixed = Family { mixture_share_ppm_min: WHOLE_PPM, mixture_share_ppm_max: WHOLE_PPM, ..*self };
         let mixes_all = self.mixture_ppm == WHOLE_PPM && shares != (WHOLE_PPM, WHOLE_PPM);
         let changes = Family { mixture_ppm: 0, ..unmixed } != Family::identity();
         if changes || mixes_all { Ok(()) } else { Err(SpecError::Unchanged) }
     }
-}
-
-impl DrawSpec {
-    /// `items` of the default family, 30 % of them fixed.
-    pub fn of_items(items: u32) -> Self {
-        DrawSpec { items, fixed_ppm: FIXED_PPM_DEFAULT, family: Family::default() }
-    }
-
-    /// How many items stay from round to round: the share of the items, rounded down.
-    pub fn fixed_items(&self) -> u32 {
-        let fixed = u64::from(self.items) * u64::from(self.fixed_ppm) / u64::from(WHOLE_PPM);
-        u32::try_from(fixed).unwrap_or(self.items).min(self.items)
-    }
-
-    /// Checks every range.
-    pub fn check(&self) -> Result<(), SpecError> {
-        in_range("items", self.items, 1, ITEMS_MAX)?;
-        in_range("fixed_ppm", self.fixed_ppm, 0, WHOLE_PPM)?;
-        self.family.check()
-    }
-}
-
-fn in_range(what: &'static str, found: u32, min: u32, max: u32) -> Result<(), SpecError> {
-    if (min..=max).contains(&found) { Ok(()) } else { Err(SpecError::Range { what, found, min, max }) }
 }

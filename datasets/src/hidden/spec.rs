@@ -1,0 +1,54 @@
+//! How many items a round draws, and from which family of changes.
+//!
+//! It does not know how a change is drawn (`draw`) or made (`render`), nor which families there are
+//! ([`protocol::transforms`]).
+
+use protocol::round::{FIXED_PPM_DEFAULT, RoundRules};
+use protocol::transforms::{Family, SpecError};
+use serde::{Deserialize, Serialize};
+
+/// One whole in parts per million.
+pub(super) const WHOLE_PPM: u32 = 1_000_000;
+
+/// A round of more items is refused: beyond this the intervals don't get narrower by anything that matters.
+const ITEMS_MAX: u32 = 1_000_000;
+
+/// How many items a round draws, and from which family.
+///
+/// It stays the same for all rounds of a competition: the fixed part is drawn anew from its seed in each round, so
+/// another family would change it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrawSpec {
+    /// Items of a round, at least 1 and at most as many as the pool has.
+    pub items: u32,
+    /// Share of them that stay from round to round; [`FIXED_PPM_DEFAULT`].
+    pub fixed_ppm: u32,
+    /// What is done to them.
+    pub family: Family,
+}
+
+impl DrawSpec {
+    /// What a manifest says of its rounds, for a pool of so many images.
+    pub fn of(rules: &RoundRules, pool_count: u32) -> Self {
+        DrawSpec { items: rules.items_of(pool_count), fixed_ppm: rules.fixed_ppm, family: rules.transforms }
+    }
+
+    /// `items` of the default family, 30 % of them fixed.
+    pub fn of_items(items: u32) -> Self {
+        DrawSpec { items, fixed_ppm: FIXED_PPM_DEFAULT, family: Family::default() }
+    }
+
+    /// How many items stay from round to round: the share of the items, rounded down.
+    pub fn fixed_items(&self) -> u32 {
+        let fixed = u64::from(self.items) * u64::from(self.fixed_ppm) / u64::from(WHOLE_PPM);
+        u32::try_from(fixed).unwrap_or(self.items).min(self.items)
+    }
+
+    /// Checks every range.
+    pub fn check(&self) -> Result<(), SpecError> {
+        SpecError::unless_within("items", self.items, (1, ITEMS_MAX))?;
+        SpecError::unless_within("fixed_ppm", self.fixed_ppm, (0, WHOLE_PPM))?;
+        self.family.check()
+    }
+}

@@ -1,0 +1,168 @@
+//! `retort verify copy`: the evidence between two submissions, from their packages, and what the rules make of it.
+//!
+//! Weights are compared at any time. Errors on the probes (T4) can be had again once the competition is over, when the
+//! probes' seed is shown: until then a miner could train against them. Who announced what when is the log's business.
+
+use super::checks::Checks;
+use super::receipt::{fetched, model, uploaded};
+use crate::cli::VerifyCopyArgs;
+use crate::engine::{engine, phase_name};
+use crate::progress::Phases;
+use anyhow::{Context, Result};
+use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
+use miner_template::client::Client;
+use models::DeviceKind;
+use protocol::api::CompetitionView;
+use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::package::package_digest;
+use protocol::{Digest, SubmissionId};
+use std::sync::Arc;
+use validator::config::LatencyEffort;
+use validator::copies::{PairView, probes};
+
+const WALL_SECONDS_MAX: u64 = 3_600;
+const MEMORY_BYTES_MAX: u64 = 4 << 30;
+
+pub(super) fn run(args: &VerifyCopyArgs) -> Result<()> {
+    let client = Client::new(&args.validator.validator);
+    let mut checks = Checks::new(args.json);
+    examine(&client, args, &mut checks)?;
+    checks.finish("the evidence")
+}
+
+fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Result<()> {
+    let stated: PairView = client.get_json(&format!("/api/v1/copies/{}/{}", args.first, args.second))?;
+    let view = client.competition(&stated.competition)?;
+    let Some(earlier) = package(client, &stated.earlier, checks)? else { return Ok(()) };
+    let Some(later) = package(client, &stated.later, checks)? else { return Ok(()) };
+    let Some(answers) = answers(client, &view, [&earlier, &later], checks)? else { return Ok(()) };
+    let print = |package: &PackageBytes, which: usize| {
+        let logits = answers.as_ref().map(|all| ProbeLogits { student: &all.students[which], teacher: &all.teacher });
+        Fingerprint::new(&package.config_json, &package.weights, logits)
+    };
+    let mut ours = compare(&print(&earlier, 0)?, &print(&later, 1)?);
+    weights(&stated.evidence, &ours, checks);
+    match answers {
+        Some(_) => errors(&stated.evidence, &ours, checks),
+        None => {
+            checks.unclear("T4", "the probes are secret until the competition is over; it is taken as stated");
+            ours.residual_correlation_ppm = stated.evidence.residual_correlation_ppm;
+        }
+    }
+    verdict(&stated, &ours, checks);
+    Ok(())
+}
+
+/// A submission's files as they were uploaded.
+fn package(client: &Client, submission: &SubmissionId, checks: &mut Checks) -> Result<Option<PackageBytes>> {
+    let Some(status) = fetched("package", client.status(submission), checks)? else { return Ok(None) };
+    let Some(files) = uploaded(client, &status, checks)? else { return Ok(None) };
+    let sha256 = package_digest(&Digest::of(&files.config_json), &Digest::of(&files.weights));
+    checks.ok("package", format!("{submission} is sha256:{} of {}", sha256.short(), status.hotkey));
+    Ok(Some(files))
+}
+
+/// What the teacher and two students say of the probes.
+struct Answers {
+    teacher: Vec<f32>,
+    students: [Vec<f32>; 2],
+}
+
+/// Asks all three, if the probes are public by now. Nothing at all if the seed is another than was committed to.
+fn answers(
+    client: &Client,
+    view: &CompetitionView,
+    students: [&PackageBytes; 2],
+    checks: &mut Checks,
+) -> Result<Option<Option<Answers>>> {
+    let Some(seed) = view.probe_seed else { return Ok(Some(None)) };
+    let committed = view.competition.probes_sha256 == Digest::of(seed.as_bytes());
+    let detail = format!("seed {}, as committed to when the competition was published", seed.short());
+    if !checks.that("probes", committed, detail, "their seed is not the one that the competition commits to") {
+        return Ok(None);
+    }
+    let Some(teacher) = model(client, &view.competition.teacher, checks)? else { return Ok(None) };
+    let Some(reference) = model(client, &view.competition.reference, checks)? else { return Ok(None) };
+    let probes: Arc<[u8]> = probes(&seed, view.competition.manifest.input.shape()).into();
+    let ask = |who: &str, package: &PackageBytes| ask(who, view, package, &reference, &probes);
+    let answers = Answers {
+        teacher: ask("the teacher", &teacher)?,
+        students: [ask("the earlier one", students[0])?, ask("the later one", students[1])?],
+    };
+    Ok(Some(Some(answers)))
+}
+
+/// The logits of one model on the probes, through the engine that the validator used.
+fn ask(
+    who: &str,
+    view: &CompetitionView,
+    candidate: &PackageBytes,
+    reference: &PackageBytes,
+    probes: &Arc<[u8]>,
+) -> Result<Vec<f32>> {
+    let input = view.competition.manifest.input.clone();
+    // An evaluation has items; one is enough.
+    let values = input.shape().values() as usize;
+    let pixels = probes.get(..values).context("a competition's probes are at least one")?.into();
+    let request = EvaluationRequest {
+        candidate: candidate.clone(),
+        reference: reference.clone(),
+        items: Items { input, pixels, labels: Arc::from([0]), public: 1, teacher_logits: None },
+        probes: Arc::clone(probes),
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: WALL_SECONDS_MAX,
+        memory_bytes_max: MEMORY_BYTES_MAX,
+    };
+    let phases = Phases::new(who);
+    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?
+        .evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    phases.finish();
+    Ok(evaluation.with_context(|| format!("ask {who}"))?.probe_logits)
+}
+
+/// T0 to T3, which are whole numbers made of the packages alone: the same on every machine.
+fn weights(stated: &Evidence, ours: &Evidence, checks: &mut Checks) {
+    let share = |ppm: Option<i32>| ppm.map_or("none".into(), |ppm| format!("{:.4}", f64::from(ppm) / 1e6));
+    let shown = |evidence: &Evidence| {
+        format!(
+            "same bytes {}, same numbers {}, same reordered {}, units match {}",
+            evidence.same_package,
+            evidence.same_canonical,
+            evidence.same_symmetric,
+            share(evidence.weight_match_ppm)
+        )
+    };
+    let same = Evidence { residual_correlation_ppm: stated.residual_correlation_ppm, ..ours.clone() } == *stated;
+    checks.that("T0 to T3", same, shown(ours), format!("{} here, but it states {}", shown(ours), shown(stated)));
+}
+
+/// T4, which rests on outputs: bit for bit the same on the same class of machine.
+fn errors(stated: &Evidence, ours: &Evidence, checks: &mut Checks) {
+    let shown =
+        |evidence: &Evidence| evidence.residual_correlation_ppm.map_or("none".into(), |ppm| format!("{ppm} ppm"));
+    match (stated.residual_correlation_ppm, ours.residual_correlation_ppm) {
+        (there, here) if there == here => checks.ok("T4", format!("errors on the probes correlate by {}", shown(ours))),
+        // Another instruction set rounds otherwise in the last bits, which moves a correlation by millionths.
+        (Some(there), Some(here)) if there.abs_diff(here) <= 1_000 => {
+            checks.unclear("T4", format!("{} here, {} there: another class of machine?", shown(ours), shown(stated)));
+        }
+        _ => checks.bad("T4", format!("{} here, but it states {}", shown(ours), shown(stated))),
+    }
+}
+
+/// What the rules make of our evidence.
+fn verdict(stated: &PairView, ours: &Evidence, checks: &mut Checks) {
+    let thresholds = Thresholds::between(&stated.families[0], &stated.families[1]);
+    let here = relation(ours, &thresholds);
+    let detail = match here {
+        Relation::Independent => "independent".to_owned(),
+        Relation::Suspicion(_) => "alike in one respect, which has no consequences".to_owned(),
+        Relation::Copy(_) if stated.has_consequences => "a copy: the later one counts as the earlier one".to_owned(),
+        Relation::Copy(_) => "a copy, but of the same owner: no consequences".to_owned(),
+    };
+    let consistent = stated.relation == here
+        && stated.thresholds == thresholds
+        && stated.has_consequences == (matches!(here, Relation::Copy(_)) && stated.hotkeys[0] != stated.hotkeys[1]);
+    checks.that("verdict", consistent, detail, format!("{here:?} by the rules, but it states {:?}", stated.relation));
+}
