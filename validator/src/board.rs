@@ -41,6 +41,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Bytes of boards, as they are served, that are kept; their rows are about as much again. Five boards of a thousand rows.
+const KEPT_BYTES_MAX: usize = 8 << 20;
+
 /// A leaderboard as it is served.
 #[derive(Debug)]
 pub struct Served {
@@ -64,7 +67,8 @@ impl Served {
     }
 }
 
-/// The boards that are kept.
+/// The boards that are kept, at most [`KEPT_BYTES_MAX`] of them or one: old competitions stay for ever, and are seldom
+/// asked for.
 #[derive(Debug, Default)]
 pub struct Board {
     kept: RwLock<HashMap<CompetitionId, Arc<Served>>>,
@@ -95,6 +99,11 @@ impl Board {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if self.generation.load(Ordering::SeqCst) == generation {
             kept.insert(competition.clone(), Arc::clone(served));
+        }
+        while kept.values().map(|served| served.json.bytes() + served.csv.bytes()).sum::<usize>() > KEPT_BYTES_MAX {
+            // Whichever the map names first is as good as another: it costs one ranking when it is asked for again.
+            let Some(other) = kept.keys().find(|kept| *kept != competition).cloned() else { break };
+            kept.remove(&other);
         }
     }
 }
@@ -160,4 +169,28 @@ pub(crate) async fn warm(app: &App, stop: &CancellationToken) -> Result<(), DbEr
 /// When the database fails.
 pub async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
     Ok(leaderboard(app, competition).await?.and_then(|served| served.leaderboard.champion.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::sample;
+
+    #[test]
+    fn the_boards_of_many_competitions_are_kept_within_bounds_and_the_newest_is_among_them() {
+        let board = Board::default();
+        let served = Arc::new(Served {
+            leaderboard: sample::board(1),
+            json: Ready::new("7".repeat(KEPT_BYTES_MAX / 8)),
+            csv: Ready::new(String::new()),
+            scored: 1,
+            complete: true,
+        });
+        for number in 0..20 {
+            let competition = format!("digits-{number}").parse().unwrap();
+            board.keep(0, &competition, &served);
+            assert!(board.kept(&competition).is_some());
+        }
+        assert_eq!(board.kept.read().unwrap().len(), 7);
+    }
 }
