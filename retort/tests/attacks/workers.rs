@@ -67,7 +67,7 @@ fn while_a_strangers_model_runs_its_process_holds_nothing_and_can_reach_nothing(
         assert!(its_own, "it has a {namespace} namespace of its own");
     }
     assert!(seen.environment.len() <= 4, "{:?}", seen.environment);
-    for name in ["RETORT_", "RUST_LOG", "HOME", "PATH", "AWS_"] {
+    for name in ["RETORT_LIMITS", "RETORT_LATENCY", "RUST_LOG", "HOME", "PATH", "AWS_"] {
         assert!(!seen.environment.iter().any(|variable| variable.starts_with(name)), "{:?}", seen.environment);
     }
     // Pipes to its parent and two sealed files without a name.

@@ -12,8 +12,8 @@ pub(crate) use compare::watch;
 pub use view::{PairView, pair, pair_anew, relations};
 
 use crate::app::App;
-use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::db::{Db, DbError};
 use crate::heavy::HeavyError;
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
@@ -63,7 +63,18 @@ pub fn probes(seed: &Digest, input: ImageShape) -> Vec<u8> {
 /// When a comparison or the database fails.
 pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, CopyError> {
     compare::catch_up(app, Some(competition)).await?;
-    let pairs = app.db.pairs(competition).await?;
+    Ok(found_copies(&app.db, competition).await?)
+}
+
+/// The same of those that were compared by now, for a reader who doesn't wait.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn found_copies(
+    db: &Db,
+    competition: &CompetitionId,
+) -> Result<HashMap<SubmissionId, SubmissionId>, DbError> {
+    let pairs = db.pairs(competition).await?;
     let copies = pairs
         .iter()
         .filter(|ranked| matches!(ranked.pair.relation, Relation::Copy(_)) && ranked.hotkeys.0 != ranked.hotkeys.1);
