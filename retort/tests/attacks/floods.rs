@@ -120,7 +120,7 @@ fn sockets_that_dribble_are_closed_and_nobody_waits_for_them() {
     };
     let closed = until(10 * SLOW, || (!sockets.iter().any(open)).then_some(()));
     assert!(closed.is_some(), "{} are still open", sockets.iter().filter(|socket| open(socket)).count());
-    assert!(until(SLOW, || (hall().left_in_tmp() == 0).then_some(())).is_some(), "nothing of half an upload is left");
+    assert!(hall().forgets_uploads(), "nothing of half an upload is left");
 }
 
 /// Row 20, and what two readers of one connection would read differently.
@@ -157,6 +157,6 @@ fn a_length_that_lies_ends_its_own_request_and_smuggles_no_other() {
         assert_eq!(answers, 0, "{what} had more than one answer: {}", answer.text());
     }
     assert_eq!(mallory.complete(&created.id.to_string()).refusal(), (409, "upload_incomplete".into()));
-    assert!(until(SLOW, || (hall().left_in_tmp() == 0).then_some(())).is_some());
+    assert!(hall().forgets_uploads());
     assert_eq!(mallory.put(target, &package.weights).status, 204, "who sends what it says is served as ever");
 }

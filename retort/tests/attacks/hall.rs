@@ -62,7 +62,7 @@ impl Hall {
         Self::open(dir, retort())
     }
 
-    fn open(dir: &Path, mut serve: Command) -> Self {
+    fn open(dir: &Path, serve: Command) -> Self {
         let home = dir.join("validator");
         let init = retort().args(["validator", "init", "--dir"]).arg(&home).output().unwrap();
         assert!(init.status.success(), "{}", stderr(&init));
@@ -73,8 +73,19 @@ impl Hall {
         fs::write(&manifest, text.replace("submissions_per_day = 20", &quota)).unwrap();
         let publish = retort().args(["validator", "publish"]).arg(&manifest).arg("--dir").arg(&home).output().unwrap();
         assert!(publish.status.success(), "{}", stderr(&publish));
+        Self::serving(home, validator, serve)
+    }
+
+    fn serving(home: PathBuf, validator: Hotkey, mut serve: Command) -> Self {
         serve.env("RETORT_LATENCY", "quick").envs(SETTINGS);
         Self { service: Service::start_as(serve, &home), home, validator }
+    }
+
+    /// The same after `kill -9` and a new start.
+    pub(super) fn killed_and_restarted(self) -> Self {
+        let Self { home, service, validator } = self;
+        drop(service);
+        Self::serving(home, validator, retort())
     }
 
     /// `HOST:PORT`.
@@ -104,14 +115,20 @@ impl Hall {
         .is_some()
     }
 
-    /// Names of objects in the store whose bytes are not what their name says.
+    /// Where an object lies, or would.
     pub(super) fn object(&self, sha256: &protocol::Digest) -> PathBuf {
         self.home.join("objects/sha256").join(sha256.to_string())
     }
 
-    /// Files that uploads left behind.
-    pub(super) fn left_in_tmp(&self) -> usize {
-        fs::read_dir(self.home.join("tmp")).unwrap().count()
+    /// Whether nothing is held for uploads that are over, now or in a moment. Their files have no name, so they are looked
+    /// for among what the service has open.
+    pub(super) fn forgets_uploads(&self) -> bool {
+        let (tmp, open) = (self.home.join("tmp"), format!("/proc/{}/fd", self.pid()));
+        let held = || {
+            let open = fs::read_dir(&open).unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+            open.filter(|path| path.starts_with(&tmp)).count() + fs::read_dir(&tmp).unwrap().count()
+        };
+        until(Duration::from_secs(20), || (held() == 0).then_some(())).is_some()
     }
 }
 

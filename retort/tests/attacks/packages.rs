@@ -7,7 +7,7 @@ use super::stranger::{COMPETITION, SUBMISSIONS, Stranger};
 use protocol::api::SubmissionStatus;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::submission::{Blame, State};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 
 /// What a miner is told about a package that was rejected.
@@ -56,33 +56,13 @@ fn decoys_beside_the_model_stay_on_the_strangers_disk_and_are_refused_where_they
     assert_eq!(mallory.entered().len(), 1, "nothing of it was entered");
 }
 
-/// E3 and E8: what `config.json` and an announcement claim, against what the tensors and the signature say.
-#[test]
-fn a_config_that_lies_is_rejected_in_the_strangers_own_terminal() {
+/// A package, the code of its rejection, and words that its owner reads with it.
+type Case = (&'static str, Package, &'static str, &'static str);
+
+/// Each case is entered by the command under a key of its own, and told to its owner, to everybody and to the operator.
+fn each_is_rejected_by_command(cases: Vec<Case>) {
     let dir = tempfile::tempdir().unwrap();
-    let mlp = || Package::fixture("mlp");
-    let wide = vec![8_192; 256];
-    let before = hall().peak_bytes();
-    for (index, (what, package, code, says)) in [
-        ("classes", mlp().described(|c| c["labels"] = json!(["a", "b"])), "labels_mismatch", "labels"),
-        ("order", mlp().described(|c| c["labels"][0] = c["labels"][1].take()), "config_invalid", "config.json"),
-        ("shapes", mlp().described(|c| c["architecture"]["hidden"][0] = json!(64)), "tensor_shape", "must be [64]"),
-        ("depth", mlp().described(|c| c["architecture"]["hidden"] = json!([48])), "tensor_shape", "must be [10]"),
-        ("input", mlp().described(|c| c["input"]["width"] = json!(14)), "input_mismatch", "input"),
-        ("family", mlp().described(|c| c["architecture"]["kind"] = json!("resnet")), "config_invalid", "hidden"),
-        ("its block", mlp().described(|c| c["block"] = json!(1)), "config_invalid", "block"),
-        ("its score", mlp().described(|c| c["score_ppm"] = json!(1_000_000)), "config_invalid", "score_ppm"),
-        ("a giant", mlp().described(|c| c["architecture"]["hidden"] = json!(wide)), "over_limit", "parameters"),
-        (
-            "a titan",
-            mlp().described(|c| c["architecture"]["hidden"] = json!([u32::MAX])),
-            "architecture_invalid",
-            "8192",
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (index, (what, package, code, says)) in cases.into_iter().enumerate() {
         let mallory = Stranger::new(hall());
         let folder = dir.path().join(format!("{index}/student"));
         package.write(&folder);
@@ -93,18 +73,64 @@ fn a_config_that_lies_is_rejected_in_the_strangers_own_terminal() {
         assert_eq!((&entered[0]["state"], &entered[0]["code"]), (&json!("rejected"), &json!(code)), "{what}");
         let id = entered[0]["id"].as_str().unwrap();
         assert!(hall().logs(&[&format!("rejected submission {id}"), code]), "{what}: the operator sees it too");
+        // What was refused is nobody's download, however it is asked for, unless it is the reference's own file.
+        let public = Package::fixture("mlp").declarations();
+        let sha256 = mallory.status(id).files.into_iter().find(|file| !public.contains(file)).unwrap().sha256;
+        for target in [
+            format!("/api/v1/objects/sha256/{sha256}"),
+            format!("/submissions/{id}/resolve/main/model.safetensors"),
+            format!("{SUBMISSIONS}/{id}/receipt"),
+        ] {
+            assert_eq!(mallory.get(&target).status, 404, "{target}");
+        }
     }
-    let grown = hall().peak_bytes().saturating_sub(before);
-    assert!(grown < 64 << 20, "a description cost {grown} bytes");
+}
 
+/// E3 and E8: what `config.json` and an announcement claim, against what the tensors and the signature say.
+#[test]
+fn a_config_that_lies_is_rejected_in_the_strangers_own_terminal() {
+    let mlp = |change: fn(&mut Value)| Package::fixture("mlp").described(change);
+    each_is_rejected_by_command(vec![
+        ("classes", mlp(|c| c["labels"] = json!(["a", "b"])), "labels_mismatch", "labels"),
+        ("order", mlp(|c| c["labels"].as_array_mut().unwrap().swap(0, 1)), "labels_mismatch", "labels"),
+        ("shapes", mlp(|c| c["architecture"]["hidden"][0] = json!(64)), "tensor_shape", "must be [64]"),
+        ("depth", mlp(|c| c["architecture"]["hidden"] = json!([48])), "tensor_shape", "must be [10]"),
+        ("input", mlp(|c| c["input"]["width"] = json!(14)), "input_mismatch", "input"),
+        ("family", mlp(|c| c["architecture"]["kind"] = json!("resnet")), "config_invalid", "hidden"),
+        ("its block", mlp(|c| c["block"] = json!(1)), "config_invalid", "block"),
+        ("its score", mlp(|c| c["score_ppm"] = json!(1_000_000)), "config_invalid", "score_ppm"),
+    ]);
     let (mallory, victim) = (Stranger::new(hall()), Stranger::new(hall()));
-    let files = mlp().declarations();
+    let files = Package::fixture("mlp").declarations();
     for (field, value) in [("hotkey", json!(victim.key.hotkey())), ("block", json!(1)), ("arrival", json!(0))] {
         let body = json!({ "competition": COMPETITION, "files": files, field: value }).to_string();
         let answer = mallory.signed("POST", SUBMISSIONS, body.as_bytes());
         assert_eq!(answer.refusal(), (422, "invalid_body".into()), "{field} is nobody's to claim");
     }
     assert!(mallory.entered().is_empty() && victim.entered().is_empty());
+}
+
+/// Rows 11 and 13: a hundred bytes that ask for gigabytes, and small models that ask for hours.
+#[test]
+fn a_description_that_would_cost_too_much_is_refused_before_it_costs_anything() {
+    let mlp = |hidden: Value| Package::fixture("mlp").described(|c| c["architecture"]["hidden"] = hidden);
+    let vit = |depth: u32| {
+        Package::fixture("vit").described(|c| {
+            c["architecture"]["patch"] = json!(1);
+            c["architecture"]["depth"] = json!(depth);
+        })
+    };
+    let before = hall().peak_bytes();
+    each_is_rejected_by_command(vec![
+        ("a giant", mlp(json!(vec![8_192; 256])), "over_limit", "parameters"),
+        ("a titan", mlp(json!([u32::MAX])), "architecture_invalid", "8192"),
+        ("no number", mlp(json!([1e300])), "config_invalid", "1e+300"),
+        ("few numbers, used often", vit(2), "over_limit", "multiply-accumulates"),
+        ("attention between all pixels", vit(1), "over_limit", "activation bytes"),
+        ("sixteen thousand brackets", Package { config: vec![b'['; 16_000], ..mlp(json!([1])) }, "config_invalid", ""),
+    ]);
+    let grown = hall().peak_bytes().saturating_sub(before);
+    assert!(grown < 128 << 20, "descriptions cost {grown} bytes");
 }
 
 /// Rows 15 to 17: what would run, unpack or be read by another parser, under the name that we read.
@@ -116,35 +142,21 @@ fn a_pickle_a_zip_or_a_gguf_by_the_right_name_is_called_by_its_own_and_never_ope
     let zipped = [b"PK\x03\x04".as_slice(), &[0; 26], b"archive/data.pkl", &[0; 64]].concat();
     let sound = Package::fixture("mlp").weights;
     let after = [&sound, b"PK\x05\x06".as_slice(), &[0; 18]].concat();
-    for (index, (bytes, code, says)) in [
-        (pickle.into_bytes(), "not_safetensors", "a Python pickle"),
-        (zipped, "not_safetensors", "a PyTorch checkpoint"),
-        (b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "not_safetensors", "a GGUF file"),
-        (b"\x08\x07\x12\x07pytorch".to_vec(), "not_safetensors", "an ONNX file"),
-        (b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), "not_safetensors", "a 7z archive"),
-        (b"\x89HDF\r\n\x1a\n\0\0".to_vec(), "not_safetensors", "an HDF5 file"),
-        (b"#!/bin/sh\nrm -rf /\n".to_vec(), "not_safetensors", "a script"),
-        (after, "data_length", ""),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let mallory = Stranger::new(hall());
-        let folder = dir.path().join(format!("{index}/student"));
-        Package { weights: bytes, ..Package::fixture("mlp") }.write(&folder);
-        let (success, told) = mallory.submit_by_command(&folder);
-        assert!(!success && told.contains(code) && told.contains(says), "{told}");
-        // What was refused is nobody's download, however it is asked for.
-        let id = mallory.entered()[0]["id"].as_str().unwrap().to_owned();
-        let sha256 = mallory.status(&id).files[1].sha256;
-        for target in [
-            format!("/api/v1/objects/sha256/{sha256}"),
-            format!("/submissions/{id}/resolve/main/model.safetensors"),
-            format!("{SUBMISSIONS}/{id}/receipt"),
-        ] {
-            assert_eq!(mallory.get(&target).status, 404, "{target}");
-        }
-    }
+    let files: [(&str, Vec<u8>, &str); 7] = [
+        ("pickle", pickle.into_bytes(), "a Python pickle"),
+        ("checkpoint", zipped, "a PyTorch checkpoint"),
+        ("llama", b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0".to_vec(), "a GGUF file"),
+        ("onnx", b"\x08\x07\x12\x07pytorch".to_vec(), "an ONNX file"),
+        ("archive", b"7z\xbc\xaf\x27\x1c\0\x04".to_vec(), "a 7z archive"),
+        ("keras", b"\x89HDF\r\n\x1a\n\0\0".to_vec(), "an HDF5 file"),
+        ("script", b"#!/bin/sh\nrm -rf /\n".to_vec(), "a script"),
+    ];
+    let named = |weights| Package { weights, ..Package::fixture("mlp") };
+    let mut cases: Vec<Case> =
+        files.into_iter().map(|(what, bytes, says)| (what, named(bytes), "not_safetensors", says)).collect();
+    // A zip archive is read from its end, safetensors from its beginning: one file for both.
+    cases.push(("both", named(after), "data_length", ""));
+    each_is_rejected_by_command(cases);
     assert!(!mark.exists(), "nobody unpickled it");
 }
 

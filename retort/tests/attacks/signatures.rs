@@ -1,7 +1,7 @@
 //! Signatures (rows 24 to 28 and 35, incidents E6 to E8 and E11): used twice, too old, made for somebody else, changed a
 //! little; and whoever wants to be taken for another.
 
-use super::hall::hall;
+use super::hall::{Hall, hall};
 use super::package::Package;
 use super::stranger::{Answer, COMPETITION, Headers, SUBMISSIONS, Stranger, send};
 use protocol::api::{SubmissionCreated, SubmissionRequest};
@@ -122,6 +122,25 @@ fn a_signature_is_good_once_here_now_and_for_what_it_says_in_one_spelling_only()
     let metrics = mallory.get("/metrics").text();
     let refused = metrics.lines().find(|line| line.starts_with("retort_http_responses_total") && line.contains("4"));
     assert!(refused.is_some(), "the operator sees how many were turned away: {metrics}");
+}
+
+/// A signature is fresh for some seconds, which is longer than a service takes to come back.
+#[test]
+fn what_was_accepted_before_a_kill_is_a_replay_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let hall = Hall::of_ones_own(dir.path());
+    let mallory = Stranger::new(&hall);
+    let new = announcement(&mallory, &Package::fixture("vit"));
+    let headers = new.signed(&new.outgoing());
+    assert_eq!(new.post(&headers).status, 201);
+    let body = new.body.clone();
+    let hall = hall.killed_and_restarted();
+    let answer = send(hall.address(), "POST", SUBMISSIONS, &headers, &body);
+    let (status, code) = answer.refusal();
+    // On a machine so crowded that it took longer, it is too old.
+    assert!(status == 401 && ["replayed_request", "stale_request"].contains(&code.as_str()), "{code}");
+    let entered: Vec<serde_json::Value> = send(hall.address(), "GET", SUBMISSIONS, &Vec::new(), b"").json();
+    assert_eq!(entered.len(), 1, "what was acknowledged is there, once");
 }
 
 /// E6, E7 and E11: to announce what another announced, to finish it for him, and to come later with his bytes.
