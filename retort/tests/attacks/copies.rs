@@ -39,11 +39,19 @@ fn a_resaved_copy_and_the_same_bytes_under_other_keys_count_as_the_earlier_model
         assert_eq!((&pair["earlier"], &pair["later"]), (&Value::from(&*original), &Value::from(&**later)));
         assert_eq!(pair["has_consequences"], true, "{pair}");
         assert!(pair["relation"].to_string().to_lowercase().contains(relation), "{}", pair["relation"]);
+        let found = hall.service.run(&["verify", "copy", &original, later]);
+        let found = stdout(&found) + &stderr(&found);
+        assert!(found.contains("the later one counts as the earlier one"), "anybody finds the same: {found}");
         let page = trent.get(&format!("/submissions/{later}")).text();
         assert!(page.contains("this submission counts as that one"), "{page}");
     }
     let board: Value = hall.service.json(&["board"]);
+    // Half of the bytes would be a better score, which wins Mallory neither the seat nor a place before it is judged.
     assert_eq!(board["champion"].as_str(), Some(&*original), "{board}");
+    for later in [&copy, &same] {
+        let row = board["rows"].as_array().unwrap().iter().find(|row| row["submission"] == **later).unwrap();
+        assert!(row["rank"].is_null() && row["why"].as_str().unwrap().contains(&original), "{row}");
+    }
 
     let keys = [&alice, &mallory, &trent].map(|miner| miner.key.hotkey().to_string());
     let home = hall.home.clone();
