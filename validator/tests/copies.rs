@@ -67,6 +67,23 @@ async fn a_disguised_copy_counts_as_the_earlier_model_and_a_stranger_does_not() 
     assert!(!page.contains("/copies/"), "{page}");
 }
 
+/// Or else whoever copies a model would have its author taken for a copier from then on.
+#[tokio::test]
+async fn a_miner_who_was_copied_may_go_on_refining_its_model() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let first = scored(&app, 1, &original(1)).await;
+    let copy = scored(&app, 2, &original(1)).await;
+    let refined = scored(&app, 1, &disguised(1)).await;
+    assert_eq!(copies(&app).await, HashMap::from([(copy.clone(), first.clone())]));
+    let miner = app.miner(4);
+    assert!(miner.status(&refined).await.rank.is_some());
+    let page = miner.get(&format!("/submissions/{refined}")).await.text().await.unwrap();
+    assert!(!page.contains("this submission counts as that one") && page.contains("nothing follows"), "{page}");
+    // Who copies the refined one copies its author.
+    let later = scored(&app, 3, &disguised(1)).await;
+    assert_eq!(copies(&app).await, HashMap::from([(copy, first.clone()), (later, first)]));
+}
+
 /// A copy is the better model if half of its bytes are a score: that must win it nothing, on the board either.
 #[tokio::test]
 async fn a_copy_takes_nobodys_place_on_the_board_and_not_the_seat() {

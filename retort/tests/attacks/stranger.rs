@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The competition of every hall.
@@ -87,8 +87,10 @@ pub(super) struct Stranger<'a> {
 impl<'a> Stranger<'a> {
     /// Somebody whom nobody has seen before.
     pub(super) fn new(hall: &'a Hall) -> Self {
-        static SEED: AtomicU8 = AtomicU8::new(1);
-        Self { hall, key: Keypair::from_seed(&[SEED.fetch_add(1, Ordering::Relaxed); 32]) }
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let mut seed = [7; 32];
+        seed[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        Self { hall, key: Keypair::from_seed(&seed) }
     }
 
     /// The key as a file for the command line.
