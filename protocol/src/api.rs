@@ -248,7 +248,7 @@ pub struct BoardRow {
     /// What it stands for.
     pub kind: RowKind,
     /// One more than the entries that are better beyond doubt; shared by all that can't be told from their group's
-    /// first. The teacher, the reference and what is below the gate have none.
+    /// first. The teacher, the reference, copies and what is below the gate have none.
     pub rank: Option<u32>,
     /// The submission, for submissions.
     pub submission: Option<SubmissionId>,

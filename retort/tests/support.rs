@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// The binary under test, with nothing of the caller's settings.
 pub(crate) fn retort() -> Command {
@@ -51,6 +52,8 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
 pub(crate) struct Service {
     pub(crate) child: Child,
     pub(crate) address: String,
+    /// What it wrote to its log so far, line by line.
+    lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Service {
@@ -67,11 +70,18 @@ impl Service {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("the page is at ").map(str::to_owned)).unwrap();
+        let mut read = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = read.find_map(|line| line.unwrap().strip_prefix("the page is at ").map(str::to_owned)).unwrap();
+        let lines = Arc::default();
+        let kept = Arc::clone(&lines);
         // The pipe is read on, so that the service never blocks on its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.trim_end_matches('/').to_owned() }
+        std::thread::spawn(move || read.map_while(Result::ok).for_each(|line| keep(&kept, line)));
+        Self { child, address: address.trim_end_matches('/').to_owned(), lines }
+    }
+
+    /// The lines of its log since it began to serve.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
@@ -83,6 +93,10 @@ impl Service {
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         serde_json::from_slice(&output.stdout).unwrap()
     }
+}
+
+fn keep(lines: &Mutex<Vec<String>>, line: String) {
+    lines.lock().unwrap().push(line);
 }
 
 impl Drop for Service {

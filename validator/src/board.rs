@@ -128,6 +128,7 @@ pub async fn leaderboard(app: &App, competition: &CompetitionId) -> Result<Optio
         models: app.db.models(competition).await?,
         rounds: Rounds::of(app, competition).await?,
         replicates: resampled.replicates,
+        copies: crate::copies::found_copies(&app.db, competition).await?,
         stored,
         scored,
     };

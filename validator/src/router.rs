@@ -20,6 +20,8 @@ use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, 
 use tower_http::trace::TraceLayer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longer request ids are nobody's.
+const REQUEST_ID_BYTES_MAX: usize = 64;
 /// Longer targets are no request of ours.
 const TARGET_BYTES_MAX: usize = 2 * 1024;
 
@@ -61,6 +63,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(TraceLayer::new_for_http().make_span_with(span))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
+        .layer(middleware::map_request(without_strange_id))
         .with_state(app)
 }
 
@@ -69,7 +72,20 @@ async fn nothing(uri: Uri) -> Response {
     hub::missing(uri.path()).unwrap_or_else(nothing)
 }
 
-/// A request id that nobody can guess or repeat.
+/// A proxy's request id is kept, so that its log and ours can be read side by side. Anybody may send one, and it goes to
+/// the log and into the answer: what is long or has other characters isn't taken.
+async fn without_strange_id(mut request: Request) -> Request {
+    let is_plain = |id: &HeaderValue| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len())
+            && id.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    };
+    if !request.headers().get(&REQUEST_ID).is_some_and(is_plain) {
+        request.headers_mut().remove(&REQUEST_ID);
+    }
+    request
+}
+
+/// A request id that nobody can guess or repeat, for requests that bring none.
 #[derive(Clone)]
 struct RandomId;
 

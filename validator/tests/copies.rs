@@ -4,6 +4,7 @@ use super::support::{Package, Setup, TestApp, competition};
 use copies::disguise::{self, Encoding};
 use copies::{Relation, Tier};
 use protocol::SubmissionId;
+use protocol::api::Leaderboard;
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use protocol::submission::State;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -64,6 +65,48 @@ async fn a_disguised_copy_counts_as_the_earlier_model_and_a_stranger_does_not() 
     assert!(page.contains("this submission counts as that one"), "{page}");
     let page = miner.get(&format!("/submissions/{stranger}")).await.text().await.unwrap();
     assert!(!page.contains("/copies/"), "{page}");
+}
+
+/// Or else whoever copies a model would have its author taken for a copier from then on.
+#[tokio::test]
+async fn a_miner_who_was_copied_may_go_on_refining_its_model() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let first = scored(&app, 1, &original(1)).await;
+    let copy = scored(&app, 2, &original(1)).await;
+    let refined = scored(&app, 1, &disguised(1)).await;
+    assert_eq!(copies(&app).await, HashMap::from([(copy.clone(), first.clone())]));
+    let miner = app.miner(4);
+    assert!(miner.status(&refined).await.rank.is_some());
+    let page = miner.get(&format!("/submissions/{refined}")).await.text().await.unwrap();
+    assert!(!page.contains("this submission counts as that one") && page.contains("nothing follows"), "{page}");
+    // Who copies the refined one copies its author.
+    let later = scored(&app, 3, &disguised(1)).await;
+    assert_eq!(copies(&app).await, HashMap::from([(copy, first.clone()), (later, first)]));
+}
+
+/// A copy is the better model if half of its bytes are a score: that must win it nothing, on the board either.
+#[tokio::test]
+async fn a_copy_takes_nobodys_place_on_the_board_and_not_the_seat() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let first = scored(&app, 1, &original(1)).await;
+    let stranger = scored(&app, 2, &original(2)).await;
+    let copy = scored(&app, 3, &disguised(1)).await;
+    let miner = app.miner(4);
+    // What was asked for before they were compared isn't what is answered afterwards.
+    miner.get("/api/v1/competitions/digits/leaderboard").await;
+    copies(&app).await;
+    let board: Leaderboard = miner.get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    let row = |id: &SubmissionId| board.rows.iter().find(|row| row.submission.as_ref() == Some(id)).unwrap();
+    assert_eq!((row(&copy).rank, row(&copy).place, row(&copy).divisions.len()), (None, None, 0));
+    assert!(row(&copy).why.contains(&format!("counts as {first}")), "{}", row(&copy).why);
+    assert!(board.divisions.iter().all(|division| !division.entries.contains(&copy)));
+    assert!([&first, &stranger].iter().all(|id| row(id).rank.is_some()));
+    assert_ne!(board.champion, Some(copy.clone()));
+    assert_eq!(miner.status(&copy).await.rank, None);
+    // The seat of whoever looks for it through the Hub.
+    let seat = miner.get("/arena/digits/resolve/main/model.safetensors").await;
+    let stolen = miner.get(&format!("/submissions/{copy}/resolve/main/model.safetensors")).await;
+    assert_ne!(seat.headers()["etag"], stolen.headers()["etag"]);
 }
 
 #[tokio::test]

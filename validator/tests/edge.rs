@@ -40,6 +40,25 @@ async fn whatever_is_not_there_is_a_problem_document() {
 }
 
 #[tokio::test]
+async fn a_proxys_request_id_is_kept_and_a_text_in_its_place_is_not() {
+    let app = TestApp::start(Setup::default()).await;
+    let longest = "a".repeat(64);
+    for (sent, kept) in [
+        ("7f9c2ba4-e88f.827d_61", true),
+        (longest.as_str(), true),
+        (&"a".repeat(65), false),
+        ("", false),
+        ("<b>id</b>", false),
+        ("id\twith\ttabs", false),
+    ] {
+        let request = app.miner(1).http.get(app.url("/healthz")).header("x-request-id", sent);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.headers()["x-request-id"] == sent, kept, "{sent:?}");
+        assert!(!answer.headers()["x-request-id"].is_empty());
+    }
+}
+
+#[tokio::test]
 async fn every_answer_has_a_request_id_and_security_headers() {
     let app = TestApp::start(Setup::default()).await;
     for target in ["/healthz", "/api/v1/nothing", "/api/v1/competitions", "/openapi.json"] {

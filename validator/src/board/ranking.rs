@@ -22,15 +22,17 @@ pub(super) struct Sources {
     /// In order of arrival.
     pub(super) scored: Vec<ScoredSubmission>,
     pub(super) replicates: HashMap<SubmissionId, Replicates>,
+    /// Which submissions count as which earlier one of another owner.
+    pub(super) copies: HashMap<SubmissionId, SubmissionId>,
     pub(super) rounds: Rounds,
 }
 
 /// An entry with its resampled composite.
 type Candidate<'a> = (&'a ScoredSubmission, &'a Replicates);
 
-/// Submissions that have no rank follow the ranked ones: those that can't be compared, then those below the gate.
+/// Submissions that have no rank follow the ranked ones: those that can't be compared, copies, and those below the gate.
 pub(super) fn compute(sources: &Sources) -> Leaderboard {
-    let (candidates, incomparable, gated) = sort_out(sources);
+    let Sorted { candidates, incomparable, copied, gated } = sort_out(sources);
     let entries = candidates.iter().map(|&(submission, replicates)| Entry {
         key: (submission, replicates),
         arrival: submission.arrival,
@@ -45,6 +47,9 @@ pub(super) fn compute(sources: &Sources) -> Leaderboard {
     for submission in incomparable {
         rows.push(unranked(submission, "its outcomes can't be read at the moment, so it can't be compared".into()));
     }
+    for (submission, original) in copied {
+        rows.push(unranked(submission, why::copy(original)));
+    }
     for submission in in_order(gated) {
         rows.push(unranked(submission, why::below_gate(&sources.stored, &submission.score)));
     }
@@ -57,17 +62,30 @@ pub(super) fn compute(sources: &Sources) -> Leaderboard {
     Leaderboard { competition, rows, champion: ranks.champion().cloned(), last_round, divisions: ranks.divisions }
 }
 
-/// Those that can be ranked, those that can't be compared, and those below the gate.
-fn sort_out(sources: &Sources) -> (Vec<Candidate<'_>>, Vec<&ScoredSubmission>, Vec<&ScoredSubmission>) {
-    let (mut candidates, mut incomparable, mut gated) = (Vec::new(), Vec::new(), Vec::new());
+/// Submissions by what becomes of them, each part in order of arrival.
+#[derive(Default)]
+struct Sorted<'a> {
+    /// Those that can be ranked.
+    candidates: Vec<Candidate<'a>>,
+    /// Those that can't be compared.
+    incomparable: Vec<&'a ScoredSubmission>,
+    /// Those that count as another one, and as which: they take nobody's place.
+    copied: Vec<(&'a ScoredSubmission, &'a SubmissionId)>,
+    /// Those below the gate.
+    gated: Vec<&'a ScoredSubmission>,
+}
+
+fn sort_out(sources: &Sources) -> Sorted<'_> {
+    let mut sorted = Sorted::default();
     for submission in &sources.scored {
-        match sources.replicates.get(&submission.id) {
-            _ if !submission.score.gate => gated.push(submission),
-            Some(replicates) => candidates.push((submission, replicates)),
-            None => incomparable.push(submission),
+        match (sources.copies.get(&submission.id), sources.replicates.get(&submission.id)) {
+            _ if !submission.score.gate => sorted.gated.push(submission),
+            (Some(original), _) => sorted.copied.push((submission, original)),
+            (None, Some(replicates)) => sorted.candidates.push((submission, replicates)),
+            (None, None) => sorted.incomparable.push(submission),
         }
     }
-    (candidates, incomparable, gated)
+    sorted
 }
 
 /// Best first, ties to the earlier.

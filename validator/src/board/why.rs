@@ -4,6 +4,7 @@
 
 use crate::db::competitions::StoredCompetition;
 use crate::db::evaluations::ScoredSubmission;
+use protocol::SubmissionId;
 use protocol::report::Estimate;
 use protocol::score::{PPM, Score, Utilities, Weights, share_ppm};
 
@@ -66,7 +67,12 @@ fn others(count: u32) -> String {
     if count == 1 { "one more".into() } else { format!("{count} more") }
 }
 
-/// Why a submission has no rank.
+/// Why a copy has no rank.
+pub(super) fn copy(original: &SubmissionId) -> String {
+    format!("counts as {original}, which came earlier: a copy under another key takes no place")
+}
+
+/// Why a submission below the gate has no rank.
 pub(super) fn below_gate(stored: &StoredCompetition, score: &Score) -> String {
     let teacher = &stored.competition.teacher;
     let teacher_ppm = share_ppm(u64::from(teacher.correct), u64::from(teacher.items));

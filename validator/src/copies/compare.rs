@@ -87,6 +87,10 @@ async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
             rows::insert_pair(&mut tx, &due.competition, pair).await?;
         }
         failpoints::commit(tx, Change::Comparison).await?;
+        if !pairs.is_empty() {
+            // A copy has a place until it is known for one.
+            app.board.changed(&due.competition);
+        }
         for Pair { later, earlier, relation, .. } in &pairs {
             tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
         }

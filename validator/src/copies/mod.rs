@@ -12,15 +12,15 @@ pub(crate) use compare::watch;
 pub use view::{PairView, pair, pair_anew, relations};
 
 use crate::app::App;
-use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
+use crate::db::{Db, DbError};
 use crate::heavy::HeavyError;
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use ::copies::{PROBES_DEFAULT, Relation};
 use protocol::architecture::ImageShape;
 use protocol::{CompetitionId, Digest, SubmissionId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// Why submissions could not be compared. What was not done stays due.
 #[derive(Debug, thiserror::Error)]
@@ -63,21 +63,29 @@ pub fn probes(seed: &Digest, input: ImageShape) -> Vec<u8> {
 /// When a comparison or the database fails.
 pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, CopyError> {
     compare::catch_up(app, Some(competition)).await?;
-    let pairs = app.db.pairs(competition).await?;
-    let copies = pairs
-        .iter()
-        .filter(|ranked| matches!(ranked.pair.relation, Relation::Copy(_)) && ranked.hotkeys.0 != ranked.hotkeys.1);
-    let mut names: BTreeMap<u64, &SubmissionId> = BTreeMap::new();
-    let mut arrivals = Vec::new();
-    for ranked in copies {
-        names.insert(ranked.arrivals.0, &ranked.pair.later);
-        names.insert(ranked.arrivals.1, &ranked.pair.earlier);
-        arrivals.push(ranked.arrivals);
+    Ok(found_copies(&app.db, competition).await?)
+}
+
+/// The same of those that were compared by now, for a reader who doesn't wait.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn found_copies(
+    db: &Db,
+    competition: &CompetitionId,
+) -> Result<HashMap<SubmissionId, SubmissionId>, DbError> {
+    let (mut sides, mut copies) = (BTreeMap::new(), Vec::new());
+    for (relation, later, earlier) in db.between_owners(competition).await? {
+        if matches!(relation, Relation::Copy(_)) {
+            copies.push((later.arrival, earlier.arrival));
+            sides.extend([later, earlier].map(|side| (side.arrival, side)));
+        }
     }
-    let members: BTreeSet<u64> = names.keys().copied().collect();
-    let heads = ::copies::clusters(&members, &arrivals);
-    let copies = heads.iter().filter(|(member, head)| member != head);
-    Ok(copies.filter_map(|(member, head)| Some(((*names.get(member)?).clone(), (*names.get(head)?).clone()))).collect())
+    let heads = ::copies::clusters(&sides.keys().copied().collect(), &copies);
+    let counts = heads.iter().filter_map(|(member, head)| Some((sides.get(member)?, sides.get(head)?)));
+    // Who was copied and goes on with an own model looks like the copier's, and copies nobody.
+    let counts = counts.filter(|(later, original)| later.hotkey != original.hotkey);
+    Ok(counts.map(|(later, original)| (later.submission.clone(), original.submission.clone())).collect())
 }
 
 /// The probes of a stored competition.

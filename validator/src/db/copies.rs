@@ -54,6 +54,17 @@ pub struct RankedPair {
     pub hotkeys: (Hotkey, Hotkey),
 }
 
+/// One of two submissions of different owners that are not independent.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Which.
+    pub submission: SubmissionId,
+    /// Order of arrival.
+    pub arrival: u64,
+    /// Its owner.
+    pub hotkey: Hotkey,
+}
+
 /// Writes what the teacher says of a competition's probes.
 ///
 /// # Errors
@@ -195,14 +206,29 @@ impl Db {
         }))
     }
 
-    /// All pairs of a competition that are not independent, the earliest later one first.
+    /// What submissions of different owners are to each other in a competition, without the evidence: later, earlier.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn pairs(&self, competition: &CompetitionId) -> Result<Vec<RankedPair>, DbError> {
-        let sql = format!("{PAIRS} WHERE p.competition_id = ? ORDER BY l.arrival, e.arrival");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(competition.as_ref()).fetch_all(self.pool()).await?;
-        rows.iter().map(ranked_pair).collect()
+    pub async fn between_owners(&self, competition: &CompetitionId) -> Result<Vec<(Relation, Side, Side)>, DbError> {
+        let query = "SELECT p.relation, p.later, l.arrival AS later_arrival, l.hotkey AS later_hotkey, p.earlier,
+                     e.arrival AS earlier_arrival, e.hotkey AS earlier_hotkey FROM copy_pairs p
+                     JOIN submissions l ON l.id = p.later JOIN submissions e ON e.id = p.earlier
+                     WHERE p.competition_id = ? AND l.hotkey <> e.hotkey";
+        let rows = sqlx::query(query).bind(competition.as_ref()).fetch_all(self.pool()).await?;
+        let side = |row: &SqliteRow, [id, arrival, hotkey]: [&str; 3]| {
+            Ok::<_, DbError>(Side {
+                submission: parse("submission id", row.get(id))?,
+                arrival: uint(row.get(arrival)),
+                hotkey: parse("hotkey", row.get(hotkey))?,
+            })
+        };
+        let of = |row: &SqliteRow| {
+            let later = side(row, ["later", "later_arrival", "later_hotkey"])?;
+            let earlier = side(row, ["earlier", "earlier_arrival", "earlier_hotkey"])?;
+            Ok((from_json("relation", row.get("relation"))?, later, earlier))
+        };
+        rows.iter().map(of).collect()
     }
 
     /// The pairs that a submission is part of, in order of arrival of the other one.

@@ -172,6 +172,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         view: &view,
         teacher: models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report),
         pairs: &crate::copies::relations(&app, &id).await?,
+        copies: &crate::copies::found_copies(&app.db, &status.competition).await?,
         events: &app.db.events(&id).await?,
         samples: samples.as_deref(),
         endpoint: &endpoint(&app),

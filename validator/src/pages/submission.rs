@@ -9,12 +9,14 @@ use crate::copies::RankedPair;
 use crate::db::submissions::Event;
 use ::copies::Relation;
 use askama::Template;
+use protocol::SubmissionId;
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::competition::Manifest;
 use protocol::latency::{is_short, judge};
 use protocol::report::{Calibration, Report};
 use protocol::score::{Score, ScoreRules};
 use protocol::submission::{Blame, State};
+use std::collections::HashMap;
 
 /// Seconds between reloads while a submission moves.
 const RELOAD_SECONDS: u32 = 5;
@@ -96,6 +98,8 @@ pub(super) struct Sources<'a> {
     pub(super) teacher: Option<&'a Report>,
     /// Other submissions that it isn't independent of.
     pub(super) pairs: &'a [RankedPair],
+    /// Which submissions of the competition count as which earlier one.
+    pub(super) copies: &'a HashMap<SubmissionId, SubmissionId>,
     /// Its history, oldest first.
     pub(super) events: &'a [Event],
     /// The raw samples of its latency.
@@ -106,7 +110,7 @@ pub(super) struct Sources<'a> {
 
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
-    let Sources { status, view, teacher, pairs, events, samples, endpoint } = *sources;
+    let Sources { status, view, teacher, pairs, copies: counted, events, samples, endpoint } = *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
@@ -131,16 +135,17 @@ pub(super) fn render(sources: &Sources) -> String {
             histogram: samples.and_then(histogram::draw),
             ..Measured::new(report, score, manifest, teacher)
         }),
-        notes: pairs.iter().map(|pair| note(status, pair)).collect(),
+        notes: pairs.iter().map(|pair| note(status, pair, counted.contains_key(&pair.pair.later))).collect(),
     })
 }
 
-/// What another submission is to this one.
-fn note(status: &SubmissionStatus, RankedPair { pair, hotkeys, .. }: &RankedPair) -> Note {
+/// What another submission is to this one, where the later one of them counts as an earlier one or doesn't.
+fn note(status: &SubmissionStatus, RankedPair { pair, hotkeys, .. }: &RankedPair, counts: bool) -> Note {
     let is_later = pair.later == status.id;
     let other = if is_later { &pair.earlier } else { &pair.later };
     let (one_owner, is_copy) = (hotkeys.0 == hotkeys.1, matches!(pair.relation, Relation::Copy(_)));
     let follows = match (is_copy, one_owner, is_later) {
+        (true, false, _) if !counts => "the later one's owner had the model before both, nothing follows",
         (true, false, true) => "this submission counts as that one",
         (true, false, false) => "it counts as this submission",
         (true, true, _) => "both are of one owner, nothing follows",
@@ -149,7 +154,7 @@ fn note(status: &SubmissionStatus, RankedPair { pair, hotkeys, .. }: &RankedPair
     let when = if is_later { "the earlier" } else { "the later" };
     let what = copies::headline(&pair.relation);
     Note {
-        is_grave: is_copy && !one_owner && is_later,
+        is_grave: is_copy && !one_owner && is_later && counts,
         sentence: format!("{what}, compared with {when} {other}: {follows}."),
         link: format!("/copies/{}/{}", pair.earlier, pair.later),
     }
@@ -410,6 +415,7 @@ mod tests {
             view: &view,
             teacher: None,
             pairs: &[],
+            copies: &HashMap::new(),
             events: &events,
             samples: Some(samples),
             endpoint: "https://validator.example",
