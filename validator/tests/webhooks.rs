@@ -16,13 +16,13 @@ use tokio::net::TcpListener;
 
 /// Somebody who is told: what came, and how many deliveries are refused first.
 #[derive(Clone, Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     came: Arc<Mutex<Vec<(HeaderMap, String)>>>,
-    refuses: Arc<Mutex<u32>>,
+    pub(crate) refuses: Arc<Mutex<u32>>,
 }
 
 impl Receiver {
-    async fn listen(&self) -> String {
+    pub(crate) async fn listen(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().fallback(take).with_state(self.clone());
@@ -43,7 +43,7 @@ impl Receiver {
         panic!("{:?}", self.messages());
     }
 
-    fn messages(&self) -> Vec<Value> {
+    pub(crate) fn messages(&self) -> Vec<Value> {
         self.came.lock().unwrap().iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect()
     }
 }

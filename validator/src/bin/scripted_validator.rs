@@ -9,6 +9,7 @@
 //! scripted-validator work DIR      evaluates what the above hands out
 //! scripted-validator reward DIR ID ROUND   announces other rewards
 //! scripted-validator disqualify DIR ID     takes a submission out
+//! scripted-validator close DIR ID          lets the round of a competition close now
 //! scripted-validator sweep DIR     removes every orphan, however young; nothing else may run
 //! ```
 //!
@@ -82,6 +83,7 @@ fn run(arguments: &[&str]) -> Outcome<()> {
             }
             ["reward", dir, competition, round] => reward(&Home::new(dir), competition, round).await,
             ["disqualify", dir, submission] => disqualify(&Home::new(dir), submission).await,
+            ["close", dir, competition] => close(&Home::new(dir), competition).await,
             ["sweep", dir] => {
                 let home = Home::new(dir);
                 let app = App::open(&home, settings(&home)?, evaluator(&home)).await?;
@@ -89,7 +91,10 @@ fn run(arguments: &[&str]) -> Outcome<()> {
                 app.db.close().await;
                 Ok(())
             }
-            _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, disqualify DIR ID, or sweep DIR".into()),
+            _ => {
+                Err("say: serve DIR, work DIR, reward DIR ID ROUND, disqualify DIR ID, close DIR ID, or sweep DIR"
+                    .into())
+            }
         }
     })
 }
@@ -141,6 +146,13 @@ async fn reward(home: &Home, competition: &str, round: &str) -> Outcome<()> {
 async fn disqualify(home: &Home, submission: &str) -> Outcome<()> {
     let (db, reason) = (Db::open(&home.database()).await?, "for the test".parse()?);
     validator::administration::disqualify(&db, home.keypair()?.hotkey(), &submission.parse()?, reason, 1).await?;
+    db.close().await;
+    Ok(())
+}
+
+async fn close(home: &Home, competition: &str) -> Outcome<()> {
+    let db = Db::open(&home.database()).await?;
+    validator::rounds::close_now(&db, &competition.parse()?, validator::Clock::System.now()).await?;
     db.close().await;
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::db::feed::{FeedEvent, FeedFilter};
 use crate::db::webhooks::{self, Webhook};
 use crate::db::{DbError, to_json};
 use crate::error::{ApiError, Chain};
+use crate::failpoints::{self, Change, Moment};
 use futures::StreamExt;
 use http::StatusCode;
 use protocol::{CompetitionId, Hotkey};
@@ -88,14 +89,18 @@ async fn tell(app: &App, webhook: &Webhook, end: u64) -> Result<(), DbError> {
             tracing::info!(webhook = webhook.id, failures, problem, "a webhook wasn't told");
             let pause = PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(20)).min(PAUSE_SECONDS_MAX);
             let ended = (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times in a row: {problem}"));
-            return app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await;
+            app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await?;
+            return failpoints::at(Moment::WebhookMissed);
         }
+        failpoints::at(Moment::WebhookDelivered)?;
         app.db.webhook_told(&webhook.id, event.id).await?;
+        failpoints::at(Moment::WebhookTold)?;
         failures = 0;
     }
     if !whole && webhook.cursor < end && events.last().is_none_or(|last| last.id < end) {
         // Whatever else happened until then wasn't for it.
         app.db.webhook_told(&webhook.id, end).await?;
+        failpoints::at(Moment::WebhookTold)?;
     }
     Ok(())
 }
@@ -165,7 +170,7 @@ pub(crate) async fn register(
     let mut tx = app.db.write().await?;
     check_places(webhooks::count(&mut tx, &hotkey).await?)?;
     webhooks::insert(&mut tx, &webhook).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Webhook).await?;
     Ok(WebhookView::new(webhook, Some(secret)))
 }
 
@@ -209,5 +214,8 @@ pub(crate) async fn list(app: &App, hotkey: &Hotkey) -> Result<Vec<WebhookView>,
 
 /// Forgets a hotkey's webhook.
 pub(crate) async fn remove(app: &App, hotkey: &Hotkey, id: &str) -> Result<(), ApiError> {
-    if app.db.remove_webhook(hotkey, id).await? { Ok(()) } else { Err(ApiError::not_found("you have no such webhook")) }
+    if !app.db.remove_webhook(hotkey, id).await? {
+        return Err(ApiError::not_found("you have no such webhook"));
+    }
+    Ok(failpoints::at(Moment::WebhookRemoved)?)
 }
