@@ -17,6 +17,7 @@ use crate::db::webhooks::{self, Webhook};
 use crate::db::{DbError, to_json};
 use crate::error::{ApiError, Chain};
 use crate::failpoints::{self, Change, Moment};
+use crate::secret::Secret;
 use futures::StreamExt;
 use http::StatusCode;
 use protocol::{CompetitionId, Hotkey};
@@ -110,9 +111,14 @@ async fn deliver(app: &App, webhook: &Webhook, event: &FeedEvent) -> Result<(), 
     let body =
         to_json(&json!({ "type": format!("retort.{}", event.what.kind()), "timestamp": event.at, "data": event }));
     let id = format!("{}-{}", webhook.id, event.id);
-    let headers = signature::headers(&id, app.clock.now(), &body, webhook.secret.expose());
+    let headers = signature::headers(&id, app.clock.now(), &body, key(app, webhook).expose());
     let (status, _) = app.outside.post(&webhook.url, &headers, body).await?;
     if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
+}
+
+/// The key of a webhook's signatures.
+fn key(app: &App, webhook: &Webhook) -> Secret {
+    signature::secret(&app.keypair, &webhook.id, &webhook.salt)
 }
 
 /// A webhook as its owner sees it.
@@ -149,13 +155,12 @@ pub(crate) async fn register(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "not_taking_part", detail, hint));
     }
     let url = app.outside.check(url).map_err(|problem| unusable(&problem))?;
-    let secret = signature::new_secret();
     let webhook = Webhook {
         id: format!("wh_{}", hex::encode(rand::random::<[u8; 12]>())),
         hotkey,
         competition,
         url,
-        secret: secret.as_str().into(),
+        salt: signature::new_salt(),
         cursor: app.db.feed_end().await?,
         failures: 0,
         retry_at: 0,
@@ -171,7 +176,8 @@ pub(crate) async fn register(
     check_places(webhooks::count(&mut tx, &hotkey).await?)?;
     webhooks::insert(&mut tx, &webhook).await?;
     failpoints::commit(tx, Change::Webhook).await?;
-    Ok(WebhookView::new(webhook, Some(secret)))
+    let secret = key(app, &webhook);
+    Ok(WebhookView::new(webhook, Some(secret.expose().to_owned())))
 }
 
 fn check_places((total, own): (u64, u64)) -> Result<(), ApiError> {
@@ -187,7 +193,7 @@ async fn challenge(app: &App, webhook: &Webhook) -> Result<(), ApiError> {
     let challenge = hex::encode(rand::random::<[u8; 16]>());
     let now = app.clock.now();
     let body = to_json(&json!({ "type": "retort.challenge", "timestamp": now, "data": { "challenge": challenge } }));
-    let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, webhook.secret.expose());
+    let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, key(app, webhook).expose());
     let (status, answer) =
         app.outside.post(&webhook.url, &headers, body).await.map_err(|problem| unusable(&problem))?;
     if status.is_success() && answer.contains(&challenge) {
