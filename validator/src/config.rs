@@ -54,6 +54,10 @@ const TEMPLATE: &str = "\
 # limits of one address. (RETORT_TRUSTED_PROXIES: with commas in between.)
 # trusted_proxies = []
 
+# Where spans go, in a build with `--features otel`: the address of an OpenTelemetry collector that takes OTLP over HTTP,
+# such as \"http://127.0.0.1:4318\". Without it, what OTEL_EXPORTER_OTLP_ENDPOINT says.
+# traces_endpoint = \"\"
+
 # Whether webhooks may lead to this machine and its networks, and to plain HTTP: for closed networks only.
 # webhooks_private = false
 
@@ -86,6 +90,9 @@ pub struct Config {
     pub operator_token: Secret,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where spans go, as OTLP over HTTP; empty for what `OTEL_EXPORTER_OTLP_ENDPOINT` names, or nowhere. It needs a build
+    /// with the feature `otel`.
+    pub traces_endpoint: String,
     /// Whether webhooks may lead to this machine and its networks, and to plain HTTP: for closed networks only.
     pub webhooks_private: bool,
     /// Bounds on everything that comes from outside.
@@ -124,6 +131,7 @@ impl Default for Config {
             hub_endpoint: String::new(),
             operator_token: Secret::default(),
             trusted_proxies: Vec::new(),
+            traces_endpoint: String::new(),
             webhooks_private: false,
             limits: ServiceLimits::default(),
         }
@@ -313,6 +321,12 @@ impl Config {
         }
         if !self.operator_token.is_empty() && self.operator_token.expose().len() < TOKEN_BYTES_MIN {
             return Err(format!("operator_token must have at least {TOKEN_BYTES_MIN} characters, or be empty"));
+        }
+        if !self.traces_endpoint.is_empty() && !is_web_url(&self.traces_endpoint) {
+            return Err("traces_endpoint must be like `http://127.0.0.1:4318`, or empty".into());
+        }
+        if !self.traces_endpoint.is_empty() && !cfg!(feature = "otel") {
+            return Err("traces_endpoint needs a build with `--features otel`".into());
         }
         self.limits.check()
     }

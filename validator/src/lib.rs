@@ -43,6 +43,8 @@ pub mod secret;
 mod serve;
 mod supervise;
 pub mod sweep;
+#[cfg(feature = "otel")]
+pub mod telemetry;
 mod views;
 mod webhooks;
 

@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
+use tower_http::trace::{DefaultOnResponse, OnResponse, TraceLayer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longer request ids are nobody's.
@@ -60,7 +60,7 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::map_response(as_problem))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn_with_state(app.clone(), around))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(middleware::map_request(without_strange_id))
@@ -101,7 +101,13 @@ fn span<B>(request: &http::Request<B>) -> tracing::Span {
     let path = request.uri().path();
     let path = if path.starts_with("/api/v1/uploads/") { "/api/v1/uploads/…" } else { path };
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::info_span!("request", method = %request.method(), path, id)
+    tracing::info_span!("request", method = %request.method(), path, id, status = tracing::field::Empty)
+}
+
+/// The span knows how it ended.
+fn respond<B>(response: &http::Response<B>, latency: Duration, span: &tracing::Span) {
+    span.record("status", response.status().as_u16());
+    DefaultOnResponse::default().on_response(response, latency, span);
 }
 
 /// Refuses targets that are too long, counts responses and adds the security headers.

@@ -29,5 +29,7 @@ mod s3;
 mod secrets;
 mod stores;
 mod support;
+#[cfg(feature = "otel")]
+mod telemetry;
 mod watchdog;
 mod webhooks;

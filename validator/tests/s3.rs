@@ -195,7 +195,7 @@ fn python(module: &[&str]) -> Command {
 }
 
 /// The first line that a process prints and that has an address.
-async fn first_line(child: &mut Child) -> String {
+pub(crate) async fn first_line(child: &mut Child) -> String {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = async {
         loop {

@@ -16,13 +16,13 @@ use tokio::net::TcpListener;
 
 /// Somebody who is told: what came, and how many deliveries are refused first.
 #[derive(Clone, Default)]
-struct Receiver {
+pub(crate) struct Receiver {
     came: Arc<Mutex<Vec<(HeaderMap, String)>>>,
-    refuses: Arc<Mutex<u32>>,
+    pub(crate) refuses: Arc<Mutex<u32>>,
 }
 
 impl Receiver {
-    async fn listen(&self) -> String {
+    pub(crate) async fn listen(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let router = Router::new().fallback(take).with_state(self.clone());
@@ -43,7 +43,7 @@ impl Receiver {
         panic!("{:?}", self.messages());
     }
 
-    fn messages(&self) -> Vec<Value> {
+    pub(crate) fn messages(&self) -> Vec<Value> {
         self.came.lock().unwrap().iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect()
     }
 }
@@ -107,6 +107,47 @@ async fn a_receiver_is_told_every_step_in_order_and_can_check_who_says_so() {
     };
     assert_eq!(listed[0]["id"], registered["id"]);
     assert!(listed[0].get("secret").is_none(), "it is shown once");
+}
+
+#[tokio::test]
+async fn what_lies_in_the_database_signs_nothing_and_a_restart_changes_no_key() {
+    let app = start().await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    let url = receiver.listen().await;
+    let body = json!({ "url": url, "competition": "digits" });
+    let registered: Value = register(&alice, body).await.json().await.unwrap();
+    let secret = registered["secret"].as_str().unwrap().to_owned();
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_")).unwrap();
+    let (dir, objects) = app.stop().await;
+    let needles =
+        [secret.as_bytes(), secret.trim_start_matches("whsec_").as_bytes(), &key, hex::encode(&key).as_bytes()]
+            .map(<[u8]>::to_vec);
+    let mut read = 0;
+    for file in std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap()) {
+        if !file.file_name().to_string_lossy().starts_with("data.sqlite") {
+            continue;
+        }
+        let bytes = std::fs::read(file.path()).unwrap();
+        read += bytes.len();
+        for needle in &needles {
+            assert!(!bytes.windows(needle.len()).any(|part| part == needle), "{:?} has the key", file.file_name());
+        }
+    }
+    assert!(read > 0);
+
+    let mut setup = Setup { objects: Some(objects), ..Setup::default() };
+    setup.config.webhooks_private = true;
+    let app = TestApp::start_in(dir, setup).await;
+    let before = receiver.events(0).await.len();
+    submit(&app, &app.miner(2), 8).await;
+    receiver.events(before + 5).await;
+    let came = receiver.came.lock().unwrap();
+    let (headers, body) = came.last().unwrap();
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(&key).unwrap();
+    mac.update(format!("{}.{}.{body}", header("webhook-id"), header("webhook-timestamp")).as_bytes());
+    assert_eq!(header("webhook-signature"), format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())));
 }
 
 #[tokio::test]

@@ -5,8 +5,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hmac::{Hmac, KeyInit, Mac};
 use schnorrkel::MiniSecretKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Sha256;
 
 use super::hotkey::Hotkey;
 
@@ -118,6 +120,15 @@ impl Keypair {
     /// Whether `signature` is this key's over `message`.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
         self.hotkey().verify(Scheme::Sr25519, message, signature)
+    }
+
+    /// A key for another purpose that only whoever has this one can make again: HMAC-SHA256 of the purpose's name under the
+    /// private key (RFC 2104). It says nothing about this key, nor about that of another purpose.
+    pub fn key_for(&self, purpose: &str) -> [u8; 32] {
+        let key = self.private_key();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a MAC, because HMAC takes keys of any length");
+        mac.update(purpose.as_bytes());
+        mac.finalize().into_bytes().into()
     }
 
     /// The private key for a wallet file, and nowhere else.

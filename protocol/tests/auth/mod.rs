@@ -131,6 +131,15 @@ fn a_small_order_ed25519_key_signs_nothing() {
 }
 
 #[test]
+fn a_key_for_a_purpose_is_the_same_wherever_its_keypair_comes_from_and_another_s_for_no_other() {
+    let keypair = Keypair::from_seed(&[7; 32]);
+    let key = keypair.key_for("retort/test/1");
+    assert_eq!(key, Keypair::from_seed(&[7; 32]).key_for("retort/test/1"));
+    assert_ne!(key, keypair.key_for("retort/test/2"));
+    assert_ne!(key, Keypair::from_seed(&[8; 32]).key_for("retort/test/1"));
+}
+
+#[test]
 fn a_keypair_never_prints_its_secret() {
     let keypair = Keypair::from_seed(&[7; 32]);
     assert_eq!(format!("{keypair:?}"), format!("Keypair {{ hotkey: Hotkey({}), .. }}", keypair.hotkey()));

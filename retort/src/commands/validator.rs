@@ -40,7 +40,12 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         }),
         ValidatorCommand::Serve { home, listen } => {
             sandbox::give_memory_back();
-            runtime()?.block_on(serve(&home.dir, listen))
+            #[cfg(feature = "otel")]
+            let traces = traced(&home.dir)?;
+            let served = runtime()?.block_on(serve(&home.dir, listen));
+            #[cfg(feature = "otel")]
+            traces.end();
+            served
         }
         ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
@@ -73,9 +78,12 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
+/// What a service logs where `RUST_LOG` doesn't say it.
+const LOGGED: &str = "info,sqlx=warn,apalis=warn";
+
 /// The runtime of a service, and logs on standard error: lines on a terminal, JSON elsewhere; `RUST_LOG` filters.
 pub(crate) fn runtime() -> Result<Runtime> {
-    log_to_stderr("info,sqlx=warn,apalis=warn");
+    log_to_stderr(LOGGED);
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
 }
 
@@ -86,6 +94,17 @@ pub(crate) fn log_to_stderr(default: &str) {
     let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber is refused, and then the first goes on.
     let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
+}
+
+/// Logs as [`log_to_stderr`] does, and exports spans where the settings in `dir` or OpenTelemetry's variables say.
+#[cfg(feature = "otel")]
+fn traced(dir: &Path) -> Result<validator::telemetry::Traces> {
+    use tracing_subscriber::{EnvFilter, Layer, fmt};
+    let config = Home::new(dir).load(std::env::vars())?;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() { lines.boxed() } else { lines.json().boxed() };
+    Ok(validator::telemetry::start(&config, filter, lines)?)
 }
 
 /// The parts of the validator in `dir`, with the engine of this machine.

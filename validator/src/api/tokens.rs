@@ -4,9 +4,9 @@
 use super::json;
 use crate::app::App;
 use crate::auth::Signed;
-use crate::db::DbError;
 use crate::db::tokens::{self, ApiToken};
 use crate::error::ApiError;
+use crate::failpoints::{self, Change, Moment};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -47,7 +47,7 @@ async fn create(State(app): State<App>, signed: Signed) -> Result<Response, ApiE
         return Err(ApiError::conflict("too_many_tokens", detail, hint));
     }
     tokens::insert(&mut tx, &Digest::of(secret.as_bytes()), &token).await?;
-    tx.commit().await.map_err(DbError::from)?;
+    failpoints::commit(tx, Change::Token).await?;
     tracing::info!(token.id = %token.id, hotkey = %token.hotkey, "made token {}", token.id);
     let created = TokenCreated { token: secret, view: view(token) };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(created)).into_response())
@@ -61,6 +61,7 @@ async fn list(State(app): State<App>, signed: Signed) -> Result<Response, ApiErr
 async fn revoke(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<StatusCode, ApiError> {
     // Somebody else's token looks like none.
     if app.db.revoke_api_token(&signed.hotkey, &id).await? {
+        failpoints::at(Moment::TokenRevoked)?;
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(ApiError::not_found("you have no token of this name"))

@@ -9,6 +9,7 @@
 //! scripted-validator work DIR      evaluates what the above hands out
 //! scripted-validator reward DIR ID ROUND   announces other rewards
 //! scripted-validator disqualify DIR ID     takes a submission out
+//! scripted-validator close DIR ID          lets the round of a competition close now
 //! scripted-validator sweep DIR     removes every orphan, however young; nothing else may run
 //! ```
 //!
@@ -66,32 +67,53 @@ fn run(arguments: &[&str]) -> Outcome<()> {
     if let ["child", _, parent, lives_ms] = arguments {
         return child(parent, lives_ms);
     }
+    #[cfg(feature = "otel")]
+    let traces = traced(arguments)?;
+    #[cfg(not(feature = "otel"))]
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
     let _armed = failpoints::arm();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match arguments {
-            ["serve", dir] => serve(&Home::new(dir)).await,
-            ["work", dir] => {
-                let home = Home::new(dir);
-                let app = App::open_worker(&home, settings(&home)?, evaluator(&home)).await?;
-                Ok(validator::work(app, terminated()).await?)
-            }
-            ["reward", dir, competition, round] => reward(&Home::new(dir), competition, round).await,
-            ["disqualify", dir, submission] => disqualify(&Home::new(dir), submission).await,
-            ["sweep", dir] => {
-                let home = Home::new(dir);
-                let app = App::open(&home, settings(&home)?, evaluator(&home)).await?;
-                println!("{:?}", sweep::orphans(&app.db, &app.objects, Duration::ZERO).await?);
-                app.db.close().await;
-                Ok(())
-            }
-            _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, disqualify DIR ID, or sweep DIR".into()),
+    let outcome = runtime.block_on(command(arguments));
+    #[cfg(feature = "otel")]
+    traces.end();
+    outcome
+}
+
+/// Logs, and exports spans where the settings say; only who serves has settings.
+#[cfg(feature = "otel")]
+fn traced(arguments: &[&str]) -> Outcome<validator::telemetry::Traces> {
+    use tracing_subscriber::{EnvFilter, Layer, fmt};
+    let config = match arguments {
+        ["serve", dir] => settings(&Home::new(dir))?,
+        _ => Config::default(),
+    };
+    let lines = fmt::layer().with_writer(std::io::stderr).boxed();
+    Ok(validator::telemetry::start(&config, EnvFilter::from_default_env(), lines)?)
+}
+
+async fn command(arguments: &[&str]) -> Outcome<()> {
+    match arguments {
+        ["serve", dir] => serve(&Home::new(dir)).await,
+        ["work", dir] => {
+            let home = Home::new(dir);
+            let app = App::open_worker(&home, settings(&home)?, evaluator(&home)).await?;
+            Ok(validator::work(app, terminated()).await?)
         }
-    })
+        ["reward", dir, competition, round] => reward(&Home::new(dir), competition, round).await,
+        ["disqualify", dir, submission] => disqualify(&Home::new(dir), submission).await,
+        ["close", dir, competition] => close(&Home::new(dir), competition).await,
+        ["sweep", dir] => {
+            let home = Home::new(dir);
+            let app = App::open(&home, settings(&home)?, evaluator(&home)).await?;
+            println!("{:?}", sweep::orphans(&app.db, &app.objects, Duration::ZERO).await?);
+            app.db.close().await;
+            Ok(())
+        }
+        _ => Err("say: serve DIR, work DIR, reward DIR ID ROUND, disqualify DIR ID, close DIR ID, or sweep DIR".into()),
+    }
 }
 
 fn settings(home: &Home) -> Outcome<Config> {
@@ -141,6 +163,13 @@ async fn reward(home: &Home, competition: &str, round: &str) -> Outcome<()> {
 async fn disqualify(home: &Home, submission: &str) -> Outcome<()> {
     let (db, reason) = (Db::open(&home.database()).await?, "for the test".parse()?);
     validator::administration::disqualify(&db, home.keypair()?.hotkey(), &submission.parse()?, reason, 1).await?;
+    db.close().await;
+    Ok(())
+}
+
+async fn close(home: &Home, competition: &str) -> Outcome<()> {
+    let db = Db::open(&home.database()).await?;
+    validator::rounds::close_now(&db, &competition.parse()?, validator::Clock::System.now()).await?;
     db.close().await;
     Ok(())
 }

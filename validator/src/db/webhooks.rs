@@ -3,7 +3,6 @@
 //! It sends nothing.
 
 use super::{Db, DbError, Tx, int, parse, uint};
-use crate::secret::Secret;
 use protocol::{CompetitionId, Hotkey};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -19,8 +18,8 @@ pub struct Webhook {
     pub competition: Option<CompetitionId>,
     /// Where to.
     pub url: String,
-    /// The key of its signatures.
-    pub secret: Secret,
+    /// What its key follows from, beside its name and the validator's own key: 64 hex digits.
+    pub salt: String,
     /// The number of the last event that it was told or that wasn't for it.
     pub cursor: u64,
     /// Deliveries that failed since the last one that didn't.
@@ -123,13 +122,13 @@ pub async fn count(tx: &mut Tx, hotkey: &Hotkey) -> Result<(u64, u64), DbError> 
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO webhooks (id, hotkey, competition_id, url, secret, cursor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO webhooks (id, hotkey, competition_id, url, salt, cursor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id)
     .bind(new.hotkey.to_string())
     .bind(new.competition.as_ref().map(ToString::to_string))
     .bind(&new.url)
-    .bind(new.secret.expose())
+    .bind(&new.salt)
     .bind(int(new.cursor))
     .bind(int(new.created_at))
     .execute(&mut **tx)
@@ -144,7 +143,7 @@ fn webhook(row: &SqliteRow) -> Result<Webhook, DbError> {
         hotkey: parse("hotkey", row.get("hotkey"))?,
         competition: competition.map(|id| parse("competition id", id)).transpose()?,
         url: row.get("url"),
-        secret: row.get::<&str, _>("secret").into(),
+        salt: row.get("salt"),
         cursor: uint(row.get("cursor")),
         failures: u32::try_from(row.get::<i64, _>("failures")).unwrap_or(u32::MAX),
         retry_at: uint(row.get("retry_at")),

@@ -69,6 +69,14 @@ pub enum Change {
     Act,
     /// What a board resampled is kept.
     Replicates,
+    /// A token that submits for a hotkey is made.
+    Token,
+    /// Somebody will be told of events.
+    Webhook,
+    /// A repository of the Hub gets a revision.
+    HubRevision,
+    /// A request's key stands for a submission that was there before.
+    Repeat,
     /// A submission has had its time.
     Expiry,
     /// A fingerprint with its comparisons.
@@ -140,10 +148,24 @@ pub enum Moment {
     RevealStored,
     /// A competition's objects are stored.
     PublicationStored,
+    /// A measurement in a round failed through our fault, and is counted.
+    RoundAttempt,
+    /// A round is told to close now.
+    RoundCalled,
+    /// A token opens nothing any more.
+    TokenRevoked,
+    /// A webhook heard of an event, and nothing says so.
+    WebhookDelivered,
+    /// It is written how far a webhook is.
+    WebhookTold,
+    /// It is written that a webhook didn't hear.
+    WebhookMissed,
+    /// A webhook is forgotten.
+    WebhookRemoved,
 }
 
 impl Change {
-    const ALL: [(Self, &str); 28] = [
+    const ALL: [(Self, &str); 32] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -160,6 +182,10 @@ impl Change {
         (Self::End, "end"),
         (Self::Act, "act"),
         (Self::Replicates, "replicates"),
+        (Self::Token, "token"),
+        (Self::Webhook, "webhook"),
+        (Self::HubRevision, "hub-revision"),
+        (Self::Repeat, "repeat"),
         (Self::Expiry, "expiry"),
         (Self::Comparison, "comparison"),
         (Self::LeafPlaces, "leaf-places"),
@@ -180,7 +206,7 @@ impl Change {
 }
 
 impl Moment {
-    const ALL: [(Self, &str); 27] = [
+    const ALL: [(Self, &str); 34] = [
         (Self::NonceStored, "nonce.stored"),
         (Self::UploadSpooled, "upload.spooled"),
         (Self::ObjectPart, "object.part"),
@@ -208,6 +234,13 @@ impl Moment {
         (Self::RewardsPaid, "rewards.paid"),
         (Self::RevealStored, "reveal.stored"),
         (Self::PublicationStored, "publication.stored"),
+        (Self::RoundAttempt, "round.attempt"),
+        (Self::RoundCalled, "round.called"),
+        (Self::TokenRevoked, "token.revoked"),
+        (Self::WebhookDelivered, "webhook.delivered"),
+        (Self::WebhookTold, "webhook.told"),
+        (Self::WebhookMissed, "webhook.missed"),
+        (Self::WebhookRemoved, "webhook.removed"),
     ];
 
     fn name(self) -> &'static str {

@@ -8,11 +8,11 @@ use super::errors::HubError;
 use super::repository::Repository;
 use crate::app::App;
 use crate::board;
-use crate::db::DbError;
 use crate::db::competitions::{PublicObject, publish_object};
 use crate::db::hub::{self, Revision};
 use crate::db::rounds::{Round, Step};
 use crate::error::ApiError;
+use crate::failpoints::{self, Change};
 use protocol::{CompetitionId, SubmissionId};
 
 /// The branch of every repository.
@@ -95,7 +95,7 @@ async fn write(app: &App, new: &Revision, objects: &[PublicObject]) -> Result<()
         publish_object(&mut tx, object).await?;
     }
     // Cut off before this, it is made again, byte for byte.
-    Ok(tx.commit().await.map_err(DbError::from)?)
+    Ok(failpoints::commit(tx, Change::HubRevision).await?)
 }
 
 /// Whether there is anything behind a name.

@@ -84,7 +84,7 @@ pub(super) async fn enter(
         match &repeatable {
             Some(repeatable) => {
                 repeatable.remember(&mut tx, &hotkey, &living.id, now).await?;
-                tx.commit().await.map_err(DbError::from)?;
+                failpoints::commit(tx, Change::Repeat).await?;
             }
             None => tx.rollback().await.map_err(DbError::from)?,
         }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 /// How often, and after which rest each time, an attempt is given back of which nothing could be recorded.
 const TAKE_BACK_TRIES: u32 = 60;
@@ -64,7 +65,8 @@ pub(super) async fn attempt(
     attempt: u64,
     stop: &CancellationToken,
 ) -> Result<(), AttemptError> {
-    let settled = settle(app, id, attempt, stop).await;
+    let span = tracing::info_span!("evaluation", submission.id = %id, attempt);
+    let settled = settle(app, id, attempt, stop).instrument(span).await;
     if let Err(error) = &settled {
         // A full disk is nobody's failure; what else fails is counted, so that it ends.
         let failed = !error.is_full();
@@ -229,6 +231,7 @@ async fn record(
     app.signals.log.notify_one();
     app.board.changed(&submission.competition);
     app.signals.scored.notify_one();
+    app.signals.feed.notify_one();
     tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
     Ok(())
 }

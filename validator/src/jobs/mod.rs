@@ -45,6 +45,8 @@ pub(crate) struct Signals {
     pub(crate) lost: Notify,
     /// A submission was scored.
     pub(crate) scored: Notify,
+    /// Something happened that people watch for.
+    pub(crate) feed: Notify,
     /// When an evaluation was last begun or seen under way, in Unix seconds; at first, when the work began.
     pub(crate) busy_at: AtomicU64,
 }

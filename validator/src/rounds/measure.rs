@@ -56,6 +56,7 @@ async fn measure_one(
         Err(EvaluationFailure::Package(rejection)) => rejection.to_string(),
         Err(failure) => {
             app.db.count_round_attempt(&turn.round, id).await?;
+            failpoints::at(Moment::RoundAttempt)?;
             if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
                 return Err(RoundError::Evaluation { who: id.to_string(), failure });
             }
@@ -65,7 +66,8 @@ async fn measure_one(
         }
     };
     tracing::warn!(submission.id = %id, round = turn.round.number, "{id} can't be measured: {failure}");
-    Ok(app.db.set_result(&turn.round, id, Err(&failure)).await?)
+    app.db.set_result(&turn.round, id, Err(&failure)).await?;
+    Ok(failpoints::at(Moment::RoundResult)?)
 }
 
 /// Stores what was measured.

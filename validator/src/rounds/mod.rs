@@ -32,7 +32,7 @@ use crate::app::App;
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
-use crate::failpoints::{self, Change};
+use crate::failpoints::{self, Change, Moment};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
 use chain::LedgerError;
@@ -196,6 +196,7 @@ pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result
         let (round, step) = (round.number, round.step);
         return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
     }
+    failpoints::at(Moment::RoundCalled)?;
     Ok(round.number)
 }
 

@@ -16,6 +16,8 @@ use crate::db::feed::{FeedEvent, FeedFilter};
 use crate::db::webhooks::{self, Webhook};
 use crate::db::{DbError, to_json};
 use crate::error::{ApiError, Chain};
+use crate::failpoints::{self, Change, Moment};
+use crate::secret::Secret;
 use futures::StreamExt;
 use http::StatusCode;
 use protocol::{CompetitionId, Hotkey};
@@ -88,14 +90,18 @@ async fn tell(app: &App, webhook: &Webhook, end: u64) -> Result<(), DbError> {
             tracing::info!(webhook = webhook.id, failures, problem, "a webhook wasn't told");
             let pause = PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(20)).min(PAUSE_SECONDS_MAX);
             let ended = (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times in a row: {problem}"));
-            return app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await;
+            app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await?;
+            return failpoints::at(Moment::WebhookMissed);
         }
+        failpoints::at(Moment::WebhookDelivered)?;
         app.db.webhook_told(&webhook.id, event.id).await?;
+        failpoints::at(Moment::WebhookTold)?;
         failures = 0;
     }
     if !whole && webhook.cursor < end && events.last().is_none_or(|last| last.id < end) {
         // Whatever else happened until then wasn't for it.
         app.db.webhook_told(&webhook.id, end).await?;
+        failpoints::at(Moment::WebhookTold)?;
     }
     Ok(())
 }
@@ -105,9 +111,14 @@ async fn deliver(app: &App, webhook: &Webhook, event: &FeedEvent) -> Result<(), 
     let body =
         to_json(&json!({ "type": format!("retort.{}", event.what.kind()), "timestamp": event.at, "data": event }));
     let id = format!("{}-{}", webhook.id, event.id);
-    let headers = signature::headers(&id, app.clock.now(), &body, webhook.secret.expose());
+    let headers = signature::headers(&id, app.clock.now(), &body, key(app, webhook).expose());
     let (status, _) = app.outside.post(&webhook.url, &headers, body).await?;
     if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
+}
+
+/// The key of a webhook's signatures.
+fn key(app: &App, webhook: &Webhook) -> Secret {
+    signature::secret(&app.keypair, &webhook.id, &webhook.salt)
 }
 
 /// A webhook as its owner sees it.
@@ -144,13 +155,12 @@ pub(crate) async fn register(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "not_taking_part", detail, hint));
     }
     let url = app.outside.check(url).map_err(|problem| unusable(&problem))?;
-    let secret = signature::new_secret();
     let webhook = Webhook {
         id: format!("wh_{}", hex::encode(rand::random::<[u8; 12]>())),
         hotkey,
         competition,
         url,
-        secret: secret.as_str().into(),
+        salt: signature::new_salt(),
         cursor: app.db.feed_end().await?,
         failures: 0,
         retry_at: 0,
@@ -165,8 +175,9 @@ pub(crate) async fn register(
     let mut tx = app.db.write().await?;
     check_places(webhooks::count(&mut tx, &hotkey).await?)?;
     webhooks::insert(&mut tx, &webhook).await?;
-    tx.commit().await.map_err(DbError::from)?;
-    Ok(WebhookView::new(webhook, Some(secret)))
+    failpoints::commit(tx, Change::Webhook).await?;
+    let secret = key(app, &webhook);
+    Ok(WebhookView::new(webhook, Some(secret.expose().to_owned())))
 }
 
 fn check_places((total, own): (u64, u64)) -> Result<(), ApiError> {
@@ -182,7 +193,7 @@ async fn challenge(app: &App, webhook: &Webhook) -> Result<(), ApiError> {
     let challenge = hex::encode(rand::random::<[u8; 16]>());
     let now = app.clock.now();
     let body = to_json(&json!({ "type": "retort.challenge", "timestamp": now, "data": { "challenge": challenge } }));
-    let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, webhook.secret.expose());
+    let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, key(app, webhook).expose());
     let (status, answer) =
         app.outside.post(&webhook.url, &headers, body).await.map_err(|problem| unusable(&problem))?;
     if status.is_success() && answer.contains(&challenge) {
@@ -209,5 +220,8 @@ pub(crate) async fn list(app: &App, hotkey: &Hotkey) -> Result<Vec<WebhookView>,
 
 /// Forgets a hotkey's webhook.
 pub(crate) async fn remove(app: &App, hotkey: &Hotkey, id: &str) -> Result<(), ApiError> {
-    if app.db.remove_webhook(hotkey, id).await? { Ok(()) } else { Err(ApiError::not_found("you have no such webhook")) }
+    if !app.db.remove_webhook(hotkey, id).await? {
+        return Err(ApiError::not_found("you have no such webhook"));
+    }
+    Ok(failpoints::at(Moment::WebhookRemoved)?)
 }

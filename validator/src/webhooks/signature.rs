@@ -1,16 +1,35 @@
 //! The signatures of Standard Webhooks: HMAC-SHA256 with a key of the webhook's own.
+//!
+//! No such key is stored. It is the HMAC-SHA256, under a key that follows from the validator's hotkey, of the webhook's name
+//! and a salt: whoever has the database alone can sign nothing, and a webhook's key says nothing about another's.
 
+use crate::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use protocol::auth::Keypair;
 use sha2::Sha256;
 
 /// What a key begins with in text.
 const PREFIX: &str = "whsec_";
+/// What the validator's key is asked for.
+const PURPOSE: &str = "retort/webhooks/1";
 
-/// A key that nobody else has, as text.
-pub(super) fn new_secret() -> String {
-    format!("{PREFIX}{}", STANDARD.encode(rand::random::<[u8; 32]>()))
+/// Something that no other webhook has.
+pub(super) fn new_salt() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+/// The key of a webhook, as text.
+pub(super) fn secret(validator: &Keypair, id: &str, salt: &str) -> Secret {
+    let key = mac(&validator.key_for(PURPOSE), format!("{id}\n{salt}").as_bytes());
+    Secret::from(format!("{PREFIX}{}", STANDARD.encode(key)).as_str())
+}
+
+fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a MAC, because HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
 }
 
 /// The headers of a message.
@@ -24,9 +43,7 @@ pub(super) fn headers(id: &str, timestamp: u64, body: &str, secret: &str) -> [(&
 
 fn sign(id: &str, timestamp: u64, body: &str, secret: &str) -> String {
     let key = STANDARD.decode(secret.trim_start_matches(PREFIX)).unwrap_or_default();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a MAC, because HMAC takes keys of any length");
-    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
-    STANDARD.encode(mac.finalize().into_bytes())
+    STANDARD.encode(mac(&key, format!("{id}.{timestamp}.{body}").as_bytes()))
 }
 
 #[cfg(test)]
@@ -42,8 +59,15 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_new_every_time() {
-        assert_ne!(new_secret(), new_secret());
-        assert_eq!(STANDARD.decode(&new_secret()[PREFIX.len()..]).unwrap().len(), 32);
+    fn a_key_follows_from_validator_name_and_salt_and_is_another_s_for_nobody() {
+        let (ours, theirs) = (Keypair::from_seed(&[1; 32]), Keypair::from_seed(&[2; 32]));
+        let key = |validator: &Keypair, id: &str, salt: &str| secret(validator, id, salt).expose().to_owned();
+        let first = key(&ours, "wh_1", "aa");
+        assert_eq!(first, key(&Keypair::from_seed(&[1; 32]), "wh_1", "aa"));
+        assert_eq!(STANDARD.decode(&first[PREFIX.len()..]).unwrap().len(), 32);
+        for other in [key(&theirs, "wh_1", "aa"), key(&ours, "wh_2", "aa"), key(&ours, "wh_1", "ab")] {
+            assert_ne!(first, other);
+        }
+        assert_ne!(new_salt(), new_salt());
     }
 }

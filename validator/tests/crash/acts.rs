@@ -15,9 +15,21 @@ use validator::failpoints::{Change, Point};
 const KILLED_WITHIN: Duration = Duration::from_secs(60);
 const BOARD: &str = "/api/v1/competitions/digits/leaderboard";
 
+/// Where these tests kill.
+pub(super) const POINTS: [Point; 4] = [
+    Point::Written(Change::Act),
+    Point::Committed(Change::Act),
+    Point::Written(Change::Replicates),
+    Point::Committed(Change::Replicates),
+];
+
 /// A directory with one scored submission, and whose it is.
 async fn scored() -> (Arena, Miner, SubmissionId) {
-    let arena = Arena::new("");
+    scored_in(Arena::new("")).await
+}
+
+/// The same in this one.
+pub(super) async fn scored_in(arena: Arena) -> (Arena, Miner, SubmissionId) {
     arena.add("digits", |toml| toml);
     let mut miner = Miner::new(1, &arena);
     let (process, base) = arena.serve().await;

@@ -10,6 +10,7 @@
 use super::audit::{self, Audit};
 use super::miners::{Failed, Miner};
 use super::service::{Arena, Process};
+use super::{acts, beside};
 use crate::support::Package;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -311,13 +312,8 @@ async fn in_full() {
     let wanted = std::env::var("CRASH_POINTS").ok().and_then(|count| count.parse().ok()).unwrap_or(250);
     let seed = std::env::var("CRASH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     let mut points = Point::all();
-    // On no submission's way: `super::acts` comes to them.
-    points.retain(|point| {
-        !matches!(
-            point,
-            Point::Written(Change::Act | Change::Replicates) | Point::Committed(Change::Act | Change::Replicates)
-        )
-    });
+    // On no submission's way: others come to them.
+    points.retain(|point| !acts::POINTS.contains(point) && !beside::POINTS.contains(point));
     let random = u64::saturating_sub(wanted, points.len() as u64);
     let (campaign, report) = run(&points, random, seed).await;
     println!("{report}");

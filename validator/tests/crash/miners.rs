@@ -122,7 +122,20 @@ impl Miner {
     ) -> Result<SubmissionCreated, Failed> {
         let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
         let body = serde_json::to_vec(&request).unwrap();
-        read(self.signed(base, "/api/v1/submissions", body)).await
+        read(self.signed(Method::POST, base, "/api/v1/submissions", body)).await
+    }
+
+    /// The same with a key that names the request.
+    pub(crate) async fn announce_as(
+        &self,
+        key: &str,
+        base: &str,
+        competition: &str,
+        package: &Package,
+    ) -> Result<SubmissionCreated, Failed> {
+        let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
+        let body = serde_json::to_vec(&request).unwrap();
+        read(self.signed(Method::POST, base, "/api/v1/submissions", body).header("idempotency-key", key)).await
     }
 
     pub(crate) async fn put(&self, base: &str, upload: &Upload, bytes: Vec<u8>) -> Result<(), Failed> {
@@ -131,23 +144,35 @@ impl Miner {
     }
 
     pub(crate) async fn complete(&self, base: &str, id: &SubmissionId) -> Result<SubmissionStatus, Failed> {
-        read(self.signed(base, &format!("/api/v1/submissions/{id}/complete"), Vec::new())).await
+        read(self.signed(Method::POST, base, &format!("/api/v1/submissions/{id}/complete"), Vec::new())).await
     }
 
     pub(crate) async fn get(&self, base: &str, target: &str) -> Result<bytes::Bytes, Failed> {
         send(self.http.get(format!("{base}{target}"))).await
     }
 
-    fn signed(&self, base: &str, target: &str, body: Vec<u8>) -> RequestBuilder {
+    /// A signed request's answer, as JSON; nothing where there is none.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        base: &str,
+        target: &str,
+        body: Vec<u8>,
+    ) -> Result<serde_json::Value, Failed> {
+        let answer = send(self.signed(method, base, target, body)).await?;
+        Ok(if answer.is_empty() { serde_json::Value::Null } else { serde_json::from_slice(&answer).unwrap() })
+    }
+
+    fn signed(&self, method: Method, base: &str, target: &str, body: Vec<u8>) -> RequestBuilder {
         let request = OutgoingRequest {
-            method: "POST",
+            method: method.as_str(),
             target,
             body_sha256: Digest::of(&body),
             receiver: Some(self.validator),
             nonce_ns: nonce_ns(),
         };
         let headers = sign_request(&self.keypair, &request);
-        let request = self.http.request(Method::POST, format!("{base}{target}")).body(body);
+        let request = self.http.request(method, format!("{base}{target}")).body(body);
         headers.iter().fold(request, |request, (name, value)| request.header(*name, value))
     }
 }

@@ -6,6 +6,7 @@
 mod acts;
 mod audit;
 mod backup;
+mod beside;
 mod campaign;
 mod disk;
 pub(crate) mod miners;

@@ -35,7 +35,8 @@ impl Environment {
     }
 }
 
-fn install(name: &str) -> PathBuf {
+/// The interpreter of an environment, installed on first use.
+pub(super) fn install(name: &str) -> PathBuf {
     path_from("python.sh", &[name])
 }
 

@@ -6,4 +6,6 @@ mod client;
 mod elsewhere;
 mod reading;
 mod remote;
+#[cfg(feature = "hub")]
+mod second;
 mod writing;

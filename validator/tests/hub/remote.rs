@@ -4,10 +4,15 @@ use crate::support::{Package, Setup, TestApp, competition_toml};
 use validator::evaluator::silent;
 use validator::publish::{PublishError, Published};
 
-/// Publishes a competition on `app` whose teacher is `teacher`, fetched from `hub`.
+/// Publishes a competition whose teacher is `teacher`, fetched from `hub`.
 async fn publish(hub: &TestApp, teacher: &str) -> (TestApp, Result<Published, PublishError>) {
+    publish_from(&hub.url(""), teacher).await
+}
+
+/// The same from a Hub at `endpoint`.
+pub(super) async fn publish_from(endpoint: &str, teacher: &str) -> (TestApp, Result<Published, PublishError>) {
     let mut setup = Setup::default();
-    setup.config.hub_endpoint = hub.url("");
+    setup.config.hub_endpoint = endpoint.to_owned();
     let app = TestApp::start(setup).await;
     let toml = competition_toml("digits", "");
     let toml = toml.replace("teacher = { package = \"teacher\" }", &format!("teacher = \"{teacher}\""));
