@@ -130,8 +130,7 @@ fn a_commit_whose_files_are_called_after_other_places_writes_none_of_them() {
             let value = json!({ "content": base64(bytes), "path": path, "encoding": "base64" });
             json!({ "key": "file", "value": value }).to_string() + "\n"
         });
-        let headers =
-            vec![("Authorization", format!("Bearer {token}")), ("Content-Type", "application/x-ndjson".into())];
+        let headers = [("Authorization", format!("Bearer {token}")), ("Content-Type", "application/x-ndjson".into())];
         let target = "/api/models/arena/fashion-mnist/commit/main";
         let answer = send(hall().address(), "POST", target, &headers, lines.concat().as_bytes());
         assert_eq!(answer.refusal(), (422, "file_unexpected".into()), "{path:?}");
@@ -180,7 +179,7 @@ fn what_a_stranger_writes_is_text_on_pages_and_terminals_and_one_line_in_the_log
     }
     let evil = "<script>alert(1)</script>\"'\t{\"forged\":\"header\"}";
     for name in ["User-Agent", "Referer", "X-Request-Id", "X-Forwarded-For", "Cookie", "Origin", "Authorization"] {
-        let answer = send(hall().address(), "GET", "/competitions/nowhere", &vec![(name, evil.to_owned())], b"");
+        let answer = send(hall().address(), "GET", "/competitions/nowhere", &[(name, evil.to_owned())], b"");
         assert!(answer.status == 404 && !answer.text().contains("<script>"), "{name}: {}", answer.text());
         assert!(!answer.head.contains("<script>"), "{name} comes back: {}", answer.head);
     }
@@ -211,9 +210,9 @@ fn the_log_of_an_attack_holds_no_key_and_no_token() {
     let mallory = Stranger::new(hall());
     let token = token(&mallory, "<b>token</b>");
     assert_eq!(token.view.label, "<b>token</b>", "a label is what its owner calls it");
-    let headers = vec![("Authorization", format!("Bearer {}", token.token))];
+    let headers = [("Authorization", format!("Bearer {}", token.token))];
     assert_eq!(send(hall().address(), "GET", "/api/whoami-v2", &headers, b"").status, 200);
-    let guess = vec![("Authorization", "Bearer a-guess-of-a-stranger".to_owned())];
+    let guess = [("Authorization", "Bearer a-guess-of-a-stranger".to_owned())];
     assert_eq!(send(hall().address(), "GET", "/operator", &guess, b"").status / 100, 2, "seen from this machine");
     let created: SubmissionCreated = mallory.announce(&Package::fixture("mlp").holding(|bytes| bytes.push(2))).json();
     let upload = &created.uploads[0].url;

@@ -3,7 +3,7 @@
 
 use super::hall::{Hall, hall};
 use super::package::Package;
-use super::stranger::{Answer, COMPETITION, Headers, SUBMISSIONS, Stranger, send};
+use super::stranger::{Answer, COMPETITION, Header, SUBMISSIONS, Stranger, send};
 use protocol::api::{SubmissionCreated, SubmissionRequest};
 use protocol::auth::{OutgoingRequest, sign_request};
 use protocol::submission::State;
@@ -29,11 +29,11 @@ impl Announcement<'_> {
         self.sender.outgoing("POST", SUBMISSIONS, &self.body)
     }
 
-    fn signed(&self, request: &OutgoingRequest<'_>) -> Headers {
+    fn signed(&self, request: &OutgoingRequest<'_>) -> Vec<Header> {
         sign_request(&self.sender.key, request)
     }
 
-    fn post(&self, headers: &Headers) -> Answer {
+    fn post(&self, headers: &[Header]) -> Answer {
         send(self.sender.hall.address(), "POST", SUBMISSIONS, headers, &self.body)
     }
 }
@@ -44,8 +44,8 @@ fn announcement<'a>(sender: &'a Stranger<'a>, package: &Package) -> Announcement
 }
 
 /// Headers with another signature.
-fn with_signature(headers: &Headers, change: impl FnOnce(&mut [u8])) -> Headers {
-    let mut headers = headers.clone();
+fn with_signature(headers: &[Header], change: impl FnOnce(&mut [u8])) -> Vec<Header> {
+    let mut headers = headers.to_vec();
     let (_, text) = headers.iter_mut().find(|(name, _)| *name == "X-Bittensor-Signature").unwrap();
     let digits = text.strip_prefix("0x").unwrap();
     let mut bytes: Vec<u8> =
@@ -139,7 +139,7 @@ fn what_was_accepted_before_a_kill_is_a_replay_after_it() {
     let (status, code) = answer.refusal();
     // On a machine so crowded that it took longer, it is too old.
     assert!(status == 401 && ["replayed_request", "stale_request"].contains(&code.as_str()), "{code}");
-    let entered: Vec<serde_json::Value> = send(hall.address(), "GET", SUBMISSIONS, &Vec::new(), b"").json();
+    let entered: Vec<serde_json::Value> = send(hall.address(), "GET", SUBMISSIONS, &[], b"").json();
     assert_eq!(entered.len(), 1, "what was acknowledged is there, once");
 }
 

@@ -21,8 +21,8 @@ pub(super) const COMPETITION: &str = "fashion-mnist";
 /// Where packages are announced.
 pub(super) const SUBMISSIONS: &str = "/api/v1/submissions";
 
-/// Headers as they are sent.
-pub(super) type Headers = Vec<(&'static str, String)>;
+/// A header as it is sent.
+pub(super) type Header = (&'static str, String);
 
 /// What came back over a socket.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub(super) fn raw(address: &str, bytes: &[u8]) -> Answer {
 }
 
 /// A request with these headers and no others but those that HTTP wants.
-pub(super) fn send(address: &str, method: &str, target: &str, headers: &Headers, body: &[u8]) -> Answer {
+pub(super) fn send(address: &str, method: &str, target: &str, headers: &[Header], body: &[u8]) -> Answer {
     let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
     let head = format!(
@@ -110,7 +110,7 @@ impl<'a> Stranger<'a> {
         OutgoingRequest { method, target, body_sha256: Digest::of(body), receiver: Some(self.hall.validator), nonce_ns }
     }
 
-    pub(super) fn sign(&self, method: &str, target: &str, body: &[u8]) -> Headers {
+    pub(super) fn sign(&self, method: &str, target: &str, body: &[u8]) -> Vec<Header> {
         sign_request(&self.key, &self.outgoing(method, target, body))
     }
 
@@ -120,7 +120,7 @@ impl<'a> Stranger<'a> {
     }
 
     pub(super) fn get(&self, target: &str) -> Answer {
-        send(self.hall.address(), "GET", target, &Vec::new(), b"")
+        send(self.hall.address(), "GET", target, &[], b"")
     }
 
     pub(super) fn announce(&self, package: &Package) -> Answer {
@@ -129,7 +129,7 @@ impl<'a> Stranger<'a> {
     }
 
     pub(super) fn put(&self, url: &str, bytes: &[u8]) -> Answer {
-        send(self.hall.address(), "PUT", url, &Vec::new(), bytes)
+        send(self.hall.address(), "PUT", url, &[], bytes)
     }
 
     pub(super) fn complete(&self, id: &str) -> Answer {
