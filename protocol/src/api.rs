@@ -451,7 +451,6 @@ pub struct CompetitionView {
     /// Rewards that were announced for later rounds.
     pub reward_changes: Vec<PolicyChange>,
     /// The seed of the copy probes, whose SHA-256 the competition states; once it is over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe_seed: Option<Digest>,
 }
 

@@ -1,6 +1,6 @@
 //! What everybody may see of two submissions side by side.
 
-use super::{CopyError, compare};
+use super::{CopyError, compare, found_copies};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::copies::RankedPair;
@@ -25,7 +25,7 @@ pub struct PairView {
     pub families: [String; 2],
     /// What the rules make of it.
     pub relation: Relation,
-    /// Whether the later one counts as the earlier one: a copy, and of another owner's.
+    /// Whether the later one counts as somebody else's work: a copy of another owner's, and not of its own by way of that.
     pub has_consequences: bool,
     /// From where on a signal counts, for these families.
     pub thresholds: Thresholds,
@@ -37,6 +37,8 @@ pub struct PairView {
 struct Both {
     earlier: Submission,
     later: Submission,
+    /// Whether the later one counts as somebody else's.
+    later_counts_as_another: bool,
 }
 
 impl Both {
@@ -46,16 +48,19 @@ impl Both {
             return Ok(None);
         }
         let (earlier, later) = if a.arrival < b.arrival { (a, b) } else { (b, a) };
-        Ok(Some(Self { earlier, later }))
+        let later_counts_as_another = found_copies(&app.db, &later.competition).await?.contains_key(&later.id);
+        Ok(Some(Self { earlier, later, later_counts_as_another }))
     }
 
     fn view(self, evidence: Evidence) -> Option<PairView> {
-        let Self { earlier, later } = self;
+        let Self { earlier, later, later_counts_as_another } = self;
         let families = [earlier.architecture.as_ref()?.kind(), later.architecture.as_ref()?.kind()];
         let thresholds = Thresholds::between(families[0], families[1]);
         let relation = relation(&evidence, &thresholds);
         Some(PairView {
-            has_consequences: matches!(relation, Relation::Copy(_)) && earlier.hotkey != later.hotkey,
+            has_consequences: matches!(relation, Relation::Copy(_))
+                && earlier.hotkey != later.hotkey
+                && later_counts_as_another,
             hotkeys: [earlier.hotkey, later.hotkey],
             families: families.map(str::to_owned),
             competition: earlier.competition,

@@ -82,7 +82,12 @@ fn verdict(pair: &PairView) -> String {
         Relation::Copy(_) if pair.has_consequences => {
             "The later one counts as the earlier one: it can't take the seat, and its cluster is paid once.".into()
         }
-        Relation::Copy(_) => "Both are of one owner, who may refine its own work: no consequences.".into(),
+        Relation::Copy(_) if pair.hotkeys[0] == pair.hotkeys[1] => {
+            "Both are of one owner, who may refine its own work: no consequences.".into()
+        }
+        Relation::Copy(_) => {
+            "The earlier one is a copy itself, of work of the later one's owner, who may go on with it: no consequences.".into()
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub enum PublishError {
         /// What the manifest says.
         uri: String,
         /// Why.
-        problem: RemoteProblem,
+        problem: Box<RemoteProblem>,
     },
     /// The data set doesn't fit the manifest.
     #[error(transparent)]

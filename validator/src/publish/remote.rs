@@ -125,7 +125,7 @@ pub(super) async fn fetched(
         remote.check(&fetched)?;
         Ok(fetched)
     };
-    let failed = |problem| PublishError::Remote { role, uri: source.package.clone(), problem };
+    let failed = |problem| PublishError::Remote { role, uri: source.package.clone(), problem: Box::new(problem) };
     fetched.await.map(Some).map_err(failed)
 }
 

@@ -69,7 +69,7 @@ impl Olah {
     /// Why it isn't published.
     async fn refusal(&self, revision: &str) -> RemoteProblem {
         match self.publish(revision).await.1.unwrap_err() {
-            PublishError::Remote { role: "teacher", problem, .. } => problem,
+            PublishError::Remote { role: "teacher", problem, .. } => *problem,
             error => panic!("{error}"),
         }
     }

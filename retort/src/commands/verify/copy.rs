@@ -159,10 +159,11 @@ fn verdict(stated: &PairView, ours: &Evidence, checks: &mut Checks) {
         Relation::Independent => "independent".to_owned(),
         Relation::Suspicion(_) => "alike in one respect, which has no consequences".to_owned(),
         Relation::Copy(_) if stated.has_consequences => "a copy: the later one counts as the earlier one".to_owned(),
-        Relation::Copy(_) => "a copy, but of the same owner: no consequences".to_owned(),
+        Relation::Copy(_) => "alike, but the later one's owner goes on with its own work: no consequences".to_owned(),
     };
+    let may_have_consequences = matches!(here, Relation::Copy(_)) && stated.hotkeys[0] != stated.hotkeys[1];
     let consistent = stated.relation == here
         && stated.thresholds == thresholds
-        && stated.has_consequences == (matches!(here, Relation::Copy(_)) && stated.hotkeys[0] != stated.hotkeys[1]);
+        && (may_have_consequences || !stated.has_consequences);
     checks.that("verdict", consistent, detail, format!("{here:?} by the rules, but it states {:?}", stated.relation));
 }
