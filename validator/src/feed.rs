@@ -16,7 +16,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How often the database is asked what is new.
+/// How often the database is asked what is new, if nobody says that there is something.
 const TICK: Duration = Duration::from_millis(200);
 /// Events that one question takes up.
 const BATCH_MAX: u32 = 256;
@@ -60,6 +60,7 @@ pub(crate) async fn run(app: App, stop: CancellationToken) {
         }
         tokio::select! {
             () = tokio::time::sleep(TICK) => {}
+            () = app.signals.feed.notified() => {}
             () = stop.cancelled() => {}
         }
     }

@@ -88,6 +88,30 @@ async fn check(miner: &Miner, document: &Value, path: &str, target: &str, header
     status
 }
 
+/// The routes of `src/hub`, which stand there once for each kind of repository, as the document spells them.
+fn routes_of_the_hub() -> BTreeSet<String> {
+    let text = include_str!("../src/hub/mod.rs");
+    let (of_kinds, rest) = text.split_once("// Addresses that clients print").unwrap();
+    let (of_pages, rest) = rest.split_once("    router\n").unwrap();
+    let kinds = ["/api/models/{namespace}/{name}", "/api/datasets/{namespace}/{name}"];
+    let pages = ["/arena/{name}", "/teachers/{name}", "/datasets/arena/{name}"];
+    let mut routes = BTreeSet::new();
+    for (text, repositories) in [(of_kinds, &kinds[..]), (of_pages, &pages[..])] {
+        for route in text.split(".route(").skip(1) {
+            // `&repository`, `repository`, or `&format!("{repository}/refs")`.
+            let tail = route.strip_prefix("&format!(\"{repository}").map_or("", |tail| tail.split('"').next().unwrap());
+            let tail = tail.replace("{{", "{").replace("}}", "}");
+            routes.extend(repositories.iter().map(|repository| format!("{repository}{tail}")));
+        }
+    }
+    let commit = rest.split_once("let route = \"").unwrap().1.split('"').next().unwrap();
+    let others = rest.split(".route(\"").skip(1).map(|route| route.split('"').next().unwrap());
+    routes.extend(others.chain([commit]).map(str::to_owned));
+    let routes: BTreeSet<String> = routes.iter().map(|route| route.replace("{*", "{")).collect();
+    assert_eq!(routes.len(), 2 * 7 + 3 * 2 + 7, "{routes:#?}");
+    routes
+}
+
 #[test]
 fn every_route_of_the_code_is_described_and_nothing_else_is() {
     let document = document();
@@ -100,6 +124,7 @@ fn every_route_of_the_code_is_described_and_nothing_else_is() {
             routes.extend(found);
         }
     }
+    routes.extend(routes_of_the_hub());
     for (spelt, otherwise) in SPELT_OTHERWISE {
         assert!(routes.remove(spelt), "{spelt}");
         routes.extend(otherwise.iter().map(|path| (*path).to_owned()));
@@ -174,6 +199,7 @@ async fn every_answer_is_as_it_is_described() {
     let waiting = alice.announce("digits", &Package::mlp(&[9], 11)).await.unwrap().id;
     play(&app, 1).await;
     let board = "/api/v1/competitions/{id}/leaderboard";
+    const MODEL: &str = "/api/models/{namespace}/{name}";
     let of = |name: &str| format!("/api/v1/submissions/{name}");
     for (path, target, status) in [
         ("/api/v1/competitions", "/api/v1/competitions".to_owned(), 200),
@@ -208,6 +234,28 @@ async fn every_answer_is_as_it_is_described() {
         ("/log/checkpoint", "/log/checkpoint".to_owned(), 200),
         ("/log/key", "/log/key".to_owned(), 200),
         ("/openapi.json", "/openapi.json".to_owned(), 200),
+        (MODEL, "/api/models/arena/digits".to_owned(), 200),
+        (MODEL, "/api/models/teachers/digits?blobs=true".to_owned(), 200),
+        (MODEL, format!("/api/models/submissions/{scored}"), 200),
+        (MODEL, "/api/models/google/bert".to_owned(), 404),
+        ("/api/models/{namespace}/{name}/revision/{revision}", "/api/models/arena/digits/revision/main".into(), 200),
+        ("/api/models/{namespace}/{name}/revision/{revision}", "/api/models/arena/digits/revision/round-9".into(), 404),
+        (
+            "/api/models/{namespace}/{name}/tree/{revision}",
+            "/api/models/arena/digits/tree/main?recursive=true".into(),
+            200,
+        ),
+        (
+            "/api/models/{namespace}/{name}/tree/{revision}/{path}",
+            "/api/models/arena/digits/tree/main/none".into(),
+            404,
+        ),
+        ("/api/models/{namespace}/{name}/refs", "/api/models/arena/digits/refs".into(), 200),
+        ("/api/models/{namespace}/{name}/commits/{revision}", "/api/models/arena/digits/commits/main".into(), 200),
+        ("/api/datasets/{namespace}/{name}", "/api/datasets/arena/digits?blobs=1".into(), 200),
+        ("/api/datasets/{namespace}/{name}/tree/{revision}", "/api/datasets/arena/digits/tree/main".into(), 200),
+        ("/{namespace}/{name}/resolve/{revision}/{path}", "/arena/digits/resolve/main/none".into(), 404),
+        ("/api/whoami-v2", "/api/whoami-v2".into(), 401),
     ] {
         assert_eq!(check(&alice, &document, path, &target, &operator).await, status, "{target}");
     }

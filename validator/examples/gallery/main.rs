@@ -58,6 +58,8 @@ disk_reserve_bytes = 0
 ";
 
 fn main() {
+    // As `retort validator serve` does.
+    sandbox::give_memory_back();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)

@@ -25,7 +25,7 @@ mod problem;
 mod query;
 mod round;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod scatter;
 mod submission;
 mod timeline;

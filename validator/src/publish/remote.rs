@@ -32,17 +32,10 @@ pub enum RemoteProblem {
     #[error("this build has no client for a Hub: build with `--features hub`, or download it and name the folder")]
     NotBuilt,
     /// A Hub says the same of what it doesn't have and of what it keeps from us.
-    #[error(
-        "the Hub shows no {namespace}/{name} at revision {revision}: it isn't there, or it is private and HF_TOKEN \
-         doesn't open it ({reason})"
-    )]
+    #[error("the Hub shows no {what}: it isn't there, or it is private and HF_TOKEN doesn't open it ({reason})")]
     NotShown {
-        /// Whose repository.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// As asked for.
-        revision: String,
+        /// Which repository, and at which revision.
+        what: String,
         /// In the client's words.
         reason: String,
     },
@@ -151,9 +144,9 @@ mod with_client {
     pub(super) async fn fetch(remote: &Remote, endpoint: &str) -> Result<Fetched, RemoteProblem> {
         let client = HFClient::builder().cache_enabled(false).user_agent("retort");
         let client = if endpoint.is_empty() { client } else { client.endpoint(endpoint) };
-        let client = client.build().map_err(|error| failed(format!("the Hub {endpoint:?}"), error))?;
+        let client = client.build().map_err(|error| failed(format!("the Hub {endpoint:?}"), &error))?;
         let model = client.model(&remote.namespace, &remote.name);
-        let info = model.info().revision(&remote.revision).send().await.map_err(|error| not_shown(remote, error))?;
+        let info = model.info().revision(&remote.revision).send().await.map_err(|error| not_shown(remote, &error))?;
         let commit = info.sha.ok_or_else(|| {
             let what = format!("revision {}", remote.revision);
             RemoteProblem::Fetch { what, reason: "the Hub names no commit".into() }
@@ -161,7 +154,7 @@ mod with_client {
         let mut files = Fetched::default();
         let named = [(CONFIG_FILE, CONFIG_BYTES_MAX), (WEIGHTS_FILE, TEACHER_BYTES_MAX)];
         for ((path, bytes_max), bytes) in named.into_iter().zip(&mut files) {
-            let failed = |error| failed(format!("{path} at {commit}"), error);
+            let failed = |error| failed(format!("{path} at {commit}"), &error);
             let sent = model.download_file_stream().filename(path).revision(&commit).send().await;
             let (_, mut stream) = sent.map_err(failed)?;
             while let Some(chunk) = stream.next().await {
@@ -174,12 +167,13 @@ mod with_client {
         Ok(files)
     }
 
-    fn failed(what: String, error: HFError) -> RemoteProblem {
+    fn failed(what: String, error: &HFError) -> RemoteProblem {
         RemoteProblem::Fetch { what, reason: error.to_string() }
     }
 
     /// Without a token, "sign in" is what huggingface.co answers to a misspelt name.
-    fn not_shown(remote: &Remote, error: HFError) -> RemoteProblem {
+    fn not_shown(remote: &Remote, error: &HFError) -> RemoteProblem {
+        let what = format!("{}/{} at revision {}", remote.namespace, remote.name, remote.revision);
         let hidden = matches!(
             error,
             HFError::AuthRequired { .. }
@@ -188,14 +182,9 @@ mod with_client {
                 | HFError::RevisionNotFound { .. }
         );
         if !hidden {
-            return failed(format!("{}/{} at revision {}", remote.namespace, remote.name, remote.revision), error);
+            return failed(what, error);
         }
-        RemoteProblem::NotShown {
-            namespace: remote.namespace.clone(),
-            name: remote.name.clone(),
-            revision: remote.revision.clone(),
-            reason: error.to_string(),
-        }
+        RemoteProblem::NotShown { what, reason: error.to_string() }
     }
 }
 
