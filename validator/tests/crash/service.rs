@@ -223,6 +223,9 @@ impl Process {
             .arg(arena.home.path())
             .args(rest)
             .env("FAILPOINTS", failpoints)
+            // What `retort validator serve` sets itself (`sandbox::give_memory_back`): its memory is measured here.
+            .env("MALLOC_ARENA_MAX", "2")
+            .env("MALLOC_MMAP_THRESHOLD_", "1048576")
             .env("SCRIPTED_MS", arena.evaluation_ms.to_string())
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "validator=warn".into()))
             .stdin(Stdio::null())
