@@ -67,7 +67,7 @@ impl Served {
     }
 }
 
-/// The boards that are kept, at most [`KEPT_BYTES_MAX`] of them or one: old competitions stay for ever, and are seldom
+/// The boards that are kept, at most 8 MiB of them or one: old competitions stay for ever, and are seldom
 /// asked for.
 #[derive(Debug, Default)]
 pub struct Board {
