@@ -40,6 +40,9 @@ pub type Tx = Transaction<'static, sqlx::Sqlite>;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Readers at once; there is one writer at most, as SQLite has it.
 const CONNECTIONS_MAX: u32 = 8;
+/// Pages that a connection keeps for itself. The system keeps them once for all connections: with SQLite's own 2 MiB each, a
+/// soak of 9,000 submissions spent 20 MB on the same pages several times.
+const PAGE_CACHE_KIB: u32 = 512;
 
 /// What went wrong in the database.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,7 @@ impl Db {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("cache_size", format!("-{PAGE_CACHE_KIB}"))
             .busy_timeout(BUSY_TIMEOUT);
         // A transaction that SQLite itself took back, as it does when the disk is full, leaves a connection that begins
         // none any more. The ping comes after whatever the transaction left to do.
