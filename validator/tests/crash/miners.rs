@@ -120,9 +120,7 @@ impl Miner {
         competition: &str,
         package: &Package,
     ) -> Result<SubmissionCreated, Failed> {
-        let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
-        let body = serde_json::to_vec(&request).unwrap();
-        read(self.signed(Method::POST, base, "/api/v1/submissions", body)).await
+        read(self.announcement(base, competition, package)).await
     }
 
     /// The same with a key that names the request.
@@ -133,9 +131,12 @@ impl Miner {
         competition: &str,
         package: &Package,
     ) -> Result<SubmissionCreated, Failed> {
+        read(self.announcement(base, competition, package).header("idempotency-key", key)).await
+    }
+
+    fn announcement(&self, base: &str, competition: &str, package: &Package) -> reqwest::RequestBuilder {
         let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
-        let body = serde_json::to_vec(&request).unwrap();
-        read(self.signed(Method::POST, base, "/api/v1/submissions", body).header("idempotency-key", key)).await
+        self.signed(Method::POST, base, "/api/v1/submissions", serde_json::to_vec(&request).unwrap())
     }
 
     pub(crate) async fn put(&self, base: &str, upload: &Upload, bytes: Vec<u8>) -> Result<(), Failed> {

@@ -5,23 +5,17 @@
 
 use super::checks::Checks;
 use super::receipt::{fetched, model, uploaded};
+use super::rerun;
 use crate::cli::VerifyCopyArgs;
-use crate::engine::{engine, phase_name};
-use crate::progress::Phases;
 use anyhow::{Context, Result};
 use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
 use miner_template::client::Client;
-use models::DeviceKind;
 use protocol::api::CompetitionView;
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Items, PackageBytes};
 use protocol::package::package_digest;
 use protocol::{Digest, SubmissionId};
 use std::sync::Arc;
-use validator::config::LatencyEffort;
 use validator::copies::{PairView, probes};
-
-const WALL_SECONDS_MAX: u64 = 3_600;
-const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 pub(super) fn run(args: &VerifyCopyArgs) -> Result<()> {
     let client = Client::new(&args.validator.validator);
@@ -104,21 +98,9 @@ fn ask(
     // An evaluation has items; one is enough.
     let values = input.shape().values() as usize;
     let pixels = probes.get(..values).context("a competition's probes are at least one")?.into();
-    let request = EvaluationRequest {
-        candidate: candidate.clone(),
-        reference: reference.clone(),
-        items: Items { input, pixels, labels: Arc::from([0]), public: 1, teacher_logits: None },
-        probes: Arc::clone(probes),
-        scope: Scope::OutputsOnly,
-        seed: 0,
-        wall_seconds_max: WALL_SECONDS_MAX,
-        memory_bytes_max: MEMORY_BYTES_MAX,
-    };
-    let phases = Phases::new(who);
-    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?
-        .evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
-    phases.finish();
-    Ok(evaluation.with_context(|| format!("ask {who}"))?.probe_logits)
+    let items = Items { input, pixels, labels: Arc::from([0]), public: 1, teacher_logits: None };
+    let models = (candidate.clone(), reference.clone());
+    Ok(rerun::answers(who, models, items, Arc::clone(probes))?.probe_logits)
 }
 
 /// T0 to T3, which are whole numbers made of the packages alone: the same on every machine.

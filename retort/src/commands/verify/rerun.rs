@@ -7,17 +7,20 @@
 use super::checks::Checks;
 use crate::engine::{engine, phase_name};
 use crate::progress::Phases;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use models::DeviceKind;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{LatencyVerdict, judge};
 use protocol::outcomes::Outcomes;
 use protocol::report::{Estimate, Host};
 use protocol::{Receipt, Report};
+use std::sync::Arc;
 use validator::config::LatencyEffort;
 
 /// Bytes that the worker may use.
 const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// A published model is given as long as it needs.
+const WALL_SECONDS_MAX: u64 = 3_600;
 
 /// What an evaluation is made of, each part checked against its digest.
 pub(super) struct Materials {
@@ -65,6 +68,30 @@ pub(super) fn rerun(
         same_latency(report, &again.report, checks);
     }
     Ok(())
+}
+
+/// What one model answers, through the engine that the validator used; `who` names it in the progress bar.
+pub(super) fn answers(
+    who: &str,
+    (candidate, reference): (PackageBytes, PackageBytes),
+    items: Items,
+    probes: Arc<[u8]>,
+) -> Result<Evaluation> {
+    let request = EvaluationRequest {
+        candidate,
+        reference,
+        items,
+        probes,
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: WALL_SECONDS_MAX,
+        memory_bytes_max: MEMORY_BYTES_MAX,
+    };
+    let phases = Phases::new(who);
+    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?
+        .evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    phases.finish();
+    evaluation.with_context(|| format!("ask {who}"))
 }
 
 fn same_outputs(receipt: &Receipt, report: &Report, again: &Report, checks: &mut Checks) -> bool {

@@ -2,30 +2,23 @@
 //! can compute.
 
 use super::checks::Checks;
+use super::rerun::answers;
 use crate::cli::VerifyRoundArgs;
 use crate::commands::competition;
-use crate::engine::engine;
-use crate::progress::Phases;
 use anyhow::{Context, Result, bail};
 use datasets::hidden::{DrandChain, Expected, Reveal, Revealed, relabel, verify_reveal};
 use datasets::{Images, Logits};
 use miner_template::client::Client;
-use models::DeviceKind;
 use protocol::api::CompetitionView;
 use protocol::competition::ObjectRef;
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Items, PackageBytes};
 use protocol::outcomes::Outcomes;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report};
 use std::sync::Arc;
-use validator::config::LatencyEffort;
 use validator::db::rounds::{Drawn, EntryRole};
 use validator::rounds::RoundView;
 use validator::rounds::referee::{Decision, Fighter, Referee};
-
-/// The teacher is given as long as it needs.
-const WALL_SECONDS_MAX: u64 = 3_600;
-const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     let (client, id) = competition(&args.competition, &args.validator.validator)?;
@@ -103,7 +96,6 @@ fn teacher(
     revealed: &Revealed,
 ) -> Result<()> {
     let published = Logits::from_bytes(&client.object(&drawn.teacher_logits)?)?;
-    let phases = Phases::new("the teacher");
     let package = |model: &protocol::competition::PublishedModel| -> Result<PackageBytes> {
         Ok(PackageBytes {
             config_json: client.object(&model.config_json)?.into(),
@@ -111,27 +103,15 @@ fn teacher(
         })
     };
     let competition = &view.competition;
-    let request = EvaluationRequest {
-        candidate: package(&competition.teacher)?,
-        reference: package(&competition.reference)?,
-        items: Items {
-            input: competition.manifest.input.clone(),
-            pixels: revealed.images.pixels.clone().into(),
-            labels: revealed.images.labels.clone().into(),
-            public: 0,
-            teacher_logits: None,
-        },
-        probes: Arc::from([]),
-        scope: Scope::OutputsOnly,
-        seed: 0,
-        wall_seconds_max: WALL_SECONDS_MAX,
-        memory_bytes_max: MEMORY_BYTES_MAX,
+    let items = Items {
+        input: competition.manifest.input.clone(),
+        pixels: revealed.images.pixels.clone().into(),
+        labels: revealed.images.labels.clone().into(),
+        public: 0,
+        teacher_logits: None,
     };
-    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?.evaluate(&request, &|at| {
-        phases.at(crate::engine::phase_name(at.phase), at.percent.into(), 100);
-    });
-    phases.finish();
-    let logits = evaluation?.logits;
+    let models = (package(&competition.teacher)?, package(&competition.reference)?);
+    let logits = answers("the teacher", models, items, Arc::from([]))?.logits;
     let mut relabelled = revealed.images.clone();
     relabel(&mut relabelled, &revealed.draw, &logits, published.classes)?;
     match logits == published.values {
