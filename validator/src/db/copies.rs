@@ -99,6 +99,10 @@ pub async fn insert_fingerprint(
     .bind(int(at))
     .execute(&mut **tx)
     .await?;
+    sqlx::query("UPDATE evaluations SET compared = 1 WHERE submission_id = ?")
+        .bind(of.submission.to_string())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -123,8 +127,11 @@ pub async fn insert_pair(tx: &mut Tx, competition: &CompetitionId, pair: &Pair) 
 /// # Errors
 /// When the database fails.
 pub async fn forget(tx: &mut Tx, competition: &CompetitionId) -> Result<(), DbError> {
-    for sql in ["DELETE FROM copy_pairs WHERE competition_id = ?", "DELETE FROM fingerprints WHERE competition_id = ?"]
-    {
+    for sql in [
+        "DELETE FROM copy_pairs WHERE competition_id = ?",
+        "DELETE FROM fingerprints WHERE competition_id = ?",
+        "UPDATE evaluations SET compared = 0 WHERE competition_id = ?",
+    ] {
         sqlx::query(sql).bind(competition.as_ref()).execute(&mut **tx).await?;
     }
     Ok(())
@@ -161,10 +168,9 @@ impl Db {
     /// When the database fails.
     pub async fn unprinted(&self, competition: Option<&CompetitionId>, most: u32) -> Result<Vec<Unprinted>, DbError> {
         let rows = sqlx::query(
-            "SELECT e.submission_id, e.competition_id, e.probe_logits_sha256, s.arrival FROM evaluations e
-             JOIN submissions s ON s.id = e.submission_id
-             WHERE NOT EXISTS (SELECT 1 FROM fingerprints f WHERE f.submission_id = e.submission_id)
-             AND (?1 IS NULL OR e.competition_id = ?1) ORDER BY s.arrival LIMIT ?2",
+            "SELECT e.submission_id, e.competition_id, e.probe_logits_sha256, s.arrival
+             FROM evaluations e INDEXED BY evaluations_to_compare JOIN submissions s ON s.id = e.submission_id
+             WHERE e.compared = 0 AND (?1 IS NULL OR e.competition_id = ?1) ORDER BY s.arrival LIMIT ?2",
         )
         .bind(competition.map(CompetitionId::as_ref))
         .bind(most)
