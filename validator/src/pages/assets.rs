@@ -8,8 +8,16 @@ use std::sync::LazyLock;
 pub(super) const STYLE: &str =
     concat!(include_str!("../../templates/style.css"), include_str!("../../templates/chart.css"));
 
-/// What keeps pages fresh; they work without it.
-pub(super) const SCRIPT: &str = include_str!("../../assets/live.js");
+/// What keeps pages fresh: htmx, two extensions, and what they leave to us. Pages work without it.
+pub(super) const SCRIPT: &str = concat!(
+    include_str!("../../assets/vendor/htmx.js"),
+    "\n",
+    include_str!("../../assets/vendor/htmx-sse.js"),
+    "\n",
+    include_str!("../../assets/vendor/idiomorph.js"),
+    "\n",
+    include_str!("../../assets/live.js"),
+);
 
 /// A font: its name in the address and its bytes.
 pub(super) const FONTS: [(&str, &[u8]); 2] = [
@@ -30,6 +38,6 @@ pub(super) fn style_path() -> &'static str {
 /// The path of the script, likewise.
 pub(super) fn script_path() -> &'static str {
     static PATH: LazyLock<String> =
-        LazyLock::new(|| format!("/assets/live.js?v={}", Digest::of(SCRIPT.as_bytes()).short()));
+        LazyLock::new(|| format!("/assets/script.js?v={}", Digest::of(SCRIPT.as_bytes()).short()));
     &PATH
 }

@@ -55,7 +55,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/badge/{file}", get(competition_badge))
         .route("/badge/submissions/{file}", get(submission_badge))
         .route("/assets/style.css", get(style))
-        .route("/assets/live.js", get(script))
+        .route("/assets/script.js", get(script))
         .route("/assets/fonts/{name}", get(font))
         .route("/assets/icon.svg", get(icon))
 }
@@ -251,9 +251,10 @@ async fn style(headers: HeaderMap) -> Response {
     STYLE.answer(fixed, &headers)
 }
 
-async fn script() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)], assets::SCRIPT)
-        .into_response()
+async fn script(headers: HeaderMap) -> Response {
+    static SCRIPT: LazyLock<Ready> = LazyLock::new(|| Ready::new(assets::SCRIPT));
+    let fixed = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, FOR_EVER)];
+    SCRIPT.answer(fixed, &headers)
 }
 
 /// The fonts never change: another version would have another name.
