@@ -9,6 +9,7 @@ use crate::report::{Estimate, Report};
 use crate::reward::PolicyChange;
 use crate::score::Score;
 use crate::standing::{Division, SortKey};
+use crate::strict::objects;
 use crate::submission::{Blame, Code, Rejection, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,7 @@ pub struct SubmissionRequest {
     /// Where to enter.
     pub competition: CompetitionId,
     /// The package's files.
+    #[serde(deserialize_with = "objects")]
     pub files: Vec<FileDeclaration>,
 }
 

@@ -9,7 +9,7 @@ use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
 use crate::round::RoundRules;
 use crate::score::{Ceiling, ScoreRules};
-use crate::{Digest, package::PackageConfig};
+use crate::{Digest, package::LABELS_BYTES_MAX, package::PackageConfig};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -268,10 +268,16 @@ impl Manifest {
 
     fn check(&self) -> Result<(), ManifestError> {
         let (planes, sides) = (self.input.channels as usize, 1..=DIMENSION_MAX);
+        let labels_bytes = serde_json::json!(self.labels).to_string().len() as u64;
         let fields = [
             ("format", self.format == MANIFEST_FORMAT, format!("must be `{MANIFEST_FORMAT}`")),
             ("title", (1..=120).contains(&self.title.len()), "must have 1 to 120 bytes".into()),
             ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
+            (
+                "labels",
+                labels_bytes <= LABELS_BYTES_MAX,
+                format!("{labels_bytes} bytes as JSON, at most {LABELS_BYTES_MAX}: each config.json repeats them"),
+            ),
             (
                 "input",
                 [self.input.channels, self.input.height, self.input.width].iter().all(|side| sides.contains(side)),

@@ -26,7 +26,7 @@ pub mod standing;
 pub mod submission;
 pub mod transforms;
 
-mod strict;
+pub mod strict;
 
 pub use auth::Hotkey;
 pub use competition::{Competition, CompetitionId, Manifest};

@@ -25,3 +25,17 @@ fn images_without_pixels_or_with_more_than_64_bits_count_are_refused() {
     assert!(Manifest::from_toml(&all).is_ok(), "two planes are fine");
     assert!(Manifest::from_toml(&vast).is_err(), "2 x (2^32 - 1)^2 is more than 2^64");
 }
+
+#[test]
+fn labels_that_no_description_could_hold_are_refused_before_anybody_trains() {
+    let labelled = |count: usize, bytes: usize| {
+        let labels: Vec<String> = (0..count).map(|index| format!("{index:0bytes$}")).collect();
+        let mut manifest: toml::Table = REAL.parse().unwrap();
+        manifest.insert("labels".into(), labels.into());
+        Manifest::from_toml(&manifest.to_string()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(labelled(1_000, 30), Ok(()), "ImageNet's, with all synonyms");
+    assert_eq!(labelled(4_096, 8), Ok(()));
+    let error = labelled(4_096, 9).unwrap_err();
+    assert!(error.contains("49153 bytes as JSON, at most 49152"), "{error}");
+}

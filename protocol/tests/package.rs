@@ -1,7 +1,7 @@
 //! The admission check, entered by its one public door with real safetensors bytes.
 
 use protocol::competition::{InputSpec, Limits};
-use protocol::package::{Admission, Admitted, PackageConfig, admit, read_header};
+use protocol::package::{Admission, Admitted, CONFIG_BYTES_MAX, PackageConfig, admit, read_header};
 use protocol::submission::{Code, Rejection};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -126,7 +126,7 @@ fn every_bad_config_has_its_code() {
         (config(MLP).replace("retort/1", "retort/9"), "config_invalid"),
         (config(MLP).replace("\"labels\"", "\"extra\":1,\"labels\""), "config_invalid"),
         ("{".into(), "config_invalid"),
-        (format!("{}{}", config(MLP), " ".repeat(20_000)), "config_too_large"),
+        (format!("{}{}", config(MLP), " ".repeat(CONFIG_BYTES_MAX as usize)), "config_too_large"),
         (config(MLP).replace("\"height\":4", "\"height\":5"), "input_mismatch"),
         (config(MLP).replace("[\"a\",\"b\"", "[\"b\",\"a\""), "labels_mismatch"),
         (config(r#"{"kind":"mlp","hidden":[0]}"#), "architecture_invalid"),

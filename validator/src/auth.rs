@@ -11,7 +11,7 @@ use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use protocol::auth::{AuthError, Claim, Policy};
-use protocol::{Digest, Hotkey};
+use protocol::{Digest, Hotkey, strict};
 use serde::de::DeserializeOwned;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Signed {
 
     /// The body as JSON.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        strict::from_slice(&self.body).map_err(|error| {
             let hint = "Compare the body with /openapi.json; unknown fields are errors.";
             ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
         })

@@ -3,6 +3,7 @@
 use super::support::{Package, Setup, TestApp};
 use futures::StreamExt;
 use protocol::api::FileDeclaration;
+use protocol::package::CONFIG_BYTES_MAX;
 use protocol::submission::{Blame, State};
 use protocol::{Digest, api::SubmissionRequest};
 use safetensors::tensor::Dtype;
@@ -100,7 +101,7 @@ async fn every_bad_announcement_is_refused_before_anything_is_stored() {
         ("weights twice", vec![config.clone(), weights.clone(), weights.clone()], "file_unexpected"),
         ("large weights", vec![config.clone(), file("model.safetensors", 20_001)], "file_too_large"),
         ("weights of exabytes", vec![config.clone(), file("model.safetensors", u64::MAX)], "file_too_large"),
-        ("a large config", vec![file("config.json", 16_385), weights.clone()], "config_too_large"),
+        ("a large config", vec![file("config.json", CONFIG_BYTES_MAX + 1), weights.clone()], "config_too_large"),
         ("a book", vec![config.clone(), weights.clone(), file("README.md", 262_145)], "file_too_large"),
     ] {
         let request = SubmissionRequest { competition: "digits".parse().unwrap(), files };
@@ -116,12 +117,15 @@ async fn every_bad_announcement_is_refused_before_anything_is_stored() {
 
 #[tokio::test]
 async fn bodies_that_are_no_announcement_are_refused() {
+    let list_for_a_file = format!(r#"{{"competition":"digits","files":[["config.json",9,"{}"]]}}"#, "0".repeat(64));
     let app = TestApp::with_competition(Setup::default()).await;
     let miner = app.miner(1);
     for (what, body, status, code) in [
         ("nothing", Vec::new(), 422, "invalid_body"),
         ("no JSON", b"{".to_vec(), 422, "invalid_body"),
         ("an unknown field", br#"{"competition":"digits","files":[],"x":1}"#.to_vec(), 422, "invalid_body"),
+        ("a list in place of the body", br#"["digits",[]]"#.to_vec(), 422, "invalid_body"),
+        ("a list in place of a file", list_for_a_file.into_bytes(), 422, "invalid_body"),
         (
             "a digest in capitals",
             br#"{"competition":"digits","files":[{"path":"a","size":1,"sha256":"AA"}]}"#.to_vec(),

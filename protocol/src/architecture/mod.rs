@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 /// competition's byte limit, and small enough that products of four of them stay inside `u64`.
 pub const DIMENSION_MAX: u32 = 8_192;
 
-/// The largest number of blocks or layers that a description may name, so that a 16 KiB config can't expand into a
+/// The largest number of blocks or layers that a description may name, so that a small config can't expand into a
 /// plan of millions of operations.
 pub const BLOCKS_MAX: u32 = 256;
 

@@ -26,8 +26,11 @@ use serde::{Deserialize, Serialize};
 /// The format of packages that this version reads.
 pub const PACKAGE_FORMAT: &str = "retort/1";
 
-/// `config.json` may have this many bytes: the largest real one has under a thousand.
-pub const CONFIG_BYTES_MAX: u64 = 16 * 1024;
+/// `config.json` may have this many bytes: one with the names of ImageNet's thousand classes has some thirty thousand.
+pub const CONFIG_BYTES_MAX: u64 = 64 * 1024;
+
+/// The labels of a competition may have this many bytes as JSON, so that the rest of `config.json` fits beside them.
+pub const LABELS_BYTES_MAX: u64 = CONFIG_BYTES_MAX - 16 * 1024;
 
 /// `README.md` may have this many bytes.
 pub const README_BYTES_MAX: u64 = 256 * 1024;

@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::{HeaderMap, StatusCode};
+use protocol::strict;
 use serde::Deserialize;
 
 pub(super) fn routes() -> Router<App> {
@@ -65,7 +66,7 @@ impl FromRequest<App> for Reason {
         let body = read_body(&parts.headers, body, &app.config.limits).await?;
         let hint = "Send {\"reason\": \"...\"}: one line, which the public log will show to everybody.";
         let invalid = |why: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint);
-        let Body { reason } = serde_json::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
+        let Body { reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
         Ok(Self(reason.parse().map_err(|error: ActError| invalid(error.to_string()))?))
     }
 }

@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
+use protocol::strict;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -132,7 +133,7 @@ fn asked_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, ApiError
     let bad = |problem: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", problem, hint);
     let kind = headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes()).unwrap_or_default();
     let paths = if kind.starts_with(b"application/json") {
-        serde_json::from_slice::<Paths>(body).map_err(|error| bad(error.to_string()))?.paths
+        strict::from_slice::<Paths>(body).map_err(|error| bad(error.to_string()))?.paths
     } else {
         let pairs = url::form_urlencoded::parse(body);
         pairs.filter(|(name, _)| name == "paths").map(|(_, path)| path.into_owned()).collect()

@@ -19,7 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Code;
-use protocol::{CompetitionId, Digest, Hotkey};
+use protocol::{CompetitionId, Digest, Hotkey, strict};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -114,6 +114,7 @@ impl FromRequestParts<App> for Target {
 
 #[derive(Deserialize)]
 struct Preupload {
+    #[serde(deserialize_with = "strict::objects")]
     files: Vec<Announced>,
 }
 
@@ -209,7 +210,7 @@ async fn read_json<T: for<'de> Deserialize<'de>>(app: &App, headers: &HeaderMap,
         let hint = "Ask with huggingface_hub or hf-hub.";
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
     };
-    Ok(serde_json::from_slice(&body).map_err(invalid)?)
+    Ok(strict::from_slice(&body).map_err(invalid)?)
 }
 
 /// How the client reached us: as the settings say, else as it says. Clients refuse an address of another host.

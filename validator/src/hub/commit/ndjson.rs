@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use protocol::strict;
 use serde::Deserialize;
 
 /// A line may have this many bytes beside the content of its file: a summary and a description are a few hundred.
@@ -221,7 +222,7 @@ impl Lines {
             return Ok(());
         }
         let malformed = |problem: String| CommitError::Malformed { line, problem };
-        let read: Written = serde_json::from_slice(&around).map_err(|error| malformed(error.to_string()))?;
+        let read: Written = strict::from_slice(&around).map_err(|error| malformed(error.to_string()))?;
         pieces.push(Piece::Line(match read.key.as_str() {
             "header" => {
                 let Header { summary, parent_commit } = value(read.value).map_err(malformed)?;
