@@ -3,7 +3,7 @@
 # told otherwise. It needs a C++ compiler for LLVM's libFuzzer and nothing but stable Rust: the flags are those that
 # cargo-fuzz passes, without a sanitizer, since our code is free of `unsafe`.
 #
-# What it learns is kept in FUZZ_DIR (default: a folder beside the build), and a finding is left there as `crash-*`: run
+# What it learns is kept in FUZZ_DIR (default: a folder beside the build), so that the next run goes on, and a finding is left there as `crash-*`: run
 # it again with `RETORT_FUZZ_TARGET=<target> <binary> <file>`, then make a regression test of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,16 +28,19 @@ for target in "${targets[@]}"; do
   log="$work/$target.log"
   RETORT_FUZZ_TARGET="$target" RETORT_FUZZ_SEEDS="$work/$target" "$bin/fuzz" >/dev/null 2>"$log"
   # A dictionary of one's own isn't needed: comparisons are traced.
-  if RETORT_FUZZ_TARGET="$target" "$bin/fuzz" "$work/$target" -max_total_time="$seconds" -timeout=10 \
-    -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/" >"$log" 2>&1; then
+  TIMEFORMAT='processor seconds: %U'
+  if { time RETORT_FUZZ_TARGET="$target" "$bin/fuzz" "$work/$target" -max_total_time="$seconds" -timeout=10 \
+    -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/"; } >"$log" 2>&1; then
     result=ok
   else
     result=FINDING
     failed=1
   fi
+  processor="$(sed -n 's/^processor seconds: *//p' "$log")"
   runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   rss="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"
   edges="$(grep -oE 'cov: [0-9]+' "$log" | tail -1 | cut -d' ' -f2)"
-  printf '%-10s %-8s %12s runs %8s edges %6s MB peak\n' "$target" "$result" "${runs:-?}" "${edges:-?}" "${rss:-?}"
+  printf '%-10s %-8s %8.0f s of a core %12s runs %8s edges %6s MB peak\n' \
+    "$target" "$result" "${processor:-0}" "${runs:-?}" "${edges:-?}" "${rss:-?}"
 done
 exit "$failed"

@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod competitions;
 pub mod copies;
 mod copy;
+mod entries;
 pub mod evaluations;
 pub mod feed;
 pub mod files;

@@ -1,0 +1,79 @@
+//! `retort miner`: what somebody who enters a model asks.
+
+use super::Validator;
+use clap::Subcommand;
+use models::DeviceKind;
+use protocol::SubmissionId;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(crate) enum MinerCommand {
+    /// Check a package with the validator's own rules and engine, and predict its rank
+    Check {
+        /// The package: config.json, model.safetensors, optionally README.md
+        package: PathBuf,
+        /// The competition: an id, http://HOST/competitions/ID, or a competition.toml for the rules alone
+        #[arg(long, default_value = "fashion-mnist")]
+        competition: String,
+        #[command(flatten)]
+        validator: Validator,
+        /// Only check admission: no engine, no prediction
+        #[arg(long)]
+        rules_only: bool,
+        /// Where to run the model
+        #[arg(long, default_value = "flex")]
+        device: DeviceKind,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign and upload a package
+    Submit {
+        /// The package
+        package: PathBuf,
+        /// The competition: an id or http://HOST/competitions/ID
+        #[arg(long, default_value = "fashion-mnist")]
+        competition: String,
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+        /// Wait for the score
+        #[arg(long)]
+        wait: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token that submits for a hotkey: HF_TOKEN for `hf upload`, see docs/HUB.md
+    Token {
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+        /// What you call it
+        #[arg(long, default_value = "hub")]
+        label: String,
+        /// Days until it ends
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=365))]
+        days: u64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Where a submission is, and why
+    Status {
+        /// The submission
+        submission: SubmissionId,
+        #[command(flatten)]
+        validator: Validator,
+        /// Tell each change until it has ended
+        #[arg(long)]
+        follow: bool,
+        /// Print JSON; with --follow one line for each change
+        #[arg(long)]
+        json: bool,
+    },
+}

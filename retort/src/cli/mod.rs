@@ -1,0 +1,197 @@
+//! The command line, as `--help` teaches it. It says what can be asked, and does nothing.
+
+mod miner;
+mod tools;
+mod validator;
+mod verify;
+
+pub(crate) use miner::*;
+pub(crate) use tools::*;
+pub(crate) use validator::*;
+pub(crate) use verify::*;
+
+use clap::{Args, Parser, Subcommand};
+use models::DeviceKind;
+use protocol::standing::Division;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// The arena for distilled models.
+///
+/// A validator publishes a teacher and an evaluation set, miners submit small models distilled from it, the engine
+/// measures accuracy and CPU latency, and the board ranks them. `retort demo` shows all of it on this machine.
+#[derive(Parser)]
+#[command(version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong use.\nBegin with: retort demo")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Run models without the sandbox, on a host that has no Landlock, seccomp or user namespaces: only models that you
+    /// trust
+    #[arg(long, global = true)]
+    pub(crate) insecure_sandbox: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// A whole subnet on this machine, on real data, in about three minutes
+    Demo(DemoArgs),
+    /// Run the service: make a directory for it, publish competitions, serve
+    #[command(subcommand)]
+    Validator(ValidatorCommand),
+    /// Evaluate jobs of a validator's directory (runs inside `validator serve` by default)
+    Worker(WorkerArgs),
+    /// Check, submit and follow packages, from any trainer
+    #[command(subcommand)]
+    Miner(MinerCommand),
+    /// The leaderboard, with error bars
+    Board(BoardArgs),
+    /// Download a champion or a submission, and verify it
+    Pull(PullArgs),
+    /// Run a downloaded model on images
+    Predict(PredictArgs),
+    /// Check what a validator states: re-run an evaluation, read its public log
+    Verify(Box<VerifyArgs>),
+    /// Check the rules on made-up models: how often they err, and how much they see
+    #[command(subcommand)]
+    Simulate(SimulateCommand),
+    /// Print a shell's completions: `retort completions bash > ~/.local/share/bash-completion/completions/retort`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual, one page a command: `retort man ~/.local/share/man/man1`
+    Man {
+        /// The folder; it is made if it isn't there
+        dir: PathBuf,
+    },
+    /// Make and show hotkeys; reads Bittensor wallet files
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Measure how well this machine measures
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// The child of an evaluation (internal)
+    #[command(name = "__worker", hide = true)]
+    EvaluationWorker,
+    /// A busy process of `bench latency --load` (internal)
+    #[command(name = "__burn", hide = true)]
+    Burn,
+}
+
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Where everything is kept; a new temporary folder unless given
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// Where the API and the pages listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Leave the validator running when the story is over
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Print one JSON object on standard output, progress on standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where the validator's files are.
+#[derive(Args, Clone)]
+pub(crate) struct Home {
+    /// The validator's directory
+    #[arg(long, env = "RETORT_HOME", default_value = "retort-validator")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct WorkerArgs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+/// Which validator to talk to.
+#[derive(Args, Clone)]
+pub(crate) struct Validator {
+    /// The validator's address
+    #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070")]
+    pub(crate) validator: String,
+}
+
+#[derive(Args)]
+pub(crate) struct BoardArgs {
+    /// The competition: an id or http://HOST/competitions/ID
+    #[arg(default_value = "fashion-mnist")]
+    pub(crate) competition: String,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Only a division, in its own order: c99 (at least 99 % of the teacher's accuracy, by latency), c97, open (by score)
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) division: Option<Division>,
+    /// Say below the table why each is where it is, what the seat would take, and what its last attempt came to
+    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    pub(crate) why: bool,
+    /// Show it anew whenever it changes, until interrupted
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) watch: bool,
+    /// Print JSON; with --watch one line for each change
+    #[arg(long, conflicts_with = "csv")]
+    pub(crate) json: bool,
+    /// Print CSV
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PullArgs {
+    /// A competition (its champion) or a submission
+    pub(crate) what: String,
+    /// The folder for the package
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PredictArgs {
+    /// A package folder, as `retort pull` writes it
+    pub(crate) package: PathBuf,
+    /// PNG files of the model's size, or fashion-mnist:N for the N-th test image
+    #[arg(required = true)]
+    pub(crate) inputs: Vec<String>,
+    /// Where to run the model
+    #[arg(long, default_value = "flex")]
+    pub(crate) device: DeviceKind,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a hotkey file that only you can read
+    New {
+        /// The file
+        path: PathBuf,
+    },
+    /// Show the public part of a hotkey file
+    Show {
+        /// The file: ours, or ~/.bittensor/wallets/NAME/hotkeys/KEY
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

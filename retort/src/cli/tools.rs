@@ -1,0 +1,150 @@
+//! `retort simulate` and `retort bench`: what a designer of rules and a doubter of clocks ask.
+
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(crate) enum SimulateCommand {
+    /// False crowns and power of rules that dethrone a champion
+    ///
+    /// Challengers as good as the champion, noisy clones of it, and truly better ones are made up and judged by the real
+    /// rules. Repetition i is a function of seed and i, so threads change nothing but the time.
+    Dethrone(DethroneArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct DethroneArgs {
+    /// Challengers exactly as good as the champion
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=100_000))]
+    pub(crate) challengers: u32,
+    /// Noisy clones of the champion, in one round
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) clones: u32,
+    /// How often each row is played
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repetitions: u32,
+    /// Public items, and as many hidden ones
+    #[arg(long, value_delimiter = ',', default_value = "2000,10000",
+        value_parser = clap::value_parser!(u32).range(100..=1_048_576))]
+    pub(crate) items: Vec<u32>,
+    /// Which rows to play [default: all]. Equals of 10,000 items take 300 repetitions in a quarter of an hour
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<DethroneRow>,
+    /// Level of the test on public items [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) alpha_public: Option<u32>,
+    /// Level of the test on hidden items, shared by those that reach it [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) alpha_hidden: Option<u32>,
+    /// By how much of the composite a challenger must be better [default: the rules']
+    #[arg(long, value_parser = share_ppm)]
+    pub(crate) epsilon: Option<u32>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Another seed plays other repetitions
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What a row of the table of rules plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DethroneRow {
+    /// Equals of the champion, all in one round
+    Equals,
+    /// As many equals over 30 rounds
+    Rounds,
+    /// Noisy clones of the champion
+    Clones,
+    /// Better ones, by half a point, a point and two
+    Better,
+}
+
+/// A share of 1 such as 0.01 in parts per million.
+fn share_ppm(text: &str) -> Result<u32, String> {
+    let share: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if (0.0..=1.0).contains(&share) { Ok((share * 1e6).round() as u32) } else { Err("not from 0 to 1".into()) }
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Measure known latency ratios: how often the interval holds, how wide it is, and what it finds
+    Latency(BenchLatencyArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BenchLatencyArgs {
+    /// A model beside itself: the true ratio is 1
+    #[arg(long, required_unless_present_any = ["ab", "same"], conflicts_with_all = ["ab", "same"])]
+    pub(crate) aa: bool,
+    /// A model beside itself drawn out by --slow-down-ppm
+    #[arg(long, conflicts_with = "same")]
+    pub(crate) ab: bool,
+    /// One model submitted so many times against the reference student: spread and rank groups
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) same: Option<u32>,
+    /// By how much --ab draws out each inference, in parts per million
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) slow_down_ppm: u32,
+    /// A package folder to time
+    #[arg(long, conflicts_with = "model")]
+    pub(crate) package: Option<PathBuf>,
+    /// reference, teacher, or a student of the template (mlp, resnet-tiny, ...) with random weights
+    #[arg(long, default_value = "reference")]
+    pub(crate) model: String,
+    /// How many measurements
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) measurements: u32,
+    /// Busy processes to start beside the measurement
+    #[arg(long, default_value_t = 0, value_name = "PROCESSES")]
+    pub(crate) load: u32,
+    /// How long a measurement is
+    #[arg(long, default_value = "full")]
+    pub(crate) effort: EffortName,
+    /// Another length of a launch than the effort's
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub(crate) launch_ms: Option<u64>,
+    /// Another layout over cores than the engine's
+    #[arg(long)]
+    pub(crate) pin: Option<PinName>,
+    /// Let the candidate run without the sandbox: what confinement costs
+    #[arg(long, conflicts_with = "same")]
+    pub(crate) unconfined: bool,
+    /// Don't let timed workers run before ordinary processes
+    #[arg(long)]
+    pub(crate) ordinary_priority: bool,
+    /// The first measurement's seed, each next one's is one more; random unless given
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Write each measurement's raw samples into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) samples: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A length of measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EffortName {
+    /// LAT-1 as competitions use it
+    Full,
+    /// The same protocol in a fifth of the time
+    Quick,
+}
+
+/// A layout of a measurement's processes over cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PinName {
+    /// As the scheduler likes
+    Off,
+    /// Workers on one core
+    Workers,
+    /// Workers on one core, this process on the others
+    Apart,
+    /// All on one core
+    Together,
+}

@@ -1,0 +1,141 @@
+//! `retort validator`: what an operator asks.
+
+use super::Home;
+use clap::{Args, Subcommand};
+use protocol::{CompetitionId, SubmissionId};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub(crate) enum ValidatorCommand {
+    /// Make a validator's directory: settings, a hotkey, a database
+    Init {
+        #[command(flatten)]
+        home: Home,
+        /// Use this Bittensor hotkey file instead of making a hotkey
+        #[arg(long)]
+        hotkey: Option<PathBuf>,
+    },
+    /// Publish a competition from its manifest
+    Publish {
+        /// The manifest (TOML)
+        manifest: PathBuf,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Serve the API and the pages, and evaluate
+    Serve {
+        #[command(flatten)]
+        home: Home,
+        /// Overrides the settings
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+    },
+    /// Check the settings, the store, the database, and how calm this machine is
+    Doctor {
+        #[command(flatten)]
+        home: Home,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy a validator's directory as it is at this moment into a new folder; works beside a serving validator
+    Backup {
+        /// The new folder
+        to: PathBuf,
+        #[command(flatten)]
+        home: Home,
+        /// Copy the hotkey and the log's key, too: whoever has the folder then is this validator
+        #[arg(long)]
+        with_keys: bool,
+        /// List objects instead of copying them, where the object store is backed up by other means
+        #[arg(long)]
+        list_objects: bool,
+    },
+    /// Put a backup back into a new directory
+    Restore {
+        /// The folder that `backup` made
+        from: PathBuf,
+        #[command(flatten)]
+        home: Home,
+    },
+    /// Show, close, drive rounds: a serving validator drives them by itself
+    #[command(subcommand)]
+    Round(RoundCommand),
+    /// What finished rounds paid, and what they would have paid under other rules
+    Rewards(RewardsArgs),
+    /// Try a submission again that failed through the validator's fault; the public log will say so
+    Requeue(ActArgs),
+    /// Take a submission out of its competition; the public log will say so, and why
+    Disqualify(ActArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct ActArgs {
+    /// The submission
+    pub(crate) submission: SubmissionId,
+    /// Why, in one line that everybody will be able to read
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+#[derive(Args)]
+pub(crate) struct RewardsArgs {
+    #[command(flatten)]
+    pub(crate) home: Home,
+    /// The competition
+    pub(crate) competition: CompetitionId,
+    /// Other rules to compare with: winner_takes_all, ladder, last_champions, frontier, or a TOML file with a reward table
+    #[arg(long, num_args = 1..)]
+    pub(crate) preview: Vec<String>,
+    /// Announce other rules, named as for --preview, from the round that --from-round names
+    #[arg(long, requires = "from_round", conflicts_with = "preview")]
+    pub(crate) announce: Option<String>,
+    /// The first round that is paid by the announced rules; a later one than the round that runs
+    #[arg(long, requires = "announce")]
+    pub(crate) from_round: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A round is committed to when it opens, gets its beacon when it closes, and is then drawn, measured, judged, paid and
+/// revealed. `retort verify round` lets anybody do it again.
+#[derive(Subcommand)]
+pub(crate) enum RoundCommand {
+    /// The rounds of a competition, newest first
+    Status {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Close the open round now; works beside a serving validator
+    Close {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+    },
+    /// Close the open round and do all that follows, for a validator that isn't serving
+    Run {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+    },
+    /// Give a round that is bound to drand its beacon, in the JSON that drand publishes
+    Beacon {
+        #[command(flatten)]
+        home: Home,
+        /// The competition
+        competition: CompetitionId,
+        /// The file
+        file: PathBuf,
+    },
+}

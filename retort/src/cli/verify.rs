@@ -1,0 +1,100 @@
+//! `retort verify`: what anybody asks who believes nobody.
+
+use super::Validator;
+use clap::{Args, Subcommand};
+use protocol::{Hotkey, SubmissionId};
+use std::path::PathBuf;
+use transparency::LogKey;
+
+/// Whatever a validator states can be checked by anyone, with this program or another.
+///
+/// `retort verify RECEIPT` is short for `retort verify receipt RECEIPT`.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub(crate) struct VerifyArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<VerifyCommand>,
+    /// A receipt: a file, a submission, or an address such as http://HOST/submissions/ID
+    pub(crate) receipt: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: ReceiptOptions,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum VerifyCommand {
+    /// Check a receipt: signature, every digest, its place in the log; run the evaluation again and compare
+    Receipt {
+        /// A file, a submission, or an address such as http://HOST/submissions/ID
+        receipt: String,
+        #[command(flatten)]
+        options: ReceiptOptions,
+    },
+    /// Read all of the public log: finds a changed bit, a hole, a rewritten past, a split view
+    Log(LogOptions),
+    /// Do a finished round again: commitment, beacon, draw, items, the teacher's answers, verdicts, champion
+    Round(VerifyRoundArgs),
+    /// Compare two submissions again from their packages; their errors on the probes too once the competition is over
+    Copy(VerifyCopyArgs),
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct VerifyCopyArgs {
+    /// One submission
+    pub(crate) first: SubmissionId,
+    /// The other, of the same competition; in any order
+    pub(crate) second: SubmissionId,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct VerifyRoundArgs {
+    /// The competition: an id or http://HOST/competitions/ID
+    pub(crate) competition: String,
+    /// The round's number
+    pub(crate) round: u64,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct ReceiptOptions {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// The log's verifier key, NAME+ID+BASE64; asked of the validator unless given
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<LogKey>,
+    /// The hotkey that must have signed; the validator's own unless given
+    #[arg(long, value_name = "HOTKEY")]
+    pub(crate) signer: Option<Hotkey>,
+    /// Compare outputs alone: no latency, a few seconds instead of many
+    #[arg(long)]
+    pub(crate) outputs_only: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct LogOptions {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// The log's verifier key, NAME+ID+BASE64; asked of the validator unless given
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<LogKey>,
+    /// A checkpoint seen earlier, or by somebody else: the log must begin with all that it covers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) previous: Option<PathBuf>,
+    /// Keep the checkpoint for the next time, if all is well
+    #[arg(long, value_name = "FILE")]
+    pub(crate) save: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
