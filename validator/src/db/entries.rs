@@ -4,6 +4,7 @@
 
 use super::rounds::Round;
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
 use protocol::score::Score;
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};

@@ -7,10 +7,9 @@ pub use super::entries::{Contender, Entry, EntryResult, EntryRole, insert_entry,
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use datasets::hidden::{Beacon, RoundCommitment, Secret, Terms};
 use protocol::competition::ObjectRef;
-use protocol::dethrone::Verdict;
 use protocol::reward::{PastRound, Reason, Standing, Weight};
-use protocol::score::{Ceiling, Score};
-use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
+use protocol::score::Ceiling;
+use protocol::{CompetitionId, Digest, SubmissionId};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
