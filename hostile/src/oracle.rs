@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use weights::Weights;
 
 /// A detail may have this many characters; a stranger's words in it are cut off.
-pub const DETAIL_CHARS_MAX: usize = 1_010;
+pub const DETAIL_CHARS_MAX: usize = 1_002;
 
 /// Runs a package through every door of the admission check. `None` means admitted.
 ///

@@ -250,16 +250,19 @@ fn needs_escape(char: char) -> bool {
     !matches!(char, '"' | '\'' | '\\') && char.escape_debug().len() > 1
 }
 
+/// At most [`DETAIL_CHARS_MAX`] characters of what is shown, escapes counted as they are written.
 fn escaped(detail: &str) -> String {
-    let mut shown = String::new();
-    for (index, char) in detail.chars().enumerate() {
-        if index == DETAIL_CHARS_MAX {
+    let (mut shown, mut room) = (String::new(), DETAIL_CHARS_MAX);
+    for char in detail.chars() {
+        let escape = needs_escape(char).then(|| char.escape_debug());
+        let Some(left) = room.checked_sub(escape.as_ref().map_or(1, |escape| escape.len())) else {
             shown.push_str("..");
             break;
-        }
-        match needs_escape(char) {
-            true => shown.extend(char.escape_debug()),
-            false => shown.push(char),
+        };
+        room = left;
+        match escape {
+            Some(escape) => shown.extend(escape),
+            None => shown.push(char),
         }
     }
     shown
@@ -293,7 +296,7 @@ mod tests {
         assert_eq!(detail("`1.weight`[3] is \"NaN\", limit ±1000000"), "`1.weight`[3] is \"NaN\", limit ±1000000");
         assert_eq!(detail("a\nb\u{1b}[2J\u{202e}\0"), "a\\nb\\u{1b}[2J\\u{202e}\\0");
         let long = detail(&"\u{7}".repeat(200_000));
-        assert!(long.len() < 7 * DETAIL_CHARS_MAX && !long.contains('\u{7}'), "{}", long.len());
+        assert!(long.chars().count() <= DETAIL_CHARS_MAX + 2 && !long.contains('\u{7}'), "{}", long.len());
         assert_eq!(detail(&"é".repeat(2_000)).chars().count(), DETAIL_CHARS_MAX + 2);
     }
 }
