@@ -49,6 +49,11 @@ fn texts(group: &mut Group<'_>) {
         ("in Python", "import os; os.system('id')".into()),
         ("16,000 lists deep", "[".repeat(16_000)),
         ("objects 2,000 deep", r#"{"a":"#.repeat(2_000)),
+        (
+            "a name that grows sixfold when it is shown",
+            good.replace("\"format\"", &format!("\"{}\"", "\u{7f}".repeat(300))),
+        ),
+        ("64,000 lists deep", "[".repeat(64_000)),
         ("an architecture 200 lists deep", good.replace(MLP, &format!("{}{}", "[".repeat(200), "]".repeat(200)))),
         ("hidden 200 lists deep", good.replace("[2]", &format!("{}{}", "[".repeat(200), "]".repeat(200)))),
     ] {
