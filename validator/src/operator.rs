@@ -15,6 +15,7 @@ use protocol::submission::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
 const WORKERS_SECONDS: u64 = 3_600;
@@ -31,7 +32,8 @@ const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Everything on the operator's page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Operator)]
 pub(crate) struct OperatorView {
     pub(crate) now: u64,
     pub(crate) host: HostHealth,
@@ -60,7 +62,7 @@ pub(crate) struct OperatorView {
 }
 
 /// The machine as `/proc` tells it; `None` where it doesn't.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct HostHealth {
     pub(crate) cores: u32,
     /// Load averages over 1, 5 and 15 minutes, in thousandths.

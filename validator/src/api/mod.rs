@@ -18,17 +18,18 @@ mod tokens;
 pub(crate) mod uploads;
 mod webhooks;
 
-pub(crate) use openapi::OPENAPI;
+pub use openapi::document;
+pub(crate) use openapi::examples;
 
 use crate::app::App;
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
 
 /// Everything but uploads, which have time limits of their own.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
         .merge(competitions::routes())
         .merge(leaderboard::routes())
         .merge(rounds::routes())

@@ -3,7 +3,7 @@
 //! It shows the document and knows nothing of the API beyond it.
 
 use super::layout::{self, Layout};
-use crate::api::OPENAPI;
+use crate::api::document;
 use askama::Template;
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ struct Schema {
 
 /// The page; it never changes while the process runs.
 pub(super) fn page() -> String {
-    let document = serde_json::from_str(OPENAPI).expect("JSON, because a test reads it");
+    let document = serde_json::from_str(document()).expect("JSON, because a test reads it");
     layout::render(&Page::new(&document))
 }
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_operation_and_every_type_of_the_document_is_on_the_page() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document: Value = serde_json::from_str(document()).unwrap();
         let page = page();
         sample::assert_markup(&page);
         let mut operations = 0;

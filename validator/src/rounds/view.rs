@@ -8,9 +8,11 @@ use protocol::dethrone::Verdict;
 use protocol::reward::{Reason, Weight};
 use protocol::{CompetitionId, SubmissionId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /api/v1/competitions/{id}/rounds/{round}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Round)]
 pub struct RoundView {
     /// The competition.
     pub competition: CompetitionId,
@@ -40,6 +42,7 @@ pub struct RoundView {
     pub weights: Vec<Weight>,
     /// Why everybody earns what they earn, once judged.
     #[serde(default)]
+    #[schema(required)]
     pub why: Vec<Reason>,
     /// The ledger's number for those weights, once paid.
     pub epoch: Option<u64>,
@@ -52,7 +55,8 @@ pub struct RoundView {
 }
 
 /// A submission in a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RoundEntry)]
 pub struct RoundEntryView {
     /// Which.
     pub submission: SubmissionId,
