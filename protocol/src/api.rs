@@ -57,6 +57,7 @@ pub struct Upload {
     /// The file.
     pub path: String,
     /// `PUT`.
+    #[schema(pattern = "^PUT$")]
     pub method: String,
     /// Absolute, or a path on the validator.
     pub url: String,
@@ -119,8 +120,10 @@ pub struct SubmissionStatus {
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// What its owner calls it: 1 to 64 printable ASCII characters.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]*$")]
     pub label: String,
     /// How long it is good: at most a year.
+    #[schema(minimum = 1, maximum = 31536000)]
     pub expires_in_seconds: u64,
 }
 
@@ -264,12 +267,14 @@ pub struct BoardRow {
     /// Accuracy.
     pub accuracy_ppm: i64,
     /// Its 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub accuracy_interval_ppm: [i64; 2],
     /// Share of the teacher's answers.
     pub agreement_ppm: i64,
     /// Latency over the reference's.
     pub latency_ratio_ppm: i64,
     /// Its interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub latency_ratio_interval_ppm: [i64; 2],
     /// What that latency is good for; on an unstable host it is provisional.
     pub latency_verdict: LatencyVerdict,
@@ -286,6 +291,7 @@ pub struct BoardRow {
     /// The composite score.
     pub score_ppm: i64,
     /// Its 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub score_interval_ppm: [i64; 2],
     /// The state, `scored` on the board.
     pub state: State,
@@ -309,6 +315,7 @@ pub struct BoardRow {
     pub behind_leader_ppm: Option<i64>,
     /// Its 95 % interval, paired: both on the same resampled items.
     #[serde(default)]
+    #[schema(min_items = 2, max_items = 2)]
     pub behind_leader_interval_ppm: Option<[i64; 2]>,
     /// The divisions it stands in, with its place in each.
     #[serde(default)]

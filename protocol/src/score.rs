@@ -115,12 +115,16 @@ pub struct Score {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Utilities {
     /// clip((acc - a0) / (a_T - a0)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub accuracy: i64,
     /// 1 - JS(T||S) / ln 2.
+    #[schema(minimum = 0, maximum = 1000000)]
     pub fidelity: i64,
     /// clip(ln(Lmax / rho) / ln(Lmax / Lmin)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub latency: i64,
     /// clip(ln(Bmax / B) / ln(Bmax / Bmin)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub size: i64,
 }
 

@@ -48,6 +48,9 @@ fn parts<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
 /// Names in an answer that its description doesn't have.
 fn undescribed(document: &Value, schemas: &[&Value], value: &Value, at: &str, found: &mut BTreeSet<String>) {
     let parts: Vec<&Value> = schemas.iter().flat_map(|schema| parts(document, schema)).collect();
+    if parts.iter().any(|part| part.as_object().is_some_and(|words| words.keys().all(|word| word == "description"))) {
+        return;
+    }
     match value {
         Value::Object(map) => {
             let is_open = |part: &&Value| part["properties"].is_null() && part["additionalProperties"].is_null();

@@ -114,7 +114,7 @@ struct Written {
     policy: Name,
     /// `last_champions`: shares for the present champion, the one before it and so on, parts per million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, min_items = 5, max_items = 5)]
     shares_ppm: Option<[u32; CHAMPIONS]>,
     /// `frontier`: rounds after which a gain counts half.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,11 +23,12 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The last one of the page before.
     after: Option<CompetitionId>,
-    /// How many at most; 100 for those who don't say.
+    /// How many at most.
     #[param(schema_with = limit::<COMPETITIONS_MAX>)]
     limit: Option<u32>,
 }

@@ -31,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// Of this competition.
@@ -41,7 +42,7 @@ struct Query {
     hotkey: Option<Hotkey>,
     /// The last event that is known; for those who can't send Last-Event-ID.
     after: Option<u64>,
-    /// Of a page of JSON.
+    /// How many at most, of a page of JSON.
     #[param(schema_with = limit::<EVENTS_MAX>)]
     limit: Option<u32>,
 }

@@ -3,6 +3,7 @@
 //! A path is served in exactly one spelling, and only if the signed checkpoint promises it: what is served once is kept
 //! for ever by whoever stands in between.
 
+use super::Binary;
 use crate::app::App;
 use crate::error::{ApiError, Chain};
 use axum::extract::State;
@@ -51,7 +52,7 @@ async fn checkpoint(State(app): State<App>, uri: Uri) -> Result<Response, ApiErr
     tag = "log",
     params(("tile" = String, Path, example = "entries/x001/067.p/112",
         description = "Level and index with slashes as they are, such as `0/000` or `entries/x001/067.p/112`.")),
-    responses((status = 200, description = "Its bytes.", content_type = "application/octet-stream", body = Vec<u8>)),
+    responses((status = 200, description = "Its bytes.", content_type = "application/octet-stream", body = inline(Binary))),
 )]
 async fn tile(State(app): State<App>, uri: Uri) -> Result<Response, ApiError> {
     file(&app, &uri).await

@@ -1,6 +1,7 @@
 //! The HTTP API: one file a resource. Handlers take a request apart and put an answer together; what happens in between
 //! lies in the rooms above.
 
+mod binary;
 mod competitions;
 mod copies;
 mod events;
@@ -18,6 +19,7 @@ mod tokens;
 pub(crate) mod uploads;
 mod webhooks;
 
+pub(crate) use binary::Binary;
 pub use openapi::document;
 pub(crate) use openapi::examples;
 

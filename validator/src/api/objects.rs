@@ -3,6 +3,7 @@
 //! Anything else looks as if it weren't there, whether or not it is stored. Where the store signs URLs, whoever wants
 //! bytes is sent there.
 
+use super::Binary;
 use crate::app::App;
 use crate::conditional::is_known;
 use crate::deliver::{Delivery, IMMUTABLE};
@@ -29,8 +30,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         ("Range" = Option<String>, Header, description = "Some bytes, such as `bytes=0-1023`; one range at a time."),
     ),
     responses(
-        (status = 200, description = "All bytes.", content_type = "application/octet-stream", body = Vec<u8>),
-        (status = 206, description = "Some bytes.", content_type = "application/octet-stream", body = Vec<u8>),
+        (status = 200, description = "All bytes.", content_type = "application/octet-stream", body = inline(Binary)),
+        (status = 206, description = "Some bytes.", content_type = "application/octet-stream", body = inline(Binary)),
         (status = 304, description = "You have them."),
         (status = 307, description = "They lie in a bucket that signs: `Location` is good for a while."),
         (status = 416, description = "There is no such range."),

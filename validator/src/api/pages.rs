@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// Items of a page for those who don't say.
-const LIMIT_DEFAULT: u32 = 100;
+pub(super) const LIMIT_DEFAULT: u32 = 100;
 
 /// What `limit` may be in an address whose pages have at most `MAX` items.
 pub(super) fn limit<const MAX: u32>() -> Schema {

@@ -61,6 +61,7 @@ async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) ->
 }
 
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// Of this competition.
@@ -71,7 +72,7 @@ struct Query {
     state: Option<submission::State>,
     /// The arrival of the last one of the page before.
     before: Option<u64>,
-    /// How many at most; 100 for those who don't say.
+    /// How many at most.
     #[param(schema_with = limit::<SUBMISSIONS_MAX>)]
     limit: Option<u32>,
 }

@@ -1,5 +1,6 @@
 //! `PUT /api/v1/uploads/{token}`: bytes that come through us, where the object store can't sign URLs.
 
+use super::Binary;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::intake;
@@ -20,7 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     path = "/api/v1/uploads/{token}",
     tag = "files",
     params(("token" = String, Path, description = "Part of the URL, good for one file until it expires.")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file."),
+    request_body(content = inline(Binary), content_type = "application/octet-stream", description = "The file."),
     responses((status = 204, description = "Stored.")),
 )]
 async fn upload(

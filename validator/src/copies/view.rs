@@ -22,8 +22,10 @@ pub struct PairView {
     /// The one that arrived later.
     pub later: SubmissionId,
     /// Owners, earlier one first.
+    #[schema(min_items = 2, max_items = 2)]
     pub hotkeys: [Hotkey; 2],
     /// Families, earlier one first.
+    #[schema(min_items = 2, max_items = 2)]
     pub families: [String; 2],
     /// What the rules make of it.
     pub relation: Relation,

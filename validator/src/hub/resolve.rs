@@ -6,6 +6,7 @@
 use super::errors::{HubError, Missing, REPO_COMMIT};
 use super::repository::Place;
 use super::revisions;
+use crate::api::Binary;
 use crate::app::App;
 use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
@@ -28,10 +29,10 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
         ("Range" = Option<String>, Header, description = "Some bytes, such as `bytes=0-1023`; one range at a time."),
     ),
     responses(
-        (status = 200, content_type = "*/*", body = Vec<u8>,
+        (status = 200, content_type = "*/*", body = inline(Binary),
             description = "The file; its `ETag` is its SHA-256 if it is large, else git's id.",
             headers(("X-Repo-Commit" = String, description = "The revision's commit id."))),
-        (status = 206, content_type = "*/*", body = Vec<u8>, description = "The range that was asked for.",
+        (status = 206, content_type = "*/*", body = inline(Binary), description = "The range that was asked for.",
             headers(("Content-Range" = String, description = "Which bytes of how many."))),
         (status = 302, description = "A large file lies in a bucket that signs: `Location` is good for a while; \
             `X-Linked-Size` and `X-Linked-ETag` say what is there."),

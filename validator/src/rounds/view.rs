@@ -17,6 +17,7 @@ pub struct RoundView {
     /// The competition.
     pub competition: CompetitionId,
     /// From 1 upwards.
+    #[schema(minimum = 1)]
     pub round: u64,
     /// How far it is.
     pub step: Step,
@@ -65,8 +66,10 @@ pub struct RoundEntryView {
     /// Why it was measured, or that it wasn't.
     pub role: EntryRole,
     /// Right answers and items on public items, all clean.
+    #[schema(min_items = 2, max_items = 2)]
     pub clean: Option<[u32; 2]>,
     /// Right answers and items on hidden items, all changed.
+    #[schema(min_items = 2, max_items = 2)]
     pub changed: Option<[u32; 2]>,
     /// Candidate over reference in this round, parts per million.
     pub latency_ratio_ppm: Option<i64>,

@@ -5,14 +5,15 @@
 
 use super::examples::{self, Examples};
 use super::head::{OPERATOR, SIGNED};
-use super::required;
+use super::{required, types};
+use crate::api::pages::LIMIT_DEFAULT;
 use crate::conditional::TEXTS;
 use crate::error::PROBLEM_JSON;
 use http::StatusCode;
 use protocol::api::Problem;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{
     Content, OpenApi, PathItem, Ref, RefOr, Required, Response, ResponseBuilder, security::SecurityRequirement,
 };
@@ -33,6 +34,8 @@ pub(super) fn finish(document: &mut OpenApi) {
         // What the router writes `{*path}` is a parameter like others to clients.
         let path = path.replace("{*", "{");
         for (method, operation) in operations(&mut item) {
+            operation.description = operation.description.as_deref().map(types::prose);
+            parameters(operation);
             operation.operation_id = Some(operation_id(method, &path));
             pages(operation);
             if method == "get" {
@@ -49,6 +52,7 @@ pub(super) fn finish(document: &mut OpenApi) {
     components.responses.insert(PROBLEM_RESPONSE.to_owned(), problem().into());
     components.responses.insert(UNCHANGED_RESPONSE.to_owned(), unchanged().into());
     required::mark(document);
+    types::tidy(document);
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
@@ -64,11 +68,26 @@ fn operation_id(method: &str, path: &str) -> String {
     std::iter::once(method).chain(words).collect::<Vec<_>>().join("_")
 }
 
+/// Nobody can send null in an address or a header.
+fn parameters(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let Some(RefOr::T(Schema::Object(object))) = &mut parameter.schema
+            && let SchemaType::Array(kinds) = &mut object.schema_type
+        {
+            kinds.retain(|kind| *kind != Type::Null);
+            if let [kind] = kinds.as_slice() {
+                object.schema_type = SchemaType::Type(kind.clone());
+            }
+        }
+    }
+}
+
 /// Whoever is asked for a number of items says where the next ones are.
 fn pages(operation: &mut Operation) {
-    if operation.parameters.iter().flatten().any(|parameter| parameter.name == "limit")
-        && let Some(page) = answer(operation, StatusCode::OK)
-    {
+    let limit = operation.parameters.iter_mut().flatten().find(|parameter| parameter.name == "limit");
+    let Some(limit) = limit else { return };
+    limit.description = Some(format!("How many at most; {LIMIT_DEFAULT} for those who don't say."));
+    if let Some(page) = answer(operation, StatusCode::OK) {
         page.headers.insert("Link".to_owned(), header("The next page, `rel=\"next\"`; absent on the last."));
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod examples;
 mod finish;
 mod head;
 mod required;
+mod types;
 
 use crate::app::App;
 use crate::conditional::Ready;

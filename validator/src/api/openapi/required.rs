@@ -4,6 +4,7 @@
 //! null where there is nothing to say; a field that is left out is never null, and its type says so with
 //! `#[schema(nullable = false)]`.
 
+use serde_json::Value;
 use std::collections::BTreeSet;
 use utoipa::openapi::schema::{ArrayItems, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
@@ -45,10 +46,11 @@ fn mark_schema(schema: &mut RefOr<Schema>) {
 /// Whether a field that readers may leave out is sent nevertheless: as null, or as its default.
 fn is_always_sent(property: &RefOr<Schema>) -> bool {
     let RefOr::T(property) = property else { return false };
+    let is_value = |default: &Option<Value>| default.as_ref().is_some_and(|default| !default.is_null());
     match property {
-        Schema::Object(object) => object.default.is_some() || allows_null(&object.schema_type),
-        Schema::Array(array) => array.default.is_some() || allows_null(&array.schema_type),
-        Schema::OneOf(one) => one.default.is_some() || one.items.iter().any(is_null),
+        Schema::Object(object) => is_value(&object.default) || allows_null(&object.schema_type),
+        Schema::Array(array) => is_value(&array.default) || allows_null(&array.schema_type),
+        Schema::OneOf(one) => is_value(&one.default) || one.items.iter().any(is_null),
         _ => false,
     }
 }

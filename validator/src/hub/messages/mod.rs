@@ -7,7 +7,6 @@ pub(super) mod read;
 pub(super) mod write;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 
@@ -52,11 +51,4 @@ fn always() -> RefOr<Schema> {
 
 fn nothing() -> RefOr<Schema> {
     ArrayBuilder::new().items(ObjectBuilder::new()).max_items(Some(0)).into()
-}
-
-/// Git's id of a commit or file.
-fn commit_id() -> RefOr<Schema> {
-    let example = Value::from("ce013625030ba8dba906f756967f9e9ca394464a");
-    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-f]{40}$"));
-    text.examples([example]).into()
 }

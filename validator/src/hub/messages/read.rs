@@ -2,7 +2,7 @@
 //!
 //! It does not know where any of it comes from.
 
-use super::{Never, Nothing, commit_id, never, nothing};
+use super::{Never, Nothing, never, nothing};
 use crate::db::hub::{Revision, RevisionFile};
 use protocol::Digest;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub(in crate::hub) struct Info<'a> {
     #[schema(example = "arena")]
     pub(in crate::hub) author: &'a str,
     /// The commit that is meant.
-    #[schema(schema_with = commit_id)]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     pub(in crate::hub) sha: &'a str,
     /// Everything is public.
     #[schema(schema_with = never)]
@@ -81,7 +81,7 @@ pub(in crate::hub) struct Sibling<'a> {
     size: Option<u64>,
     /// Git's id of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = commit_id)]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{40}$")]
     blob_id: Option<&'a str>,
     /// Of large files.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +123,7 @@ pub(in crate::hub) struct Entry<'a> {
     #[serde(rename = "type")]
     kind: EntryKind,
     /// Git's id of a file; of a folder the revision's, which tells two of them apart as well.
-    #[schema(schema_with = commit_id)]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     oid: &'a str,
     /// Bytes; 0 for folders.
     size: u64,
@@ -184,7 +184,7 @@ pub(in crate::hub) struct Reference {
     #[schema(example = "refs/heads/main")]
     whole: String,
     /// The revision that it names.
-    #[schema(schema_with = commit_id)]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     target_commit: String,
 }
 
@@ -213,7 +213,7 @@ pub(in crate::hub) struct References {
 #[schema(as = HubCommit)]
 pub(in crate::hub) struct Commit {
     /// Its id.
-    #[schema(schema_with = commit_id)]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     pub(in crate::hub) id: String,
     /// What it is, in a line.
     pub(in crate::hub) title: String,

@@ -2,7 +2,7 @@
 //!
 //! It does not know how an upload is received.
 
-use super::{Always, Never, Nothing, always, commit_id, never, nothing};
+use super::{Always, Never, Nothing, always, never, nothing};
 use protocol::Hotkey;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,7 +70,7 @@ pub(in crate::hub) struct Committed {
     /// The submission's page; the repository's, while parts of a package are missing (`X-HF-Warning` says which).
     commit_url: String,
     /// The same for the same submission, for ever; zeros while nothing is entered.
-    #[schema(schema_with = commit_id)]
+    #[schema(pattern = "^[0-9a-f]{40}$")]
     commit_oid: String,
     /// Empty.
     hook_output: &'static str,
@@ -94,7 +94,7 @@ pub(in crate::hub) struct Repository {
     pub(in crate::hub) organization: Option<String>,
     /// `model`, which is also what is meant without it.
     #[serde(default, rename = "type")]
-    #[schema(example = "model")]
+    #[schema(example = "model", pattern = "^model$")]
     pub(in crate::hub) kind: Option<String>,
 }
 
