@@ -387,8 +387,3 @@ async fn a_request_with_a_key_is_answered_as_it_was_before() {
     app.app.clock.advance(601);
     app.wait_for(&stranger.id, State::Expired).await;
 }
-
-#[test]
-fn dump() {
-    std::fs::write("/tmp/oa/new.json", validator::openapi()).unwrap();
-}

@@ -3,7 +3,7 @@
 //! It does not know how an upload is received.
 
 use super::{Always, Never, Nothing, always, never, nothing};
-use protocol::Hotkey;
+use protocol::{Hotkey, strict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 #[schema(as = HubPreupload)]
 pub(in crate::hub) struct Preupload {
     /// Those of a package.
+    #[serde(deserialize_with = "strict::objects")]
     pub(in crate::hub) files: Vec<Announced>,
 }
 
