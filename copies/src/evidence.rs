@@ -8,13 +8,14 @@ use crate::matching::{LayerCosines, Matcher, mean_cosine};
 use crate::residuals::correlation_ppm;
 use crate::spaces::Spaces;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Rows with at least this cosine, ppm, in every layer are the same to within an encoding: a relative distance of 2 %
 /// (cos = 1 - d^2 / 2). bf16 moves a weight by 0.2 % at most.
 pub const SAME_COSINE_PPM: i32 = 999_800;
 
 /// What two packages have in common. All figures are integers, ppm.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// T0: the same bytes.
@@ -34,7 +35,7 @@ pub struct Evidence {
 }
 
 /// One layer of [`Evidence`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerEvidence {
     /// The weight's name in the `state_dict`.

@@ -8,11 +8,12 @@
 use crate::Evidence;
 use crate::calibration;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 const ONE_PPM: i32 = 1_000_000;
 
 /// From which value on a signal counts, ppm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thresholds {
     /// T3; nothing for families whose units can't be matched.
@@ -44,7 +45,7 @@ impl Thresholds {
 }
 
 /// Why a later model counts as an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// T0: the same bytes.
@@ -58,7 +59,7 @@ pub enum Tier {
 }
 
 /// A signal that is evidence alone, but not proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
     /// T3 alone.
@@ -68,7 +69,7 @@ pub enum Signal {
 }
 
 /// What two models are to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "relation", content = "because")]
 pub enum Relation {
     /// Nothing beyond what independent students have in common.

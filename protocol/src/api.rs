@@ -14,12 +14,14 @@ use crate::submission::{Blame, Code, Rejection, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// A file that a miner is about to upload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileDeclaration {
     /// `config.json`, `model.safetensors` or `README.md`.
+    #[schema(pattern = "^(config\\.json|model\\.safetensors|README\\.md)$", example = "model.safetensors")]
     pub path: String,
     /// Bytes.
     pub size: u64,
@@ -28,7 +30,7 @@ pub struct FileDeclaration {
 }
 
 /// `POST /api/v1/submissions`, signed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmissionRequest {
     /// Where to enter.
@@ -39,7 +41,7 @@ pub struct SubmissionRequest {
 }
 
 /// Its answer: where each file goes. Files that the store already holds need no upload.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmissionCreated {
     /// The new submission, or the earlier identical one.
     pub id: SubmissionId,
@@ -50,11 +52,12 @@ pub struct SubmissionCreated {
 }
 
 /// Where one file goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Upload {
     /// The file.
     pub path: String,
     /// `PUT`.
+    #[schema(pattern = "^PUT$")]
     pub method: String,
     /// Absolute, or a path on the validator.
     pub url: String,
@@ -65,7 +68,7 @@ pub struct Upload {
 }
 
 /// `GET /api/v1/submissions/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmissionStatus {
     /// The submission.
     pub id: SubmissionId,
@@ -93,6 +96,7 @@ pub struct SubmissionStatus {
     pub files: Vec<FileDeclaration>,
     /// The same model in bytes that the validator wrote, once admitted: what to download once scored.
     #[serde(default)]
+    #[schema(required)]
     pub published: Vec<FileDeclaration>,
     /// What was measured, once scored.
     pub report: Option<Report>,
@@ -112,17 +116,19 @@ pub struct SubmissionStatus {
 }
 
 /// `POST /api/v1/tokens`, signed: a token for clients that can't sign, such as those of the Hugging Face Hub.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// What its owner calls it: 1 to 64 printable ASCII characters.
+    #[schema(min_length = 1, max_length = 64, pattern = "^[ -~]*$")]
     pub label: String,
     /// How long it is good: at most a year.
+    #[schema(minimum = 1, maximum = 31536000)]
     pub expires_in_seconds: u64,
 }
 
 /// What a token may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenScope {
     /// To enter submissions of its hotkey.
@@ -130,7 +136,7 @@ pub enum TokenScope {
 }
 
 /// A token, without what opens anything: `GET /api/v1/tokens`, signed, lists them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenView {
     /// Its name: `DELETE /api/v1/tokens/{id}`, signed, ends it.
     pub id: String,
@@ -147,7 +153,7 @@ pub struct TokenView {
 }
 
 /// The answer to a [`TokenRequest`]: the only time that the token itself is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenCreated {
     /// `Authorization: Bearer …`.
     pub token: String,
@@ -157,7 +163,7 @@ pub struct TokenCreated {
 }
 
 /// A submission in a list: `GET /api/v1/submissions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SubmissionSummary {
     /// The submission.
     pub id: SubmissionId,
@@ -184,7 +190,7 @@ pub struct SubmissionSummary {
 }
 
 /// `GET /api/v1/miners/{hotkey}`: what a hotkey has done here. Its submissions are a list of their own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MinerView {
     /// Who.
     pub hotkey: Hotkey,
@@ -199,7 +205,7 @@ pub struct MinerView {
 }
 
 /// What a round pays a hotkey.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MinerReward {
     /// Where.
     pub competition: CompetitionId,
@@ -214,7 +220,7 @@ pub struct MinerReward {
 }
 
 /// A rejection with whom it blames and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// The stable code.
     pub code: Code,
@@ -233,7 +239,7 @@ impl From<Rejection> for Reason {
 }
 
 /// What a row of the board stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RowKind {
     /// The teacher: the ceiling, unranked.
@@ -245,7 +251,7 @@ pub enum RowKind {
 }
 
 /// A row of the board.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BoardRow {
     /// What it stands for.
     pub kind: RowKind,
@@ -261,12 +267,14 @@ pub struct BoardRow {
     /// Accuracy.
     pub accuracy_ppm: i64,
     /// Its 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub accuracy_interval_ppm: [i64; 2],
     /// Share of the teacher's answers.
     pub agreement_ppm: i64,
     /// Latency over the reference's.
     pub latency_ratio_ppm: i64,
     /// Its interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub latency_ratio_interval_ppm: [i64; 2],
     /// What that latency is good for; on an unstable host it is provisional.
     pub latency_verdict: LatencyVerdict,
@@ -283,6 +291,7 @@ pub struct BoardRow {
     /// The composite score.
     pub score_ppm: i64,
     /// Its 95 % interval.
+    #[schema(min_items = 2, max_items = 2)]
     pub score_interval_ppm: [i64; 2],
     /// The state, `scored` on the board.
     pub state: State,
@@ -306,9 +315,11 @@ pub struct BoardRow {
     pub behind_leader_ppm: Option<i64>,
     /// Its 95 % interval, paired: both on the same resampled items.
     #[serde(default)]
+    #[schema(min_items = 2, max_items = 2)]
     pub behind_leader_interval_ppm: Option<[i64; 2]>,
     /// The divisions it stands in, with its place in each.
     #[serde(default)]
+    #[schema(required)]
     pub divisions: Vec<DivisionPlace>,
     /// How it compares with the best that its owner had entered before.
     #[serde(default)]
@@ -330,11 +341,12 @@ pub struct BoardRow {
     pub teacher_gap_ppm: Option<i64>,
     /// `needs`, `own_best`, `last_attempt` and the gap as sentences.
     #[serde(default)]
+    #[schema(required)]
     pub details: Vec<String>,
 }
 
 /// A place in a division.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DivisionPlace {
     /// Which.
     pub division: Division,
@@ -343,7 +355,7 @@ pub struct DivisionPlace {
 }
 
 /// A division of the board, best first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DivisionBoard {
     /// Which.
     pub division: Division,
@@ -352,7 +364,7 @@ pub struct DivisionBoard {
 }
 
 /// An entry beside the best that its owner had entered before it, on the same resampled items.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OwnBest {
     /// The earlier one.
     pub submission: SubmissionId,
@@ -365,7 +377,7 @@ pub struct OwnBest {
 }
 
 /// An attempt to dethrone the champion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// In which round.
     pub round: u64,
@@ -423,7 +435,7 @@ impl BoardRow {
 }
 
 /// `GET /api/v1/competitions/{id}/leaderboard`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Leaderboard {
     /// The competition.
     pub competition: CompetitionId,
@@ -436,11 +448,12 @@ pub struct Leaderboard {
     pub last_round: Option<u64>,
     /// Who stands in which division.
     #[serde(default)]
+    #[schema(required)]
     pub divisions: Vec<DivisionBoard>,
 }
 
 /// `GET /api/v1/competitions/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CompetitionView {
     /// SHA-256 of the competition's canonical JSON.
     pub sha256: Digest,
@@ -457,7 +470,7 @@ pub struct CompetitionView {
 }
 
 /// RFC 9457 `application/problem+json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `/problems/{code}`.
     #[serde(rename = "type")]
@@ -474,5 +487,6 @@ pub struct Problem {
     pub hint: String,
     /// After how many seconds the same request may do better, where that is known; `Retry-After` says the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after_seconds: Option<u64>,
 }

@@ -12,6 +12,8 @@ use crate::score::{Ceiling, ScoreRules};
 use crate::{Digest, package::LABELS_BYTES_MAX, package::PackageConfig};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The format of manifests that this version reads.
 pub const MANIFEST_FORMAT: &str = "retort-competition/1";
@@ -22,7 +24,7 @@ pub const MANIFEST_FORMAT: &str = "retort-competition/1";
 pub struct CompetitionId(String);
 
 /// A task, a teacher, data, limits, rules and rewards, as a subnet owner writes them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// [`MANIFEST_FORMAT`].
@@ -33,11 +35,13 @@ pub struct Manifest {
     pub title: String,
     /// A paragraph for people.
     #[serde(default)]
+    #[schema(required)]
     pub description: String,
     /// What models do.
     pub task: Task,
     /// When submissions end, in Unix seconds; never if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub closes_at: Option<u64>,
     /// What every model takes.
     pub input: InputSpec,
@@ -50,6 +54,7 @@ pub struct Manifest {
     /// A file with the teacher's logits on the training images (format `RTLOG1`), relative to the manifest: it saves
     /// every miner a pass of the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub training_teacher_logits: Option<String>,
     /// The model that every latency is a ratio to: a package folder, relative to the manifest.
     pub reference: ModelSource,
@@ -57,20 +62,24 @@ pub struct Manifest {
     pub limits: Limits,
     /// How reports become scores.
     #[serde(default)]
+    #[schema(required)]
     pub score: ScoreRules,
     /// How a challenger dethrones the champion.
     #[serde(default)]
+    #[schema(required)]
     pub dethrone: DethroneRules,
     /// How rounds go.
     #[serde(default)]
+    #[schema(required)]
     pub rounds: RoundRules,
     /// How scores become weights.
     #[serde(default)]
+    #[schema(required)]
     pub reward: RewardRules,
 }
 
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// One label per image.
@@ -78,7 +87,7 @@ pub enum Task {
 }
 
 /// What goes into a model: images scaled to x = (pixel / 255 - mean) / deviation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// Colour planes.
@@ -110,7 +119,7 @@ impl InputSpec {
 }
 
 /// The data set and how it is split.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
     /// A data set that the `datasets` crate knows, such as `fashion-mnist`.
@@ -122,7 +131,7 @@ pub struct DataSpec {
 }
 
 /// Where a published model is taken from. A manifest may write the text alone: `teacher = "hf://org/name@revision"`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(from = "WrittenSource")]
 pub struct ModelSource {
     /// A package folder, relative to the manifest's file; or a repository of a Hub with that package in it,
@@ -153,7 +162,7 @@ impl From<WrittenSource> for ModelSource {
 }
 
 /// What a submission may cost and who may send how many.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of `model.safetensors`.
@@ -168,9 +177,11 @@ pub struct Limits {
     pub submissions_per_day: u32,
     /// Seconds from the creation of a submission until its files must have arrived.
     #[serde(default = "default_upload_seconds")]
+    #[schema(required)]
     pub upload_seconds_max: u64,
     /// Wall-clock seconds of one evaluation.
     #[serde(default = "default_evaluation_seconds")]
+    #[schema(required)]
     pub evaluation_seconds_max: u64,
 }
 
@@ -183,7 +194,7 @@ fn default_evaluation_seconds() -> u64 {
 }
 
 /// A stored object: its digest and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ObjectRef {
     /// SHA-256 of the bytes.
     pub sha256: Digest,
@@ -192,7 +203,7 @@ pub struct ObjectRef {
 }
 
 /// A model that was published with a competition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishedModel {
     /// The parsed `config.json`.
     pub config: PackageConfig,
@@ -214,7 +225,7 @@ impl PublishedModel {
 }
 
 /// A published competition: everything that a miner needs, content-addressed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Competition {
     /// The manifest as parsed.
     pub manifest: Manifest,
@@ -322,6 +333,15 @@ impl FromStr for CompetitionId {
         Ok(Self(text.into()))
     }
 }
+
+impl PartialSchema for CompetitionId {
+    fn schema() -> RefOr<Schema> {
+        let description = "A competition's name: lower-case letters, digits and inner hyphens.";
+        crate::schema::text(description, "^[a-z0-9][a-z0-9-]{0,63}$", "fashion-mnist")
+    }
+}
+
+impl ToSchema for CompetitionId {}
 
 impl TryFrom<String> for CompetitionId {
     type Error = String;

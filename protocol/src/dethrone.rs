@@ -13,6 +13,7 @@ use crate::standing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZeroU32;
+use utoipa::ToSchema;
 
 const DAY_SECONDS: u64 = 86_400;
 /// The least level that a resampled p-value, whose least value is 50 ppm, can meet with room to spare.
@@ -21,7 +22,7 @@ const ALPHA_PPM_MIN: u32 = 200;
 const ALPHA_PPM_MAX: u32 = 500_000;
 
 /// How a challenger dethrones the champion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DethroneRules {
     /// Level of the test on public items, parts per million. Each challenger has all of it.
@@ -32,11 +33,12 @@ pub struct DethroneRules {
     pub epsilon_ppm: u32,
     /// Lets the margin shrink as the champion ages; then it stands in for `epsilon_ppm`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub epsilon_decay: Option<EpsilonDecay>,
 }
 
 /// A margin that falls on a straight line and then stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonDecay {
     /// Against a champion of this moment.
@@ -142,7 +144,7 @@ pub struct HiddenStage {
 }
 
 /// What became of a bout, with everything that it rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Verdict {
     /// Which rule decided.
     pub rule: Rule,
@@ -161,7 +163,7 @@ pub struct Verdict {
 }
 
 /// Challenger against champion on one part of the items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Comparison {
     /// Answers: shown, not decisive.
     pub accuracy: AccuracyTest,
@@ -172,8 +174,9 @@ pub struct Comparison {
 }
 
 /// The rule that decided a bout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = DethroneRule)]
 pub enum Rule {
     /// The champion could not be measured.
     ChampionNotMeasured,

@@ -14,6 +14,7 @@ use crate::report::{Estimate, Latency, LatencyCheck};
 use crate::score::PPM;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// The fewest launches of a whole measurement; a shorter one is judged by the limits of short ones.
 pub const FULL_LAUNCHES_MIN: u32 = 15;
@@ -42,7 +43,7 @@ pub const CHECK_LAUNCHES_MIN: u32 = 7;
 pub const CONTROL_LAUNCHES_MIN: u32 = 3;
 
 /// What the rules make of a latency.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "verdict", content = "why", rename_all = "snake_case")]
 pub enum LatencyVerdict {
     /// It can decide a rank.
@@ -54,7 +55,7 @@ pub enum LatencyVerdict {
 }
 
 /// Why a host's measurement decides nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unstable {
     /// The interval stayed wider than [`half_width_ppm_max`].
@@ -64,7 +65,7 @@ pub enum Unstable {
 }
 
 /// How a model was caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breach {
     /// Timed inferences gave other outputs than the accuracy pass.

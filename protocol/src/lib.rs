@@ -26,6 +26,7 @@ pub mod standing;
 pub mod submission;
 pub mod transforms;
 
+mod schema;
 pub mod strict;
 
 pub use auth::Hotkey;

@@ -8,6 +8,7 @@ use crate::score::PPM;
 use crate::significance::Difference;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// A hundredth of the score, as people count it.
 const POINT_PPM: i64 = PPM / 100;
@@ -15,7 +16,7 @@ const POINT_PPM: i64 = PPM / 100;
 const HALVINGS: u32 = 64;
 
 /// What a challenger needs on public items to reach the hidden stage against the champion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Needs {
     /// Public items.
     pub items: u32,

@@ -17,6 +17,7 @@ use crate::digest::canonical_json;
 use crate::report::{Estimate, Report};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The format of receipts that this version writes and reads.
 pub const RECEIPT_FORMAT: &str = "retort-receipt/1";
@@ -28,7 +29,7 @@ pub const RECEIPT_BYTES_MAX: usize = 8 * 1024;
 pub const ENGINE_BYTES_MAX: usize = 256;
 
 /// What a validator states about one evaluation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
     /// [`RECEIPT_FORMAT`].
@@ -44,7 +45,7 @@ pub struct Receipt {
 }
 
 /// What the report doesn't know: for what an evaluation was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// The competition.
@@ -62,7 +63,7 @@ pub struct Subject {
 }
 
 /// What follows from the report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Measured {
     /// SHA-256 of the package actually loaded.
@@ -82,20 +83,21 @@ pub struct Measured {
 }
 
 /// The items of an evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataBound {
     /// SHA-256 over the input images in evaluation order.
     pub images_sha256: Digest,
     /// Seed of the order of items and latency pairs. As text: RFC 8785 writes numbers as doubles, which would round it.
     #[serde(with = "decimal_text")]
+    #[schema(value_type = String, pattern = "^(0|[1-9][0-9]{0,19})$", example = "7")]
     pub seed: u64,
     /// Items evaluated.
     pub items: u32,
 }
 
 /// A receipt with its signature: what is stored, logged and shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedReceipt {
     /// What is stated.

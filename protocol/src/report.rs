@@ -3,12 +3,13 @@
 
 use crate::Digest;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The format of reports that this version writes.
 pub const REPORT_FORMAT: &str = "retort-report/1";
 
 /// A value in parts per million with the ends of its 95 % interval (99 % for latency, see [`Latency`]).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Estimate {
     /// The estimate.
     pub value_ppm: i64,
@@ -19,7 +20,7 @@ pub struct Estimate {
 }
 
 /// One evaluation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// [`REPORT_FORMAT`].
     pub format: String,
@@ -50,7 +51,7 @@ pub struct Report {
 }
 
 /// The machine of an evaluation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Host {
     /// As in `/proc/cpuinfo`.
     pub cpu_model: String,
@@ -70,11 +71,12 @@ pub struct Host {
     pub pinned_core: Option<u32>,
     /// Whether timed workers ran before ordinary processes.
     #[serde(default)]
+    #[schema(required)]
     pub priority_raised: bool,
 }
 
 /// The items of an evaluation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DataSeen {
     /// SHA-256 over the input images in evaluation order.
     pub images_sha256: Digest,
@@ -87,7 +89,7 @@ pub struct DataSeen {
 }
 
 /// Right and wrong answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Quality {
     /// Right answers.
     pub correct: u32,
@@ -102,7 +104,7 @@ pub struct Quality {
 }
 
 /// Closeness to the teacher's outputs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Fidelity {
     /// Items with the teacher's arg max.
     pub agreement: u32,
@@ -115,7 +117,7 @@ pub struct Fidelity {
 }
 
 /// How far probabilities can be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Calibration {
     /// Expected calibration error, 15 bins of equal width (Guo et al. 2017).
     pub ece_ppm: u32,
@@ -127,7 +129,7 @@ pub struct Calibration {
 
 /// Single-threaded latency at batch 1, as a ratio to the reference student in randomly ordered pairs of blocks, by the
 /// protocol LAT-1. What it is good for is [`crate::latency::judge`]'s business.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Latency {
     /// Candidate over reference. The interval is exact order statistics over launches (LAT-1, step 5).
     pub ratio: Estimate,
@@ -158,7 +160,7 @@ pub struct Latency {
 }
 
 /// Whose stamps count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clock {
     /// Around request and answer, in the process that owns the measurement.
@@ -169,7 +171,7 @@ pub enum Clock {
 }
 
 /// The control and the compliance checks of a latency measurement (LAT-1, steps 7 and 9).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LatencyChecks {
     /// The reference over itself: 1 on a sound machine.
     pub control: LatencyCheck,
@@ -185,7 +187,7 @@ pub struct LatencyChecks {
 }
 
 /// A ratio from a few launches: their median with its exact interval as in [`Latency::ratio`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LatencyCheck {
     /// Pairs of fresh processes; 0 where the check was not made.
     pub launches: u32,
@@ -194,7 +196,7 @@ pub struct LatencyCheck {
 }
 
 /// What a model costs to keep and run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
     /// Bytes of `model.safetensors`.
     pub size_bytes: u64,
@@ -211,7 +213,7 @@ pub struct Cost {
 }
 
 /// Milliseconds of each phase of an evaluation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Phases {
     /// Starting the worker and loading the model.
     pub load: u64,

@@ -5,6 +5,7 @@
 
 use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A round lasts a day unless the manifest says otherwise.
 const SECONDS_DEFAULT: u64 = 24 * 60 * 60;
@@ -16,7 +17,7 @@ const CHALLENGERS_MAX: u32 = 256;
 pub const FIXED_PPM_DEFAULT: u32 = 300_000;
 
 /// How rounds go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoundRules {
     /// How long a round takes submissions; 0: until the operator closes it.
@@ -35,7 +36,7 @@ pub struct RoundRules {
 }
 
 /// Where a round's randomness comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BeaconSource {
     /// The hash of the ledger's entry that marks the close.

@@ -6,6 +6,7 @@
 
 use crate::report::{Estimate, Report};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One in parts per million.
 pub const PPM: i64 = 1_000_000;
@@ -14,7 +15,7 @@ pub const PPM: i64 = 1_000_000;
 pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 
 /// How reports become scores.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoreRules {
     /// A student below this share of the teacher's accuracy scores 0.
@@ -34,7 +35,7 @@ pub struct ScoreRules {
 }
 
 /// How much each utility counts; the sum is one million.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
     /// Accuracy between the floor and the teacher.
@@ -87,7 +88,7 @@ impl ScoreRules {
 }
 
 /// The teacher's right answers on the same items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ceiling {
     /// Right answers.
     pub correct: u32,
@@ -96,7 +97,7 @@ pub struct Ceiling {
 }
 
 /// What the rules make of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Score {
     /// The composite, with its 95 % interval.
     pub composite: Estimate,
@@ -111,15 +112,19 @@ pub struct Score {
 }
 
 /// The four utilities, each in [0, 1] as parts per million.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Utilities {
     /// clip((acc - a0) / (a_T - a0)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub accuracy: i64,
     /// 1 - JS(T||S) / ln 2.
+    #[schema(minimum = 0, maximum = 1000000)]
     pub fidelity: i64,
     /// clip(ln(Lmax / rho) / ln(Lmax / Lmin)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub latency: i64,
     /// clip(ln(Bmax / B) / ln(Bmax / Bmin)).
+    #[schema(minimum = 0, maximum = 1000000)]
     pub size: i64,
 }
 

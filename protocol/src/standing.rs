@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::str::FromStr;
+use utoipa::ToSchema;
 
 /// One entry of a ranking. All replicates must be of the same round and part.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub struct Entry<'a, K> {
 }
 
 /// The whole sort key of a ranking, as shown: the composite first, then who came first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SortKey {
     /// The composite in parts per million; more is better.
     pub composite_ppm: i64,
@@ -93,7 +94,7 @@ pub fn groups<K>(mut entries: Vec<Entry<'_, K>>) -> Vec<Placed<K>> {
 }
 
 /// A class of models that compete on one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Division {
     /// At least 99 % of the teacher's accuracy: the fastest wins.

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The name of a submission: 26 characters that sort by time (a ULID).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,8 +56,17 @@ impl fmt::Display for SubmissionId {
     }
 }
 
+impl PartialSchema for SubmissionId {
+    fn schema() -> RefOr<Schema> {
+        let (pattern, example) = ("^[0-9A-HJKMNP-TV-Z]{26}$", "01K9M4T0Q8ZJ5R6V7W8X9Y0ABC");
+        crate::schema::text("A submission's name: a ULID, so that names sort by time.", pattern, example)
+    }
+}
+
+impl ToSchema for SubmissionId {}
+
 /// Where a submission is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Announced; its files have not all arrived.
@@ -148,7 +159,7 @@ impl fmt::Display for State {
 }
 
 /// Whose fault an end is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blame {
     /// The submitter can mend it.
@@ -170,7 +181,7 @@ pub struct Rejection {
 macro_rules! codes {
     ($($variant:ident, $text:literal, $blame:ident, $hint:literal;)*) => {
         /// Why a submission ended without a score. Codes are stable: scripts may match on them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code {
             $(#[doc = $hint] $variant,)*

@@ -3,6 +3,7 @@
 //! It does NOT know how a change is drawn or made (`datasets::hidden`), nor how many items a round has ([`crate::round`]).
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One whole in parts per million.
 const WHOLE_PPM: u32 = 1_000_000;
@@ -18,8 +19,9 @@ const CUTOUT_PX_MAX: u32 = 64;
 ///
 /// Integers only, so that its canonical JSON has one spelling on every machine. A manifest names what differs from the
 /// default.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schema(as = Transforms)]
 pub struct Family {
     /// Columns and rows by which an item is shifted, at most. If it isn't 0, no item stays in place. 0 to 64.
     pub shift_px_max: u32,

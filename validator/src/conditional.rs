@@ -19,7 +19,7 @@ const GZIP_BYTES_MIN: usize = 1_024;
 /// What is read into memory at most; answers of ours that are known to be whole are far smaller.
 const WHOLE_BYTES_MAX: u64 = 64 << 20;
 /// What compresses well.
-const TEXTS: [&str; 5] = ["application/json", "text/html", "text/css", "text/csv", "image/svg+xml"];
+pub(crate) const TEXTS: [&str; 5] = ["application/json", "text/html", "text/css", "text/csv", "image/svg+xml"];
 
 /// Tags, spares and compresses the answers to reads.
 pub(crate) async fn conditional(request: Request, next: Next) -> Response {

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use transparency::keyfile::{self as log_keyfile, KeyFileError};
 use transparency::{LogKey, LogSigner};
 use url::Url;
+use utoipa::ToSchema;
 
 /// What variables that override settings begin with: `RETORT_LISTEN`, `RETORT_LIMITS_PENDING_MAX`.
 pub const ENV_PREFIX: &str = "RETORT_";
@@ -100,7 +101,7 @@ pub struct Config {
 }
 
 /// How long latency is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LatencyEffort {
     /// As competitions need it.

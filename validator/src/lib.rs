@@ -39,6 +39,7 @@ mod pages;
 pub mod publish;
 pub mod rounds;
 mod router;
+mod routes;
 pub mod secret;
 mod serve;
 mod supervise;
@@ -48,6 +49,7 @@ pub mod telemetry;
 mod views;
 mod webhooks;
 
+pub use api::document as openapi;
 pub use app::{App, OpenError};
 pub use clock::Clock;
 pub use config::{Config, Home};

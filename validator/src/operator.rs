@@ -15,6 +15,7 @@ use protocol::submission::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
 const WORKERS_SECONDS: u64 = 3_600;
@@ -31,19 +32,24 @@ const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Everything on the operator's page.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Operator)]
 pub(crate) struct OperatorView {
+    /// The validator's clock, in Unix seconds.
     pub(crate) now: u64,
+    /// The machine.
     pub(crate) host: HostHealth,
     /// Submissions by state.
     pub(crate) submissions: BTreeMap<&'static str, u64>,
     /// For how long the longest waiting submission has been queued.
     pub(crate) queue_age_seconds: u64,
+    /// Evaluations that were finished, ever.
     pub(crate) evaluations: u64,
     /// Workers that were alive within the last hour by the machine's clock, the last one first.
     pub(crate) workers: Vec<WorkerSeen>,
     /// What is worked on and what waits, in the order in which its turn comes.
     pub(crate) queue: Vec<Waiting>,
+    /// What is stored.
     pub(crate) storage: Storage,
     /// Streams of events that are open.
     pub(crate) streams: u64,
@@ -60,12 +66,16 @@ pub(crate) struct OperatorView {
 }
 
 /// The machine as `/proc` tells it; `None` where it doesn't.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct HostHealth {
+    /// Cores that may be used.
     pub(crate) cores: u32,
     /// Load averages over 1, 5 and 15 minutes, in thousandths.
+    #[schema(min_items = 3, max_items = 3)]
     pub(crate) load_milli: Option<[u64; 3]>,
+    /// Memory that can be had without swapping.
     pub(crate) memory_available_bytes: Option<u64>,
+    /// Free space where the objects are.
     pub(crate) disk_free_bytes: Option<u64>,
 }
 

@@ -6,7 +6,8 @@ use crate::app::App;
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::guard::budget::Class;
 use crate::operator::Peer;
-use crate::{api, conditional, hub, pages};
+use crate::routes::Routes;
+use crate::{conditional, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -45,17 +46,15 @@ const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// All routes with everything around them.
 pub(crate) fn router(app: App) -> Router {
     let timed = middleware::from_fn_with_state(app.clone(), time_limit);
-    Router::new()
-        .merge(api::routes())
+    let Routes { timed: described, uploads } = Routes::all();
+    Router::from(described)
         .merge(pages::routes())
-        .merge(hub::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(middleware::from_fn(conditional::conditional))
         .layer(timed)
         // Uploads take their time: they have limits of their own.
-        .merge(api::uploads::routes())
-        .merge(hub::uploads())
+        .merge(Router::from(uploads))
         .layer(middleware::from_fn_with_state(app.clone(), guarded))
         .layer(middleware::map_response(as_problem))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))

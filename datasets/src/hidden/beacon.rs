@@ -8,6 +8,7 @@
 use super::drand::{DrandChain, DrandError, DrandRound};
 use super::hexadecimal;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The largest whole number that JSON carries exactly on every machine: 2^53 - 1.
 pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
@@ -38,7 +39,7 @@ pub enum BeaconRule {
 }
 
 /// A beacon that came, with its origin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Beacon {
     /// An entry of the ledger.
@@ -47,12 +48,14 @@ pub enum Beacon {
         height: u64,
         /// Its hash.
         #[serde(with = "hexadecimal")]
+        #[schema(value_type = protocol::Digest)]
         hash: [u8; 32],
     },
     /// A round of a drand chain.
     Drand {
         /// The chain's hash.
         #[serde(with = "hexadecimal")]
+        #[schema(value_type = protocol::Digest)]
         chain: [u8; 32],
         /// What the chain published.
         published: DrandRound,

@@ -19,6 +19,7 @@ use super::spec::DrawSpec;
 use crate::merkle::{self, Hash, MerkleError, Tree};
 use protocol::transforms::SpecError;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The format of commitments that this version writes and reads.
 const FORMAT: &str = "retort-round-commitment/1";
@@ -45,7 +46,7 @@ pub struct Terms {
 }
 
 /// The public part: publish it before the round closes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RoundCommitment {
     /// `retort-round-commitment/1`.
@@ -56,6 +57,7 @@ pub struct RoundCommitment {
     pub round: u64,
     /// The Merkle root.
     #[serde(with = "hexadecimal")]
+    #[schema(value_type = protocol::Digest)]
     pub root: Hash,
 }
 

@@ -13,6 +13,7 @@ use super::hexadecimal;
 use drand_verify::{G1Pubkey, G2PubkeyRfc, Pubkey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// What a round may weigh as JSON: the longest that a chain publishes has some 500 bytes.
 const ROUND_JSON_BYTES_MAX: usize = 4_096;
@@ -48,18 +49,20 @@ pub struct DrandChain {
 }
 
 /// A round as a chain publishes it. Unknown fields, upper-case digits and other lengths are refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DrandRound {
     /// Its number, from 1.
     pub round: u64,
     /// SHA-256 of the signature.
     #[serde(with = "hexadecimal")]
+    #[schema(value_type = protocol::Digest)]
     pub randomness: [u8; 32],
     /// The signature, in lower-case hexadecimal digits.
     pub signature: String,
     /// The signature of the round before; a chained scheme has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub previous_signature: Option<String>,
 }
 

@@ -2,9 +2,10 @@
 
 use super::{ArchitectureError, ImageShape, Op, Plan, Role, Shape};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Exact costs of one inference at batch 1, in f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Costs {
     /// Learned values (running statistics don't count, as in PyTorch's `parameters()`).
     pub parameters: u64,

@@ -6,9 +6,10 @@
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One depthwise 3x3 and pointwise 1x1 pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DepthwiseBlock {
     /// Channels out.
@@ -18,7 +19,7 @@ pub struct DepthwiseBlock {
 }
 
 /// A MobileNetV1-like network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DepthwiseCnn {
     /// Channels of the 3x3 stem.

@@ -3,9 +3,10 @@
 
 use super::{Activation, ArchitectureError, ImageShape, Op, block_count, dimension};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A multi-layer perceptron.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mlp {
     /// Width of each hidden layer.

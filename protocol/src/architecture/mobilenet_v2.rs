@@ -4,9 +4,10 @@
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A row of the paper's table 2: `repeats` blocks, the first with `stride`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InvertedResidual {
     /// Factor by which the block widens its input (t); 1 leaves the expansion out.
@@ -20,7 +21,7 @@ pub struct InvertedResidual {
 }
 
 /// A network of inverted residuals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2 {
     /// Channels of the 3x3 stem.

@@ -23,6 +23,7 @@ pub use resnet::Resnet;
 pub use vit::Vit;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The largest channel count, width or hidden size that a description may name. Far above any student that fits a
 /// competition's byte limit, and small enough that products of four of them stay inside `u64`.
@@ -52,7 +53,7 @@ impl ImageShape {
 }
 
 /// A model's architecture: a value that our own code interprets, never code of the miner's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Architecture {
     /// Fully connected layers with ReLU.

@@ -3,10 +3,11 @@
 
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, one, stride};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A CIFAR-style residual network. Stage `i` has `width * 2^i` channels; every stage after the first halves the
 /// resolution.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resnet {
     /// Channels of the stem and the first stage.

@@ -3,9 +3,10 @@
 
 use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A vision transformer with a class token and learned positions, normalised before each block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vit {
     /// Side of a square patch in pixels; divides the image.

@@ -10,6 +10,8 @@ use std::str::FromStr;
 
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The ss58 network prefix of every hotkey we accept: 42, "generic Substrate", the one that Bittensor uses.
 const SS58_PREFIX: u8 = 42;
@@ -126,6 +128,16 @@ impl<'de> Deserialize<'de> for Hotkey {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+impl PartialSchema for Hotkey {
+    fn schema() -> RefOr<Schema> {
+        // 35 bytes of which the first is 42 are always 48 characters, and the first of those is always a 5.
+        let (pattern, example) = ("^5[1-9A-HJ-NP-Za-km-z]{47}$", "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+        crate::schema::text("A hotkey: an ss58 address with prefix 42.", pattern, example)
+    }
+}
+
+impl ToSchema for Hotkey {}
 
 /// The first two bytes of BLAKE2b-512 over context, prefix and key.
 fn checksum(key: &[u8; 32]) -> [u8; 2] {

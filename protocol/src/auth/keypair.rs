@@ -9,6 +9,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use schnorrkel::MiniSecretKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Sha256;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::hotkey::Hotkey;
 
@@ -198,6 +200,15 @@ impl<'de> Deserialize<'de> for Signature {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+impl PartialSchema for Signature {
+    fn schema() -> RefOr<Schema> {
+        let description = "An sr25519 or ed25519 signature: `0x` and 128 lower-case hex digits.";
+        crate::schema::text(description, "^0x[0-9a-f]{128}$", &format!("0x{}", "5e".repeat(SIGNATURE_BYTES)))
+    }
+}
+
+impl ToSchema for Signature {}
 
 /// `None` for a key that is no point, a signature without sr25519's marker bit, and one that does not verify.
 fn verify_sr25519(key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> Option<()> {

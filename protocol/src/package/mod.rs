@@ -22,6 +22,7 @@ use crate::digest::canonical_json;
 use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The format of packages that this version reads.
 pub const PACKAGE_FORMAT: &str = "retort/1";
@@ -47,7 +48,7 @@ pub const README_FILE: &str = "README.md";
 /// Two more fields may be there and mean nothing: `model_type` and `auto_map`, which `transformers` asks for, with exactly
 /// the values that a validator writes into them for its Hub repositories, so that what was downloaded can be submitted.
 /// They are not kept: nobody else's code can be named here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(from = "Written")]
 pub struct PackageConfig {
     /// [`PACKAGE_FORMAT`].

@@ -2,9 +2,10 @@
 
 use super::RewardRules;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Other rules from a named round on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyChange {
     /// The first round that is paid by them.

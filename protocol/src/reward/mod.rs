@@ -36,12 +36,13 @@ use crate::{Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use shares::Shares;
 use std::collections::BTreeSet;
+use utoipa::ToSchema;
 
 /// All of a round's reward, parts per million.
 pub const WHOLE_PPM: u32 = 1_000_000;
 
 /// What one hotkey gets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Weight {
     /// Who.
     pub hotkey: Hotkey,
@@ -173,7 +174,8 @@ impl History {
 }
 
 /// Why a submission or its owner earns what it earns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RewardReason)]
 pub struct Reason {
     /// Whom it is told.
     pub hotkey: Hotkey,

@@ -5,13 +5,14 @@
 use super::shares::{Shares, percent};
 use super::{Champion, Standing, WHOLE_PPM};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Burns part of the champion's share while the margin by which it took the seat is weak:
 ///
 /// kept = kept_ppm + (1 - kept_ppm) min(1, margin / full_ppm), and never less than the next owner's weight.
 ///
 /// A champion that dethroned nobody keeps all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BurnWeakMargin {
     /// The margin of composites from which nothing is burnt, parts per million.

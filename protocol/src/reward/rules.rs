@@ -8,6 +8,8 @@ use super::shares::percent;
 use super::{BurnWeakMargin, Frontier, LastChampions, WHOLE_PPM};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// How a round is paid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,8 +95,10 @@ impl fmt::Display for RewardRules {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How standings become weights.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RewardPolicy)]
 enum Name {
     WinnerTakesAll,
     Ladder,
@@ -102,23 +106,49 @@ enum Name {
     Frontier,
 }
 
-/// The table as written. Absent fields take the policy's defaults.
-#[derive(Serialize, Deserialize)]
+/// How a round is paid. Absent fields take the policy's defaults.
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// The policy by its name.
     policy: Name,
+    /// `last_champions`: shares for the present champion, the one before it and so on, parts per million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, min_items = 5, max_items = 5)]
     shares_ppm: Option<[u32; CHAMPIONS]>,
+    /// `frontier`: rounds after which a gain counts half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     half_life_rounds: Option<u64>,
+    /// `frontier`: what a model must add at least, parts per million of the box.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     min_gain_ppm: Option<u32>,
+    /// `frontier`: how much worse than its nearest dominator a model may be on any axis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     tolerance_ppm: Option<u32>,
+    /// Burns part of a weak winner's share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     burn_weak_margin: Option<BurnWeakMargin>,
+    /// The most that one hotkey gets, parts per million; what exceeds it is burnt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     owner_cap_ppm: Option<u32>,
+}
+
+/// As they are written.
+impl PartialSchema for RewardRules {
+    fn schema() -> RefOr<Schema> {
+        Written::schema()
+    }
+}
+
+impl ToSchema for RewardRules {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Written::schemas(schemas);
+    }
 }
 
 impl TryFrom<Written> for RewardRules {

@@ -18,6 +18,7 @@ use crate::report::Estimate;
 use crate::score::PPM;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
+use utoipa::ToSchema;
 
 pub use resample::{Difference, Pair, Replicates, ReplicatesError, Round};
 pub use sequential::SequentialP;
@@ -44,7 +45,7 @@ impl Part {
 }
 
 /// How two models' answers to the same items differ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Disputed {
     /// Items compared.
     pub items: u64,
@@ -85,7 +86,7 @@ impl Disputed {
 }
 
 /// The accuracy test of a challenger against a champion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AccuracyTest {
     /// The counts it rests on.
     pub disputed: Disputed,

@@ -5,6 +5,7 @@
 //! a level no more often than the level says. It does NOT know what a draw is.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Hits (h) after which drawing stops. The relative error of a p-value is about 1 / sqrt(h): 18 %, a shift of a twelfth
 /// of a standard deviation at the levels that decide.
@@ -16,7 +17,7 @@ pub const HITS: u32 = 32;
 pub const DRAWS_MAX: u32 = 19_999;
 
 /// A p-value as the fraction that it is, so that comparing it with a level is exact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SequentialP {
     /// Draws that were as bad as the null says (the observed one counts as such when the maximum was reached).
     pub hits: u32,

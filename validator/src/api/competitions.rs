@@ -1,34 +1,46 @@
 //! `GET /api/v1/competitions` and `/api/v1/competitions/{id}`: what there is to win, and all that a miner needs.
 
 use super::json;
-use super::pages::{Slice, linked};
+use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::{intake, views};
-use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use protocol::CompetitionId;
 use protocol::api::CompetitionView;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Competitions of a page.
 const COMPETITIONS_MAX: u32 = 100;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/v1/competitions", get(list)).route("/api/v1/competitions/{id}", get(one))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(one))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The last one of the page before.
     after: Option<CompetitionId>,
+    /// How many at most.
+    #[param(schema_with = limit::<COMPETITIONS_MAX>)]
     limit: Option<u32>,
 }
 
+/// All competitions, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions",
+    tag = "competitions",
+    params(Query),
+    responses((status = 200, description = "The competitions.", body = [CompetitionView])),
+)]
 async fn list(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
@@ -46,6 +58,14 @@ async fn list(
     Ok(linked(&all, &uri, "after", next))
 }
 
+/// Manifest, digests, teacher and data of a competition.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions/{id}",
+    tag = "competitions",
+    params(("id" = CompetitionId, Path, description = "The competition's name.")),
+    responses((status = 200, description = "The competition.", body = CompetitionView)),
+)]
 async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     match views::competition(&app, &id).await? {

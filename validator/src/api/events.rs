@@ -1,21 +1,23 @@
 //! `GET /api/v1/events`: what happens, as it happens (`text/event-stream`), or page by page for those who ask for JSON.
 
-use super::pages::{Slice, linked};
+use super::openapi::examples;
+use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use crate::app::App;
-use crate::db::feed::FeedFilter;
+use crate::db::feed::{FeedEvent, FeedFilter};
 use crate::error::ApiError;
 use crate::feed::Listener;
 use crate::intake;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::Deserialize;
 use std::convert::Infallible;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Where a browser says what it heard last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -24,21 +26,43 @@ const NO_BUFFERING: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffe
 /// Events of a page.
 const EVENTS_MAX: u32 = 500;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/v1/events", get(events))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(events))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
+    /// Of this competition.
     competition: Option<CompetitionId>,
+    /// Of this submission.
     submission: Option<SubmissionId>,
+    /// Of this hotkey's submissions.
     hotkey: Option<Hotkey>,
-    /// As `Last-Event-ID`, for those who can't send that.
+    /// The last event that is known; for those who can't send Last-Event-ID.
     after: Option<u64>,
+    /// How many at most, of a page of JSON.
+    #[param(schema_with = limit::<EVENTS_MAX>)]
     limit: Option<u32>,
 }
 
+/// What happens, as it happens.
+///
+/// A stream of server-sent events: `id` is the event's number, `event` its kind, `data` an Event. It begins with
+/// `hello`, which says from which number on it tells. Whoever comes back with Last-Event-ID misses nothing and hears
+/// nothing twice, whatever was restarted in between. Comments are heartbeats, every 15 seconds. Those who accept
+/// application/json and no stream get a page of events instead, from the first one on.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "events",
+    params(Query, ("Last-Event-ID" = Option<u64>, Header, description = "The last event that is known.")),
+    responses((status = 200, description = "A stream, or a page.", content(
+        (String = "text/event-stream", example = examples::stream),
+        ([FeedEvent] = "application/json"),
+    ))),
+)]
 async fn events(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,

@@ -5,24 +5,40 @@ use crate::app::App;
 use crate::board::{self, Served};
 use crate::error::ApiError;
 use crate::intake;
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use http::{HeaderMap, header};
+use protocol::CompetitionId;
+use protocol::api::Leaderboard;
 use std::sync::Arc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/competitions/{id}/leaderboard", get(as_json))
-        .route("/api/v1/competitions/{id}/leaderboard.csv", get(as_csv))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(as_json)).routes(routes!(as_csv))
 }
 
+/// The board: teacher, submissions best first, reference.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions/{id}/leaderboard",
+    tag = "competitions",
+    params(("id" = CompetitionId, Path, description = "The competition's name.")),
+    responses((status = 200, description = "The board; its ETag changes with it.", body = Leaderboard)),
+)]
 async fn as_json(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let fixed = [(header::CACHE_CONTROL, "no-cache"), (header::CONTENT_TYPE, "application/json")];
     Ok(find(&app, &id).await?.json.answer(fixed, &headers))
 }
 
+/// The board as CSV.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions/{id}/leaderboard.csv",
+    tag = "competitions",
+    params(("id" = CompetitionId, Path, description = "The competition's name.")),
+    responses((status = 200, description = "One line a row.", content_type = "text/csv", body = String)),
+)]
 async fn as_csv(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, ApiError> {
     let served = find(&app, &id).await?;
     let name = format!("attachment; filename=\"{id}.csv\"");

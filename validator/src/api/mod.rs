@@ -1,6 +1,7 @@
 //! The HTTP API: one file a resource. Handlers take a request apart and put an answer together; what happens in between
 //! lies in the rooms above.
 
+mod binary;
 mod competitions;
 mod copies;
 mod events;
@@ -18,17 +19,19 @@ mod tokens;
 pub(crate) mod uploads;
 mod webhooks;
 
-pub(crate) use openapi::OPENAPI;
+pub(crate) use binary::Binary;
+pub use openapi::document;
+pub(crate) use openapi::examples;
 
 use crate::app::App;
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
 
 /// Everything but uploads, which have time limits of their own.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
         .merge(competitions::routes())
         .merge(leaderboard::routes())
         .merge(rounds::routes())

@@ -3,22 +3,40 @@
 //! Anything else looks as if it weren't there, whether or not it is stored. Where the store signs URLs, whoever wants
 //! bytes is sent there.
 
+use super::Binary;
 use crate::app::App;
 use crate::conditional::is_known;
 use crate::deliver::{Delivery, IMMUTABLE};
 use crate::error::ApiError;
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
 use http::{HeaderMap, Method, StatusCode};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/v1/objects/sha256/{digest}", get(object))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(object))
 }
 
+/// Immutable bytes of a published competition or a scored submission. One range at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/objects/sha256/{digest}",
+    tag = "files",
+    params(
+        ("digest" = Digest, Path, description = "SHA-256 of the bytes."),
+        ("Range" = Option<String>, Header, description = "Some bytes, such as `bytes=0-1023`; one range at a time."),
+    ),
+    responses(
+        (status = 200, description = "All bytes.", content_type = "application/octet-stream", body = inline(Binary)),
+        (status = 206, description = "Some bytes.", content_type = "application/octet-stream", body = inline(Binary)),
+        (status = 304, description = "You have them."),
+        (status = 307, description = "They lie in a bucket that signs: `Location` is good for a while."),
+        (status = 416, description = "There is no such range."),
+    ),
+)]
 async fn object(
     State(app): State<App>,
     method: Method,

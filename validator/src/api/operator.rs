@@ -8,27 +8,53 @@ use crate::app::App;
 use crate::auth::read_body;
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
-use crate::operator::{self, Peer};
+use crate::operator::{self, OperatorView, Peer};
+use axum::Extension;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use http::{HeaderMap, StatusCode};
-use protocol::strict;
-use serde::Deserialize;
+use protocol::api::SubmissionStatus;
+use protocol::{SubmissionId, strict};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/operator", get(view))
-        .route("/api/v1/operator/submissions/{id}/requeue", post(requeue))
-        .route("/api/v1/operator/submissions/{id}/disqualify", post(disqualify))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(view)).routes(routes!(requeue)).routes(routes!(disqualify))
 }
 
+/// The host's health, the queue and the last latency controls.
+///
+/// For the operator alone, from the validator's own machine or with the operator's token.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator",
+    tag = "operator",
+    security((), ("operator" = [])),
+    responses((status = 200, description = "What the operator's page shows.", body = OperatorView)),
+)]
 async fn view(State(app): State<App>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, ApiError> {
     operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
     Ok(json(&operator::view(&app).await?))
 }
 
+/// Put a submission that failed through the validator's fault back to its admission check.
+///
+/// The public log states it. For whoever shows the operator's token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/submissions/{id}/requeue",
+    tag = "operator",
+    security(("operator" = [])),
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    request_body = ActRequest,
+    responses(
+        (status = 200, description = "It is due again.", body = SubmissionStatus),
+        (status = 409, description = "It didn't fail through the validator's fault, or its miner entered the same \
+            package again."),
+    ),
+)]
 async fn requeue(State(app): State<App>, Path(id): Path<String>, reason: Reason) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let moved = administration::requeue(&app.db, app.hotkey, &id, reason.0, app.clock.now()).await?;
@@ -36,6 +62,21 @@ async fn requeue(State(app): State<App>, Path(id): Path<String>, reason: Reason)
     answer(&app, &moved).await
 }
 
+/// Take a submission out of its competition.
+///
+/// The public log states it. For whoever shows the operator's token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/submissions/{id}/disqualify",
+    tag = "operator",
+    security(("operator" = [])),
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    request_body = ActRequest,
+    responses(
+        (status = 200, description = "It is rejected with the code `disqualified`.", body = SubmissionStatus),
+        (status = 409, description = "It ended without a score anyway."),
+    ),
+)]
 async fn disqualify(State(app): State<App>, Path(id): Path<String>, reason: Reason) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let moved = administration::disqualify(&app.db, app.hotkey, &id, reason.0, app.clock.now()).await?;
@@ -49,6 +90,15 @@ async fn answer(app: &App, moved: &Submission) -> Result<Response, ApiError> {
     find(app, &moved.id).await
 }
 
+/// Why the operator acts.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ActRequest {
+    /// One line; the public log shows it to everybody.
+    #[schema(min_length = 1, max_length = 280, example = "its weights are those of 01K9M4T0Q8ZJ5R6V7W8X9Y0ABC")]
+    reason: String,
+}
+
 /// The body of an act, from somebody who showed the operator's token.
 struct Reason(ActReason);
 
@@ -56,17 +106,12 @@ impl FromRequest<App> for Reason {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Body {
-            reason: String,
-        }
         let (parts, body) = request.into_parts();
         operator::admit_to_act(app, &parts.headers)?;
         let body = read_body(&parts.headers, body, &app.config.limits).await?;
         let hint = "Send {\"reason\": \"...\"}: one line, which the public log will show to everybody.";
         let invalid = |why: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint);
-        let Body { reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
+        let ActRequest { reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
         Ok(Self(reason.parse().map_err(|error: ActError| invalid(error.to_string()))?))
     }
 }

@@ -8,9 +8,15 @@ use http::{HeaderValue, Uri, header};
 use serde::Serialize;
 use std::fmt::Display;
 use url::form_urlencoded;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 
 /// Items of a page for those who don't say.
-const LIMIT_DEFAULT: u32 = 100;
+pub(super) const LIMIT_DEFAULT: u32 = 100;
+
+/// What `limit` may be in an address whose pages have at most `MAX` items.
+pub(super) fn limit<const MAX: u32>() -> Schema {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX)).into()
+}
 
 /// How much of a list is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

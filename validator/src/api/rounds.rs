@@ -1,34 +1,46 @@
 //! `GET /api/v1/competitions/{id}/rounds` and `/{round}`: what a round was bound to, and what came of it.
 
-use super::pages::{Slice, linked};
+use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use super::{competitions::parse_id, json};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::rounds::RoundView;
 use crate::{intake, rounds};
-use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
-use axum::routing::get;
+use protocol::CompetitionId;
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Rounds of a page.
 const ROUNDS_MAX: u32 = 200;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/competitions/{id}/rounds", get(list))
-        .route("/api/v1/competitions/{id}/rounds/{round}", get(one))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(one))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
     /// The last round of the page before.
     before: Option<u64>,
+    /// How many at most.
+    #[param(schema_with = limit::<ROUNDS_MAX>)]
     limit: Option<u32>,
 }
 
+/// The rounds of a competition, newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions/{id}/rounds",
+    tag = "competitions",
+    params(("id" = CompetitionId, Path, description = "The competition's name."), Query),
+    responses((status = 200, description = "The rounds, as far as they are public.", body = [RoundView])),
+)]
 async fn list(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -45,6 +57,17 @@ async fn list(
     Ok(linked(&all, &uri, "before", next))
 }
 
+/// One round.
+#[utoipa::path(
+    get,
+    path = "/api/v1/competitions/{id}/rounds/{round}",
+    tag = "competitions",
+    params(
+        ("id" = CompetitionId, Path, description = "The competition's name."),
+        ("round" = u64, Path, minimum = 1, description = "The round's number."),
+    ),
+    responses((status = 200, description = "The round, as far as it is public.", body = RoundView)),
+)]
 async fn one(State(app): State<App>, Path((id, round)): Path<(String, String)>) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     intake::known_competition(&app, &id).await?;

@@ -5,32 +5,79 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics;
 use crate::operator::{self, Peer};
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Router};
 use http::{HeaderMap, header};
-use serde_json::json as value;
+use protocol::Hotkey;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready)).route("/metrics", get(measured))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(measured))
 }
 
-/// The process runs and answers.
+/// That it works.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// That it does.
+    #[schema(inline)]
+    status: Works,
+    /// The validator's hotkey; of readyz only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    validator: Option<Hotkey>,
+}
+
+/// Nothing else is said in a good answer.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Works {
+    Ok,
+}
+
+/// Whether the process answers.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    responses((status = 200, description = "It does.", body = Health)),
+)]
 async fn alive() -> Response {
-    json(&value!({ "status": "ok" }))
+    json(&Health { status: Works::Ok, validator: None })
 }
 
-/// Requests can be served: the database answers and there is space for uploads.
+/// Whether requests can be served: the database answers and there is space for uploads.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    responses(
+        (status = 200, description = "They can.", body = Health),
+        (status = 503, description = "They can't."),
+    ),
+)]
 async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     app.db.ping().await.map_err(|_| ApiError::busy("the database doesn't answer"))?;
     if app.objects.free_bytes()? < app.config.limits.disk_reserve_bytes {
         return Err(ApiError::busy("the disk is nearly full"));
     }
-    Ok(json(&value!({ "status": "ok", "validator": app.hotkey })))
+    Ok(json(&Health { status: Works::Ok, validator: Some(app.hotkey) }))
 }
 
-/// For the operator alone: how much is waiting helps whoever wants it to be more.
+/// Counts for Prometheus.
+///
+/// For the operator alone, from the validator's own machine or with the operator's token: how much is waiting helps
+/// whoever wants it to be more.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    security((), ("operator" = [])),
+    responses((status = 200, description = "Text format 0.0.4.", content_type = "text/plain", body = String)),
+)]
 async fn measured(
     State(app): State<App>,
     peer: Option<Extension<Peer>>,

@@ -2,7 +2,7 @@
 //! after it. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
 
 use super::json;
-use super::pages::{Slice, linked};
+use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use crate::app::App;
 use crate::auth::Signed;
@@ -10,26 +10,47 @@ use crate::db::lists::ListFilter;
 use crate::error::ApiError;
 use crate::intake::Repeatable;
 use crate::{intake, views};
-use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
-use protocol::{CompetitionId, Hotkey, SubmissionId, submission};
+use protocol::api::{MinerView, SubmissionCreated, SubmissionRequest, SubmissionStatus, SubmissionSummary};
+use protocol::{CompetitionId, Hotkey, SignedReceipt, SubmissionId, submission};
 use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Submissions of a page.
 const SUBMISSIONS_MAX: u32 = 500;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
-        .route("/api/v1/submissions", post(announce).get(list))
-        .route("/api/v1/miners/{hotkey}", get(miner))
-        .route("/api/v1/submissions/{id}", get(status))
-        .route("/api/v1/submissions/{id}/complete", post(complete))
-        .route("/api/v1/submissions/{id}/receipt", get(receipt))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(announce, list))
+        .routes(routes!(miner))
+        .routes(routes!(status))
+        .routes(routes!(complete))
+        .routes(routes!(receipt))
 }
 
+/// Announce a package.
+#[utoipa::path(
+    post,
+    path = "/api/v1/submissions",
+    tag = "submissions",
+    security(("btauth" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, description = "Names this \
+        request for a day: sent again, it is answered with the same submission whatever became of it. With another body \
+        it is 422 idempotency_key_reused.")),
+    request_body = SubmissionRequest,
+    responses(
+        (status = 200, description = "The same package was announced before; where its missing files go.",
+            body = SubmissionCreated),
+        (status = 201, description = "A new submission, and where its files go.", body = SubmissionCreated,
+            headers(("Location" = String, description = "Its status."))),
+        (status = 429, description = "Too often or too much: address_rate, hotkey_rate, quota_exhausted, \
+            announcements_exhausted, pending_exhausted or pending_bytes_exhausted. Retry-After says when to come again."),
+    ),
+)]
 async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Result<Response, ApiError> {
     let (hotkey, request) = (signed.hotkey, signed.json()?);
     let repeatable = Repeatable::of(&headers, signed.body_sha256())?;
@@ -39,17 +60,33 @@ async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) ->
     Ok((status, [(header::LOCATION, location)], json(&announced.answer)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Query {
+    /// Of this competition.
     competition: Option<CompetitionId>,
+    /// Of this hotkey.
     hotkey: Option<Hotkey>,
+    /// In this state.
     state: Option<submission::State>,
     /// The arrival of the last one of the page before.
     before: Option<u64>,
+    /// How many at most.
+    #[param(schema_with = limit::<SUBMISSIONS_MAX>)]
     limit: Option<u32>,
 }
 
+/// All submissions, the last that arrived first.
+///
+/// Filters are joined by and.
+#[utoipa::path(
+    get,
+    path = "/api/v1/submissions",
+    tag = "submissions",
+    params(Query),
+    responses((status = 200, description = "A page.", body = [SubmissionSummary])),
+)]
 async fn list(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
@@ -65,23 +102,58 @@ async fn list(
     Ok(linked(&listed, &uri, "before", next))
 }
 
+/// What a hotkey has done here.
+///
+/// Its submissions themselves: `GET /api/v1/submissions?hotkey=…`
+#[utoipa::path(
+    get,
+    path = "/api/v1/miners/{hotkey}",
+    tag = "miners",
+    params(("hotkey" = Hotkey, Path, description = "An ss58 address.")),
+    responses((status = 200, description = "The miner.", body = MinerView)),
+)]
 async fn miner(State(app): State<App>, Path(hotkey): Path<String>) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("this hotkey has entered nothing here");
     let hotkey: Hotkey = hotkey.parse().map_err(|_| unknown())?;
     Ok(json(&views::miner(&app, &hotkey).await?.ok_or_else(unknown)?))
 }
 
+/// Say that all files have been uploaded. The body is empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/submissions/{id}/complete",
+    tag = "submissions",
+    security(("btauth" = [])),
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    responses((status = 202, description = "The admission check is due.", body = SubmissionStatus)),
+)]
 async fn complete(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     intake::complete(&app, signed.hotkey, &id).await?;
     Ok((StatusCode::ACCEPTED, find(&app, &id).await?).into_response())
 }
 
+/// Where a submission is, and all that is known about it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/submissions/{id}",
+    tag = "submissions",
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    responses((status = 200, description = "Its status.", body = SubmissionStatus)),
+)]
 async fn status(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     find(&app, &parse_id(&id)?).await
 }
 
-/// The very bytes that were signed.
+/// The signed receipt of a scored submission, the very bytes that were signed and logged.
+#[utoipa::path(
+    get,
+    path = "/api/v1/submissions/{id}/receipt",
+    tag = "submissions",
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    responses((status = 200, description = "Canonical JSON (`retort-receipt/1`); its ETag is its SHA-256.",
+        body = SignedReceipt)),
+)]
 async fn receipt(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let id = parse_id(&id)?;
     let none = || ApiError::not_found(format!("{id} has no receipt, since it isn't scored"));

@@ -7,13 +7,13 @@ use crate::auth::Signed;
 use crate::db::tokens::{self, ApiToken};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post};
 use http::{StatusCode, header};
 use protocol::Digest;
 use protocol::api::{TokenCreated, TokenRequest, TokenScope, TokenView};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// What tokens of ours begin with, so that people and scanners of leaked secrets know them.
 const PREFIX: &str = "retort_";
@@ -24,10 +24,22 @@ const SECONDS_MAX: u64 = 365 * 24 * 3_600;
 /// Tokens of a hotkey at once.
 const TOKENS_MAX: u64 = 16;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/api/v1/tokens", post(create).get(list)).route("/api/v1/tokens/{id}", delete(revoke))
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(create, list)).routes(routes!(revoke))
 }
 
+/// Make a token that submits for the signer, for clients that can't sign (Hugging Face Hub). It is told once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    tag = "tokens",
+    security(("btauth" = [])),
+    request_body = TokenRequest,
+    responses(
+        (status = 201, description = "The token.", body = TokenCreated),
+        (status = 409, description = "too_many_tokens: 16 are the limit of a hotkey."),
+    ),
+)]
 async fn create(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let TokenRequest { label, expires_in_seconds } = signed.json()?;
     check(&label, expires_in_seconds)?;
@@ -53,11 +65,28 @@ async fn create(State(app): State<App>, signed: Signed) -> Result<Response, ApiE
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(created)).into_response())
 }
 
+/// The signer's tokens that are good, without what opens anything.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tokens",
+    tag = "tokens",
+    security(("btauth" = [])),
+    responses((status = 200, description = "The tokens, oldest first.", body = [TokenView])),
+)]
 async fn list(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
     let tokens = app.db.api_tokens(&signed.hotkey, app.clock.now()).await?;
     Ok(json(&tokens.into_iter().map(view).collect::<Vec<_>>()))
 }
 
+/// Revoke one of the signer's tokens.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tokens/{id}",
+    tag = "tokens",
+    security(("btauth" = [])),
+    params(("id" = String, Path, description = "The token's name, as the list has it; not the token itself.")),
+    responses((status = 204, description = "It opens nothing any more.")),
+)]
 async fn revoke(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<StatusCode, ApiError> {
     // Somebody else's token looks like none.
     if app.db.revoke_api_token(&signed.hotkey, &id).await? {

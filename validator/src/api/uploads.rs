@@ -1,19 +1,29 @@
 //! `PUT /api/v1/uploads/{token}`: bytes that come through us, where the object store can't sign URLs.
 
+use super::Binary;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::intake;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::routing::put;
 use http::{HeaderMap, StatusCode, header};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Uploads count their own bytes and watch their own clock.
-pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/api/v1/uploads/{token}", put(upload)).layer(DefaultBodyLimit::disable())
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(upload)).layer(DefaultBodyLimit::disable())
 }
 
+/// Send one file to the URL that the announcement was answered with.
+#[utoipa::path(
+    put,
+    path = "/api/v1/uploads/{token}",
+    tag = "files",
+    params(("token" = String, Path, description = "Part of the URL, good for one file until it expires.")),
+    request_body(content = inline(Binary), content_type = "application/octet-stream", description = "The file."),
+    responses((status = 204, description = "Stored.")),
+)]
 async fn upload(
     State(app): State<App>,
     Path(token): Path<String>,

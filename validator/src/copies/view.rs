@@ -9,9 +9,11 @@ use crate::materials;
 use ::copies::{Evidence, Relation, Thresholds, relation};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /api/v1/copies/{a}/{b}`: the evidence between two submissions of a competition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Copies)]
 pub struct PairView {
     /// The competition.
     pub competition: CompetitionId,
@@ -20,8 +22,10 @@ pub struct PairView {
     /// The one that arrived later.
     pub later: SubmissionId,
     /// Owners, earlier one first.
+    #[schema(min_items = 2, max_items = 2)]
     pub hotkeys: [Hotkey; 2],
     /// Families, earlier one first.
+    #[schema(min_items = 2, max_items = 2)]
     pub families: [String; 2],
     /// What the rules make of it.
     pub relation: Relation,

@@ -9,12 +9,13 @@ use protocol::report::{Clock, Report};
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use utoipa::ToSchema;
 
 /// How many rows are kept.
 const ROWS_MAX: i64 = 10_000;
 
 /// One measurement, as far as it tells about the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LatencyControl {
     /// When, in Unix seconds.
     pub at: u64,

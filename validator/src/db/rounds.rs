@@ -15,10 +15,12 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::fmt;
 use std::str::FromStr;
+use utoipa::ToSchema;
 
 /// How far a round is. In this order, and never back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RoundStep)]
 pub enum Step {
     /// Takes submissions; committed to.
     Open,
@@ -99,7 +101,7 @@ pub struct Settled {
 }
 
 /// A round's items.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Drawn {
     /// Items with labels (`RTIMG1`), fixed ones first: private until the reveal.
     pub items: ObjectRef,

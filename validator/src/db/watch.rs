@@ -8,9 +8,10 @@ use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use utoipa::ToSchema;
 
 /// A worker of the job engine: in a serving process or in one of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WorkerSeen {
     /// Its name, which no other worker ever had.
     pub name: String,
@@ -25,7 +26,7 @@ pub struct WorkerSeen {
 }
 
 /// A submission that waits or is worked on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Waiting {
     /// Which.
     pub submission: SubmissionId,
@@ -40,7 +41,7 @@ pub struct Waiting {
 }
 
 /// What is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Storage {
     /// Objects that anybody may download.
     pub public_objects: u64,

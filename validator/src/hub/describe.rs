@@ -2,12 +2,14 @@
 //!
 //! Fields are named as the Hub names them. It does not hand out files.
 
-use super::errors::HubError;
+use super::errors::{HubError, Missing};
+use super::messages::read::{Commit, Entry, Info, Paths, Reference, References, Sibling};
+use super::messages::{Never, Nothing};
 use super::repository::{Place, Repository};
 use super::revisions::{self, MAIN, Subject};
 use crate::app::App;
 use crate::auth::read_body;
-use crate::db::hub::{Revision, RevisionFile};
+use crate::db::hub::Revision;
 use crate::error::ApiError;
 use axum::Json;
 use axum::body::Body;
@@ -15,8 +17,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use protocol::strict;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -24,51 +25,85 @@ use time::format_description::well_known::Rfc3339;
 /// Paths that one request may ask about.
 const PATHS_MAX: usize = 256;
 
-/// `GET /api/models/{namespace}/{name}[/revision/{revision}]`.
-pub(super) async fn info(State(app): State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
+/// A repository, at `main` (Hub: model_info, dataset_info).
+#[utoipa::path(
+    get,
+    path = "",
+    tag = "hub",
+    params(
+        ("blobs" = Option<bool>, Query, description = "Whether sizes and digests of files are told as well."),
+    ),
+    responses((status = 200, description = "The repository.", body = Info), Missing),
+)]
+pub(super) async fn info(state: State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
+    info_at(state, query, place).await
+}
+
+/// The same at a revision.
+#[utoipa::path(
+    get,
+    path = "/revision/{revision}",
+    tag = "hub",
+    params(
+        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        ("blobs" = Option<bool>, Query, description = "Whether sizes and digests of files are told as well."),
+    ),
+    responses((status = 200, description = "The repository.", body = Info), Missing),
+)]
+pub(super) async fn info_at(State(app): State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
     let revision = revisions::find(&app, &place.repository, &place.revision).await?;
     let with_blobs = asks(&query, "blobs");
-    let siblings: Vec<Value> = revision.files.iter().map(|file| sibling(file, with_blobs)).collect();
-    let id = place.repository.id();
-    let mut info = json!({
-        "_id": &revision.commit[..24.min(revision.commit.len())],
-        "id": id,
-        "author": place.repository.namespace(),
-        "sha": revision.commit,
-        "private": false,
-        "gated": false,
-        "disabled": false,
-        "downloads": 0,
-        "likes": 0,
-        "tags": revision.card.get("tags").cloned().unwrap_or_else(|| json!([])),
-        "createdAt": date(revision.at),
-        "lastModified": date(revision.at),
-        "cardData": revision.card,
-        "siblings": siblings,
-    });
-    if !place.repository.holds_data() {
-        info["modelId"] = json!(id);
-        for field in ["pipeline_tag", "library_name"] {
-            info[field] = revision.card.get(field).cloned().unwrap_or_default();
-        }
-    }
-    Ok(fresh(&info))
+    let (id, date) = (place.repository.id(), date(revision.at));
+    let of_model = |field: &str| revision.card.get(field)?.as_str().filter(|_| !place.repository.holds_data());
+    Ok(fresh(&Info {
+        number: &revision.commit[..24.min(revision.commit.len())],
+        id: &id,
+        author: place.repository.namespace(),
+        sha: &revision.commit,
+        private: Never,
+        gated: Never,
+        disabled: Never,
+        downloads: 0,
+        likes: 0,
+        tags: revision.card.get("tags").cloned().unwrap_or_else(|| Value::Array(Vec::new())),
+        created_at: &date,
+        last_modified: &date,
+        card_data: &revision.card,
+        siblings: revision.files.iter().map(|file| Sibling::new(file, with_blobs)).collect(),
+        model_id: (!place.repository.holds_data()).then_some(&id),
+        pipeline_tag: of_model("pipeline_tag"),
+        library_name: of_model("library_name"),
+    }))
 }
 
-fn sibling(file: &RevisionFile, with_blobs: bool) -> Value {
-    let mut sibling = json!({ "rfilename": file.path });
-    if with_blobs {
-        (sibling["size"], sibling["blobId"]) = (json!(file.size), json!(file.oid));
-        if let Some(pointer_size) = file.pointer_size {
-            // Unlike a tree, this names the digest by its kind.
-            sibling["lfs"] = json!({ "sha256": file.sha256, "size": file.size, "pointerSize": pointer_size });
-        }
-    }
-    sibling
+/// The files of a revision (Hub: list_repo_tree).
+#[utoipa::path(
+    get,
+    path = "/tree/{revision}",
+    tag = "hub",
+    params(
+        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        ("recursive" = Option<bool>, Query, description = "Whether what lies in folders is listed as well."),
+    ),
+    responses((status = 200, description = "Folders, then files.", body = [Entry]), Missing),
+)]
+pub(super) async fn tree(state: State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
+    folder(state, query, place).await
 }
 
-/// `GET …/tree/{revision}[/{path}]`.
-pub(super) async fn tree(State(app): State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
+/// The files in a folder of it.
+#[utoipa::path(
+    get,
+    path = "/tree/{revision}/{*path}",
+    tag = "hub",
+    params(
+        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        ("path" = String, Path, description = "The folder; slashes stay as they are."),
+        ("recursive" = Option<bool>, Query, description = "Whether what lies in folders is listed as well."),
+    ),
+    responses((status = 200, description = "Folders, then files.", body = [Entry]), Missing),
+)]
+pub(super) async fn folder(State(app): State<App>, query: RawQuery, place: Place) -> Result<Response, HubError> {
     let revision = revisions::find(&app, &place.repository, &place.revision).await?;
     let folder = place.path.trim_matches('/');
     let entries = entries(&revision, folder, asks(&query, "recursive"));
@@ -79,7 +114,7 @@ pub(super) async fn tree(State(app): State<App>, query: RawQuery, place: Place) 
 }
 
 /// Files and folders below `folder`, all of them or those directly in it.
-fn entries(revision: &Revision, folder: &str, recursive: bool) -> Vec<Value> {
+fn entries<'a>(revision: &'a Revision, folder: &str, recursive: bool) -> Vec<Entry<'a>> {
     let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let (mut entries, mut folders) = (Vec::new(), BTreeSet::new());
     for file in &revision.files {
@@ -88,31 +123,21 @@ fn entries(revision: &Revision, folder: &str, recursive: bool) -> Vec<Value> {
             folders.insert(format!("{prefix}{}", &below[..end]));
         }
         if recursive || !below.contains('/') {
-            entries.push(entry(file));
+            entries.push(Entry::file(file));
         }
     }
-    folders.iter().map(|path| folder_entry(revision, path)).chain(entries).collect()
+    folders.into_iter().map(|path| Entry::folder(revision, path)).chain(entries).collect()
 }
 
-fn entry(file: &RevisionFile) -> Value {
-    let mut entry = json!({ "type": "file", "oid": file.oid, "size": file.size, "path": file.path });
-    if let Some(pointer_size) = file.pointer_size {
-        entry["lfs"] = json!({ "oid": file.sha256, "size": file.size, "pointerSize": pointer_size });
-    }
-    entry
-}
-
-/// Folders have no id of their own here; the revision's tells two of them apart as well.
-fn folder_entry(revision: &Revision, path: &str) -> Value {
-    json!({ "type": "directory", "oid": revision.commit, "size": 0, "path": path })
-}
-
-#[derive(Deserialize)]
-struct Paths {
-    paths: Vec<String>,
-}
-
-/// `POST …/paths-info/{revision}`: the entries of some paths; those that aren't there are left out.
+/// The entries of some paths, at most 256; those that aren't there are left out (Hub: get_paths_info).
+#[utoipa::path(
+    post,
+    path = "/paths-info/{revision}",
+    tag = "hub",
+    params(("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit.")),
+    request_body(content((Paths = "application/json"), (Paths = "application/x-www-form-urlencoded"))),
+    responses((status = 200, description = "What is there.", body = [Entry]), Missing),
+)]
 pub(super) async fn paths_info(
     State(app): State<App>,
     place: Place,
@@ -123,7 +148,7 @@ pub(super) async fn paths_info(
     let paths = asked_paths(&headers, &body)?;
     let revision = revisions::find(&app, &place.repository, &place.revision).await?;
     let all = entries(&revision, "", true);
-    let asked = |entry: &&Value| entry["path"].as_str().is_some_and(|path| paths.iter().any(|asked| asked == path));
+    let asked = |entry: &&Entry| paths.iter().any(|asked| *asked == entry.path);
     Ok(fresh(&all.iter().filter(asked).collect::<Vec<_>>()))
 }
 
@@ -141,24 +166,36 @@ fn asked_paths(headers: &HeaderMap, body: &[u8]) -> Result<Vec<String>, ApiError
     if paths.len() > PATHS_MAX { Err(bad(format!("{} paths", paths.len()))) } else { Ok(paths) }
 }
 
-/// `GET …/refs`: the branch, which is there once it has something, and the tags.
+/// Branches and tags (Hub: list_repo_refs). Without a champion there is no branch yet.
+#[utoipa::path(
+    get,
+    path = "/refs",
+    tag = "hub",
+    responses((status = 200, description = "The branch and the tags.", body = References), Missing),
+)]
 pub(super) async fn refs(State(app): State<App>, place: Place) -> Result<Response, HubError> {
     let repository = &place.repository;
     revisions::check_exists(&app, repository).await?;
-    let reference = |kind: &str, name: &str, commit: &str| json!({ "name": name, "ref": format!("refs/{kind}/{name}"), "targetCommit": commit });
     let mut branches = Vec::new();
     if let Ok(main) = revisions::find(&app, repository, MAIN).await {
-        branches.push(reference("heads", MAIN, &main.commit));
+        branches.push(Reference::new("heads", MAIN, &main.commit));
     }
     let mut tags = Vec::new();
     for tag in revisions::tags(&app, repository).await? {
         let revision = revisions::revision_of(&app, repository, &Subject::Submission(tag.champion)).await?;
-        tags.push(reference("tags", &tag.name, &revision.commit));
+        tags.push(Reference::new("tags", &tag.name, &revision.commit));
     }
-    Ok(fresh(&json!({ "branches": branches, "tags": tags, "converts": [] })))
+    Ok(fresh(&References { branches, tags, converts: Nothing }))
 }
 
-/// `GET …/commits/{revision}`: what the repository showed before, newest first.
+/// What the repository showed, newest first (Hub: list_repo_commits).
+#[utoipa::path(
+    get,
+    path = "/commits/{revision}",
+    tag = "hub",
+    params(("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit.")),
+    responses((status = 200, description = "The commits.", body = [Commit]), Missing),
+)]
 pub(super) async fn commits(State(app): State<App>, place: Place) -> Result<Response, HubError> {
     let head = revisions::find(&app, &place.repository, &place.revision).await?;
     let mut commits = vec![commit(&place.repository, &head, "main", head.at)];
@@ -167,16 +204,16 @@ pub(super) async fn commits(State(app): State<App>, place: Place) -> Result<Resp
     for tag in tags {
         let subject = Subject::Submission(tag.champion);
         let revision = revisions::revision_of(&app, &place.repository, &subject).await?;
-        if commits.last().is_none_or(|last: &Value| last["id"] != json!(revision.commit)) {
+        if commits.last().is_none_or(|last: &Commit| last.id != revision.commit) {
             commits.push(commit(&place.repository, &revision, &tag.name, tag.at));
         }
     }
     Ok(fresh(&commits))
 }
 
-fn commit(repository: &Repository, revision: &Revision, name: &str, at: u64) -> Value {
+fn commit(repository: &Repository, revision: &Revision, name: &str, at: u64) -> Commit {
     let title = format!("{repository} at {name}: {}", revision.subject);
-    json!({ "id": revision.commit, "title": title, "message": "", "authors": [], "date": date(at) })
+    Commit { id: revision.commit.clone(), title, message: "", authors: Nothing, date: date(at) }
 }
 
 /// Whether a query switches something on.
@@ -202,6 +239,7 @@ fn fresh(value: &(impl serde::Serialize + ?Sized)) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::hub::RevisionFile;
     use protocol::Digest;
     use serde_json::Map;
 
@@ -225,7 +263,7 @@ mod tests {
         };
         let paths = |folder: &str, recursive: bool| -> Vec<String> {
             let entries = entries(&revision, folder, recursive);
-            entries.iter().filter_map(|entry| entry["path"].as_str().map(str::to_owned)).collect()
+            entries.into_iter().map(|entry| entry.path.into_owned()).collect()
         };
         assert_eq!(paths("", false), [".eval_results", "a", "README.md"]);
         assert_eq!(paths("", true), [".eval_results", "a", "a/b", ".eval_results/x.yaml", "README.md", "a/b/c"]);

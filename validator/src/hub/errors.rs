@@ -8,6 +8,9 @@ use crate::error::{ApiError, ERROR_MESSAGE};
 use crate::objects::ObjectError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
+use std::collections::BTreeMap;
+use utoipa::IntoResponses;
+use utoipa::openapi::{self, HeaderBuilder, RefOr, ResponseBuilder};
 
 /// The commit that an answer is about.
 pub(super) const REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commit");
@@ -49,6 +52,19 @@ impl HubError {
         let hint = "List the files with `hf repos files`, or on the repository's page.";
         let problem = ApiError::new(StatusCode::NOT_FOUND, "unknown_file", format!("there is no file {shown:?}"), hint);
         Self { commit: Some(commit.to_owned()), ..Self::not_found("EntryNotFound", problem) }
+    }
+}
+
+/// What a repository answers to whoever asks for something that it hasn't.
+pub(super) struct Missing;
+
+impl IntoResponses for Missing {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let description = "`X-Error-Code` is RepoNotFound, RevisionNotFound or EntryNotFound, of which clients make their \
+                           own exceptions; `code` is unknown_repository, unknown_revision or unknown_file.";
+        let header = HeaderBuilder::new().description(Some("What clients make an exception of.")).build();
+        let response = ResponseBuilder::new().description(description).header("X-Error-Code", header);
+        BTreeMap::from([(StatusCode::NOT_FOUND.as_str().to_owned(), response.into())])
     }
 }
 

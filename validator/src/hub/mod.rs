@@ -17,6 +17,7 @@ mod contents;
 mod describe;
 mod drafts;
 mod errors;
+mod messages;
 mod repository;
 mod resolve;
 mod revisions;
@@ -25,49 +26,118 @@ mod upload;
 pub(crate) use drafts::Drafts;
 
 use crate::app::App;
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
 use errors::HubError;
 use protocol::CompetitionId;
 use std::collections::BTreeMap;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn, Paths};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+/// A kind of repository: where clients ask for it, and what they name.
+struct Kind {
+    /// What its addresses in the API begin with.
+    api: &'static str,
+    /// What the addresses of its files begin with.
+    files: &'static str,
+    /// What `namespace` may be.
+    namespace: &'static str,
+    /// What `name` may be.
+    name: &'static str,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind {
+        api: "/api/models/{namespace}/{name}",
+        files: "/{namespace}/{name}",
+        namespace: "`arena` for a competition's champion, `teachers` for its teacher, `submissions` for what is scored.",
+        name: "The competition, or the submission's id.",
+    },
+    Kind {
+        api: "/api/datasets/{namespace}/{name}",
+        files: "/datasets/{namespace}/{name}",
+        namespace: "`arena`: there is public data of competitions.",
+        name: "The competition.",
+    },
+];
 
 /// Everything but commits.
-pub(crate) fn routes() -> Router<App> {
-    let mut router = Router::new();
-    for kind in ["models", "datasets"] {
-        let repository = format!("/api/{kind}/{{namespace}}/{{name}}");
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    let mut router = OpenApiRouter::default();
+    for Kind { api, files, namespace, name } in &KINDS {
+        let named = [("namespace", *namespace), ("name", *name)];
         router = router
-            .route(&repository, get(describe::info))
-            .route(&format!("{repository}/revision/{{revision}}"), get(describe::info))
-            .route(&format!("{repository}/tree/{{revision}}"), get(describe::tree))
-            .route(&format!("{repository}/tree/{{revision}}/{{*path}}"), get(describe::tree))
-            .route(&format!("{repository}/paths-info/{{revision}}"), post(describe::paths_info))
-            .route(&format!("{repository}/refs"), get(describe::refs))
-            .route(&format!("{repository}/commits/{{revision}}"), get(describe::commits));
+            .routes(below(api, &named, routes!(describe::info)))
+            .routes(below(api, &named, routes!(describe::info_at)))
+            .routes(below(api, &named, routes!(describe::tree)))
+            .routes(below(api, &named, routes!(describe::folder)))
+            .routes(below(api, &named, routes!(describe::paths_info)))
+            .routes(below(api, &named, routes!(describe::refs)))
+            .routes(below(api, &named, routes!(describe::commits)))
+            .routes(below(files, &named, routes!(resolve::file)));
     }
-    // Addresses that clients print and people open.
+    let named = [("name", "The competition.")];
     for repository in ["/arena/{name}", "/teachers/{name}", "/datasets/arena/{name}"] {
-        router = router.route(repository, get(page)).route(&format!("{repository}/tree/{{*rest}}"), get(page));
+        router = router.routes(below(repository, &named, routes!(page))).routes(below(
+            repository,
+            &named,
+            routes!(page_of_folder),
+        ));
     }
     router
-        .route("/api/models/{namespace}/{name}/preupload/{revision}", post(upload::preupload))
-        .route("/api/repos/create", post(upload::create))
-        .route("/api/whoami-v2", get(upload::whoami))
-        .route("/api/validate-yaml", post(upload::validate_yaml))
-        .route("/{namespace}/{name}/resolve/{revision}/{*path}", get(resolve::file))
-        .route("/datasets/{namespace}/{name}/resolve/{revision}/{*path}", get(resolve::file))
+        .routes(routes!(upload::preupload))
+        .routes(routes!(upload::create))
+        .routes(routes!(upload::whoami))
+        .routes(routes!(upload::validate_yaml))
+}
+
+/// The same routes below an address that names a repository, described with what its names may be.
+fn below(prefix: &str, named: &[(&str, &str)], routes: UtoipaMethodRouter<App>) -> UtoipaMethodRouter<App> {
+    let (schemas, described, handlers) = routes;
+    let parameter = |(name, description): &(&str, &str)| {
+        let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Path);
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        parameter.required(Required::True).description(Some(*description)).schema(Some(text)).build()
+    };
+    let mut paths = Paths::new();
+    for (path, mut item) in described.paths {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            let own = operation.parameters.take().unwrap_or_default();
+            operation.parameters = Some(named.iter().map(parameter).chain(own).collect());
+        }
+        paths.paths.insert(format!("{prefix}{path}"), item);
+    }
+    (schemas, paths, handlers)
 }
 
 /// What brings whole models: it counts its own bytes and watches its own clock.
-pub(crate) fn uploads() -> Router<App> {
-    let route = "/api/models/{namespace}/{name}/commit/{revision}";
-    Router::new().route(route, post(commit::commit)).layer(DefaultBodyLimit::disable())
+pub(crate) fn uploads() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(commit::commit)).layer(DefaultBodyLimit::disable())
 }
 
-/// The page of the competition that a repository belongs to.
-async fn page(Path(named): Path<BTreeMap<String, String>>) -> Redirect {
+/// The address that clients print of a repository, and people open: leads to the competition's page.
+#[utoipa::path(
+    get,
+    path = "",
+    tag = "hub",
+    responses((status = 303, description = "The competition's page.")),
+)]
+async fn page(named: Path<BTreeMap<String, String>>) -> Redirect {
+    page_of_folder(named).await
+}
+
+/// The same for a folder of it.
+#[utoipa::path(
+    get,
+    path = "/tree/{*rest}",
+    tag = "hub",
+    params(("rest" = String, Path, description = "Anything.")),
+    responses((status = 303, description = "The competition's page.")),
+)]
+async fn page_of_folder(Path(named): Path<BTreeMap<String, String>>) -> Redirect {
     // Whatever is no competition's name has no page, and the page says so.
     let id = named.get("name").and_then(|name| name.parse::<CompetitionId>().ok());
     Redirect::to(&id.map_or_else(|| "/".to_owned(), |id| format!("/competitions/{id}")))

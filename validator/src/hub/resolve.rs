@@ -3,9 +3,10 @@
 //! Small files and those of a local store come from us. Where the store can sign, large ones are fetched from it: the
 //! answer is a redirect that carries everything a client wants to know first, so that it need not follow to find out.
 
-use super::errors::{HubError, REPO_COMMIT};
+use super::errors::{HubError, Missing, REPO_COMMIT};
 use super::repository::Place;
 use super::revisions;
+use crate::api::Binary;
 use crate::app::App;
 use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
@@ -17,6 +18,29 @@ use url::Url;
 const LINKED_ETAG: HeaderName = HeaderName::from_static("x-linked-etag");
 const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
 
+/// A file of a repository (Hub: hf_hub_download). HEAD, Range and If-None-Match work.
+#[utoipa::path(
+    get,
+    path = "/resolve/{revision}/{*path}",
+    tag = "hub",
+    params(
+        ("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        ("path" = String, Path, description = "The file's path; slashes stay as they are."),
+        ("Range" = Option<String>, Header, description = "Some bytes, such as `bytes=0-1023`; one range at a time."),
+    ),
+    responses(
+        (status = 200, content_type = "*/*", body = inline(Binary),
+            description = "The file; its `ETag` is its SHA-256 if it is large, else git's id.",
+            headers(("X-Repo-Commit" = String, description = "The revision's commit id."))),
+        (status = 206, content_type = "*/*", body = inline(Binary), description = "The range that was asked for.",
+            headers(("Content-Range" = String, description = "Which bytes of how many."))),
+        (status = 302, description = "A large file lies in a bucket that signs: `Location` is good for a while; \
+            `X-Linked-Size` and `X-Linked-ETag` say what is there."),
+        (status = 304, description = "You have it."),
+        (status = 416, description = "The file has no such range."),
+        Missing,
+    ),
+)]
 pub(super) async fn file(
     State(app): State<App>,
     method: Method,

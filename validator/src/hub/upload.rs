@@ -4,6 +4,10 @@
 
 use super::commit;
 use super::errors::HubError;
+use super::messages::Nothing;
+use super::messages::write::{
+    Announced, Preupload, Remark, Remarks, Repository, RepositoryUrl, UploadMode, UploadModes, Who,
+};
 use super::repository::{ARENA, named};
 use super::revisions::MAIN;
 use crate::app::App;
@@ -21,7 +25,9 @@ use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_
 use protocol::submission::Code;
 use protocol::{CompetitionId, Digest, Hotkey, strict};
 use serde::Deserialize;
-use serde_json::json;
+use std::collections::BTreeMap;
+use utoipa::openapi::{self, RefOr, ResponseBuilder};
+use utoipa::{IntoParams, IntoResponses};
 
 /// Who sends a request, as a token proves it.
 #[derive(Clone, Debug)]
@@ -87,6 +93,37 @@ impl Target {
     }
 }
 
+/// The address of an upload, in words of the API's description.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "requests are read by `Target`, which knows more errors")]
+pub(super) struct Where {
+    /// `arena`, or the hotkey that the token belongs to.
+    namespace: String,
+    /// The competition.
+    name: String,
+    /// `main`.
+    revision: String,
+}
+
+/// Why an upload is refused before it is looked at.
+pub(super) struct Refused;
+
+impl IntoResponses for Refused {
+    fn responses() -> BTreeMap<String, RefOr<openapi::Response>> {
+        let said = |status: StatusCode, description: &str| {
+            (status.as_str().to_owned(), ResponseBuilder::new().description(description).into())
+        };
+        BTreeMap::from([
+            said(
+                StatusCode::FORBIDDEN,
+                "token_missing, token_unknown or token_expired; token_of_another: the repository names another hotkey.",
+            ),
+            said(StatusCode::NOT_FOUND, "unknown_competition; unknown_revision: submissions are entered at `main`."),
+        ])
+    }
+}
+
 /// Said without the code of a missing repository, of which `hf` would say that it can be created.
 fn no_target(detail: String) -> HubError {
     let hint = "Upload to arena/<competition>; GET /api/v1/competitions lists the competitions.";
@@ -112,20 +149,21 @@ impl FromRequestParts<App> for Target {
     }
 }
 
-#[derive(Deserialize)]
-struct Preupload {
-    #[serde(deserialize_with = "strict::objects")]
-    files: Vec<Announced>,
-}
-
-#[derive(Deserialize)]
-struct Announced {
-    path: String,
-    size: u64,
-}
-
-/// `POST /api/models/{repository}/preupload/{revision}`: how each file is to be sent. What can't be taken is refused
-/// here already, before its bytes are sent.
+/// How each file of a package is to be sent: in the commit. What can't be taken is refused here.
+#[utoipa::path(
+    post,
+    path = "/api/models/{namespace}/{name}/preupload/{revision}",
+    tag = "hub",
+    security(("token" = [])),
+    params(Where),
+    request_body = Preupload,
+    responses(
+        (status = 200, description = "`regular` for each.", body = UploadModes),
+        (status = 422, description = "invalid_body, or the code of an admission check: file_unexpected, file_too_large, \
+            config_too_large."),
+        Refused,
+    ),
+)]
 pub(super) async fn preupload(
     State(app): State<App>,
     bearer: Bearer,
@@ -148,21 +186,26 @@ pub(super) async fn preupload(
         }
     }
     intake::has_room(&app, &stored.competition.manifest, bearer.hotkey, files.iter().map(|file| file.size)).await?;
-    let mode =
-        |Announced { path, .. }: &Announced| json!({ "path": path, "uploadMode": "regular", "shouldIgnore": false });
-    Ok(Json(json!({ "files": files.iter().map(mode).collect::<Vec<_>>() })).into_response())
+    let files = files.into_iter().map(|file| UploadMode::regular(file.path)).collect();
+    Ok(Json(UploadModes { files }).into_response())
 }
 
-#[derive(Deserialize)]
-struct Repository {
-    name: String,
-    #[serde(default)]
-    organization: Option<String>,
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-}
-
-/// `POST /api/repos/create`: repositories are there or they aren't; clients ask before each upload.
+/// Whether a repository takes uploads; clients ask before each. Nothing is made.
+#[utoipa::path(
+    post,
+    path = "/api/repos/create",
+    tag = "hub",
+    security(("token" = [])),
+    request_body = Repository,
+    responses(
+        (status = 200, description = "Where it is.", body = RepositoryUrl),
+        (status = 400, description = "models_only."),
+        (status = 401, description = "token_missing, token_unknown or token_expired."),
+        (status = 403, description = "token_of_another."),
+        (status = 404, description = "unknown_competition."),
+        (status = 422, description = "invalid_body."),
+    ),
+)]
 pub(super) async fn create(
     State(app): State<App>,
     bearer: Bearer,
@@ -178,30 +221,37 @@ pub(super) async fn create(
     let namespace = organization.unwrap_or_default();
     Target::named(&namespace, &name)?.open_to(&app, &bearer).await?;
     let url = format!("{}/{namespace}/{name}", address(&app, &headers));
-    Ok(Json(json!({ "url": url, "name": format!("{namespace}/{name}") })).into_response())
+    Ok(Json(RepositoryUrl { url, name: format!("{namespace}/{name}") }).into_response())
 }
 
-/// `GET /api/whoami-v2`.
+/// Whose token it is.
+#[utoipa::path(
+    get,
+    path = "/api/whoami-v2",
+    tag = "hub",
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The hotkey, as a user.", body = Who),
+        (status = 401, description = "token_missing, token_unknown or token_expired."),
+    ),
+)]
 pub(super) async fn whoami(bearer: Bearer) -> Response {
-    let name = bearer.hotkey.to_string();
-    let token = json!({ "displayName": bearer.label, "role": "write" });
-    Json(json!({
-        "type": "user",
-        "id": name,
-        "name": name,
-        "fullname": name,
-        "isPro": false,
-        "canPay": false,
-        "orgs": [],
-        "auth": { "type": "access_token", "accessToken": token },
-    }))
-    .into_response()
+    Json(Who::new(bearer.hotkey, bearer.label)).into_response()
 }
 
-/// `POST /api/validate-yaml`: clients ask when a README.md is among the files. Ours is the card that is shown.
+/// What clients ask when a README.md is among the files.
+///
+/// It may say what it likes, since the arena writes the card that is shown.
+#[utoipa::path(
+    post,
+    path = "/api/validate-yaml",
+    tag = "hub",
+    request_body = Option<serde_json::Map<String, serde_json::Value>>,
+    responses((status = 200, description = "One warning.", body = Remarks)),
+)]
 pub(super) async fn validate_yaml() -> Response {
     let message = "The arena writes the card that people see; this README.md is kept with the submission.";
-    Json(json!({ "errors": [], "warnings": [{ "message": message }] })).into_response()
+    Json(Remarks { errors: Nothing, warnings: vec![Remark { message }] }).into_response()
 }
 
 async fn read_json<T: for<'de> Deserialize<'de>>(app: &App, headers: &HeaderMap, body: Body) -> Result<T, HubError> {

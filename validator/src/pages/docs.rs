@@ -3,7 +3,7 @@
 //! It shows the document and knows nothing of the API beyond it.
 
 use super::layout::{self, Layout};
-use crate::api::OPENAPI;
+use crate::api::document;
 use askama::Template;
 use serde_json::Value;
 
@@ -73,7 +73,7 @@ struct Schema {
 
 /// The page; it never changes while the process runs.
 pub(super) fn page() -> String {
-    let document = serde_json::from_str(OPENAPI).expect("JSON, because a test reads it");
+    let document = serde_json::from_str(document()).expect("JSON, because a test reads it");
     layout::render(&Page::new(&document))
 }
 
@@ -103,9 +103,11 @@ impl Page {
 
 impl Operation {
     fn new(method: &str, path: &str, operation: &Value, document: &Value) -> Self {
-        let guard = list(&operation["security"]).next().map(|guard| match guard.get("operator") {
-            Some(_) => "operator",
-            None => "signed",
+        let schemes = list(&operation["security"]).flat_map(map).map(|(scheme, _)| scheme);
+        let guard = schemes.last().map(|scheme| match scheme {
+            "operator" => "operator",
+            "token" => "token",
+            _ => "signed",
         });
         let parameter = |parameter: &Value| {
             let parameter = resolved(parameter, document);
@@ -149,7 +151,8 @@ impl Body {
 
 impl Schema {
     fn new(name: &str, schema: &Value) -> Self {
-        let required: Vec<&str> = list(&schema["required"]).filter_map(Value::as_str).collect();
+        let required = parts(schema).flat_map(|part| list(&part["required"])).filter_map(Value::as_str);
+        let required: Vec<&str> = required.collect();
         let field = |(name, field): (&str, &Value)| Field {
             name: name.into(),
             place: String::new(),
@@ -160,10 +163,15 @@ impl Schema {
         Self {
             name: name.into(),
             about: text(&schema["description"]),
-            fields: map(&schema["properties"]).map(field).collect(),
+            fields: parts(schema).flat_map(|part| map(&part["properties"])).map(field).collect(),
             shape: shape(schema, 0),
         }
     }
+}
+
+/// A type, and what it is put together from that has no name.
+fn parts(schema: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::once(schema).chain(list(&schema["allOf"]))
 }
 
 /// A type in a few words: `integer`, `Submission[]`, `"asc" or "desc"`.
@@ -174,13 +182,11 @@ fn shape(schema: &Value, depth: usize) -> String {
     if let Some(reference) = schema["$ref"].as_str() {
         return reference.rsplit('/').next().unwrap_or_default().to_owned();
     }
-    let any: Vec<String> = ["oneOf", "anyOf", "allOf"]
-        .iter()
-        .flat_map(|word| list(&schema[*word]))
-        .map(|schema| shape(schema, depth + 1))
-        .collect();
-    if !any.is_empty() {
-        return any.join(" or ");
+    for (word, between) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
+        let shapes: Vec<String> = list(&schema[word]).map(|schema| shape(schema, depth + 1)).collect();
+        if !shapes.is_empty() {
+            return shapes.join(between);
+        }
     }
     let words: Vec<String> = list(&schema["enum"]).map(Value::to_string).collect();
     if !words.is_empty() {
@@ -188,6 +194,17 @@ fn shape(schema: &Value, depth: usize) -> String {
     }
     if let Some(constant) = schema.get("const") {
         return constant.to_string();
+    }
+    // One of several objects, which are told apart by a word.
+    let tags =
+        map(&schema["properties"]).filter_map(|(name, field)| match list(&field["enum"]).collect::<Vec<_>>()[..] {
+            [word] => Some(format!("{{{name}: {word}, …}}")),
+            _ => None,
+        });
+    if depth > 0
+        && let Some(tag) = tags.last()
+    {
+        return tag;
     }
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],
@@ -225,7 +242,7 @@ mod tests {
 
     #[test]
     fn every_operation_and_every_type_of_the_document_is_on_the_page() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document: Value = serde_json::from_str(document()).unwrap();
         let page = page();
         sample::assert_markup(&page);
         let mut operations = 0;

@@ -4,10 +4,7 @@
 
 use super::cache::Made;
 use super::query::BoardQuery;
-use super::{
-    assets, badge, competition, copies, docs, home, miner, operator as operator_page, problem, round, scatter,
-    submission,
-};
+use super::{assets, competition, copies, docs, home, miner, operator as operator_page, problem, round, submission};
 use crate::app::App;
 use crate::conditional::Ready;
 use crate::db::DbError;
@@ -29,10 +26,6 @@ use std::sync::{Arc, LazyLock};
 /// Pages hold no inline script, no inline style, no form and nothing from elsewhere. Their one script asks us alone.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
                            img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// A drawing brings its own style and nothing else.
-const DRAWING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-/// Drawings may be shown in the README files of others.
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// A year: the address of such a thing changes with its content.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Events of the first page.
@@ -40,20 +33,17 @@ const LATELY_MAX: u32 = 8;
 /// Submissions of a miner's page.
 const MINER_ROWS_MAX: u32 = 50;
 
-/// The routes of all pages.
+/// The routes of all pages but pictures.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/", get(home))
         .route("/api", get(docs))
         .route("/competitions/{id}", get(competition))
-        .route("/competitions/{id}/scatter.svg", get(drawing))
         .route("/competitions/{id}/rounds/{round}", get(round))
         .route("/submissions/{id}", get(submission))
         .route("/miners/{hotkey}", get(miner))
         .route("/operator", get(operator))
         .route("/copies/{a}/{b}", get(pair))
-        .route("/badge/{file}", get(competition_badge))
-        .route("/badge/submissions/{file}", get(submission_badge))
         .route("/assets/style.css", get(style))
         .route("/assets/script.js", get(script))
         .route("/assets/fonts/{name}", get(font))
@@ -139,29 +129,6 @@ async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)
     Ok(page(round::render(&found, &view)))
 }
 
-async fn drawing(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
-    let (_, served) = find(&app, &parse("competition", &id)?).await?;
-    Ok(picture(scatter::scatter(&served.leaderboard, scatter::Canvas::Alone)))
-}
-
-async fn competition_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
-    let (view, served) = find(&app, &parse("competition", svg(&file)?)?).await?;
-    Ok(picture(badge::competition(&view, &served.leaderboard)))
-}
-
-async fn submission_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
-    let id: SubmissionId = parse("submission", svg(&file)?)?;
-    let (status, view) = find_submission(&app, &id).await?;
-    let served = board::leaderboard(&app, &status.competition).await?;
-    let ranked = served.map_or(0, |served| served.ranks().len());
-    Ok(picture(badge::submission(&status, &view, ranked)))
-}
-
-/// The name before `.svg`.
-fn svg(file: &str) -> Result<&str, PageError> {
-    file.strip_suffix(".svg").ok_or_else(|| PageError::Missing("A badge's address ends in .svg.".into()))
-}
-
 async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
     let id = parse("submission", &id)?;
     let (status, view) = find_submission(&app, &id).await?;
@@ -190,7 +157,10 @@ async fn samples(app: &App, status: &SubmissionStatus) -> Option<bytes::Bytes> {
     app.objects.get(&sha256).await.ok()
 }
 
-async fn find_submission(app: &App, id: &SubmissionId) -> Result<(SubmissionStatus, CompetitionView), PageError> {
+pub(super) async fn find_submission(
+    app: &App,
+    id: &SubmissionId,
+) -> Result<(SubmissionStatus, CompetitionView), PageError> {
     let missing = || PageError::Missing(format!("No submission is called {id}."));
     let status = views::submission(app, id).await?.ok_or_else(missing)?;
     let view = views::competition(app, &status.competition).await?.ok_or_else(missing)?;
@@ -269,7 +239,7 @@ async fn icon() -> Response {
     (headers, assets::ICON).into_response()
 }
 
-async fn find(app: &App, id: &CompetitionId) -> Result<(CompetitionView, Arc<board::Served>), PageError> {
+pub(super) async fn find(app: &App, id: &CompetitionId) -> Result<(CompetitionView, Arc<board::Served>), PageError> {
     let missing = || PageError::Missing(format!("No competition is called {id}."));
     let view = views::competition(app, id).await?.ok_or_else(missing)?;
     let served = board::leaderboard(app, id).await?.ok_or_else(missing)?;
@@ -277,7 +247,7 @@ async fn find(app: &App, id: &CompetitionId) -> Result<(CompetitionView, Arc<boa
 }
 
 /// A name that can't be one is not there.
-fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, PageError> {
+pub(super) fn parse<T: FromStr>(what: &str, text: &str) -> Result<T, PageError> {
     let shown: String = text.chars().take(64).collect();
     text.parse().map_err(|_| PageError::Missing(format!("No {what} is called {shown}.")))
 }
@@ -290,17 +260,6 @@ const PAGE_HEADERS: [(HeaderName, &str); 3] = [
 
 fn page(html: String) -> Response {
     (PAGE_HEADERS, html).into_response()
-}
-
-/// A drawing that others may show.
-fn picture(svg: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "image/svg+xml"),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::CONTENT_SECURITY_POLICY, DRAWING_POLICY),
-        (RESOURCE_POLICY, "cross-origin"),
-    ];
-    (headers, svg).into_response()
 }
 
 impl From<DbError> for PageError {

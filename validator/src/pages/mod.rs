@@ -21,6 +21,7 @@ mod layout;
 mod miner;
 mod operator;
 mod pareto;
+mod pictures;
 mod problem;
 mod query;
 mod round;
@@ -32,3 +33,4 @@ mod timeline;
 
 pub(crate) use cache::PageCache;
 pub(crate) use handlers::routes;
+pub(crate) use pictures::pictures;

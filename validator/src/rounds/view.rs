@@ -8,13 +8,16 @@ use protocol::dethrone::Verdict;
 use protocol::reward::{Reason, Weight};
 use protocol::{CompetitionId, SubmissionId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// `GET /api/v1/competitions/{id}/rounds/{round}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Round)]
 pub struct RoundView {
     /// The competition.
     pub competition: CompetitionId,
     /// From 1 upwards.
+    #[schema(minimum = 1)]
     pub round: u64,
     /// How far it is.
     pub step: Step,
@@ -40,6 +43,7 @@ pub struct RoundView {
     pub weights: Vec<Weight>,
     /// Why everybody earns what they earn, once judged.
     #[serde(default)]
+    #[schema(required)]
     pub why: Vec<Reason>,
     /// The ledger's number for those weights, once paid.
     pub epoch: Option<u64>,
@@ -52,7 +56,8 @@ pub struct RoundView {
 }
 
 /// A submission in a round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RoundEntry)]
 pub struct RoundEntryView {
     /// Which.
     pub submission: SubmissionId,
@@ -61,8 +66,10 @@ pub struct RoundEntryView {
     /// Why it was measured, or that it wasn't.
     pub role: EntryRole,
     /// Right answers and items on public items, all clean.
+    #[schema(min_items = 2, max_items = 2)]
     pub clean: Option<[u32; 2]>,
     /// Right answers and items on hidden items, all changed.
+    #[schema(min_items = 2, max_items = 2)]
     pub changed: Option<[u32; 2]>,
     /// Candidate over reference in this round, parts per million.
     pub latency_ratio_ppm: Option<i64>,

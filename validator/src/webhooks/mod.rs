@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 /// How often it is looked whether there is something to tell.
 const TICK: Duration = Duration::from_millis(500);
@@ -122,16 +123,24 @@ fn key(app: &App, webhook: &Webhook) -> Secret {
 }
 
 /// A webhook as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Webhook)]
 pub(crate) struct WebhookView {
+    /// Its name: `DELETE /api/v1/webhooks/{id}`.
     id: String,
+    /// Everything of this competition; without it the hotkey's own submissions, wherever they are.
     competition: Option<CompetitionId>,
+    /// Where it is told.
     url: String,
+    /// When it was registered, in Unix seconds.
     created_at: u64,
+    /// Deliveries that failed since the last one that didn't.
     failures: u32,
+    /// Why it is told nothing any more.
     ended: Option<String>,
     /// The key of its signatures: shown once, to whoever registers it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     secret: Option<String>,
 }
 

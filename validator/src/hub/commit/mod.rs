@@ -11,9 +11,11 @@ mod ndjson;
 
 use super::drafts;
 use super::errors::{HubError, WARNING};
+use super::messages::write::Committed;
 use super::repository::ARENA;
 use super::revisions;
-use super::upload::{Bearer, Target};
+use super::upload::{Bearer, Refused, Target, Where};
+use crate::api::examples;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::intake::{self, Space};
@@ -29,13 +31,31 @@ use protocol::competition::Limits;
 use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Code;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
-use serde_json::json;
 use std::time::Duration;
 
 /// A package has no more files.
 const FILES_MAX: usize = 3;
 
-/// `POST /api/models/{repository}/commit/{revision}`.
+/// Enters a package (Hub: upload_folder, hf upload).
+///
+/// A line of JSON with the summary, then a line a file with its base64. One file alone waits up to ten minutes for the
+/// others.
+#[utoipa::path(
+    post,
+    path = "/api/models/{namespace}/{name}/commit/{revision}",
+    tag = "hub",
+    security(("token" = [])),
+    params(Where),
+    request_body(content((String = "application/x-ndjson"), (String = "text/plain", example = examples::commit)),
+        description = "The lines."),
+    responses(
+        (status = 200, description = "What was entered, or what is missing.", body = Committed),
+        (status = 400, description = "commit_malformed."),
+        (status = 408, description = "upload_too_slow."),
+        (status = 422, description = "commit_refused, or the code of an admission check."),
+        Refused,
+    ),
+)]
 pub(super) async fn commit(
     State(app): State<App>,
     bearer: Bearer,
@@ -88,16 +108,15 @@ fn waiting(app: &App, headers: &HeaderMap, competition: &CompetitionId, missing:
         format!("incomplete; nothing is entered yet: {missing} is missing, upload it within {minutes} minutes");
     let url = format!("{}/{ARENA}/{competition}", super::upload::address(app, headers));
     let oid = "0".repeat(revisions::COMMIT_DIGITS);
-    let body = json!({ "success": true, "commitUrl": url, "commitOid": oid, "hookOutput": "" });
-    let mut response = Json(body).into_response();
+    let mut response = Json(Committed::new(url, oid)).into_response();
     response.headers_mut().extend(HeaderValue::from_str(&warning).ok().map(|warning| (WARNING, warning)));
     response
 }
 
 /// Where the client's user goes on: the submission's page.
-fn answer(app: &App, headers: &HeaderMap, id: &SubmissionId) -> serde_json::Value {
+fn answer(app: &App, headers: &HeaderMap, id: &SubmissionId) -> Committed {
     let url = format!("{}/submissions/{id}", super::upload::address(app, headers));
-    json!({ "success": true, "commitUrl": url, "commitOid": commit_oid(id), "hookOutput": "" })
+    Committed::new(url, commit_oid(id))
 }
 
 /// The same for the same submission, for ever: sending a package again gives it again.

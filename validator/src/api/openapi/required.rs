@@ -1,0 +1,96 @@
+//! Which fields of answers are always there.
+//!
+//! Types that are both written and read say what may be left out when they are read. What we send has every field, and
+//! null where there is nothing to say; a field that is left out is never null, and its type says so with
+//! `#[schema(nullable = false)]`.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use utoipa::openapi::schema::{ArrayItems, Schema, SchemaType, Type};
+use utoipa::openapi::{OpenApi, RefOr};
+
+/// Marks the fields that may be null, or have a default, of all types that nobody sends to us.
+pub(super) fn mark(document: &mut OpenApi) {
+    let received = received(document);
+    let Some(components) = &mut document.components else { return };
+    for (name, schema) in &mut components.schemas {
+        if !received.contains(name) {
+            mark_schema(schema);
+        }
+    }
+}
+
+fn mark_schema(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    match schema {
+        Schema::Object(object) => {
+            for (name, property) in &mut object.properties {
+                if !object.required.contains(name) && is_always_sent(property) {
+                    object.required.push(name.clone());
+                }
+                mark_schema(property);
+            }
+        }
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                mark_schema(items);
+            }
+        }
+        Schema::OneOf(one) => one.items.iter_mut().for_each(mark_schema),
+        Schema::AllOf(all) => all.items.iter_mut().for_each(mark_schema),
+        Schema::AnyOf(any) => any.items.iter_mut().for_each(mark_schema),
+        _ => {}
+    }
+}
+
+/// Whether a field that readers may leave out is sent nevertheless: as null, or as its default.
+fn is_always_sent(property: &RefOr<Schema>) -> bool {
+    let RefOr::T(property) = property else { return false };
+    let is_value = |default: &Option<Value>| default.as_ref().is_some_and(|default| !default.is_null());
+    match property {
+        Schema::Object(object) => is_value(&object.default) || allows_null(&object.schema_type),
+        Schema::Array(array) => is_value(&array.default) || allows_null(&array.schema_type),
+        Schema::OneOf(one) => is_value(&one.default) || one.items.iter().any(is_null),
+        _ => false,
+    }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    matches!(schema, RefOr::T(Schema::Object(object)) if object.schema_type == SchemaType::Type(Type::Null))
+}
+
+fn allows_null(kind: &SchemaType) -> bool {
+    matches!(kind, SchemaType::Array(kinds) if kinds.contains(&Type::Null))
+}
+
+/// The names of all types that somebody sends to us, whole or as a part.
+fn received(document: &OpenApi) -> BTreeSet<String> {
+    let items = document.paths.paths.values();
+    let operations = items.flat_map(|item| [&item.get, &item.put, &item.post, &item.delete]).flatten();
+    let bodies = operations.filter_map(|operation| operation.request_body.as_ref());
+    let mut todo: Vec<&RefOr<Schema>> =
+        bodies.flat_map(|body| body.content.values()).filter_map(|content| content.schema.as_ref()).collect();
+    let schemas = document.components.as_ref().map(|components| &components.schemas);
+    let mut names = BTreeSet::new();
+    while let Some(schema) = todo.pop() {
+        match schema {
+            RefOr::Ref(reference) => {
+                let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
+                if names.insert(name.to_owned()) {
+                    todo.extend(schemas.and_then(|schemas| schemas.get(name)));
+                }
+            }
+            RefOr::T(Schema::Object(object)) => todo.extend(object.properties.values()),
+            RefOr::T(Schema::Array(array)) => {
+                if let ArrayItems::RefOrSchema(items) = &array.items {
+                    todo.push(items);
+                }
+            }
+            RefOr::T(Schema::OneOf(one)) => todo.extend(&one.items),
+            RefOr::T(Schema::AllOf(all)) => todo.extend(&all.items),
+            RefOr::T(Schema::AnyOf(any)) => todo.extend(&any.items),
+            RefOr::T(_) => {}
+        }
+    }
+    names
+}
