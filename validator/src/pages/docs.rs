@@ -4,6 +4,7 @@
 
 use super::layout::{self, Layout};
 use crate::api::document;
+use crate::error::PROBLEM_JSON;
 use askama::Template;
 use serde_json::Value;
 
@@ -141,6 +142,8 @@ impl Body {
     fn of(holder: &Value) -> Option<Self> {
         let (kind, content) = map(&holder["content"]).next()?;
         let example = content.get("example").or_else(|| map(&content["examples"]).next()?.1.get("value"));
+        // Problems look alike; the type says how.
+        let example = example.filter(|_| kind != PROBLEM_JSON);
         let example = example.map(|example| match example {
             Value::String(text) => text.clone(),
             value => serde_json::to_string_pretty(value).unwrap_or_default(),
