@@ -106,7 +106,7 @@ async fn listeners(service: &Service, view: &CompetitionView) {
     println!(
         "{LISTENERS} listeners: {} MiB in all, {:.1} KiB each",
         after >> 10,
-        (after - before) as f64 / f64::from(LISTENERS)
+        (after as f64 - before as f64) / f64::from(LISTENERS)
     );
     let heard: Vec<_> = streams
         .into_iter()
