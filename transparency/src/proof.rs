@@ -108,6 +108,9 @@ pub fn roots<E>(ranges: &[Range<u64>], mut subtree: impl FnMut(Subtree) -> Resul
 impl InclusionProof {
     /// Whether `entry` is where the proof says, in the tree with this root.
     ///
+    /// `size` must be what the signed checkpoint says beside `root`. A root doesn't hold its tree's size, and RFC 9162's
+    /// check knows it from the verifier: the hashes that prove entry 36 of 37 prove it to be entry 5 of 6 as well.
+    ///
     /// # Errors
     /// When it isn't, or there is no such place.
     pub fn verify(&self, entry: &[u8], root: &Hash) -> Result<(), ProofError> {
@@ -123,7 +126,8 @@ impl InclusionProof {
 }
 
 impl ConsistencyProof {
-    /// Whether the tree with `root` begins with all of the tree with `old_root`.
+    /// Whether the tree with `root` begins with all of the tree with `old_root`. As with inclusion, both sizes must be
+    /// those of the signed checkpoints.
     ///
     /// # Errors
     /// When it doesn't, or the sizes are out of order.

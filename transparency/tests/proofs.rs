@@ -295,6 +295,22 @@ fn proofs_of_what_is_not_there_have_their_errors() {
     assert_eq!(from_nothing.verify(&[0; 32], &[1; 32]), Err(ProofError::Wrong { hashes: 0, size: 3 }));
 }
 
+/// Found by a fuzzer. RFC 9162's checks know sizes from whoever verifies, so they must come from signed checkpoints.
+#[test]
+fn a_path_holds_for_other_sizes_of_the_same_shape_too() {
+    let forest = Forest::new((0_u64..37).map(|index| index.to_le_bytes().to_vec()).collect());
+    let mut oracle = Oracle { forest: &forest, known: HashMap::new() };
+    let (old_root, root) = (oracle.mth(0..32), oracle.mth(0..37));
+    let inclusion = forest.inclusion(36, 37);
+    assert_eq!(inclusion.verify(&forest.entries[36], &root), Ok(()));
+    let elsewhere = InclusionProof { index: 5, size: 6, ..inclusion };
+    assert_eq!(elsewhere.verify(&forest.entries[36], &root), Ok(()), "entry 36 of 37 is entry 5 of 6");
+    let consistency = forest.consistency(32, 37);
+    assert_eq!(consistency.verify(&old_root, &root), Ok(()));
+    let larger = ConsistencyProof { old_size: 32 << 16, size: 37 << 16, ..consistency };
+    assert_eq!(larger.verify(&old_root, &root), Ok(()), "32 of 37 are 2097152 of 2424832");
+}
+
 #[test]
 fn a_frontier_is_of_its_size_only() {
     assert_eq!(Frontier::new(3, vec![vec![[0; 32]; 3]]).unwrap().size(), 3);
