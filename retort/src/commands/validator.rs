@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use validator::backup::{Options, backup};
 use validator::config::LatencyEffort;
 use validator::doctor::Finding;
@@ -142,8 +142,9 @@ pub(crate) async fn publish(publisher: &Publisher, manifest: &Path) -> Result<Pu
 async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
     let app = open_app(dir, listen).await?;
     let listener = bind(app.config.listen).await?;
+    let interrupted = until_interrupted();
     eprintln!("the page is at http://{}/", listener.local_addr()?);
-    Ok(validator::run(listener, app, until_interrupted()).await?)
+    Ok(validator::run(listener, app, interrupted).await?)
 }
 
 /// Takes the address, or says how to find another.
@@ -157,9 +158,13 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 const FORCED: i32 = 130;
 
 /// Ends with SIGINT or SIGTERM. A second one doesn't wait for what is in flight.
-pub(crate) async fn until_interrupted() {
-    // Both are listened to from the first moment on, so that no second one is lost.
+pub(crate) fn until_interrupted() -> impl Future<Output = ()> + Send {
+    // Both are listened to from the call on, so that neither a first one is lost before anybody waits nor a second one.
     let listening = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
+    interrupted(listening)
+}
+
+async fn interrupted(listening: std::io::Result<(Signal, Signal)>) {
     let Ok((mut interrupted, mut terminated)) = listening else {
         return drop(tokio::signal::ctrl_c().await);
     };

@@ -121,19 +121,24 @@ fn settings(home: &Home) -> Outcome<Config> {
 }
 
 async fn serve(home: &Home) -> Outcome<()> {
+    let terminated = terminated();
     let app = App::open(home, settings(home)?, evaluator(home)).await?;
     let listener = TcpListener::bind(app.config.listen).await?;
     println!("{}", listener.local_addr()?);
     let publishing = tokio::spawn(publish_all(app.clone(), home.path().join("competitions")));
-    validator::run(listener, app, terminated()).await?;
+    validator::run(listener, app, terminated).await?;
     publishing.abort();
     Ok(())
 }
 
-async fn terminated() {
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminated) => drop(terminated.recv().await),
-        Err(_) => std::future::pending().await,
+/// Listens from now on, not from when it is waited for: whoever reads the address may send the signal at once.
+fn terminated() -> impl Future<Output = ()> {
+    let listening = signal(SignalKind::terminate());
+    async {
+        match listening {
+            Ok(mut terminated) => drop(terminated.recv().await),
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
