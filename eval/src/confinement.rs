@@ -4,7 +4,7 @@
 
 use crate::worker::{PROFILE_VARIABLE, UNCONFINED};
 use models::DeviceKind;
-use sandbox::{Jail, Profile, Program};
+use sandbox::{Jail, JailError, Profile, Program};
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -35,7 +35,10 @@ pub enum Confinement {
 
 impl Confinement {
     /// The jail for workers on `device`, each bounded to `memory_bytes_max`.
-    pub(crate) fn jail(self, device: DeviceKind, memory_bytes_max: u64) -> Jail {
+    ///
+    /// # Errors
+    /// When the system doesn't give what it takes.
+    pub(crate) fn jail(self, device: DeviceKind, memory_bytes_max: u64) -> Result<Jail, JailError> {
         let all = memory_bytes_max.saturating_add(OVERHEAD_BYTES).saturating_mul(WORKERS_MAX);
         match self {
             Self::Process => Jail::insecure(),

@@ -111,7 +111,7 @@ impl Engine {
         request: &EvaluationRequest,
         progress: &dyn Fn(Progress),
     ) -> Result<Evaluation, EvaluationFailure> {
-        let jail = self.confinement.jail(self.device, request.memory_bytes_max);
+        let jail = self.jail(self.confinement, request)?;
         self.evaluate_in(&jail, request, progress).map_err(|failure| explained(&jail, failure))
     }
 
@@ -176,8 +176,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate`].
     pub fn latency_with(&self, request: &EvaluationRequest, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
-        let jail = self.confinement.jail(self.device, request.memory_bytes_max);
-        let other = handicap.confinement.map(|other| other.jail(self.device, request.memory_bytes_max));
+        let jail = self.jail(self.confinement, request)?;
+        let other = handicap.confinement.map(|other| self.jail(other, request)).transpose()?;
         let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
         let _lease = lease()?;
         let prepared = prepare(request)?;
@@ -185,6 +185,11 @@ impl Engine {
         let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request)) };
         let seed = request.seed & SEED_MASK;
         latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {})
+    }
+
+    fn jail(&self, confinement: Confinement, request: &EvaluationRequest) -> Result<Jail, EvaluationFailure> {
+        let jail = confinement.jail(self.device, request.memory_bytes_max);
+        jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
     fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds) -> Launcher<'a> {

@@ -52,7 +52,7 @@ pub(crate) struct Placement {
 pub(crate) struct WorkerPlacement {
     /// The core that it is kept to.
     pub(crate) core: Option<u32>,
-    /// Whether it runs before ordinary processes, as a child of the thread that was raised.
+    /// Whether it runs before ordinary processes.
     pub(crate) prior: bool,
 }
 
@@ -84,7 +84,7 @@ impl Drop for Placement {
     }
 }
 
-/// Lets the calling thread, and children that it starts, run before ordinary processes. The nice value from before, or
+/// Lets the calling thread run before ordinary processes. The nice value from before, or
 /// `None` where the system refuses, as it does to most users.
 fn raise_priority() -> Option<i32> {
     let before = getpriority_process(None).ok()?;
@@ -122,8 +122,10 @@ impl WorkerPlacement {
     /// # Errors
     /// When the system refuses what it granted a moment ago.
     pub(crate) fn apply(self, pid: u32) -> io::Result<()> {
-        let Some((core, pid)) = self.core.zip(i32::try_from(pid).ok().and_then(Pid::from_raw)) else { return Ok(()) };
-        match sched_setaffinity(Some(pid), &only(core as usize)) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let kept = self.core.map_or(Ok(()), |core| sched_setaffinity(Some(pid), &only(core as usize)));
+        let raised = if self.prior { setpriority_process(Some(pid), NICE) } else { Ok(()) };
+        match kept.and(raised) {
             // A process that has ended already says why when it is asked something.
             Err(Errno::SRCH) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
@@ -171,6 +173,19 @@ mod tests {
         let placement = Placement::take(Pinning::Off, false);
         assert_eq!(placement.workers, WorkerPlacement::default());
         assert!(placement.cores_before.is_none() && placement.nice_before.is_none());
+    }
+
+    #[test]
+    fn a_worker_runs_where_and_as_soon_as_its_measurement_was_granted() {
+        let placement = Placement::take(Pinning::Apart, true);
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        placement.workers.apply(child.id()).unwrap();
+        let pid = Pid::from_child(&child);
+        let core = placement.workers.core.map(|core| core as usize);
+        assert!(core.is_none_or(|core| sched_getaffinity(Some(pid)).unwrap() == only(core)));
+        assert_eq!(placement.workers.prior, getpriority_process(Some(pid)).unwrap() == NICE);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl Worker {
             classes: model.classes,
         };
         let placed = launcher.placement.apply(worker.process.pid());
-        placed.map_err(|error| broken(format!("keep it to its core: {error}")))?;
+        placed.map_err(|error| broken(format!("place it: {error}")))?;
         Ok(worker)
     }
 

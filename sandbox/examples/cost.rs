@@ -30,9 +30,9 @@ fn compare(workers: usize) -> Result<(), Failure> {
     println!("{workers} workers each, milliseconds      start p50   p99   max      kill p50   p99   max");
     let memory = 1 << 30;
     let jails = [
-        ("insecure", Jail::insecure()),
-        ("strict", Jail::new(Profile::Strict, memory)),
-        ("device", Jail::new(Profile::Device, memory)),
+        ("insecure", Jail::insecure()?),
+        ("strict", Jail::new(Profile::Strict, memory)?),
+        ("device", Jail::new(Profile::Device, memory)?),
     ];
     for (name, jail) in jails {
         let program = Program { path: std::env::current_exe()?, arguments: vec![name.into()], environment: Vec::new() };

@@ -6,8 +6,8 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -46,8 +46,6 @@ pub struct Cgroup {
     kind: CgroupKind,
     /// The memory controller's first.
     directories: Vec<PathBuf>,
-    /// Whoever writes `0` here joins.
-    joins: Vec<File>,
 }
 
 impl Cgroup {
@@ -58,31 +56,42 @@ impl Cgroup {
     }
 
     fn version_2(own: &str, memory_bytes: u64) -> io::Result<Self> {
+        let mount = Path::new("/sys/fs/cgroup");
+        // Where version 1 is mounted below it, this is an ordinary folder, which takes any directory and file.
+        mount.join("cgroup.controllers").metadata()?;
         let mut group = Self::empty(CgroupKind::V2);
-        let directory = group.make(Path::new("/sys/fs/cgroup"), &line(own, "0::")?)?;
-        fs::write(directory.join("memory.max"), memory_bytes.to_string())?;
+        let directory = group.make(mount, &line(own, "0::")?)?;
+        set(&directory, "memory.max", memory_bytes)?;
         // A host without these still bounds memory.
-        let _ = fs::write(directory.join("memory.swap.max"), "0");
-        let _ = fs::write(directory.join("pids.max"), TASKS_MAX.to_string());
-        group.join_through(&directory.join("cgroup.procs"))?;
+        let _ = set(&directory, "memory.swap.max", 0);
+        let _ = set(&directory, "pids.max", TASKS_MAX.into());
         Ok(group)
     }
 
     fn version_1(own: &str, memory_bytes: u64) -> io::Result<Self> {
         let mut group = Self::empty(CgroupKind::V1);
         let directory = group.make(Path::new("/sys/fs/cgroup/memory"), &line(own, ":memory:")?)?;
-        fs::write(directory.join("memory.limit_in_bytes"), memory_bytes.to_string())?;
-        group.join_through(&directory.join("cgroup.procs"))?;
+        set(&directory, "memory.limit_in_bytes", memory_bytes)?;
         let tasks = line(own, ":pids:").and_then(|path| group.make(Path::new("/sys/fs/cgroup/pids"), &path));
         if let Ok(directory) = tasks {
-            fs::write(directory.join("pids.max"), TASKS_MAX.to_string())?;
-            group.join_through(&directory.join("cgroup.procs"))?;
+            set(&directory, "pids.max", TASKS_MAX.into())?;
         }
         Ok(group)
     }
 
+    /// A group of version 2 wherever that is mounted, if only to see processes begin in it: it may bound nothing.
+    #[cfg(test)]
+    pub(crate) fn unbounded() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/mounts").ok()?;
+        let mount = mounts.lines().find_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 ")))?;
+        let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let mut group = Self::empty(CgroupKind::V2);
+        group.make(Path::new(mount), &line(&own, "0::").ok()?).ok()?;
+        Some(group)
+    }
+
     fn empty(kind: CgroupKind) -> Self {
-        Self { kind, directories: Vec::new(), joins: Vec::new() }
+        Self { kind, directories: Vec::new() }
     }
 
     fn make(&mut self, mount: &Path, own: &str) -> io::Result<PathBuf> {
@@ -94,20 +103,26 @@ impl Cgroup {
         Ok(directory)
     }
 
-    fn join_through(&mut self, file: &Path) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).open(file)?;
-        // Its number must not be one that a worker gets.
-        self.joins.push(crate::child::out_of_the_way(&file)?.into());
-        Ok(())
-    }
-
     /// Version 1 or 2.
     pub fn kind(&self) -> CgroupKind {
         self.kind
     }
 
-    pub(crate) fn joins(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.joins.iter().map(AsFd::as_fd)
+    /// Lets processes that the calling thread starts from now on begin in it. Version 1 takes the thread in, its children
+    /// are where it is, and nothing else is needed; version 2 moves no single thread and gives the descriptor that
+    /// `CLONE_INTO_CGROUP` asks for.
+    pub(crate) fn admit_this_thread(&self) -> io::Result<Option<OwnedFd>> {
+        match self.kind {
+            CgroupKind::V2 => {
+                let directory = self.directories.first().ok_or(io::ErrorKind::NotFound)?;
+                Ok(Some(File::open(directory)?.into()))
+            }
+            CgroupKind::V1 | CgroupKind::None => {
+                // Whoever writes 0 means itself.
+                self.directories.iter().try_for_each(|directory| set(directory, "tasks", 0))?;
+                Ok(None)
+            }
+        }
     }
 
     /// How many of its processes the kernel has killed for want of memory.
@@ -134,6 +149,11 @@ impl Drop for Cgroup {
             }
         }
     }
+}
+
+/// Writes to a file that a group has.
+fn set(directory: &Path, file: &str, value: u64) -> io::Result<()> {
+    OpenOptions::new().write(true).open(directory.join(file))?.write_all(value.to_string().as_bytes())
 }
 
 /// The path behind `key` in `/proc/self/cgroup`.

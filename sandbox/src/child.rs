@@ -12,22 +12,24 @@ use rustix::process::Pid;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 /// Descriptors of a worker: its pipes and the two sealed files.
 pub(crate) const DESCRIPTORS: usize = 5;
 
+/// From `linux/sched.h`: too wide for the type that `libc` gives it on some targets.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Everything that the child does, decided beforehand.
-pub(crate) struct Plan<'a> {
+#[derive(Debug)]
+pub(crate) struct Plan {
     /// The opened program.
-    pub(crate) program: BorrowedFd<'a>,
+    pub(crate) program: OwnedFd,
     pub(crate) arguments: Vec<CString>,
     pub(crate) environment: Vec<CString>,
     /// What becomes descriptor 0, 1, 2 and so on; each must be at least [`DESCRIPTORS`].
-    pub(crate) descriptors: [Option<BorrowedFd<'a>>; DESCRIPTORS],
-    /// Files that take the child into a control group when it writes `0` to them.
-    pub(crate) groups: Vec<BorrowedFd<'a>>,
+    pub(crate) descriptors: [Option<OwnedFd>; DESCRIPTORS],
     /// Namespaces that it begins in.
     pub(crate) namespaces: c_int,
     /// Whether it enters a user namespace only once it is somebody else.
@@ -38,10 +40,9 @@ pub(crate) struct Plan<'a> {
 }
 
 /// What the child was doing when the system refused; its number is what it tells the parent.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 8] = [
     "die with the parent",
     "leave the process group",
-    "join the control group",
     "become nobody",
     "enter a user namespace",
     "set limits",
@@ -50,18 +51,22 @@ const STEPS: [&str; 9] = [
     "execute the worker",
 ];
 
-/// Starts a process by `plan`.
+/// What was being done when the system refused, and its answer.
+pub(crate) type Refusal = (&'static str, io::Error);
+
+/// Starts a process by `plan`: in the control group of version 2 that `home` is the directory of, or in the calling
+/// thread's.
 ///
 /// # Errors
 /// The system's answer and what was being done.
-pub(crate) fn start(plan: &Plan<'_>) -> Result<Worker, (&'static str, io::Error)> {
+pub(crate) fn start(plan: &Plan, home: Option<&OwnedFd>) -> Result<Worker, Refusal> {
     let starting = |error: io::Error| ("start a process", error);
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
     let (arguments, environment) = (pointers(&plan.arguments), pointers(&plan.environment));
     let (mut report, told) = error_pipe().map_err(starting)?;
-    let (pid, pidfd) = match clone3(plan.namespaces).map_err(starting)? {
+    let (pid, pidfd) = match clone3(plan.namespaces, home).map_err(starting)? {
         Some(started) => started,
         None => become_worker(plan, &arguments, &environment, told.as_raw_fd()),
     };
@@ -81,7 +86,7 @@ pub(crate) fn start(plan: &Plan<'_>) -> Result<Worker, (&'static str, io::Error)
 
 /// Whether a process can begin in `namespaces`.
 pub(crate) fn can_begin_in(namespaces: c_int) -> bool {
-    match clone3(namespaces) {
+    match clone3(namespaces, None) {
         // SAFETY: the copy ends at once and runs nothing.
         Ok(None) => unsafe { libc::_exit(0) },
         Ok(Some((pid, pidfd))) => Worker::new(pid, pidfd).wait().is_ok(),
@@ -101,13 +106,17 @@ pub(crate) fn out_of_the_way(fd: impl std::os::fd::AsFd) -> io::Result<OwnedFd> 
 }
 
 /// `None` in the child.
-fn clone3(namespaces: c_int) -> io::Result<Option<(Pid, OwnedFd)>> {
+fn clone3(namespaces: c_int, home: Option<&OwnedFd>) -> io::Result<Option<(Pid, OwnedFd)>> {
     let mut pidfd: RawFd = -1;
     // SAFETY: all fields of this C structure may be zero.
     let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
     arguments.flags = (namespaces | libc::CLONE_PIDFD) as u32 as u64;
     arguments.pidfd = ptr::from_mut(&mut pidfd) as u64;
     arguments.exit_signal = libc::SIGCHLD as u64;
+    if let Some(home) = home {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = home.as_raw_fd() as u64;
+    }
     // SAFETY: without CLONE_VM the child has memory of its own and no stack is needed, as with fork. The caller keeps to
     // what a copy of a process with threads may do, system calls only, and both pointers live until the call returns.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
@@ -120,7 +129,7 @@ fn clone3(namespaces: c_int) -> io::Result<Option<(Pid, OwnedFd)>> {
 }
 
 /// The child. It returns to nobody.
-fn become_worker(plan: &Plan<'_>, arguments: &[*const c_char], environment: &[*const c_char], told: RawFd) -> ! {
+fn become_worker(plan: &Plan, arguments: &[*const c_char], environment: &[*const c_char], told: RawFd) -> ! {
     let step = prepare(plan, told).err().unwrap_or_else(|| {
         let program = plan.program.as_raw_fd();
         let (arguments, environment) = (arguments.as_ptr(), environment.as_ptr());
@@ -142,43 +151,40 @@ fn become_worker(plan: &Plan<'_>, arguments: &[*const c_char], environment: &[*c
 }
 
 /// All steps before the last; the number of the one that failed.
-fn prepare(plan: &Plan<'_>, told: RawFd) -> Result<(), usize> {
+fn prepare(plan: &Plan, told: RawFd) -> Result<(), usize> {
     // SAFETY: system calls on numbers and on memory of `plan`, which this copy of the process owns alone. Identities are
     // set by raw calls, because the C library would first stop threads that this copy doesn't have.
     unsafe {
         done(0, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong) as c_long)?;
         // Not a session of its own: that would leave the group whose priority a measurement has raised.
         done(1, libc::setpgid(0, 0) as c_long)?;
-        for group in &plan.groups {
-            done(2, libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_long)?;
-        }
         if let Some(id) = plan.identity {
-            done(3, libc::syscall(libc::SYS_setgroups, 0, ptr::null::<u32>()))?;
-            done(3, libc::syscall(libc::SYS_setresgid, id, id, id))?;
-            done(3, libc::syscall(libc::SYS_setresuid, id, id, id))?;
+            done(2, libc::syscall(libc::SYS_setgroups, 0, ptr::null::<u32>()))?;
+            done(2, libc::syscall(libc::SYS_setresgid, id, id, id))?;
+            done(2, libc::syscall(libc::SYS_setresuid, id, id, id))?;
             // Another identity forgets it.
             done(0, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as c_ulong) as c_long)?;
         }
         if plan.user_namespace_later {
-            done(4, libc::unshare(libc::CLONE_NEWUSER) as c_long)?;
+            done(3, libc::unshare(libc::CLONE_NEWUSER) as c_long)?;
         }
         for (resource, most) in &plan.limits {
             let limit = libc::rlimit { rlim_cur: *most, rlim_max: *most };
-            done(5, libc::setrlimit(*resource as _, &raw const limit) as c_long)?;
+            done(4, libc::setrlimit(*resource as _, &raw const limit) as c_long)?;
         }
         hand_over(plan, told)?;
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        done(7, libc::chdir(c"/".as_ptr()) as c_long)?;
-        done(7, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) as c_long)
+        done(6, libc::chdir(c"/".as_ptr()) as c_long)?;
+        done(6, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) as c_long)
     }
 }
 
 /// Gives descriptors their numbers. Everything else closes when the worker is executed.
-fn hand_over(plan: &Plan<'_>, told: RawFd) -> Result<(), usize> {
-    const STEP: usize = 6;
+fn hand_over(plan: &Plan, told: RawFd) -> Result<(), usize> {
+    const STEP: usize = 5;
     // SAFETY: the sources have numbers beyond the targets', so none is overwritten before it is duplicated.
     unsafe {
         for (number, descriptor) in plan.descriptors.iter().enumerate() {

@@ -4,16 +4,18 @@
 //! group where there may be one. It doesn't know what the workers compute, nor when they take too long.
 
 use crate::cgroup::Cgroup;
-use crate::child::{self, DESCRIPTORS, Plan, out_of_the_way};
+use crate::child::{Plan, Refusal, out_of_the_way};
 use crate::host::{Host, NOBODY, Namespaces};
+use crate::usher::Usher;
 use crate::worker::Worker;
 use crate::{Profile, Sealed};
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Descriptors that a locked worker may have.
 const STRICT_FILES_MAX: u64 = 32;
@@ -91,33 +93,44 @@ pub enum JailError {
     },
 }
 
-/// What confines all workers of an evaluation.
+/// What confines all workers of an evaluation. None of them outlives it.
 #[derive(Debug)]
 pub struct Jail {
     /// `None` for a process of its own and nothing else.
     profile: Option<Profile>,
     namespaces: Namespaces,
     drops_identity: bool,
-    group: Option<Cgroup>,
+    // Before the group, which can't be removed while the thread is in it.
+    usher: Usher,
+    group: Option<Arc<Cgroup>>,
 }
 
 impl Jail {
     /// As strict as `profile` says and this host allows. Its workers may hold `memory_bytes` together, where the host has
     /// control groups.
-    pub fn new(profile: Profile, memory_bytes: u64) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives it no thread, or takes none into the control group that it has just made.
+    pub fn new(profile: Profile, memory_bytes: u64) -> Result<Self, JailError> {
         let host = Host::of_this_machine();
-        Self {
+        let group = Cgroup::new(memory_bytes).map(Arc::new);
+        Ok(Self {
             profile: Some(profile),
             namespaces: host.namespaces,
             // Devices belong to users and groups that nobody isn't in.
             drops_identity: host.is_root && profile == Profile::Strict,
-            group: Cgroup::new(memory_bytes),
-        }
+            usher: Usher::new(group.as_ref()).map_err(system)?,
+            group,
+        })
     }
 
     /// A process of its own, which nothing keeps from doing harm.
-    pub fn insecure() -> Self {
-        Self { profile: None, namespaces: Namespaces::default(), drops_identity: false, group: None }
+    ///
+    /// # Errors
+    /// When the system gives it no thread.
+    pub fn insecure() -> Result<Self, JailError> {
+        let usher = Usher::new(None).map_err(system)?;
+        Ok(Self { profile: None, namespaces: Namespaces::default(), drops_identity: false, usher, group: None })
     }
 
     /// How far its workers must lock themselves; `None` for not at all.
@@ -135,7 +148,7 @@ impl Jail {
 
     /// How many workers the kernel has killed for want of memory.
     pub fn memory_kills(&self) -> u64 {
-        self.group.as_ref().map_or(0, Cgroup::kills)
+        self.group.as_ref().map_or(0, |group| group.kills())
     }
 
     /// Starts a worker with nothing but pipes, the sealed files and what `program` says. It still has to [`crate::lock`]
@@ -150,36 +163,25 @@ impl Jail {
         inputs: Option<&Sealed>,
         limits: Limits,
     ) -> Result<(Worker, Pipes), JailError> {
-        let system = |step| move |source| JailError::System { step, source };
         let opened = File::open(&program.path).and_then(out_of_the_way);
         let opened = opened.map_err(|source| JailError::Program { path: program.path.clone(), source })?;
-        let (pipes, ends) = Pipes::new().map_err(system("make pipes"))?;
+        let (pipes, [input, output, errors]) = Pipes::new().map_err(|error| system(("make pipes", error)))?;
         // Numbers beyond those that the worker gets, so that none is overwritten before it is handed over.
-        let sealed = |sealed: Option<&Sealed>| sealed.map(out_of_the_way).transpose();
-        let (package, inputs) = sealed(package)
-            .and_then(|package| Ok((package, sealed(inputs)?)))
-            .map_err(system("hand over the package"))?;
-        let [input, output, errors] = &ends;
-        let descriptors: [Option<BorrowedFd<'_>>; DESCRIPTORS] = [
-            Some(input.as_fd()),
-            Some(output.as_fd()),
-            Some(errors.as_fd()),
-            package.as_ref().map(AsFd::as_fd),
-            inputs.as_ref().map(AsFd::as_fd),
-        ];
+        let sealed = |sealed: Option<&Sealed>| {
+            sealed.map(out_of_the_way).transpose().map_err(|error| system(("hand over the package", error)))
+        };
         let (namespaces, user_namespace_later) = self.namespaces.at_start(self.drops_identity);
         let plan = Plan {
-            program: opened.as_fd(),
+            program: opened,
             arguments: arguments(program)?,
             environment: environment(program)?,
-            descriptors,
-            groups: self.group.iter().flat_map(Cgroup::joins).collect(),
+            descriptors: [Some(input), Some(output), Some(errors), sealed(package)?, sealed(inputs)?],
             namespaces,
             user_namespace_later,
             identity: self.drops_identity.then_some(NOBODY),
             limits: self.limits(limits),
         };
-        let worker = child::start(&plan).map_err(|refused| self.refused(&program.path, refused))?;
+        let worker = self.usher.start(plan).map_err(|refused| self.refused(&program.path, refused))?;
         Ok((worker, pipes))
     }
 
@@ -200,12 +202,16 @@ impl Jail {
         always.into_iter().chain(more).collect()
     }
 
-    fn refused(&self, path: &Path, (step, source): (&'static str, io::Error)) -> JailError {
+    fn refused(&self, path: &Path, (step, source): Refusal) -> JailError {
         if self.drops_identity && source.kind() == io::ErrorKind::PermissionDenied {
             return JailError::NotForOthers { path: path.into(), source };
         }
-        JailError::System { step, source }
+        system((step, source))
     }
+}
+
+fn system((step, source): Refusal) -> JailError {
+    JailError::System { step, source }
 }
 
 impl Pipes {
@@ -230,4 +236,25 @@ fn environment(program: &Program) -> Result<Vec<CString>, NulError> {
     let variable =
         |(name, value): &(String, OsString)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat());
     program.environment.iter().map(variable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn a_group_of_version_2_is_where_workers_begin() {
+        let Some(group) = Cgroup::unbounded().map(Arc::new) else { return };
+        let usher = Usher::new(Some(&group)).unwrap();
+        let jail = Jail { group: Some(group), usher, ..Jail::insecure().unwrap() };
+        let arguments = vec!["/proc/self/cgroup".into()];
+        let cat = Program { path: "/bin/cat".into(), arguments, environment: Vec::new() };
+        let limits = Limits { memory_bytes: 1 << 30, cpu_seconds: 10 };
+        let (worker, mut pipes) = jail.spawn(&cat, None, None, limits).unwrap();
+        let mut groups = String::new();
+        pipes.output.read_to_string(&mut groups).unwrap();
+        worker.wait().unwrap();
+        assert!(groups.lines().any(|line| line.starts_with("0::") && line.contains("/retort-")), "{groups}");
+    }
 }

@@ -5,8 +5,8 @@
 //! wrote, gives up files, network, processes and executable memory for good ([`lock`]).
 //!
 //! ```text
-//! parent: Jail::spawn ── clone3 into namespaces ── limits, descriptors, identity ── execveat ──▶ worker: lock, then work
-//!         Worker::kill, wait  ◀──────────── pidfd ──────────────────────────────────────────────┘
+//! parent: Jail::spawn ─▶ usher: clone3 into namespaces ── limits, descriptors, identity ── execveat ─▶ worker: lock, work
+//!         Worker::kill, wait  ◀──────────── pidfd ───────────────────────────────────────────────────────┘
 //! ```
 //!
 //! It knows no models, frames, clocks of measurements or rules. What this host can't do is said by [`Host`], and whether
@@ -26,6 +26,7 @@ mod inherited;
 mod jail;
 mod lock;
 mod sealed;
+mod usher;
 mod worker;
 
 pub use allocator::give_memory_back;

@@ -22,7 +22,7 @@ pub(crate) fn limits() -> Limits {
 }
 
 pub(crate) fn jail(profile: Profile) -> Jail {
-    Jail::new(profile, 2 * (MEMORY_BYTES + (96 << 20)))
+    Jail::new(profile, 2 * (MEMORY_BYTES + (96 << 20))).expect("a jail")
 }
 
 /// Where the tests look for the hostile worker: beside a copy of them, or where cargo built it.

@@ -1,7 +1,7 @@
 //! What a worker is given, how it is started, and that it goes when its parent does.
 
 use crate::support::{attempt, jail, limits, program};
-use sandbox::{End, Host, Jail, JailError, Profile, Program};
+use sandbox::{CgroupKind, End, Host, Jail, JailError, Profile, Program};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -60,7 +60,7 @@ fn a_superusers_worker_is_nobody() {
 
 #[test]
 fn an_insecure_worker_is_an_ordinary_process() {
-    let jail = Jail::insecure();
+    let jail = Jail::insecure().unwrap();
     assert_ne!(shell(&jail, "echo $$"), "1\n");
     assert_eq!(jail.describe(), "process");
 }
@@ -72,7 +72,7 @@ fn what_cannot_be_started_says_why() {
     assert!(matches!(&error, JailError::Program { .. }) && error.to_string().contains("/no/such/program"), "{error}");
 
     let no_program = Program { path: "/etc/passwd".into(), arguments: Vec::new(), environment: Vec::new() };
-    let error = Jail::insecure().spawn(&no_program, None, None, limits()).unwrap_err();
+    let error = Jail::insecure().unwrap().spawn(&no_program, None, None, limits()).unwrap_err();
     assert!(error.to_string().contains("execute the worker"), "{error}");
 
     let zero = Program { path: "/bin/true".into(), arguments: vec!["a\0b".into()], environment: Vec::new() };
@@ -81,7 +81,8 @@ fn what_cannot_be_started_says_why() {
 
 #[test]
 fn a_worker_that_is_dropped_is_gone() {
-    let (worker, pipes) = jail(Profile::Strict).spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    let jail = jail(Profile::Strict);
+    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
     let process = PathBuf::from(format!("/proc/{}", worker.pid()));
     assert!(process.exists());
     drop(worker);
@@ -89,11 +90,39 @@ fn a_worker_that_is_dropped_is_gone() {
     drop(pipes);
 }
 
+#[test]
+fn a_worker_begins_in_the_group_of_its_jail() {
+    let jail = jail(Profile::Strict);
+    let groups = shell(&jail, "cat /proc/self/cgroup");
+    let inside = |controller: &str| groups.lines().any(|line| line.contains(controller) && line.contains("/retort-"));
+    match Host::of_this_machine().cgroup {
+        CgroupKind::V1 => assert!(inside(":memory:"), "{groups}"),
+        CgroupKind::V2 => assert!(inside("0::"), "{groups}"),
+        CgroupKind::None => assert!(!groups.contains("/retort-"), "{groups}"),
+    }
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert!(!own.contains("/retort-"), "one thread went there, not this process: {own}");
+}
+
+#[test]
+fn a_worker_ends_with_its_jail_and_not_with_the_thread_that_asked_for_it() {
+    let jail = jail(Profile::Strict);
+    let program = program("strict", "sleep");
+    let ask = || jail.spawn(&program, None, None, limits()).unwrap();
+    let (worker, pipes) = std::thread::scope(|scope| scope.spawn(ask).join().unwrap());
+    assert!(!worker.ends_within(Duration::from_millis(100)).unwrap());
+    drop(jail);
+    assert!(worker.ends_within(PATIENCE).unwrap());
+    assert!(matches!(worker.wait().unwrap(), End::Killed(9)));
+    drop(pipes);
+}
+
 /// The test below runs this one in a process of its own, to kill it.
 #[test]
 #[ignore = "waits to be killed"]
 fn a_parent_that_waits() {
-    let (worker, pipes) = jail(Profile::Strict).spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    let jail = jail(Profile::Strict);
+    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
     eprintln!("worker {}", worker.pid());
     std::thread::sleep(Duration::from_secs(600));
     drop(pipes);
