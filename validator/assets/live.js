@@ -2,7 +2,6 @@
 // happens and to morph the page into the one that a reader would load again. Everything works without scripts.
 (() => {
   "use strict";
-  const main = () => document.getElementById("main");
 
   // A button that copies, beside every command.
   if (navigator.clipboard) document.documentElement.classList.add("copies");
@@ -43,7 +42,7 @@
       hidden = true;
     } else if (!document.hidden && hidden) {
       hidden = false;
-      htmx.ajax("GET", location.href, { target: main(), select: "#main", swap: "morph:outerHTML" });
+      htmx.ajax("GET", location.href, { target: "#main", select: "#main", swap: "morph:outerHTML" });
     }
   }
   document.addEventListener("visibilitychange", seen);

@@ -5,7 +5,7 @@
 use super::errors::{HubError, Missing};
 use super::messages::read::{Commit, Entry, Info, Paths, Reference, References, Sibling};
 use super::messages::{Never, Nothing};
-use super::repository::{Place, Repository};
+use super::repository::{AtRevision, Place, Repository};
 use super::revisions::{self, MAIN, Subject};
 use crate::app::App;
 use crate::auth::read_body;
@@ -45,7 +45,7 @@ pub(super) async fn info(state: State<App>, query: RawQuery, place: Place) -> Re
     path = "/revision/{revision}",
     tag = "hub",
     params(
-        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        AtRevision,
         ("blobs" = Option<bool>, Query, description = "Whether sizes and digests of files are told as well."),
     ),
     responses((status = 200, description = "The repository.", body = Info), Missing),
@@ -82,7 +82,7 @@ pub(super) async fn info_at(State(app): State<App>, query: RawQuery, place: Plac
     path = "/tree/{revision}",
     tag = "hub",
     params(
-        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        AtRevision,
         ("recursive" = Option<bool>, Query, description = "Whether what lies in folders is listed as well."),
     ),
     responses((status = 200, description = "Folders, then files.", body = [Entry]), Missing),
@@ -97,7 +97,7 @@ pub(super) async fn tree(state: State<App>, query: RawQuery, place: Place) -> Re
     path = "/tree/{revision}/{*path}",
     tag = "hub",
     params(
-        ("revision" = String, Path, example = "main", description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        AtRevision,
         ("path" = String, Path, description = "The folder; slashes stay as they are."),
         ("recursive" = Option<bool>, Query, description = "Whether what lies in folders is listed as well."),
     ),
@@ -134,7 +134,7 @@ fn entries<'a>(revision: &'a Revision, folder: &str, recursive: bool) -> Vec<Ent
     post,
     path = "/paths-info/{revision}",
     tag = "hub",
-    params(("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit.")),
+    params(AtRevision),
     request_body(content((Paths = "application/json"), (Paths = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "What is there.", body = [Entry]), Missing),
 )]
@@ -193,7 +193,7 @@ pub(super) async fn refs(State(app): State<App>, place: Place) -> Result<Respons
     get,
     path = "/commits/{revision}",
     tag = "hub",
-    params(("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit.")),
+    params(AtRevision),
     responses((status = 200, description = "The commits.", body = [Commit]), Missing),
 )]
 pub(super) async fn commits(State(app): State<App>, place: Place) -> Result<Response, HubError> {

@@ -75,6 +75,16 @@ impl fmt::Display for Repository {
     }
 }
 
+/// Which state of a repository is meant.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "[`Place`] reads it; here it is described")]
+pub(super) struct AtRevision {
+    /// `main`, `round-N`, or the 40 hex digits of a commit.
+    #[param(example = "main")]
+    revision: String,
+}
+
 /// What an address names: a repository, and perhaps a revision and a path in it.
 #[derive(Debug)]
 pub(super) struct Place {

@@ -4,7 +4,7 @@
 //! answer is a redirect that carries everything a client wants to know first, so that it need not follow to find out.
 
 use super::errors::{HubError, Missing, REPO_COMMIT};
-use super::repository::Place;
+use super::repository::{AtRevision, Place};
 use super::revisions;
 use crate::api::Binary;
 use crate::app::App;
@@ -24,7 +24,7 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
     path = "/resolve/{revision}/{*path}",
     tag = "hub",
     params(
-        ("revision" = String, Path, description = "`main`, `round-N`, or the 40 hex digits of a commit."),
+        AtRevision,
         ("path" = String, Path, description = "The file's path; slashes stay as they are."),
         ("Range" = Option<String>, Header, description = "Some bytes, such as `bytes=0-1023`; one range at a time."),
     ),

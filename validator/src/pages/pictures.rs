@@ -26,16 +26,25 @@ pub(crate) fn pictures() -> OpenApiRouter<App> {
         .routes(routes!(drawing))
 }
 
+/// What the address of a drawing answers.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "the fields are only described")]
+enum Drawing {
+    /// A drawing.
+    #[response(status = 200, content_type = "image/svg+xml")]
+    There(String),
+    /// Nothing of this name; a page.
+    #[response(status = 404, content_type = "text/html")]
+    Missing(String),
+}
+
 /// A competition's champion as a badge.
 #[utoipa::path(
     get,
     path = "/badge/{file}",
     tag = "badges",
     params(("file" = String, Path, example = "fashion-mnist.svg", description = "The competition's name and `.svg`.")),
-    responses(
-        (status = 200, description = "A drawing.", content_type = "image/svg+xml", body = String),
-        (status = 404, description = "No such competition; a page.", content_type = "text/html", body = String),
-    ),
+    responses(Drawing),
 )]
 async fn competition_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
     let (view, served) = find(&app, &parse("competition", svg(&file)?)?).await?;
@@ -48,10 +57,7 @@ async fn competition_badge(State(app): State<App>, Path(file): Path<String>) -> 
     path = "/badge/submissions/{file}",
     tag = "badges",
     params(("file" = String, Path, description = "The submission's name and `.svg`.")),
-    responses(
-        (status = 200, description = "A drawing.", content_type = "image/svg+xml", body = String),
-        (status = 404, description = "No such submission; a page.", content_type = "text/html", body = String),
-    ),
+    responses(Drawing),
 )]
 async fn submission_badge(State(app): State<App>, Path(file): Path<String>) -> Result<Response, PageError> {
     let id: SubmissionId = parse("submission", svg(&file)?)?;
@@ -67,10 +73,7 @@ async fn submission_badge(State(app): State<App>, Path(file): Path<String>) -> R
     path = "/competitions/{id}/scatter.svg",
     tag = "badges",
     params(("id" = CompetitionId, Path, description = "The competition.")),
-    responses(
-        (status = 200, description = "A drawing.", content_type = "image/svg+xml", body = String),
-        (status = 404, description = "No such competition; a page.", content_type = "text/html", body = String),
-    ),
+    responses(Drawing),
 )]
 async fn drawing(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
     let (_, served) = find(&app, &parse("competition", &id)?).await?;

@@ -4,6 +4,7 @@
 //! null where there is nothing to say; a field that is left out is never null, and its type says so with
 //! `#[schema(nullable = false)]`.
 
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use utoipa::openapi::schema::{ArrayItems, Schema, SchemaType, Type};
@@ -67,30 +68,31 @@ fn allows_null(kind: &SchemaType) -> bool {
 fn received(document: &OpenApi) -> BTreeSet<String> {
     let items = document.paths.paths.values();
     let operations = items.flat_map(|item| [&item.get, &item.put, &item.post, &item.delete]).flatten();
-    let bodies = operations.filter_map(|operation| operation.request_body.as_ref());
-    let mut todo: Vec<&RefOr<Schema>> =
-        bodies.flat_map(|body| body.content.values()).filter_map(|content| content.schema.as_ref()).collect();
+    let mut todo: Vec<Value> = operations.filter_map(|operation| operation.request_body.as_ref()).map(json).collect();
     let schemas = document.components.as_ref().map(|components| &components.schemas);
     let mut names = BTreeSet::new();
-    while let Some(schema) = todo.pop() {
-        match schema {
-            RefOr::Ref(reference) => {
-                let name = reference.ref_location.rsplit('/').next().unwrap_or_default();
-                if names.insert(name.to_owned()) {
-                    todo.extend(schemas.and_then(|schemas| schemas.get(name)));
-                }
+    while let Some(value) = todo.pop() {
+        for name in references(&value) {
+            if names.insert(name.to_owned()) {
+                todo.extend(schemas.and_then(|schemas| schemas.get(name)).map(json));
             }
-            RefOr::T(Schema::Object(object)) => todo.extend(object.properties.values()),
-            RefOr::T(Schema::Array(array)) => {
-                if let ArrayItems::RefOrSchema(items) = &array.items {
-                    todo.push(items);
-                }
-            }
-            RefOr::T(Schema::OneOf(one)) => todo.extend(&one.items),
-            RefOr::T(Schema::AllOf(all)) => todo.extend(&all.items),
-            RefOr::T(Schema::AnyOf(any)) => todo.extend(&any.items),
-            RefOr::T(_) => {}
         }
     }
     names
+}
+
+/// The names of all types that a piece of the document refers to.
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|place| place.rsplit('/').next());
+            own.into_iter().chain(fields.values().flat_map(references)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn json(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).expect("JSON, because its maps have text for keys")
 }
