@@ -11,6 +11,7 @@ use crate::cgroup::Cgroup;
 use crate::child::{self, Plan, Refusal};
 use crate::worker::Worker;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -43,15 +44,13 @@ impl Usher {
             let home = group.as_ref().map(|group| group.admit_this_thread()).transpose();
             // The directory must be free to go when the jail does.
             drop(group);
-            match home {
-                Ok(home) => {
-                    let _ = admitted.send(Ok(()));
-                    serve(&taken, home.flatten().as_ref());
-                }
-                Err(error) => {
-                    let _ = admitted.send(Err(("join the control group", error)));
-                }
-            }
+            let (home, answer) = match home {
+                Ok(home) => (home.flatten(), Ok(())),
+                Err(error) => (None, Err(("join the control group", error))),
+            };
+            // Whoever is told that it failed gives no orders.
+            let _ = admitted.send(answer);
+            serve(&taken, home.as_ref());
         };
         let thread = std::thread::Builder::new().name("usher".into()).spawn(work);
         let thread = thread.map_err(|error| ("start a thread", error))?;
@@ -71,7 +70,7 @@ impl Usher {
     }
 }
 
-fn serve(orders: &Receiver<Order>, home: Option<&std::os::fd::OwnedFd>) {
+fn serve(orders: &Receiver<Order>, home: Option<&OwnedFd>) {
     for Order { plan, answer } in orders {
         // Nobody waits any more: the worker is dropped, and so it ends.
         let _ = answer.send(child::start(&plan, home));

@@ -1,7 +1,7 @@
 //! Sixty-odd ways out of a locked worker, each with the end that it must come to.
 
 use crate::support::{attempt, jail};
-use sandbox::{End, Profile};
+use sandbox::{CgroupKind, End, Host, Profile};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -159,6 +159,24 @@ fn memory_ends_before_the_hosts_does() {
     assert!(ended.output.contains("memory allocation of 16777216 bytes failed"), "{ended:?}");
     assert!(matches!(ended.end, End::Killed(libc::SIGABRT | libc::SIGSEGV)), "{ended:?}");
     assert_eq!(ended.overrun, None);
+}
+
+/// A driver reserves address space by the gigabyte, so that only the group bounds it.
+#[test]
+fn the_group_ends_the_worker_that_is_too_large_and_nobody_else() {
+    let jail = jail(Profile::Device);
+    if Host::of_this_machine().cgroup == CgroupKind::None {
+        return;
+    }
+    let ended = attempt(&jail, Profile::Device, "allocate", PATIENCE);
+    assert_eq!((ended.end, ended.overrun), (End::Killed(libc::SIGKILL), None), "{ended:?}");
+    assert!(jail.memory_kills() > 0);
+    let next = attempt(&jail, Profile::Device, "read-package", PATIENCE);
+    assert_eq!(
+        (next.end, next.output.as_str()),
+        (End::Exited(0), "the package"),
+        "the starting thread is in the group, too"
+    );
 }
 
 #[test]
