@@ -9,6 +9,7 @@
 # given a libtorch.so that is a script naming the two real libraries, so that nothing CUDA is linked.
 #
 # Wheels (0.9 GB) stay in DIR/wheels; the layout (0.5 GB) is DIR/torch. Running it again does nothing but print.
+# A validator that is the superuser's runs models as nobody, so its DIR must be one that others may read, say /opt/torch.
 # Only the two export lines go to stdout. Needs python3 with pip, on Linux x86_64.
 
 set -eu

@@ -9,8 +9,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-/// The variables that a worker with a device inherits: where shared libraries and Vulkan drivers are.
-const DEVICE_VARIABLES: [&str; 3] = ["LD_LIBRARY_PATH", "VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
+/// Where shared libraries are: no worker of a build with LibTorch starts without its own, whatever it computes on.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
+/// The variables that a worker with a device inherits besides: where Vulkan drivers are, and what they ask for.
+const DEVICE_VARIABLES: [&str; 2] = ["VK_DRIVER_FILES", "XDG_RUNTIME_DIR"];
 
 /// Lets glibc ask for large pages. Where a model's small pages lie in the caches is a matter of chance for each process,
 /// and it made launches of a small network differ by 4.5 % (standard deviation); with large pages by 2.8 %.
@@ -83,10 +86,11 @@ impl WorkerCommand {
             variable("OMP_NUM_THREADS", &threads),
             variable("GLIBC_TUNABLES", LARGE_PAGES),
         ];
-        if profile(device) == Profile::Device {
-            let inherited = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
-            environment.extend(DEVICE_VARIABLES.into_iter().filter_map(inherited));
-        }
+        let has_driver = profile(device) == Profile::Device;
+        let libraries = (has_driver || cfg!(feature = "tch")).then_some(LIBRARIES);
+        let drivers = DEVICE_VARIABLES.into_iter().filter(|_| has_driver);
+        let inherited = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
+        environment.extend(libraries.into_iter().chain(drivers).filter_map(inherited));
         Program { path: self.program.clone(), arguments: self.args.clone(), environment }
     }
 }

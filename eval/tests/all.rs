@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
+#[cfg(any(feature = "wgpu", feature = "tch"))]
+mod devices;
 mod engine;
 mod metrics;
 mod repeats;

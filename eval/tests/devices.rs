@@ -1,0 +1,53 @@
+//! Models on devices other than the processor, whose drivers read libraries and compile: the sandbox's other profile.
+//!
+//! With `--features wgpu` a graphics driver, such as Mesa's software Vulkan (`VK_DRIVER_FILES` names its description);
+//! with `--features tch` LibTorch.
+
+use crate::support::{ITEMS, RESNET, engine, evaluate, package, request};
+use eval::Engine;
+use models::DeviceKind;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::submission::Code;
+use std::time::{Duration, Instant};
+
+const DEVICES: [DeviceKind; 2] = [DeviceKind::Wgpu, DeviceKind::Tch];
+
+/// An engine for each device of this build.
+fn engines() -> impl Iterator<Item = Engine> {
+    let built = DEVICES.into_iter().filter(|device| device.open().is_ok());
+    built.map(|device| Engine { device, ..engine() })
+}
+
+fn outputs_of(architecture: &str) -> EvaluationRequest {
+    EvaluationRequest { scope: Scope::OutputsOnly, ..request(package(architecture, 2), None) }
+}
+
+#[test]
+fn a_driver_works_in_the_sandbox_and_its_outputs_are_those_of_the_processor() {
+    let request = outputs_of(RESNET);
+    let expected = evaluate(&engine(), &request).unwrap();
+    for engine in engines() {
+        let Evaluation { report, logits, .. } = evaluate(&engine, &request).unwrap();
+        assert_eq!(report.device, engine.device.to_string());
+        assert!(report.host.sandbox.starts_with("device ns="), "{}", report.host.sandbox);
+        let differences = logits.iter().zip(&expected.logits).map(|(one, other)| (one - other).abs());
+        let largest = differences.fold(0.0, f32::max);
+        assert!(largest < 1e-3 && logits.len() == expected.logits.len(), "{}: {largest}", engine.device);
+        let agree = report.quality.correct.abs_diff(expected.report.quality.correct);
+        assert!(agree <= ITEMS / 100, "{agree} differ");
+    }
+}
+
+#[test]
+fn a_device_that_does_not_come_back_is_killed_at_the_deadline() {
+    // 200 items of it take a software driver minutes, LibTorch half a minute.
+    let large = r#"{"kind":"resnet","width":96,"blocks":[6,6,6]}"#;
+    let request = EvaluationRequest { wall_seconds_max: 2, ..outputs_of(large) };
+    for engine in engines() {
+        let start = Instant::now();
+        let failure = evaluate(&engine, &request).unwrap_err();
+        let is_timeout = matches!(&failure, EvaluationFailure::Package(why) if why.code == Code::EvaluationTimeout);
+        assert!(is_timeout, "{}: {failure}", engine.device);
+        assert!(start.elapsed() < Duration::from_secs(20), "{}: {:?}", engine.device, start.elapsed());
+    }
+}
