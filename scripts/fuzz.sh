@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Fuzzes every parser of outside bytes with coverage: `scripts/fuzz.sh [seconds] [target...]`, 60 seconds a target unless
 # told otherwise, as many targets at once as there are processors (FUZZ_JOBS changes that). An input that takes 10 seconds
-# is a finding (FUZZ_TIMEOUT, for machines that have something better to do). It needs a C++ compiler for
-# LLVM's libFuzzer and nothing but stable Rust: the flags are those that cargo-fuzz passes, without a sanitizer, since our
-# code is free of `unsafe`.
+# is a finding (FUZZ_TIMEOUT, for machines that have something better to do). It needs a C++ compiler for LLVM's libFuzzer
+# and nothing but stable Rust: the flags are those that cargo-fuzz passes, without a sanitizer, since our code is free of
+# `unsafe`.
 #
-# What it learns is kept in FUZZ_DIR (default: a folder beside the build), so that the next run goes on, and a finding is
-# left there as `crash-*`: run it again with `RETORT_FUZZ_TARGET=<target> <binary> <file>`, then make a regression test of
-# it.
+# What it learns is kept in FUZZ_DIR (default: a folder beside the build), so that the next run goes on, and what it
+# finds lies there in `findings`: run it again with `RETORT_FUZZ_TARGET=<target> <binary> <file>`, then make a regression
+# test of it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds="${1:-60}"
@@ -30,8 +30,8 @@ fuzz() {
   RETORT_FUZZ_SEEDS="$work/$target" "$binary" >/dev/null 2>"$log"
   # A dictionary of one's own isn't needed: comparisons are traced.
   TIMEFORMAT='processor seconds: %U'
-  { time "$binary" "$work/$target" -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-10}" -rss_limit_mb=1024 -max_len=16384 \
-    -print_final_stats=1 -artifact_prefix="$work/findings/$target/"; } >"$log" 2>&1 || result=FINDING
+  { time "$binary" "$work/$target" -max_total_time="$seconds" -timeout="${FUZZ_TIMEOUT:-10}" \
+    -rss_limit_mb=1024 -max_len=16384 -print_final_stats=1 -artifact_prefix="$work/findings/$target/"; } >"$log" 2>&1 || result=FINDING
   processor="$(sed -n 's/^processor seconds: *//p' "$log")"
   runs="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
   rss="$(sed -n 's/^stat::peak_rss_mb: *//p' "$log")"

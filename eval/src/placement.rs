@@ -84,8 +84,8 @@ impl Drop for Placement {
     }
 }
 
-/// Lets the calling thread run before ordinary processes. The nice value from before, or
-/// `None` where the system refuses, as it does to most users.
+/// Lets the calling thread run before ordinary processes. The nice value from before, or `None` where the system refuses,
+/// as it does to most users.
 fn raise_priority() -> Option<i32> {
     let before = getpriority_process(None).ok()?;
     setpriority_process(None, NICE).ok().map(|()| before)
