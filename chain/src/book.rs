@@ -45,10 +45,9 @@ pub(crate) struct Book {
 
 impl Book {
     /// The entry that registering makes, or `None` where it would change nothing.
-    pub(crate) fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<Option<Record>, LedgerError> {
-        at_most("stake in micro-units", stake_micro, INTEGER_MAX)?;
-        let registration = Registration { hotkey, stake_micro };
-        let known = self.index.get(&hotkey).and_then(|&index| self.registrations.get(index));
+    pub(crate) fn register(&self, registration: Registration) -> Result<Option<Record>, LedgerError> {
+        at_most("stake in micro-units", registration.stake_micro, INTEGER_MAX)?;
+        let known = self.index.get(&registration.hotkey).and_then(|&index| self.registrations.get(index));
         Ok((known != Some(&registration)).then_some(Record::Register(registration)))
     }
 
@@ -90,7 +89,7 @@ impl Book {
     pub(crate) fn replay(&mut self, record: Record, height: u64) -> Result<(), String> {
         let made = match &record {
             Record::Genesis { .. } => return Err("a second genesis".to_owned()),
-            Record::Register(Registration { hotkey, stake_micro }) => self.register(*hotkey, *stake_micro),
+            Record::Register(registration) => self.register(*registration),
             Record::SetWeights { round, weights_ppm } => self.set_weights(*round, weights_ppm),
             Record::Mark { digest } => Ok(self.mark(*digest)),
         };

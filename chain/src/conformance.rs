@@ -28,7 +28,7 @@ fn hotkey(byte: u8) -> Hotkey {
 
 fn register(ledger: &dyn Ledger, bytes: &[u8]) {
     for &byte in bytes {
-        ledger.register(hotkey(byte), u64::from(byte)).expect("a hotkey can register");
+        ledger.register(Registration::own(hotkey(byte), u64::from(byte))).expect("a hotkey can register");
     }
 }
 
@@ -39,9 +39,11 @@ fn height(ledger: &dyn Ledger) -> u64 {
 fn registrations_keep_their_order_and_their_latest_stake(ledger: &dyn Ledger) {
     assert_eq!(ledger.registrations().expect("registrations can be listed"), []);
     register(ledger, &[3, 1, 2]);
-    ledger.register(hotkey(1), 100).expect("stake can be restated");
-    let expected =
-        [(3, 3), (1, 100), (2, 2)].map(|(byte, stake_micro)| Registration { hotkey: hotkey(byte), stake_micro });
+    ledger.register(Registration::own(hotkey(1), 100)).expect("stake can be restated");
+    let owned = Registration { owner: Some(hotkey(9)), ..Registration::own(hotkey(2), 2) };
+    ledger.register(owned).expect("an owner can be stated");
+    assert_eq!((owned.owner(), Registration::own(hotkey(2), 2).owner()), (hotkey(9), hotkey(2)));
+    let expected = [Registration::own(hotkey(3), 3), Registration::own(hotkey(1), 100), owned];
     assert_eq!(ledger.registrations().expect("registrations can be listed"), expected);
 }
 
@@ -88,9 +90,9 @@ fn refused_weights_leave_no_trace(ledger: &dyn Ledger) {
 }
 
 fn numbers_beyond_exact_json_are_refused(ledger: &dyn Ledger) {
-    ledger.register(hotkey(1), (1 << 53) - 1).expect("the largest exact number");
+    ledger.register(Registration::own(hotkey(1), (1 << 53) - 1)).expect("the largest exact number");
     for beyond in [1 << 53, u64::MAX] {
-        let refused = ledger.register(hotkey(1), beyond);
+        let refused = ledger.register(Registration::own(hotkey(1), beyond));
         assert!(matches!(refused, Err(LedgerError::TooLarge { .. })), "{refused:?}");
         let refused = ledger.set_weights(beyond, &[]);
         assert!(matches!(refused, Err(LedgerError::TooLarge { .. })), "{refused:?}");

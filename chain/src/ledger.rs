@@ -17,9 +17,8 @@ pub const WEIGHT_PPM_SUM_MAX: u64 = 1_000_000;
 /// Each change is one entry. Entries are numbered from height 0, and the hash of an entry fixes all before it. What a
 /// method has returned `Ok` for is durable.
 pub trait Ledger: Send + Sync {
-    /// Registers `hotkey` with `stake_micro` micro-units of stake, or restates the stake of one that is registered.
-    /// Saying the same again changes nothing.
-    fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<(), LedgerError>;
+    /// Registers a hotkey, or restates owner and stake of one that is registered. Saying the same again changes nothing.
+    fn register(&self, registration: Registration) -> Result<(), LedgerError>;
 
     /// All registrations, in the order in which they came.
     fn registrations(&self) -> Result<Vec<Registration>, LedgerError>;
@@ -48,6 +47,22 @@ pub struct Registration {
     pub hotkey: Hotkey,
     /// With how much stake, in millionths.
     pub stake_micro: u64,
+    /// The key that owns it, a coldkey; `None` where it owns itself. An owner has one place in a round, with however many
+    /// hotkeys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Hotkey>,
+}
+
+impl Registration {
+    /// A hotkey that owns itself.
+    pub fn own(hotkey: Hotkey, stake_micro: u64) -> Self {
+        Self { hotkey, stake_micro, owner: None }
+    }
+
+    /// The owner: another key, or the hotkey itself.
+    pub fn owner(&self) -> Hotkey {
+        self.owner.unwrap_or(self.hotkey)
+    }
 }
 
 /// Why a ledger refused.

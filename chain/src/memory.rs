@@ -51,9 +51,9 @@ impl State {
 }
 
 impl Ledger for MemoryLedger {
-    fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<(), LedgerError> {
+    fn register(&self, registration: Registration) -> Result<(), LedgerError> {
         let mut state = self.state();
-        if let Some(record) = state.book.register(hotkey, stake_micro)? {
+        if let Some(record) = state.book.register(registration)? {
             state.enter(record);
         }
         Ok(())

@@ -25,8 +25,8 @@ fn written() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ledger.jsonl");
     let ledger = open(&path).unwrap();
-    ledger.register(hotkey(5), 50).unwrap();
-    ledger.register(hotkey(6), 60).unwrap();
+    ledger.register(Registration::own(hotkey(5), 50)).unwrap();
+    ledger.register(Registration::own(hotkey(6), 60)).unwrap();
     ledger.set_weights(1, &[(hotkey(6), 250_000), (hotkey(5), 750_000)]).unwrap();
     assert_eq!(ledger.height().unwrap(), 3);
     (dir, path)
@@ -67,7 +67,7 @@ fn a_reopened_ledger_holds_what_was_written_and_goes_on() {
     assert_eq!(ledger.recovery(), None);
     assert_eq!(
         ledger.registrations().unwrap(),
-        [(5, 50), (6, 60)].map(|(byte, stake_micro)| Registration { hotkey: hotkey(byte), stake_micro })
+        [(5, 50), (6, 60)].map(|(byte, stake_micro)| Registration::own(hotkey(byte), stake_micro))
     );
     assert_eq!(ledger.weights(1).unwrap(), Some(vec![(hotkey(5), 750_000), (hotkey(6), 250_000)]));
     ledger.set_weights(2, &[]).unwrap();

@@ -256,8 +256,20 @@ pub struct BoardRow {
     /// What it stands for.
     pub kind: RowKind,
     /// One more than the entries that are better beyond doubt; shared by all that can't be told from their group's
-    /// first. The teacher, the reference, copies and what is below the gate have none.
+    /// first. By fresh hidden items for those that were measured on them; the others follow, by public ones, and are
+    /// provisional. The teacher, the reference, copies and what is below the gate have none.
     pub rank: Option<u32>,
+    /// Whether its rank rests on public items alone: it stands below all that were measured on fresh ones and is paid
+    /// nothing yet.
+    #[serde(default)]
+    #[schema(required)]
+    pub provisional: bool,
+    /// What it is worth on the fresh hidden items that it answered, over rounds: what its rank and its pay go by.
+    #[serde(default)]
+    pub hidden_score_ppm: Option<i64>,
+    /// How many those are.
+    #[serde(default)]
+    pub fresh_items: Option<u32>,
     /// The submission, for submissions.
     pub submission: Option<SubmissionId>,
     /// Its owner, for submissions.
@@ -303,17 +315,16 @@ pub struct BoardRow {
     /// How many share the rank, this one included.
     #[serde(default)]
     pub group_size: Option<u32>,
-    /// Its rank among those that were scored when the last judged round closed; absent for later ones, and while no
-    /// round is judged.
+    /// Its rank after the judged round before the last; absent where it had none.
     #[serde(default)]
     pub last_round_rank: Option<u32>,
-    /// What places go by.
+    /// What places go by: the composite on fresh hidden items, on public ones while it is provisional.
     #[serde(default)]
     pub sort_key: Option<SortKey>,
-    /// The composite of the first place minus this one.
+    /// The composite of the first place minus this one, on the items that ranks go by.
     #[serde(default)]
     pub behind_leader_ppm: Option<i64>,
-    /// Its 95 % interval, paired: both on the same resampled items.
+    /// Its 95 % interval, paired: both on the same resampled items. Absent where the two have no place on the same ones.
     #[serde(default)]
     #[schema(min_items = 2, max_items = 2)]
     pub behind_leader_interval_ppm: Option<[i64; 2]>,
@@ -324,7 +335,7 @@ pub struct BoardRow {
     /// How it compares with the best that its owner had entered before.
     #[serde(default)]
     pub own_best: Option<OwnBest>,
-    /// What it would take to challenge the champion.
+    /// What it would have taken to dethrone the champion in its last bout.
     #[serde(default)]
     pub needs: Option<Needs>,
     /// Its last attempt to dethrone the champion.
@@ -392,6 +403,9 @@ impl BoardRow {
         Self {
             kind,
             rank: None,
+            provisional: false,
+            hidden_score_ppm: None,
+            fresh_items: None,
             submission: None,
             hotkey: None,
             architecture: architecture.kind().to_owned(),
@@ -441,9 +455,12 @@ pub struct Leaderboard {
     pub competition: CompetitionId,
     /// Submissions best first, then the reference; the teacher leads.
     pub rows: Vec<BoardRow>,
-    /// Who holds the seat; before the first round is judged the first-ranked submission.
+    /// Who holds the seat.
     pub champion: Option<SubmissionId>,
-    /// The last judged round, which `last_round_rank` refers to.
+    /// The first place; provisional until fresh hidden items were asked of anybody.
+    #[serde(default)]
+    pub leader: Option<SubmissionId>,
+    /// The last judged round: ranks rest on it, and it took what was in time.
     #[serde(default)]
     pub last_round: Option<u64>,
     /// Who stands in which division.

@@ -21,7 +21,6 @@ pub mod reward;
 pub mod round;
 pub mod score;
 pub mod significance;
-pub mod simulate;
 pub mod standing;
 pub mod submission;
 pub mod transforms;

@@ -1,11 +1,10 @@
-//! What it would take to dethrone: how much better a challenger would have to be, from how uncertain the comparison is.
+//! What it would take to dethrone: how much better a challenger would have to be, from how uncertain its verdict was.
 //!
-//! A forecast for people, not a rule: [`crate::dethrone`] decides, with the resampled p-value itself. It does NOT know
-//! the hidden items, which nobody can forecast.
+//! A forecast for people, not a rule: [`crate::dethrone`] decides, with the resampled p-value itself. It does NOT know the
+//! next round's items, which nobody can forecast.
 
-use crate::dethrone::DethroneRules;
-use crate::score::PPM;
-use crate::significance::Difference;
+use crate::dethrone::Verdict;
+use crate::score::{PPM, Z_95};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use utoipa::ToSchema;
@@ -15,10 +14,10 @@ const POINT_PPM: i64 = PPM / 100;
 /// Halvings of an interval of length 80: more than a double has bits.
 const HALVINGS: u32 = 64;
 
-/// What a challenger needs on public items to reach the hidden stage against the champion.
+/// What a challenger would have needed on the fresh items that decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Needs {
-    /// Public items.
+    /// Fresh items.
     pub items: u32,
     /// The composite as measured, challenger minus champion.
     pub difference_ppm: i64,
@@ -28,49 +27,58 @@ pub struct Needs {
     pub lead_ppm: i64,
     /// How much of it is missing; 0 where the difference does already.
     pub missing_ppm: i64,
-    /// The level on public items.
-    pub alpha_public_ppm: u32,
+    /// The level, before sharing.
+    pub alpha_hidden_ppm: u32,
+    /// By how many challengers it was shared.
+    pub shared_by: u32,
     /// The margin.
     pub epsilon_ppm: u32,
 }
 
 impl Needs {
-    /// p = P(difference <= epsilon) is at most alpha where the difference is at least
+    /// p = P(difference <= epsilon) is at most the level where the difference is at least
     ///
-    /// lead = epsilon + z(alpha) * standard error,
+    /// lead = epsilon + z(alpha / shared by) * standard error,
     ///
     /// resamples being as good as normal around what was measured; near the quality gate, where some resamples are worth
-    /// nothing, they aren't, and the forecast asks for too much. Rounded up to parts per million. The margin is the
-    /// one against a new champion, which an `epsilon_decay` only lowers.
-    pub fn of(difference: &Difference, items: u32, rules: &DethroneRules) -> Self {
-        let epsilon_ppm = rules.epsilon_ppm_at(0);
-        let beyond = upper_quantile(f64::from(rules.alpha_public_ppm) / 1e6) * difference.standard_error_ppm as f64;
-        let lead_ppm = i64::from(epsilon_ppm) + libm::ceil(beyond) as i64;
-        let difference_ppm = difference.estimate.value_ppm;
-        Self {
-            items,
-            difference_ppm,
-            standard_error_ppm: difference.standard_error_ppm,
+    /// nothing, they aren't, and the forecast asks for too much. The standard error is the 95 % interval's width over
+    /// twice 1.96. Rounded up to parts per million. `None` without a bout.
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        let comparison = verdict.hidden?;
+        let interval = comparison.composite;
+        let standard_error = (interval.high_ppm - interval.low_ppm) as f64 / (2.0 * Z_95);
+        let level = f64::from(verdict.alpha_hidden_ppm) / 1e6 / f64::from(verdict.shared_by.max(1));
+        let beyond = upper_quantile(level) * standard_error;
+        let lead_ppm = i64::from(verdict.epsilon_ppm) + libm::ceil(beyond) as i64;
+        Some(Self {
+            items: u32::try_from(comparison.accuracy.disputed.items).unwrap_or(u32::MAX),
+            difference_ppm: interval.value_ppm,
+            standard_error_ppm: libm::round(standard_error) as i64,
             lead_ppm,
-            missing_ppm: (lead_ppm - difference_ppm).max(0),
-            alpha_public_ppm: rules.alpha_public_ppm,
-            epsilon_ppm,
-        }
+            missing_ppm: (lead_ppm - interval.value_ppm).max(0),
+            alpha_hidden_ppm: verdict.alpha_hidden_ppm,
+            shared_by: verdict.shared_by,
+            epsilon_ppm: verdict.epsilon_ppm,
+        })
     }
 }
 
 impl fmt::Display for Needs {
     /// The sentence for the miner.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [alpha, epsilon] = [self.alpha_public_ppm, self.epsilon_ppm].map(Share);
+        let [alpha, epsilon] = [self.alpha_hidden_ppm, self.epsilon_ppm].map(Share);
         let (items, error) = (Thousands(self.items), Points(self.standard_error_ppm));
+        let shared = match self.shared_by {
+            0 | 1 => String::new(),
+            many => format!(", shared by {many},"),
+        };
         let rules = format!(
-            "{items} public items at alpha {alpha} and epsilon {epsilon}, the paired standard error being {error}"
+            "{items} fresh items at alpha {alpha}{shared} and epsilon {epsilon}, the paired standard error being {error}"
         );
         if self.missing_ppm == 0 {
-            return write!(f, "Far enough ahead to challenge on {rules}; a round's hidden items decide.");
+            return write!(f, "Far enough ahead on {rules}.");
         }
-        write!(f, "To challenge for the seat: +{} points of score on {rules}.", Points(self.missing_ppm))
+        write!(f, "To take the seat: +{} points of score on {rules}.", Points(self.missing_ppm))
     }
 }
 

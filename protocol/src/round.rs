@@ -13,6 +13,10 @@ const SECONDS_DEFAULT: u64 = 24 * 60 * 60;
 const SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
 /// Each challenger costs a full evaluation.
 const CHALLENGERS_MAX: u32 = 256;
+/// Who waits longer than this waits for ever.
+const WAIT_ROUNDS_MAX: u32 = 100;
+/// Each finalist costs some outputs.
+const FINALISTS_MAX: u32 = 4_096;
 /// Share of a round's items that stay from round to round, so that history is comparable.
 pub const FIXED_PPM_DEFAULT: u32 = 300_000;
 
@@ -24,15 +28,82 @@ pub struct RoundRules {
     pub seconds: u64,
     /// Hidden items of a round; 0: as many as the pool has.
     pub items: u32,
-    /// Share of them that stays from round to round, parts per million. Known once a round is revealed, so it counts
-    /// with the public items.
+    /// Share of them that stays from round to round, parts per million. Known once a round is revealed, so it decides
+    /// nothing: history alone is compared by it.
     pub fixed_ppm: u32,
-    /// Challengers that are measured on hidden items in one round: the most significant on public ones.
+    /// How everybody is screened on fresh items, so that who is decided can't be bought.
+    pub screening: Screening,
+    /// Challengers that are decided in one round: the best of the screening. More, where otherwise somebody would wait
+    /// longer than `wait_rounds_max`.
     pub challengers_max: u32,
+    /// How many rounds a model above the gate waits at most until it is decided.
+    pub wait_rounds_max: u32,
     /// Where the randomness comes from that nobody knows before the close.
     pub beacon: BeaconSource,
     /// What is done to each item, so that nobody has seen it. It stays the same for all rounds, since the fixed part does.
     pub transforms: Family,
+}
+
+/// Successive halving on fresh items (Karnin, Koren & Somekh 2013): all on a few, the best on more, the last on the rest.
+/// A screened item decides nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Screening {
+    /// Fresh items that everybody above the public gate answers; at most a tenth of the fresh ones.
+    pub items: u32,
+    /// How many of them answer more.
+    pub finalists: u32,
+    /// Fresh items that those answer in all; at most three tenths of the fresh ones.
+    pub finalist_items: u32,
+}
+
+/// Where a round's fresh items are cut, each counted from the first: the screening's two prefixes, and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cut {
+    /// Everybody's.
+    pub first: u32,
+    /// The finalists'; what lies behind decides.
+    pub second: u32,
+    /// All fresh items.
+    pub all: u32,
+}
+
+impl Default for Screening {
+    fn default() -> Self {
+        Self { items: 300, finalists: 64, finalist_items: 1_000 }
+    }
+}
+
+impl Screening {
+    /// The cut of so many fresh items. Some always decide.
+    pub fn cut(&self, fresh: u32) -> Cut {
+        let first = self.items.min(fresh / 10);
+        let second = self.finalist_items.min(fresh / 10 * 3).max(first);
+        Cut { first, second, all: fresh }
+    }
+}
+
+/// Why a submission is measured in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryRole {
+    /// It holds the seat.
+    Champion,
+    /// It is decided: it wants the seat, and is measured in full.
+    Challenger,
+    /// It is screened alone: outputs on some fresh items.
+    Screened,
+}
+
+impl EntryRole {
+    /// The name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Champion => "champion",
+            Self::Challenger => "challenger",
+            Self::Screened => "screened",
+        }
+    }
 }
 
 /// Where a round's randomness comes from.
@@ -52,7 +123,9 @@ impl Default for RoundRules {
             seconds: SECONDS_DEFAULT,
             items: 0,
             fixed_ppm: FIXED_PPM_DEFAULT,
+            screening: Screening::default(),
             challengers_max: 8,
+            wait_rounds_max: 3,
             beacon: BeaconSource::Ledger,
             transforms: Family::default(),
         }
@@ -78,6 +151,18 @@ impl RoundRules {
                 format!("challengers_max is {}, not 1 to {CHALLENGERS_MAX}", self.challengers_max),
             ),
             (
+                (1..=WAIT_ROUNDS_MAX).contains(&self.wait_rounds_max),
+                format!("wait_rounds_max is {}, not 1 to {WAIT_ROUNDS_MAX}", self.wait_rounds_max),
+            ),
+            (
+                self.screening.items <= self.screening.finalist_items,
+                "screening.finalist_items must not be below screening.items: finalists answer those, too".into(),
+            ),
+            (
+                (1..=FINALISTS_MAX).contains(&self.screening.finalists),
+                format!("screening.finalists is {}, not 1 to {FINALISTS_MAX}", self.screening.finalists),
+            ),
+            (
                 !drand_needs_a_time,
                 "beacon `drand` needs `seconds`: the close decides which of its rounds counts".into(),
             ),
@@ -101,11 +186,19 @@ mod tests {
         let rules = RoundRules::default();
         assert_eq!(rules.check(100), Ok(()));
         assert_eq!((rules.items_of(100), RoundRules { items: 7, ..rules.clone() }.items_of(100)), (100, 7));
+        let screened = |change: fn(&mut Screening)| {
+            let mut rules = RoundRules::default();
+            change(&mut rules.screening);
+            rules
+        };
         let wrong = [
             (RoundRules { seconds: u64::MAX, ..rules.clone() }, "more than a year"),
             (RoundRules { items: 101, ..rules.clone() }, "more than the 100"),
             (RoundRules { fixed_ppm: 1_000_000, ..rules.clone() }, "no item would be fresh"),
             (RoundRules { challengers_max: 0, ..rules.clone() }, "not 1 to"),
+            (RoundRules { wait_rounds_max: 0, ..rules.clone() }, "wait_rounds_max is 0"),
+            (screened(|s| s.finalists = 0), "screening.finalists is 0"),
+            (screened(|s| s.finalist_items = 10), "screening.finalist_items must not be below"),
             (RoundRules { beacon: BeaconSource::Drand, seconds: 0, ..rules.clone() }, "needs `seconds`"),
             (
                 RoundRules { transforms: Family { shift_px_max: 65, ..Family::default() }, ..rules.clone() },
@@ -117,5 +210,15 @@ mod tests {
             let problem = rules.check(100).unwrap_err();
             assert!(problem.contains(expected), "{problem}");
         }
+    }
+
+    #[test]
+    fn screened_items_are_few_of_the_fresh_ones_and_some_always_decide() {
+        let screening = Screening::default();
+        assert_eq!(screening.cut(3_500), Cut { first: 300, second: 1_000, all: 3_500 });
+        assert_eq!(screening.cut(1_000), Cut { first: 100, second: 300, all: 1_000 });
+        assert_eq!(screening.cut(70), Cut { first: 7, second: 21, all: 70 });
+        assert_eq!(screening.cut(1), Cut { first: 0, second: 0, all: 1 });
+        assert_eq!(screening.cut(0), Cut { first: 0, second: 0, all: 0 });
     }
 }

@@ -88,7 +88,7 @@ impl ScoreRules {
 }
 
 /// The teacher's right answers on the same items.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Ceiling {
     /// Right answers.
     pub correct: u32,

@@ -4,7 +4,6 @@
 
 mod auth;
 mod competition;
-mod dethrone;
 mod needs;
 mod outcomes;
 mod package;

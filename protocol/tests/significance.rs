@@ -6,12 +6,16 @@ use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
 use protocol::significance::mcnemar::mid_p;
-use protocol::significance::sequential::{DRAWS_MAX, HITS};
+use protocol::significance::sequential::{DRAWS_MAX, DRAWS_MIN, HITS, Level};
 use protocol::significance::tango::{tango, tango_95};
 use protocol::significance::{Disputed, Pair, Part, Replicates, Round, SequentialP};
 use serde_json::Value;
+use std::num::NonZeroU32;
 
 const Z_95: f64 = 1.959_963_984_540_054;
+
+/// One that asks for no more draws than the least.
+const LEVEL: Level = Level { ppm: 15_000, shared_by: NonZeroU32::MIN };
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/statistics.json")).unwrap()
@@ -92,7 +96,7 @@ fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
         (ppm("measured_ppb"), ppm("low_ppb"), ppm("high_ppb"))
     );
     let draws = count(golden, "p_draws_at_32_hits") as u32;
-    assert_eq!(pair.p_value(2_000), SequentialP { hits: HITS, draws });
+    assert_eq!(pair.p_value(2_000, LEVEL), SequentialP { hits: HITS, draws });
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
     assert_eq!(a.minus(&b), Some(Pair::new(&model(3), &model(1), &round(&rules)).unwrap().difference()));
     let copy = a.minus(&a.clone()).unwrap();
     assert_eq!((copy.estimate, copy.standard_error_ppm), Default::default());
-    let p = Pair::new(&model(3), &model(3), &round(&rules)).unwrap().p_value(0);
+    let p = Pair::new(&model(3), &model(3), &round(&rules)).unwrap().p_value(0, LEVEL);
     assert_eq!(p, SequentialP { hits: HITS, draws: HITS }, "a tie is a hit");
     let elsewhere = Round { seed: Digest::of(b"round 8"), ..round(&rules) };
     assert_eq!(a.minus(&Replicates::draw(&model(3), &elsewhere).unwrap()), None, "other rounds don't pair");
@@ -127,10 +131,17 @@ fn what_was_not_measured_on_the_same_items_is_not_compared() {
 }
 
 #[test]
+fn a_level_that_many_share_is_drawn_for_more_finely() {
+    let level = |ppm, shared_by| Level { ppm, shared_by: NonZeroU32::new(shared_by).unwrap() }.draws_max();
+    assert_eq!((level(15_000, 8), level(2_000, 8)), (DRAWS_MIN, 40_000));
+    assert_eq!((level(2_000, 100), level(200, 1_000_000), level(0, 1)), (500_000, DRAWS_MAX, DRAWS_MAX));
+}
+
+#[test]
 fn a_sequential_p_value_stops_at_its_hits_or_at_its_maximum() {
-    assert_eq!(SequentialP::of(|draw| draw % 2 == 1), SequentialP { hits: HITS, draws: 2 * HITS });
-    let never = SequentialP::of(|_| false);
-    assert_eq!(never, SequentialP { hits: 1, draws: DRAWS_MAX + 1 });
+    assert_eq!(SequentialP::of(DRAWS_MIN, |draw| draw % 2 == 1), SequentialP { hits: HITS, draws: 2 * HITS });
+    let never = SequentialP::of(DRAWS_MIN, |_| false);
+    assert_eq!(never, SequentialP { hits: 1, draws: DRAWS_MIN + 1 });
     assert_eq!(never.ppb(), 50_000);
     assert!(never.at_most(50_000, 1_000) && !never.at_most(50_000, 1_001));
     let at = SequentialP { hits: 32, draws: 3_200 };
@@ -183,7 +194,7 @@ proptest! {
     fn a_larger_margin_is_never_easier(shift in 0usize..40, small in 0u32..20_000, more in 0u32..20_000) {
         let rules = ScoreRules::default();
         let pair = Pair::new(&model(shift), &model(1), &round(&rules)).unwrap();
-        let [easy, hard] = [small, small + more].map(|epsilon| pair.p_value(epsilon).ppb());
+        let [easy, hard] = [small, small + more].map(|epsilon| pair.p_value(epsilon, LEVEL).ppb());
         // More draws are hits, so the stop comes no later; what differs is never in favour.
         prop_assert!(hard >= easy);
     }

@@ -6,7 +6,7 @@ CREATE TABLE rounds (
     competition_id TEXT NOT NULL REFERENCES competitions (id),
     -- From 1 upwards; the next one opens when this one is revealed.
     round INTEGER NOT NULL,
-    step TEXT NOT NULL CHECK (step IN ('open', 'closed', 'drawn', 'measured', 'judged', 'paid', 'revealed')),
+    step TEXT NOT NULL CHECK (step IN ('open', 'closed', 'drawn', 'screened', 'measured', 'judged', 'paid', 'revealed')),
     opened_at INTEGER NOT NULL,
     -- NULL: it closes by command only.
     closes_at INTEGER,
@@ -26,8 +26,10 @@ CREATE TABLE round_entries (
     competition_id TEXT NOT NULL,
     round INTEGER NOT NULL,
     submission_id TEXT NOT NULL REFERENCES submissions (id),
-    role TEXT NOT NULL CHECK (role IN ('champion', 'challenger', 'outsider')),
+    role TEXT NOT NULL CHECK (role IN ('champion', 'challenger', 'screened')),
     attempts INTEGER NOT NULL DEFAULT 0,
+    -- Its answers to the first fresh items, once it is screened.
+    screening TEXT,
     -- One of both once it is measured.
     result TEXT,
     failure TEXT,

@@ -164,12 +164,21 @@ pub(crate) async fn warm(app: &App, stop: &CancellationToken) -> Result<(), DbEr
     Ok(())
 }
 
-/// The submission that holds the seat; before the first round is judged the first-ranked one, unless it is worth nothing.
+/// The submission that holds the seat.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
     Ok(leaderboard(app, competition).await?.and_then(|served| served.leaderboard.champion.clone()))
+}
+
+/// The same; while the seat is empty the one that leads, provisionally.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn first(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
+    let served = leaderboard(app, competition).await?;
+    Ok(served.and_then(|served| served.leaderboard.champion.clone().or(served.leaderboard.leader.clone())))
 }
 
 #[cfg(test)]

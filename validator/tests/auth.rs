@@ -98,7 +98,7 @@ async fn only_registered_hotkeys_submit_where_the_settings_say_so() {
     let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
     let refusal = miner.announce("digits", &package).await.unwrap_err();
     assert_eq!((refusal.status, refusal.problem.code.as_str()), (403, "not_registered"));
-    app.app.ledger.register(miner.hotkey(), 0).unwrap();
+    app.app.ledger.register(chain::Registration::own(miner.hotkey(), 0)).unwrap();
     let id = miner.submit(&package).await.unwrap();
     app.wait_for(&id, State::Scored).await;
 }

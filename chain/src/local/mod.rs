@@ -96,9 +96,9 @@ impl LocalLedger {
 }
 
 impl Ledger for LocalLedger {
-    fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<(), LedgerError> {
+    fn register(&self, registration: Registration) -> Result<(), LedgerError> {
         let mut state = self.state()?;
-        match state.chain.book.register(hotkey, stake_micro)? {
+        match state.chain.book.register(registration)? {
             Some(record) => state.append(&self.owner, record),
             None => Ok(()),
         }

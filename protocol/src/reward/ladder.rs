@@ -1,7 +1,7 @@
-//! Fixed shares for the first eight hotkeys: the champion, then by rank.
+//! Fixed shares for the first eight groups of models that can't be told apart, by rank.
 //!
-//! Equals don't share a rung: those of one rank follow each other, the earlier first. So whoever adds
-//! a hair to another's model comes after it until the difference is real.
+//! Equals don't multiply: a group has one rung, and the champion, or else the earliest, takes it. So whoever adds a hair to
+//! another's model earns nothing until the difference is real.
 
 use super::Standing;
 use super::shares::{Shares, percent};
@@ -21,9 +21,12 @@ pub(super) fn share(standing: &Standing, shares: &mut Shares) {
     }
     let paid = places.len().min(LADDER_PPM.len() - usize::from(absent));
     for entrant in standing.entrants.iter().filter(|entrant| entrant.may_earn()) {
-        match places.iter().position(|place| place.hotkey == entrant.hotkey) {
+        match places.iter().position(|place| place.owner == entrant.owner) {
             Some(place) if places.get(place).is_some_and(|best| best.submission != entrant.submission) => {
                 shares.say(entrant, "nothing: its owner has a better entry".into());
+            }
+            None => {
+                shares.say(entrant, "nothing: another of its group, which can't be told from it, has the rung".into())
             }
             Some(place) if place >= paid => {
                 shares.say(entrant, format!("nothing: the ladder has {} rungs", LADDER_PPM.len()));

@@ -2,13 +2,14 @@
 //! it ended, so nobody holds back a better model to dethrone just before payday.
 
 use super::shares::{Shares, percent};
-use super::{Champion, PastRound, Standing, WHOLE_PPM};
+use super::{BurnWeakMargin, Champion, PastRound, Standing, WHOLE_PPM};
 use std::collections::BTreeSet;
 
 /// How many champions are paid.
 pub const CHAMPIONS: usize = 5;
 
-/// The shares. An owner counts once, at its latest reign; shares that nobody has come to yet are burnt.
+/// The shares. An owner counts once, at its latest reign; shares that nobody has come to yet are burnt. With
+/// `burn_weak_margin` each keeps its share by its own margin, so that one step in five pays no more than one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastChampions {
     /// For the present champion, the one before it and so on, parts per million.
@@ -41,6 +42,7 @@ impl LastChampions {
         &self,
         past: &[&PastRound],
         present: Option<&Champion>,
+        burn: Option<&BurnWeakMargin>,
         standing: &Standing,
         shares: &mut Shares,
     ) {
@@ -49,11 +51,12 @@ impl LastChampions {
         let distinct = present
             .into_iter()
             .chain(before)
-            .filter(|champion| !standing.is_copy(&champion.submission) && counted.insert(champion.hotkey));
+            .filter(|champion| !standing.is_copy(&champion.submission) && counted.insert(champion.owner));
         let mut paid = BTreeSet::new();
         for ((seat, champion), share_ppm) in distinct.enumerate().zip(self.shares_ppm) {
             let reign =
                 if seat == 0 { "the champion".into() } else { format!("champion number {} from the last", seat + 1) };
+            let share_ppm = burn.map_or(share_ppm, |burn| burn.kept_of(share_ppm, champion.margin_ppm));
             shares.give(champion.hotkey, share_ppm);
             shares.tell(champion.hotkey, champion.submission.clone(), format!("{} %: {reign}", percent(share_ppm)));
             paid.insert(&champion.submission);

@@ -3,13 +3,14 @@
 //! Weights are whole parts per million and sum to at most one million; the rest is burnt. What a round adds to the
 //! history comes back with its weights, so that anyone can replay all rounds from the first. Rules that hold for every
 //! policy:
+//! - only who was measured on fresh hidden items stands here at all: what is provisional earns nothing;
 //! - a recognised copy and a model below the quality gate earn nothing and take no place;
-//! - a hotkey takes one place, with its best entry: splitting a model over submissions of one key earns nothing more;
-//! - the champion goes first, whatever public items say; then go ranks; of those that can't be told apart (one rank) the
-//!   earlier goes first.
+//! - an owner takes one place, with its best entry: splitting a model over submissions or keys earns nothing more;
+//! - places go by rank; of those that can't be told apart (one rank) one takes the place, the champion or else the earliest,
+//!   so that equal models can't multiply.
 //!
-//! It does NOT know who is registered, who dethrones whom, how copies are found, or the ledger. An owner is a hotkey:
-//! nothing here can see that two keys have one owner.
+//! It does NOT know who is registered, who dethrones whom, how copies are found, or the ledger. An owner is what the ledger
+//! says: nothing here can see that two coldkeys belong to one person.
 
 pub mod change;
 mod decay;
@@ -57,11 +58,13 @@ pub struct Entrant {
     pub submission: SubmissionId,
     /// Whose.
     pub hotkey: Hotkey,
+    /// Who owns that hotkey: a coldkey, or the hotkey itself.
+    pub owner: Hotkey,
     /// Order of commitment; less is earlier.
     pub arrival: u64,
-    /// Its rank, shared by those that can't be told apart ([`crate::standing::groups`]); 1 is the best.
+    /// Its rank by fresh hidden items, shared by those that can't be told apart; 1 is the best.
     pub rank: u32,
-    /// The composite; 0 below the quality gate.
+    /// The composite on them; 0 below the quality gate.
     pub score_ppm: i64,
     /// Its utilities.
     pub utilities_ppm: Utilities,
@@ -85,22 +88,25 @@ pub struct Standing {
     pub round: u64,
     /// The axes that the competition scores ([`Axes::scored`]).
     pub axes: Axes,
-    /// Everybody who was measured. The order means nothing: ranks do.
+    /// Everybody who was measured on fresh hidden items. The order means nothing: ranks do.
     pub entrants: Vec<Entrant>,
     /// Who holds the seat after the round. A champion that could not be measured holds it without being an entrant.
     pub champion: Option<SubmissionId>,
-    /// Where the seat changed in this round: the composite of the new champion minus that of the dethroned.
+    /// Where the seat changed in this round: by how much of the composite the new champion passed the best hidden result
+    /// that was paid before it, the reference's if none was.
     pub margin_ppm: Option<i64>,
 }
 
 impl Standing {
-    /// One entrant for each hotkey that may earn: its best, in the order in which places are taken.
+    /// One entrant for each owner that may earn, its best, and one for each rank, the earliest; in the order in which places
+    /// are taken.
     fn places(&self) -> Vec<&Entrant> {
         let mut order: Vec<&Entrant> = self.entrants.iter().filter(|entrant| entrant.may_earn()).collect();
         let is_champion = |entrant: &Entrant| Some(&entrant.submission) == self.champion.as_ref();
-        order.sort_by_key(|entrant| (!is_champion(entrant), entrant.rank, entrant.arrival, &entrant.submission));
-        let mut taken = std::collections::BTreeSet::new();
-        order.retain(|entrant| taken.insert(entrant.hotkey));
+        order.sort_by_key(|entrant| (entrant.rank, !is_champion(entrant), entrant.arrival, &entrant.submission));
+        let (mut ranks, mut owners) = (BTreeSet::new(), BTreeSet::new());
+        order.retain(|entrant| owners.insert(entrant.owner));
+        order.retain(|entrant| ranks.insert(entrant.rank));
         order
     }
 
@@ -123,8 +129,12 @@ pub struct Champion {
     pub submission: SubmissionId,
     /// Whose.
     pub hotkey: Hotkey,
-    /// By how much it beat the one that it dethroned; `None` for the first on an empty seat.
+    /// Who owns that hotkey.
+    pub owner: Hotkey,
+    /// By how much it passed the best hidden result that was paid before it; `None` where that is not known.
     pub margin_ppm: Option<i64>,
+    /// What it was worth on fresh hidden items after the round.
+    pub composite_ppm: i64,
 }
 
 /// What later rounds need to know of a round.
@@ -148,6 +158,21 @@ pub struct History {
 }
 
 impl History {
+    /// Who was paid as champion, each as of its last round.
+    pub fn champions(&self) -> impl Iterator<Item = &Champion> {
+        let all = self.rounds.iter().filter_map(|past| Some((past.round, past.champion.as_ref()?)));
+        let latest: std::collections::BTreeMap<_, _> = all
+            .map(|(round, champion)| (&champion.submission, (round, champion)))
+            .fold(std::collections::BTreeMap::new(), |mut latest, (submission, (round, champion))| {
+                let entry = latest.entry(submission).or_insert((round, champion));
+                if round >= entry.0 {
+                    *entry = (round, champion);
+                }
+                latest
+            });
+        latest.into_values().map(|(_, champion)| champion)
+    }
+
     /// The submissions that later rounds may be paid by.
     pub fn submissions(&self) -> BTreeSet<SubmissionId> {
         let champions = self.rounds.iter().filter_map(|past| past.champion.as_ref()).map(|it| it.submission.clone());
@@ -207,10 +232,14 @@ impl RewardRules {
         match &self.policy {
             RewardPolicy::WinnerTakesAll => winner_takes_all::share(standing, &mut shares),
             RewardPolicy::Ladder => ladder::share(standing, &mut shares),
-            RewardPolicy::LastChampions(rules) => rules.share(&past, champion.as_ref(), standing, &mut shares),
+            RewardPolicy::LastChampions(rules) => {
+                rules.share(&past, champion.as_ref(), self.burn_weak_margin.as_ref(), standing, &mut shares);
+            }
             RewardPolicy::Frontier(rules) => rules.share(&past, standing, &mut shares),
         }
-        if let (Some(burn), Some(champion)) = (&self.burn_weak_margin, &champion) {
+        // The policy of champions burns of each of them.
+        let burnt_once = !matches!(self.policy, RewardPolicy::LastChampions(_));
+        if let (true, Some(burn), Some(champion)) = (burnt_once, &self.burn_weak_margin, &champion) {
             burn.apply(champion, &mut shares);
         }
         if let Some(cap_ppm) = self.owner_cap_ppm {
@@ -225,7 +254,16 @@ fn champion(past: &[&PastRound], standing: &Standing) -> Option<Champion> {
     let submission = standing.champion.as_ref()?;
     let before = past.last().and_then(|past| past.champion.as_ref()).filter(|before| before.submission == *submission);
     let entrant = standing.entrants.iter().find(|entrant| entrant.submission == *submission);
-    let hotkey = entrant.map(|entrant| entrant.hotkey).or(before.map(|before| before.hotkey))?;
     let margin_ppm = standing.margin_ppm.or(before.and_then(|before| before.margin_ppm));
-    Some(Champion { submission: submission.clone(), hotkey, margin_ppm })
+    match (entrant, before) {
+        (Some(Entrant { hotkey, owner, score_ppm, .. }), _) => Some(Champion {
+            submission: submission.clone(),
+            hotkey: *hotkey,
+            owner: *owner,
+            margin_ppm,
+            composite_ppm: *score_ppm,
+        }),
+        (None, Some(before)) => Some(Champion { margin_ppm, ..before.clone() }),
+        (None, None) => None,
+    }
 }

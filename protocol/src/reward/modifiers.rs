@@ -7,11 +7,9 @@ use super::{Champion, Standing, WHOLE_PPM};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Burns part of the champion's share while the margin by which it took the seat is weak:
+/// Burns part of the champion's share while the margin is weak by which it passed the best hidden result paid before it:
 ///
 /// kept = kept_ppm + (1 - kept_ppm) min(1, margin / full_ppm), and never less than the next owner's weight.
-///
-/// A champion that dethroned nobody keeps all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BurnWeakMargin {
@@ -19,6 +17,13 @@ pub struct BurnWeakMargin {
     pub full_ppm: u32,
     /// The part of the share that is kept at a margin of 0, parts per million.
     pub kept_ppm: u32,
+}
+
+impl Default for BurnWeakMargin {
+    /// Five points of the composite pay in full, less pays in proportion.
+    fn default() -> Self {
+        Self { full_ppm: 50_000, kept_ppm: 0 }
+    }
 }
 
 impl BurnWeakMargin {
@@ -44,19 +49,27 @@ impl BurnWeakMargin {
         u32::try_from(kept).unwrap_or(WHOLE_PPM)
     }
 
+    /// What is kept of a share. A margin that nobody knows keeps all.
+    pub(super) fn kept_of(&self, share_ppm: u32, margin_ppm: Option<i64>) -> u32 {
+        let Some(margin_ppm) = margin_ppm else { return share_ppm };
+        let kept = u64::from(share_ppm) * u64::from(self.kept_ppm_at(margin_ppm)) / u64::from(WHOLE_PPM);
+        u32::try_from(kept).unwrap_or(share_ppm).min(share_ppm)
+    }
+
     pub(super) fn apply(&self, champion: &Champion, shares: &mut Shares) {
         let Some(margin_ppm) = champion.margin_ppm else { return };
         let others = shares.weights_ppm.iter().filter(|(hotkey, _)| **hotkey != champion.hotkey);
         let next_ppm = others.map(|(_, weight_ppm)| *weight_ppm).max().unwrap_or(0);
         let Some(weight_ppm) = shares.weights_ppm.get_mut(&champion.hotkey) else { return };
-        let kept = u64::from(*weight_ppm) * u64::from(self.kept_ppm_at(margin_ppm)) / u64::from(WHOLE_PPM);
-        let kept = u32::try_from(kept).unwrap_or(*weight_ppm).max(next_ppm).min(*weight_ppm);
+        let kept = self.kept_of(*weight_ppm, Some(margin_ppm)).max(next_ppm).min(*weight_ppm);
         let burnt = *weight_ppm - kept;
         *weight_ppm = kept;
         if burnt > 0 {
             let [burnt, full] = [burnt, self.full_ppm].map(percent);
             let margin = percent(u64::try_from(margin_ppm).unwrap_or(0));
-            let sentence = format!("{burnt} % burnt: it took the seat by {margin} points, and {full} count as clear");
+            let sentence = format!(
+                "{burnt} % burnt: it passed the best paid before by {margin} points, and {full} count as clear"
+            );
             shares.tell(champion.hotkey, champion.submission.clone(), sentence);
         }
     }

@@ -12,7 +12,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 /// How a round is paid.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct RewardRules {
     /// How standings become weights.
@@ -35,6 +35,13 @@ pub enum RewardPolicy {
     LastChampions(LastChampions),
     /// Shares by what was added to the frontier, fading with time.
     Frontier(Frontier),
+}
+
+impl Default for RewardRules {
+    /// A manifest without `[reward]`: all to the champion, by the margin with which it passed the best paid before it.
+    fn default() -> Self {
+        Self { burn_weak_margin: Some(BurnWeakMargin::default()), ..RewardPolicy::WinnerTakesAll.into() }
+    }
 }
 
 impl RewardRules {
@@ -67,7 +74,7 @@ impl RewardRules {
 impl From<RewardPolicy> for RewardRules {
     /// Without modifiers.
     fn from(policy: RewardPolicy) -> Self {
-        Self { policy, ..Self::default() }
+        Self { policy, burn_weak_margin: None, owner_cap_ppm: None }
     }
 }
 

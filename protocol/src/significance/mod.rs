@@ -21,7 +21,7 @@ use std::ops::Range;
 use utoipa::ToSchema;
 
 pub use resample::{Difference, Pair, Replicates, ReplicatesError, Round};
-pub use sequential::SequentialP;
+pub use sequential::{Level, SequentialP};
 
 /// The items of an evaluation that a test looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@
 
 mod bytes;
 
-use super::{Part, SequentialP, comparable};
+use super::{Level, Part, SequentialP, comparable};
 use crate::Digest;
 use crate::outcomes::{OutcomeValues, Outcomes};
 use crate::report::Estimate;
@@ -73,10 +73,11 @@ impl<'a> Pair<'a> {
         self.challenger.composite_ppb(&self.sampler.scale) - self.champion.composite_ppb(&self.sampler.scale)
     }
 
-    /// P(S(challenger) - S(champion) <= epsilon): small where the challenger is better by more than epsilon.
-    pub fn p_value(&self, epsilon_ppm: u32) -> SequentialP {
+    /// P(S(challenger) - S(champion) <= epsilon): small where the challenger is better by more than epsilon. Drawn as
+    /// finely as `level` needs.
+    pub fn p_value(&self, epsilon_ppm: u32, level: Level) -> SequentialP {
         let epsilon_ppb = i64::from(epsilon_ppm) * 1_000;
-        SequentialP::of(|draw| {
+        SequentialP::of(level.draws_max(), |draw| {
             let [challenger, champion] = self.sampler.replicate(draw, [&self.challenger, &self.champion]);
             challenger - champion <= epsilon_ppb
         })

@@ -33,11 +33,25 @@ fn the_simple_policies_pay_what_the_table_says() {
         ),
         ("nobody below the gate", &ladder, Some(2), vec![below_gate, entrant(2, 2)], &[(2, 300_000)]),
         (
-            "of equals the champion, then the earlier",
+            "equals don't multiply: of a group the champion has the rung",
             &ladder,
             Some(3),
-            vec![tied(1, 1), tied(2, 2), tied(3, 3)],
-            &[(3, 300_000), (1, 200_000), (2, 140_000)],
+            vec![tied(1, 1), tied(2, 2), tied(3, 3), entrant(4, 4)],
+            &[(3, 300_000), (4, 200_000)],
+        ),
+        (
+            "and without it the earliest",
+            &ladder,
+            Some(4),
+            vec![tied(2, 2), tied(1, 1), entrant(4, 4)],
+            &[(1, 300_000), (4, 200_000)],
+        ),
+        (
+            "a coldkey's hotkeys are one owner",
+            &ladder,
+            Some(1),
+            vec![entrant(1, 1), Entrant { owner: hotkey(1), ..entrant(2, 2) }, entrant(3, 3)],
+            &[(1, 300_000), (3, 200_000)],
         ),
         (
             "an absent champion's rung is burnt",
@@ -111,12 +125,31 @@ fn a_weak_winner_keeps_a_part_until_it_is_dethroned_clearly() {
         history.rounds.push(payment.past.clone());
         payment
     };
-    assert_eq!(paid(&pay(1, 1, None)), [(1, 1_000_000)], "the first on an empty seat dethroned nobody");
+    assert_eq!(paid(&pay(1, 1, None)), [(1, 1_000_000)], "a margin that nobody knows burns nothing");
     let weak = pay(2, 2, Some(2_500));
     assert_eq!((paid(&weak), weak.burnt_ppm), (vec![(2, 625_000)], 375_000));
-    assert_eq!(why(&weak, 2)[1], "37.5 % burnt: it took the seat by 0.25 points, and 1 count as clear");
+    assert_eq!(why(&weak, 2)[1], "37.5 % burnt: it passed the best paid before by 0.25 points, and 1 count as clear");
     assert_eq!(paid(&pay(3, 2, None)), [(2, 625_000)], "the margin is remembered while it reigns");
     assert_eq!(paid(&pay(4, 1, Some(20_000))), [(1, 1_000_000)]);
+}
+
+#[test]
+fn five_small_steps_of_five_owners_are_paid_no_more_than_one_step() {
+    let policy = RewardPolicy::LastChampions(LastChampions::default());
+    let rules = RewardRules { burn_weak_margin: Some(BurnWeakMargin::default()), ..policy.into() };
+    let entrants: Vec<_> = (1..=6).map(|number| entrant(number, number as u8)).collect();
+    let pay = |margins: &[(u64, i64)]| {
+        let mut history = History::default();
+        let payments = (1..).zip(margins).map(|(round, (champion, margin))| {
+            let standing = Standing { margin_ppm: Some(*margin), ..standing(round, Some(*champion), entrants.clone()) };
+            let payment = rules.pay(&history, &standing);
+            history.rounds.push(payment.past.clone());
+            payment
+        });
+        payments.last().unwrap().weights.iter().map(|weight| weight.weight_ppm).sum::<u32>()
+    };
+    let steps = pay(&[(1, 10_000), (2, 10_000), (3, 10_000), (4, 10_000), (5, 10_000)]);
+    assert_eq!((pay(&[(1, 50_000)]), steps), (400_000, 200_000));
 }
 
 #[test]

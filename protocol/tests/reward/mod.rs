@@ -26,6 +26,7 @@ fn entrant(number: u64, owner: u8) -> Entrant {
     Entrant {
         submission: submission(number),
         hotkey: hotkey(owner),
+        owner: hotkey(owner),
         arrival: number,
         rank: u32::try_from(number).unwrap(),
         score_ppm: 500_000,

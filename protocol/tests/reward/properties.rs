@@ -124,21 +124,18 @@ proptest! {
     }
 
     #[test]
-    fn a_better_rank_never_earns_less(cap in prop::option::of(1u32..=1_000_000), burn in any::<bool>(), standing in round()) {
+    fn a_better_group_never_earns_less(cap in prop::option::of(1u32..=1_000_000), burn in any::<bool>(), standing in round()) {
         let burn_weak_margin = burn.then_some(BurnWeakMargin { full_ppm: 50_000, kept_ppm: 0 });
         let rules = RewardRules { policy: RewardPolicy::Ladder, burn_weak_margin, owner_cap_ppm: cap };
         let payment = rules.pay(&History::default(), &standing);
         let best = |owner: u8| {
             let own = standing.entrants.iter().filter(|e| e.may_earn() && e.hotkey == hotkey(owner));
-            let seat = |e: &Entrant| if Some(&e.submission) == standing.champion.as_ref() { 0 } else { e.rank };
-            own.map(seat).min()
+            own.map(|e| e.rank).min()
         };
-        for (a, b) in (0u8..9).flat_map(|a| (0u8..9).map(move |b| (a, b))) {
-            if let (Some(rank_a), Some(rank_b)) = (best(a), best(b))
-                && rank_a < rank_b
-            {
-                let (a, b) = (weight(&payment, a), weight(&payment, b));
-                prop_assert!(a >= b, "{rank_a} < {rank_b}, but {a} < {b}");
+        let group = |rank: u32| (0u8..9).filter(|owner| best(*owner) == Some(rank)).map(|owner| weight(&payment, owner)).max();
+        for (a, b) in (1..6).flat_map(|a| (a + 1..6).map(move |b| (a, b))) {
+            if let (Some(paid_a), Some(paid_b)) = (group(a), group(b)) {
+                prop_assert!(paid_a >= paid_b, "{a} < {b}, but {paid_a} < {paid_b}");
             }
         }
     }
@@ -174,7 +171,7 @@ proptest! {
         // eight others stand before it.
         let mut rounds = rounds;
         if rules.policy == RewardPolicy::Ladder {
-            let others = (0..9u64).map(|i| Entrant { rank: 6, ..entrant(200 + i, 20 + i as u8) });
+            let others = (0..9u64).map(|i| Entrant { rank: 6 + i as u32, ..entrant(200 + i, 20 + i as u8) });
             rounds.last_mut().unwrap().entrants.extend(others);
         }
         let mut joined = rounds.clone();

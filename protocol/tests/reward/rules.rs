@@ -20,7 +20,8 @@ fn the_table_is_read_with_defaults() {
     let burn = BurnWeakMargin { full_ppm: 10_000, kept_ppm: 500_000 };
     let frontier = Frontier { half_life_rounds: 7, min_gain_ppm: 3_000, tolerance_ppm: Some(5_000) };
     let cases = [
-        ("policy = 'winner_takes_all'", RewardRules::default()),
+        ("policy = 'winner_takes_all'", rules(RewardPolicy::WinnerTakesAll)),
+        ("policy = 'winner_takes_all'\nburn_weak_margin = { full_ppm = 50000, kept_ppm = 0 }", RewardRules::default()),
         ("policy = 'ladder'", rules(RewardPolicy::Ladder)),
         ("policy = 'last_champions'", rules(RewardPolicy::LastChampions(LastChampions::default()))),
         ("policy = 'frontier'", rules(RewardPolicy::Frontier(Frontier::default()))),

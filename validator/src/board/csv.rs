@@ -8,7 +8,8 @@ const HEADER: &str = "kind,rank,submission,hotkey,architecture,accuracy_ppm,accu
 agreement_ppm,latency_ratio_ppm,latency_ratio_low_ppm,latency_ratio_high_ppm,latency_verdict,latency_us_p50,latency_us_p90,\
 size_bytes,parameters,macs,score_ppm,score_low_ppm,score_high_ppm,state,why,place,group_size,behind_leader_ppm,\
 behind_leader_low_ppm,behind_leader_high_ppm,divisions,own_best,own_gain_ppm,needs_ppm,last_round,last_rule,\
-last_public_p_ppb,last_hidden_p_ppb,hidden_accuracy_ppm,gap_ppm,teacher_gap_ppm,details,last_round_rank";
+last_hidden_p_ppb,hidden_accuracy_ppm,gap_ppm,teacher_gap_ppm,details,last_round_rank,provisional,hidden_score_ppm,\
+fresh_items";
 
 /// The whole board with a header line.
 pub(super) fn of(leaderboard: &Leaderboard) -> String {
@@ -55,7 +56,7 @@ fn line(row: &BoardRow) -> String {
 }
 
 /// The columns that say why; they come last, so that those who count columns find the others where they were.
-fn reasons(row: &BoardRow) -> [String; 18] {
+fn reasons(row: &BoardRow) -> [String; 20] {
     let behind = row.behind_leader_interval_ppm;
     let divisions: Vec<&str> = row.divisions.iter().map(|place| place.division.as_str()).collect();
     let verdict = row.last_attempt.as_ref().map(|attempt| &attempt.verdict);
@@ -71,13 +72,15 @@ fn reasons(row: &BoardRow) -> [String; 18] {
         optional(row.needs.map(|needs| needs.missing_ppm)),
         optional(row.last_attempt.as_ref().map(|attempt| attempt.round)),
         optional(verdict.map(|verdict| verdict.rule)),
-        optional(verdict.and_then(|verdict| Some(verdict.public?.p.ppb()))),
         optional(verdict.and_then(|verdict| Some(verdict.hidden?.p.ppb()))),
         optional(row.hidden_accuracy_ppm),
         optional(row.gap_ppm),
         optional(row.teacher_gap_ppm),
         quoted(&row.details.join(" ")),
         optional(row.last_round_rank),
+        row.provisional.to_string(),
+        optional(row.hidden_score_ppm),
+        optional(row.fresh_items),
     ]
 }
 

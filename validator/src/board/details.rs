@@ -28,17 +28,13 @@ fn own_best(own: &OwnBest) -> String {
 fn attempt(attempt: &Attempt) -> String {
     let verdict = &attempt.verdict;
     let mut figures = vec![format!("rule {}", verdict.rule)];
-    let mut say = |part: &str, comparison: &Comparison, level_ppm: u32, shared_by: u32| {
-        let (p, level) = (p_value(comparison.p), f64::from(level_ppm) / 1e6 / f64::from(shared_by.max(1)));
-        let shared = if shared_by > 1 { format!(", shared by {shared_by}") } else { String::new() };
-        let sign = if comparison.p.at_most(level_ppm, shared_by) { '≤' } else { '>' };
-        figures.push(format!("{part} p {p} {sign} {}{shared}", plain(level)));
-    };
-    if let Some(public) = &verdict.public {
-        say("public", public, verdict.alpha_public_ppm, 1);
-    }
-    if let Some(hidden) = &verdict.hidden {
-        say("hidden", hidden, verdict.alpha_hidden_ppm, verdict.shared_by);
+    if let Some(Comparison { p, .. }) = &verdict.hidden {
+        let level = f64::from(verdict.alpha_hidden_ppm) / 1e6 / f64::from(verdict.shared_by.max(1));
+        let shared = if verdict.shared_by > 1 { format!(", shared by {}", verdict.shared_by) } else { String::new() };
+        let pooled =
+            if verdict.rounds > 1 { format!(", pooled over {} rounds", verdict.rounds) } else { String::new() };
+        let sign = if p.at_most(verdict.alpha_hidden_ppm, verdict.shared_by) { '≤' } else { '>' };
+        figures.push(format!("hidden p {} {sign} {}{shared}{pooled}", p_value(*p), plain(level)));
     }
     format!("Round {}: {} ({})", attempt.round, verdict.rule.sentence(), figures.join("; "))
 }

@@ -6,10 +6,12 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::db::rounds::{Entry, EntryResult, Record};
 use protocol::api::Attempt;
-use protocol::score::share_ppm;
+use protocol::dethrone::Rule;
+use protocol::score::{Ceiling, share_ppm};
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
-use std::collections::HashMap;
+use referee::Stand;
+use std::collections::{HashMap, HashSet};
 
 /// What the judged rounds of a competition found.
 #[derive(Debug, Default)]
@@ -18,6 +20,12 @@ pub(super) struct Rounds {
     pub(super) seat: Option<SubmissionId>,
     /// The last judged round, and when it closed in Unix seconds.
     pub(super) last: Option<(u64, u64)>,
+    /// Everybody's place by fresh items after the last judged round, the best first, and after the one before.
+    stands: [Vec<Stand>; 2],
+    /// The teacher on the last round's fresh items.
+    pub(super) fresh_ceiling: Option<Ceiling>,
+    /// Who is below the gate on fresh items.
+    below_gate: HashSet<SubmissionId>,
     /// The last verdict on each submission.
     attempts: HashMap<SubmissionId, Attempt>,
     /// The last figures on hidden items of each submission, with their round.
@@ -41,6 +49,7 @@ impl Rounds {
         let Some(latest) = app.db.latest_judged(competition).await? else { return Ok(Self::default()) };
         let Some(stored) = app.db.competition(competition).await? else { return Ok(Self::default()) };
         let mut rounds = Self { last: latest.closes_at.map(|at| (latest.number, at)), ..Self::default() };
+        rounds.fresh_ceiling = latest.record.drawn.as_ref().map(|drawn| drawn.fresh_ceiling);
         if let Some(champion) = latest.record.champion {
             // The seat of one that was disqualified is empty.
             let found = app.db.submission(&champion).await?;
@@ -50,6 +59,13 @@ impl Rounds {
             rounds.take(round, entry);
         }
         let teacher = &stored.competition.teacher;
+        let settled = app.db.rounds(competition).await?;
+        let mut settled = settled.iter().filter_map(|round| round.record.settled.as_ref());
+        if let Some(last) = settled.next() {
+            let below = last.standing.entrants.iter().filter(|it| it.copy_of.is_none() && it.score_ppm == 0);
+            rounds.below_gate.extend(below.map(|it| it.submission.clone()));
+            rounds.stands = [last.stands.clone(), settled.next().map(|it| it.stands.clone()).unwrap_or_default()];
+        }
         for round in app.db.rounds(competition).await? {
             if let Some(hidden) = teachers(&round.record, [teacher.correct, teacher.items]) {
                 rounds.teacher.insert(round.number, hidden);
@@ -60,12 +76,32 @@ impl Rounds {
 
     fn take(&mut self, round: u64, entry: Entry) {
         if let Some(verdict) = entry.verdict {
+            if verdict.rule == Rule::BelowHiddenGate {
+                self.below_gate.insert(entry.submission.clone());
+            }
             self.attempts.insert(entry.submission.clone(), Attempt { round, verdict });
         }
         if let Some(EntryResult { clean_correct, clean_items, changed_correct, changed_items, .. }) = entry.result {
             let hidden = Hidden::new([clean_correct, clean_items], [changed_correct, changed_items]);
             self.hidden.insert(entry.submission, (round, hidden));
         }
+    }
+
+    /// Its place by fresh items, and in which order.
+    pub(super) fn stand(&self, id: &SubmissionId) -> Option<(usize, &Stand)> {
+        let [last, _] = &self.stands;
+        last.iter().enumerate().find(|(_, stand)| stand.submission == *id)
+    }
+
+    /// Its rank after the judged round before the last.
+    pub(super) fn rank_before(&self, id: &SubmissionId) -> Option<u32> {
+        let [_, before] = &self.stands;
+        before.iter().find(|stand| stand.submission == *id).map(|stand| stand.rank)
+    }
+
+    /// Whether fresh items showed it below the gate.
+    pub(super) fn is_below_gate(&self, id: &SubmissionId) -> bool {
+        self.below_gate.contains(id)
     }
 
     /// The last attempt of a submission.

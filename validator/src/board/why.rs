@@ -2,11 +2,14 @@
 //!
 //! It only puts numbers into words; it ranks nothing.
 
+use super::ranking::{Candidate, Sources};
 use crate::db::competitions::StoredCompetition;
 use crate::db::evaluations::ScoredSubmission;
 use protocol::SubmissionId;
 use protocol::report::Estimate;
 use protocol::score::{PPM, Score, Utilities, Weights, share_ppm};
+use protocol::standing::Placed;
+use referee::Stand;
 
 /// Where a submission stands, and beside whom.
 pub(super) struct Position<'a> {
@@ -61,6 +64,31 @@ pub(super) fn ranked(position: &Position<'_>) -> String {
             )
         }
     }
+}
+
+/// Why a submission that was measured on fresh items is where it is.
+pub(super) fn measured(
+    here: &Placed<Candidate<'_>>,
+    stand: Option<(usize, &Stand)>,
+    first: Option<&Placed<Candidate<'_>>>,
+    sources: &Sources,
+) -> String {
+    let Some((_, stand)) = stand else { return String::new() };
+    let seat = if sources.rounds.seat.as_ref() == Some(&here.key.0.id) { "holds the seat; " } else { "" };
+    let on = format!("{} points on {} fresh hidden items", signed(stand.merit.composite_ppm), stand.merit.items);
+    let behind = first.map_or(0, |first| first.sort_key.composite_ppm - here.sort_key.composite_ppm);
+    let place = match here.behind_leader {
+        _ if behind == 0 => "the best".to_owned(),
+        Some(by) if by != Estimate::default() => format!(
+            "{} behind; {} {} behind the first of rank {}, which may be luck",
+            signed(behind),
+            signed(by.value_ppm),
+            interval(&by),
+            here.rank
+        ),
+        _ => format!("{} behind, more than luck", signed(behind)),
+    };
+    format!("{seat}{on}: {place}")
 }
 
 fn others(count: u32) -> String {

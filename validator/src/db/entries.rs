@@ -5,25 +5,20 @@
 use super::rounds::Round;
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use protocol::competition::ObjectRef;
-use protocol::dethrone::Verdict;
+use protocol::dethrone::{Rule, Verdict};
+use protocol::round::EntryRole;
 use protocol::score::Score;
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use std::collections::HashMap;
 use utoipa::ToSchema;
 
-/// Why a submission is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryRole {
-    /// It holds the seat.
-    Champion,
-    /// It wants the seat, and is measured on hidden items.
-    Challenger,
-    /// It is not significantly better on public items, or there were more significant ones than a round takes.
-    Outsider,
-}
+/// Seconds after its announcement in which a package of no bytes must be complete to be in time for a round.
+pub(super) const GRACE_SECONDS: u64 = 60;
+/// Bytes a second that the rest is allowed at.
+pub(super) const PACE_BYTES: u64 = 16 << 10;
 
 /// A submission that is measured in a round.
 #[derive(Clone, Debug)]
@@ -34,14 +29,27 @@ pub struct Entry {
     pub arrival: u64,
     /// Why.
     pub role: EntryRole,
-    /// Measurements that failed through our fault.
+    /// Measurements that failed or were spoiled through our fault.
     pub attempts: u64,
+    /// Its answers to the first fresh items (`RTOUT1`), an object, once it is screened.
+    pub screening: Option<Screened>,
     /// What was measured.
     pub result: Option<EntryResult>,
     /// Why nothing was.
     pub failure: Option<String>,
     /// What the rules make of it; `None` where no bout took place.
     pub verdict: Option<Verdict>,
+}
+
+/// Answers to the first fresh items of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Screened {
+    /// Item by item (`RTOUT1`, no item public and no latency), an object once the round is revealed.
+    pub outcomes: ObjectRef,
+    /// SHA-256 of all logits, f32 little-endian, in item order.
+    pub outputs_sha256: Digest,
+    /// How many items.
+    pub items: u32,
 }
 
 /// What was measured on a submission in a round.
@@ -82,14 +90,15 @@ pub struct Contender {
     pub outcomes_sha256: Digest,
 }
 
-impl EntryRole {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Champion => "champion",
-            Self::Challenger => "challenger",
-            Self::Outsider => "outsider",
-        }
-    }
+/// When the last byte of the package of `s` had arrived, in SQL: its upload ends in the admission check.
+const COMPLETE_AT: &str = "(SELECT min(v.at) FROM events v WHERE v.submission_id = s.id AND v.to_state = 'checking')";
+
+/// Until when the package of `s` may be complete, in SQL.
+fn allowed_until() -> String {
+    format!(
+        "(s.created_at + {GRACE_SECONDS} + (SELECT coalesce(sum(f.size_bytes), 0) FROM submission_files f
+         WHERE f.submission_id = s.id) / {PACE_BYTES})"
+    )
 }
 
 impl Db {
@@ -117,28 +126,90 @@ impl Db {
         rows.iter().map(|row| Ok((uint(row.get("round")), entry(row)?))).collect()
     }
 
-    /// Whether a submission that was complete by `before` waits for its score.
+    /// Whether a submission that is in time for a round that closed at `closed_at` waits for its score, or may still arrive
+    /// in time at `now`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn stragglers(&self, competition: &CompetitionId, before: u64) -> Result<bool, DbError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE competition_id = ? AND created_at < ?
-                     AND state IN ('checking', 'queued', 'evaluating'))";
-        let waits: bool =
-            sqlx::query_scalar(query).bind(competition.as_ref()).bind(int(before)).fetch_one(self.pool()).await?;
+    pub async fn stragglers(&self, competition: &CompetitionId, closed_at: u64, now: u64) -> Result<bool, DbError> {
+        let query = format!(
+            "SELECT EXISTS (SELECT 1 FROM submissions s WHERE competition_id = ? AND created_at < ?
+             AND (state IN ('checking', 'queued', 'evaluating') AND {COMPLETE_AT} <= {allowed}
+                  OR state = 'awaiting_upload' AND {allowed} >= ?))",
+            allowed = allowed_until()
+        );
+        let waits: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .bind(competition.as_ref())
+            .bind(int(closed_at))
+            .bind(int(now))
+            .fetch_one(self.pool())
+            .await?;
         Ok(waits)
     }
 
-    /// Scored submissions, but for disqualified ones, that were announced before `before`, in order of arrival.
+    /// Scored submissions, but for disqualified ones, that are in time for a round that closed at `closed_at`: announced
+    /// before it, and complete within [`GRACE_SECONDS`] and what their bytes take at [`PACE_BYTES`] a second. In order of
+    /// arrival, without those that an earlier round put out for good.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn contenders(&self, competition: &CompetitionId, before: u64) -> Result<Vec<Contender>, DbError> {
-        let query = "SELECT s.id, s.hotkey, s.arrival, e.report, e.score, e.outcomes_sha256 FROM evaluations e
-                     JOIN submissions s ON s.id = e.submission_id
-                     WHERE e.competition_id = ? AND s.created_at < ? AND s.state = 'scored' ORDER BY s.arrival";
-        let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(before)).fetch_all(self.pool()).await?;
-        rows.iter().map(contender).collect()
+    pub async fn contenders(&self, competition: &CompetitionId, closed_at: u64) -> Result<Vec<Contender>, DbError> {
+        let query = format!(
+            "SELECT s.id, s.hotkey, s.arrival, e.report, e.score, e.outcomes_sha256 FROM evaluations e
+             JOIN submissions s ON s.id = e.submission_id
+             WHERE e.competition_id = ? AND s.created_at < ? AND s.state = 'scored' AND {COMPLETE_AT} <= {}
+             AND NOT EXISTS (SELECT 1 FROM round_entries r WHERE r.submission_id = s.id
+                             AND r.verdict ->> 'rule' = '{}' AND r.role = 'screened')
+             ORDER BY s.arrival",
+            allowed_until(),
+            Rule::BelowHiddenGate.code()
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
+        query.fetch_all(self.pool()).await?.iter().map(contender).collect()
+    }
+
+    /// For each submission, in how many rounds before `round` it was screened without a verdict of its own, and whether one
+    /// decided it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn waited(
+        &self,
+        competition: &CompetitionId,
+        round: u64,
+    ) -> Result<HashMap<SubmissionId, (u32, bool)>, DbError> {
+        let query = "SELECT submission_id, sum(role = 'screened' AND verdict ->> 'rule' = 'screened') AS waited,
+                     max(role != 'screened') AS decided FROM round_entries
+                     WHERE competition_id = ? AND round < ? GROUP BY submission_id";
+        let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(round)).fetch_all(self.pool()).await?;
+        let one = |row: &SqliteRow| {
+            let waited = u32::try_from(row.get::<Option<i64>, _>("waited").unwrap_or(0)).unwrap_or(u32::MAX);
+            Ok((parse("submission id", row.get("submission_id"))?, (waited, row.get::<bool, _>("decided"))))
+        };
+        rows.iter().map(one).collect()
+    }
+
+    /// Writes what screening measured: the longer of two.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_screening(
+        &self,
+        round: &Round,
+        submission: &SubmissionId,
+        screened: &Screened,
+    ) -> Result<(), DbError> {
+        let query = "UPDATE round_entries SET screening = ? WHERE competition_id = ? AND round = ?
+                     AND submission_id = ? AND coalesce(screening ->> 'items', 0) < ?";
+        sqlx::query(query)
+            .bind(to_json(screened))
+            .bind(round.competition.as_ref())
+            .bind(int(round.number))
+            .bind(submission.to_string())
+            .bind(i64::from(screened.items))
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 
     /// Writes what was measured, once: whoever comes second changes nothing.
@@ -201,6 +272,22 @@ pub async fn insert_entry(
     Ok(())
 }
 
+/// Lets a screened submission be decided.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_challenger(tx: &mut Tx, round: &Round, submission: &SubmissionId) -> Result<(), DbError> {
+    let query = "UPDATE round_entries SET role = 'challenger' WHERE competition_id = ? AND round = ?
+                 AND submission_id = ? AND role = 'screened'";
+    sqlx::query(query)
+        .bind(round.competition.as_ref())
+        .bind(int(round.number))
+        .bind(submission.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// Writes a verdict.
 ///
 /// # Errors
@@ -241,8 +328,9 @@ fn entry(row: &SqliteRow) -> Result<Entry, DbError> {
         role: match row.get("role") {
             "champion" => EntryRole::Champion,
             "challenger" => EntryRole::Challenger,
-            _ => EntryRole::Outsider,
+            _ => EntryRole::Screened,
         },
+        screening: json("screening").map(|text| from_json("round's screening", text)).transpose()?,
         attempts: uint(row.get("attempts")),
         result: json("result").map(|text| from_json("round's result", text)).transpose()?,
         failure: row.get("failure"),

@@ -2,14 +2,17 @@
 //!
 //! [`advance`] is the one place where a round's step changes. It does not decide which step is due.
 
-pub use super::entries::{Contender, Entry, EntryResult, EntryRole, insert_entry, set_verdict};
+pub use super::entries::{Contender, Entry, EntryResult, Screened, insert_entry, set_challenger, set_verdict};
+pub use protocol::round::EntryRole;
 
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use datasets::hidden::{Beacon, RoundCommitment, Secret, Terms};
 use protocol::competition::ObjectRef;
 use protocol::reward::{PastRound, Reason, Standing, Weight};
+use protocol::round::Cut;
 use protocol::score::Ceiling;
 use protocol::{CompetitionId, Digest, SubmissionId};
+use referee::Stand;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -26,8 +29,10 @@ pub enum Step {
     Open,
     /// Takes none any more; waits for its beacon.
     Closed,
-    /// Its items exist and the teacher has answered them; who is measured on them is known.
+    /// Its items exist, teacher and reference have answered them, and its members are known.
     Drawn,
+    /// Everybody answered some fresh items; who is decided is known.
+    Screened,
     /// Champion and challengers are measured.
     Measured,
     /// There are verdicts, and the seat is given.
@@ -72,6 +77,10 @@ pub struct Record {
     pub champion_before: Option<SubmissionId>,
     /// When the seat's holder took it, in Unix seconds; 0 while it is empty.
     pub crowned_at: u64,
+    /// The round that gave it the seat; 0 while it is empty. Evidence against it is pooled from the next one on.
+    pub crowned_in: u64,
+    /// How many challengers share the level, once screened.
+    pub shared_by: u32,
     /// How long the holder had reigned when the round closed, once judged.
     pub champion_age_seconds: u64,
     /// Once it has come.
@@ -92,6 +101,8 @@ pub struct Record {
 /// A judged round, as the reward rules see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
+    /// Everybody's place by fresh items, the best first: the board's order until the next round.
+    pub stands: Vec<Stand>,
     /// How it stood.
     pub standing: Standing,
     /// What it added to the history of payments.
@@ -113,6 +124,10 @@ pub struct Drawn {
     pub fixed_seed: Digest,
     /// The round's own seed.
     pub seed: Digest,
+    /// Where the fresh ones are cut into those that screen and those that decide.
+    pub cut: Cut,
+    /// The reference student's answers to all of them (`RTOUT1`): what a margin over an empty seat is counted from.
+    pub reference_outcomes: ObjectRef,
     /// The teacher on public and fixed items.
     pub known_ceiling: Ceiling,
     /// The teacher on fresh items.
@@ -120,10 +135,11 @@ pub struct Drawn {
 }
 
 impl Step {
-    const NAMES: [(Self, &'static str); 7] = [
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::Open, "open"),
         (Self::Closed, "closed"),
         (Self::Drawn, "drawn"),
+        (Self::Screened, "screened"),
         (Self::Measured, "measured"),
         (Self::Judged, "judged"),
         (Self::Paid, "paid"),

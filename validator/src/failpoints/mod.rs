@@ -138,6 +138,8 @@ pub enum Moment {
     LedgerMarked,
     /// A round's items are stored.
     RoundItemsStored,
+    /// What was asked of a submission to screen it is stored.
+    RoundScreened,
     /// A submission is measured in a round, and nothing of it is stored.
     RoundMeasured,
     /// What was measured on a submission in a round is stored.
@@ -165,7 +167,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 32] = [
+    const ALL: [(Self, &str); 33] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -193,6 +195,7 @@ impl Change {
         (Self::Round(Step::Open), "round-open"),
         (Self::Round(Step::Closed), "round-closed"),
         (Self::Round(Step::Drawn), "round-drawn"),
+        (Self::Round(Step::Screened), "round-screened"),
         (Self::Round(Step::Measured), "round-measured"),
         (Self::Round(Step::Judged), "round-judged"),
         (Self::Round(Step::Paid), "round-paid"),
@@ -206,7 +209,7 @@ impl Change {
 }
 
 impl Moment {
-    const ALL: [(Self, &str); 34] = [
+    const ALL: [(Self, &str); 35] = [
         (Self::NonceStored, "nonce.stored"),
         (Self::UploadSpooled, "upload.spooled"),
         (Self::ObjectPart, "object.part"),
@@ -229,6 +232,7 @@ impl Moment {
         (Self::LogCheckpointAfter, "log-checkpoint.after"),
         (Self::LedgerMarked, "ledger.marked"),
         (Self::RoundItemsStored, "round.items-stored"),
+        (Self::RoundScreened, "round.screened"),
         (Self::RoundMeasured, "round.measured"),
         (Self::RoundResult, "round.result"),
         (Self::RewardsPaid, "rewards.paid"),

@@ -132,7 +132,7 @@ async fn champion(app: &App, competition: &CompetitionId) -> Result<Subject, Hub
                     and datasets/arena/<competition> are there to make one.";
         HubError::no_revision(format!("{competition} has no champion yet, so arena/{competition} is empty"), hint)
     };
-    board::champion(app, competition).await?.map(Subject::Submission).ok_or_else(vacant)
+    board::first(app, competition).await?.map(Subject::Submission).ok_or_else(vacant)
 }
 
 async fn after_round(app: &App, competition: &CompetitionId, name: &str) -> Result<Subject, HubError> {

@@ -27,7 +27,7 @@ struct Page<'a> {
     beacon: String,
     stages: Vec<Stage>,
     rows: Vec<Row<'a>>,
-    /// Entries that aren't shown: they weren't measured.
+    /// Entries that aren't shown: they were screened alone.
     more: usize,
     teacher_gap: Option<String>,
 }
@@ -49,7 +49,7 @@ struct Row<'a> {
     changed: String,
     gap: String,
     latency: String,
-    p_public: String,
+    fresh: String,
     p_hidden: String,
     why: String,
 }
@@ -57,11 +57,12 @@ struct Row<'a> {
 /// Entries that are shown; the JSON has all.
 const ROWS_MAX: usize = 60;
 
-const STAGES: [(Step, &str, &str); 7] = [
+const STAGES: [(Step, &str, &str); 8] = [
     (Step::Open, "open", "committed to"),
     (Step::Closed, "closed", "beacon comes"),
     (Step::Drawn, "drawn", "items exist"),
-    (Step::Measured, "measured", "on hidden items"),
+    (Step::Screened, "screened", "on a few of them"),
+    (Step::Measured, "measured", "on all of them"),
     (Step::Judged, "judged", "seat given"),
     (Step::Paid, "paid", "on the ledger"),
     (Step::Revealed, "revealed", "for everybody"),
@@ -99,7 +100,7 @@ fn rows(round: &RoundView) -> Vec<Row<'_>> {
         _ if round.champion.as_ref() == Some(&entry.submission) => 0,
         EntryRole::Champion => 1,
         EntryRole::Challenger => 2,
-        EntryRole::Outsider => 3,
+        EntryRole::Screened => 3,
     });
     entries.into_iter().take(ROWS_MAX).map(|entry| Row::new(entry, round)).collect()
 }
@@ -176,13 +177,13 @@ impl<'a> Row<'a> {
             part: match entry.role {
                 EntryRole::Champion => "champion",
                 EntryRole::Challenger => "challenger",
-                EntryRole::Outsider => "not measured",
+                EntryRole::Screened => "screened",
             },
             clean: share(entry.clean),
             changed: share(entry.changed),
             gap: gap.unwrap_or_else(|| "–".into()),
             latency: entry.latency_ratio_ppm.map_or("–".into(), figures::ratio),
-            p_public: p_value(entry.verdict.and_then(|verdict| verdict.public).map(|public| public.p)),
+            fresh: entry.fresh_items.map_or("–".into(), |items| items.to_string()),
             p_hidden: p_value(entry.verdict.and_then(|verdict| verdict.hidden).map(|hidden| hidden.p)),
             why: why(entry, seated),
             entry,
@@ -202,7 +203,7 @@ fn why(entry: &RoundEntryView, seated: bool) -> String {
         (None, EntryRole::Champion) => "Measured again on the same items.".into(),
         (None, _) if seated => "The earliest among those that can't be told from the best on fresh items.".into(),
         (None, EntryRole::Challenger) => "Competed for the empty seat.".into(),
-        (None, EntryRole::Outsider) => "There were better ones on public items than a round measures.".into(),
+        (None, EntryRole::Screened) => "Screened on fresh items.".into(),
     }
 }
 

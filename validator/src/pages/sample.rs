@@ -2,7 +2,7 @@
 //! the pages themselves.
 
 use crate::db::feed::{FeedEvent, Happening};
-use crate::db::rounds::{Drawn, EntryRole, Step};
+use crate::db::rounds::{Drawn, EntryRole, Screened, Step};
 use crate::db::submissions::Event;
 use crate::rounds::{RoundEntryView, RoundView};
 use crate::views::Reign;
@@ -13,13 +13,14 @@ use protocol::api::{
 };
 use protocol::architecture::{Architecture, Costs, Mlp, Resnet};
 use protocol::competition::{Competition, Manifest, ObjectRef, PublishedModel};
-use protocol::dethrone::{Comparison, DethroneRules, Rule, Verdict};
+use protocol::dethrone::{Comparison, Rule, Verdict};
 use protocol::needs::Needs;
 use protocol::package::PackageConfig;
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
 use protocol::reward::Weight;
+use protocol::round::Screening;
 use protocol::score::{Ceiling, score};
-use protocol::significance::{Difference, Disputed, SequentialP};
+use protocol::significance::{Disputed, SequentialP};
 use protocol::standing::Division;
 use protocol::submission::{Code, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -170,6 +171,7 @@ pub(crate) fn board(models: usize) -> Leaderboard {
     Leaderboard {
         competition: "fashion-mnist-resnet18".parse().unwrap(),
         champion: (models > 0).then(|| id(0)),
+        leader: (models > 0).then(|| id(0)),
         last_round: (models > 3).then_some(12),
         rows: [teacher].into_iter().chain(submissions).chain([reference]).collect(),
         divisions,
@@ -223,19 +225,15 @@ fn submission(n: u64) -> BoardRow {
         row.behind_leader_interval_ppm = Some(if n == 0 { [0, 0] } else { [behind - 4_100, behind + 4_300] });
     }
     if n > 0 && row.rank.is_some() {
-        let difference = Difference {
-            estimate: Estimate { value_ppm: -behind, low_ppm: -behind - 4_300, high_ppm: 4_100 - behind },
-            standard_error_ppm: 2_100,
-        };
-        row.needs = Some(Needs::of(&difference, 5_000, &DethroneRules::default()));
+        row.needs = Needs::of(&verdict(Rule::HiddenNotBetter, behind));
         row.details.push(row.needs.unwrap().to_string());
     }
     if matches!(n, 0 | 1 | 2 | 7) {
         (row.hidden_accuracy_ppm, row.gap_ppm, row.teacher_gap_ppm) =
             (Some(accuracy - 24_300), Some(24_300), Some(19_100));
         row.details.push(
-            "Round 12: The challenger is not significantly better on the public items. (rule public_not_better; public p \
-             0.31 > 0.01)"
+            "Round 12: The challenger is not significantly better on fresh hidden items; its evidence is kept. (rule \
+             hidden_not_better; hidden p 0.31 > 0.002)"
                 .into(),
         );
         row.details.push("On hidden items 90.69 % is right: it loses 2.43 %; the teacher loses 1.91 %.".into());
@@ -474,6 +472,8 @@ pub(crate) fn round(step: Step) -> RoundView {
         fixed: 1_500,
         fixed_seed: Digest::of(b"fixed"),
         seed: Digest::of(b"seed"),
+        cut: Screening::default().cut(3_500),
+        reference_outcomes: object("reference", 25_000),
         known_ceiling: ceiling(teacher.correct + 1_354, teacher.items + 1_500),
         fresh_ceiling: ceiling(3_161, 3_500),
     };
@@ -484,7 +484,7 @@ pub(crate) fn round(step: Step) -> RoundView {
             clean: None,
             changed: None,
             latency_ratio_ppm: None,
-            ..round_entry(3, EntryRole::Outsider, [0, 0], [0, 0], Some(Rule::PublicNotBetter))
+            ..round_entry(3, EntryRole::Screened, [0, 0], [0, 0], Some(Rule::Screened))
         },
     ];
     RoundView {
@@ -504,6 +504,8 @@ pub(crate) fn round(step: Step) -> RoundView {
         champion_before: Some(id(1)),
         champion: judged.then(|| id(2)),
         crowned_at: NOW - 3_600,
+        crowned_in: 3,
+        shared_by: 1,
         champion_age_seconds: 172_800,
         weights: if judged { vec![Weight { hotkey: hotkey(2), weight_ppm: 1_000_000 }] } else { Vec::new() },
         why: Vec::new(),
@@ -514,20 +516,21 @@ pub(crate) fn round(step: Step) -> RoundView {
     }
 }
 
-fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule: Option<Rule>) -> RoundEntryView {
-    let comparison = |hits| Comparison {
-        accuracy: Disputed { items: 5_000, challenger_only: 240, champion_only: 195 }.test(),
-        composite: Estimate { value_ppm: 9_400, low_ppm: 3_100, high_ppm: 15_800 },
-        p: SequentialP { hits, draws: 20_000 },
+/// Of a challenger that is so far behind.
+fn verdict(rule: Rule, behind_ppm: i64) -> Verdict {
+    let (low_ppm, high_ppm) = (-behind_ppm - 6_300, 6_400 - behind_ppm);
+    let comparison = Comparison {
+        accuracy: Disputed { items: 2_500, challenger_only: 240, champion_only: 195 }.test(),
+        composite: Estimate { value_ppm: -behind_ppm, low_ppm, high_ppm },
+        p: SequentialP { hits: 42, draws: 20_000 },
     };
+    Verdict { rule, epsilon_ppm: 1_000, alpha_hidden_ppm: 2_000, shared_by: 1, rounds: 1, hidden: Some(comparison) }
+}
+
+fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule: Option<Rule>) -> RoundEntryView {
     let verdict = rule.map(|rule| Verdict {
-        rule,
-        epsilon_ppm: 2_000,
-        alpha_public_ppm: 10_000,
-        alpha_hidden_ppm: 50_000,
-        shared_by: 1,
-        public: Some(comparison(42)),
-        hidden: rule.dethrones().then(|| comparison(260)),
+        hidden: verdict(rule, -9_400).hidden.filter(|_| rule.dethrones()),
+        ..verdict(rule, -9_400)
     });
     RoundEntryView {
         submission: id(n),
@@ -536,6 +539,12 @@ fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule
         clean: Some(clean),
         changed: Some(changed),
         latency_ratio_ppm: Some(412_000),
+        fresh_items: Some(if role == EntryRole::Screened { 300 } else { 3_500 }),
+        screening: Some(Screened {
+            outcomes: object("screening", 1_000),
+            outputs_sha256: Digest::of(b"screening"),
+            items: 300,
+        }),
         report: Some(object("report", 2_000)),
         outcomes: Some(object("outcomes", 41_000)),
         failure: None,

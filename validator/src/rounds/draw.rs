@@ -1,10 +1,10 @@
-//! Drawing: beacon and secret decide the items, the teacher answers them, and who is measured on them is settled.
+//! Drawing: beacon and secret decide the items, teacher and reference answer them, and the members are settled.
 //!
 //! Items are measured in the order public, fixed, fresh. Fixed ones are known once an earlier round is revealed, so they
-//! count with the public ones; only fresh items are hidden.
+//! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::db::rounds::{self, Drawn, EntryRole, Step};
+use crate::db::rounds::{self, Drawn, Step};
 use crate::evaluator::silent;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, Materials};
@@ -23,7 +23,8 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let Some(beacon) = &turn.round.record.beacon else { return Ok(Advanced::Waiting("its beacon")) };
     let closes_at = turn.closed_at();
     let patience_ends = closes_at.saturating_add(STRAGGLERS_SECONDS_MAX);
-    if turn.app.clock.now() < patience_ends && turn.app.db.stragglers(&turn.round.competition, closes_at).await? {
+    let now = turn.app.clock.now();
+    if now < patience_ends && turn.app.db.stragglers(&turn.round.competition, closes_at, now).await? {
         return Ok(Advanced::Waiting("submissions that arrived in time"));
     }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
@@ -32,11 +33,14 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     relabel(&mut items, &draw, &logits.values, logits.classes)?;
 
     let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
+    let reference = ask_reference(turn, &items, &logits).await?;
     let mut record = turn.round.record.clone();
     record.drawn = Some(Drawn {
         items: turn.app.objects.put(items.to_bytes()?.into()).await?,
         teacher_logits: turn.app.objects.put(logits.to_bytes()?.into()).await?,
         fixed: draw.fixed,
+        cut: turn.stored.competition.manifest.rounds.screening.cut(items.count.saturating_sub(draw.fixed)),
+        reference_outcomes: turn.app.objects.put(reference.into()).await?,
         fixed_seed: Digest::from(fixed_seed),
         seed: Digest::from(seed),
         known_ceiling,
@@ -48,14 +52,14 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         record.champion_before = super::still_competes(turn.app, champion).await?;
     }
     if record.champion_before.is_none() {
-        record.crowned_at = 0;
+        (record.crowned_at, record.crowned_in) = (0, 0);
     }
-    let members = super::judge::members(turn, record.champion_before.clone(), closes_at).await?;
+    let members = super::screen::members(turn, record.champion_before.as_ref(), closes_at).await?;
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Drawn, &record).await?;
     for member in &members {
         rounds::insert_entry(&mut tx, &turn.round, &member.submission, member.role).await?;
-        if let (EntryRole::Outsider, Some(verdict)) = (member.role, &member.verdict) {
+        if let Some(verdict) = &member.verdict {
             rounds::set_verdict(&mut tx, &turn.round, &member.submission, verdict).await?;
         }
     }
@@ -120,6 +124,26 @@ async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Logits, RoundErr
     Ok(logits)
 }
 
+/// The reference student's answers, item by item: entry 0 beside the teacher.
+async fn ask_reference(turn: &Turn<'_>, items: &Images, logits: &Logits) -> Result<Vec<u8>, RoundError> {
+    let (app, competition) = (turn.app, &turn.stored.competition);
+    let materials = app.materials.of(&app.objects, turn.stored).await?;
+    let teacher = Some(logits.values.clone());
+    let request = EvaluationRequest {
+        candidate: materials.reference.clone(),
+        reference: materials.reference.clone(),
+        items: materials::items(&competition.manifest.input, 0, items.clone(), teacher),
+        probes: Arc::from([]),
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: app.config.limits.publish_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    };
+    let answered = app.evaluator.evaluate(request, silent()).await;
+    let answered = answered.map_err(|failure| RoundError::Evaluation { who: "the reference".into(), failure })?;
+    Ok(answered.outcomes.to_bytes())
+}
+
 /// The teacher's right answers on what is known and on what is fresh. The fixed part counts as known.
 fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ceiling, Ceiling) {
     let right = |range: std::ops::Range<usize>| {
@@ -133,8 +157,21 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
 }
 
-/// What is measured in a round: public items, then fixed ones, then fresh ones, as one set; everything that is known
-/// counts as public.
+/// The first `count` fresh items, none of them public, in the order of the draw.
+pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<protocol::evaluation::Items, RoundError> {
+    let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
+    let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
+    let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
+    let range: Vec<u32> = (drawn.fixed..drawn.fixed.saturating_add(count).min(images.count)).collect();
+    let classes = logits.classes as usize;
+    let rows = logits.values.chunks_exact(classes.max(1)).skip(drawn.fixed as usize).take(range.len());
+    let teacher: Vec<f32> = rows.flatten().copied().collect();
+    let input = &turn.stored.competition.manifest.input;
+    Ok(materials::items(input, 0, images.select(&range), Some(teacher)))
+}
+
+/// What is measured in full: public items, then fixed ones, then fresh ones, as one set; everything that is known counts
+/// as public.
 pub(super) async fn round_items(
     turn: &Turn<'_>,
     materials: &Materials,

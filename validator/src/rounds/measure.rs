@@ -1,7 +1,8 @@
-//! Measuring: the champion and its challengers on the same items, each once, the champion first.
+//! Measuring: the champion and its challengers in full on the same items, each once, the champion first.
 //!
-//! A package that fails has failed: its own fault stays its own. A failure of ours is tried again, and after too many
-//! the submission counts as not measured, which never crowns anybody.
+//! A package that fails has failed: its own fault stays its own. A failure of ours, and a measurement that the host spoiled,
+//! is tried again as a submission's is; after too many the submission counts as not measured, or as measured so, which never
+//! crowns anybody.
 
 use super::{Advanced, RoundError, Turn, draw};
 use crate::db::rounds::{Entry, EntryResult, EntryRole, Step};
@@ -9,13 +10,14 @@ use crate::evaluator::{self, package_of};
 use crate::failpoints::{self, Moment};
 use crate::materials;
 use protocol::digest::canonical_json;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
+use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Scope};
+use protocol::latency;
 use std::sync::Arc;
 
 /// Measures whoever isn't measured yet.
 pub(super) async fn measure(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let entries = turn.app.db.round_entries(&turn.round.competition, turn.round.number).await?;
-    let due = |entry: &&Entry| entry.role != EntryRole::Outsider && entry.result.is_none() && entry.failure.is_none();
+    let due = |entry: &&Entry| entry.role != EntryRole::Screened && entry.result.is_none() && entry.failure.is_none();
     let due: Vec<&Entry> = entries.iter().filter(due).collect();
     if !due.is_empty() {
         let materials = turn.app.materials.of(&turn.app.objects, turn.stored).await?;
@@ -46,27 +48,20 @@ async fn measure_one(
     };
     let package = package_of(&request);
     let measured = evaluator::measured(app.evaluator.as_ref(), request, package).await;
-    let failure = match measured {
-        Ok(evaluation) => {
-            failpoints::at(Moment::RoundMeasured)?;
-            let result = kept(turn, evaluation).await?;
-            app.db.set_result(&turn.round, id, Ok(&result)).await?;
-            return Ok(failpoints::at(Moment::RoundResult)?);
-        }
-        Err(EvaluationFailure::Package(rejection)) => rejection.to_string(),
-        Err(failure) => {
-            app.db.count_round_attempt(&turn.round, id).await?;
-            failpoints::at(Moment::RoundAttempt)?;
-            if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
-                return Err(RoundError::Evaluation { who: id.to_string(), failure });
-            }
-            // Everybody will see the entry; what happened inside is the operator's alone.
-            tracing::error!(submission.id = %id, round = turn.round.number, "the engine failed: {failure}");
-            "infrastructure: the measurement failed on the validator's side".to_owned()
-        }
+    let evaluation = match measured {
+        Ok(evaluation) => evaluation,
+        Err(failure) => return turn.not_measured(entry, failure).await,
     };
-    tracing::warn!(submission.id = %id, round = turn.round.number, "{id} can't be measured: {failure}");
-    app.db.set_result(&turn.round, id, Err(&failure)).await?;
+    if latency::judge(&evaluation.report.latency).is_unstable() {
+        app.db.count_round_attempt(&turn.round, id).await?;
+        failpoints::at(Moment::RoundAttempt)?;
+        if entry.attempts < app.config.limits.evaluation_unstable_max {
+            return Err(RoundError::Unstable { who: id.clone() });
+        }
+    }
+    failpoints::at(Moment::RoundMeasured)?;
+    let result = kept(turn, evaluation).await?;
+    app.db.set_result(&turn.round, id, Ok(&result)).await?;
     Ok(failpoints::at(Moment::RoundResult)?)
 }
 

@@ -1,26 +1,27 @@
 //! Rounds: committed to, closed, drawn, measured, judged, paid, revealed; one step after the other, each exactly once.
 //!
 //! ```text
-//! open ──close──▶ closed ──beacon──▶ drawn ──▶ measured ──▶ judged ──▶ paid ──▶ revealed ──▶ the next one opens
+//! open ──close──▶ closed ──beacon──▶ drawn ──▶ screened ──▶ measured ──▶ judged ──▶ paid ──▶ revealed ──▶ the next opens
 //! ```
 //!
 //! [`advance`] does the one step that is due. What a step needs is in the database or follows from it, and what it
 //! yields is written in the transaction that moves the round on, so a crash at any point only repeats a step. Steps that
 //! reach outside (the ledger, the object store, the engine) say the same thing twice without harm.
 //!
-//! It knows the clock only to see whether a round is over. Rules are `protocol::dethrone`'s, payment `protocol::reward`'s,
-//! items `datasets::hidden`'s.
+//! It knows the clock only to see whether a round is over. Who is screened, decided and crowned is `referee`'s,
+//! payment `protocol::reward`'s, items `datasets::hidden`'s.
 
 mod change;
 mod close;
 mod draw;
+mod field;
 mod judge;
 mod measure;
 mod open;
 mod pay;
-pub mod referee;
 mod reveal;
 mod schedule;
+mod screen;
 mod view;
 
 pub use change::{announce_reward, schedule};
@@ -109,6 +110,12 @@ pub enum RoundError {
         /// What it said.
         failure: EvaluationFailure,
     },
+    /// A measurement that the host spoiled; it is made again.
+    #[error("the measurement of {who} was spoiled by a restless host")]
+    Unstable {
+        /// Whose.
+        who: SubmissionId,
+    },
     /// A report that is no JSON.
     #[error("a report that is no JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -173,7 +180,8 @@ pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced,
     let advanced = match turn.round.step {
         Step::Open => close::close(&turn).await,
         Step::Closed => draw::draw(&turn).await,
-        Step::Drawn => measure::measure(&turn).await,
+        Step::Drawn => screen::screen(&turn).await,
+        Step::Screened => measure::measure(&turn).await,
         Step::Measured => judge::judge(&turn).await,
         Step::Judged => pay::pay(&turn).await,
         Step::Paid | Step::Revealed => reveal::reveal(&turn).await,
@@ -243,7 +251,7 @@ fn leaf(round: &Round, to: Step, record: &Record) -> Option<(&'static str, Entry
             EntryKind::RoundRevealed,
             json!({"competition": competition, "round": number, "reveal": record.reveal}),
         )),
-        Step::Open | Step::Drawn | Step::Measured => None,
+        Step::Open | Step::Drawn | Step::Screened | Step::Measured => None,
     }
 }
 

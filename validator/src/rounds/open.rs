@@ -30,7 +30,9 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
     let record = Record {
         commitment: terms.commit(&secret)?,
         terms,
-        crowned_at: before.filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_at),
+        crowned_at: before.as_ref().filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_at),
+        crowned_in: before.filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_in),
+        shared_by: 0,
         champion_before: champion,
         champion_age_seconds: 0,
         beacon: None,

@@ -1,45 +1,51 @@
-//! Paying: the reward policy turns the round's ranking into weights when it is judged, and the ledger takes them.
+//! Paying: the reward policy turns the judgement into weights when the round is judged, and the ledger takes them.
 //!
 //! Only registered hotkeys are paid. Where the settings let everybody submit, whoever is paid is registered with it.
 
 use super::{Advanced, RoundError, Turn};
 use crate::app::App;
-use crate::board;
 use crate::db::DbError;
-use crate::db::evaluations::ScoredSubmission;
 use crate::db::rounds::{Settled, Step, take_epoch};
 use crate::failpoints::{self, Change, Moment};
-use chain::{Ledger, LedgerError};
-use protocol::reward::{Axes, Entrant, History, Payment, Standing, Weight};
-use protocol::score::half_widths;
+use chain::{Ledger, LedgerError, Registration};
+use protocol::reward::{Entrant, History, Payment, Standing, Weight};
 use protocol::{Hotkey, SubmissionId};
-use std::collections::{BTreeSet, HashMap};
+use referee::Judgement;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Who is paid what, with this champion, who beat the last one by so much if it took the seat in this round. Decided
-/// once, when the round is judged: the board moves on, the round doesn't.
+/// Who is paid what by a judgement, with this champion. Decided once, when the round is judged, from what was measured on
+/// fresh items: the board moves on, the round doesn't.
 pub(super) async fn settle(
     turn: &Turn<'_>,
+    judgement: Judgement,
     champion: Option<SubmissionId>,
-    margin_ppm: Option<i64>,
+    history: &History,
 ) -> Result<(Vec<Weight>, Settled), RoundError> {
     let (app, manifest) = (turn.app, &turn.stored.competition.manifest);
-    let axes = Axes::scored(&manifest.score.weights);
-    let entrants = entrants(turn).await?;
+    let Judgement { stands, standing, .. } = judgement;
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
+    let entrants = standing.entrants;
     let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
-    let settled = app.db.rounds(&manifest.id).await?.into_iter().filter_map(|round| round.record.settled);
-    let history = History { rounds: settled.map(|settled| settled.past).collect() };
-    let history = without_disqualified(app, history).await?;
-    let standing = Standing { round: turn.round.number, axes, entrants, champion, margin_ppm };
+    let standing = Standing { entrants, champion, ..standing };
     let schedule = super::schedule(&app.db, manifest).await?;
-    let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(&history, &standing);
+    let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(history, &standing);
     let weights = tokio::task::spawn_blocking({
         let ledger = Arc::clone(&app.ledger);
         move || registered(ledger.as_ref(), weights, open)
     })
     .await??;
-    Ok((weights, Settled { standing, past, why }))
+    Ok((weights, Settled { stands, standing, past, why }))
+}
+
+/// What earlier rounds paid for.
+pub(super) async fn history(turn: &Turn<'_>) -> Result<History, RoundError> {
+    let app = turn.app;
+    let rounds = app.db.rounds(&turn.round.competition).await?;
+    let settled = rounds.into_iter().filter(|round| round.number < turn.round.number);
+    let settled = settled.filter_map(|round| round.record.settled);
+    let history = History { rounds: settled.map(|settled| settled.past).collect() };
+    Ok(without_disqualified(app, history).await?)
 }
 
 /// What was paid for so far, but for submissions that were disqualified since.
@@ -51,29 +57,6 @@ async fn without_disqualified(app: &App, history: History) -> Result<History, Db
         }
     }
     Ok(history.without(&disqualified))
-}
-
-/// The board's ranked submissions as the reward rules see them.
-async fn entrants(turn: &Turn<'_>) -> Result<Vec<Entrant>, RoundError> {
-    let (app, competition) = (turn.app, &turn.stored.competition);
-    let Some(served) = board::leaderboard(app, &competition.manifest.id).await? else { return Ok(Vec::new()) };
-    let rows = served.leaderboard.rows.iter();
-    let ranks: HashMap<_, _> = rows.filter_map(|row| Some((row.submission.clone()?, row.rank?))).collect();
-    let ceiling = competition.teacher.ceiling();
-    let mut copies = super::copies(app, &competition.manifest.id).await?;
-    let entrant = |scored: ScoredSubmission| {
-        Some(Entrant {
-            rank: *ranks.get(&scored.id)?,
-            copy_of: copies.remove(&scored.id),
-            submission: scored.id,
-            hotkey: scored.hotkey,
-            arrival: scored.arrival,
-            score_ppm: scored.score.composite.value_ppm,
-            utilities_ppm: scored.score.utilities_ppm,
-            half_widths_ppm: half_widths(&scored.report, ceiling, &competition.manifest.score),
-        })
-    };
-    Ok(app.db.scored(&competition.manifest.id).await?.into_iter().filter_map(entrant).collect())
 }
 
 /// The entrants that the ledger can pay.
@@ -120,5 +103,5 @@ fn register(ledger: &dyn Ledger, weights: &[(Hotkey, u32)]) -> Result<(), Ledger
     let registered: BTreeSet<Hotkey> =
         ledger.registrations()?.into_iter().map(|registration| registration.hotkey).collect();
     let new = weights.iter().filter(|(hotkey, _)| !registered.contains(hotkey));
-    new.into_iter().try_for_each(|(hotkey, _)| ledger.register(*hotkey, 0))
+    new.into_iter().try_for_each(|(hotkey, _)| ledger.register(Registration::own(*hotkey, 0)))
 }

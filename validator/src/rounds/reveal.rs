@@ -57,6 +57,10 @@ async fn public_objects(turn: &Turn<'_>, reveal: ObjectRef) -> Result<Vec<Public
         object(drawn.teacher_logits, "teacher-logits.rtlog"),
     ];
     let entries = turn.app.db.round_entries(&turn.round.competition, number).await?;
+    objects.push(object(drawn.reference_outcomes, "reference-outcomes.rtout"));
+    for screened in entries.iter().filter_map(|entry| entry.screening) {
+        objects.push(object(screened.outcomes, "screening.rtout"));
+    }
     for result in entries.into_iter().filter_map(|entry| entry.result) {
         objects.push(object(result.report_object, "report.json"));
         objects.push(object(result.outcomes_object, "outcomes.rtout"));

@@ -1,6 +1,6 @@
 //! What everybody may see of a round: before the reveal what was committed to, after it everything.
 
-use crate::db::rounds::{Drawn, Entry, EntryRole, Round, Step};
+use crate::db::rounds::{Drawn, Entry, EntryRole, Round, Screened, Step};
 use crate::db::{Db, DbError};
 use datasets::hidden::{Beacon, RoundCommitment};
 use protocol::competition::ObjectRef;
@@ -37,6 +37,10 @@ pub struct RoundView {
     pub champion: Option<SubmissionId>,
     /// When the holder took it, in Unix seconds; 0 while it is empty.
     pub crowned_at: u64,
+    /// The round that gave it to the holder; 0 while it is empty. Evidence is pooled from the next one on.
+    pub crowned_in: u64,
+    /// How many challengers shared the level, once screened.
+    pub shared_by: u32,
     /// How long the champion had reigned at the close: what the margin depends on.
     pub champion_age_seconds: u64,
     /// Who is paid what, once judged, parts per million.
@@ -73,6 +77,10 @@ pub struct RoundEntryView {
     pub changed: Option<[u32; 2]>,
     /// Candidate over reference in this round, parts per million.
     pub latency_ratio_ppm: Option<i64>,
+    /// How many fresh items it answered.
+    pub fresh_items: Option<u32>,
+    /// Its answers to those that screened it, an object once the round is revealed.
+    pub screening: Option<Screened>,
     /// The report, an object once the round is revealed.
     pub report: Option<ObjectRef>,
     /// Item by item, an object once the round is revealed.
@@ -113,6 +121,7 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
         false => Vec::new(),
     };
     let record = round.record;
+    let fresh_items = record.drawn.as_ref().map(|drawn| drawn.cut.all);
     Ok(RoundView {
         competition: round.competition,
         round: round.number,
@@ -125,22 +134,29 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
         champion_before: record.champion_before,
         champion: record.champion,
         crowned_at: record.crowned_at,
+        crowned_in: record.crowned_in,
+        shared_by: record.shared_by,
         champion_age_seconds: record.champion_age_seconds,
         weights: record.weights,
         why: record.settled.map(|settled| settled.why).unwrap_or_default(),
         epoch: round.epoch,
+        entries: entries.into_iter().map(|entry| entry_view(entry, revealed, fresh_items)).collect(),
         drawn: record.drawn.filter(|_| revealed),
-        entries: entries.into_iter().map(|entry| entry_view(entry, revealed)).collect(),
         reveal: record.reveal,
     })
 }
 
-fn entry_view(entry: Entry, revealed: bool) -> RoundEntryView {
+fn entry_view(entry: Entry, revealed: bool, fresh_items: Option<u32>) -> RoundEntryView {
     let result = entry.result.as_ref();
     RoundEntryView {
         clean: result.map(|result| [result.clean_correct, result.clean_items]),
         changed: result.map(|result| [result.changed_correct, result.changed_items]),
         latency_ratio_ppm: result.map(|result| result.report.latency.ratio.value_ppm),
+        fresh_items: match entry.role {
+            EntryRole::Screened => entry.screening.map(|screened| screened.items),
+            _ => result.and(fresh_items),
+        },
+        screening: entry.screening.filter(|_| revealed),
         report: result.filter(|_| revealed).map(|result| result.report_object),
         outcomes: result.filter(|_| revealed).map(|result| result.outcomes_object),
         submission: entry.submission,

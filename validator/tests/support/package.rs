@@ -126,9 +126,9 @@ task = "image_classification"
 labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 {extra}
 input = {{ channels = 1, height = 8, width = 8, mean_ppm = [300000], deviation_ppm = [350000] }}
-data = {{ source = "digits", public_items = 100, hidden_items = 100 }}
-# A hundred items show little: the default levels are made for thousands.
-dethrone = {{ alpha_public_ppm = 10000, alpha_hidden_ppm = 50000, epsilon_ppm = 2000 }}
+data = {{ source = "digits", public_items = 100, hidden_items = 300 }}
+# Some hundred items show little: the default level is made for thousands.
+dethrone = {{ alpha_hidden_ppm = 50000, epsilon_ppm = 2000 }}
 teacher = {{ package = "teacher" }}
 reference = {{ package = "reference" }}
 

@@ -1,0 +1,19 @@
+//! The referee of rounds: who is screened, who takes the seat, how everybody stands and what is paid.
+//!
+//! Pure functions of what was measured and of a manifest's rules. The validator's rounds, its board and `retort verify
+//! round` call the same ones, so that nobody has to believe a judgement. It reads no clock, no store and no ledger, and it
+//! does NOT know how anything was measured.
+//!
+//! [`evidence`]: what is known of a model on fresh items, over rounds. [`screening`]: who is decided. [`round`]: the
+//! judgement. [`simulate`]: how often these rules err.
+
+pub mod evidence;
+pub mod merit;
+pub mod round;
+pub mod screening;
+pub mod simulate;
+
+pub use evidence::{Drawn, Evidence, Sheet, Stage};
+pub use merit::Merit;
+pub use round::{Contestant, Decision, Judgement, Referee, Stand};
+pub use screening::{Candidate, Selection};

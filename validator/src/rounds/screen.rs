@@ -1,0 +1,206 @@
+//! Screening: everybody above the public gate answers some fresh items, the best answer more, and who is decided follows.
+//!
+//! Outputs alone are asked for; a latency is the submission's own. Each answer is stored before the next is asked for, so a
+//! crash repeats one. Who gets a place is `referee::screening`'s.
+
+use super::field::{self, Field};
+use super::{Advanced, RoundError, Turn, draw};
+use crate::db::rounds::{self, Contender, Entry, EntryRole, Screened, Step};
+use crate::evaluator::{self, package_of};
+use crate::failpoints::{self, Change, Moment};
+use crate::materials;
+use protocol::SubmissionId;
+use protocol::dethrone::{Rule, Verdict};
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::latency::{self, LatencyVerdict};
+use referee::screening::{finalists, select};
+use referee::{Candidate, Contestant, Referee, Stage};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A member of a round, and why it is asked nothing, if it isn't.
+pub(super) struct Member {
+    pub(super) submission: SubmissionId,
+    pub(super) role: EntryRole,
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// The champion and everybody who is in time and was not put out for good.
+pub(super) async fn members(
+    turn: &Turn<'_>,
+    champion: Option<&SubmissionId>,
+    closes_at: u64,
+) -> Result<Vec<Member>, RoundError> {
+    let copies = super::copies(turn.app, &turn.round.competition).await?;
+    let referee = turn.referee(Default::default());
+    let member = |contender: Contender| {
+        let sits = Some(&contender.submission) == champion;
+        let breach = matches!(latency::judge(&contender.report.latency), LatencyVerdict::Breach(_));
+        let left_out = match (contender.score.gate, copies.contains_key(&contender.submission), breach) {
+            _ if sits => None,
+            (false, ..) => Some(Rule::BelowGate),
+            (_, true, _) => Some(Rule::NearCopy),
+            (.., true) => Some(Rule::LatencyBreach),
+            _ => None,
+        };
+        Member {
+            submission: contender.submission,
+            role: if sits { EntryRole::Champion } else { EntryRole::Screened },
+            verdict: left_out.map(|rule| referee.verdict_without_bout(rule, 0)),
+        }
+    };
+    let contenders = turn.app.db.contenders(&turn.round.competition, closes_at).await?;
+    Ok(contenders.into_iter().map(member).collect())
+}
+
+/// Screens whoever isn't screened yet, and settles who is decided.
+pub(super) async fn screen(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+    let cut = turn.needed("items", turn.round.record.drawn.as_ref())?.cut;
+    let asked: Vec<SubmissionId> =
+        entries(turn).await?.into_iter().filter(is_screened).map(|it| it.submission).collect();
+    ask(turn, &asked, cut.first).await?;
+    let first = Pool::of(turn).await?;
+    let rules = &turn.stored.competition.manifest.rounds;
+    let best = finalists(first.candidates.clone(), rules, first.champion.as_ref());
+    ask(turn, &best, cut.second).await?;
+
+    let second = Pool::of(turn).await?;
+    let selection = select(second.candidates, rules, second.champion.as_ref());
+    let mut record = turn.round.record.clone();
+    record.shared_by = selection.shared_by;
+    let referee = turn.referee(Default::default());
+    let mut tx = turn.app.db.write().await?;
+    turn.moved_in(&mut tx, Step::Screened, &record).await?;
+    for submission in &selection.decided {
+        rounds::set_challenger(&mut tx, &turn.round, submission).await?;
+    }
+    let waiting = selection.waiting.iter().map(|submission| (submission, Rule::Screened));
+    let out = second.out_of_reach.iter().map(|submission| (submission, Rule::BelowHiddenGate));
+    for (submission, rule) in waiting.chain(out) {
+        let verdict = referee.verdict_without_bout(rule, selection.shared_by);
+        rounds::set_verdict(&mut tx, &turn.round, submission, &verdict).await?;
+    }
+    failpoints::commit(tx, Change::Round(Step::Screened)).await?;
+    Ok(turn.told(Step::Screened))
+}
+
+async fn entries(turn: &Turn<'_>) -> Result<Vec<Entry>, RoundError> {
+    Ok(turn.app.db.round_entries(&turn.round.competition, turn.round.number).await?)
+}
+
+fn is_screened(entry: &Entry) -> bool {
+    entry.role == EntryRole::Screened && entry.verdict.is_none() && entry.failure.is_none()
+}
+
+/// Who may be decided, by what screening found so far.
+struct Pool {
+    candidates: Vec<Candidate<SubmissionId>>,
+    /// Below the gate beyond doubt: out for good.
+    out_of_reach: Vec<SubmissionId>,
+    /// The owner of the champion.
+    champion: Option<protocol::Hotkey>,
+}
+
+impl Pool {
+    async fn of(turn: &Turn<'_>) -> Result<Self, RoundError> {
+        let Field { contestants, drawn, .. } = field::of(turn).await?;
+        let waited = turn.app.db.waited(&turn.round.competition, turn.round.number).await?;
+        let sitting = turn.round.record.champion_before.as_ref();
+        let champion = field::owner_of(turn.app, &turn.round.competition, sitting).await?;
+        let left_out: Vec<SubmissionId> =
+            entries(turn).await?.into_iter().filter(|entry| !is_screened(entry)).map(|it| it.submission).collect();
+        let mut pool = Self { candidates: Vec::new(), out_of_reach: Vec::new(), champion };
+        let referee = turn.referee(drawn);
+        for contestant in contestants.iter().filter(|it| !left_out.contains(&it.submission)) {
+            pool.take(&referee, contestant, &waited);
+        }
+        Ok(pool)
+    }
+
+    fn take(&mut self, referee: &Referee, contestant: &Contestant, waited: &HashMap<SubmissionId, (u32, bool)>) {
+        let Some(screened) = referee.merit(&contestant.evidence, Stage::Screening) else { return };
+        let all = referee.merit(&contestant.evidence, Stage::All);
+        if all.is_some_and(|all| all.out_of_reach) {
+            return self.out_of_reach.push(contestant.submission.clone());
+        }
+        if !screened.above_gate {
+            return;
+        }
+        let (waited_rounds, decided_before) = waited.get(&contestant.submission).copied().unwrap_or_default();
+        self.candidates.push(Candidate {
+            key: contestant.submission.clone(),
+            owner: contestant.owner,
+            arrival: contestant.arrival,
+            composite_ppm: screened.composite_ppm,
+            waited_rounds,
+            decided_before,
+        });
+    }
+}
+
+/// Asks everybody for outputs on the first `count` fresh items, but for those that answered as many.
+async fn ask(turn: &Turn<'_>, submissions: &[SubmissionId], count: u32) -> Result<(), RoundError> {
+    if count == 0 || submissions.is_empty() {
+        return Ok(());
+    }
+    let materials = turn.app.materials.of(&turn.app.objects, turn.stored).await?;
+    let items = draw::fresh_items(turn, count).await?;
+    for entry in entries(turn).await?.into_iter().filter(|entry| submissions.contains(&entry.submission)) {
+        let answered = entry.screening.is_some_and(|screened| screened.items >= count);
+        if is_screened(&entry) && !answered {
+            ask_one(turn, &entry, &items, &materials.reference).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &PackageBytes) -> Result<(), RoundError> {
+    let (app, id) = (turn.app, &entry.submission);
+    let request = EvaluationRequest {
+        candidate: materials::submitted(app, id).await?,
+        reference: reference.clone(),
+        items: items.clone(),
+        probes: Arc::from([]),
+        scope: Scope::OutputsOnly,
+        seed: 0,
+        wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    };
+    let package = package_of(&request);
+    match evaluator::measured(app.evaluator.as_ref(), request, package).await {
+        Ok(evaluation) => {
+            let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
+            let outputs_sha256 = evaluation.report.outputs_sha256;
+            let screened = Screened { outcomes, outputs_sha256, items: evaluation.report.data.items };
+            app.db.set_screening(&turn.round, id, &screened).await?;
+        }
+        Err(failure) => turn.not_measured(entry, failure).await?,
+    }
+    Ok(failpoints::at(Moment::RoundScreened)?)
+}
+
+impl Turn<'_> {
+    /// Says why a member has no measurement: its own fault at once, ours after so many attempts.
+    ///
+    /// # Errors
+    /// While a failure of ours is worth another try.
+    pub(super) async fn not_measured(&self, entry: &Entry, failure: EvaluationFailure) -> Result<(), RoundError> {
+        let (app, id) = (self.app, &entry.submission);
+        let failure = match failure {
+            EvaluationFailure::Package(rejection) => rejection.to_string(),
+            failure @ EvaluationFailure::Infrastructure(_) => {
+                app.db.count_round_attempt(&self.round, id).await?;
+                failpoints::at(Moment::RoundAttempt)?;
+                if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
+                    return Err(RoundError::Evaluation { who: id.to_string(), failure });
+                }
+                // Everybody will see the entry; what happened inside is the operator's alone.
+                tracing::error!(submission.id = %id, round = self.round.number, "the engine failed: {failure}");
+                "infrastructure: the measurement failed on the validator's side".to_owned()
+            }
+        };
+        tracing::warn!(submission.id = %id, round = self.round.number, "{id} can't be measured: {failure}");
+        app.db.set_result(&self.round, id, Err(&failure)).await?;
+        Ok(failpoints::at(Moment::RoundResult)?)
+    }
+}
