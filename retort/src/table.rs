@@ -19,12 +19,13 @@ pub(crate) fn board(leaderboard: &Leaderboard) -> String {
         "size",
         "params",
         "score",
+        "hidden",
         "to the seat",
         "why",
     ]);
     for row in &leaderboard.rows {
         let mut cells: Vec<Cell> = cells(row).into_iter().map(Cell::new).collect();
-        for cell in &mut cells[3..11] {
+        for cell in &mut cells[3..12] {
             *cell = cell.clone().set_alignment(CellAlignment::Right);
         }
         table.add_row(cells);
@@ -43,6 +44,7 @@ pub(crate) fn of_division(leaderboard: &Leaderboard, division: Division) -> Lead
         competition: leaderboard.competition.clone(),
         rows: models(RowKind::Teacher).chain(submissions).chain(models(RowKind::Reference)).collect(),
         champion: leaderboard.champion.clone(),
+        leader: leaderboard.leader.clone(),
         last_round: leaderboard.last_round,
         divisions: entries.cloned().into_iter().collect(),
     }
@@ -66,7 +68,10 @@ pub(crate) fn legend(leaderboard: &Leaderboard) -> String {
             "=N: shares rank N, since the paired 95 % interval of its distance to the first of them holds 0\n",
         );
     }
-    text.push_str("to the seat: points of score that are missing to challenge the champion on the public items\n");
+    text.push_str(
+        "hidden: the score on fresh items of rounds, by which ranks and pay go; provisional: not asked yet\n",
+    );
+    text.push_str("to the seat: points of score that were missing in the last bout with the champion\n");
     text.push_str(&format!("in the divisions: {}", divisions.join(", ")));
     text
 }
@@ -82,7 +87,7 @@ pub(crate) fn reasons(leaderboard: &Leaderboard) -> String {
     leaderboard.rows.iter().map(reason).collect::<Vec<_>>().join("\n")
 }
 
-fn cells(row: &BoardRow) -> [String; 12] {
+fn cells(row: &BoardRow) -> [String; 13] {
     [
         row.rank_label().unwrap_or_default(),
         who(row),
@@ -94,9 +99,19 @@ fn cells(row: &BoardRow) -> [String; 12] {
         bytes(row.size_bytes),
         thousands(row.parameters),
         with_error(row.score_ppm, row.score_interval_ppm, 1e6, 4),
+        hidden(row),
         row.needs.map_or_else(String::new, |needs| missing(needs.missing_ppm)),
         row.why.clone(),
     ]
+}
+
+/// What it is worth on fresh hidden items, or that nobody asked it yet.
+fn hidden(row: &BoardRow) -> String {
+    match row.hidden_score_ppm {
+        Some(ppm) => format!("{:.4}", ppm as f64 / 1e6),
+        None if row.provisional => "provisional".into(),
+        None => String::new(),
+    }
 }
 
 /// Points of score, rounded up so that no promise is too small: `+0.42`.

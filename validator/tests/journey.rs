@@ -36,7 +36,7 @@ async fn a_model_goes_all_the_way() {
     let second = board.rows[2].rank;
     let expected = [(RowKind::Teacher, None), (submission, Some(1)), (submission, second), (RowKind::Reference, None)];
     assert_eq!(kinds, expected);
-    assert_eq!(board.champion, board.rows[1].submission);
+    assert_eq!((&board.champion, &board.leader), (&None, &board.rows[1].submission));
     assert!(board.rows[1].why.starts_with("leads by "), "{}", board.rows[1].why);
     assert!(board.rows[2].why.contains(" behind place 1"), "{}", board.rows[2].why);
     assert_eq!(status.rank, board.rows.iter().find(|row| row.submission == Some(id.clone())).unwrap().rank);

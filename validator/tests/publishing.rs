@@ -41,7 +41,7 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
     let app = TestApp::start(Setup::default()).await;
     for (from, to, problem) in [
         ("\"digits\"", "\"letters\"", "data source `letters` is not known"),
-        ("hidden_items = 100", "hidden_items = 700", "has 797 evaluation items, the manifest wants 800"),
+        ("hidden_items = 300", "hidden_items = 700", "has 797 evaluation items, the manifest wants 800"),
         ("height = 8", "height = 9", "the teacher in"),
         ("parameters_max = 2000", "parameters_max = 100", "the reference in"),
         ("package = \"teacher\"", "package = \"nowhere\"", "read "),
@@ -75,7 +75,7 @@ async fn published_data_is_what_the_manifest_says() {
     // The commitment can be recomputed from what only the validator knows.
     let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();
     let pool = Images::from_bytes(&app.app.objects.get(&stored.pool_sha256).await.unwrap()).unwrap();
-    assert_eq!(pool.count, 100);
+    assert_eq!(pool.count, 300);
     let root = datasets::round::commit(&pool, &stored.salt).unwrap();
     assert_eq!(root, view.competition.hidden_root.to_string());
     assert_eq!(view.competition.teacher.items, 100, "the teacher is measured on public items");

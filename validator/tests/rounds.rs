@@ -106,7 +106,8 @@ async fn a_better_challenger_takes_the_seat_and_an_equal_one_does_not() {
     assert_eq!(round.champion, Some(better.clone()), "{round:#?}");
     let entry = round.entries.iter().find(|entry| entry.submission == better).unwrap();
     let verdict = entry.verdict.unwrap();
-    assert_eq!((verdict.rule, verdict.shared_by), (Rule::Dethrones, 1));
+    // The equal one returns: what was found about it is kept.
+    assert_eq!((verdict.rule, verdict.shared_by, verdict.rounds), (Rule::Dethrones, 2, 1));
     assert!(verdict.hidden.unwrap().p.at_most(50_000, 1));
     // Fixed items recur, fresh ones don't.
     let (before, after) = (items(&app, 2).await, items(&app, 3).await);
@@ -137,10 +138,12 @@ async fn policies_that_pay_by_earlier_rounds_remember_them() {
     assert_eq!(second, [(bob.hotkey(), 400_000), (alice.hotkey(), 250_000)]);
     assert_eq!((third, told), (second, vec!["40 %: the champion".to_owned()]));
 
-    // Seven points more on a hundred items may be luck, so the frontier doesn't count them.
-    let ([alice, _], rounds, told) = three_rounds("frontier").await;
-    assert_eq!(rounds, [0; 3].map(|_| vec![(alice.hotkey(), 1_000_000)]));
-    assert_eq!(told, ["nothing: not accepted when it was judged, and judged once"]);
+    // What Bob added to the frontier stays his, beside what Alice had found.
+    let ([alice, bob], [first, second, third], told) = three_rounds("frontier").await;
+    assert_eq!(first, [(alice.hotkey(), 1_000_000)]);
+    let owners = |paid: &[(Hotkey, u32)]| paid.iter().map(|(hotkey, _)| *hotkey).collect::<Vec<_>>();
+    assert_eq!((owners(&second), &third), (vec![alice.hotkey(), bob.hotkey()], &second));
+    assert!(told[0].starts_with("paid for ") && told[0].contains("1 rounds old"), "{told:?}");
 }
 
 #[tokio::test]

@@ -81,7 +81,9 @@ fn text(mut leaderboard: Leaderboard, args: &BoardArgs, id: &CompetitionId) -> S
     }
     lines.push(plot::accuracy_against_latency(&leaderboard));
     if leaderboard.champion.is_none() {
-        lines.push(format!("no champion yet: retort miner submit DIR --competition {id}"));
+        let leads =
+            leaderboard.leader.as_ref().map_or(String::new(), |leader| format!(", {leader} leads, provisionally"));
+        lines.push(format!("no champion yet{leads}: retort miner submit DIR --competition {id}"));
     }
     lines.join("\n") + "\n"
 }
