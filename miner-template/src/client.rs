@@ -8,8 +8,8 @@ use crate::files::PackageFiles;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use protocol::api::{
-    CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, TokenCreated,
-    TokenRequest, Upload,
+    AppealRequest, AppealView, CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest,
+    SubmissionStatus, TokenCreated, TokenRequest, Upload,
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
@@ -194,6 +194,20 @@ impl Client {
     pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
         let Ready { validator } = self.get("/readyz")?;
         self.post("/api/v1/tokens", request, keypair, &validator)
+    }
+
+    /// Objects to what became of a submission of the key's hotkey: what was said about it by now.
+    ///
+    /// # Errors
+    /// When the validator refuses or can't be reached.
+    pub fn appeal(
+        &self,
+        id: &SubmissionId,
+        request: &AppealRequest,
+        keypair: &Keypair,
+    ) -> Result<Vec<AppealView>, ClientError> {
+        let Ready { validator } = self.get("/readyz")?;
+        self.post(&format!("/api/v1/submissions/{id}/appeal"), request, keypair, &validator)
     }
 
     /// The signed receipt of a scored submission: the very bytes that were signed.

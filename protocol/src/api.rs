@@ -92,12 +92,16 @@ pub struct SubmissionStatus {
     pub architecture: Option<Architecture>,
     /// Its exact costs, once admitted.
     pub costs: Option<Costs>,
-    /// Its files as they were uploaded: what receipts name. Under `/api/v1/objects/sha256/{digest}` once scored.
+    /// Its files as they were uploaded: what receipts name. Under `/api/v1/objects/sha256/{digest}` once scored, and where the
+    /// manifest keeps packages back, once the round is over that it was entered in.
     pub files: Vec<FileDeclaration>,
-    /// The same model in bytes that the validator wrote, once admitted: what to download once scored.
+    /// The same model in bytes that the validator wrote, once admitted: what to download once it is public.
     #[serde(default)]
     #[schema(required)]
     pub published: Vec<FileDeclaration>,
+    /// The round with whose end its package becomes public, while a scored one is kept back.
+    #[serde(default)]
+    pub withheld_until_round: Option<u64>,
     /// What was measured, once scored.
     pub report: Option<Report>,
     /// What the rules make of it, once scored.
@@ -113,6 +117,39 @@ pub struct SubmissionStatus {
     /// What its latency is good for, once scored: only a sound one decides a rank for good.
     #[serde(default)]
     pub latency_verdict: Option<LatencyVerdict>,
+}
+
+/// `POST /api/v1/submissions/{id}/appeal`, signed by the submission's owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AppealRequest {
+    /// One line; the public log shows it to everybody.
+    #[schema(min_length = 1, max_length = 1000, example = "my model is no copy: it was trained from other weights")]
+    pub text: String,
+}
+
+/// An appeal of a submission's owner, with its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Appeal)]
+pub struct AppealView {
+    /// From 1 upwards.
+    #[schema(minimum = 1)]
+    pub number: u64,
+    /// What the owner says.
+    pub text: String,
+    /// When, in Unix seconds.
+    pub at: u64,
+    /// What the operator answered, if it did.
+    pub answer: Option<AppealAnswer>,
+}
+
+/// An operator's answer to an appeal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppealAnswer {
+    /// What the operator says.
+    pub text: String,
+    /// When, in Unix seconds.
+    pub at: u64,
 }
 
 /// `POST /api/v1/tokens`, signed: a token for clients that can't sign, such as those of the Hugging Face Hub.

@@ -60,6 +60,10 @@ pub struct Manifest {
     pub reference: ModelSource,
     /// What a submission may cost.
     pub limits: Limits,
+    /// When the package of a scored submission may be downloaded by everybody.
+    #[serde(default)]
+    #[schema(required)]
+    pub weights_public: WeightsPublic,
     /// How reports become scores.
     #[serde(default)]
     #[schema(required)]
@@ -76,6 +80,17 @@ pub struct Manifest {
     #[serde(default)]
     #[schema(required)]
     pub reward: RewardRules,
+}
+
+/// When everybody may download the package of a scored submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightsPublic {
+    /// When the round that it was entered in is revealed or abandoned: nobody can send a near copy into the same round.
+    #[default]
+    AtReveal,
+    /// As soon as it is scored.
+    AtOnce,
 }
 
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.

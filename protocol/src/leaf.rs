@@ -5,7 +5,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::reward::RewardRules;
-use crate::submission::State;
+use crate::submission::{Blame, Code, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,140 @@ pub struct Commitment {
     pub arrival: u64,
     /// When, in Unix seconds.
     pub announced_at: u64,
+}
+
+/// A measurement of a submission is about to begin. The leaf is written in the transaction that claims the measurement,
+/// so it stands before whatever comes of it, and before the next one's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// Which measurement of this submission it is, whatever it is for: from 1 upwards without gaps.
+    pub number: u64,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The round whose secret the seed follows from; 0 where none was ever opened, and the competition's digest stands in
+    /// its place.
+    pub round: u64,
+    /// [`crate::attempt::commitment`] to its seed.
+    pub seed_sha256: Digest,
+    /// When, in Unix seconds.
+    pub at: u64,
+}
+
+/// What a measurement is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// The submission's own report, on public items.
+    Submission,
+    /// A round's screening.
+    Screening,
+    /// A round's decision.
+    Round,
+}
+
+/// A submission came to an end without a score: refused, failed, expired, or taken out by hand. One that is scored has its
+/// receipt. So every commitment of the log that isn't under way has a leaf that says what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// Where it was entered.
+    pub competition: CompetitionId,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// Which of its ends, from 1 upwards: a failure that an operator puts back may end again.
+    pub number: u64,
+    /// Where it is.
+    pub state: State,
+    /// Why.
+    pub code: Code,
+    /// Whose fault that is.
+    pub blame: Blame,
+    /// The last measurement of it that began, see [`Attempt`]; 0 if none did.
+    pub attempt: u64,
+    /// When, in Unix seconds.
+    pub at: u64,
+}
+
+/// A submission that was announced in time is no member of a round, or is one no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeftOut {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The round.
+    pub round: u64,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// Why.
+    pub code: LeftOutCode,
+    /// Whose fault that is.
+    pub blame: Blame,
+    /// When, in Unix seconds.
+    pub at: u64,
+}
+
+/// A round did not go as it was announced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundEnd {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The round.
+    pub round: u64,
+    /// What happened.
+    pub code: RoundEndCode,
+    /// Whose fault that is.
+    pub blame: Blame,
+    /// When, in Unix seconds.
+    pub at: u64,
+    /// When it was to close, as its opening said; absent where only a command closes rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_closes_at: Option<u64>,
+    /// The round's secret, 64 hex digits, where the round is over with this: the seeds of attempts follow from it, and
+    /// nothing else will ever open it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Digest>,
+}
+
+/// A submission's owner objects to what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Appeal {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// Its owner, who signed the request.
+    pub hotkey: Hotkey,
+    /// Which appeal of this submission, from 1 upwards.
+    pub number: u64,
+    /// In the owner's words.
+    pub text: String,
+    /// When, in Unix seconds.
+    pub at: u64,
+}
+
+/// What an operator answers to an appeal. It changes nothing by itself: acts have leaves of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The competition.
+    pub competition: CompetitionId,
+    /// The submission.
+    pub submission: SubmissionId,
+    /// The validator's hotkey.
+    pub validator: Hotkey,
+    /// Which appeal it answers.
+    pub number: u64,
+    /// In the operator's words.
+    pub text: String,
+    /// When, in Unix seconds.
+    pub at: u64,
 }
 
 /// What an operator did by hand.
@@ -95,6 +229,124 @@ pub enum Act {
         /// Why, in the operator's words.
         reason: String,
     },
+}
+
+macro_rules! codes {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident, $text:literal, $blame:ident;)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl $name {
+            /// The code as text, as in JSON.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// Whose fault it is.
+            pub fn blame(self) -> Blame {
+                match self { $(Self::$variant => Blame::$blame,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why a submission is not among those that a round decides between.
+    LeftOutCode {
+        /// Its files weren't complete in time, whatever the announcement's time.
+        FilesLate, "files_late", Miner;
+        /// An operator took it out, which has its own leaf.
+        Disqualified, "disqualified", Miner;
+        /// It is a copy of an earlier one.
+        Copy, "copy", Miner;
+        /// It is below the gate on public items.
+        BelowGate, "below_gate", Miner;
+        /// It was shown to be below the gate on hidden items.
+        BelowHiddenGate, "below_hidden_gate", Miner;
+        /// Its measurement failed, which is the package's fault.
+        PackageFailed, "package_failed", Miner;
+        /// Its measurement failed through the validator's fault.
+        NotMeasured, "not_measured", Validator;
+    }
+}
+
+codes! {
+    /// How a round ended, or closed, otherwise than it was announced.
+    RoundEndCode {
+        /// The operator closed it before its time; it goes on from there.
+        ClosedEarly, "closed_early", Validator;
+        /// Its beacon never came: it is abandoned.
+        BeaconMissing, "beacon_missing", Nobody;
+        /// It was opened under other rules than the validator knows by now: it is abandoned.
+        RulesChanged, "rules_changed", Validator;
+        /// The operator abandoned it.
+        Abandoned, "abandoned", Validator;
+    }
+}
+
+impl Attempt {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("{}/{}", Self::prefix(&self.submission), self.number)
+    }
+
+    /// What the names of a submission's attempts begin with.
+    pub fn prefix(submission: &SubmissionId) -> String {
+        format!("attempt/{submission}")
+    }
+}
+
+impl Ended {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("{}/{}", Self::prefix(&self.submission), self.number)
+    }
+
+    /// What the names of a submission's ends begin with.
+    pub fn prefix(submission: &SubmissionId) -> String {
+        format!("ended/{submission}")
+    }
+}
+
+impl Appeal {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("{}/{}", Self::prefix(&self.submission), self.number)
+    }
+
+    /// What the names of a submission's appeals begin with.
+    pub fn prefix(submission: &SubmissionId) -> String {
+        format!("appeal/{submission}")
+    }
+}
+
+impl Answer {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("{}/{}", Self::prefix(&self.submission), self.number)
+    }
+
+    /// What the names of the answers to a submission's appeals begin with.
+    pub fn prefix(submission: &SubmissionId) -> String {
+        format!("answer/{submission}")
+    }
+}
+
+impl LeftOut {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("round/{}/{}/left-out/{}", self.competition, self.round, self.submission)
+    }
+}
+
+impl RoundEnd {
+    /// The name of the entry.
+    pub fn key(&self) -> String {
+        format!("round/{}/{}/{}", self.competition, self.round, self.code.as_str())
+    }
 }
 
 impl CompetitionPublished {

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod architecture;
+pub mod attempt;
 pub mod auth;
 pub mod competition;
 pub mod dethrone;
@@ -19,6 +20,7 @@ pub mod receipt;
 pub mod report;
 pub mod reward;
 pub mod round;
+pub mod rules;
 pub mod score;
 pub mod significance;
 pub mod standing;

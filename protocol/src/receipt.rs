@@ -15,14 +15,15 @@
 use crate::auth::{BadSignature, Keypair, Scheme, Signature};
 use crate::digest::canonical_json;
 use crate::report::{Estimate, Report};
+use crate::rules::RULES;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The format of receipts that this version writes and reads.
-pub const RECEIPT_FORMAT: &str = "retort-receipt/1";
+pub const RECEIPT_FORMAT: &str = "retort-receipt/2";
 /// What stands before the signed JSON.
-pub const RECEIPT_CONTEXT: &[u8] = b"retort/receipt/v1\n";
+pub const RECEIPT_CONTEXT: &[u8] = b"retort/receipt/v2\n";
 /// A receipt has about 1,500 bytes; more than this isn't parsed.
 pub const RECEIPT_BYTES_MAX: usize = 8 * 1024;
 /// The longest name of an engine build.
@@ -34,6 +35,8 @@ pub const ENGINE_BYTES_MAX: usize = 256;
 pub struct Receipt {
     /// [`RECEIPT_FORMAT`].
     pub format: String,
+    /// The rules that the validator went by, see [`crate::rules`]: what follows from the numbers is judged by these.
+    pub rules: u32,
     /// Who states it.
     pub validator: Hotkey,
     /// What was evaluated, and for whom.
@@ -56,6 +59,8 @@ pub struct Subject {
     pub submission: SubmissionId,
     /// Its owner.
     pub hotkey: Hotkey,
+    /// Which measurement of the submission this is: the public log has its `attempt` entry from before it began.
+    pub attempt: u64,
     /// The root that commits to the evaluation items.
     pub data_root: Digest,
     /// SHA-256 of the object with the outcome of each item.
@@ -183,7 +188,8 @@ impl Receipt {
         issued_at: u64,
     ) -> Result<SignedReceipt, ReceiptError> {
         let (format, validator) = (RECEIPT_FORMAT.to_owned(), keypair.hotkey());
-        let receipt = Self { format, validator, subject, measured: Measured::of(report)?, issued_at };
+        let measured = Measured::of(report)?;
+        let receipt = Self { format, rules: RULES, validator, subject, measured, issued_at };
         let signature = keypair.sign(&receipt.signed_bytes()?);
         let signed = SignedReceipt { receipt, signature };
         // What can't be read back exactly as it was stated doesn't leave this function.

@@ -166,6 +166,8 @@ pub enum Blame {
     Miner,
     /// The validator must mend it; no quota is used.
     Validator,
+    /// Neither: something outside, such as a beacon that never came.
+    Nobody,
 }
 
 /// A reason with the offending value, ready to be stored and shown.

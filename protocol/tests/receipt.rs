@@ -26,6 +26,7 @@ fn subject() -> Subject {
         competition_sha256,
         submission: SubmissionId::new(1_700_000_000_000, 42),
         hotkey: Keypair::from_seed(&[8; 32]).hotkey(),
+        attempt: 1,
         data_root: Digest::of(b"root"),
         outcomes_sha256: Digest::of(b"outcomes"),
     }
@@ -116,6 +117,8 @@ fn each_changed_field_breaks_the_signature() {
         ("/receipt/subject/competition_sha256", json!(other)),
         ("/receipt/subject/submission", json!(SubmissionId::new(1, 1))),
         ("/receipt/subject/hotkey", json!(validator().hotkey())),
+        ("/receipt/rules", json!(1)),
+        ("/receipt/subject/attempt", json!(2)),
         ("/receipt/subject/data_root", json!(other)),
         ("/receipt/subject/outcomes_sha256", json!(other)),
         ("/receipt/measured/package_sha256", json!(other)),

@@ -12,6 +12,8 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     let init = retort().args(["validator", "init", "--dir"]).arg(&home).output().unwrap();
     assert!(init.status.success(), "{}", stderr(&init));
     let manifest = manifest(dir.path());
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"at_once\"", "\"at_reveal\"")).unwrap();
     for expected in ["published fashion-mnist", "already there: fashion-mnist"] {
         let output = retort().args(["validator", "publish"]).arg(&manifest).arg("--dir").arg(&home).output().unwrap();
         assert!(stdout(&output).starts_with(expected), "{}{}", stdout(&output), stderr(&output));
@@ -43,6 +45,21 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert!(stdout(&table).contains("teacher") && stdout(&table).contains('±'), "{}", stdout(&table));
 
     let champion = dir.path().join("champion").display().to_string();
+    let early = service.run(&["pull", &id, &champion]);
+    assert!(
+        !early.status.success() && stderr(&early).contains("kept back until round 1 is revealed"),
+        "{}",
+        stderr(&early)
+    );
+    let unclear = service.run(&["verify", &id, "--outputs-only"]);
+    assert!(stdout(&unclear).contains("?    package      the package of"), "{}", stdout(&unclear));
+    drop(service);
+
+    let round = retort().args(["validator", "round", "run", "fashion-mnist", "--dir"]).arg(&home).output().unwrap();
+    let told = stdout(&round);
+    assert!(told.contains(&format!("the seat is {id}'s")), "{told}{}", stderr(&round));
+    assert!(told.contains("round 1 of fashion-mnist is on the ledger"), "{told}");
+    let service = Service::start(&home);
     let pulled = service.json(&["pull", "fashion-mnist", &champion]);
     assert_eq!(pulled["verified"], true);
     // Other bytes than PyTorch wrote, and the same model.
@@ -52,13 +69,18 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert_eq!(published["report"]["outputs_sha256"], checked["report"]["outputs_sha256"]);
     let predicted = retort().args(["predict", &champion, "fashion-mnist:0", "--json"]).output().unwrap();
     assert!(predicted.status.success(), "{}", stderr(&predicted));
-    drop(service);
+    let why = service.json(&["miner", "why", &id]);
+    let seat = "it holds the seat at the end of the round";
+    assert!(why["facts"].as_array().unwrap().iter().any(|fact| fact["sentence"] == seat), "{why}");
 
-    let round = retort().args(["validator", "round", "run", "fashion-mnist", "--dir"]).arg(&home).output().unwrap();
-    let told = stdout(&round);
-    assert!(told.contains(&format!("the seat is {id}'s")), "{told}{}", stderr(&round));
-    assert!(told.contains("round 1 of fashion-mnist is on the ledger"), "{told}");
-    let service = Service::start(&home);
+    let said = service.run(&["miner", "appeal", &id, "--text", "I was measured twice", "--hotkey", &hotkey]);
+    assert!(said.status.success(), "{}", stderr(&said));
+    let answer = ["validator", "answer-appeal", &id, "1", "--text", "so is everybody", "--dir"];
+    let answered = retort().args(answer).arg(&home).output().unwrap();
+    assert!(answered.status.success(), "{}", stderr(&answered));
+    let told = stdout(&service.run(&["miner", "why", &id]));
+    assert!(told.contains("I was measured twice") && told.contains("so is everybody"), "{told}");
+
     let again = service.run(&["verify", "round", "fashion-mnist", "1"]);
     assert!(again.status.success(), "{}{}", stdout(&again), stderr(&again));
     assert!(stdout(&again).contains(&format!("the seat is {id}'s")), "{}", stdout(&again));

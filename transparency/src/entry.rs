@@ -24,8 +24,12 @@ pub enum EntryKind {
     Competition,
     /// A package was announced: whose it is, and that it came before whatever follows.
     Commitment,
+    /// A measurement is about to begin: which one it is, and a digest of its seed.
+    Attempt,
     /// A signed receipt: one evaluation.
     Receipt,
+    /// A submission came to an end without a receipt: its code and whom it blames.
+    Ended,
     /// A round began: what it commits to before anybody knows what it will draw.
     RoundOpened,
     /// A round takes no more entries.
@@ -36,6 +40,14 @@ pub enum EntryKind {
     Reward,
     /// What a round kept secret until it was over.
     RoundRevealed,
+    /// A round did not go as it was announced.
+    RoundEnded,
+    /// A submission takes no part in a round, and why.
+    LeftOut,
+    /// A submission's owner objects.
+    Appeal,
+    /// What the operator answers to that.
+    Answer,
     /// What an operator did by hand: a new log, a disqualification, a repeated evaluation, a change of keys.
     Administration,
 }
@@ -105,15 +117,21 @@ impl Entry {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 15] = [
         Self::Competition,
         Self::Commitment,
+        Self::Attempt,
         Self::Receipt,
+        Self::Ended,
         Self::RoundOpened,
         Self::RoundClosed,
         Self::RoundJudged,
         Self::Reward,
         Self::RoundRevealed,
+        Self::RoundEnded,
+        Self::LeftOut,
+        Self::Appeal,
+        Self::Answer,
         Self::Administration,
     ];
 
@@ -122,12 +140,18 @@ impl EntryKind {
         match self {
             Self::Competition => "competition",
             Self::Commitment => "commitment",
+            Self::Attempt => "attempt",
             Self::Receipt => "receipt",
+            Self::Ended => "ended",
             Self::RoundOpened => "round_opened",
             Self::RoundClosed => "round_closed",
             Self::RoundJudged => "round_judged",
             Self::Reward => "reward",
             Self::RoundRevealed => "round_revealed",
+            Self::RoundEnded => "round_ended",
+            Self::LeftOut => "left_out",
+            Self::Appeal => "appeal",
+            Self::Answer => "answer",
             Self::Administration => "administration",
         }
     }

@@ -10,6 +10,7 @@
 pub mod administration;
 mod api;
 pub mod app;
+pub mod appeals;
 mod auth;
 pub mod backup;
 pub mod board;
@@ -48,6 +49,7 @@ pub mod sweep;
 pub mod telemetry;
 mod views;
 mod webhooks;
+pub mod why;
 
 pub use api::document as openapi;
 pub use app::{App, OpenError};

@@ -172,6 +172,7 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         costs: submission.costs,
         files,
         published: app.db.published_files(id).await?,
+        withheld_until_round: app.db.withheld(id).await?.map(|withheld| withheld.round),
         report: None,
         score: None,
         rank: None,

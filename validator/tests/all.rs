@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should fail where it stands")]
 
 mod administration;
+mod appeals;
 mod auth;
 mod bad_input;
 mod board;
@@ -33,3 +34,4 @@ mod support;
 mod telemetry;
 mod watchdog;
 mod webhooks;
+mod weights;

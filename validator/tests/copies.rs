@@ -87,7 +87,7 @@ async fn a_miner_who_was_copied_may_go_on_refining_its_model() {
 /// A copy is the better model if half of its bytes are a score: that must win it nothing, on the board either.
 #[tokio::test]
 async fn a_copy_takes_nobodys_place_on_the_board_and_not_the_seat() {
-    let app = TestApp::with_competition(Setup::default()).await;
+    let app = TestApp::with_open_packages(Setup::default()).await;
     let first = scored(&app, 1, &original(1)).await;
     let stranger = scored(&app, 2, &original(2)).await;
     let copy = scored(&app, 3, &disguised(1)).await;

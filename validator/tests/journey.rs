@@ -48,7 +48,7 @@ async fn a_model_goes_all_the_way() {
 
 #[tokio::test]
 async fn what_is_public_can_be_downloaded_and_nothing_else() {
-    let app = TestApp::with_competition(Setup::default()).await;
+    let app = TestApp::with_open_packages(Setup::default()).await;
     let miner = app.miner(1);
     let about = Some([("format".to_owned(), "pt".to_owned())].into());
     let mut package = Package::mlp(&[8], 7).with_weights(|weights| *weights = rewritten(weights, about));

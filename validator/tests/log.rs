@@ -1,7 +1,10 @@
 //! The public log through the public door: what happens is stated in order, once, whatever is killed; and receipts.
 
-use super::support::{Miner, Package, Setup, TestApp, log_signer, validator_hotkey};
+use super::lifecycle::script;
+use super::rounds;
+use super::support::{Miner, Package, Setup, TestApp, competition, log_signer, validator_hotkey};
 use async_trait::async_trait;
+use datasets::hidden::Reveal;
 use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -12,10 +15,12 @@ use object_store::{
 use protocol::api::CompetitionView;
 use protocol::auth::Keypair;
 use protocol::digest::canonical_json;
-use protocol::leaf::{Commitment, CompetitionPublished};
+use protocol::evaluation::EvaluationFailure;
+use protocol::leaf::{Attempt, Commitment, CompetitionPublished, Ended, Purpose};
 use protocol::receipt::ReceiptError;
-use protocol::submission::State;
-use protocol::{CompetitionId, Digest, Receipt, Report, SubmissionId};
+use protocol::rules::RULES;
+use protocol::submission::{Blame, Code, State};
+use protocol::{CompetitionId, Digest, Receipt, Report, SignedReceipt, SubmissionId, attempt};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +28,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use transparency::verify::Reader;
 use transparency::{EntryKind, Envelope, LogKey, Resource, SignedCheckpoint, VerifyError, verify_entries};
+use validator::administration;
+use validator::db::rounds::Step;
 use validator::db::{DbError, log};
+use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
 
 /// The log's files over HTTP.
@@ -116,6 +124,95 @@ async fn what_happens_is_stated_in_its_order_and_once() {
     let status = alice.status(&first).await;
     let index = entries.iter().position(|entry| entry.key == format!("receipt/{first}"));
     assert_eq!(status.receipt_log_index, index.map(|index| index as u64));
+}
+
+/// The statements of one kind, in the log's order.
+fn stated<T: serde::de::DeserializeOwned>(entries: &[Envelope], kind: EntryKind) -> Vec<T> {
+    let bodies = entries.iter().filter(|entry| entry.kind == kind).map(|entry| entry.body.clone());
+    bodies.map(|body| serde_json::from_value(body).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn every_end_but_a_score_is_stated_with_its_code_and_whom_it_blames() {
+    let broken = Package::mlp(&[8], 3).with_config(|config| config["labels"] = serde_json::json!(["a", "b"]));
+    let evaluator = script(|request, _| match request.candidate.weights.len() {
+        // One hidden unit: the engine fails with it, whatever is tried.
+        length if length < 900 => Err(EvaluationFailure::Infrastructure("no worker".into())),
+        _ => scripted_evaluation(&request, 900_000),
+    });
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    let miner = app.miner(1);
+    let late = miner.announce("digits", &Package::mlp(&[8], 1)).await.unwrap().id;
+    app.app.clock.advance(601);
+    app.wait_for(&late, State::Expired).await;
+    let refused = miner.submit(&broken).await.unwrap();
+    app.wait_for(&refused, State::Rejected).await;
+    let failed = miner.submit(&Package::mlp(&[1], 1)).await.unwrap();
+    app.wait_for(&failed, State::Failed).await;
+    let gone = scored(&app, 2).await;
+    let reason = "sent by mistake".parse().unwrap();
+    administration::disqualify(&app.app.db, app.app.hotkey, &gone, reason, app.app.clock.now()).await.unwrap();
+    scored(&app, 3).await;
+    settled(&app).await;
+
+    let (_, entries) = read(&miner, None).await.unwrap();
+    let ends: Vec<Ended> = stated(&entries, EntryKind::Ended);
+    let attempts = app.app.config.limits.evaluation_attempts_max;
+    let found: Vec<_> = ends.iter().map(|end| (&end.submission, end.state, end.code, end.blame, end.attempt)).collect();
+    let expected = [
+        (&late, State::Expired, Code::UploadExpired, Blame::Miner, 0),
+        (&refused, State::Rejected, Code::LabelsMismatch, Blame::Miner, 0),
+        (&failed, State::Failed, Code::Infrastructure, Blame::Validator, attempts),
+        (&gone, State::Rejected, Code::Disqualified, Blame::Miner, 1),
+    ];
+    assert_eq!(found, expected);
+    assert!(ends.iter().all(|end| entries.iter().any(|entry| entry.key == end.key())));
+}
+
+#[tokio::test]
+async fn a_measurement_is_stated_before_it_begins_and_its_seed_opens_with_the_round() {
+    // The first time nothing comes of it.
+    let failed = AtomicBool::new(false);
+    let evaluator = script(move |request, _| match request.items.teacher_logits {
+        None => scripted_evaluation(&request, 960_000),
+        Some(_) if request.candidate.weights.len() > 5_000 && !failed.swap(true, Ordering::SeqCst) => {
+            Err(EvaluationFailure::Infrastructure("no worker".into()))
+        }
+        Some(_) => scripted_evaluation(&request, 900_000),
+    });
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    let miner = app.miner(1);
+    rounds::wait_for(&app, 1, Step::Open).await;
+    let id = rounds::submit(&app, &miner, 20).await;
+    let secret = app.app.db.round(&competition("digits"), 1).await.unwrap().unwrap().secret;
+    let view = rounds::play(&app, 1).await;
+    settled(&app).await;
+
+    let (_, entries) = read(&miner, None).await.unwrap();
+    let attempts: Vec<Attempt> = stated(&entries, EntryKind::Attempt);
+    let purposes: Vec<_> = attempts.iter().map(|attempt| (attempt.number, attempt.purpose, attempt.round)).collect();
+    assert_eq!(purposes[..2], [(1, Purpose::Submission, 1), (2, Purpose::Submission, 1)], "the one that failed, too");
+    assert!(purposes[2..].iter().all(|(_, purpose, round)| *purpose != Purpose::Submission && *round == 1));
+    assert!(purposes.iter().map(|(number, ..)| *number).eq(1..=attempts.len() as u64), "without gaps: {purposes:?}");
+
+    let receipts: Vec<SignedReceipt> = stated(&entries, EntryKind::Receipt);
+    let [signed] = &receipts[..] else { panic!("{} receipts", receipts.len()) };
+    assert_eq!((signed.receipt.rules, signed.receipt.subject.attempt), (RULES, 2));
+    let seed = signed.receipt.measured.data.seed;
+    assert_eq!(attempts[1].seed_sha256, attempt::commitment(seed, &id, 2), "as was stated before");
+    let place = |key: &str| entries.iter().position(|entry| entry.key == key).unwrap();
+    assert!(place("round/digits/1/opened") < place(&attempts[0].key()));
+    assert!(place(&attempts[1].key()) < place(&format!("receipt/{id}")));
+
+    // What nobody but the validator knew before.
+    let revealed = miner.get(&format!("/api/v1/objects/sha256/{}", view.reveal.unwrap().sha256)).await;
+    let revealed = Reveal::from_bytes(&revealed.bytes().await.unwrap()).unwrap();
+    assert_eq!(revealed.secret, secret);
+    for stated in &attempts {
+        let seed = attempt::seed(revealed.secret.expose(), &id, stated.number);
+        assert_eq!(stated.seed_sha256, attempt::commitment(seed, &id, stated.number));
+    }
+    assert_eq!(seed, attempt::seed(revealed.secret.expose(), &id, 2));
 }
 
 #[tokio::test]

@@ -269,7 +269,7 @@ pub(crate) async fn play(app: &TestApp, round: u64) -> RoundView {
 }
 
 /// Waits until a round has come to `step`, or beyond.
-async fn wait_for(app: &TestApp, round: u64, step: Step) -> RoundView {
+pub(crate) async fn wait_for(app: &TestApp, round: u64, step: Step) -> RoundView {
     let miner = app.miner(9);
     let reached = async {
         loop {

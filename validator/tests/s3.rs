@@ -73,7 +73,7 @@ async fn a_model_goes_through_a_bucket_without_passing_the_validator() {
     let dir = tempfile::tempdir().unwrap();
     let address = server(&dir.path().join("s3")).await;
     let (objects, store) = objects(&address, &dir.path().join("tmp"));
-    let mut app = TestApp::with_competition(Setup { objects: Some(objects.clone()), ..Setup::default() }).await;
+    let mut app = TestApp::with_open_packages(Setup { objects: Some(objects.clone()), ..Setup::default() }).await;
     let (miner, mut package) = (app.miner(1), Package::mlp(&[8], 7));
 
     let created = miner.announce("digits", &package).await.unwrap();

@@ -16,6 +16,7 @@ fn subject() -> Subject {
         competition_sha256: Digest::of(b"competition"),
         submission: SubmissionId::new(1_700_000_000_000, 42),
         hotkey: Keypair::from_seed(&[8; 32]).hotkey(),
+        attempt: 1,
         data_root: Digest::of(b"root"),
         outcomes_sha256: Digest::of(b"outcomes"),
     }

@@ -76,4 +76,27 @@ pub(crate) enum MinerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Why a submission ended as it did: admission, gate, copies, each round, pay, and what was said about it
+    Why {
+        /// The submission
+        submission: SubmissionId,
+        #[command(flatten)]
+        validator: Validator,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Object to what became of your submission: the public log will say so, and the operator's answer (three each)
+    Appeal {
+        /// The submission
+        submission: SubmissionId,
+        /// Why, in one line that everybody will be able to read
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signed the submission
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+    },
 }

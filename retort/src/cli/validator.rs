@@ -68,6 +68,18 @@ pub(crate) enum ValidatorCommand {
     Requeue(ActArgs),
     /// Take a submission out of its competition; the public log will say so, and why
     Disqualify(ActArgs),
+    /// Answer a miner's appeal, once: the public log will say so (retort miner why shows appeals)
+    AnswerAppeal {
+        /// The submission
+        submission: SubmissionId,
+        /// The appeal's number
+        number: u64,
+        /// The answer, in one line that everybody will be able to read
+        #[arg(long)]
+        text: String,
+        #[command(flatten)]
+        home: Home,
+    },
 }
 
 #[derive(Args)]

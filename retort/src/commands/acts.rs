@@ -1,4 +1,5 @@
-//! `retort validator requeue` and `disqualify`: what an operator does to a submission by hand.
+//! `retort validator requeue` and `disqualify`: what an operator does to a submission by hand; `answer-appeal`: what an
+//! operator says about one.
 //!
 //! They write to the database, beside a serving validator or without one; stating the act in the public log is part of
 //! it. Over HTTP the same is done by `POST /api/v1/operator/submissions/{id}/…`.
@@ -7,7 +8,10 @@ use super::round::database;
 use super::validator::runtime;
 use crate::cli::ActArgs;
 use anyhow::Result;
+use protocol::SubmissionId;
+use std::path::Path;
 use validator::administration::{self, ActReason};
+use validator::appeals::{self, Words};
 use validator::{Clock, Home};
 
 pub(crate) fn requeue(args: &ActArgs) -> Result<()> {
@@ -25,6 +29,17 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
         let (db, hotkey, reason) = opened(args).await?;
         let before = administration::disqualify(&db, hotkey, &args.submission, reason, Clock::System.now()).await?;
         println!("{} is out of {}", args.submission, before.competition);
+        stated();
+        Ok(())
+    })
+}
+
+pub(crate) fn answer(dir: &Path, submission: &SubmissionId, number: u64, text: &str) -> Result<()> {
+    let words: Words = text.parse()?;
+    runtime()?.block_on(async {
+        let hotkey = Home::new(dir).keypair()?.hotkey();
+        appeals::answer(&database(dir).await?, hotkey, submission, number, words, Clock::System.now()).await?;
+        println!("appeal {number} of {submission} is answered");
         stated();
         Ok(())
     })

@@ -12,7 +12,7 @@ use datasets::{Images, Logits};
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
-use protocol::api::{BoardRow, Leaderboard, SubmissionStatus, TokenRequest};
+use protocol::api::{AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboard, SubmissionStatus, TokenRequest};
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
@@ -24,6 +24,7 @@ use serde::Serialize;
 use std::path::Path;
 use std::time::Duration;
 use validator::config::LatencyEffort;
+use validator::why::WhyView;
 
 /// Between two questions while waiting for a score.
 const POLL: Duration = Duration::from_millis(500);
@@ -59,6 +60,22 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             // Alone on its line, so that HF_TOKEN=$(retort miner token …) is what it looks like.
             println!("{}", created.token);
             eprintln!("submits for {} for {days} days; it is told this once", created.view.hotkey);
+            Ok(())
+        }
+        MinerCommand::Why { submission, validator, json } => {
+            let why: WhyView =
+                Client::new(&validator.validator).get_json(&format!("/api/v1/submissions/{submission}/why"))?;
+            if json {
+                return print_json(&why);
+            }
+            println!("{}", told(&why));
+            Ok(())
+        }
+        MinerCommand::Appeal { submission, text, validator, hotkey } => {
+            let keypair = chain::keyfile::load(&hotkey)?;
+            let said = Client::new(&validator.validator).appeal(&submission, &AppealRequest { text }, &keypair)?;
+            println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
+            println!("next: the operator answers; retort miner why {submission} shows it");
             Ok(())
         }
         MinerCommand::Status { submission, validator, follow, json } => {
@@ -265,6 +282,30 @@ fn follow_to_the_end(client: &Client, submission: &SubmissionId, json: bool) -> 
         Ok(())
     })?;
     fail_unless_good(&ended)
+}
+
+/// A submission's story, a line for each fact.
+fn told(why: &WhyView) -> String {
+    let mut text = format!("{} in {}: {}", why.submission, why.competition, why.state);
+    for fact in &why.facts {
+        let round = fact.round.map_or(String::new(), |round| format!("round {round}: "));
+        text.push_str(&format!("\n  {:12} {round}{}", fact.topic.as_str(), fact.sentence));
+    }
+    if let Some(reason) = &why.reason {
+        text.push_str(&format!("\nblames the {:?}. {}", reason.blame, reason.hint));
+    }
+    why.appeals.iter().for_each(|appeal| text.push_str(&format!("\n{}", quoted(appeal))));
+    text
+}
+
+/// An appeal with its answer.
+fn quoted(appeal: &AppealView) -> String {
+    let AppealView { number, text, at, answer } = appeal;
+    let answer = match answer {
+        Some(AppealAnswer { text, at }) => format!("answered {}: {text}", super::when(*at)),
+        None => "not answered yet".into(),
+    };
+    format!("appeal {number} of {}: {text}\n  {answer}", super::when(*at))
 }
 
 fn describe(status: &SubmissionStatus) -> String {

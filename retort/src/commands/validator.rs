@@ -57,6 +57,9 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Rewards(args) => super::rewards::run(&args),
         ValidatorCommand::Requeue(args) => super::acts::requeue(&args),
         ValidatorCommand::Disqualify(args) => super::acts::disqualify(&args),
+        ValidatorCommand::AnswerAppeal { submission, number, text, home } => {
+            super::acts::answer(&home.dir, &submission, number, &text)
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod uploads;
 mod webhooks;
 
 pub(crate) use binary::Binary;
+pub(crate) use objects::not_yet;
 pub use openapi::document;
 pub(crate) use openapi::examples;
 

@@ -1,11 +1,13 @@
 //! `GET /api/v1/objects/sha256/{digest}`: immutable bytes of published competitions and scored submissions.
 //!
-//! Anything else looks as if it weren't there, whether or not it is stored. Where the store signs URLs, whoever wants
+//! A file of a scored submission that isn't public yet says when it will be; anything else looks as if it weren't there,
+//! whether or not it is stored. Where the store signs URLs, whoever wants
 //! bytes is sent there.
 
 use super::Binary;
 use crate::app::App;
 use crate::conditional::is_known;
+use crate::db::weights::Withheld;
 use crate::deliver::{Delivery, IMMUTABLE};
 use crate::error::ApiError;
 use axum::extract::{Path, State};
@@ -34,6 +36,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         (status = 206, description = "Some bytes.", content_type = "application/octet-stream", body = inline(Binary)),
         (status = 304, description = "You have them."),
         (status = 307, description = "They lie in a bucket that signs: `Location` is good for a while."),
+        (status = 403, description = "weights_withheld: a file of a scored submission that becomes public with a round; \
+            the detail says with which."),
         (status = 416, description = "There is no such range."),
     ),
 )]
@@ -45,7 +49,9 @@ async fn object(
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("no public object has this digest");
     let sha256: Digest = digest.parse().map_err(|_| unknown())?;
-    let object = app.db.public_object(&sha256).await?.ok_or_else(unknown)?;
+    let Some(object) = app.db.public_object(&sha256).await? else {
+        return Err(app.db.withheld_object(&sha256).await?.map_or_else(unknown, |withheld| not_yet(&withheld)));
+    };
     let delivery = Delivery {
         object: ObjectRef { sha256, size_bytes: object.size_bytes },
         etag: format!("\"{sha256}\""),
@@ -59,4 +65,13 @@ async fn object(
         return Ok(delivery.redirect(StatusCode::TEMPORARY_REDIRECT, &url));
     }
     delivery.answer(&app, &method, &headers).await
+}
+
+/// What everybody hears who wants a package before its time.
+pub(crate) fn not_yet(withheld: &Withheld) -> ApiError {
+    let Withheld { submission, round } = withheld;
+    let detail =
+        format!("the package of {submission} isn't public yet: it is kept back until round {round} is revealed");
+    let hint = "Come again when the round is over; GET /api/v1/competitions/<id>/rounds says how far it is.";
+    ApiError::new(StatusCode::FORBIDDEN, "weights_withheld", detail, hint)
 }

@@ -1,19 +1,23 @@
 //! `POST /api/v1/submissions`, `POST …/{id}/complete`, `GET …/{id}` and `…/{id}/receipt`: entering a package and asking
-//! after it. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
+//! after it; `GET …/{id}/why` and `POST …/{id}/appeal`: why it ended as it did, and objecting to that. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
 
 use super::json;
 use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use crate::app::App;
+use crate::appeals::{self, AppealError};
 use crate::auth::Signed;
 use crate::db::lists::ListFilter;
 use crate::error::ApiError;
 use crate::intake::Repeatable;
+use crate::why::WhyView;
 use crate::{intake, views};
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
-use protocol::api::{MinerView, SubmissionCreated, SubmissionRequest, SubmissionStatus, SubmissionSummary};
+use protocol::api::{
+    AppealRequest, AppealView, MinerView, SubmissionCreated, SubmissionRequest, SubmissionStatus, SubmissionSummary,
+};
 use protocol::{CompetitionId, Hotkey, SignedReceipt, SubmissionId, submission};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -30,6 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(status))
         .routes(routes!(complete))
         .routes(routes!(receipt))
+        .routes(routes!(why))
+        .routes(routes!(appeal))
 }
 
 /// Announce a package.
@@ -151,7 +157,7 @@ async fn status(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
     path = "/api/v1/submissions/{id}/receipt",
     tag = "submissions",
     params(("id" = SubmissionId, Path, description = "The submission's name.")),
-    responses((status = 200, description = "Canonical JSON (`retort-receipt/1`); its ETag is its SHA-256.",
+    responses((status = 200, description = "Canonical JSON (`retort-receipt/2`); its ETag is its SHA-256.",
         body = SignedReceipt)),
 )]
 async fn receipt(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
@@ -165,6 +171,57 @@ async fn receipt(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     let bytes = app.objects.get(&sha256).await?;
     let fixed = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
     Ok((fixed, [(header::ETAG, format!("\"{sha256}\""))], bytes).into_response())
+}
+
+/// What became of a submission, and why: admission, gate, copies, each round, pay, and what was said about it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/submissions/{id}/why",
+    tag = "submissions",
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    responses((status = 200, description = "Its story.", body = WhyView)),
+)]
+async fn why(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let id = parse_id(&id)?;
+    Ok(json(&crate::why::of(&app, &id).await?.ok_or_else(|| unknown(&id))?))
+}
+
+/// Object to what became of your submission. The public log states it, and the operator's answer.
+#[utoipa::path(
+    post,
+    path = "/api/v1/submissions/{id}/appeal",
+    tag = "submissions",
+    security(("btauth" = [])),
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    request_body = AppealRequest,
+    responses(
+        (status = 201, description = "It is stated; the same words again are the same appeal.", body = [AppealView]),
+        (status = 404, description = "The signer has no such submission."),
+        (status = 409, description = "appeal_refused: the submission is under way, or has had its three appeals."),
+    ),
+)]
+async fn appeal(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<Response, ApiError> {
+    let (id, AppealRequest { text }) = (parse_id(&id)?, signed.json()?);
+    appeals::appeal(&app.db, signed.hotkey, &id, text.parse()?, app.clock.now()).await?;
+    app.signals.log.notify_one();
+    Ok((StatusCode::CREATED, json(&appeals::of(&app.db, &id).await?)).into_response())
+}
+
+impl From<AppealError> for ApiError {
+    fn from(error: AppealError) -> Self {
+        match error {
+            AppealError::NotYours(_) => Self::not_found(error.to_string()),
+            AppealError::Words => {
+                let hint = "Send {\"text\": \"...\"}: one line, which the public log will show to everybody.";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
+            }
+            AppealError::Db(error) => error.into(),
+            error => {
+                let hint = "GET /api/v1/submissions/{id}/why shows where it is and what was said.";
+                Self::conflict("appeal_refused", error.to_string(), hint)
+            }
+        }
+    }
 }
 
 /// The submission as it is now.

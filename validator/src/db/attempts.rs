@@ -4,9 +4,21 @@
 //! away counts the attempt, so a worker that was stopped for longer than its time changes nothing when it comes back.
 
 use super::submissions::{Submission, transition};
-use super::{DbError, Tx, int, uint};
-use protocol::SubmissionId;
+use super::{DbError, Tx, int, log, parse, uint};
+use protocol::leaf::{Attempt, Purpose};
 use protocol::submission::{Rejection, State};
+use protocol::{CompetitionId, Digest, SubmissionId};
+use sqlx::Row;
+use transparency::EntryKind;
+
+/// A measurement that is stated in the public log and may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Which of its submission it is.
+    pub number: u64,
+    /// What decides the order of its items and of its latency pairs.
+    pub seed: u64,
+}
 
 /// The attempt that a submission waits for or is at.
 ///
@@ -16,6 +28,50 @@ pub async fn attempt(tx: &mut Tx, id: &SubmissionId) -> Result<Option<u64>, DbEr
     let query = "SELECT attempt FROM submissions WHERE id = ?";
     let attempt: Option<i64> = sqlx::query_scalar(query).bind(id.to_string()).fetch_optional(&mut **tx).await?;
     Ok(attempt.map(uint))
+}
+
+/// States in the public log that a measurement of a submission begins, with the next number and the seed that follows.
+///
+/// Commit before it begins: then the statement is durable, stands in the log before whatever is said of the result (the
+/// log's order is that of transactions), and is read by everybody within about a second.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(
+    tx: &mut Tx,
+    competition: &CompetitionId,
+    submission: &SubmissionId,
+    purpose: Purpose,
+    now: u64,
+) -> Result<Begun, DbError> {
+    let (round, secret) = seed_secret(tx, competition).await?;
+    let number = log::count_under(tx, &Attempt::prefix(submission)).await? + 1;
+    let seed = protocol::attempt::seed(&secret, submission, number);
+    let leaf = Attempt {
+        competition: competition.clone(),
+        submission: submission.clone(),
+        number,
+        purpose,
+        round,
+        seed_sha256: protocol::attempt::commitment(seed, submission, number),
+        at: now,
+    };
+    log::enqueue(tx, &leaf.key(), EntryKind::Attempt, &leaf).await?;
+    Ok(Begun { number, seed })
+}
+
+/// What seeds follow from: the secret of the newest round, or the competition's digest while there was none.
+async fn seed_secret(tx: &mut Tx, competition: &CompetitionId) -> Result<(u64, [u8; 32]), DbError> {
+    let query = "SELECT round, secret FROM rounds WHERE competition_id = ? ORDER BY round DESC LIMIT 1";
+    if let Some(row) = sqlx::query(query).bind(competition.as_ref()).fetch_optional(&mut **tx).await? {
+        let secret: &[u8] = row.get("secret");
+        let corrupt = |_| DbError::Corrupt { what: "round's secret", problem: format!("{} bytes", secret.len()) };
+        return Ok((uint(row.get("round")), secret.try_into().map_err(corrupt)?));
+    }
+    let query = "SELECT sha256 FROM competitions WHERE id = ?";
+    let sha256: String = sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?;
+    let sha256: Digest = parse("digest", &sha256)?;
+    Ok((0, *sha256.as_bytes()))
 }
 
 /// Ends a worker's hold on a submission, if the hold is still its own: the attempt is the fencing token. A worker that

@@ -12,7 +12,7 @@ use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use utoipa::ToSchema;
 
 /// Seconds after its announcement in which a package of no bytes must be complete to be in time for a round.
@@ -111,6 +111,17 @@ impl Db {
                      WHERE e.competition_id = ? AND e.round = ? ORDER BY e.role != 'champion', s.arrival";
         let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(number)).fetch_all(self.pool()).await?;
         rows.iter().map(entry).collect()
+    }
+
+    /// A submission's entries in rounds, by their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn entries_of(&self, submission: &SubmissionId) -> Result<BTreeMap<u64, Entry>, DbError> {
+        let query = "SELECT e.*, s.arrival FROM round_entries e JOIN submissions s ON s.id = e.submission_id
+                     WHERE e.submission_id = ?";
+        let rows = sqlx::query(query).bind(submission.to_string()).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((uint(row.get("round")), entry(row)?))).collect()
     }
 
     /// The last time that each submission of a competition was measured in a judged round, with the round's number.

@@ -4,6 +4,7 @@
 
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use transparency::{Entry, EntryError, EntryKind, Envelope};
@@ -59,6 +60,17 @@ pub async fn enqueue(tx: &mut Tx, key: &str, kind: EntryKind, body: &impl Serial
     if same { Ok(()) } else { Err(DbError::LeafTaken { key: key.to_owned() }) }
 }
 
+/// How many leaves have names that begin with `prefix/`: those that are numbered from 1 upwards under it. Asked of the
+/// leaves themselves, so a database that was put back from an older copy goes on where the log is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_under(tx: &mut Tx, prefix: &str) -> Result<u64, DbError> {
+    // The character after the slash is a zero.
+    let query = "SELECT count(*) FROM log_outbox WHERE key >= ? || '/' AND key < ? || '0'";
+    Ok(uint(sqlx::query_scalar(query).bind(prefix).bind(prefix).fetch_one(&mut **tx).await?))
+}
+
 /// Writes down where leaves are in the log.
 ///
 /// # Errors
@@ -109,6 +121,16 @@ impl Db {
     pub async fn leaf(&self, key: &str) -> Result<Option<Leaf>, DbError> {
         let row = sqlx::query("SELECT * FROM log_outbox WHERE key = ?").bind(key).fetch_optional(self.pool()).await?;
         row.as_ref().map(leaf).transpose()
+    }
+
+    /// The statements whose names begin with `prefix/`, in the order in which they were made.
+    ///
+    /// # Errors
+    /// When the database fails, or one is no `T`.
+    pub async fn leaves_under<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, DbError> {
+        let query = "SELECT body FROM log_outbox WHERE key >= ? || '/' AND key < ? || '0' ORDER BY id";
+        let bodies: Vec<String> = sqlx::query_scalar(query).bind(prefix).bind(prefix).fetch_all(self.pool()).await?;
+        bodies.iter().map(|body| from_json("leaf", body)).collect()
     }
 
     /// How long the log is at least, as far as the database knows.

@@ -27,6 +27,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod watch;
 pub mod webhooks;
+pub mod weights;
 
 use crate::disk;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

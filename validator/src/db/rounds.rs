@@ -69,6 +69,9 @@ pub struct Round {
 /// What came of a round so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// The version of the rules that it goes by to its end; it opened by the first where none is written.
+    #[serde(default = "first_rules")]
+    pub rules: u32,
     /// What it is bound to; secret until it is revealed, but for the commitment.
     pub terms: Terms,
     /// What was published when it opened.
@@ -96,6 +99,10 @@ pub struct Record {
     pub settled: Option<Settled>,
     /// Its opening, once revealed (format `RTREV1`).
     pub reveal: Option<ObjectRef>,
+}
+
+fn first_rules() -> u32 {
+    1
 }
 
 /// A judged round, as the reward rules see it.

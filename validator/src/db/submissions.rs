@@ -1,15 +1,18 @@
 //! Submissions and the history of their states.
 //!
-//! [`transition`] is the one place where a state changes. It does not decide which change is due.
+//! [`transition`] is the one place where a state changes, and an end without a score becomes a leaf of the public log with
+//! it. It does not decide which change is due.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::{Db, DbError, Tx, from_json, int, log, parse, to_json, uint};
 use protocol::api::FileDeclaration;
 use protocol::architecture::{Architecture, Costs};
+use protocol::leaf::{Attempt, Ended};
 use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::collections::HashSet;
+use transparency::EntryKind;
 
 /// A row of the table of submissions.
 #[derive(Clone, Debug)]
@@ -308,7 +311,8 @@ async fn change(
     now: u64,
 ) -> Result<(), DbError> {
     let changed = sqlx::query(
-        "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?",
+        "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?
+         RETURNING competition_id",
     )
     .bind(to.as_str())
     .bind(int(now))
@@ -316,12 +320,31 @@ async fn change(
     .bind(reason.map(|reason| reason.detail.as_str()))
     .bind(id.to_string())
     .bind(from.as_str())
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    if changed.rows_affected() != 1 {
-        return Err(DbError::StateChanged { expected: from });
+    let Some(row) = changed else { return Err(DbError::StateChanged { expected: from }) };
+    if to.is_terminal() && to != State::Scored {
+        let competition = parse("competition id", row.get("competition_id"))?;
+        state_end(tx, competition, id, to, reason, now).await?;
     }
     append_event(tx, id, Some(from), to, reason, now).await
+}
+
+/// States in the public log that a submission ended without a score.
+async fn state_end(
+    tx: &mut Tx,
+    competition: CompetitionId,
+    submission: &SubmissionId,
+    state: State,
+    reason: Option<&Rejection>,
+    at: u64,
+) -> Result<(), DbError> {
+    let code = reason.map(|reason| reason.code).expect("an end without a score has a reason; this is a bug");
+    let attempt = log::count_under(tx, &Attempt::prefix(submission)).await?;
+    let number = log::count_under(tx, &Ended::prefix(submission)).await? + 1;
+    let (submission, blame) = (submission.clone(), code.blame());
+    let ended = Ended { competition, submission, number, state, code, blame, attempt, at };
+    log::enqueue(tx, &ended.key(), EntryKind::Ended, &ended).await
 }
 
 /// Writes what the admission check found out.

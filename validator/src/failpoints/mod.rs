@@ -57,6 +57,8 @@ pub enum Change {
     Renewal,
     /// A worker takes an attempt.
     Claim,
+    /// A measurement for a round is about to begin.
+    Attempt,
     /// What a measurement says about the host.
     Control,
     /// A result with its receipt.
@@ -65,7 +67,7 @@ pub enum Change {
     Loss,
     /// An evaluation ends without a result.
     End,
-    /// The operator does something by hand.
+    /// Something is done or said by hand: an act of the operator, an appeal, its answer.
     Act,
     /// What a board resampled is kept.
     Replicates,
@@ -178,6 +180,7 @@ impl Change {
         (Self::Recovery, "recovery"),
         (Self::Renewal, "renewal"),
         (Self::Claim, "claim"),
+        (Self::Attempt, "attempt"),
         (Self::Control, "control"),
         (Self::Result, "result"),
         (Self::Loss, "loss"),

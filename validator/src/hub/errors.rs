@@ -1,7 +1,7 @@
 //! Errors in the words that the Hub's clients know: a problem document with `X-Error-Code` beside it.
 //!
-//! `huggingface_hub` makes `RepositoryNotFoundError`, `RevisionNotFoundError` and `EntryNotFoundError` of the codes, and
-//! shows `X-Error-Message`, which every problem of ours has.
+//! `huggingface_hub` makes `RepositoryNotFoundError`, `RevisionNotFoundError`, `EntryNotFoundError` and `GatedRepoError` of
+//! the codes, and shows `X-Error-Message`, which every problem of ours has.
 
 use crate::db::DbError;
 use crate::error::{ApiError, ERROR_MESSAGE};
@@ -17,6 +17,8 @@ pub(super) const REPO_COMMIT: HeaderName = HeaderName::from_static("x-repo-commi
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 /// `topic; message`: `hf` prints it, while it keeps to itself what comes with a code.
 pub(super) const WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
+/// What clients hear of a file that isn't public yet.
+const GATED: &str = "GatedRepo";
 /// Clients wait by themselves as long as a 429 says. Nobody wants that for hours.
 const WAIT_SECONDS_MAX: u64 = 60;
 
@@ -44,6 +46,11 @@ impl HubError {
     /// No such revision.
     pub(super) fn no_revision(what: impl Into<String>, hint: &'static str) -> Self {
         Self::not_found("RevisionNotFound", ApiError::new(StatusCode::NOT_FOUND, "unknown_revision", what, hint))
+    }
+
+    /// A file that isn't public yet. Of this code clients make `GatedRepoError`, and show the message.
+    pub(super) fn withheld(problem: ApiError) -> Self {
+        Self { problem, code: Some(GATED), commit: None }
     }
 
     /// No such file in this revision.
@@ -77,7 +84,8 @@ impl IntoResponse for HubError {
         }
         // Libraries look for files that may well be absent; nobody wants to hear of each.
         let said = headers.get(ERROR_MESSAGE).filter(|_| self.code.is_some() && self.commit.is_none());
-        let warning = said.and_then(|said| HeaderValue::from_bytes(&[b"not found; ", said.as_bytes()].concat()).ok());
+        let topic: &[u8] = if self.code == Some(GATED) { b"not public yet; " } else { b"not found; " };
+        let warning = said.and_then(|said| HeaderValue::from_bytes(&[topic, said.as_bytes()].concat()).ok());
         headers.extend(warning.map(|warning| (WARNING, warning)));
         let commit = self.commit.and_then(|commit| HeaderValue::from_str(&commit).ok());
         headers.extend(commit.map(|commit| (REPO_COMMIT, commit)));

@@ -6,7 +6,7 @@
 use super::errors::{HubError, Missing, REPO_COMMIT};
 use super::repository::{AtRevision, Place};
 use super::revisions;
-use crate::api::Binary;
+use crate::api::{Binary, not_yet};
 use crate::app::App;
 use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
@@ -37,6 +37,8 @@ const LINKED_SIZE: HeaderName = HeaderName::from_static("x-linked-size");
         (status = 302, description = "A large file lies in a bucket that signs: `Location` is good for a while; \
             `X-Linked-Size` and `X-Linked-ETag` say what is there."),
         (status = 304, description = "You have it."),
+        (status = 403, description = "The weights of a submission whose round isn't revealed yet: `X-Error-Code` is \
+            GatedRepo, and the message says which round."),
         (status = 416, description = "The file has no such range."),
         Missing,
     ),
@@ -50,6 +52,13 @@ pub(super) async fn file(
     let revision = revisions::find(&app, &place.repository, &place.revision).await?;
     let found = revision.files.iter().find(|file| file.path == place.path);
     let file = found.ok_or_else(|| HubError::no_entry(&place.path, &revision.commit))?;
+    // What is small was made for the revision; large files are objects of their own, and have their own time.
+    if file.pointer_size.is_some() && app.db.public_object(&file.sha256).await?.is_none() {
+        let withheld = app.db.withheld_object(&file.sha256).await?;
+        // None where its submission was taken out before its time came.
+        let gone = || HubError::no_entry(&place.path, &revision.commit);
+        return Err(withheld.map_or_else(gone, |withheld| HubError::withheld(not_yet(&withheld))));
+    }
     let delivery = Delivery {
         object: ObjectRef { sha256: file.sha256, size_bytes: file.size },
         etag: format!("\"{}\"", file.tag()),

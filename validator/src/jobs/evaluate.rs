@@ -6,22 +6,24 @@ use super::receipt;
 use super::verdict::{self, Next};
 use crate::app::App;
 use crate::board::resampled;
+use crate::db::attempts::Begun;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
-use crate::db::{DbError, attempts, is_duplicate, replicates};
+use crate::db::{DbError, attempts, is_duplicate, replicates, weights};
 use crate::error::Chain;
 use crate::evaluator;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
 use futures::FutureExt;
+use protocol::SubmissionId;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::leaf::Purpose;
 use protocol::score::{Score, score};
 use protocol::submission::{Code, Rejection, State};
-use protocol::{Digest, SubmissionId};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,11 +96,11 @@ async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> 
 
 /// Claims a submission, measures it, and records what came of it.
 async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationToken) -> Result<(), AttemptError> {
-    let Some(submission) = claim(app, id, attempt).await? else { return Ok(()) };
+    let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
     let began = Instant::now();
     let measured = tokio::select! {
-        measured = AssertUnwindSafe(measure(app, submission)).catch_unwind() => {
+        measured = AssertUnwindSafe(measure(app, submission, begun.seed)).catch_unwind() => {
             // Nothing that was being done is used any more.
             measured.unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure("the engine panicked".into())))
         }
@@ -109,7 +111,7 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
             failpoints::at(Moment::Measured)?;
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             match verdict::next(app, submission, &evaluation.report).await? {
-                Next::Score => record(app, submission, &stored, evaluation, duration_ms).await,
+                Next::Score => record(app, submission, begun, &stored, evaluation, duration_ms).await,
                 Next::Again { reason, spoiled } => Ok(verdict::again(app, submission, &reason, spoiled).await?),
                 Next::Reject(rejection) => Ok(end(app, submission, State::Rejected, &rejection).await?),
             }
@@ -127,8 +129,9 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
     }
 }
 
-/// Takes a submission out of the queue, if it waits for this attempt.
-async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Submission>, DbError> {
+/// Takes a submission out of the queue, if it waits for this attempt, and states in the public log that a measurement
+/// begins.
+async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Submission, Begun)>, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
     let mut tx = app.db.write().await?;
     // Looked at inside: another process may count attempts at any moment.
@@ -139,18 +142,24 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<Subm
         Err(DbError::StateChanged { .. }) => return Ok(None),
         changed => changed?,
     }
+    let begun = attempts::begin(&mut tx, &submission.competition, id, Purpose::Submission, app.clock.now()).await?;
     failpoints::commit(tx, Change::Claim).await?;
+    app.signals.log.notify_one();
     // An evaluation may be over before the reaper looks.
     app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
-    tracing::info!(submission.id = %id, attempt, "evaluating submission {id}");
-    Ok(Some(submission))
+    tracing::info!(submission.id = %id, attempt, measurement = begun.number, "evaluating submission {id}");
+    Ok(Some((submission, begun)))
 }
 
-async fn measure(app: &App, submission: &Submission) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
+async fn measure(
+    app: &App,
+    submission: &Submission,
+    seed: u64,
+) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
-    let request = request(app, submission, &stored).await.map_err(|error| ours(&error))?;
+    let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
     let evaluation = evaluator::measured(app.evaluator.as_ref(), request, submission.package_sha256).await?;
     Ok((stored, evaluation))
 }
@@ -159,6 +168,7 @@ async fn request(
     app: &App,
     submission: &Submission,
     stored: &StoredCompetition,
+    seed: u64,
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
     Ok(EvaluationRequest {
@@ -167,8 +177,7 @@ async fn request(
         items: materials.items.clone(),
         probes: Arc::clone(&materials.probes),
         scope: Scope::Full,
-        // Unknown to miners, so that nothing can be tuned to an order.
-        seed: rand::random(),
+        seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     })
@@ -178,6 +187,7 @@ async fn request(
 async fn record(
     app: &App,
     submission: &Submission,
+    begun: Begun,
     stored: &StoredCompetition,
     evaluation: Evaluation,
     duration_ms: u64,
@@ -188,7 +198,7 @@ async fn record(
     let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
-    let issued = receipt::issue(app, submission, stored, &evaluation.report, outcomes.sha256).await?;
+    let issued = receipt::issue(app, submission, begun.number, stored, &evaluation.report, outcomes.sha256).await?;
     failpoints::at(Moment::ResultStored)?;
     let score = score_of(&evaluation.report, stored);
     let replicates = resampled::draw(stored, evaluation.outcomes).await;
@@ -205,9 +215,12 @@ async fn record(
         duration_ms,
         evaluated_at: now,
     };
-    let mut public = public_objects(app, submission, report, samples, outcomes).await?;
-    let ObjectRef { sha256, size_bytes } = issued.object;
-    public.push(PublicObject { sha256, size_bytes, filename: receipt::RECEIPT_FILE.to_owned() });
+    let public = [
+        (report, "report.json"),
+        (samples, "latency-samples.json"),
+        (outcomes, "outcomes.rtout"),
+        (issued.object, receipt::RECEIPT_FILE),
+    ];
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
         Err(DbError::StateChanged { .. }) => {
@@ -223,9 +236,11 @@ async fn record(
     if let Some(replicates) = &replicates {
         replicates::put(&mut tx, id, replicates).await?;
     }
-    for object in &public {
-        publish_object(&mut tx, object).await?;
+    for (ObjectRef { sha256, size_bytes }, filename) in public {
+        publish_object(&mut tx, &PublicObject { sha256, size_bytes, filename: filename.to_owned() }).await?;
     }
+    // Its package, if nobody has to wait for it; and a latecomer's, whose round is over.
+    weights::release(&mut tx, &submission.competition, stored.competition.manifest.weights_public, false).await?;
     issued.state(&mut tx).await?;
     failpoints::commit(tx, Change::Result).await?;
     app.signals.log.notify_one();
@@ -244,29 +259,6 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 /// A report's score under a competition's rules.
 pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
     score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
-}
-
-/// A scored package (as uploaded and as published), its report, its latency samples and its answers to public items are
-/// for everybody.
-async fn public_objects(
-    app: &App,
-    submission: &Submission,
-    report: ObjectRef,
-    samples: ObjectRef,
-    outcomes: ObjectRef,
-) -> Result<Vec<PublicObject>, DbError> {
-    let object = |sha256: Digest, size_bytes: u64, filename: &str| PublicObject {
-        sha256,
-        size_bytes,
-        filename: filename.to_owned(),
-    };
-    let uploaded = app.db.files(&submission.id).await?.into_iter().map(|file| file.declared);
-    let files = uploaded.chain(app.db.published_files(&submission.id).await?);
-    let mut public: Vec<_> = files.map(|file| object(file.sha256, file.size, &file.path)).collect();
-    public.push(object(report.sha256, report.size_bytes, "report.json"));
-    public.push(object(samples.sha256, samples.size_bytes, "latency-samples.json"));
-    public.push(object(outcomes.sha256, outcomes.size_bytes, "outcomes.rtout"));
-    Ok(public)
 }
 
 /// Returns an evaluation that was cut off (`None`) or failed through our fault to the queue; after too many failures it

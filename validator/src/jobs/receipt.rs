@@ -26,10 +26,11 @@ pub(super) struct Issued {
     pub(super) object: ObjectRef,
 }
 
-/// Signs and stores what `report` says about `submission`.
+/// Signs and stores what `report` says about `submission`, of which it is the measurement `attempt`.
 pub(super) async fn issue(
     app: &App,
     submission: &Submission,
+    attempt: u64,
     stored: &StoredCompetition,
     report: &Report,
     outcomes_sha256: Digest,
@@ -39,6 +40,7 @@ pub(super) async fn issue(
         competition_sha256: stored.sha256,
         submission: submission.id.clone(),
         hotkey: submission.hotkey,
+        attempt,
         data_root: stored.competition.public_images.sha256,
         outcomes_sha256,
     };

@@ -141,6 +141,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         pairs: &crate::copies::relations(&app, &id).await?,
         copies: &crate::copies::found_copies(&app.db, &status.competition).await?,
         events: &app.db.events(&id).await?,
+        appeals: &crate::appeals::of(&app.db, &id).await?,
         samples: samples.as_deref(),
         endpoint: &endpoint(&app),
     };

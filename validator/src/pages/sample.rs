@@ -394,6 +394,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648 }),
         files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
         published: vec![file("config.json", 540), file("model.safetensors", 407_280)],
+        withheld_until_round: None,
         score: report.as_ref().map(|report| score(report, Ceiling { correct: 9_463, items: 10_000 }, &rules)),
         rank: report.as_ref().map(|_| 8),
         receipt: report.as_ref().map(|_| Digest::of(b"receipt")),
@@ -490,6 +491,7 @@ pub(crate) fn round(step: Step) -> RoundView {
     RoundView {
         competition: competition().competition.manifest.id,
         round: 3,
+        rules: protocol::rules::RULES,
         step,
         opened_at: NOW - 90_000,
         closes_at: Some(NOW - 3_600),

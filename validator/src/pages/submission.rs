@@ -10,7 +10,7 @@ use crate::db::submissions::Event;
 use ::copies::Relation;
 use askama::Template;
 use protocol::SubmissionId;
-use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::api::{AppealView, CompetitionView, SubmissionStatus};
 use protocol::competition::Manifest;
 use protocol::latency::{is_short, judge};
 use protocol::report::{Calibration, Report};
@@ -38,6 +38,8 @@ struct Page<'a> {
     stages: Vec<Stage>,
     /// Other submissions that it isn't independent of.
     notes: Vec<Note>,
+    /// What its owner said about its end, and the operator.
+    appeals: &'a [AppealView],
     /// Report and score, once scored.
     result: Option<Measured<'a>>,
 }
@@ -102,6 +104,8 @@ pub(super) struct Sources<'a> {
     pub(super) copies: &'a HashMap<SubmissionId, SubmissionId>,
     /// Its history, oldest first.
     pub(super) events: &'a [Event],
+    /// What its owner said about its end, and the operator.
+    pub(super) appeals: &'a [AppealView],
     /// The raw samples of its latency.
     pub(super) samples: Option<&'a [u8]>,
     /// The validator's address.
@@ -110,7 +114,7 @@ pub(super) struct Sources<'a> {
 
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
-    let Sources { status, view, teacher, pairs, copies: counted, events, samples, endpoint } = *sources;
+    let Sources { status, view, teacher, pairs, copies: counted, events, appeals, samples, endpoint } = *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
@@ -131,6 +135,7 @@ pub(super) fn render(sources: &Sources) -> String {
         champion,
         endpoint,
         stages: stages(status, events),
+        appeals,
         result: both.map(|(report, score)| Measured {
             histogram: samples.and_then(histogram::draw),
             ..Measured::new(report, score, manifest, teacher)
@@ -398,6 +403,7 @@ fn blame(blame: Blame) -> &'static str {
     match blame {
         Blame::Miner => "the miner, who can mend it",
         Blame::Validator => "the validator, who must mend it; no quota was used",
+        Blame::Nobody => "neither side",
     }
 }
 
@@ -417,9 +423,25 @@ mod tests {
             pairs: &[],
             copies: &HashMap::new(),
             events: &events,
+            appeals: &[AppealView { number: 1, text: "no <copy>".into(), at: 1, answer: None }],
             samples: Some(samples),
             endpoint: "https://validator.example",
         })
+    }
+
+    #[test]
+    fn what_was_said_about_it_is_shown_as_text() {
+        let page = page(&sample::status(State::Rejected));
+        assert!(page.contains("no &#60;copy&#62;") && page.contains("has not answered yet"), "{page}");
+    }
+
+    #[test]
+    fn a_package_that_is_kept_back_is_not_offered() {
+        let mut status = sample::status(State::Scored);
+        status.withheld_until_round = Some(3);
+        let page = page(&status);
+        assert!(page.contains("becomes public when round 3 is over"), "{page}");
+        assert!(!page.contains("retort pull") && !page.contains("hf download"), "{page}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::materials;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Scope};
 use protocol::latency;
+use protocol::leaf::Purpose;
 use std::sync::Arc;
 
 /// Measures whoever isn't measured yet.
@@ -36,13 +37,14 @@ async fn measure_one(
     reference: &protocol::evaluation::PackageBytes,
 ) -> Result<(), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
+    let begun = turn.attempt(id, Purpose::Round).await?;
     let request = EvaluationRequest {
         candidate: materials::submitted(app, id).await?,
         reference: reference.clone(),
         items: items.clone(),
         probes: Arc::from([]),
         scope: Scope::Full,
-        seed: rand::random(),
+        seed: begun.seed,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };

@@ -27,9 +27,11 @@ mod view;
 pub use change::{announce_reward, schedule};
 pub use close::supply_beacon;
 pub(crate) use schedule::run;
+pub(crate) use view::of_submission;
 pub use view::{RoundEntryView, RoundView, view, views};
 
 use crate::app::App;
+use crate::db::attempts::{self, Begun};
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
@@ -40,6 +42,7 @@ use chain::LedgerError;
 use datasets::FormatError;
 use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
 use protocol::evaluation::EvaluationFailure;
+use protocol::leaf::Purpose;
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use serde_json::json;
@@ -283,6 +286,14 @@ impl Turn<'_> {
         crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?;
         let Some((what, kind, body)) = leaf(&self.round, to, record) else { return Ok(()) };
         Ok(crate::db::log::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
+    }
+
+    /// States in the public log that a measurement of a submission begins, for this round.
+    async fn attempt(&self, id: &SubmissionId, purpose: Purpose) -> Result<Begun, DbError> {
+        let mut tx = self.app.db.write().await?;
+        let begun = attempts::begin(&mut tx, &self.round.competition, id, purpose, self.app.clock.now()).await?;
+        failpoints::commit(tx, Change::Attempt).await?;
+        Ok(begun)
     }
 
     /// When the round closed: what the champion's age is counted to, the same for everybody who checks.

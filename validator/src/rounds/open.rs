@@ -6,9 +6,11 @@ use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::log::enqueue;
 use crate::db::rounds::{self, Record, Round, Step};
+use crate::db::weights;
 use crate::failpoints::{self, Change};
 use datasets::hidden::{BeaconRule, DrawSpec, Secret, Terms};
 use protocol::round::BeaconSource;
+use protocol::rules::RULES;
 use std::sync::Arc;
 use transparency::EntryKind;
 
@@ -16,6 +18,7 @@ use transparency::EntryKind;
 pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<Round>) -> Result<Advanced, RoundError> {
     let (manifest, now) = (&stored.competition.manifest, app.clock.now());
     if manifest.is_closed(now) {
+        release_all(app, stored).await?;
         return Ok(Advanced::Waiting("nothing: the competition is over"));
     }
     let number = before.as_ref().map_or(0, |round| round.number) + 1;
@@ -28,6 +31,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         None => None,
     };
     let record = Record {
+        rules: RULES,
         commitment: terms.commit(&secret)?,
         terms,
         crowned_at: before.as_ref().filter(|_| champion.is_some()).map_or(0, |round| round.record.crowned_at),
@@ -61,12 +65,24 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
     }
     let body = serde_json::json!({
         "competition": round.competition, "round": number, "opened_at": now, "closes_at": closes_at,
-        "commitment": round.record.commitment,
+        "commitment": round.record.commitment, "rules": round.record.rules,
     });
     enqueue(&mut tx, &leaf_key(&round, "opened"), EntryKind::RoundOpened, &body).await?;
     failpoints::commit(tx, Change::Round(Step::Open)).await?;
     tracing::info!(competition = %round.competition, round = number, "round {number} of {} is open", round.competition);
     Ok(Advanced::To(Step::Open))
+}
+
+/// No round will reveal what was entered after the last one closed, so nothing is kept back any more.
+async fn release_all(app: &App, stored: &StoredCompetition) -> Result<(), DbError> {
+    let manifest = &stored.competition.manifest;
+    if app.db.withholds_any(&manifest.id).await? {
+        let mut tx = app.db.write().await?;
+        weights::release(&mut tx, &manifest.id, manifest.weights_public, true).await?;
+        // Cut off before this, it is done again.
+        failpoints::commit(tx, Change::Round(Step::Open)).await?;
+    }
+    Ok(())
 }
 
 async fn terms(app: &App, stored: &StoredCompetition, round: u64, closes_at: u64) -> Result<Terms, RoundError> {

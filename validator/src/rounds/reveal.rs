@@ -1,8 +1,10 @@
-//! Revealing: whatever decided the round becomes public, so that anybody can do all of it again.
+//! Revealing: whatever decided the round becomes public, so that anybody can do all of it again; and so do the packages
+//! that were entered in it.
 
 use super::{Advanced, RoundError, Turn, drand, draw};
 use crate::db::competitions::{PublicObject, publish_object};
 use crate::db::rounds::Step;
+use crate::db::weights;
 use crate::failpoints::{self, Change, Moment};
 use datasets::Images;
 use datasets::hidden::Reveal;
@@ -21,6 +23,7 @@ pub(super) async fn reveal(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     for object in &objects {
         publish_object(&mut tx, object).await?;
     }
+    weights::release(&mut tx, &turn.round.competition, turn.stored.competition.manifest.weights_public, false).await?;
     failpoints::commit(tx, Change::Round(Step::Revealed)).await?;
     turn.app.board.changed(&turn.round.competition);
     Ok(turn.told(Step::Revealed))

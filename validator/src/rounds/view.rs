@@ -10,6 +10,9 @@ use protocol::{CompetitionId, SubmissionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// Rounds that are told of one submission, the last ones.
+const ROUNDS_SHOWN_MAX: usize = 30;
+
 /// `GET /api/v1/competitions/{id}/rounds/{round}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Round)]
@@ -19,6 +22,8 @@ pub struct RoundView {
     /// From 1 upwards.
     #[schema(minimum = 1)]
     pub round: u64,
+    /// The version of the rules that it goes by to its end.
+    pub rules: u32,
     /// How far it is.
     pub step: Step,
     /// When it opened, in Unix seconds.
@@ -114,17 +119,43 @@ pub async fn views(db: &Db, competition: &CompetitionId) -> Result<Vec<RoundView
     Ok(views)
 }
 
+/// The last rounds that a submission which was announced then may have been in, oldest first, each with its own entry
+/// alone.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn of_submission(db: &Db, id: &SubmissionId, announced_at: u64) -> Result<Vec<RoundView>, DbError> {
+    let Some(submission) = db.submission(id).await? else { return Ok(Vec::new()) };
+    let mut entries = db.entries_of(id).await?;
+    let rounds = db.rounds(&submission.competition).await?.into_iter();
+    let concerned = rounds.filter(|round| round.closes_at.is_none_or(|closes_at| closes_at > announced_at));
+    let mut views: Vec<RoundView> = concerned
+        .take(ROUNDS_SHOWN_MAX)
+        .map(|round| {
+            let own = entries.remove(&round.number).filter(|_| round.step >= Step::Judged);
+            shown(round, own.into_iter().collect())
+        })
+        .collect();
+    views.reverse();
+    Ok(views)
+}
+
 async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
-    let (judged, revealed) = (round.step >= Step::Judged, round.step == Step::Revealed);
-    let entries = match judged {
+    let entries = match round.step >= Step::Judged {
         true => db.round_entries(&round.competition, round.number).await?,
         false => Vec::new(),
     };
+    Ok(shown(round, entries))
+}
+
+fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
+    let revealed = round.step == Step::Revealed;
     let record = round.record;
     let fresh_items = record.drawn.as_ref().map(|drawn| drawn.cut.all);
-    Ok(RoundView {
+    RoundView {
         competition: round.competition,
         round: round.number,
+        rules: record.rules,
         step: round.step,
         opened_at: round.opened_at,
         closes_at: round.closes_at,
@@ -143,7 +174,7 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
         entries: entries.into_iter().map(|entry| entry_view(entry, revealed, fresh_items)).collect(),
         drawn: record.drawn.filter(|_| revealed),
         reveal: record.reveal,
-    })
+    }
 }
 
 fn entry_view(entry: Entry, revealed: bool, fresh_items: Option<u32>) -> RoundEntryView {

@@ -155,15 +155,19 @@ pub(crate) async fn at_rest(arena: &Arena, miners: &[Miner]) -> Audit {
     assert_eq!(odd_files(arena), Vec::<String>::new());
 
     // The log: each statement once, in the log and in the database alike. Rounds go on by the clock: one may have closed
-    // in the moment of the stop, and its leaf is still to come.
+    // in the moment of the stop, or measured somebody, and its leaf is still to come.
     let stated = stated(arena).await;
-    let outbox = "SELECT key, index_in_log FROM log_outbox WHERE index_in_log IS NOT NULL OR key NOT LIKE 'round/%'";
+    let outbox = "SELECT key, index_in_log FROM log_outbox
+                  WHERE index_in_log IS NOT NULL OR key NOT LIKE 'round/%' AND key NOT LIKE 'attempt/%'";
     let outbox: Vec<(String, i64)> = sqlx::query_as(outbox).fetch_all(db.pool()).await.unwrap();
     let outbox: BTreeMap<String, u64> = outbox.into_iter().map(|(key, index)| (key, index as u64)).collect();
     assert_eq!(stated, outbox);
     for (id, state) in &states {
         assert!(stated.contains_key(&format!("commitment/{id}")), "{id} isn't committed to");
-        assert_eq!(stated.contains_key(&format!("receipt/{id}")), *state == State::Scored, "{id} is {state}");
+        let scored = *state == State::Scored;
+        assert_eq!(stated.contains_key(&format!("receipt/{id}")), scored, "{id} is {state}");
+        assert_eq!(stated.contains_key(&format!("ended/{id}/1")), !scored, "{id} is {state}");
+        assert!(!scored || stated.contains_key(&format!("attempt/{id}/1")), "{id} was measured in silence");
     }
     paid(arena, &db).await;
     db.close().await;

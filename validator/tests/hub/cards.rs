@@ -20,6 +20,7 @@ id = "fashion"
 title = "Fashion <b>\"bold\"</b>: `x` | # ---"
 task = "image_classification"
 labels = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+weights_public = "at_once"
 input = { channels = 1, height = 28, width = 28, mean_ppm = [286040], deviation_ppm = [353020] }
 data = { source = "fashion-mnist", public_items = 100, hidden_items = 100 }
 teacher = { package = "teacher" }

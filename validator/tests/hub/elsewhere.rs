@@ -14,7 +14,7 @@ async fn weights_come_from_the_bucket_where_it_can_sign() {
     // Another host than ours, as a bucket is.
     let address = server(&dir.path().join("s3")).await.replace("127.0.0.1", "localhost");
     let (objects, _) = objects(&address, &dir.path().join("tmp"));
-    let app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
+    let app = TestApp::with_open_packages(Setup { objects: Some(objects), ..Setup::default() }).await;
     let miner = app.miner(1);
 
     let token = token(&miner).await.token;

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// A validator with a champion; the champion's name, and its weights as they are published.
 async fn with_champion() -> (TestApp, String, Vec<u8>) {
-    let app = TestApp::with_competition(Setup::default()).await;
+    let app = TestApp::with_open_packages(Setup::default()).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::random(&[16], 7)).await.unwrap();
     app.wait_for(&id, State::Scored).await;

@@ -64,6 +64,13 @@ impl TestApp {
         app
     }
 
+    /// The same with packages that are public as soon as they are scored.
+    pub(crate) async fn with_open_packages(setup: Setup) -> Self {
+        let app = Self::start(setup).await;
+        app.publish(&competition_toml("digits", "weights_public = \"at_once\"")).await;
+        app
+    }
+
     pub(crate) async fn start(setup: Setup) -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), setup).await
     }

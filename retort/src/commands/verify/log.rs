@@ -1,5 +1,6 @@
 //! `retort verify log`: reads all of a validator's public log and says what doesn't fit, where, and whose fault it is.
 
+use super::attempts::Attempts;
 use super::checks::Checks;
 use super::{HttpLog, line, log_key};
 use crate::cli::LogOptions;
@@ -71,6 +72,7 @@ struct Statements {
     log_key: Option<String>,
     signers: BTreeSet<Hotkey>,
     problems: Vec<String>,
+    attempts: Attempts,
 }
 
 impl Statements {
@@ -92,6 +94,15 @@ impl Statements {
                 Receipt::verify(&bytes, &[signer], (&subject.competition, subject.competition_sha256))
                     .map_err(|error| format!("{key}: {error}"))?;
                 self.signers.insert(signer);
+                self.attempts.receipt(&signed.receipt).map_err(|problem| format!("{key}: {problem}"))?;
+            }
+            EntryKind::Attempt => {
+                let stated = serde_json::from_value(body).map_err(unreadable)?;
+                self.attempts.begin(&stated).map_err(|problem| format!("{key}: {problem}"))?;
+            }
+            EntryKind::Ended => {
+                let stated = serde_json::from_value(body).map_err(unreadable)?;
+                self.attempts.end(&stated).map_err(|problem| format!("{key}: {problem}"))?;
             }
             EntryKind::Administration => {
                 let Administration { validator, act, .. } = serde_json::from_value(body).map_err(unreadable)?;

@@ -1,5 +1,6 @@
 //! `retort verify`: checks what a validator states, by this machine's own means.
 
+mod attempts;
 mod checks;
 mod copy;
 mod log;

@@ -28,6 +28,8 @@ use transparency::{Entry, EntryKind, LogKey, verify_inclusion};
 const REPORT_BYTES_MAX: u64 = 16 << 20;
 /// No file of outcomes is larger.
 const OUTCOMES_BYTES_MAX: u64 = 64 << 20;
+/// What a validator answers to whoever wants a package before the reveal of the round that it was entered in.
+const WITHHELD: &str = "weights_withheld";
 /// How often and how long a receipt that is on its way into the log is waited for.
 const LOG_TRIES: u32 = 20;
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -324,12 +326,16 @@ fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Re
     Ok(Some(package))
 }
 
-/// What was fetched. A validator that says no, or sends other bytes, fails the check; one that can't be reached ends it
-/// all.
+/// What was fetched. A validator that says no, or sends other bytes, fails the check; a package that isn't public yet leaves
+/// it unclear; one that can't be reached ends it all.
 pub(super) fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error @ (ClientError::Unreachable { .. } | ClientError::Broken(_))) => Err(error.into()),
+        Err(ClientError::Problem(problem)) if problem.code == WITHHELD => {
+            checks.unclear(name, problem.detail);
+            Ok(None)
+        }
         Err(error) => {
             checks.bad(name, line(&error));
             Ok(None)
