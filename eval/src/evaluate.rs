@@ -234,7 +234,8 @@ impl Engine {
             calibration: metrics::calibration(&pass.logits, labels, candidate.classes),
             latency: Default::default(),
             cost: Cost {
-                size_bytes: candidate.weights_bytes,
+                size_bytes: candidate.costs.size_bytes,
+                file_bytes: candidate.weights_bytes,
                 parameters: candidate.costs.parameters,
                 macs: candidate.costs.macs,
                 activation_bytes: candidate.costs.activation_bytes_peak,

@@ -31,7 +31,7 @@ fn a_report_says_what_was_measured_and_on_what() {
 
     let costs = config(RESNET).plan().unwrap().costs().unwrap();
     assert_eq!((report.cost.parameters, report.cost.macs), (costs.parameters, costs.macs));
-    assert_eq!(report.cost.size_bytes, candidate.weights.len() as u64);
+    assert_eq!((report.cost.size_bytes, report.cost.file_bytes), (costs.size_bytes, candidate.weights.len() as u64));
     assert!(report.cost.peak_rss_bytes > 1 << 20 && report.cost.throughput_milli > 0);
 
     let answered: u32 = report.quality.confusion.iter().flatten().sum();

@@ -24,7 +24,7 @@ pub struct Options {
     pub architecture: Architecture,
     /// How it learns.
     pub recipe: Recipe,
-    /// Views of each image whose teacher outputs are cached.
+    /// Views of each image whose teacher outputs are cached, under changes that aren't a hidden round's.
     pub views: usize,
     /// Use only the first so many training images.
     pub images_max: Option<u32>,
@@ -75,7 +75,7 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
     let plan = config.plan().context("build the student")?;
     let device = options.device.open()?;
     let images = subset(assets, options.images_max);
-    let outputs = ask_teacher(assets, options, images.len() * plan.classes() as usize, &device, &mut tell)?;
+    let outputs = ask_teacher(assets, options, &images, &device, &mut tell)?;
 
     let started = Instant::now();
     let checkpoint = Checkpoint::in_folder(&options.out);
@@ -108,11 +108,11 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
     Ok(made)
 }
 
-/// The teacher's outputs, if the loss needs them: the first `values` of each view.
+/// The teacher's outputs, if the loss needs them.
 fn ask_teacher(
     assets: &Assets,
     options: &Options,
-    values: usize,
+    images: &Images,
     device: &Device,
     tell: &mut impl FnMut(Event),
 ) -> Result<Option<TeacherOutputs>> {
@@ -120,8 +120,7 @@ fn ask_teacher(
         return Ok(None);
     }
     let report = |done, all| tell(Event::Teacher(done, all));
-    let mut outputs = teacher::outputs(assets, &options.recipe, options.views, &options.cache, device, report)?;
-    outputs.views.iter_mut().for_each(|view| view.truncate(values));
+    let outputs = teacher::outputs(assets, images, &options.recipe, options.views, &options.cache, device, report)?;
     Ok(Some(outputs))
 }
 

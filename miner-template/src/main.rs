@@ -5,7 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{self, Event, Options};
 use miner_template::progress::Display;
-use miner_template::recipe::{Loss, Recipe};
+use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::{DEFAULT_STUDENT, STUDENTS, student};
 use miner_template::teacher;
@@ -62,9 +62,9 @@ struct Common {
     /// Where to compute: flex, wgpu or tch [default: the fastest that this build has]
     #[arg(long)]
     device: Option<DeviceKind>,
-    /// Fixed views of each image whose teacher outputs are cached
-    #[arg(long, default_value_t = 4)]
-    views: usize,
+    /// Train on N fixed views of each image (as it is, mirrored, shifted) and not on what hidden rounds show
+    #[arg(long, value_name = "N")]
+    views: Option<usize>,
     /// Use only the first N training images
     #[arg(long, value_name = "N")]
     images: Option<u32>,
@@ -74,7 +74,7 @@ struct Common {
     /// Decoupled weight decay
     #[arg(long)]
     weight_decay: Option<f64>,
-    /// Images are shifted by up to this many pixels
+    /// Images are shifted by up to this many pixels and mirrored; not what hidden rounds show
     #[arg(long)]
     shift: Option<u8>,
 }
@@ -84,10 +84,10 @@ struct DistilArgs {
     #[command(flatten)]
     common: Common,
     /// What the student learns from
-    #[arg(long, value_enum, default_value_t = LossName::Standardised)]
+    #[arg(long, value_enum, default_value_t = LossName::Plain)]
     loss: LossName,
-    /// Side of a square that is blanked at a random place (only with `--loss cross-entropy`)
-    #[arg(long, default_value_t = 0)]
+    /// Side of a square that is blanked at a random place (only with `--loss cross-entropy` and `--shift`)
+    #[arg(long, default_value_t = 0, requires = "shift")]
     erase: u8,
     /// Begin with the weights of this package instead of random ones
     #[arg(long, value_name = "PACKAGE")]
@@ -156,8 +156,10 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
     distil::check_out_folder(&args.out)?;
     let assets = Assets::open(&args.common.competition).context("open the competition")?;
     let seed = seed_of(args)?;
-    let mut options = options(&args.common, args.loss, seed, args.out.clone())?;
-    options.recipe.erase = args.erase;
+    let mut options = options(&args.common, &assets, args.loss, seed, args.out.clone())?;
+    if let Changes::Plain(plain) = &mut options.recipe.changes {
+        plain.erase = args.erase;
+    }
     options.start_from = args.start_from.clone();
     let mut display = Display::new(&args.common.student);
     let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
@@ -194,7 +196,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
         let mut shares = Vec::new();
         for seed in 1..=args.seeds {
             let out = args.out.join(format!("{}-{seed}", loss.label().replace(' ', "-")));
-            let options = options(&args.common, loss, seed, out)?;
+            let options = options(&args.common, &assets, loss, seed, out)?;
             let mut display = Display::new(&format!("{} seed {seed}", loss.label()));
             let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
             shares.push(100.0 * made.right as f64 / made.items as f64);
@@ -218,8 +220,12 @@ fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
     Ok(())
 }
 
-fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<Options> {
+fn options(common: &Common, assets: &Assets, loss: LossName, seed: u64, out: PathBuf) -> Result<Options> {
     let standard = Recipe::default();
+    let changes = match (common.views, common.shift) {
+        (None, None) => Changes::Rounds { family: assets.family },
+        (_, shift) => Changes::Plain(Plain::shifted(shift.unwrap_or(1))),
+    };
     Ok(Options {
         architecture: student(&common.student).map_err(|problem| anyhow!(problem))?,
         recipe: Recipe {
@@ -227,10 +233,10 @@ fn options(common: &Common, loss: LossName, seed: u64, out: PathBuf) -> Result<O
             epochs: common.epochs.unwrap_or(standard.epochs),
             learning_rate_peak: common.learning_rate.unwrap_or(standard.learning_rate_peak),
             weight_decay: common.weight_decay.unwrap_or(standard.weight_decay),
-            shift: common.shift.unwrap_or(standard.shift),
+            changes,
             ..standard
         },
-        views: common.views.max(1),
+        views: common.views.unwrap_or(4).max(1),
         images_max: common.images,
         start_from: None,
         seed,

@@ -4,6 +4,7 @@
 //! logits standardised per sample before the softmax (Sun et al. 2024, arXiv 2403.01427).
 
 use burn::tensor::{Tensor, activation::log_softmax};
+use protocol::transforms::Family;
 use serde::{Deserialize, Serialize};
 
 /// How a student learns.
@@ -19,6 +20,26 @@ pub struct Recipe {
     pub learning_rate_peak: f64,
     /// Decoupled weight decay (AdamW).
     pub weight_decay: f64,
+    /// What is done to images.
+    pub changes: Changes,
+}
+
+/// What is done to training images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Changes {
+    /// What a hidden round does to its items, drawn anew in each pass: what counts is decided there.
+    Rounds {
+        /// The competition's family.
+        family: Family,
+    },
+    /// Changes that keep a label, whatever the rounds do.
+    Plain(Plain),
+}
+
+/// Changes that keep a label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plain {
     /// Images are shifted by up to this many pixels in both directions.
     pub shift: u8,
     /// Images are mirrored half of the time.
@@ -30,15 +51,20 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            loss: Loss::standardised(),
-            epochs: 22,
+            loss: Loss::default(),
+            epochs: 10,
             batch: 128,
-            learning_rate_peak: 4e-3,
+            learning_rate_peak: 6e-3,
             weight_decay: 0.02,
-            shift: 1,
-            flip: true,
-            erase: 0,
+            changes: Changes::Rounds { family: Family::default() },
         }
+    }
+}
+
+impl Plain {
+    /// Mirroring, and shifts by up to this many pixels.
+    pub fn shifted(shift: u8) -> Self {
+        Self { shift, flip: true, erase: 0 }
     }
 }
 
@@ -59,6 +85,12 @@ pub enum Loss {
         /// Whether logits are standardised per sample first.
         standardise: bool,
     },
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self::plain()
+    }
 }
 
 impl Loss {

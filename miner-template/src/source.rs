@@ -9,6 +9,7 @@ use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
 use protocol::package::PackageConfig;
 use protocol::score::ScoreRules;
 use protocol::submission::Rejection;
+use protocol::transforms::Family;
 use std::path::{Path, PathBuf};
 
 /// What a miner needs of a competition.
@@ -23,6 +24,8 @@ pub struct Assets {
     pub limits: Limits,
     /// How reports become scores.
     pub rules: ScoreRules,
+    /// What hidden rounds do to their items.
+    pub family: Family,
     /// The teacher; absent only while it is being made.
     pub teacher: Option<Teacher>,
     /// Training images with labels.
@@ -101,6 +104,7 @@ impl Assets {
             labels: competition.manifest.labels,
             limits: competition.manifest.limits,
             rules: competition.manifest.score,
+            family: competition.manifest.rounds.transforms,
         })
     }
 
@@ -137,6 +141,7 @@ impl Assets {
             labels: parsed.labels,
             limits: parsed.limits,
             rules: parsed.score,
+            family: parsed.rounds.transforms,
         })
     }
 }

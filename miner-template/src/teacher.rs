@@ -1,20 +1,26 @@
 //! The teacher's outputs on fixed views of the training images: computed once, cached by digest, reused by every run.
 
 use crate::augment::{self, Augmentation};
-use crate::recipe::Recipe;
+use crate::recipe::{Changes, Plain, Recipe};
 use crate::source::Assets;
-use crate::train::TeacherOutputs;
+use crate::train::{Mixtures, TeacherOutputs};
 use burn::tensor::Device;
+use datasets::hidden::{DrawError, DrawSpec, RenderError, draw, relabel, render};
 use datasets::{Images, Logits};
 use models::{Network, Weights, WeightsError, fold_batch_norm};
 use protocol::Digest;
 use protocol::architecture::Plan;
 use protocol::submission::Rejection;
+use protocol::transforms::Family;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// Images per forward pass.
 const BATCH: usize = 250;
+/// The most mixtures that the teacher is asked about: that takes longer than to train a small student on each a few times.
+const MIXTURES_MAX: u64 = 20_000;
+/// Mixtures are the same in every run, so that the teacher is asked about them once.
+const MIXTURES_SEED: [u8; 32] = *b"retort, mixtures to train on, v1";
 
 /// A teacher that can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,12 @@ pub enum TeacherError {
     /// Its weights don't fit.
     #[error("load the teacher: {0}")]
     Weights(#[from] WeightsError),
+    /// Mixtures can't be drawn.
+    #[error("draw mixtures: {0}")]
+    Draw(#[from] DrawError),
+    /// Mixtures can't be made.
+    #[error("make mixtures: {0}")]
+    Render(#[from] RenderError),
     /// The cache can't be written.
     #[error("cache the teacher's outputs in {path}: {source}")]
     Cache {
@@ -38,7 +50,8 @@ pub enum TeacherError {
     },
 }
 
-/// The teacher's logits for `views` views, from the competition, from `cache`, or computed on `device`.
+/// What a recipe needs of the teacher, from the competition, from `cache`, or computed on `device`: its logits on `images`
+/// (the first training images or all) in `views` views, and for hidden rounds on mixtures of them.
 ///
 /// `progress` hears of images done and of all images.
 ///
@@ -46,44 +59,109 @@ pub enum TeacherError {
 /// When the teacher can't be built or the cache can't be written.
 pub fn outputs(
     assets: &Assets,
+    images: &Images,
     recipe: &Recipe,
     views: usize,
     cache: &Path,
     device: &Device,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<TeacherOutputs, TeacherError> {
-    let published = assets.training_logits.as_ref().filter(|_| views == 1);
-    if let Some(logits) = published {
-        return Ok(TeacherOutputs { views: vec![logits.values.clone()] });
+    let mut asked = Asked { assets, cache, device, network: None };
+    match recipe.changes {
+        Changes::Plain(plain) => {
+            Ok(TeacherOutputs { views: asked.views(images, plain, views, progress)?, mixtures: None })
+        }
+        Changes::Rounds { family } => {
+            let views = asked.views(images, Plain::default(), 1, &mut progress)?;
+            // Each is shown once at least, and no image is the main one of two.
+            let shown = u64::from(recipe.epochs) * images.len() as u64 * u64::from(family.mixture_ppm) / 1_000_000;
+            let count = u32::try_from(shown.min(MIXTURES_MAX)).unwrap_or(u32::MAX).min(images.count);
+            let mixtures = match count {
+                0 => None,
+                count => Some(asked.mixtures(images, family, count, progress)?),
+            };
+            Ok(TeacherOutputs { views, mixtures })
+        }
     }
-    let teacher = assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
-    let plan = teacher.config.plan()?;
-    let name = Digest::of(&teacher.weights).short();
-    let mut network = None;
-    let all = (views * assets.training.len()) as u64;
-    let mut results = Vec::with_capacity(views);
-    for view in 0..views {
-        let file = cache.join(format!("{name}-shift{}-{}-view{view}.rtlog", recipe.shift, recipe.flip));
-        let values = match read_cached(&file, assets, &plan) {
-            Some(values) => values,
-            None => {
-                let network = match &network {
-                    Some(network) => network,
-                    None => network.insert(load(&plan, &teacher.weights, device)?),
-                };
-                let change = Augmentation::view(view, recipe.shift, recipe.flip);
-                let scale = assets.input.normalisation();
-                let before = (view * assets.training.len()) as u64;
-                let report = |done| progress(before + done, all);
-                let values = logits(network, &assets.training, change, &scale, device, report);
-                write_cached(&file, assets, &plan, &values)?;
-                values
-            }
+}
+
+/// A teacher that is built when the first answer is in no cache.
+struct Asked<'a> {
+    assets: &'a Assets,
+    cache: &'a Path,
+    device: &'a Device,
+    network: Option<Network>,
+}
+
+impl Asked<'_> {
+    fn views(
+        &mut self,
+        images: &Images,
+        plain: Plain,
+        views: usize,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<Vec<f32>>, TeacherError> {
+        let all = views as u64 * u64::from(images.count);
+        let mut results = Vec::with_capacity(views);
+        for view in 0..views {
+            let before = view as u64 * u64::from(images.count);
+            let assets = self.assets;
+            let published = assets.training_logits.as_ref().filter(|_| views == 1);
+            let values = match published {
+                Some(logits) => logits.values.iter().copied().take(images.len() * logits.classes as usize).collect(),
+                None => {
+                    let (Plain { shift, flip, .. }, count) = (plain, images.count);
+                    let name = format!("{count}-shift{shift}-{flip}-view{view}");
+                    let change = Augmentation::view(view, shift, flip);
+                    self.answers(&name, images, change, |done| progress(before + done, all))?
+                }
+            };
+            progress(before + u64::from(images.count), all);
+            results.push(values);
+        }
+        Ok(results)
+    }
+
+    /// Mixtures of `images`, labelled by the teacher.
+    fn mixtures(
+        &mut self,
+        images: &Images,
+        family: Family,
+        count: u32,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Mixtures, TeacherError> {
+        let spec = DrawSpec { items: count, fixed_ppm: 0, family: Family { mixture_ppm: 1_000_000, ..family } };
+        let drawn = draw(&MIXTURES_SEED, &MIXTURES_SEED, images.count, &spec)?;
+        let mut mixtures = render(images, &drawn)?;
+        let name = format!("mixtures-{}", Digest::of(&mixtures.pixels).short());
+        let report = |done| progress(done, u64::from(count));
+        let logits = self.answers(&name, &mixtures, Augmentation::default(), report)?;
+        relabel(&mut mixtures, &drawn, &logits, self.assets.labels.len() as u32)?;
+        Ok(Mixtures { images: mixtures, logits })
+    }
+
+    /// The teacher's logits on images under one change, from the cache if they are there under this name.
+    fn answers(
+        &mut self,
+        name: &str,
+        images: &Images,
+        change: Augmentation,
+        progress: impl FnMut(u64),
+    ) -> Result<Vec<f32>, TeacherError> {
+        let teacher = self.assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
+        let plan = teacher.config.plan()?;
+        let file = self.cache.join(format!("{}-{name}.rtlog", Digest::of(&teacher.weights).short()));
+        if let Some(values) = read_cached(&file, images.count, &plan) {
+            return Ok(values);
+        }
+        let network = match &self.network {
+            Some(network) => network,
+            None => self.network.insert(load(&plan, &teacher.weights, self.device)?),
         };
-        progress(((view + 1) * assets.training.len()) as u64, all);
-        results.push(values);
+        let values = logits(network, images, change, &self.assets.input.normalisation(), self.device, progress);
+        write_cached(&file, images.count, &plan, &values)?;
+        Ok(values)
     }
-    Ok(TeacherOutputs { views: results })
 }
 
 /// The teacher's logits on the training images as they are, computed anew.
@@ -144,14 +222,14 @@ pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
 }
 
 /// A cache that is missing, stale or corrupt is as good as none.
-fn read_cached(file: &Path, assets: &Assets, plan: &Plan) -> Option<Vec<f32>> {
+fn read_cached(file: &Path, count: u32, plan: &Plan) -> Option<Vec<f32>> {
     let logits = Logits::from_bytes(&fs::read(file).ok()?).ok()?;
-    (logits.count == assets.training.count && logits.classes == plan.classes()).then_some(logits.values)
+    (logits.count == count && logits.classes == plan.classes()).then_some(logits.values)
 }
 
-fn write_cached(file: &Path, assets: &Assets, plan: &Plan, values: &[f32]) -> Result<(), TeacherError> {
+fn write_cached(file: &Path, count: u32, plan: &Plan, values: &[f32]) -> Result<(), TeacherError> {
     let error = |source| TeacherError::Cache { path: file.to_owned(), source };
-    let logits = Logits { count: assets.training.count, classes: plan.classes(), values: values.to_vec() };
+    let logits = Logits { count, classes: plan.classes(), values: values.to_vec() };
     let bytes = logits.to_bytes().map_err(|invalid| error(io::Error::new(io::ErrorKind::InvalidData, invalid)))?;
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).map_err(error)?;

@@ -4,20 +4,33 @@
 
 use crate::augment::{self, Augmentation};
 use crate::checkpoint::{Checkpoint, History};
-use crate::recipe::{Recipe, one_cycle};
+use crate::recipe::{Changes, Plain, Recipe, one_cycle};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use datasets::Images;
+use datasets::hidden::{Draw, DrawError, DrawSpec, DrawnItem, RenderError, draw, render};
 use models::{Network, Weights};
 use protocol::architecture::Plan;
+use protocol::transforms::Family;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 use std::time::{Duration, Instant};
 
 /// A teacher's logits for fixed views of the training images.
 pub struct TeacherOutputs {
-    /// Logits `[views][images * classes]`.
+    /// Logits `[views][images * classes]`. Under [`Changes::Rounds`] there is one view, the images as they are: a small
+    /// change moves neither the label nor, much, the teacher.
     pub views: Vec<Vec<f32>>,
+    /// Mixtures of training images, if hidden rounds show any.
+    pub mixtures: Option<Mixtures>,
+}
+
+/// Mixtures as hidden rounds show them. What one shows is the teacher's word alone, so they are made once.
+pub struct Mixtures {
+    /// The items, with the teacher's answers as labels.
+    pub images: Images,
+    /// The teacher's logits on them, `[images * classes]`.
+    pub logits: Vec<f32>,
 }
 
 /// Everything that a training run needs.
@@ -76,6 +89,12 @@ pub enum TrainError {
     /// The checkpoint can't be read or written.
     #[error(transparent)]
     Checkpoint(#[from] crate::checkpoint::CheckpointError),
+    /// The changes of a hidden round can't be drawn.
+    #[error("draw the changes: {0}")]
+    Draw(#[from] DrawError),
+    /// The changes of a hidden round can't be made.
+    #[error("change the images: {0}")]
+    Render(#[from] RenderError),
     /// The loss is no longer a number.
     #[error("the loss is {loss} in epoch {epoch}; lower the learning rate")]
     Diverged {
@@ -131,14 +150,17 @@ impl Training<'_> {
     ) -> Result<Network, TrainError> {
         let mut rng = ChaCha20Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(epoch) + 1);
-        let mut order: Vec<u32> = (0..self.images.len() as u32).collect();
-        order.shuffle(&mut rng);
+        let order = self.order(&mut rng)?;
 
         let (mut loss_sum, mut right, mut seen) = (0.0, 0u64, 0u64);
         let steps = self.steps_per_epoch() * u64::from(self.recipe.epochs);
-        for (index, items) in order.chunks(self.recipe.batch).enumerate() {
+        for (index, items) in order.batches(self.recipe.batch).enumerate() {
             let step = u64::from(epoch) * self.steps_per_epoch() + index as u64;
-            let batch = self.batch(items, &mut rng, device);
+            let batch = match items {
+                Part::Plain(items, changes) => self.plain(items, changes, &mut rng, device),
+                Part::Rounds(items) => self.as_in_a_round(items, &mut rng, device)?,
+            };
+            let seen_here = batch.images.dims()[0];
             let logits = network.forward(batch.images);
             let loss = self.recipe.loss.value(logits.clone(), &batch.labels, batch.teacher);
             let gradients = GradientsParams::from_grads(loss.backward(), &network);
@@ -149,9 +171,9 @@ impl Training<'_> {
             if !value.is_finite() {
                 return Err(TrainError::Diverged { epoch, loss: value });
             }
-            loss_sum += value * items.len() as f32;
+            loss_sum += value * seen_here as f32;
             right += count_right(logits, batch.labels);
-            seen += items.len() as u64;
+            seen += seen_here as u64;
             let (loss, accuracy) = (loss_sum / seen as f32, right as f32 / seen as f32);
             let (images_per_second, remaining) = pace.at(step + 1, steps, self.recipe.batch);
             report(Progress { epoch, step: step + 1, steps, loss, accuracy, images_per_second, remaining });
@@ -164,8 +186,51 @@ impl Training<'_> {
         self.images.len().div_ceil(self.recipe.batch) as u64
     }
 
-    fn batch(&self, items: &[u32], rng: &mut ChaCha20Rng, device: &Device) -> Batch {
-        let recipe = &self.recipe;
+    /// What a pass shows in which order.
+    fn order(&self, rng: &mut ChaCha20Rng) -> Result<Order, TrainError> {
+        match self.recipe.changes {
+            Changes::Rounds { family } => {
+                // Without a teacher nobody can say what a mixture shows.
+                let mixtures = self.teacher.is_some_and(|teacher| teacher.mixtures.is_some());
+                let family = if mixtures { family } else { Family { mixture_ppm: 0, ..family } };
+                let spec = DrawSpec { items: self.images.count, fixed_ppm: 0, family };
+                let seed: [u8; 32] = rng.random();
+                Ok(Order::Rounds(draw(&seed, &seed, self.images.count, &spec)?))
+            }
+            Changes::Plain(changes) => {
+                let mut order: Vec<u32> = (0..self.images.count).collect();
+                order.shuffle(rng);
+                Ok(Order::Plain(order, changes))
+            }
+        }
+    }
+
+    /// Images changed as a hidden round changes its items, by the validator's own code; mixtures come from those whose
+    /// answers are known.
+    fn as_in_a_round(&self, items: &[DrawnItem], rng: &mut ChaCha20Rng, device: &Device) -> Result<Batch, TrainError> {
+        let (mixed, single): (Vec<_>, Vec<_>) = items.iter().cloned().partition(|item| item.partner().is_some());
+        let classes = self.plan.classes() as usize;
+        let sources: Vec<u32> = single.iter().map(|item| item.source).collect();
+        let mut shown = if single.is_empty() {
+            self.images.select(&[])
+        } else {
+            render(self.images, &Draw { items: single, fixed: 0 })?
+        };
+        let mut teacher = self.teacher.map(|teacher| rows(&teacher.views[0], &sources, classes));
+        if let (Some(mixtures), Some(logits)) = (self.teacher.and_then(|t| t.mixtures.as_ref()), teacher.as_mut()) {
+            let chosen: Vec<u32> = mixed.iter().map(|_| rng.random_range(0..mixtures.images.count)).collect();
+            let images = mixtures.images.select(&chosen);
+            shown.count += images.count;
+            shown.pixels.extend(images.pixels);
+            shown.labels.extend(images.labels);
+            logits.extend(rows(&mixtures.logits, &chosen, classes));
+        }
+        let all: Vec<(u32, Augmentation)> = (0..shown.count).map(|item| (item, Augmentation::default())).collect();
+        Ok(self.tensors(&shown, &all, teacher, device))
+    }
+
+    fn plain(&self, items: &[u32], changes: Plain, rng: &mut ChaCha20Rng, device: &Device) -> Batch {
+        let Plain { shift, flip, erase } = changes;
         let size = (self.images.height, self.images.width);
         let views: Vec<usize> =
             items.iter().map(|_| self.teacher.map_or(0, |teacher| rng.random_range(0..teacher.views.len()))).collect();
@@ -173,27 +238,61 @@ impl Training<'_> {
             .iter()
             .zip(&views)
             .map(|(item, view)| match self.teacher {
-                Some(_) => (*item, Augmentation::view(*view, recipe.shift, recipe.flip)),
-                None => (*item, Augmentation::random(recipe.shift, recipe.flip, recipe.erase, size, rng)),
+                Some(_) => (*item, Augmentation::view(*view, shift, flip)),
+                None => (*item, Augmentation::random(shift, flip, erase, size, rng)),
             })
             .collect();
-
         let classes = self.plan.classes() as usize;
-        let mut labels = vec![0f32; items.len() * classes];
-        for (row, item) in items.iter().enumerate() {
-            labels[row * classes + usize::from(self.images.labels[*item as usize])] = 1.0;
-        }
         let teacher = self.teacher.map(|teacher| {
-            let rows = items.iter().zip(&views).flat_map(|(item, view)| {
-                let start = *item as usize * classes;
-                teacher.views[*view][start..start + classes].iter().copied()
-            });
-            Tensor::from_data(TensorData::new(rows.collect::<Vec<f32>>(), [items.len(), classes]), device)
+            let row = |(item, view): (&u32, &usize)| rows(&teacher.views[*view], &[*item], classes);
+            items.iter().zip(&views).flat_map(row).collect()
         });
+        self.tensors(self.images, &changed, teacher, device)
+    }
+
+    fn tensors(
+        &self,
+        images: &Images,
+        items: &[(u32, Augmentation)],
+        teacher: Option<Vec<f32>>,
+        device: &Device,
+    ) -> Batch {
+        let shape = [items.len(), self.plan.classes() as usize];
+        let mut labels = vec![0f32; shape[0] * shape[1]];
+        for (row, (item, _)) in items.iter().enumerate() {
+            labels[row * shape[1] + usize::from(images.labels[*item as usize])] = 1.0;
+        }
+        let tensor = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
         Batch {
-            images: augment::batch(self.images, &changed, &self.scale, device),
-            labels: Tensor::from_data(TensorData::new(labels, [items.len(), classes]), device),
-            teacher,
+            images: augment::batch(images, items, &self.scale, device),
+            labels: tensor(labels),
+            teacher: teacher.map(tensor),
+        }
+    }
+}
+
+/// The rows of a table `[items * classes]`, one after the other.
+fn rows(table: &[f32], items: &[u32], classes: usize) -> Vec<f32> {
+    items.iter().flat_map(|item| &table[*item as usize * classes..][..classes]).copied().collect()
+}
+
+/// What a pass shows in which order.
+enum Order {
+    Plain(Vec<u32>, Plain),
+    Rounds(Draw),
+}
+
+/// A batch of it.
+enum Part<'a> {
+    Plain(&'a [u32], Plain),
+    Rounds(&'a [DrawnItem]),
+}
+
+impl Order {
+    fn batches(&self, batch: usize) -> Box<dyn Iterator<Item = Part<'_>> + '_> {
+        match self {
+            Self::Plain(items, changes) => Box::new(items.chunks(batch).map(move |items| Part::Plain(items, *changes))),
+            Self::Rounds(drawn) => Box::new(drawn.items.chunks(batch).map(Part::Rounds)),
         }
     }
 }

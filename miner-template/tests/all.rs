@@ -24,6 +24,7 @@ fn assets() -> Assets {
 fn options(epochs: u32, out: PathBuf) -> Options {
     Options {
         architecture: student("mlp").unwrap(),
+        // A few steps of the whole recipe, mixtures and all: the teacher is asked about 300 an epoch.
         recipe: Recipe { epochs, ..Recipe::default() },
         views: 1,
         images_max: Some(2_000),

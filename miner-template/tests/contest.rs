@@ -9,7 +9,7 @@ use datasets::split::{PUBLIC_COUNT_DEFAULT, Split};
 use datasets::{FashionMnist, Images};
 use miner_template::augment::Augmentation;
 use miner_template::checkpoint::Checkpoint;
-use miner_template::recipe::{Loss, Recipe};
+use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::student;
 use miner_template::teacher;
@@ -78,7 +78,8 @@ impl Contest {
     pub(crate) fn student(&self, name: &str, images: &Images, shift: u8, flip: bool, epochs: u32) -> Figures {
         let plan: Plan =
             student(name).unwrap().plan(self.assets.input.shape(), self.assets.labels.len() as u32).unwrap();
-        let recipe = Recipe { loss: Loss::CrossEntropy, epochs, shift, flip, weight_decay: 0.0, ..Recipe::default() };
+        let changes = Changes::Plain(Plain { shift, flip, erase: 0 });
+        let recipe = Recipe { loss: Loss::CrossEntropy, epochs, changes, weight_decay: 0.0, ..Recipe::default() };
         let training = Training {
             plan: &plan,
             images,

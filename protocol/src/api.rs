@@ -331,7 +331,7 @@ pub struct BoardRow {
     pub latency_us_p50: u64,
     /// 90th percentile in microseconds.
     pub latency_us_p90: Option<u64>,
-    /// Bytes of the weights.
+    /// The size that is scored: two bytes a value, after folding.
     pub size_bytes: u64,
     /// Learned values.
     pub parameters: u64,

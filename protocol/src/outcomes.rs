@@ -46,7 +46,7 @@ pub struct Outcomes(OutcomeValues);
 pub struct OutcomeValues {
     /// SHA-256 over the input images in evaluation order: only outcomes on the same items can be compared.
     pub images_sha256: Digest,
-    /// Bytes of `model.safetensors`.
+    /// The size that is scored, as the report's cost has it.
     pub size_bytes: u64,
     /// How many items, counted from the first, are public.
     pub public_items: u32,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// The format of reports that this version writes.
-pub const REPORT_FORMAT: &str = "retort-report/1";
+pub const REPORT_FORMAT: &str = "retort-report/2";
 
 /// A value in parts per million with the ends of its 95 % interval (99 % for latency, see [`Latency`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -198,8 +198,10 @@ pub struct LatencyCheck {
 /// What a model costs to keep and run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Cost {
-    /// Bytes of `model.safetensors`.
+    /// The size that is scored ([`crate::architecture::Costs::size_bytes`]): two bytes a value, after folding.
     pub size_bytes: u64,
+    /// Bytes of `model.safetensors`, which no score depends on.
+    pub file_bytes: u64,
     /// Learned values.
     pub parameters: u64,
     /// Multiply-accumulates of one inference.

@@ -44,20 +44,22 @@ pub struct Weights {
     pub fidelity_ppm: u32,
     /// Latency as a ratio to the reference.
     pub latency_ppm: u32,
-    /// Bytes of the weights.
+    /// Size: two bytes a value after folding.
     pub size_ppm: u32,
 }
 
 impl Default for ScoreRules {
+    /// From measured students (docs/RULES.md has the table): being faster or smaller than the fastest of the best earns
+    /// nothing, so that nothing that is fast and wrong outweighs what is right, and cost decides among equals in quality.
     fn default() -> Self {
         Self {
             gate_ppm: 900_000,
             accuracy_floor_ppm: 800_000,
-            latency_ratio_min_ppm: 10_000,
-            latency_ratio_max_ppm: 10_000_000,
-            size_bytes_min: 10_000,
-            size_bytes_max: 4_000_000,
-            weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
+            latency_ratio_min_ppm: 1_000_000,
+            latency_ratio_max_ppm: 20_000_000,
+            size_bytes_min: 60_000,
+            size_bytes_max: 2_000_000,
+            weights: Weights { accuracy_ppm: 500_000, fidelity_ppm: 200_000, latency_ppm: 200_000, size_ppm: 100_000 },
         }
     }
 }
@@ -147,7 +149,7 @@ pub struct Totals {
     pub js_micronats: u64,
     /// ln(candidate / reference), billionths.
     pub log_ratio_nanos: i64,
-    /// Bytes of the weights.
+    /// The size that is scored.
     pub size_bytes: u64,
 }
 

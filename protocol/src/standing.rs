@@ -170,7 +170,7 @@ pub struct Standing<K> {
     pub items: u32,
     /// Latency over the reference.
     pub latency_ratio_ppm: i64,
-    /// Bytes of the weights.
+    /// The size that is scored.
     pub size_bytes: u64,
     /// The composite.
     pub composite_ppm: i64,

@@ -42,7 +42,7 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
         .replace("public_items = 5000", "public_items = 300")
         .replace("hidden_items = 5000", "hidden_items = 300")
         // The fixtures were trained for seconds.
-        .replace("gate_ppm = 850000", "gate_ppm = 100000")
+        .replace("gate_ppm = 900000", "gate_ppm = 100000")
         .replace("../../models/teacher", &repository("models/fixtures/pytorch_student").display().to_string())
         .replace("../../models/reference", &repository("models/fixtures/mlp").display().to_string());
     let path = dir.join("competition.toml");

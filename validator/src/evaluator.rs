@@ -174,8 +174,8 @@ fn scripted_report(
     samples_sha256: Digest,
 ) -> Report {
     let items = request.items.labels.len() as u32;
-    let size_bytes = request.candidate.weights.len() as u64;
-    let ratio_ppm = share_ppm(size_bytes, request.reference.weights.len() as u64);
+    let file_bytes = request.candidate.weights.len() as u64;
+    let ratio_ppm = share_ppm(file_bytes, request.reference.weights.len() as u64);
     let costs = config.plan().ok().and_then(|plan| plan.costs().ok()).unwrap_or_default();
     Report {
         format: REPORT_FORMAT.into(),
@@ -210,7 +210,8 @@ fn scripted_report(
             ..Latency::default()
         },
         cost: Cost {
-            size_bytes,
+            size_bytes: costs.size_bytes,
+            file_bytes,
             parameters: costs.parameters,
             macs: costs.macs,
             activation_bytes: costs.activation_bytes_peak,

@@ -16,6 +16,9 @@ use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
 use validator::{Evaluator, ScriptedEvaluator};
 
+/// What publishing asks before the first submission: teacher and reference, on public items and in the rehearsal.
+const ASKED_BY_PUBLISHING: u32 = 4;
+
 /// An evaluator that answers by request and by how many submissions it was asked about before.
 pub(crate) fn script<F>(answer: F) -> Arc<dyn Evaluator>
 where
@@ -23,7 +26,7 @@ where
 {
     let asked = AtomicU32::new(0);
     Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
-        let answer = answer(request, asked.fetch_add(1, Ordering::SeqCst).saturating_sub(2));
+        let answer = answer(request, asked.fetch_add(1, Ordering::SeqCst).saturating_sub(ASKED_BY_PUBLISHING));
         async move { answer }.boxed()
     })))
 }
@@ -38,7 +41,7 @@ where
 {
     let asked = AtomicU32::new(0);
     Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
-        if asked.fetch_add(1, Ordering::SeqCst) < 2 {
+        if asked.fetch_add(1, Ordering::SeqCst) < ASKED_BY_PUBLISHING {
             async move { scripted_evaluation(&request, 900_000) }.boxed()
         } else {
             then(request)

@@ -2,10 +2,12 @@
 
 use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use datasets::{Images, Logits};
+use futures::FutureExt;
 use protocol::api::CompetitionView;
+use protocol::evaluation::Scope;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use validator::evaluator::silent;
+use validator::evaluator::{scripted_evaluation, silent};
 use validator::publish::Publisher;
 use validator::{App, Evaluator, Home, ScriptedEvaluator};
 
@@ -52,6 +54,32 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
         assert!(error.to_string().contains(problem), "{error}");
     }
     assert!(app.app.db.competitions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_gate_that_the_reference_misses_is_refused_and_leaves_nothing() {
+    // The teacher is right on all of 100 items; the reference on so many when they are changed, and always when they aren't.
+    let evaluator = |changed_ppm: u64| -> Arc<dyn Evaluator> {
+        Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
+            let is_reference = request.items.teacher_logits.is_some();
+            let changed = matches!(request.scope, Scope::OutputsOnly);
+            let correct_ppm = if is_reference && changed { changed_ppm } else { 1_000_000 };
+            async move { scripted_evaluation(&request, correct_ppm) }.boxed()
+        })))
+    };
+    let publish = async |changed_ppm, gate_ppm: u32| {
+        let app = TestApp::start(Setup { evaluator: evaluator(changed_ppm), ..Setup::default() }).await;
+        let manifest = app.write_competition(&(competition_toml("digits", "") + &format!("[score]\ngate_ppm = {gate_ppm}\n")));
+        let published = app.app.publisher().publish(&manifest, silent()).await;
+        (published.map_err(|error| error.to_string()), app.app.db.competitions().await.unwrap().len())
+    };
+    let (refused, there) = publish(600_000, 800_000).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.contains("the teacher answers 100.0 % right and the reference 60.0 %"), "{refused}");
+    assert!(refused.contains("write at most 600000") && there == 0, "{refused}");
+    // Shown to be below, not merely found below: of 100 items 75 % are not shown to be less than 80.
+    assert!(publish(750_000, 800_000).await.0.is_ok());
+    assert!(publish(600_000, 600_000).await.0.is_ok(), "what the refusal says may be written");
 }
 
 #[tokio::test]

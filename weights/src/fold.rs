@@ -75,3 +75,34 @@ fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &mut Weights) -> R
 fn take(weights: &mut Weights, name: &str) -> Result<Array, WeightsError> {
     weights.take(name).ok_or_else(|| WeightsError::Missing(name.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::architecture::{Architecture, ImageShape};
+
+    #[test]
+    fn the_scored_size_is_of_the_values_that_folding_leaves() {
+        let image = ImageShape { channels: 1, height: 28, width: 28 };
+        let families = [
+            r#"{"kind":"mlp","hidden":[16]}"#,
+            r#"{"kind":"resnet","width":8,"blocks":[2,1],"stem_stride":2}"#,
+            r#"{"kind":"depthwise_cnn","stem":8,"blocks":[{"channels":12,"stride":2}]}"#,
+            r#"{"kind":"mobilenet_v2","stem":8,"stem_stride":2,"head":16,"blocks":[{"expansion":4,"channels":8,"repeats":2,"stride":2}]}"#,
+            r#"{"kind":"vit","patch":7,"width":8,"depth":1,"heads":2,"mlp_width":16}"#,
+        ];
+        for json in families {
+            let architecture: Architecture = serde_json::from_str(json).expect("a test's own description");
+            let plan = architecture.plan(image, 10).expect("a family of the catalogue");
+            let (folded_plan, folded) =
+                fold_batch_norm(&plan, Weights::random(&plan, &mut rand::rng())).expect("its own weights");
+            let values: usize = folded_plan
+                .tensors()
+                .iter()
+                .map(|tensor| folded.get(&tensor.name).expect("a tensor of the plan").values.len())
+                .sum();
+            assert_eq!(plan.costs().expect("small").size_bytes, 2 * values as u64, "{json}");
+            assert_eq!(folded_plan.costs().expect("small").size_bytes, 2 * values as u64, "{json}, folded");
+        }
+    }
+}

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy
 import torch
+from safetensors.torch import load
+
+from .students import build
 
 CACHE = pathlib.Path.home() / ".cache" / "retort-miner"
 
@@ -43,6 +46,11 @@ class Competition:
     def labels(self) -> list[str]:
         return self.document["manifest"]["labels"]
 
+    @property
+    def changes(self) -> dict:
+        """What is done to the items of a hidden round, as the manifest says (see :class:`retort_miner.Changes`)."""
+        return self.document["manifest"]["rounds"]["transforms"]
+
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """What the validator feeds a model: ``(pixel / 255 - mean) / deviation`` in f32, per channel."""
         shape = (1, -1, 1, 1)
@@ -62,15 +70,23 @@ class Competition:
         """The teacher's answers to the training images, ``[n, classes]``, if they are published."""
         if self.document.get("training_teacher_logits") is None:
             return None
-        body = self._object("training_teacher_logits")
+        body = self._object(self.document["training_teacher_logits"])
         count, classes = _header(body, b"RTLOG1\0\0", 2)
         values = numpy.frombuffer(body, "<f4", offset=16)
         if values.size != count * classes:
             raise Corrupt("logits of another length than their header says")
         return torch.from_numpy(values.reshape(count, classes).copy())
 
+    def teacher(self) -> torch.nn.Module:
+        """The teacher itself, ready to be asked about images that nobody has asked it about."""
+        published = self.document["teacher"]
+        model = build(published["config"]["architecture"], self.input, len(self.labels))
+        tensors = load(self._object(published["weights"]))
+        model.load_state_dict({name: tensor.to(model.state_dict()[name].dtype) for name, tensor in tensors.items()})
+        return model.eval()
+
     def _images(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        body = self._object(name)
+        body = self._object(self.document[name])
         shape = _header(body, b"RTIMG1\0\0", 4)
         pixels = int(numpy.prod(shape, dtype=numpy.int64))
         values = numpy.frombuffer(body, numpy.uint8, offset=25)
@@ -79,9 +95,9 @@ class Competition:
         images = torch.from_numpy(values[:pixels].reshape(shape).copy())
         return images, torch.from_numpy(values[pixels:].copy()).long()
 
-    def _object(self, name: str) -> bytes:
+    def _object(self, reference: dict) -> bytes:
         """An object by its digest, from the cache if it is there."""
-        digest = self.document[name]["sha256"]
+        digest = reference["sha256"]
         cached = CACHE / digest
         if not cached.exists():
             with urllib.request.urlopen(f"{self.base}/api/v1/objects/sha256/{digest}") as answer:

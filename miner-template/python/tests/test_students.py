@@ -4,7 +4,9 @@ Run by `cargo test -p retort python`, or `python -m unittest` in this folder's p
 """
 
 import json
+import math
 import pathlib
+import sys
 import unittest
 
 import timm
@@ -13,9 +15,13 @@ from safetensors.torch import load_file
 
 import retort_miner
 from retort_miner import Corrupt
+from retort_miner.changes import moved
 from retort_miner.competition import _check, _header
 
-FIXTURES = pathlib.Path(__file__).resolve().parents[3] / "models" / "fixtures"
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+FIXTURES = ROOT / "models" / "fixtures"
+sys.path.append(str(ROOT / "scripts"))
+import golden_hidden  # noqa: E402
 SMALL = {"channels": 1, "height": 28, "width": 28}
 MOBILENET_V2 = {
     "kind": "mobilenet_v2",
@@ -70,6 +76,44 @@ class Students(unittest.TestCase):
     def test_an_unknown_family_is_named_with_those_that_there_are(self):
         with self.assertRaisesRegex(ValueError, "no family is called 'lstm'; there are mlp, resnet"):
             retort_miner.build({"kind": "lstm"}, SMALL, 10)
+
+
+STILL = dict(
+    shift_px_max=0, rotation_millidegrees_max=0, scale_ppm_min=1_000_000, scale_ppm_max=1_000_000,
+    brightness_ppm_min=1_000_000, brightness_ppm_max=1_000_000, noise_levels_max=0, cutout_px_max=0, mixture_ppm=0,
+    mixture_share_ppm_min=1_000_000, mixture_share_ppm_max=1_000_000,
+)  # fmt: skip
+
+
+class HiddenRounds(unittest.TestCase):
+    def test_images_are_moved_as_the_validator_moves_them(self):
+        torch.manual_seed(1)
+        image = torch.randint(256, (1, 1, 13, 17), dtype=torch.uint8)
+        for dx, dy, rotation, scale in [(2, -1, 0, 1_000_000), (0, 0, 4_000, 1_030_000), (-2, 2, -3_500, 970_000)]:
+            angle = torch.tensor([rotation * math.pi / 180_000])
+            ours = moved(image.float(), angle, torch.tensor([scale / 1e6]), torch.tensor([dx]), torch.tensor([dy]))
+            change = dict(source=0, other=None, dx=dx, dy=dy, rotation=rotation, scale=scale, brightness=1_000_000)
+            rest = dict(noise=0, noise_seed=0, side=0, x=0, y=0)
+            theirs = golden_hidden.render([image.flatten().tolist()], change | rest, 13, 17)
+            off = (ours.flatten() - torch.tensor(list(theirs))).abs().max()
+            # Positions are rounded to a 256th of a pixel there.
+            self.assertLessEqual(off, 2, (dx, dy, rotation, scale))
+
+    def test_each_change_is_drawn_from_the_competitions_range(self):
+        torch.manual_seed(1)
+        images = torch.randint(1, 200, (400, 1, 9, 9), dtype=torch.uint8)
+        changed = lambda **family: retort_miner.Changes(STILL | family).changed(images)
+        self.assertTrue(torch.equal(changed(), images))
+        self.assertFalse((changed(shift_px_max=1) == images).flatten(1).all(1).any(), "no item stays in place")
+        blanked = (changed(cutout_px_max=3) == 0).flatten(1).sum(1)
+        self.assertEqual((blanked.min(), blanked.max()), (0, 9))
+        noise = (changed(noise_levels_max=4).float() - images).flatten(1).std(1)
+        self.assertTrue(0 <= noise.min() < 0.1 and 3 < noise.max() < 6, noise)
+        brighter = changed(brightness_ppm_max=1_100_000).float() / images
+        self.assertTrue(brighter.flatten(1).mean(1).max() < 1.11 and (brighter.flatten(1).mean(1) > 1.05).any())
+        mixing = retort_miner.Changes(STILL | dict(mixture_share_ppm_min=600_000, mixture_share_ppm_max=600_000))
+        mixed = mixing.mixed(images[:1], images[1:2]).float()
+        self.assertLessEqual((mixed - (0.6 * images[0] + 0.4 * images[1])).abs().max(), 0.6)
 
 
 class Downloads(unittest.TestCase):

@@ -1,6 +1,6 @@
 //! What an architecture costs, computed from its description with checked arithmetic before anything is allocated.
 
-use super::{ArchitectureError, ImageShape, Op, Plan, Role, Shape};
+use super::{ArchitectureError, ImageShape, Op, Plan, Role, Shape, TensorSpec};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,12 +9,18 @@ use utoipa::ToSchema;
 pub struct Costs {
     /// Learned values (running statistics don't count, as in PyTorch's `parameters()`).
     pub parameters: u64,
+    /// The size that is scored: values that inference needs, batch normalisation folded into the convolution before it,
+    /// at two bytes each whatever their type in the file. So nothing is gained by how numbers are written.
+    pub size_bytes: u64,
     /// Multiply-accumulates of convolutions, linear layers and attention; normalisation and activations are not counted.
     pub macs: u64,
     /// The most bytes of activations alive at once: the input and output of an operation, what residuals hold, and
     /// within attention its projections and the scores of all heads.
     pub activation_bytes_peak: u64,
 }
+
+/// What a value counts in the scored size: floats are kept in f32, f16 or bf16, and half precision costs no accuracy.
+const VALUE_BYTES: u64 = 2;
 
 /// MACs and peak live values met on a walk.
 #[derive(Clone, Copy, Default)]
@@ -25,13 +31,38 @@ pub(super) struct Work {
 
 pub(super) fn of(plan: &Plan) -> Result<Costs, ArchitectureError> {
     let (_, work) = walk(plan.ops(), Shape::Image(plan.input()))?;
-    let mut parameters = 0u64;
-    for tensor in plan.tensors().iter().filter(|tensor| tensor.role == Role::Parameter) {
-        let values = tensor.shape.iter().try_fold(1u64, |n, d| n.checked_mul(*d)).ok_or(ArchitectureError::Overflow)?;
-        parameters = parameters.checked_add(values).ok_or(ArchitectureError::Overflow)?;
-    }
+    let tensors = plan.tensors();
+    let learned = tensors.iter().filter(|tensor| tensor.role == Role::Parameter);
+    let parameters = values(learned).ok_or(ArchitectureError::Overflow)?;
+    let folded = folded_values(plan.ops()).ok_or(ArchitectureError::Overflow)?;
+    let size_bytes = folded.checked_mul(VALUE_BYTES).ok_or(ArchitectureError::Overflow)?;
     let activation_bytes_peak = work.live_values_peak.checked_mul(4).ok_or(ArchitectureError::Overflow)?;
-    Ok(Costs { parameters, macs: work.macs, activation_bytes_peak })
+    Ok(Costs { parameters, size_bytes, macs: work.macs, activation_bytes_peak })
+}
+
+/// Values of tensors; `None` on overflow.
+fn values<'a>(mut tensors: impl Iterator<Item = &'a TensorSpec>) -> Option<u64> {
+    tensors.try_fold(0u64, |sum, tensor| {
+        sum.checked_add(tensor.shape.iter().try_fold(1u64, |product, side| product.checked_mul(*side))?)
+    })
+}
+
+/// Values that are left when batch normalisation is folded, as `weights::fold_batch_norm` does it: of the four a channel
+/// of one that follows a convolution a bias stays, which the convolution may have had. `None` on overflow.
+fn folded_values(ops: &[Op]) -> Option<u64> {
+    let mut sum = 0u64;
+    let mut before: Option<&Op> = None;
+    for op in ops {
+        let kept = match (op, before) {
+            (Op::BatchNorm { .. }, Some(Op::Conv2d(conv))) if conv.bias => 0,
+            (Op::BatchNorm { channels, .. }, Some(Op::Conv2d(_))) => u64::from(*channels),
+            (Op::Residual { body, shortcut }, _) => folded_values(body)?.checked_add(folded_values(shortcut)?)?,
+            _ => values(op.tensors().iter())?,
+        };
+        sum = sum.checked_add(kept)?;
+        before = Some(op);
+    }
+    Some(sum)
 }
 
 /// Propagates `shape` through `ops`; returns the shape at the end and the work on the way.

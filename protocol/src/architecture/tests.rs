@@ -14,6 +14,7 @@ fn an_mlp_counts_what_paper_and_pencil_count() {
     let costs = plan.costs().unwrap();
     assert_eq!(costs.parameters, 784 * 256 + 256 + 256 * 10 + 10);
     assert_eq!(costs.macs, 784 * 256 + 256 * 10);
+    assert_eq!(costs.size_bytes, 2 * costs.parameters, "nothing folds, and a float is two bytes");
     assert_eq!(costs.activation_bytes_peak, 4 * (784 + 784), "flattening holds the image twice");
     assert_eq!(plan.tensors()[0].name, "1.weight");
 }
@@ -26,6 +27,8 @@ fn resnet_8_on_cifar_has_the_published_size() {
     // MLPerf Tiny's ResNet-8: about 78 K parameters and 12.5 M MACs.
     assert_eq!(costs.parameters, 77_754 + 288);
     assert!((12_400_000..12_600_000).contains(&costs.macs), "{}", costs.macs);
+    // Nine normalisations, of 16 channels (three), 32 (three) and 64 (three): a scale each is folded away.
+    assert_eq!(costs.size_bytes, 2 * (costs.parameters - 3 * (16 + 32 + 64)));
 }
 
 #[test]

@@ -198,10 +198,11 @@ fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, Option<u
         });
     }
     println!(
-        "admitted: {}, {} parameters, {} MACs, {}",
+        "admitted: {}, {} parameters, {} MACs, {} as scored, {} of weights",
         passed.config.architecture.kind(),
         passed.costs.parameters,
         passed.costs.macs,
+        table::bytes(passed.costs.size_bytes),
         table::bytes(passed.size_bytes)
     );
     if let Some((evaluation, score, rank)) = measured {

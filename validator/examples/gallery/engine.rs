@@ -284,7 +284,8 @@ fn report(
             nll_micronats: 140_000 + u64::from(wrong) * 150,
         },
         cost: Cost {
-            size_bytes: request.candidate.weights.len() as u64,
+            size_bytes: costs.size_bytes,
+            file_bytes: request.candidate.weights.len() as u64,
             parameters: costs.parameters,
             macs: costs.macs,
             activation_bytes: costs.activation_bytes_peak,

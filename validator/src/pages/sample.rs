@@ -420,7 +420,7 @@ pub(crate) fn report() -> Report {
     ];
     let correct = (0..10).map(|n| confusion[n][n]).sum();
     Report {
-        format: "retort-report/1".into(),
+        format: "retort-report/2".into(),
         package_sha256: Digest::of(b"package"),
         engine: "eval 0.1.0 (burn 0.22.1)".into(),
         host: Host {
@@ -451,7 +451,8 @@ pub(crate) fn report() -> Report {
             ..Latency::default()
         },
         cost: Cost {
-            size_bytes: 407_320,
+            size_bytes: 203_540,
+            file_bytes: 407_320,
             parameters: 101_770,
             macs: 101_632,
             activation_bytes: 3_648,

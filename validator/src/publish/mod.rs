@@ -3,16 +3,19 @@
 //! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very
 //!    check that guards intake;
 //! 2. the data is split by a secret key into public and hidden items;
-//! 3. the teacher and then the reference are measured on the public ones;
+//! 3. the teacher and then the reference are measured on the public ones, and a hidden round is rehearsed on them
+//!    (`rehearsal`);
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
 //! 5. one transaction makes the competition appear, and states so in the public log.
 //!
 //! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
 
 mod data;
+mod rehearsal;
 mod remote;
 mod source;
 
+pub use rehearsal::GateMissed;
 pub use remote::RemoteProblem;
 
 use crate::app::{App, OpenError};
@@ -26,6 +29,7 @@ use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
 use data::{DataSetError, Prepared};
+use datasets::hidden::{DrawError, RenderError};
 use datasets::{FormatError, Logits};
 use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
@@ -88,6 +92,15 @@ pub enum PublishError {
         /// Why.
         failure: EvaluationFailure,
     },
+    /// The reference doesn't pass the gate on items as hidden rounds show them, so nobody is known to.
+    #[error("manifest field `score.gate_ppm`: {0}")]
+    Gate(GateMissed),
+    /// Items of the rehearsal can't be drawn.
+    #[error("rehearse a hidden round: {0}")]
+    Draw(#[from] DrawError),
+    /// Items of the rehearsal can't be made.
+    #[error("rehearse a hidden round: {0}")]
+    Render(#[from] RenderError),
     /// Something else is published under this name.
     #[error("another competition is published as {0}; what is published doesn't change, so choose another id")]
     Taken(CompetitionId),
@@ -171,6 +184,7 @@ impl Publisher {
         let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
         let known = (Some(logits.values.clone()), Arc::from([]));
         let reference = self.measure(Role::Reference, &source, &prepared, known, &progress).await?;
+        self.rehearse(&source, &prepared).await?;
         let probe_logits = teacher.probe_logits;
         let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits };
         self.store(source, prepared, measured, split_key, salt).await

@@ -35,14 +35,15 @@ pub(super) async fn of(turn: &Turn<'_>) -> Result<Field, RoundError> {
     for round in &latest {
         let items = turn.needed("items", round.record.drawn.as_ref())?;
         drawn.insert(round.number, fresh(app, items).await?);
-        reference.sheets.insert(round.number, reference_sheet(app, items).await?);
+        let outcomes = Outcomes::from_bytes(&app.objects.get(&items.reference_outcomes.sha256).await?)?;
+        reference.size_bytes = outcomes.values().size_bytes;
+        reference.sheets.insert(round.number, Sheet::of(&outcomes).behind(items.fixed));
         for entry in app.db.round_entries(competition, round.number).await? {
             if let Some(sheet) = sheet(app, &entry).await? {
                 sheets.entry(entry.submission).or_default().insert(round.number, sheet);
             }
         }
     }
-    reference.size_bytes = turn.stored.competition.reference.weights.size_bytes;
     // The reference is as fast as itself.
     reference.log_ratio_nanos = vec![0];
     let contestants = contestants(turn, sheets).await?;
@@ -56,11 +57,6 @@ async fn fresh(app: &App, drawn: &Drawn) -> Result<referee::Drawn, RoundError> {
     let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).zip(&images.labels);
     let right = rows.skip(drawn.fixed as usize).map(|(row, label)| arg_max(row) == usize::from(*label));
     Ok(referee::Drawn { cut: drawn.cut, teacher_right: right.collect() })
-}
-
-async fn reference_sheet(app: &App, drawn: &Drawn) -> Result<Sheet, RoundError> {
-    let outcomes = Outcomes::from_bytes(&app.objects.get(&drawn.reference_outcomes.sha256).await?)?;
-    Ok(Sheet::of(&outcomes).behind(drawn.fixed))
 }
 
 /// The answers of a member to the first fresh items of a round, the most that there are.

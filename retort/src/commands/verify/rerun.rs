@@ -128,7 +128,7 @@ fn same_counts(report: &Report, outcomes: Option<&Outcomes>, again: &Evaluation,
         ("right answers", there.quality == here.quality),
         ("fidelity", there.fidelity == here.fidelity),
         ("calibration", there.calibration == here.calibration),
-        ("bytes", cost.size_bytes == cost_here.size_bytes),
+        ("size", (cost.size_bytes, cost.file_bytes) == (cost_here.size_bytes, cost_here.file_bytes)),
         ("parameters", cost.parameters == cost_here.parameters),
         ("multiply-accumulates", cost.macs == cost_here.macs),
     ];

@@ -131,7 +131,7 @@ fn table(report: &Report, score: &Score) -> String {
         ("Same answer as the teacher", interval(score.agreement, percent)),
         ("Latency over the reference student", interval(latency.ratio, ratio)),
         ("Median latency, one thread, one image", format!("{} us{p90}", latency.p50_ns / 1_000)),
-        ("Size", format!("{} bytes", grouped(report.cost.size_bytes))),
+        ("Size, two bytes a value", format!("{} bytes", grouped(report.cost.size_bytes))),
         ("Parameters", grouped(report.cost.parameters)),
         ("Multiply-accumulates", grouped(report.cost.macs)),
     ];
