@@ -1,6 +1,6 @@
 //! Lines of the local ledger: a file that somebody else may have written to.
 
-use chain::{Ledger, LocalLedger};
+use chain::{Ledger, LocalLedger, Registration};
 use protocol::Digest;
 use protocol::auth::Keypair;
 use std::fs;
@@ -56,7 +56,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     let _ = fs::remove_file(&path);
     let ledger = LocalLedger::open(&path, owner()).expect("a new ledger, because nothing is there");
     let filled = ledger
-        .register(Keypair::from_seed(&[1; 32]).hotkey(), 5)
+        .register(Registration::own(Keypair::from_seed(&[1; 32]).hotkey(), 5))
         .and_then(|()| ledger.set_weights(1, &[(Keypair::from_seed(&[1; 32]).hotkey(), 1_000_000)]))
         .and_then(|()| ledger.mark(Digest::of(b"mark")));
     filled.expect("entries, because they are in range");

@@ -299,8 +299,9 @@ fn step_in_words(view: &RoundView) -> String {
     match view.step {
         Step::Open => "open".into(),
         Step::Closed => "closed; the hash of a new entry of the ledger is its beacon".into(),
-        Step::Drawn => "hidden items are drawn, changed, and answered by the teacher".into(),
-        Step::Measured => "everybody who may take the seat is measured on them".into(),
+        Step::Drawn => "hidden items are drawn, changed, and answered by teacher and reference".into(),
+        Step::Screened => "everybody answered some of them; who is decided is known".into(),
+        Step::Measured => "everybody who may take the seat is measured on all of them".into(),
         Step::Judged => "judged; the champion has its seat".into(),
         Step::Paid => "weights are on the local ledger".into(),
         Step::Revealed => "revealed: anybody can draw, measure and judge it again".into(),

@@ -169,7 +169,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 33] = [
+    const ALL: [(Self, &str); 34] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),

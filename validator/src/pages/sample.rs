@@ -258,6 +258,9 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
     BoardRow {
         kind,
         rank: None,
+        provisional: false,
+        hidden_score_ppm: (kind == RowKind::Submission).then_some(score - 31_000),
+        fresh_items: (kind == RowKind::Submission).then_some(3_500),
         submission: None,
         hotkey: None,
         architecture: family.into(),
@@ -391,7 +394,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         created_at: NOW - 340,
         changed_at: NOW,
         architecture: Some(Architecture::Mlp(Mlp { hidden: vec![128] })),
-        costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648 }),
+        costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648, size_bytes: 203_540 }),
         files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
         published: vec![file("config.json", 540), file("model.safetensors", 407_280)],
         withheld_until_round: None,
