@@ -12,6 +12,13 @@ struct Null {
     residual_correlation_max_ppm: i32,
 }
 
+/// From this rc on a round's fresh items on, two models are one function.
+pub const FRESH_FUNCTION_PPM: i32 = 970_000;
+/// Less of a good student's outputs on the probes no teacher leaves unexplained.
+pub(crate) const ENTRY_UNEXPLAINED_PPM: i32 = 50_000;
+/// The same on fresh items.
+pub(crate) const ENTRY_FRESH_UNEXPLAINED_PPM: i32 = 10_000;
+
 const NULLS: [Null; 4] = [
     Null { family: "mlp", weight_match_max_ppm: 390_524, residual_correlation_max_ppm: 799_230 },
     Null { family: "resnet", weight_match_max_ppm: 132_125, residual_correlation_max_ppm: 670_665 },

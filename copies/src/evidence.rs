@@ -4,9 +4,9 @@
 //! what an appeal rests on. It does NOT judge; [`crate::Thresholds`] do.
 
 use crate::Fingerprint;
-use crate::matching::{LayerCosines, Matcher, mean_cosine};
-use crate::residuals::correlation_ppm;
-use crate::spaces::Spaces;
+use crate::matching::{Compared, mean_cosine};
+use crate::residuals::{correlation_ppm, unexplained_ppm};
+use crate::shapes::Pairing;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,11 +25,17 @@ pub struct Evidence {
     pub same_canonical: bool,
     /// T2: the same under another order of the hidden units too.
     pub same_symmetric: bool,
-    /// T3, s_w: mean cosine of matched units' incoming weights, by weights; nothing for other architectures or families
-    /// without known symmetries.
+    /// T3, s_w: mean cosine of matched units' incoming weights, by weights. Widths may differ, and parts near the
+    /// identity are skipped; nothing for models whose parts don't correspond, or of families without known symmetries.
     pub weight_match_ppm: Option<i32>,
     /// T4, rc: correlation of the residuals on the probes; nothing without common probes.
     pub residual_correlation_ppm: Option<i32>,
+    /// Share of one's standardised outputs on the probes that the other's don't explain; nothing without common probes.
+    pub unexplained_ppm: Option<i32>,
+    /// rc on a round's fresh items, if the pair met on some; fingerprints don't hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub fresh_residual_correlation_ppm: Option<i32>,
     /// T3 by layer.
     pub layers: Vec<LayerEvidence>,
 }
@@ -38,9 +44,9 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LayerEvidence {
-    /// The weight's name in the `state_dict`.
+    /// The weight's name in the `state_dict` of the first.
     pub name: String,
-    /// Its rows.
+    /// The rows that have a partner: all, or as many as the narrower model has.
     pub units: u32,
     /// Mean cosine with each unit in its place, ppm.
     pub in_place_ppm: i32,
@@ -50,56 +56,58 @@ pub struct LayerEvidence {
 
 /// Compares two fingerprints.
 pub fn compare(a: &Fingerprint, b: &Fingerprint) -> Evidence {
-    let comparable = a.head.architecture == b.head.architecture
-        && (a.head.input, a.head.classes) == (b.head.input, b.head.classes)
-        && a.layers.iter().map(|l| l.values.len()).eq(b.layers.iter().map(|l| l.values.len()));
-    let layers = if comparable { layer_evidence(a, b) } else { Vec::new() };
+    let comparable = a.family() == b.family() && (a.head.input, a.head.classes) == (b.head.input, b.head.classes);
+    let same_shape = comparable && a.head.architecture == b.head.architecture;
+    let (layers, weight_match_ppm) = if comparable { weights(a, b, same_shape) } else { (Vec::new(), None) };
     let all = |cosine: &dyn Fn(&LayerEvidence) -> Option<i32>| {
-        !layers.is_empty() && layers.iter().all(|layer| cosine(layer).is_some_and(|ppm| ppm >= SAME_COSINE_PPM))
+        same_shape && !layers.is_empty() && layers.iter().all(|l| cosine(l).is_some_and(|ppm| ppm >= SAME_COSINE_PPM))
     };
     let same_canonical = a.head.canonical == b.head.canonical || all(&|layer| Some(layer.in_place_ppm));
+    let same_probes = a.head.probes.is_some() && a.head.probes == b.head.probes;
     Evidence {
         same_package: a.head.package == b.head.package,
         same_canonical,
         same_symmetric: same_canonical || all(&|layer| layer.matched_ppm),
-        weight_match_ppm: if comparable { weight_match(a, &layers) } else { None },
-        residual_correlation_ppm: (a.head.probes.is_some() && a.head.probes == b.head.probes)
-            .then(|| correlation_ppm(&a.residuals, &b.residuals))
+        weight_match_ppm,
+        residual_correlation_ppm: same_probes
+            .then(|| correlation_ppm(&a.answers.residuals, &b.answers.residuals))
             .flatten(),
+        unexplained_ppm: same_probes.then(|| unexplained_ppm(&a.answers.outputs, &b.answers.outputs)).flatten(),
+        fresh_residual_correlation_ppm: None,
         layers,
     }
 }
 
-fn layer_evidence(a: &Fingerprint, b: &Fingerprint) -> Vec<LayerEvidence> {
-    let spaces = a.plan().ok().and_then(|plan| Spaces::of(&plan));
-    let (in_place, matched): (LayerCosines, Option<LayerCosines>) = match &spaces {
-        Some(spaces) => {
-            let matcher = Matcher { spaces, first: &a.layers, second: &b.layers };
-            (matcher.in_place(), matcher.is_affordable().then(|| matcher.matched()))
-        }
-        None => (a.layers.iter().zip(&b.layers).map(|(a, b)| mean_cosine_in_place(a, b)).collect(), None),
+/// All layers side by side, and s_w.
+fn weights(a: &Fingerprint, b: &Fingerprint, same_shape: bool) -> (Vec<LayerEvidence>, Option<i32>) {
+    let Some(pairing) = Pairing::of(a, b) else {
+        return (if same_shape { rows_in_place(a, b) } else { Vec::new() }, None);
     };
-    let layers = a.layers.iter().zip(in_place).enumerate();
-    layers
-        .map(|(index, (layer, in_place))| LayerEvidence {
-            name: layer.name.clone(),
-            units: layer.count as u32,
-            in_place_ppm: in_place as i32,
-            matched_ppm: matched.as_ref().map(|matched| matched[index] as i32),
-        })
-        .collect()
+    let in_place = pairing.in_place();
+    let matched = pairing.is_affordable().then(|| pairing.matched());
+    let layer = |index: usize| LayerEvidence {
+        name: pairing.layers[index].first.name.clone(),
+        units: in_place[index].units as u32,
+        in_place_ppm: in_place[index].cosine_ppm as i32,
+        matched_ppm: matched.as_ref().map(|matched| matched[index].cosine_ppm as i32),
+    };
+    ((0..pairing.layers.len()).map(layer).collect(), matched.as_deref().and_then(weight_match))
 }
 
-fn mean_cosine_in_place(a: &crate::rows::Rows, b: &crate::rows::Rows) -> i64 {
-    mean_cosine((0..a.count).map(|row| (a.row(row), b.row(row))))
+/// For families without known symmetries.
+fn rows_in_place(a: &Fingerprint, b: &Fingerprint) -> Vec<LayerEvidence> {
+    let layer = |(a, b): (&crate::rows::Rows, &crate::rows::Rows)| LayerEvidence {
+        name: a.name.clone(),
+        units: a.count as u32,
+        in_place_ppm: mean_cosine((0..a.count).map(|row| (a.row(row), b.row(row)))) as i32,
+        matched_ppm: None,
+    };
+    a.layers.iter().zip(&b.layers).map(layer).collect()
 }
 
 /// s_w: each layer counts by its weights, since a short row finds a near partner among strangers by chance.
-fn weight_match(a: &Fingerprint, layers: &[LayerEvidence]) -> Option<i32> {
-    let (mut sum, mut values) = (0i128, 0i128);
-    for (rows, layer) in a.layers.iter().zip(layers) {
-        sum += i128::from(layer.matched_ppm?) * rows.values.len() as i128;
-        values += rows.values.len() as i128;
-    }
+fn weight_match(layers: &[Compared]) -> Option<i32> {
+    let sum: i128 = layers.iter().map(|layer| i128::from(layer.cosine_ppm) * i128::from(layer.values)).sum();
+    let values: i128 = layers.iter().map(|layer| i128::from(layer.values)).sum();
     (values > 0).then(|| (sum / values) as i32)
 }

@@ -1,22 +1,22 @@
-//! What is kept of a package to compare it with others: digests, the directions of its units, its residuals on probes.
+//! What is kept of a package to compare it with others: digests, the directions of its units, its answers to probes.
 //!
 //! A fingerprint is a pure function of the package, and of the logits on the probes if there are any: whoever
 //! downloads the package gets the same bytes. This module judges nothing.
 //!
-//! File format `RTCOPY1`, little endian: 8 bytes `RTCOPY1\0`; u32 length of the head; the head, canonical JSON; i16
-//! rows, layers in plan order, units in order; i16 residuals, probe-major.
+//! File format `RTCOPY2`, little endian: 8 bytes `RTCOPY2\0`; u32 length of the head; the head, canonical JSON; i16
+//! rows, layers in plan order, units in order; i16 residuals, then i16 standardised outputs, both probe-major.
 
-use crate::residuals::{self, ProbeLogits};
+use crate::residuals::{self, Answers, ProbeLogits};
 use crate::rows::{self, Rows};
 use protocol::Digest;
-use protocol::architecture::{Architecture, ArchitectureError, ImageShape, Plan};
+use protocol::architecture::{Architecture, ArchitectureError, Costs, ImageShape, Plan};
 use protocol::digest::{Hasher, canonical_json};
 use protocol::package::{PackageConfig, package_digest};
 use protocol::submission::Rejection;
 use serde::{Deserialize, Serialize};
 use weights::{Weights, WeightsError};
 
-const MAGIC: [u8; 8] = *b"RTCOPY1\0";
+const MAGIC: [u8; 8] = *b"RTCOPY2\0";
 /// A head is an architecture and a few numbers.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Values that are made bytes at once to be hashed: a model's bytes aren't in memory a second time.
@@ -27,8 +27,7 @@ const VALUES_HASHED: usize = 16 * 1024;
 pub struct Fingerprint {
     pub(crate) head: Head,
     pub(crate) layers: Vec<Rows>,
-    /// Unit of the residuals: whatever makes the largest 32,767.
-    pub(crate) residuals: Vec<i16>,
+    pub(crate) answers: Answers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +40,10 @@ pub(crate) struct Head {
     pub(crate) classes: u32,
     /// The digest of the teacher's logits: residuals on other probes can't be compared.
     pub(crate) probes: Option<Digest>,
-    residual_values: u32,
+    /// For each layer, how much it writes beside what its channels hold already, ppm ([`Rows::strength_ppm`]).
+    strengths_ppm: Vec<u32>,
+    /// Classes times probes: as many residuals, and as many outputs.
+    answer_values: u32,
 }
 
 /// A package or a file that has no fingerprint.
@@ -77,17 +79,20 @@ impl Fingerprint {
         let config = PackageConfig::from_json(config_json)?;
         let plan = config.plan()?;
         let weights = Weights::from_safetensors(safetensors, &plan)?;
-        let residuals = probes.map(|probes| residuals::of(&probes, plan.classes())).transpose()?.unwrap_or_default();
+        let answers = probes.map(|probes| residuals::answers(&probes, plan.classes())).transpose()?.unwrap_or_default();
+        let canonical = canonical(&config, &weights)?;
+        let layers = rows::of(&plan, weights)?;
         let head = Head {
             package: package_digest(&Digest::of(config_json), &Digest::of(safetensors)),
-            canonical: canonical(&config, &weights)?,
+            canonical,
             input: config.input.shape(),
             classes: plan.classes(),
             architecture: config.architecture,
             probes: probes.map(|probes| probes.digest()),
-            residual_values: residuals.len() as u32,
+            strengths_ppm: layers.iter().map(|layer| layer.strength_ppm).collect(),
+            answer_values: answers.outputs.len() as u32,
         };
-        Ok(Self { head, layers: rows::of(&plan, weights)?, residuals })
+        Ok(Self { head, layers, answers })
     }
 
     /// The package's digest.
@@ -98,6 +103,19 @@ impl Fingerprint {
     /// The digest of the decoded numbers: the same for each lossless encoding of one model.
     pub fn canonical(&self) -> Digest {
         self.head.canonical
+    }
+
+    /// The architecture.
+    pub fn architecture(&self) -> &Architecture {
+        &self.head.architecture
+    }
+
+    /// What one inference costs.
+    ///
+    /// # Errors
+    /// Never for a fingerprint of a package that was admitted.
+    pub fn costs(&self) -> Result<Costs, ArchitectureError> {
+        self.plan()?.costs()
     }
 
     /// The family, as `config.json` spells it.
@@ -116,12 +134,13 @@ impl Fingerprint {
     /// When the head can't be written as JSON, which for these types it always can.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FingerprintError> {
         let head = canonical_json(&self.head).map_err(|error| FingerprintError::Format(error.to_string()))?;
-        let count = self.layers.iter().map(|layer| layer.values.len()).sum::<usize>() + self.residuals.len();
+        let Answers { residuals, outputs } = &self.answers;
+        let count = self.layers.iter().map(|layer| layer.values.len()).sum::<usize>() + residuals.len() + outputs.len();
         let mut bytes = Vec::with_capacity(MAGIC.len() + size_of::<u32>() + head.len() + count * size_of::<i16>());
         bytes.extend(MAGIC);
         bytes.extend((head.len() as u32).to_le_bytes());
         bytes.extend(head);
-        let values = self.layers.iter().flat_map(|layer| &layer.values).chain(&self.residuals);
+        let values = self.layers.iter().flat_map(|layer| &layer.values).chain(residuals).chain(outputs);
         bytes.extend(values.flat_map(|value| value.to_le_bytes()));
         Ok(bytes)
     }
@@ -132,7 +151,7 @@ impl Fingerprint {
     /// When a byte is missing, left over or out of place.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FingerprintError> {
         let wrong = |what: &str| FingerprintError::Format(what.to_owned());
-        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| wrong("it doesn't begin with RTCOPY1"))?;
+        let rest = bytes.strip_prefix(&MAGIC).ok_or_else(|| wrong("it doesn't begin with RTCOPY2"))?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| wrong("the head's length is missing"))?;
         let length = u32::from_le_bytes(*length) as usize;
         let (head, rest) = rest
@@ -146,20 +165,26 @@ impl Fingerprint {
             return Err(wrong("half a number is left over"));
         }
         let mut values = values.iter().copied().map(i16::from_le_bytes);
+        let layout = rows::layout(&plan);
+        if layout.len() != head.strengths_ppm.len() {
+            return Err(wrong("it has another number of strengths than of layers"));
+        }
         let mut layers = Vec::new();
-        for (name, count, width) in rows::layout(&plan) {
+        for ((name, count, width), strength_ppm) in layout.into_iter().zip(head.strengths_ppm.iter().copied()) {
             let expected = count.checked_mul(width).and_then(|n| usize::try_from(n).ok());
             let values: Vec<i16> = match expected {
                 Some(expected) if expected <= values.len() => values.by_ref().take(expected).collect(),
                 _ => return Err(wrong("it ends before its rows do")),
             };
-            layers.push(Rows { name, count: count as usize, values });
+            layers.push(Rows { name, count: count as usize, values, strength_ppm });
         }
-        let residuals: Vec<i16> = values.collect();
-        if residuals.len() != head.residual_values as usize {
-            return Err(wrong("the residuals are not as many as the head says"));
+        let mut answers = Answers { residuals: values.collect(), outputs: Vec::new() };
+        let expected = head.answer_values as usize;
+        if expected.checked_mul(2) != Some(answers.residuals.len()) {
+            return Err(wrong("the answers to the probes are not as many as the head says"));
         }
-        Ok(Self { head, layers, residuals })
+        answers.outputs = answers.residuals.split_off(expected);
+        Ok(Self { head, layers, answers })
     }
 }
 

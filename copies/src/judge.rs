@@ -4,6 +4,8 @@
 //! largest value of the null, a signal counts from m + (1 - m) / 2 on, halfway between it and a copy. Where units match
 //! that well, errors need only correlate more than independent ones ever did, by a tenth: m + (1 - m) / 10. Noise and
 //! pruning change what a deep network says of strange inputs much more than they change its weights.
+//! Where errors are the same to within [`FUNCTION_PPM`], the function is, whatever the shape: that decides alone, on the
+//! probes or on a round's fresh items.
 
 use crate::Evidence;
 use crate::calibration;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 const ONE_PPM: i32 = 1_000_000;
+/// From this rc on, two models are one function in whatever shape.
+pub const FUNCTION_PPM: i32 = 970_000;
 
 /// From which value on a signal counts, ppm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,6 +26,14 @@ pub struct Thresholds {
     pub residual_correlation_ppm: i32,
     /// T4 where T3 is beyond its threshold.
     pub residual_support_ppm: i32,
+    /// T4 that decides alone: the same function.
+    pub function_ppm: i32,
+    /// The same on a round's fresh items, which have a null of their own.
+    pub fresh_function_ppm: i32,
+    /// Against the teacher and the reference: outputs of which less than this isn't explained are theirs.
+    pub entry_unexplained_ppm: i32,
+    /// The same on fresh or public items, where models say more alike.
+    pub entry_fresh_unexplained_ppm: i32,
 }
 
 impl Thresholds {
@@ -35,6 +47,10 @@ impl Thresholds {
             weight_match_ppm: weight_match_max_ppm.map(|null| beyond(null, 2)),
             residual_correlation_ppm: beyond(residual_correlation_max_ppm, 2),
             residual_support_ppm: beyond(residual_correlation_max_ppm, 10),
+            function_ppm: FUNCTION_PPM,
+            fresh_function_ppm: calibration::FRESH_FUNCTION_PPM,
+            entry_unexplained_ppm: calibration::ENTRY_UNEXPLAINED_PPM,
+            entry_fresh_unexplained_ppm: calibration::ENTRY_FRESH_UNEXPLAINED_PPM,
         }
     }
 
@@ -54,6 +70,10 @@ pub enum Tier {
     Canonical,
     /// T2: the same model with its hidden units in another order.
     Symmetric,
+    /// T4 alone, beyond doubt: the same function in another shape.
+    Function,
+    /// Outputs that an entry 0 explains: the teacher or the reference in disguise.
+    Outputs,
     /// T3 and T4 together: units match and errors correlate beyond what independent students reach.
     MatchedAndCorrelated,
 }
@@ -76,11 +96,14 @@ pub enum Relation {
     Independent,
     /// One signal: shown to people, without consequences.
     Suspicion(Signal),
+    /// Both begin with a package that the competition lists as known, and are no closer to each other than to it: told,
+    /// without consequences.
+    KnownStart,
     /// The later one counts as the earlier one.
     Copy(Tier),
 }
 
-/// Judges evidence.
+/// Judges evidence between two submissions.
 pub fn relation(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
     let exact = [
         (evidence.same_package, Tier::Bytes),
@@ -91,6 +114,11 @@ pub fn relation(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
         return Relation::Copy(tier);
     }
     let beyond = |value: Option<i32>, threshold: i32| value.is_some_and(|value| value >= threshold);
+    if beyond(evidence.residual_correlation_ppm, thresholds.function_ppm)
+        || beyond(evidence.fresh_residual_correlation_ppm, thresholds.fresh_function_ppm)
+    {
+        return Relation::Copy(Tier::Function);
+    }
     let units = thresholds.weight_match_ppm.is_some_and(|threshold| beyond(evidence.weight_match_ppm, threshold));
     let errors = beyond(evidence.residual_correlation_ppm, thresholds.residual_correlation_ppm);
     let support = beyond(evidence.residual_correlation_ppm, thresholds.residual_support_ppm);
@@ -99,5 +127,31 @@ pub fn relation(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
         (true, _) => Relation::Suspicion(Signal::WeightMatch),
         (false, true) => Relation::Suspicion(Signal::ResidualCorrelation),
         (false, false) => Relation::Independent,
+    }
+}
+
+/// Judges evidence between a submission and an entry 0 of its competition: its teacher or its reference. The teacher has
+/// no residual, so outputs are compared directly. Who keeps the least distance from the teacher isn't compared with it.
+pub fn relation_to_entry(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
+    match relation(evidence, thresholds) {
+        Relation::Copy(tier) => Relation::Copy(tier),
+        _ if evidence.unexplained_ppm.is_some_and(|ppm| ppm < thresholds.entry_unexplained_ppm) => {
+            Relation::Copy(Tier::Outputs)
+        }
+        other => other,
+    }
+}
+
+/// What two submissions are to each other, where the competition lists `known` packages: `to_known` holds what both are
+/// to each of them. A start that both have in common makes nobody a copy, as long as the two are no closer to each other
+/// than each is to that start.
+pub fn unless_known(between: Relation, to_known: &[(Relation, Relation)]) -> Relation {
+    let explains = |tier: Tier| {
+        let as_close = |to: &Relation| matches!(to, Relation::Copy(other) if *other <= tier);
+        to_known.iter().any(|(first, second)| as_close(first) && as_close(second))
+    };
+    match between {
+        Relation::Copy(tier) if explains(tier) => Relation::KnownStart,
+        other => other,
     }
 }

@@ -14,11 +14,13 @@ mod matching;
 mod probes;
 mod residuals;
 mod rows;
+mod shapes;
 mod spaces;
 
+pub use calibration::FRESH_FUNCTION_PPM;
 pub use clusters::clusters;
 pub use evidence::{Evidence, LayerEvidence, SAME_COSINE_PPM, compare};
 pub use fingerprint::{Fingerprint, FingerprintError};
-pub use judge::{Relation, Signal, Thresholds, Tier, relation};
+pub use judge::{FUNCTION_PPM, Relation, Signal, Thresholds, Tier, relation, relation_to_entry, unless_known};
 pub use probes::{PROBES_DEFAULT, probes};
-pub use residuals::ProbeLogits;
+pub use residuals::{OutputEvidence, ProbeLogits, compare_outputs, same_on_items};

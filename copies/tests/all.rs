@@ -8,3 +8,4 @@ mod disguises;
 mod fingerprints;
 mod models;
 mod probes;
+mod shapes;

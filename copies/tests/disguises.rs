@@ -2,7 +2,10 @@
 
 use crate::models::{MATCHED, MLP, MOBILENET, Model, RESNET, VIT};
 use copies::disguise::{self, Encoding};
-use copies::{Evidence, Fingerprint, Relation, Signal, Thresholds, Tier, compare, relation};
+use copies::{
+    Evidence, FUNCTION_PPM, Fingerprint, Relation, Signal, Thresholds, Tier, compare, relation, relation_to_entry,
+    unless_known,
+};
 
 fn print(model: &Model, safetensors: &[u8]) -> Fingerprint {
     Fingerprint::new(&model.config_json, safetensors, None).unwrap()
@@ -112,9 +115,8 @@ fn one_signal_alone_is_a_suspicion_and_both_are_a_copy() {
     (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
     let thresholds = Thresholds::from_null(Some(400_000), 300_000);
     let (alone, support) = (650_000, 370_000);
-    let expected =
-        Thresholds { weight_match_ppm: Some(700_000), residual_correlation_ppm: alone, residual_support_ppm: support };
-    assert_eq!(thresholds, expected);
+    assert_eq!(thresholds.weight_match_ppm, Some(700_000));
+    assert_eq!((thresholds.residual_correlation_ppm, thresholds.residual_support_ppm), (alone, support));
     let mut judge = |units: Option<i32>, errors: Option<i32>| {
         (evidence.weight_match_ppm, evidence.residual_correlation_ppm) = (units, errors);
         relation(&evidence, &thresholds)
@@ -123,6 +125,44 @@ fn one_signal_alone_is_a_suspicion_and_both_are_a_copy() {
     assert_eq!(judge(Some(1_000_000), Some(support - 1)), Relation::Suspicion(Signal::WeightMatch));
     assert_eq!(judge(Some(1_000_000), None), Relation::Suspicion(Signal::WeightMatch));
     assert_eq!(judge(Some(699_999), Some(650_000)), Relation::Suspicion(Signal::ResidualCorrelation));
-    assert_eq!(judge(None, Some(900_000)), Relation::Suspicion(Signal::ResidualCorrelation));
+    assert_eq!(judge(None, Some(FUNCTION_PPM - 1)), Relation::Suspicion(Signal::ResidualCorrelation));
+    assert_eq!(judge(None, Some(FUNCTION_PPM)), Relation::Copy(Tier::Function));
     assert_eq!(judge(Some(699_999), Some(649_999)), Relation::Independent);
+}
+
+#[test]
+fn the_same_errors_on_fresh_items_are_the_same_function_whatever_the_probes_say() {
+    let model = Model::random(MLP, 1);
+    let mut evidence = against_original(&model, &model.safetensors());
+    (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
+    (evidence.weight_match_ppm, evidence.residual_correlation_ppm) = (None, Some(10_000));
+    let thresholds = Thresholds::between("mlp", "resnet");
+    assert_eq!(relation(&evidence, &thresholds), Relation::Independent);
+    evidence.fresh_residual_correlation_ppm = Some(thresholds.fresh_function_ppm);
+    assert_eq!(relation(&evidence, &thresholds), Relation::Copy(Tier::Function));
+}
+
+#[test]
+fn outputs_that_an_entry_0_explains_are_its_own() {
+    let model = Model::random(MLP, 1);
+    let mut evidence = against_original(&model, &model.safetensors());
+    (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
+    let thresholds = Thresholds::between("mlp", "mlp");
+    (evidence.weight_match_ppm, evidence.unexplained_ppm) = (None, Some(thresholds.entry_unexplained_ppm));
+    assert_eq!(relation_to_entry(&evidence, &thresholds), Relation::Independent);
+    evidence.unexplained_ppm = Some(thresholds.entry_unexplained_ppm - 1);
+    assert_eq!(relation_to_entry(&evidence, &thresholds), Relation::Copy(Tier::Outputs));
+}
+
+#[test]
+fn a_known_start_makes_nobody_a_copy_unless_the_two_are_closer_to_each_other_than_to_it() {
+    let near = Relation::Copy(Tier::MatchedAndCorrelated);
+    let same = Relation::Copy(Tier::Bytes);
+    assert_eq!(unless_known(near, &[(near, near)]), Relation::KnownStart);
+    assert_eq!(unless_known(near, &[(Relation::Independent, near), (near, near)]), Relation::KnownStart);
+    assert_eq!(unless_known(near, &[(near, Relation::Independent)]), near);
+    assert_eq!(unless_known(near, &[]), near);
+    // Two who enter the public package as it is; and one who takes what the other made of it.
+    assert_eq!(unless_known(same, &[(same, same)]), Relation::KnownStart);
+    assert_eq!(unless_known(same, &[(near, near)]), same);
 }

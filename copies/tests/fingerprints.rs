@@ -1,9 +1,12 @@
 //! Fingerprints as files, and residuals by hand. It does NOT compare models.
 
 use crate::models::{MATCHED, MLP, Model, VIT};
-use copies::{Fingerprint, FingerprintError, ProbeLogits, compare};
+use copies::{Fingerprint, FingerprintError, ProbeLogits, compare, compare_outputs};
 
 const TEACHER: [f32; 12] = [3.0, 1.0, 0.0, -4.0, 0.5, 2.0, -1.0, 0.0, 1.0, -2.0, 4.0, 0.25];
+const OTHER: [f32; 12] = [3.5, 0.5, -1.0, -2.0, 1.0, 3.0, -2.5, 0.5, 0.0, -2.0, 5.0, 1.5];
+/// What TEACHER doesn't explain of STUDENT.
+const UNEXPLAINED_PPM: i32 = 59_806;
 const STUDENT: [f32; 12] = [2.0, 1.5, 0.0, -3.0, 1.5, 2.0, -1.5, 0.0, 1.0, -1.0, 3.0, 0.5];
 
 fn with_logits(student: &[f32], teacher: &[f32]) -> Result<Fingerprint, FingerprintError> {
@@ -63,5 +66,31 @@ fn a_student_that_is_the_teacher_has_no_residual_and_other_probes_cannot_be_comp
     let teacher = with_logits(&TEACHER, &TEACHER).unwrap();
     assert_eq!(compare(&plain, &teacher).residual_correlation_ppm, None);
     let elsewhere = with_logits(&STUDENT, &STUDENT.map(|value| value * value)).unwrap();
-    assert_eq!(compare(&plain, &elsewhere).residual_correlation_ppm, None);
+    let evidence = compare(&plain, &elsewhere);
+    assert_eq!((evidence.residual_correlation_ppm, evidence.unexplained_ppm), (None, None));
+}
+
+#[test]
+fn the_teacher_explains_all_of_itself_and_of_a_student_what_it_shares() {
+    let teacher = with_logits(&TEACHER, &TEACHER).unwrap();
+    let hot: Vec<f32> = TEACHER.iter().map(|value| 0.1 * value + 5.0).collect();
+    let hot = compare(&with_logits(&hot, &TEACHER).unwrap(), &teacher).unexplained_ppm.unwrap();
+    assert!(hot <= 1, "{hot}");
+    // By hand, in Python: 1 - (s . t)^2 / (s . s) (t . t) of the standardised rows.
+    let student = compare(&with_logits(&STUDENT, &TEACHER).unwrap(), &teacher).unexplained_ppm.unwrap();
+    assert!((student - UNEXPLAINED_PPM).abs() <= 2, "{student}");
+    let opposite: Vec<f32> = TEACHER.iter().map(|value| -value).collect();
+    let opposite = compare(&with_logits(&opposite, &TEACHER).unwrap(), &teacher).unexplained_ppm;
+    assert_eq!(opposite, Some(1_000_000));
+}
+
+#[test]
+fn outputs_on_items_without_a_fingerprint_say_the_same() {
+    let of = compare_outputs(&STUDENT, &OTHER, &TEACHER, 4).unwrap();
+    let [a, b] = [STUDENT, OTHER].map(|student| with_logits(&student, &TEACHER).unwrap());
+    let evidence = compare(&a, &b);
+    assert_eq!(of.residual_correlation_ppm, evidence.residual_correlation_ppm);
+    assert_eq!(of.unexplained_ppm, evidence.unexplained_ppm);
+    assert!(of.residual_correlation_ppm.unwrap() < 900_000);
+    assert!(compare_outputs(&STUDENT, &OTHER[..8], &TEACHER, 4).is_err());
 }

@@ -4,6 +4,7 @@
 
 mod contest;
 mod memoriser;
+mod shapes;
 
 use datasets::FashionMnist;
 use miner_template::checkpoint::Checkpoint;

@@ -4,7 +4,7 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::architecture::{DIMENSION_MAX, ImageShape};
+use crate::architecture::{Costs, DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
 use crate::round::RoundRules;
@@ -17,6 +17,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// The format of manifests that this version reads.
 pub const MANIFEST_FORMAT: &str = "retort-competition/1";
+
+/// A manifest may list this many packages as known.
+pub const KNOWN_MAX: usize = 16;
 
 /// The name of a competition: lower-case letters, digits and hyphens, at most 64.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +61,15 @@ pub struct Manifest {
     pub training_teacher_logits: Option<String>,
     /// The model that every latency is a ratio to: a package folder, relative to the manifest.
     pub reference: ModelSource,
+    /// How far below the teacher's cost submissions must stay.
+    #[serde(default)]
+    #[schema(required)]
+    pub teacher_distance: TeacherDistance,
+    /// Public checkpoints that many may begin with: package folders relative to the manifest, or repositories of a Hub.
+    /// Whoever begins with the same one is told so, and is no copy of another who did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub known: Vec<ModelSource>,
     /// What a submission may cost.
     pub limits: Limits,
     /// When the package of a scored submission may be downloaded by everybody.
@@ -91,6 +103,22 @@ pub enum WeightsPublic {
     AtReveal,
     /// As soon as it is scored.
     AtOnce,
+}
+
+/// The least distance between a submission and the teacher, by which nobody enters the teacher itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherDistance {
+    /// At most half of the teacher's multiply-accumulates and half of its parameters: limits must say so.
+    #[default]
+    Half,
+    /// Limits may be as loose as one likes. Who doesn't keep half the distance all the same is compared with the teacher.
+    None,
+}
+
+/// Whether a model costs at most half of what its teacher does: it is no copy of it then, however it was initialised.
+pub fn keeps_teacher_distance(student: &Costs, teacher: &Costs) -> bool {
+    student.macs <= teacher.macs / 2 && student.parameters <= teacher.parameters / 2
 }
 
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.
@@ -318,6 +346,7 @@ impl Manifest {
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
             ("limits.size_bytes_max", self.limits.size_bytes_max > 0, "must be above 0".into()),
+            ("known", self.known.len() <= KNOWN_MAX, format!("at most {KNOWN_MAX} packages: each one is measured")),
         ];
         for (field, holds, problem) in fields {
             if !holds {
@@ -329,6 +358,30 @@ impl Manifest {
         let rounds = self.rounds.check(self.data.hidden_items);
         rounds.map_err(|problem| ManifestError::Field { field: "rounds", problem })?;
         self.reward.check().map_err(|problem| ManifestError::Field { field: "reward", problem })
+    }
+
+    /// Checks that the limits keep submissions as far from the teacher as [`Self::teacher_distance`] says.
+    ///
+    /// # Errors
+    /// Names the limit that is too loose, and what it may be.
+    pub fn check_teacher_distance(&self, teacher: &Costs) -> Result<(), ManifestError> {
+        if self.teacher_distance == TeacherDistance::None {
+            return Ok(());
+        }
+        let limits = [
+            ("limits.macs_max", self.limits.macs_max, teacher.macs / 2),
+            ("limits.parameters_max", self.limits.parameters_max, teacher.parameters / 2),
+        ];
+        match limits.into_iter().find(|(_, limit, most)| limit > most) {
+            None => Ok(()),
+            Some((field, limit, most)) => Err(ManifestError::Field {
+                field,
+                problem: format!(
+                    "{limit} is more than half of the teacher's, so that the teacher itself might be entered in disguise; \
+                     lower it to {most}, or write teacher_distance = \"none\""
+                ),
+            }),
+        }
     }
 
     /// Whether submissions have ended at `now`, in Unix seconds.

@@ -1,6 +1,9 @@
 //! Manifests: numbers that make no sense are named before anything is computed with them.
 
 use protocol::Manifest;
+use protocol::architecture::Costs;
+use protocol::competition::{TeacherDistance, keeps_teacher_distance};
+use protocol::package::PackageConfig;
 
 const REAL: &str = include_str!("../../competitions/fashion-mnist/competition.toml");
 
@@ -38,4 +41,29 @@ fn labels_that_no_description_could_hold_are_refused_before_anybody_trains() {
     assert_eq!(labelled(4_096, 8), Ok(()));
     let error = labelled(4_096, 9).unwrap_err();
     assert!(error.contains("49153 bytes as JSON, at most 49152"), "{error}");
+}
+
+#[test]
+fn limits_keep_half_the_distance_from_the_teacher_unless_the_manifest_says_otherwise() {
+    let text = include_str!("../../competitions/fashion-mnist/competition.toml");
+    let teacher = PackageConfig::from_json(include_bytes!("../../models/teacher/config.json")).unwrap();
+    let teacher = teacher.plan().unwrap().costs().unwrap();
+    assert_eq!((teacher.parameters, teacher.macs), (939_634, 31_009_440));
+    let manifest = Manifest::from_toml(text).unwrap();
+    assert_eq!(manifest.teacher_distance, TeacherDistance::Half);
+    manifest.check_teacher_distance(&teacher).unwrap();
+    for (from, to, named) in [
+        ("parameters_max = 469000", "parameters_max = 469818", "limits.parameters_max"),
+        ("macs_max = 15500000", "macs_max = 15504721", "limits.macs_max"),
+    ] {
+        let looser = text.replace(from, to);
+        let problem = Manifest::from_toml(&looser).unwrap().check_teacher_distance(&teacher).unwrap_err().to_string();
+        assert!(problem.contains(named) && problem.contains("teacher_distance = \"none\""), "{problem}");
+        let waived = looser.replace("title =", "teacher_distance = \"none\"\ntitle =");
+        Manifest::from_toml(&waived).unwrap().check_teacher_distance(&teacher).unwrap();
+    }
+    let half = Costs { parameters: teacher.parameters / 2, macs: teacher.macs / 2, ..teacher };
+    assert!(keeps_teacher_distance(&half, &teacher));
+    assert!(!keeps_teacher_distance(&Costs { macs: half.macs + 1, ..half }, &teacher));
+    assert!(!keeps_teacher_distance(&Costs { parameters: half.parameters + 1, ..half }, &teacher));
 }

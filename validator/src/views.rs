@@ -4,7 +4,7 @@
 
 use crate::app::App;
 use crate::board;
-use crate::copies::probe_seed;
+use crate::copies::revealed_probe_seed;
 use crate::db::DbError;
 use crate::db::competitions::StoredCompetition;
 use crate::db::lists::ListFilter;
@@ -40,20 +40,9 @@ pub(crate) async fn competition(app: &App, id: &CompetitionId) -> Result<Option<
 async fn view(app: &App, stored: StoredCompetition) -> Result<CompetitionView, DbError> {
     let champion = board::champion(app, &stored.competition.manifest.id).await?;
     let reward_changes = app.db.reward_changes(&stored.competition.manifest.id).await?;
-    let probe_seed = is_over(app, &stored).await?.then(|| probe_seed(&stored.split_key));
+    let probe_seed = revealed_probe_seed(&app.db, &stored, app.clock.now()).await?;
     let (sha256, competition) = (stored.sha256, stored.competition);
     Ok(CompetitionView { sha256, validator: app.hotkey, competition, champion, reward_changes, probe_seed })
-}
-
-/// Whether nothing that is still to come could make use of the competition's secrets: it takes no submissions, and its
-/// last round is revealed.
-async fn is_over(app: &App, stored: &StoredCompetition) -> Result<bool, DbError> {
-    let manifest = &stored.competition.manifest;
-    if !manifest.is_closed(app.clock.now()) {
-        return Ok(false);
-    }
-    let latest = app.db.latest_round(&manifest.id).await?;
-    Ok(latest.is_none_or(|round| round.step == Step::Revealed))
 }
 
 /// Who held a competition's seat, from when to when.

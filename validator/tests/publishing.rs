@@ -48,6 +48,13 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
         ("parameters_max = 2000", "parameters_max = 100", "the reference in"),
         ("package = \"teacher\"", "package = \"nowhere\"", "read "),
         ("format =", "version =", "read the manifest: "),
+        (
+            "teacher_distance = \"none\"",
+            "",
+            "`limits.macs_max`: 2000 is more than half of the teacher's, so that the teacher itself might be entered in \
+             disguise; lower it to 1184, or write teacher_distance = \"none\"",
+        ),
+        ("teacher_distance = \"none\"", "known = [\"nowhere\"]\nteacher_distance = \"none\"", "read "),
     ] {
         let toml = competition_toml("other", "").replace(from, to);
         let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();

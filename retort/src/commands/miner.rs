@@ -2,12 +2,14 @@
 //!
 //! The check is the very admission function of the validator's door and the very engine of its worker.
 
+use super::likeness::{self, Likeness, Likenesses};
 use super::{competition, print_json};
 use crate::cli::MinerCommand;
 use crate::engine::{engine, phase_name};
 use crate::progress::{Phases, upload_bar};
 use crate::table;
 use anyhow::{Context, Result, bail};
+use copies::Relation;
 use datasets::{Images, Logits};
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
@@ -104,25 +106,33 @@ struct Checked {
     report: Option<protocol::Report>,
     score: Option<Score>,
     predicted_rank: Option<u32>,
+    likenesses: Option<Likenesses>,
 }
+
+/// What was measured, the score that it would have, and its rank.
+type Measured = (Evaluation, Score, Option<u32>);
 
 fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: DeviceKind, json: bool) -> Result<()> {
     let files = PackageFiles::read(package)?;
     if what.ends_with(".toml") {
         let text = std::fs::read_to_string(what).with_context(|| format!("read {what}"))?;
         let manifest = Manifest::from_toml(&text)?;
-        return show_checked(&admitted(&files, &manifest)?, None, json);
+        return show_checked(&admitted(&files, &manifest)?, None, None, json);
     }
     let (client, id) = competition(what, address)?;
     let published = client.competition(&id)?.competition;
     let passed = admitted(&files, &published.manifest)?;
-    if rules_only {
-        return show_checked(&passed, None, json);
-    }
-    let (evaluation, ceiling) = measure(&client, &published, &files, device)?;
     let board = client.leaderboard(&id)?;
-    let made = score(&evaluation.report, ceiling, &published.manifest.score);
-    show_checked(&passed, Some((evaluation, made, predicted_rank(&board, &made))), json)
+    let measured = if rules_only {
+        None
+    } else {
+        let (evaluation, ceiling) = measure(&client, &published, &files, device)?;
+        let made = score(&evaluation.report, ceiling, &published.manifest.score);
+        Some((evaluation, made, predicted_rank(&board, &made)))
+    };
+    let logits = measured.as_ref().map(|(evaluation, ..)| evaluation.logits.as_slice());
+    let likenesses = likeness::find(&client, &published, &board, &files, logits)?;
+    show_checked(&passed, measured, Some(likenesses), json)
 }
 
 /// The validator's own admission.
@@ -181,7 +191,12 @@ fn predicted_rank(board: &Leaderboard, score: &Score) -> Option<u32> {
     score.gate.then_some(ahead + 1)
 }
 
-fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, Option<u32>)>, json: bool) -> Result<()> {
+fn show_checked(
+    passed: &Admitted,
+    measured: Option<Measured>,
+    likenesses: Option<Likenesses>,
+    json: bool,
+) -> Result<()> {
     if json {
         let (report, score, rank) = match measured {
             Some((evaluation, score, rank)) => (Some(evaluation.report), Some(score), rank),
@@ -195,6 +210,7 @@ fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, Option<u
             report,
             score,
             predicted_rank: rank,
+            likenesses,
         });
     }
     println!(
@@ -226,7 +242,28 @@ fn show_checked(passed: &Admitted, measured: Option<(Evaluation, Score, Option<u
             None => println!("predicted rank: none, since it misses the accuracy gate"),
         }
     }
+    if let Some(likenesses) = likenesses {
+        show_likenesses(&likenesses);
+    }
     Ok(())
+}
+
+/// What the validator would make of it beside the teacher, the reference and everybody's entries.
+fn show_likenesses(Likenesses { found, compared, not_public }: &Likenesses) {
+    for Likeness { of, relation } in found {
+        match relation {
+            Relation::Copy(_) => println!(
+                "it equals {of}: it would count as a copy, without rank or pay, unless {of} is your own entry ({relation:?})"
+            ),
+            _ => println!("it is like {of} in one respect, which has no consequences alone ({relation:?})"),
+        }
+    }
+    if !found.iter().any(|likeness| matches!(likeness.relation, Relation::Copy(_))) {
+        println!(
+            "no copy of the teacher, the reference or the {compared} entries whose weights are public ({not_public} are not \
+             yet); the validator compares errors on secret items too"
+        );
+    }
 }
 
 /// Submits with a bar of bytes.

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod board;
 pub(crate) mod demo;
 pub(crate) mod keys;
+pub(crate) mod likeness;
 pub(crate) mod manual;
 pub(crate) mod miner;
 pub(crate) mod predict;

@@ -28,6 +28,12 @@ fn a_resaved_copy_and_the_same_bytes_under_other_keys_count_as_the_earlier_model
         .rewritten(|plan, weights| disguise::encoded(&disguise::permuted(plan, &weights, 5), Encoding::F16).unwrap());
     let folder = dir.path().join("mine");
     resaved.write(&folder);
+    let checked = hall.service.run(&["miner", "check", &folder.display().to_string(), "--rules-only"]);
+    let told = stdout(&checked) + &stderr(&checked);
+    assert!(
+        told.contains(&format!("it equals {original}: it would count as a copy")),
+        "said before the upload: {told}"
+    );
     let (success, told) = mallory.submit_by_command(&folder);
     assert!(success, "it is a sound package: {told}");
     let copy = mallory.entered()[0]["id"].as_str().unwrap().to_owned();

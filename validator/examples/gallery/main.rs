@@ -253,6 +253,7 @@ data = { source = "digits", public_items = 390, hidden_items = 400 }
 rounds = { seconds = 0 }
 teacher = { package = "teacher" }
 reference = { package = "reference" }
+teacher_distance = "none"
 
 [limits]
 size_bytes_max = 200000

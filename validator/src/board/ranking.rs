@@ -5,6 +5,7 @@
 
 use super::rounds::Rounds;
 use super::{details, own_best, resampled, why};
+use crate::copies::Original;
 use crate::db::competitions::{Role, StoredCompetition, StoredModel};
 use crate::db::evaluations::ScoredSubmission;
 use protocol::SubmissionId;
@@ -24,7 +25,7 @@ pub(super) struct Sources {
     pub(super) scored: Vec<ScoredSubmission>,
     pub(super) replicates: HashMap<SubmissionId, Replicates>,
     /// Which submissions count as which earlier one of another owner.
-    pub(super) copies: HashMap<SubmissionId, SubmissionId>,
+    pub(super) copies: HashMap<SubmissionId, Original>,
     pub(super) rounds: Rounds,
 }
 
@@ -108,7 +109,7 @@ struct Sorted<'a> {
     /// Those that can't be compared.
     incomparable: Vec<&'a ScoredSubmission>,
     /// Those that count as another one, and as which: they take nobody's place.
-    copied: Vec<(&'a ScoredSubmission, &'a SubmissionId)>,
+    copied: Vec<(&'a ScoredSubmission, &'a Original)>,
     /// Those below the gate.
     gated: Vec<&'a ScoredSubmission>,
 }

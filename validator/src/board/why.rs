@@ -3,9 +3,9 @@
 //! It only puts numbers into words; it ranks nothing.
 
 use super::ranking::{Candidate, Sources};
+use crate::copies::Original;
 use crate::db::competitions::StoredCompetition;
 use crate::db::evaluations::ScoredSubmission;
-use protocol::SubmissionId;
 use protocol::report::Estimate;
 use protocol::score::{PPM, Score, Utilities, Weights, share_ppm};
 use protocol::standing::Placed;
@@ -96,7 +96,7 @@ fn others(count: u32) -> String {
 }
 
 /// Why a copy has no rank.
-pub(super) fn copy(original: &SubmissionId) -> String {
+pub(super) fn copy(original: &Original) -> String {
     format!("counts as {original}, which came earlier: a copy under another key takes no place")
 }
 

@@ -1,8 +1,8 @@
-//! Fingerprints of what was scored, and comparisons with everything else of the competition.
+//! Fingerprints of what was scored, and comparisons with everything else that it can be compared with.
 //!
 //! Work is found in the database, not remembered: a scored submission without a fingerprint row is due.
 
-use super::CopyError;
+use super::{CopyError, entries, kin};
 use crate::app::App;
 use crate::db::copies::{self as rows, Fingerprinted, Pair, Unprinted};
 use crate::db::{DbError, is_duplicate};
@@ -11,8 +11,7 @@ use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::ObjectError;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
-use bytes::Bytes;
-use protocol::{CompetitionId, Digest, SubmissionId};
+use protocol::{Digest, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +27,7 @@ const BACK_OFF: Duration = Duration::from_secs(30);
 pub(crate) async fn watch(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
         let pause = tokio::select! {
-            done = catch_up(&app, None) => match done {
+            done = catch_up(&app) => match done {
                 Ok(()) => IDLE,
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "submissions can't be compared");
@@ -45,10 +44,10 @@ pub(crate) async fn watch(app: App, stop: CancellationToken) {
     }
 }
 
-/// Compares everything that is due, in one competition or in all.
-pub(super) async fn catch_up(app: &App, competition: Option<&CompetitionId>) -> Result<(), CopyError> {
+/// Compares everything that is due, in all competitions.
+pub(super) async fn catch_up(app: &App) -> Result<(), CopyError> {
     loop {
-        let due = app.db.unprinted(competition, BATCH_MAX).await?;
+        let due = app.db.unprinted(BATCH_MAX).await?;
         if due.is_empty() {
             return Ok(());
         }
@@ -66,17 +65,20 @@ async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
         Ok((print, object)) => (Arc::new(print), object),
         Err(problem) => return without(app, due, &problem).await,
     };
+    let turn = materials::turn(app, &due.submission).await?;
+    let with_entries = entries::compare_with_all(app, due, &print, turn).await?;
+    let kin = kin::of(&app.db, &due.competition).await?;
     let mut pairs = Vec::new();
     let mut compared: Vec<Fingerprinted> = Vec::new();
     loop {
-        let others = app.db.fingerprints(&due.competition).await?;
+        let others = app.db.fingerprints(&kin).await?;
         let new: Vec<&Fingerprinted> = others.iter().filter(|other| !compared.contains(other)).collect();
         for other in new {
             pairs.extend(compare_with(app, due, &print, other).await?);
         }
         compared = others;
         let mut tx = app.db.write().await?;
-        if rows::fingerprinted(&mut tx, &due.competition).await? != compared {
+        if rows::fingerprinted(&mut tx, &kin).await? != compared {
             continue;
         }
         match rows::insert_fingerprint(&mut tx, due, Ok(object), app.clock.now()).await {
@@ -84,12 +86,18 @@ async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
             inserted => inserted?,
         }
         for pair in &pairs {
-            rows::insert_pair(&mut tx, &due.competition, pair).await?;
+            rows::put_pair(&mut tx, pair).await?;
+        }
+        for pair in &with_entries {
+            rows::insert_entry_pair(&mut tx, &due.competition, pair).await?;
         }
         failpoints::commit(tx, Change::Comparison).await?;
-        if !pairs.is_empty() {
-            // A copy has a place until it is known for one.
-            app.board.changed(&due.competition);
+        if !pairs.is_empty() || !with_entries.is_empty() {
+            // A copy has a place until it is known for one, in whatever competition.
+            kin.iter().for_each(|competition| app.board.changed(competition));
+        }
+        for rows::EntryPair { entry, relation, .. } in &with_entries {
+            tracing::info!(submission.id = %due.submission, %entry, ?relation, "{} is not independent of the {entry}", due.submission);
         }
         for Pair { later, earlier, relation, .. } in &pairs {
             tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
@@ -119,7 +127,7 @@ async fn compare_with(
     // A fingerprint is about as large as its model.
     let turn = materials::turn(app, &other.submission).await?;
     let stored = app.objects.get(sha256).await?;
-    let print = Arc::clone(print);
+    let (ours, print) = (print, Arc::clone(print));
     let ours_is_later = due.arrival > other.arrival;
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let compared = turn.run(move || {
@@ -127,11 +135,16 @@ async fn compare_with(
         drop(stored);
         let (earlier, later) = if ours_is_later { (&other_print, &*print) } else { (&*print, &other_print) };
         let evidence = compare(earlier, later);
-        Ok::<_, CopyError>((relation(&evidence, &Thresholds::between(earlier.family(), later.family())), evidence))
+        let relation = relation(&evidence, &Thresholds::between(earlier.family(), later.family()));
+        Ok::<_, CopyError>((relation, evidence, other_print))
     });
-    let (relation, evidence) = compared.await??;
+    let (mut relation, evidence, other_print) = compared.await??;
     if relation == Relation::Independent {
         return Ok(None);
+    }
+    if matches!(relation, Relation::Copy(_)) {
+        let competitions = [&due.competition, &other.competition];
+        relation = entries::explained(app, competitions, relation, [&*ours, &other_print]).await?;
     }
     let (ours, theirs) = (due.submission.clone(), other.submission.clone());
     let (later, earlier) = if ours_is_later { (ours, theirs) } else { (theirs, ours) };
@@ -147,7 +160,7 @@ async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, 
         Some(sha256) => logits(app, &sha256).await?,
         None => Vec::new(),
     };
-    let print = match turn.run(move || made(&files, &student, &teacher)).await? {
+    let print = match turn.run(move || made([&files[0], &files[1]], &student, &teacher)).await? {
         Ok(print) => print,
         Err(problem) => return Ok(Err(problem.to_string())),
     };
@@ -157,8 +170,11 @@ async fn fingerprint(app: &App, due: &Unprinted) -> Result<Result<(Fingerprint, 
 }
 
 /// Outputs that can't be compared, such as infinite ones, leave the weights.
-fn made(files: &[Bytes; 2], student: &[f32], teacher: &[f32]) -> Result<Fingerprint, ::copies::FingerprintError> {
-    let [config_json, weights] = files;
+pub(super) fn made(
+    [config_json, weights]: [&[u8]; 2],
+    student: &[f32],
+    teacher: &[f32],
+) -> Result<Fingerprint, ::copies::FingerprintError> {
     let new = |probes| Fingerprint::new(config_json, weights, probes);
     if student.is_empty() || teacher.is_empty() {
         return new(None);

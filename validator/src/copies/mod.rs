@@ -1,15 +1,24 @@
 //! Copies: which submission counts as which earlier one, and why.
 //!
-//! After an evaluation `watch` makes the submission's fingerprint and compares it with all others of the competition;
-//! what isn't independent is stored with its evidence. The row of a fingerprint is written together with its pairs, so a
-//! crash only repeats the work. Rules and thresholds are the `copies` crate's; this module finds, stores and shows.
+//! After an evaluation `watch` makes the submission's fingerprint and compares it with the competition's entries 0 (its
+//! teacher, its reference, what its manifest lists as known) and with all other submissions of every competition with the
+//! same inputs and labels; what isn't independent is stored with its evidence. The row of a fingerprint is written together
+//! with its pairs, so a crash only repeats the work. What models say of a round's fresh items is compared by [`on_fresh_items`].
+//! Rules and thresholds are the `copies` crate's; this module finds, stores and shows.
 
 mod compare;
+mod entries;
+mod fresh;
+mod kin;
 mod view;
 
-pub use crate::db::copies::RankedPair;
+pub use crate::db::copies::{Entry, RankedPair};
 pub(crate) use compare::watch;
-pub use view::{PairView, pair, pair_anew, relations};
+pub use entries::EntryError;
+pub(crate) use entries::{EntryPrints, store as store_entries};
+pub use fresh::{FreshAnswers, on_fresh_items};
+pub(crate) use kin::{revealed_probe_seed, shared_probe_seed};
+pub use view::{EntriesView, EntryView, PairView, entries_of, pair, pair_anew, relations};
 
 use crate::app::App;
 use crate::db::competitions::StoredCompetition;
@@ -21,6 +30,7 @@ use ::copies::{PROBES_DEFAULT, Relation};
 use protocol::architecture::ImageShape;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 /// Why submissions could not be compared. What was not done stays due.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +55,8 @@ pub enum CopyError {
     Thread(#[from] HeavyError),
 }
 
-/// The seed of a competition's probes, which follows from a secret of the validator's and doesn't give it away.
-pub(crate) fn probe_seed(split_key: &[u8; 32]) -> Digest {
+/// A competition's own seed of probes, which follows from a secret of the validator's and doesn't give it away.
+pub(crate) fn own_probe_seed(split_key: &[u8; 32]) -> Digest {
     Digest::of(&[b"retort-copies/1 probes".as_slice(), split_key].concat())
 }
 
@@ -55,14 +65,48 @@ pub fn probes(seed: &Digest, input: ImageShape) -> Vec<u8> {
     ::copies::probes(seed.as_bytes(), input, PROBES_DEFAULT)
 }
 
-/// Which submissions count as which earlier one. Whoever wasn't compared yet is compared first.
+/// The probes of a stored competition.
+pub(crate) fn probes_of(stored: &StoredCompetition) -> Vec<u8> {
+    probes(&stored.probe_seed, stored.competition.manifest.input.shape())
+}
+
+/// What a copy counts as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Original {
+    /// Somebody else's submission that came earlier, in this competition or in one with the same inputs and labels.
+    Submission(SubmissionId),
+    /// The competition's teacher or its reference.
+    Entry(Entry),
+}
+
+impl Original {
+    /// The submission, if it is one.
+    pub fn submission(self) -> Option<SubmissionId> {
+        match self {
+            Self::Submission(id) => Some(id),
+            Self::Entry(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Original {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Submission(id) => id.fmt(f),
+            Self::Entry(entry) => write!(f, "the {entry}"),
+        }
+    }
+}
+
+/// Which submissions of a competition count as what. Whoever wasn't compared yet is compared first.
 ///
 /// A miner's own earlier models don't count against it: refining one's own work is no copying.
 ///
 /// # Errors
 /// When a comparison or the database fails.
-pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, CopyError> {
-    compare::catch_up(app, Some(competition)).await?;
+pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, Original>, CopyError> {
+    // Those of other competitions too: an earlier one there may be the original.
+    compare::catch_up(app).await?;
     Ok(found_copies(&app.db, competition).await?)
 }
 
@@ -73,9 +117,23 @@ pub async fn copy_of(app: &App, competition: &CompetitionId) -> Result<HashMap<S
 pub(crate) async fn found_copies(
     db: &Db,
     competition: &CompetitionId,
-) -> Result<HashMap<SubmissionId, SubmissionId>, DbError> {
+) -> Result<HashMap<SubmissionId, Original>, DbError> {
+    let mut found = copies_of_submissions(db, competition).await?;
+    for (submission, entry, relation) in db.entry_pairs(competition).await? {
+        if matches!((entry, relation), (Entry::Teacher | Entry::Reference, Relation::Copy(_))) {
+            // Entries 0 came before everybody.
+            found.insert(submission, Original::Entry(entry));
+        }
+    }
+    Ok(found)
+}
+
+async fn copies_of_submissions(
+    db: &Db,
+    competition: &CompetitionId,
+) -> Result<HashMap<SubmissionId, Original>, DbError> {
     let (mut sides, mut copies) = (BTreeMap::new(), Vec::new());
-    for (relation, later, earlier) in db.between_owners(competition).await? {
+    for (relation, later, earlier) in db.between_owners(&kin::of(db, competition).await?).await? {
         if matches!(relation, Relation::Copy(_)) {
             copies.push((later.arrival, earlier.arrival));
             sides.extend([later, earlier].map(|side| (side.arrival, side)));
@@ -84,11 +142,6 @@ pub(crate) async fn found_copies(
     let heads = ::copies::clusters(&sides.keys().copied().collect(), &copies);
     let counts = heads.iter().filter_map(|(member, head)| Some((sides.get(member)?, sides.get(head)?)));
     // Who was copied and goes on with an own model looks like the copier's, and copies nobody.
-    let counts = counts.filter(|(later, original)| later.hotkey != original.hotkey);
-    Ok(counts.map(|(later, original)| (later.submission.clone(), original.submission.clone())).collect())
-}
-
-/// The probes of a stored competition.
-pub(crate) fn probes_of(stored: &StoredCompetition) -> Vec<u8> {
-    probes(&probe_seed(&stored.split_key), stored.competition.manifest.input.shape())
+    let counts = counts.filter(|(later, head)| later.hotkey != head.hotkey && later.competition == *competition);
+    Ok(counts.map(|(later, head)| (later.submission.clone(), Original::Submission(head.submission.clone()))).collect())
 }

@@ -1,9 +1,9 @@
-//! What everybody may see of two submissions side by side.
+//! What everybody may see of two submissions side by side, and of one beside the entries 0 of its competition.
 
-use super::{CopyError, compare, found_copies};
+use super::{CopyError, compare, entries, found_copies, kin};
 use crate::app::App;
 use crate::db::DbError;
-use crate::db::copies::RankedPair;
+use crate::db::copies::{Entry, EntryPair, RankedPair};
 use crate::db::submissions::Submission;
 use crate::materials;
 use ::copies::{Evidence, Relation, Thresholds, relation};
@@ -11,11 +11,12 @@ use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `GET /api/v1/copies/{a}/{b}`: the evidence between two submissions of a competition.
+/// `GET /api/v1/copies/{a}/{b}`: the evidence between two submissions of a competition, or of two with the same inputs
+/// and labels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Copies)]
 pub struct PairView {
-    /// The competition.
+    /// The competition of the later one.
     pub competition: CompetitionId,
     /// The one that arrived earlier.
     pub earlier: SubmissionId,
@@ -37,7 +38,31 @@ pub struct PairView {
     pub evidence: Evidence,
 }
 
-/// Two submissions of one competition, the earlier one first.
+/// `GET /api/v1/submissions/{id}/entries`: what a submission is to the teacher, the reference and the known packages of
+/// its competition, as far as it isn't independent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Entries)]
+pub struct EntriesView {
+    /// The submission.
+    pub submission: SubmissionId,
+    /// One for each entry 0 that it isn't independent of.
+    pub entries: Vec<EntryView>,
+}
+
+/// One entry 0 beside a submission.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EntryView {
+    /// `teacher`, `reference`, or `known-1` for the first package that the manifest lists.
+    pub entry: String,
+    /// What the rules make of it.
+    pub relation: Relation,
+    /// Whether the submission counts as the entry.
+    pub has_consequences: bool,
+    /// What they have in common.
+    pub evidence: Evidence,
+}
+
+/// Two submissions that can be compared, the earlier one first.
 struct Both {
     earlier: Submission,
     later: Submission,
@@ -48,7 +73,7 @@ struct Both {
 impl Both {
     async fn find(app: &App, a: &SubmissionId, b: &SubmissionId) -> Result<Option<Self>, DbError> {
         let (Some(a), Some(b)) = (app.db.submission(a).await?, app.db.submission(b).await?) else { return Ok(None) };
-        if a.competition != b.competition || a.id == b.id {
+        if a.id == b.id || !kin::of(&app.db, &a.competition).await?.contains(&b.competition) {
             return Ok(None);
         }
         let (earlier, later) = if a.arrival < b.arrival { (a, b) } else { (b, a) };
@@ -56,18 +81,18 @@ impl Both {
         Ok(Some(Self { earlier, later, later_counts_as_another }))
     }
 
-    fn view(self, evidence: Evidence) -> Option<PairView> {
+    /// With the relation that was found when they were compared.
+    fn view(self, evidence: Evidence, relation: Relation) -> Option<PairView> {
         let Self { earlier, later, later_counts_as_another } = self;
         let families = [earlier.architecture.as_ref()?.kind(), later.architecture.as_ref()?.kind()];
         let thresholds = Thresholds::between(families[0], families[1]);
-        let relation = relation(&evidence, &thresholds);
         Some(PairView {
             has_consequences: matches!(relation, Relation::Copy(_))
                 && earlier.hotkey != later.hotkey
                 && later_counts_as_another,
             hotkeys: [earlier.hotkey, later.hotkey],
             families: families.map(str::to_owned),
-            competition: earlier.competition,
+            competition: later.competition,
             earlier: earlier.id,
             later: later.id,
             relation,
@@ -78,7 +103,7 @@ impl Both {
 }
 
 /// Two submissions side by side: stored evidence where there is some, otherwise compared now, one pair at a time.
-/// Nothing unless both are of one competition and have fingerprints.
+/// Nothing unless both are of one kind of competition and have fingerprints.
 ///
 /// # Errors
 /// [`CopyError::Busy`] while another pair is compared; when the database or the object store fails.
@@ -86,7 +111,7 @@ pub async fn pair(app: &App, a: &SubmissionId, b: &SubmissionId) -> Result<Optio
     let Some(both) = Both::find(app, a, b).await? else { return Ok(None) };
     let stored = relations(app, a).await?.into_iter().map(|ranked| ranked.pair);
     if let Some(pair) = stored.into_iter().find(|pair| pair.later == both.later.id && pair.earlier == both.earlier.id) {
-        return Ok(both.view(pair.evidence));
+        return Ok(both.view(pair.evidence, pair.relation));
     }
     compared_anew(app, both).await
 }
@@ -108,8 +133,14 @@ async fn compared_anew(app: &App, both: Both) -> Result<Option<PairView>, CopyEr
     let turn = materials::turn(app, &both.later.id).await?;
     let first = compare::stored(app, &both.earlier.id).await?;
     let (Some(first), Some(second)) = (first, compare::stored(app, &both.later.id).await?) else { return Ok(None) };
-    let evidence = turn.run(move || ::copies::compare(&first, &second)).await?;
-    Ok(both.view(evidence))
+    let compared = move || (::copies::compare(&first, &second), first, second);
+    let (evidence, first, second) = turn.run(compared).await?;
+    let mut relation = relation(&evidence, &Thresholds::between(first.family(), second.family()));
+    if matches!(relation, Relation::Copy(_)) {
+        let competitions = [&both.earlier.competition, &both.later.competition];
+        relation = entries::explained(app, competitions, relation, [&first, &second]).await?;
+    }
+    Ok(both.view(evidence, relation))
 }
 
 /// The pairs that a submission is part of and that are not independent.
@@ -118,4 +149,19 @@ async fn compared_anew(app: &App, both: Both) -> Result<Option<PairView>, CopyEr
 /// When the database fails.
 pub async fn relations(app: &App, id: &SubmissionId) -> Result<Vec<RankedPair>, DbError> {
     app.db.pairs_of(id).await
+}
+
+/// What a submission is to its competition's entries 0, as it was found after its evaluation.
+///
+/// # Errors
+/// When the database fails.
+pub async fn entries_of(app: &App, id: &SubmissionId) -> Result<EntriesView, DbError> {
+    let pairs = app.db.entry_pairs_of(id).await?.into_iter();
+    let view = |EntryPair { entry, relation, evidence, .. }| EntryView {
+        entry: Entry::to_string(&entry),
+        relation,
+        has_consequences: matches!((entry, relation), (Entry::Teacher | Entry::Reference, Relation::Copy(_))),
+        evidence,
+    };
+    Ok(EntriesView { submission: id.clone(), entries: pairs.map(view).collect() })
 }

@@ -21,6 +21,8 @@ pub struct StoredCompetition {
     pub salt: [u8; 32],
     /// The hidden images that rounds draw from, with labels: a private object.
     pub pool_sha256: Digest,
+    /// What the probes that copies are recognised by follow from: secret while any competition that shares it runs.
+    pub probe_seed: Digest,
 }
 
 impl std::fmt::Debug for StoredCompetition {
@@ -133,8 +135,9 @@ impl Db {
 pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Result<(), DbError> {
     let competition = &stored.competition;
     sqlx::query(
-        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, pool_sha256)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, pool_sha256,
+                                   probe_seed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(competition.manifest.id.as_ref())
     .bind(stored.source_sha256.to_string())
@@ -144,6 +147,7 @@ pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Resu
     .bind(stored.split_key.as_slice())
     .bind(stored.salt.as_slice())
     .bind(stored.pool_sha256.to_string())
+    .bind(stored.probe_seed.to_string())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -181,11 +185,14 @@ pub async fn publish_object(tx: &mut Tx, object: &PublicObject) -> Result<(), Db
 
 fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
     let digest = |column: &str| parse("digest", row.get::<&str, _>(column));
+    let split_key = key(row.get("split_key"))?;
+    let probe_seed = row.get::<Option<&str>, _>("probe_seed").map(|seed| parse("seed", seed)).transpose()?;
     Ok(StoredCompetition {
         source_sha256: digest("source_sha256")?,
         sha256: digest("sha256")?,
         competition: from_json("competition", row.get("competition"))?,
-        split_key: key(row.get("split_key"))?,
+        probe_seed: probe_seed.unwrap_or_else(|| crate::copies::own_probe_seed(&split_key)),
+        split_key,
         salt: key(row.get("salt"))?,
         pool_sha256: digest("pool_sha256")?,
     })

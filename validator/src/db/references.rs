@@ -9,7 +9,7 @@ use sqlx::Row;
 use std::collections::HashSet;
 
 /// Columns in which objects are named. The files of submissions that expired are not kept.
-const NAMED_IN: [&str; 11] = [
+const NAMED_IN: [&str; 12] = [
     "SELECT competition FROM competitions",
     "SELECT pool_sha256 FROM competitions",
     "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state != 'expired'",
@@ -20,6 +20,7 @@ const NAMED_IN: [&str; 11] = [
     "SELECT sha256 FROM public_objects",
     "SELECT teacher_logits_sha256 FROM copy_probes",
     "SELECT fingerprint_sha256 FROM fingerprints WHERE fingerprint_sha256 IS NOT NULL",
+    "SELECT fingerprint_sha256 FROM copy_entries",
     "SELECT record FROM rounds",
     "SELECT result FROM round_entries WHERE result IS NOT NULL",
 ];
@@ -65,6 +66,7 @@ impl Db {
                    UNION SELECT outcomes_sha256 FROM evaluations UNION SELECT probe_logits_sha256 FROM evaluations
                    UNION SELECT receipt_sha256 FROM evaluations UNION SELECT pool_sha256 FROM competitions
                    UNION SELECT teacher_logits_sha256 FROM copy_probes
+                   UNION SELECT fingerprint_sha256 FROM copy_entries
                    UNION SELECT fingerprint_sha256 FROM fingerprints WHERE fingerprint_sha256 IS NOT NULL";
         let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
         rows.iter().map(|sha256| super::parse("digest", sha256)).collect()

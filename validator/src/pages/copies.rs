@@ -61,9 +61,12 @@ pub(super) fn headline(relation: &Relation) -> &'static str {
     match relation {
         Relation::Independent => "Independent",
         Relation::Suspicion(_) => "Alike in one respect",
+        Relation::KnownStart => "The same known start",
         Relation::Copy(Tier::Bytes) => "The same package",
         Relation::Copy(Tier::Canonical) => "The same model in another encoding",
         Relation::Copy(Tier::Symmetric) => "The same model with its units reordered",
+        Relation::Copy(Tier::Function) => "The same function in another shape",
+        Relation::Copy(Tier::Outputs) => "The same outputs",
         Relation::Copy(Tier::MatchedAndCorrelated) => "A derived copy",
     }
 }
@@ -79,6 +82,11 @@ fn verdict(pair: &PairView) -> String {
                 Signal::ResidualCorrelation => "Their errors correlate",
             }
         ),
+        Relation::KnownStart => {
+            "Both begin with a package that the competition lists as known, and are no closer to each other than to it: \
+             no consequences."
+                .into()
+        }
         Relation::Copy(_) if pair.has_consequences => {
             "The later one counts as the earlier one: it can't take the seat, and its cluster is paid once.".into()
         }
@@ -112,10 +120,17 @@ fn tests(pair: &PairView) -> Vec<Test> {
             what: "correlation of errors on secret probes",
             found: signal(evidence.residual_correlation_ppm),
             threshold: format!(
-                "{}, with T3 {}",
+                "{}, with T3 {}, alone a copy from {}",
                 figures::share(pair.thresholds.residual_correlation_ppm.into()),
-                figures::share(pair.thresholds.residual_support_ppm.into())
+                figures::share(pair.thresholds.residual_support_ppm.into()),
+                figures::share(pair.thresholds.function_ppm.into())
             ),
+        },
+        Test {
+            name: "T4",
+            what: "correlation of errors on a round's fresh items",
+            found: signal(evidence.fresh_residual_correlation_ppm),
+            threshold: format!("alone a copy from {}", figures::share(pair.thresholds.fresh_function_ppm.into())),
         },
     ]
 }
@@ -145,6 +160,8 @@ mod tests_of_the_page {
                 same_symmetric: false,
                 weight_match_ppm: Some(990_000),
                 residual_correlation_ppm: None,
+                unexplained_ppm: None,
+                fresh_residual_correlation_ppm: None,
                 layers: vec![layer],
             },
         }

@@ -140,6 +140,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         teacher: models.iter().find(|model| model.role == Role::Teacher).map(|model| &model.report),
         pairs: &crate::copies::relations(&app, &id).await?,
         copies: &crate::copies::found_copies(&app.db, &status.competition).await?,
+        entries: &app.db.entry_pairs_of(&id).await?,
         events: &app.db.events(&id).await?,
         appeals: &crate::appeals::of(&app.db, &id).await?,
         samples: samples.as_deref(),

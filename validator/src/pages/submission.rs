@@ -5,7 +5,8 @@ use super::copies;
 use super::figures;
 use super::histogram;
 use super::layout::{self, Layout};
-use crate::copies::RankedPair;
+use crate::copies::{Entry, Original, RankedPair};
+use crate::db::copies::EntryPair;
 use crate::db::submissions::Event;
 use ::copies::Relation;
 use askama::Template;
@@ -101,7 +102,9 @@ pub(super) struct Sources<'a> {
     /// Other submissions that it isn't independent of.
     pub(super) pairs: &'a [RankedPair],
     /// Which submissions of the competition count as which earlier one.
-    pub(super) copies: &'a HashMap<SubmissionId, SubmissionId>,
+    pub(super) copies: &'a HashMap<SubmissionId, Original>,
+    /// The entries 0 that it isn't independent of.
+    pub(super) entries: &'a [EntryPair],
     /// Its history, oldest first.
     pub(super) events: &'a [Event],
     /// What its owner said about its end, and the operator.
@@ -114,7 +117,7 @@ pub(super) struct Sources<'a> {
 
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
-    let Sources { status, view, teacher, pairs, copies: counted, events, appeals, samples, endpoint } = *sources;
+    let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, samples, endpoint } = *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
@@ -140,8 +143,26 @@ pub(super) fn render(sources: &Sources) -> String {
             histogram: samples.and_then(histogram::draw),
             ..Measured::new(report, score, manifest, teacher)
         }),
-        notes: pairs.iter().map(|pair| note(status, pair, counted.contains_key(&pair.pair.later))).collect(),
+        notes: (entries.iter().map(|pair| entry_note(status, pair)))
+            .chain(pairs.iter().map(|pair| note(status, pair, counted.contains_key(&pair.pair.later))))
+            .collect(),
     })
+}
+
+/// What an entry 0 is to this submission.
+fn entry_note(status: &SubmissionStatus, EntryPair { entry, relation, .. }: &EntryPair) -> Note {
+    let is_known = matches!(entry, Entry::Known(_));
+    let is_copy = matches!(relation, Relation::Copy(_));
+    let follows = match (is_copy, is_known) {
+        (true, false) => format!("this submission counts as the {entry}"),
+        (true, true) => "others may begin with it too, nothing follows".into(),
+        (false, _) => "nothing follows from it alone".into(),
+    };
+    Note {
+        is_grave: is_copy && !is_known,
+        sentence: format!("{}, compared with the competition's {entry}: {follows}.", copies::headline(relation)),
+        link: format!("/api/v1/submissions/{}/entries", status.id),
+    }
 }
 
 /// What another submission is to this one, where the later one of them counts as an earlier one or doesn't.
@@ -423,6 +444,7 @@ mod tests {
             teacher: None,
             pairs: &[],
             copies: &HashMap::new(),
+            entries: &[],
             events: &events,
             appeals: &[AppealView { number: 1, text: "no <copy>".into(), at: 1, answer: None }],
             samples: Some(samples),

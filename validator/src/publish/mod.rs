@@ -3,8 +3,8 @@
 //! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very
 //!    check that guards intake;
 //! 2. the data is split by a secret key into public and hidden items;
-//! 3. the teacher and then the reference are measured on the public ones, and a hidden round is rehearsed on them
-//!    (`rehearsal`);
+//! 3. the teacher, the reference and what is listed as known are measured on the public ones, and on the probes by which
+//!    copies of them are recognised; a hidden round is rehearsed on them (`rehearsal`);
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
 //! 5. one transaction makes the competition appear, and states so in the public log.
 //!
@@ -21,7 +21,7 @@ pub use remote::RemoteProblem;
 use crate::app::{App, OpenError};
 use crate::clock::Clock;
 use crate::config::{Config, Home};
-use crate::copies;
+use crate::copies::{self, Entry, EntryError, EntryPrints};
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
 use crate::db::{self, Db, DbError, log};
 use crate::evaluator::{Evaluator, Progress, ProgressFn};
@@ -104,6 +104,9 @@ pub enum PublishError {
     /// Something else is published under this name.
     #[error("another competition is published as {0}; what is published doesn't change, so choose another id")]
     Taken(CompetitionId),
+    /// A model that submissions are to be compared with can't be.
+    #[error("prepare comparisons: {0}")]
+    Copies(#[from] EntryError),
     /// The object store failed.
     #[error(transparent)]
     Objects(#[from] ObjectError),
@@ -172,51 +175,71 @@ impl Publisher {
             remote::fetched("teacher", &manifest.teacher, &self.config).await?,
             remote::fetched("reference", &manifest.reference, &self.config).await?,
         ];
-        let source = tokio::task::spawn_blocking(move || Source::read(&path, manifest, fetched)).await??;
+        let mut known = Vec::with_capacity(manifest.known.len());
+        for source in &manifest.known {
+            known.push(remote::fetched("known package", source, &self.config).await?);
+        }
+        let source = tokio::task::spawn_blocking(move || Source::read(&path, manifest, fetched, known)).await??;
         if let Some(before) = self.db.competition(&source.manifest.id).await? {
             return already(before, &source);
         }
         let spec = source.manifest.clone();
         let (split_key, salt) = (rand::random(), rand::random());
         let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, &split_key, &salt)).await??;
-        let probes: Arc<[u8]> = copies::probes(&copies::probe_seed(&split_key), source.manifest.input.shape()).into();
-        let teacher = self.measure(Role::Teacher, &source, &prepared, (None, probes), &progress).await?;
+        let shared = copies::shared_probe_seed(&self.db, &source.manifest, self.clock.now()).await?;
+        let secrets =
+            Secrets { split_key, salt, probe_seed: shared.unwrap_or_else(|| copies::own_probe_seed(&split_key)) };
+        let on = Bench {
+            source: &source,
+            prepared: &prepared,
+            probes: copies::probes(&secrets.probe_seed, source.manifest.input.shape()).into(),
+            progress: &progress,
+        };
+        let teacher = self.measure("teacher", &source.teacher, None, Scope::Full, &on).await?;
         let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
-        let known = (Some(logits.values.clone()), Arc::from([]));
-        let reference = self.measure(Role::Reference, &source, &prepared, known, &progress).await?;
+        let answers = || Some(logits.values.clone());
+        let reference = self.measure("reference", &source.reference, answers(), Scope::Full, &on).await?;
         self.rehearse(&source, &prepared).await?;
+        let mut entries = vec![
+            (Entry::Teacher, source.teacher.bytes.clone(), teacher.probe_logits.clone()),
+            (Entry::Reference, source.reference.bytes.clone(), reference.probe_logits),
+        ];
+        for (number, known) in (1..).zip(&source.known) {
+            let said = self.measure("known package", known, answers(), Scope::OutputsOnly, &on).await?;
+            entries.push((Entry::Known(number), known.bytes.clone(), said.probe_logits));
+        }
+        let entries = EntryPrints::make(&self.objects, entries, &teacher.probe_logits).await?;
         let probe_logits = teacher.probe_logits;
-        let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits };
-        self.store(source, prepared, measured, split_key, salt).await
+        let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits, entries };
+        self.store(source, prepared, measured, secrets).await
     }
 
     async fn measure(
         &self,
-        role: Role,
-        source: &Source,
-        prepared: &Prepared,
-        (teacher_logits, probes): (Option<Vec<f32>>, Arc<[u8]>),
-        progress: &ProgressFn,
+        role: &'static str,
+        model: &Model,
+        teacher_logits: Option<Vec<f32>>,
+        scope: Scope,
+        Bench { source, prepared, probes, progress }: &Bench<'_>,
     ) -> Result<Evaluation, PublishError> {
-        let model = if role == Role::Teacher { &source.teacher } else { &source.reference };
         let manifest = &source.manifest;
         let public = manifest.data.public_items;
         let request = EvaluationRequest {
             candidate: model.bytes.clone(),
             reference: source.reference.bytes.clone(),
             items: materials::items(&manifest.input, public, prepared.public.clone(), teacher_logits),
-            probes,
-            scope: Scope::Full,
+            probes: Arc::clone(probes),
+            scope,
             seed: rand::random(),
             wall_seconds_max: self.config.limits.publish_seconds_max,
             memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
         };
         let heard = Arc::clone(progress);
         let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
-            heard(Progress { phase: format!("{}: {phase}", role.as_str()), done, total });
+            heard(Progress { phase: format!("{role}: {phase}"), done, total });
         });
         let measured = self.evaluator.evaluate(request, progress).await;
-        measured.map_err(|failure| PublishError::Evaluation { role: role.as_str(), failure })
+        measured.map_err(|failure| PublishError::Evaluation { role, failure })
     }
 
     /// Stores all objects, then lets the competition appear in one transaction.
@@ -225,8 +248,7 @@ impl Publisher {
         source: Source,
         prepared: Prepared,
         measured: Measured,
-        split_key: [u8; 32],
-        salt: [u8; 32],
+        Secrets { split_key, salt, probe_seed }: Secrets,
     ) -> Result<Published, PublishError> {
         let source_sha256 = source.sha256();
         let pool_sha256 = self.put(prepared.pool.to_bytes()?).await?.sha256;
@@ -248,14 +270,14 @@ impl Publisher {
             training_images: self.put(prepared.training.to_bytes()?).await?,
             training_teacher_logits,
             hidden_root: prepared.hidden_root,
-            probes_sha256: Digest::of(copies::probe_seed(&split_key).as_bytes()),
+            probes_sha256: Digest::of(probe_seed.as_bytes()),
             published_at: self.clock.now(),
             manifest: source.manifest,
         };
         let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
-        let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256 };
+        let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256, probe_seed };
         failpoints::at(Moment::PublicationStored)?;
-        self.appear(&stored, &models, &probe_logits).await?;
+        self.appear(&stored, &models, &probe_logits, &measured.entries).await?;
         Ok(Published { competition: stored.competition, sha256, created: true })
     }
 
@@ -264,6 +286,7 @@ impl Publisher {
         stored: &StoredCompetition,
         models: &[StoredModel; 2],
         probe_logits: &Digest,
+        entries: &EntryPrints,
     ) -> Result<(), DbError> {
         let id = &stored.competition.manifest.id;
         let mut tx = self.db.write().await?;
@@ -272,6 +295,7 @@ impl Publisher {
             competitions::insert_model(&mut tx, id, model).await?;
         }
         db::copies::insert_probes(&mut tx, id, probe_logits).await?;
+        copies::store_entries(&mut tx, id, entries).await?;
         for object in public_objects(&stored.competition) {
             competitions::publish_object(&mut tx, &object).await?;
         }
@@ -309,6 +333,22 @@ struct Measured {
     logits: Logits,
     /// The teacher's logits on the probes.
     probe_logits: Vec<f32>,
+    entries: EntryPrints,
+}
+
+/// What a competition's models are measured on.
+struct Bench<'a> {
+    source: &'a Source,
+    prepared: &'a Prepared,
+    probes: Arc<[u8]>,
+    progress: &'a ProgressFn,
+}
+
+/// What only the validator knows of a competition.
+struct Secrets {
+    split_key: [u8; 32],
+    salt: [u8; 32],
+    probe_seed: Digest,
 }
 
 /// The very same competition, or one that differs.

@@ -5,6 +5,7 @@
 use super::PublishError;
 use datasets::Logits;
 use protocol::Digest;
+use protocol::architecture::Costs;
 use protocol::competition::{Limits, Manifest};
 use protocol::evaluation::PackageBytes;
 use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
@@ -24,6 +25,8 @@ pub(super) struct Source {
     pub(super) manifest: Manifest,
     pub(super) teacher: Model,
     pub(super) reference: Model,
+    /// What the manifest lists as known, in its order.
+    pub(super) known: Vec<Model>,
     /// In the format `RTLOG1`.
     pub(super) training_teacher_logits: Option<Vec<u8>>,
 }
@@ -33,6 +36,7 @@ pub(super) struct Model {
     pub(super) bytes: PackageBytes,
     pub(super) config: PackageConfig,
     pub(super) package_sha256: Digest,
+    pub(super) costs: Costs,
 }
 
 /// A package that was fetched from elsewhere: `config.json` and the weights.
@@ -50,11 +54,12 @@ pub(super) fn read_manifest(path: &Path) -> Result<Manifest, PublishError> {
 
 impl Source {
     /// Reads whatever `manifest` names, relative to the folder of its file at `path`; of `fetched`, teacher and
-    /// reference are there already.
+    /// reference are there already, and what is known of `known`.
     pub(super) fn read(
         path: &Path,
         manifest: Manifest,
         [teacher, reference]: [Option<Fetched>; 2],
+        known: Vec<Option<Fetched>>,
     ) -> Result<Self, PublishError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         let unlimited = Limits {
@@ -67,9 +72,15 @@ impl Source {
         let logits = manifest.training_teacher_logits.as_ref().map(|logits| folder.join(logits));
         let model =
             |role, named: &str, fetched, limits| Model::read(role, &folder.join(named), fetched, &manifest, limits);
+        let teacher = model("teacher", &manifest.teacher.package, teacher, &unlimited)?;
+        manifest.check_teacher_distance(&teacher.costs)?;
         Ok(Self {
-            teacher: model("teacher", &manifest.teacher.package, teacher, &unlimited)?,
+            teacher,
             reference: model("reference", &manifest.reference.package, reference, &manifest.limits)?,
+            // A checkpoint may be larger than what is distilled from it.
+            known: (manifest.known.iter().zip(known))
+                .map(|(source, fetched)| model("known package", &source.package, fetched, &unlimited))
+                .collect::<Result<_, _>>()?,
             training_teacher_logits: logits.map(|path| read_logits(&path)).transpose()?,
             manifest,
         })
@@ -78,7 +89,8 @@ impl Source {
     /// The digest over everything that was read: what is published under one id never changes.
     pub(super) fn sha256(&self) -> Digest {
         let logits = self.training_teacher_logits.as_deref().map(Digest::of);
-        let parts = (&self.manifest, self.teacher.package_sha256, self.reference.package_sha256, logits);
+        let known: Vec<Digest> = self.known.iter().map(|model| model.package_sha256).collect();
+        let parts = (&self.manifest, self.teacher.package_sha256, self.reference.package_sha256, known, logits);
         Digest::of(crate::db::to_json(&parts).as_bytes())
     }
 }
@@ -107,6 +119,7 @@ impl Model {
         })?;
         Ok(Self {
             package_sha256: admitted.package_sha256(),
+            costs: admitted.costs,
             config: admitted.config,
             bytes: PackageBytes { config_json: config_json.into(), weights: weights.into() },
         })

@@ -4,6 +4,7 @@
 
 use super::{RoundError, Turn};
 use crate::app::App;
+use crate::copies::Original;
 use crate::db::rounds::{Drawn, Entry, Round};
 use chain::Registration;
 use datasets::{Images, Logits, arg_max};
@@ -79,6 +80,11 @@ async fn contestants(
     for entry in app.db.round_entries(&turn.round.competition, turn.round.number).await? {
         // Who was disqualified since the draw is no member any more.
         let Some(scored) = scored.get(&entry.submission) else { continue };
+        let copy_of = match copies.remove(&entry.submission) {
+            // The teacher and the reference take part as themselves.
+            Some(Original::Entry(_)) => continue,
+            original => original.and_then(Original::submission),
+        };
         let (log_ratio_nanos, size_bytes) = timed(app, &entry, &scored.outcomes_sha256).await?;
         let sheets = sheets.remove(&entry.submission).unwrap_or_default();
         contestants.push(Contestant {
@@ -89,7 +95,7 @@ async fn contestants(
             evidence: Evidence { sheets, log_ratio_nanos, size_bytes },
             latency: entry.result.map(|result| result.report.latency),
             above_public_gate: scored.score.gate,
-            copy_of: copies.remove(&entry.submission),
+            copy_of,
             submission: entry.submission,
         });
     }

@@ -31,6 +31,7 @@ pub(crate) use view::of_submission;
 pub use view::{RoundEntryView, RoundView, view, views};
 
 use crate::app::App;
+use crate::copies::Original;
 use crate::db::attempts::{self, Begun};
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
@@ -217,8 +218,8 @@ async fn still_competes(app: &App, id: SubmissionId) -> Result<Option<Submission
     Ok(found.filter(|submission| submission.state == State::Scored).map(|submission| submission.id))
 }
 
-/// Which submissions are copies of which earlier ones.
-async fn copies(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, SubmissionId>, RoundError> {
+/// Which submissions count as what.
+async fn copies(app: &App, competition: &CompetitionId) -> Result<HashMap<SubmissionId, Original>, RoundError> {
     Ok(crate::copies::copy_of(app, competition).await?)
 }
 

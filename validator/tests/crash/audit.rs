@@ -104,6 +104,7 @@ async fn must_exist(db: &Db) -> HashSet<Digest> {
         "SELECT probe_logits_sha256 FROM evaluations",
         "SELECT receipt_sha256 FROM evaluations",
         "SELECT fingerprint_sha256 FROM fingerprints WHERE fingerprint_sha256 IS NOT NULL",
+        "SELECT fingerprint_sha256 FROM copy_entries",
         "SELECT pool_sha256 FROM competitions",
         "SELECT teacher_logits_sha256 FROM copy_probes",
     ] {

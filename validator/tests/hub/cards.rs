@@ -25,6 +25,7 @@ input = { channels = 1, height = 28, width = 28, mean_ppm = [286040], deviation_
 data = { source = "fashion-mnist", public_items = 100, hidden_items = 100 }
 teacher = { package = "teacher" }
 reference = { package = "reference" }
+teacher_distance = "none"
 
 [limits]
 size_bytes_max = 1000000

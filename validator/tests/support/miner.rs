@@ -101,7 +101,12 @@ impl Miner {
 
     /// Announces, uploads and completes.
     pub(crate) async fn submit(&self, package: &Package) -> Result<SubmissionId, Refusal> {
-        let created = self.announce("digits", package).await?;
+        self.submit_to("digits", package).await
+    }
+
+    /// Enters a package into a competition.
+    pub(crate) async fn submit_to(&self, competition: &str, package: &Package) -> Result<SubmissionId, Refusal> {
+        let created = self.announce(competition, package).await?;
         self.upload_all(&created, package).await?;
         self.complete(&created.id).await?;
         Ok(created.id)

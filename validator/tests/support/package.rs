@@ -124,6 +124,8 @@ id = "{id}"
 title = "Digits"
 task = "image_classification"
 labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+# The teacher is as small as its students.
+teacher_distance = "none"
 {extra}
 input = {{ channels = 1, height = 8, width = 8, mean_ppm = [300000], deviation_ppm = [350000] }}
 data = {{ source = "digits", public_items = 100, hidden_items = 300 }}

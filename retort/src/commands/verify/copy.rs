@@ -41,7 +41,12 @@ fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Resul
         None => {
             checks.unclear("T4", "the probes are secret until the competition is over; it is taken as stated");
             ours.residual_correlation_ppm = stated.evidence.residual_correlation_ppm;
+            ours.unexplained_ppm = stated.evidence.unexplained_ppm;
         }
+    }
+    if let Some(ppm) = stated.evidence.fresh_residual_correlation_ppm {
+        checks.unclear("T4 on fresh items", format!("{ppm} ppm, taken as stated: it is of a round's hidden items"));
+        ours.fresh_residual_correlation_ppm = Some(ppm);
     }
     verdict(&stated, &ours, checks);
     Ok(())
@@ -115,7 +120,10 @@ fn weights(stated: &Evidence, ours: &Evidence, checks: &mut Checks) {
             share(evidence.weight_match_ppm)
         )
     };
-    let same = Evidence { residual_correlation_ppm: stated.residual_correlation_ppm, ..ours.clone() } == *stated;
+    let Evidence { residual_correlation_ppm, unexplained_ppm, fresh_residual_correlation_ppm, .. } = *stated;
+    let outputs =
+        Evidence { residual_correlation_ppm, unexplained_ppm, fresh_residual_correlation_ppm, ..ours.clone() };
+    let same = outputs == *stated;
     checks.that("T0 to T3", same, shown(ours), format!("{} here, but it states {}", shown(ours), shown(stated)));
 }
 
@@ -140,11 +148,17 @@ fn verdict(stated: &PairView, ours: &Evidence, checks: &mut Checks) {
     let detail = match here {
         Relation::Independent => "independent".to_owned(),
         Relation::Suspicion(_) => "alike in one respect, which has no consequences".to_owned(),
+        Relation::Copy(_) | Relation::KnownStart if stated.relation == Relation::KnownStart => {
+            "alike, but both begin with a known package by what is stated: no consequences".to_owned()
+        }
+        Relation::KnownStart => "both begin with a known package: no consequences".to_owned(),
         Relation::Copy(_) if stated.has_consequences => "a copy: the later one counts as the earlier one".to_owned(),
         Relation::Copy(_) => "alike, but the later one's owner goes on with its own work: no consequences".to_owned(),
     };
     let may_have_consequences = matches!(here, Relation::Copy(_)) && stated.hotkeys[0] != stated.hotkeys[1];
-    let consistent = stated.relation == here
+    // Leniency needs no proof: it takes nothing from the later one.
+    let lenient = stated.relation == Relation::KnownStart && matches!(here, Relation::Copy(_));
+    let consistent = (stated.relation == here || lenient)
         && stated.thresholds == thresholds
         && (may_have_consequences || !stated.has_consequences);
     checks.that("verdict", consistent, detail, format!("{here:?} by the rules, but it states {:?}", stated.relation));

@@ -3,7 +3,7 @@
 //!
 //! It does NOT know where a type is sent: wherever it is and nothing else is shown, its example stands.
 
-use crate::copies::PairView;
+use crate::copies::{EntriesView, PairView};
 use crate::db::feed::FeedEvent;
 use crate::rounds::RoundView;
 use protocol::api::{
@@ -36,6 +36,7 @@ impl Examples {
         all.add::<MinerView>(include_str!("examples/miner_view.json"));
         all.add::<FeedEvent>(include_str!("examples/event.json"));
         all.add::<PairView>(include_str!("examples/copies.json"));
+        all.add::<EntriesView>(include_str!("examples/entries.json"));
         all.add::<TokenRequest>(include_str!("examples/token_request.json"));
         all.add::<TokenView>(include_str!("examples/token.json"));
         all.add::<TokenCreated>(include_str!("examples/token_created.json"));

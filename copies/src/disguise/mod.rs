@@ -1,6 +1,9 @@
 //! What a copier does to a model so that it looks like his own: calibration and tests measure the recall on these.
 //!
-//! All are deterministic in their seed. The first three keep the function (to rounding), the others damage it.
+//! All are deterministic in their seed. The first three keep the function (to rounding), the others damage it; what
+//! changes the shape and keeps the function is in [`shape`].
+
+pub mod shape;
 
 use crate::FingerprintError;
 use crate::spaces::{Layer, Spaces};
