@@ -4,6 +4,7 @@
 //! into one list. What else comes to decide something adds its facts in [`of`].
 
 use crate::app::App;
+use crate::copies::Original;
 use crate::db::DbError;
 use crate::db::copies::RankedPair;
 use crate::db::rounds::{EntryRole, Step};
@@ -152,7 +153,7 @@ fn gate(status: &SubmissionStatus) -> Option<Fact> {
 }
 
 /// What another submission is to this one.
-fn likeness(id: &SubmissionId, ranked: &RankedPair, counted: &HashMap<SubmissionId, SubmissionId>) -> Fact {
+fn likeness(id: &SubmissionId, ranked: &RankedPair, counted: &HashMap<SubmissionId, Original>) -> Fact {
     let RankedPair { pair, hotkeys, .. } = ranked;
     let is_later = pair.later == *id;
     let other = if is_later { &pair.earlier } else { &pair.later };
@@ -163,6 +164,9 @@ fn likeness(id: &SubmissionId, ranked: &RankedPair, counted: &HashMap<Submission
         }
         Relation::Copy(_) if is_later => format!("derived from {other}, whose owner had it from here: nothing follows"),
         Relation::Copy(_) => format!("{other}, which came later, is a copy of it"),
+        Relation::KnownStart => {
+            format!("begun, like {other}, with a checkpoint that the manifest lists: nothing follows")
+        }
         Relation::Suspicion(_) => format!("alike {other} in one respect: nothing follows from it alone"),
         Relation::Independent => format!("independent of {other}"),
     };

@@ -48,6 +48,8 @@ pub struct Screened {
     pub outcomes: ObjectRef,
     /// SHA-256 of all logits, f32 little-endian, in item order.
     pub outputs_sha256: Digest,
+    /// The logits themselves (`RTLOG1`), an object once the round is revealed: copies are recognised by them.
+    pub logits: ObjectRef,
     /// How many items.
     pub items: u32,
 }

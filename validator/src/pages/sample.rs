@@ -549,6 +549,7 @@ fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule
         screening: Some(Screened {
             outcomes: object("screening", 1_000),
             outputs_sha256: Digest::of(b"screening"),
+            logits: object("screening-logits", 12_000),
             items: 300,
         }),
         report: Some(object("report", 2_000)),

@@ -63,6 +63,7 @@ async fn public_objects(turn: &Turn<'_>, reveal: ObjectRef) -> Result<Vec<Public
     objects.push(object(drawn.reference_outcomes, "reference-outcomes.rtout"));
     for screened in entries.iter().filter_map(|entry| entry.screening) {
         objects.push(object(screened.outcomes, "screening.rtout"));
+        objects.push(object(screened.logits, "screening-logits.rtlog"));
     }
     for result in entries.into_iter().filter_map(|entry| entry.result) {
         objects.push(object(result.report_object, "report.json"));

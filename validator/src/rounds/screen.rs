@@ -5,18 +5,24 @@
 
 use super::field::{self, Field};
 use super::{Advanced, RoundError, Turn, draw};
+use crate::copies::{FreshAnswers, on_fresh_items};
 use crate::db::rounds::{self, Contender, Entry, EntryRole, Screened, Step};
 use crate::evaluator::{self, package_of};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials;
+use datasets::Logits;
 use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{self, LatencyVerdict};
+use protocol::leaf::Purpose;
 use referee::screening::{finalists, select};
 use referee::{Candidate, Contestant, Referee, Stage};
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// On fewer fresh items than this two honest models may err alike by chance.
+const COPY_ITEMS_MIN: u32 = 100;
 
 /// A member of a round, and why it is asked nothing, if it isn't.
 pub(super) struct Member {
@@ -56,9 +62,9 @@ pub(super) async fn members(
 /// Screens whoever isn't screened yet, and settles who is decided.
 pub(super) async fn screen(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let cut = turn.needed("items", turn.round.record.drawn.as_ref())?.cut;
-    let asked: Vec<SubmissionId> =
-        entries(turn).await?.into_iter().filter(is_screened).map(|it| it.submission).collect();
+    let asked: Vec<SubmissionId> = entries(turn).await?.into_iter().filter(is_asked).map(|it| it.submission).collect();
     ask(turn, &asked, cut.first).await?;
+    find_copies(turn).await?;
     let first = Pool::of(turn).await?;
     let rules = &turn.stored.competition.manifest.rounds;
     let best = finalists(first.candidates.clone(), rules, first.champion.as_ref());
@@ -76,7 +82,8 @@ pub(super) async fn screen(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     }
     let waiting = selection.waiting.iter().map(|submission| (submission, Rule::Screened));
     let out = second.out_of_reach.iter().map(|submission| (submission, Rule::BelowHiddenGate));
-    for (submission, rule) in waiting.chain(out) {
+    let copies = second.copies.iter().map(|submission| (submission, Rule::NearCopy));
+    for (submission, rule) in waiting.chain(out).chain(copies) {
         let verdict = referee.verdict_without_bout(rule, selection.shared_by);
         rounds::set_verdict(&mut tx, &turn.round, submission, &verdict).await?;
     }
@@ -89,7 +96,33 @@ async fn entries(turn: &Turn<'_>) -> Result<Vec<Entry>, RoundError> {
 }
 
 fn is_screened(entry: &Entry) -> bool {
-    entry.role == EntryRole::Screened && entry.verdict.is_none() && entry.failure.is_none()
+    entry.role == EntryRole::Screened && is_asked(entry)
+}
+
+/// The champion is asked, too: whoever says the same as it is its copy.
+fn is_asked(entry: &Entry) -> bool {
+    entry.verdict.is_none() && entry.failure.is_none()
+}
+
+/// Compares what everybody said of the first fresh items: a function that differs from another on nothing real is its copy,
+/// whatever its shape.
+async fn find_copies(turn: &Turn<'_>) -> Result<(), RoundError> {
+    let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
+    if drawn.cut.first < COPY_ITEMS_MIN {
+        return Ok(());
+    }
+    let objects = &turn.app.objects;
+    let teacher = Logits::from_bytes(&objects.get(&drawn.teacher_logits.sha256).await?)?;
+    let mut answers = Vec::new();
+    for entry in entries(turn).await? {
+        let Some(screened) = entry.screening else { continue };
+        let logits = Logits::from_bytes(&objects.get(&screened.logits.sha256).await?)?.values;
+        answers.push(FreshAnswers { submission: entry.submission, logits });
+    }
+    let fixed = drawn.fixed as usize * teacher.classes as usize;
+    let fresh = teacher.values.get(fixed..).unwrap_or_default().to_vec();
+    on_fresh_items(turn.app, answers, fresh, teacher.classes).await?;
+    Ok(())
 }
 
 /// Who may be decided, by what screening found so far.
@@ -97,6 +130,8 @@ struct Pool {
     candidates: Vec<Candidate<SubmissionId>>,
     /// Below the gate beyond doubt: out for good.
     out_of_reach: Vec<SubmissionId>,
+    /// Found to be copies by what they said of fresh items.
+    copies: Vec<SubmissionId>,
     /// The owner of the champion.
     champion: Option<protocol::Hotkey>,
 }
@@ -109,7 +144,7 @@ impl Pool {
         let champion = field::owner_of(turn.app, &turn.round.competition, sitting).await?;
         let left_out: Vec<SubmissionId> =
             entries(turn).await?.into_iter().filter(|entry| !is_screened(entry)).map(|it| it.submission).collect();
-        let mut pool = Self { candidates: Vec::new(), out_of_reach: Vec::new(), champion };
+        let mut pool = Self { candidates: Vec::new(), out_of_reach: Vec::new(), copies: Vec::new(), champion };
         let referee = turn.referee(drawn);
         for contestant in contestants.iter().filter(|it| !left_out.contains(&it.submission)) {
             pool.take(&referee, contestant, &waited);
@@ -118,6 +153,9 @@ impl Pool {
     }
 
     fn take(&mut self, referee: &Referee, contestant: &Contestant, waited: &HashMap<SubmissionId, (u32, bool)>) {
+        if contestant.copy_of.is_some() {
+            return self.copies.push(contestant.submission.clone());
+        }
         let Some(screened) = referee.merit(&contestant.evidence, Stage::Screening) else { return };
         let all = referee.merit(&contestant.evidence, Stage::All);
         if all.is_some_and(|all| all.out_of_reach) {
@@ -147,7 +185,7 @@ async fn ask(turn: &Turn<'_>, submissions: &[SubmissionId], count: u32) -> Resul
     let items = draw::fresh_items(turn, count).await?;
     for entry in entries(turn).await?.into_iter().filter(|entry| submissions.contains(&entry.submission)) {
         let answered = entry.screening.is_some_and(|screened| screened.items >= count);
-        if is_screened(&entry) && !answered {
+        if is_asked(&entry) && !answered {
             ask_one(turn, &entry, &items, &materials.reference).await?;
         }
     }
@@ -162,7 +200,7 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         items: items.clone(),
         probes: Arc::from([]),
         scope: Scope::OutputsOnly,
-        seed: 0,
+        seed: turn.attempt(id, Purpose::Screening).await?.seed,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
@@ -171,7 +209,11 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         Ok(evaluation) => {
             let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
             let outputs_sha256 = evaluation.report.outputs_sha256;
-            let screened = Screened { outcomes, outputs_sha256, items: evaluation.report.data.items };
+            let count = evaluation.report.data.items;
+            let classes = u32::try_from(turn.stored.competition.manifest.labels.len()).unwrap_or(u32::MAX);
+            let logits = Logits { count, classes, values: evaluation.logits }.to_bytes()?;
+            let logits = app.objects.put(logits.into()).await?;
+            let screened = Screened { outcomes, outputs_sha256, logits, items: count };
             app.db.set_screening(&turn.round, id, &screened).await?;
         }
         Err(failure) => turn.not_measured(entry, failure).await?,
