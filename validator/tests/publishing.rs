@@ -76,7 +76,8 @@ async fn a_gate_that_the_reference_misses_is_refused_and_leaves_nothing() {
     };
     let publish = async |changed_ppm, gate_ppm: u32| {
         let app = TestApp::start(Setup { evaluator: evaluator(changed_ppm), ..Setup::default() }).await;
-        let manifest = app.write_competition(&(competition_toml("digits", "") + &format!("[score]\ngate_ppm = {gate_ppm}\n")));
+        let manifest =
+            app.write_competition(&(competition_toml("digits", "") + &format!("[score]\ngate_ppm = {gate_ppm}\n")));
         let published = app.app.publisher().publish(&manifest, silent()).await;
         (published.map_err(|error| error.to_string()), app.app.db.competitions().await.unwrap().len())
     };
