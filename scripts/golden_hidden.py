@@ -44,14 +44,15 @@ def permutation(key, n):
     return items
 
 
-def changes(seed, sources, pool, f):
+def changes(seed, sources, pool, f, private):
     stream = words(sha(b"retort/hidden-changes/1", seed))
     between = lambda a, b: a + below(stream, b - a + 1)
+    partners = sources if private else range(pool)
     for source in sources:
         other = share = None
-        if below(stream, M) < f["mixture_ppm"] and pool > 1:
-            p = below(stream, pool - 1)
-            other, share = p + (p >= source), between(f["mixture_share_ppm_min"], f["mixture_share_ppm_max"])
+        if below(stream, M) < f["mixture_ppm"] and len(partners) > 1:
+            p = below(stream, len(partners) - 1)
+            other, share = partners[p + (p >= partners.index(source))], between(f["mixture_share_ppm_min"], f["mixture_share_ppm_max"])
         s = f["shift_px_max"]
         n = 2 * s + 1
         k = below(stream, max(n * n - 1, 1))
@@ -66,12 +67,14 @@ def changes(seed, sources, pool, f):
         )
 
 
-def draw(seed, fixed_seed, pool, spec):
+def draw(seed, fixed_seed, pool, spec, spent=frozenset()):
+    private = spec.get("hidden_pool") == "private"
     fixed = spec["items"] * spec["fixed_ppm"] // M
     order = lambda s: permutation(sha(b"retort/hidden-sources/1", s), pool)
     first = order(fixed_seed)[:fixed]
-    fresh = [i for i in order(seed) if i not in set(first)][: spec["items"] - fixed]
-    return [*changes(fixed_seed, first, pool, spec["family"]), *changes(seed, fresh, pool, spec["family"])]
+    fresh = [i for i in order(seed) if i not in {*first, *(spent if private else ())}][: spec["items"] - fixed]
+    of = lambda seed, sources: changes(seed, sources, pool, spec["family"], private)
+    return [*of(fixed_seed, first), *of(seed, fresh)]
 
 
 def render(pool, c, height, width):
@@ -126,6 +129,11 @@ def main():
     print("sources", [c["source"] for c in drawn])
     print("item 0", drawn[0])
     print("first mixture", next((i, c) for i, c in enumerate(drawn) if c["other"] is not None))
+    private = spec | dict(hidden_pool="private")
+    spent = {c["source"] for c in draw(seed, fixed, 100, private)}
+    later = draw(sha(seed), fixed, 100, private, spent)
+    print("private sources", [c["source"] for c in later])
+    print("private partners", [c["other"] for c in later if c["other"] is not None])
     height, width = 13, 17
     pool = [[(index * 31 + place * place * 7 + place * 13) % 256 for place in range(height * width)] for index in range(100)]
     print("pixels", sha(*(render(pool, c, height, width) for c in drawn)).hex())

@@ -4,8 +4,11 @@ use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger, Recovery, Registration, ledger_conformance};
+use chain::{
+    Ledger, LedgerError, LocalLedger, MemoryLedger, Recovery, Registration, Replica, ReplicaError, ledger_conformance,
+};
 use protocol::auth::{Hotkey, Keypair};
+use protocol::digest::Digest;
 use tempfile::TempDir;
 
 fn owner() -> Keypair {
@@ -208,4 +211,64 @@ fn a_file_that_is_no_ledger_is_left_alone() {
         assert!(fs::read_to_string(&path).unwrap() == content, "{content:.20}");
     }
     assert_eq!(files_in(&dir), 1);
+}
+
+#[test]
+fn whoever_follows_a_ledger_sees_what_its_owner_sees() {
+    let (_dir, path) = written();
+    let ledger = open(&path).unwrap();
+    let marked = ledger.mark(Digest::of(b"a close")).unwrap();
+    let whole = fs::read(&path).unwrap();
+    for bytes_max in [0, 400, 1 << 20] {
+        let mut replica = Replica::new(owner().hotkey());
+        loop {
+            let lines = ledger.lines(replica.next_height(), bytes_max).unwrap();
+            assert!(whole.windows(lines.len().max(1)).any(|window| window == lines) || lines.is_empty());
+            if replica.take(&lines).unwrap() == 0 {
+                break;
+            }
+        }
+        assert_eq!(replica.next_height(), ledger.height().unwrap() + 1);
+        assert_eq!(replica.block_hash(marked), Some(ledger.block_hash(marked).unwrap()));
+        assert_eq!(replica.marked_at(&Digest::of(b"a close")), Some(marked));
+        assert_eq!(replica.weights(1).map(<[_]>::to_vec), ledger.weights(1).unwrap());
+        assert_eq!(replica.registrations(), ledger.registrations().unwrap());
+        assert_eq!((replica.weights(2), replica.block_hash(marked + 1)), (None, None));
+    }
+    assert!(ledger.lines(marked + 1, 1 << 20).unwrap().is_empty());
+    assert!(MemoryLedger::new().lines(0, 1 << 20).unwrap().is_empty(), "nothing is signed in memory");
+}
+
+#[test]
+fn a_ledger_whose_last_line_was_finished_shows_all_of_it_and_goes_on() {
+    let (_dir, path) = written();
+    let content = fs::read(&path).unwrap();
+    fs::write(&path, &content[..content.len() - 1]).unwrap();
+    let ledger = open(&path).unwrap();
+    ledger.set_weights(2, &[]).unwrap();
+    let lines = ledger.lines(0, 1 << 20).unwrap();
+    assert_eq!(lines, fs::read(&path).unwrap());
+    assert_eq!(Replica::new(owner().hotkey()).take(&lines), Ok(5));
+}
+
+#[test]
+fn a_ledger_that_was_changed_for_one_reader_is_refused_at_the_entry() {
+    let (_dir, path) = written();
+    let content = fs::read_to_string(&path).unwrap();
+    let take = |text: &str| Replica::new(owner().hotkey()).take(text.as_bytes());
+    assert_eq!(take(&content), Ok(4));
+    // All weights to somebody else, a registration left out, another order, a torn end.
+    let lines: Vec<&str> = content.split_inclusive('\n').collect();
+    for (changed, at) in [
+        (content.replace("750000", "250001"), 3),
+        (content.replace(lines[1], ""), 1),
+        ([lines[0], lines[2], lines[1], lines[3]].concat(), 1),
+        (content.trim_end().to_owned(), 3),
+    ] {
+        let refused = take(&changed);
+        assert!(matches!(refused, Err(ReplicaError::Damaged { height, .. }) if height == at), "{at}: {refused:?}");
+    }
+    let stranger = Keypair::from_seed(&[2; 32]).hotkey();
+    let refused = Replica::new(stranger).take(content.as_bytes());
+    assert_eq!(refused, Err(ReplicaError::WrongOwner { expected: stranger, found: owner().hotkey() }));
 }

@@ -148,6 +148,15 @@ impl Client {
         self.get(path)
     }
 
+    /// Entries of the validator's ledger from height `from` on, a line each; none beyond the latest.
+    ///
+    /// # Errors
+    /// When the validator can't be reached.
+    pub fn ledger(&self, from: u64) -> Result<Vec<u8>, ClientError> {
+        let path = format!("/api/v1/ledger?from={from}");
+        self.body(self.send(|| self.http.get(self.url(&path)).timeout(TIMEOUT))?, JSON_BYTES_MAX)
+    }
+
     /// Downloads an object and verifies it.
     ///
     /// # Errors

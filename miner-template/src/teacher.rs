@@ -130,7 +130,8 @@ impl Asked<'_> {
         count: u32,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Mixtures, TeacherError> {
-        let spec = DrawSpec { items: count, fixed_ppm: 0, family: Family { mixture_ppm: 1_000_000, ..family } };
+        let family = Family { mixture_ppm: 1_000_000, ..family };
+        let spec = DrawSpec { fixed_ppm: 0, family, ..DrawSpec::of_items(count) };
         let drawn = draw(&MIXTURES_SEED, &MIXTURES_SEED, images.count, &spec)?;
         let mut mixtures = render(images, &drawn)?;
         let name = format!("mixtures-{}", Digest::of(&mixtures.pixels).short());

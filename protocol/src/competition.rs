@@ -7,7 +7,7 @@
 use crate::architecture::{Costs, DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
-use crate::round::RoundRules;
+use crate::round::{BeaconSource, RoundRules};
 use crate::score::{Ceiling, ScoreRules};
 use crate::{Digest, package::LABELS_BYTES_MAX, package::PackageConfig};
 use serde::{Deserialize, Serialize};
@@ -165,12 +165,42 @@ impl InputSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
-    /// A data set that the `datasets` crate knows, such as `fashion-mnist`.
+    /// A data set that the `datasets` crate knows, such as `fashion-mnist`; or images of the publisher's own, `file:` and a
+    /// folder relative to the manifest's file with `training.rtimg` and `evaluation.rtimg` in it (format `RTIMG1`).
     pub source: String,
     /// How many evaluation items are published with the teacher's outputs; the others stay hidden.
     pub public_items: u32,
     /// How many items are hidden.
     pub hidden_items: u32,
+    /// Who knows the hidden images and their labels.
+    #[serde(default)]
+    #[schema(required)]
+    pub hidden_pool: HiddenPool,
+}
+
+/// Who knows the images and labels that hidden items are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HiddenPool {
+    /// Everybody, as of a published data set: only the draw and the changes are hidden.
+    #[default]
+    Public,
+    /// Nobody but the publisher. What a round reveals is known from then on, so it is fresh in no later one, and the pool
+    /// lasts for a number of rounds.
+    Private,
+}
+
+impl HiddenPool {
+    /// What this pool doesn't keep miners from, to be said wherever the competition is shown.
+    pub fn weakness(self) -> Option<&'static str> {
+        match self {
+            Self::Public => Some(
+                "its items are hidden by changes only; not for money: the images and their labels are known to the world, \
+                 and whoever learns them with the changes gains by it",
+            ),
+            Self::Private => None,
+        }
+    }
 }
 
 /// Where a published model is taken from. A manifest may write the text alone: `teacher = "hf://org/name@revision"`.
@@ -320,6 +350,15 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Names the beacon of a manifest that doesn't, which is what is published then.
+    ///
+    /// # Errors
+    /// When the rounds can't have it.
+    pub fn take_beacon(&mut self, beacon: BeaconSource) -> Result<(), ManifestError> {
+        self.rounds.beacon = Some(beacon);
+        self.check()
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         let (planes, sides) = (self.input.channels as usize, 1..=DIMENSION_MAX);
         let labels_bytes = serde_json::json!(self.labels).to_string().len() as u64;
@@ -357,6 +396,7 @@ impl Manifest {
         self.dethrone.check().map_err(|problem| ManifestError::Field { field: "dethrone", problem })?;
         let rounds = self.rounds.check(self.data.hidden_items);
         rounds.map_err(|problem| ManifestError::Field { field: "rounds", problem })?;
+        self.check_pool().map_err(|problem| ManifestError::Field { field: "data.hidden_pool", problem })?;
         self.reward.check().map_err(|problem| ManifestError::Field { field: "reward", problem })
     }
 
@@ -382,6 +422,31 @@ impl Manifest {
                 ),
             }),
         }
+    }
+
+    /// A private pool has to outlast the round in which the seat is first taken.
+    fn check_pool(&self) -> Result<(), String> {
+        let items = self.data.hidden_items;
+        match self.rounds_max() {
+            Some(rounds @ 0..=1) => Err(format!(
+                "a private pool of {items} images lasts for {rounds} round of {} items: what is revealed is never fresh \
+                 again, so lower rounds.items or add images",
+                self.rounds.items_of(items)
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many rounds there can be; `None` where the pool sets no limit.
+    pub fn rounds_max(&self) -> Option<u32> {
+        let private = self.data.hidden_pool == HiddenPool::Private;
+        private.then(|| self.rounds.rounds_of(self.data.hidden_items))
+    }
+
+    /// What its publisher chose that keeps it from deciding about money: said wherever it is shown.
+    pub fn caveats(&self) -> Vec<&'static str> {
+        let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
+        [self.data.hidden_pool.weakness(), beacon].into_iter().flatten().collect()
     }
 
     /// Whether submissions have ended at `now`, in Unix seconds.

@@ -206,6 +206,15 @@ pub enum Act {
         /// The rules.
         reward: RewardRules,
     },
+    /// A round was closed before the time that was announced, or without one.
+    RoundClosedByHand {
+        /// The competition.
+        competition: CompetitionId,
+        /// The round.
+        round: u64,
+        /// When it was to close, in Unix seconds; `None` where only a command closes it.
+        announced: Option<u64>,
+    },
     /// A submission that had failed through the validator's fault was put back to its admission check.
     SubmissionRequeued {
         /// The competition.
@@ -370,6 +379,9 @@ impl Act {
             Self::LogBegun { .. } => "administration/log-begun".into(),
             Self::RewardAnnounced { competition, from_round, .. } => {
                 format!("administration/reward/{competition}/{from_round}")
+            }
+            Self::RoundClosedByHand { competition, round, .. } => {
+                format!("administration/round-closed/{competition}/{round}")
             }
             Self::SubmissionRequeued { submission, attempt, .. } => {
                 format!("administration/requeued/{submission}/{attempt}")

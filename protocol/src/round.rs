@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 const SECONDS_DEFAULT: u64 = 24 * 60 * 60;
 /// No round is longer than a year: a number beyond that is a slip.
 const SECONDS_MAX: u64 = 366 * 24 * 60 * 60;
+/// A beacon may be this late unless the manifest says otherwise: long enough to mend a network, short enough that miners
+/// aren't kept from the next round.
+const BEACON_SECONDS_DEFAULT: u64 = 6 * 60 * 60;
 /// Each challenger costs a full evaluation.
 const CHALLENGERS_MAX: u32 = 256;
 /// Who waits longer than this waits for ever.
@@ -38,8 +41,13 @@ pub struct RoundRules {
     pub challengers_max: u32,
     /// How many rounds a model above the gate waits at most until it is decided.
     pub wait_rounds_max: u32,
-    /// Where the randomness comes from that nobody knows before the close.
-    pub beacon: BeaconSource,
+    /// Where the randomness comes from that nobody knows before the close. What is published always says it: a manifest
+    /// that doesn't takes drand when it is published, if the validator reaches it, and is refused otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub beacon: Option<BeaconSource>,
+    /// How many seconds late a round's beacon may be. A round never takes another one: after that time it is abandoned.
+    pub beacon_seconds_max: u64,
     /// What is done to each item, so that nobody has seen it. It stays the same for all rounds, since the fixed part does.
     pub transforms: Family,
 }
@@ -107,14 +115,33 @@ impl EntryRole {
 }
 
 /// Where a round's randomness comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BeaconSource {
     /// The hash of the ledger's entry that marks the close.
-    #[default]
     Ledger,
     /// The round of drand's quicknet that follows the close; needs `seconds`.
     Drand,
+}
+
+impl BeaconSource {
+    /// What this beacon doesn't keep its owner from, to be said wherever the competition is shown; `None` where there is
+    /// nothing to say.
+    pub fn weakness(self) -> Option<&'static str> {
+        match self {
+            Self::Ledger => Some(
+                "the beacon of its rounds is the validator's own ledger: who writes that ledger can try entries until \
+                 the draw suits, so this competition is for trying out and for validators you trust",
+            ),
+            Self::Drand => None,
+        }
+    }
+}
+
+/// How many of a round's items stay from round to round: the share of the items, rounded down.
+pub fn fixed_items(items: u32, fixed_ppm: u32) -> u32 {
+    let fixed = u64::from(items) * u64::from(fixed_ppm) / 1_000_000;
+    u32::try_from(fixed).unwrap_or(items).min(items)
 }
 
 impl Default for RoundRules {
@@ -126,7 +153,8 @@ impl Default for RoundRules {
             screening: Screening::default(),
             challengers_max: 8,
             wait_rounds_max: 3,
-            beacon: BeaconSource::Ledger,
+            beacon: None,
+            beacon_seconds_max: BEACON_SECONDS_DEFAULT,
             transforms: Family::default(),
         }
     }
@@ -138,9 +166,13 @@ impl RoundRules {
     /// # Errors
     /// A sentence for the manifest's author.
     pub fn check(&self, pool: u32) -> Result<(), String> {
-        let drand_needs_a_time = self.beacon == BeaconSource::Drand && self.seconds == 0;
+        let drand_needs_a_time = self.beacon == Some(BeaconSource::Drand) && self.seconds == 0;
         let rules = [
             (self.seconds <= SECONDS_MAX, format!("seconds is {}, more than a year", self.seconds)),
+            (
+                (1..=SECONDS_MAX).contains(&self.beacon_seconds_max),
+                format!("beacon_seconds_max is {}, not 1 to {SECONDS_MAX}", self.beacon_seconds_max),
+            ),
             (self.items <= pool, format!("items is {}, more than the {pool} of data.hidden_items", self.items)),
             (
                 self.fixed_ppm < 1_000_000,
@@ -171,6 +203,14 @@ impl RoundRules {
         self.transforms.check().map_err(|problem| format!("transforms: {problem}"))
     }
 
+    /// How many rounds a private pool of so many images lasts: each takes fresh ones that none before it took, and the
+    /// fixed ones are taken once.
+    pub fn rounds_of(&self, pool: u32) -> u32 {
+        let items = self.items_of(pool);
+        let fixed = fixed_items(items, self.fixed_ppm);
+        pool.saturating_sub(fixed) / items.saturating_sub(fixed).max(1)
+    }
+
     /// Hidden items of a round.
     pub fn items_of(&self, pool: u32) -> u32 {
         if self.items == 0 { pool } else { self.items }
@@ -199,7 +239,8 @@ mod tests {
             (RoundRules { wait_rounds_max: 0, ..rules.clone() }, "wait_rounds_max is 0"),
             (screened(|s| s.finalists = 0), "screening.finalists is 0"),
             (screened(|s| s.finalist_items = 10), "screening.finalist_items must not be below"),
-            (RoundRules { beacon: BeaconSource::Drand, seconds: 0, ..rules.clone() }, "needs `seconds`"),
+            (RoundRules { beacon_seconds_max: 0, ..rules.clone() }, "beacon_seconds_max is 0"),
+            (RoundRules { beacon: Some(BeaconSource::Drand), seconds: 0, ..rules.clone() }, "needs `seconds`"),
             (
                 RoundRules { transforms: Family { shift_px_max: 65, ..Family::default() }, ..rules.clone() },
                 "transforms: shift_px_max is 65, expected 0 to 64",

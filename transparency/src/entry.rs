@@ -32,8 +32,12 @@ pub enum EntryKind {
     Ended,
     /// A round began: what it commits to before anybody knows what it will draw.
     RoundOpened,
-    /// A round takes no more entries.
+    /// A round takes no more entries; which beacon it waits for.
     RoundClosed,
+    /// The beacon of a round came: what nobody could know before.
+    RoundBeacon,
+    /// A round ended without a draw, and whose fault that is.
+    RoundAbandoned,
     /// A round's entries were measured and compared.
     RoundJudged,
     /// The weights of a round.
@@ -117,7 +121,7 @@ impl Entry {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Competition,
         Self::Commitment,
         Self::Attempt,
@@ -125,6 +129,8 @@ impl EntryKind {
         Self::Ended,
         Self::RoundOpened,
         Self::RoundClosed,
+        Self::RoundBeacon,
+        Self::RoundAbandoned,
         Self::RoundJudged,
         Self::Reward,
         Self::RoundRevealed,
@@ -145,6 +151,8 @@ impl EntryKind {
             Self::Ended => "ended",
             Self::RoundOpened => "round_opened",
             Self::RoundClosed => "round_closed",
+            Self::RoundBeacon => "round_beacon",
+            Self::RoundAbandoned => "round_abandoned",
             Self::RoundJudged => "round_judged",
             Self::Reward => "reward",
             Self::RoundRevealed => "round_revealed",

@@ -4,9 +4,9 @@ DROP TABLE weight_rounds;
 
 CREATE TABLE rounds (
     competition_id TEXT NOT NULL REFERENCES competitions (id),
-    -- From 1 upwards; the next one opens when this one is revealed.
+    -- From 1 upwards; the next one opens when this one is revealed or abandoned.
     round INTEGER NOT NULL,
-    step TEXT NOT NULL CHECK (step IN ('open', 'closed', 'drawn', 'screened', 'measured', 'judged', 'paid', 'revealed')),
+    step TEXT NOT NULL CHECK (step IN ('open', 'closed', 'abandoned', 'drawn', 'screened', 'measured', 'judged', 'paid', 'revealed')),
     opened_at INTEGER NOT NULL,
     -- NULL: it closes by command only.
     closes_at INTEGER,
@@ -19,7 +19,7 @@ CREATE TABLE rounds (
     PRIMARY KEY (competition_id, round)
 ) STRICT;
 -- One round of a competition is under way at a time.
-CREATE UNIQUE INDEX rounds_under_way ON rounds (competition_id) WHERE step != 'revealed';
+CREATE UNIQUE INDEX rounds_under_way ON rounds (competition_id) WHERE step NOT IN ('revealed', 'abandoned');
 
 -- The primary key makes a round's results exactly once.
 CREATE TABLE round_entries (

@@ -17,6 +17,7 @@ use crate::materials::MaterialsCache;
 use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
 use crate::pages::PageCache;
+use crate::relay::Relay;
 use crate::webhooks::Outside;
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub(crate) feed: Feed,
     /// Writes to addresses that strangers name.
     pub(crate) outside: Outside,
+    /// Where beacons of drand come from.
+    pub(crate) relay: Arc<Relay>,
     /// Pages that are kept until something happens.
     pub(crate) pages: PageCache,
     /// What evaluations are made of, one set a competition.
@@ -94,8 +97,8 @@ pub enum OpenError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// What webhooks are told with.
-    #[error("the client of webhooks: {0}")]
+    /// What webhooks are told and beacons fetched with.
+    #[error("the client of webhooks and beacons: {0}")]
     Client(reqwest::Error),
     /// The job engine's tables.
     #[error("the job engine: {0}")]
@@ -149,6 +152,7 @@ impl App {
         log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
         let guard = Guard::new(&config);
         let outside = Outside::new(config.webhooks_private).map_err(OpenError::Client)?;
+        let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
         let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
@@ -163,6 +167,7 @@ impl App {
             board: Board::default(),
             feed: Feed::default(),
             outside,
+            relay,
             pages: PageCache::default(),
             materials: MaterialsCache::default(),
             signals: Signals::default(),

@@ -47,6 +47,9 @@ const TEMPLATE: &str = "\
 # The Hub that `hf://` teachers of manifests are fetched from, if not https://huggingface.co.
 # hub_endpoint = \"\"
 
+# A relay of drand, which gives rounds their beacons: \"https://api.drand.sh\". Without it they are handed in by hand.
+# drand_url = \"\"
+
 # Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator and /metrics from elsewhere than this
 # machine, and lets the operator act.
 # operator_token = \"\"
@@ -87,6 +90,8 @@ pub struct Config {
     /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
     /// <https://huggingface.co>.
     pub hub_endpoint: String,
+    /// A relay of drand that beacons are fetched from; empty for beacons that are handed in by hand.
+    pub drand_url: String,
     /// Opens the operator's page from elsewhere than this machine, and lets the operator act; empty for nobody.
     pub operator_token: Secret,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
@@ -130,6 +135,7 @@ impl Default for Config {
             require_registration: false,
             latency: LatencyEffort::default(),
             hub_endpoint: String::new(),
+            drand_url: String::new(),
             operator_token: Secret::default(),
             trusted_proxies: Vec::new(),
             traces_endpoint: String::new(),
@@ -317,6 +323,9 @@ impl Config {
         if !self.public_url.is_empty() && !is_web_url(&self.public_url) {
             return Err("public_url must be like `https://validator.example`, or empty".into());
         }
+        if !self.drand_url.is_empty() && !is_web_url(&self.drand_url) {
+            return Err("drand_url must be like `https://api.drand.sh`, or empty".into());
+        }
         if !self.object_store.is_empty() && Url::parse(&self.object_store).is_err() {
             return Err("object_store must be a URL like `s3://bucket/prefix`, or empty".into());
         }
@@ -434,6 +443,7 @@ mod tests {
         for (toml, variable, word) in [
             ("lisen = \"127.0.0.1:1\"", ("A", ""), "lisen"),
             ("public_url = \"validator.example\"", ("A", ""), "public_url"),
+            ("drand_url = \"https://api.drand.sh/chains\"", ("A", ""), "drand_url"),
             ("", ("RETORT_LATENCY", "slow"), "quick"),
             ("operator_token = \"short\"", ("A", ""), "operator_token"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),

@@ -3,8 +3,12 @@
 //! It changes nothing but a probe object that it removes again.
 
 use crate::app::App;
+use crate::db::competitions::StoredCompetition;
 use crate::error::Chain;
 use crate::objects::ObjectError;
+use crate::relay::RelayError;
+use datasets::hidden::DrandChain;
+use protocol::round::BeaconSource;
 use transparency::LogError;
 
 /// One thing that was looked at.
@@ -27,6 +31,7 @@ pub async fn examine(app: &App) -> Vec<Finding> {
         finding("object store", store.map_err(|error| Chain(&error).to_string())),
         finding("disk", disk(app)),
         finding("ledger", ledger(app).await),
+        finding("beacons", beacons(app).await),
         finding("competitions", competitions(app).await),
         finding("queue", queue(app).await),
         finding("public log", public_log(app).await),
@@ -58,6 +63,21 @@ async fn ledger(app: &App) -> Result<String, String> {
     let looked: Result<_, chain::LedgerError> = looked.await.map_err(|error| error.to_string())?;
     let (height, registered) = looked.map_err(|error| Chain(&error).to_string())?;
     Ok(format!("height {height}, {registered} registered"))
+}
+
+/// Whether drand can be had, if somebody needs it.
+async fn beacons(app: &App) -> Result<String, String> {
+    let competitions = app.db.competitions().await.map_err(|error| Chain(&error).to_string())?;
+    let bound = |stored: &StoredCompetition| stored.competition.manifest.rounds.beacon == Some(BeaconSource::Drand);
+    let bound = competitions.into_iter().filter(bound).count();
+    match app.relay.check(&DrandChain::quicknet(), app.clock.now()).await {
+        Ok(()) => Ok(format!("{} follows drand's quicknet", app.config.drand_url)),
+        Err(RelayError::NotSet) if bound == 0 => Ok("no drand_url is set and no competition is bound to drand".into()),
+        Err(RelayError::NotSet) => Ok(format!(
+            "no drand_url is set: {bound} competitions get their beacons by hand, or their rounds end without"
+        )),
+        Err(error) => Err(format!("{} is no help: {}", app.config.drand_url, Chain(&error))),
+    }
 }
 
 async fn competitions(app: &App) -> Result<String, String> {

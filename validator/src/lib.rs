@@ -38,6 +38,7 @@ pub mod objects;
 mod operator;
 mod pages;
 pub mod publish;
+pub mod relay;
 pub mod rounds;
 mod router;
 mod routes;

@@ -3,7 +3,7 @@
 
 use super::support::{Miner, Package, Setup, TestApp, competition, competition_toml};
 use datasets::Images;
-use datasets::hidden::{BeaconRule, Expected, Reveal, verify_reveal};
+use datasets::hidden::{BeaconRule, Expected, Reveal, Spent, verify_reveal};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::reward::{PolicyChange, RewardPolicy, RewardRules};
@@ -50,6 +50,8 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
         pool_root: &root,
         pool_count: view.competition.manifest.data.hidden_items,
         rules: &view.competition.manifest.rounds,
+        hidden_pool: view.competition.manifest.data.hidden_pool,
+        spent: &Spent::default(),
         commitment: &open.commitment,
         beacon: round.beacon.as_ref(),
         chain: None,
@@ -175,7 +177,7 @@ async fn a_crash_after_any_step_only_repeats_it() {
     let best = submit(&app, &app.miner(1), 25).await;
     submit(&app, &app.miner(2), 8).await;
     wait_for(&app, 1, Step::Open).await;
-    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &competition("digits"), app.app.clock.now()).await.unwrap();
     for step in [Step::Closed, Step::Drawn, Step::Screened, Step::Measured, Step::Judged, Step::Paid] {
         wait_for(&app, 1, step).await;
         let (dir, objects) = app.kill().await;
@@ -191,9 +193,9 @@ async fn a_round_is_closed_once_and_in_its_turn() {
     let app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
     let digits = competition("digits");
     wait_for(&app, 1, Step::Open).await;
-    close_now(&app.app.db, &digits, app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &digits, app.app.clock.now()).await.unwrap();
     wait_for(&app, 1, Step::Revealed).await;
-    let unknown = close_now(&app.app.db, &competition("none"), 1).await;
+    let unknown = close_now(&app.app.db, app.app.hotkey, &competition("none"), 1).await;
     assert!(matches!(unknown, Err(RoundError::UnknownRound { .. })), "{unknown:?}");
     let round = wait_for(&app, 2, Step::Open).await;
     assert_eq!((round.champion_before, round.champion), (None, None), "an empty competition crowns nobody");
@@ -207,7 +209,7 @@ async fn a_round_bound_to_drand_waits_for_its_beacon_and_takes_no_other() {
     app.publish(&competition_toml("digits", "rounds = { beacon = \"drand\", seconds = 3600 }")).await;
     let digits = competition("digits");
     wait_for(&app, 1, Step::Open).await;
-    close_now(&app.app.db, &digits, app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &digits, app.app.clock.now()).await.unwrap();
     let closed = wait_for(&app, 1, Step::Closed).await;
     assert!(closed.beacon.is_none());
     let terms = app.app.db.round(&digits, 1).await.unwrap().unwrap().record.terms;
@@ -264,7 +266,7 @@ pub(crate) async fn submit(app: &TestApp, miner: &Miner, hidden: u32) -> Submiss
 /// Closes a round and waits until everybody may see all of it.
 pub(crate) async fn play(app: &TestApp, round: u64) -> RoundView {
     wait_for(app, round, Step::Open).await;
-    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &competition("digits"), app.app.clock.now()).await.unwrap();
     wait_for(app, round, Step::Revealed).await
 }
 

@@ -81,7 +81,7 @@ async fn what_comes_after_the_close_waits_for_the_next_round() {
     let app = app().await;
     wait_for(&app, 1, Step::Open).await;
     let first = submit(&app, &app.miner(1), 20).await;
-    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &competition("digits"), app.app.clock.now()).await.unwrap();
     let second = app.miner(2).submit(&Package::mlp(&[25], 7)).await.unwrap();
     app.wait_for(&second, State::Scored).await;
     wait_for(&app, 1, Step::Revealed).await;
@@ -108,7 +108,7 @@ async fn nothing_is_kept_back_once_a_competition_is_over() {
     app.publish(&competition_toml("digits", &format!("closes_at = {closes_at}"))).await;
     wait_for(&app, 1, Step::Open).await;
     let first = submit(&app, &app.miner(1), 20).await;
-    close_now(&app.app.db, &competition("digits"), app.app.clock.now()).await.unwrap();
+    close_now(&app.app.db, app.app.hotkey, &competition("digits"), app.app.clock.now()).await.unwrap();
     // Too late for the round that closes, and no other comes.
     let last = app.miner(2).submit(&Package::mlp(&[25], 7)).await.unwrap();
     app.app.clock.advance(200);

@@ -22,7 +22,7 @@ const LINE_START: &[u8] = br#"{"body":{"height":"#;
 
 /// Why a line is not the next entry.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// It isn't what was written.
     Damaged(String),
     /// It begins the ledger of another key.

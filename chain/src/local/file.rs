@@ -4,6 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Recovery;
@@ -20,6 +21,8 @@ pub(super) struct LedgerFile {
     path: PathBuf,
     file: File,
     complete_bytes: u64,
+    /// Where each complete line begins.
+    starts: Vec<u64>,
     /// Set when it is unknown what the file holds after a failed write.
     poisoned: bool,
 }
@@ -42,7 +45,7 @@ impl LedgerFile {
         if file.metadata().map_err(|source| io_error(path, "look at it", source))?.len() == 0 {
             sync_parent(path).map_err(|source| io_error(path, "sync its directory", source))?;
         }
-        Ok(Self { path: path.to_owned(), file, complete_bytes: 0, poisoned: false })
+        Ok(Self { path: path.to_owned(), file, complete_bytes: 0, starts: Vec::new(), poisoned: false })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -55,6 +58,7 @@ impl LedgerFile {
         mut accept: impl FnMut(&[u8]) -> Result<(), LedgerError>,
     ) -> Result<Option<Tail>, LedgerError> {
         self.complete_bytes = 0;
+        self.starts.clear();
         let failed = |source| io_error(&self.path, "read it", source);
         let mut reader = BufReader::new(&self.file);
         reader.rewind().map_err(failed)?;
@@ -66,17 +70,48 @@ impl LedgerFile {
                 None if line.is_empty() => return Ok(None),
                 None => return Tail::new(line).map(Some),
             }
+            self.starts.push(self.complete_bytes);
             self.complete_bytes += read as u64;
         }
     }
 
-    /// Appends bytes and waits until they are on the disk. What fails half-way is taken back.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), LedgerError> {
+    /// Complete lines with their line breaks, from line `from` on: as many as fit, and one at least while there are any.
+    pub(super) fn lines(&self, from: u64, bytes_max: u64) -> Result<Vec<u8>, LedgerError> {
+        let starts = usize::try_from(from).ok().and_then(|from| self.starts.get(from..)).unwrap_or_default();
+        let Some((&start, later)) = starts.split_first() else { return Ok(Vec::new()) };
+        let ends = later.iter().copied().chain([self.complete_bytes]);
+        let end = ends.take_while(|end| end - start <= bytes_max).last();
+        let end = end.unwrap_or_else(|| later.first().copied().unwrap_or(self.complete_bytes));
+        let mut bytes = vec![0; (end - start) as usize];
+        let read = self.file.read_exact_at(&mut bytes, start);
+        read.map_err(|source| io_error(&self.path, "read entries", source))?;
+        Ok(bytes)
+    }
+
+    /// Appends a line with its line break and waits until it is on the disk. What fails half-way is taken back.
+    pub(super) fn append(&mut self, line: &[u8]) -> Result<(), LedgerError> {
+        self.write(line, self.complete_bytes)?;
+        self.starts.push(self.complete_bytes);
+        self.complete_bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the last line the line break that it lacks.
+    pub(super) fn finish(&mut self, tail: &Tail) -> Result<(), LedgerError> {
+        let end = self.complete_bytes + tail.bytes.len() as u64;
+        self.write(b"\n", end)?;
+        self.starts.push(self.complete_bytes);
+        self.complete_bytes = end + 1;
+        Ok(())
+    }
+
+    /// Writes at the end of the file, which is at `end`.
+    fn write(&mut self, bytes: &[u8], end: u64) -> Result<(), LedgerError> {
         if self.poisoned {
             return Err(LedgerError::Poisoned { path: self.path.clone() });
         }
         if let Err(source) = self.file.write_all(bytes) {
-            self.poisoned = self.file.set_len(self.complete_bytes).is_err();
+            self.poisoned = self.file.set_len(end).is_err();
             return Err(io_error(&self.path, "append an entry", source));
         }
         if let Err(source) = self.file.sync_data() {
@@ -84,7 +119,6 @@ impl LedgerFile {
             self.poisoned = true;
             return Err(io_error(&self.path, "sync an entry", source));
         }
-        self.complete_bytes += bytes.len() as u64;
         Ok(())
     }
 

@@ -12,6 +12,7 @@
 
 mod entry;
 mod file;
+mod verified;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -19,12 +20,13 @@ use std::sync::{Mutex, MutexGuard};
 use protocol::auth::{Hotkey, Keypair};
 use protocol::digest::Digest;
 
-use crate::book::{Book, Record};
+use crate::book::Record;
 use crate::ledger::{Ledger, LedgerError, Registration};
 use crate::memory::hash_at;
-use entry::Refusal;
+pub(crate) use entry::Refusal;
 pub(crate) use file::sync_parent;
 use file::{LedgerFile, Tail};
+pub(crate) use verified::Chain;
 
 /// A ledger in a file on this machine.
 #[derive(Debug)]
@@ -58,21 +60,12 @@ struct State {
     chain: Chain,
 }
 
-/// The verified entries, as far as they were read.
-#[derive(Debug)]
-struct Chain {
-    owner: Hotkey,
-    book: Book,
-    /// The hash of each entry.
-    hashes: Vec<Digest>,
-}
-
 impl LocalLedger {
     /// Opens the ledger at `path` and verifies all of it, or begins a new one that belongs to `owner`.
     pub fn open(path: &Path, owner: Keypair) -> Result<Self, LedgerError> {
         let mut file = LedgerFile::open(path)?;
-        let mut chain = Chain { owner: owner.hotkey(), book: Book::default(), hashes: Vec::new() };
-        let tail = file.read_lines(|line| chain.accept(line).map_err(|refusal| chain.refused(path, refusal)))?;
+        let mut chain = Chain::new(owner.hotkey());
+        let tail = file.read_lines(|line| chain.accept(line).map_err(|refusal| refused(&chain, path, refusal)))?;
         let recovery = match tail {
             Some(tail) => Some(recover(&mut file, &mut chain, &tail)?),
             None => None,
@@ -136,6 +129,10 @@ impl Ledger for LocalLedger {
     fn block_hash(&self, height: u64) -> Result<Digest, LedgerError> {
         hash_at(&self.state()?.chain.hashes, height)
     }
+
+    fn lines(&self, from: u64, bytes_max: u64) -> Result<Vec<u8>, LedgerError> {
+        self.state()?.file.lines(from, bytes_max)
+    }
 }
 
 impl State {
@@ -150,33 +147,12 @@ impl State {
     }
 }
 
-impl Chain {
-    /// Verifies one line, without its line break, as the next entry.
-    fn accept(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let record = entry::unseal(line, self.owner, self.next_height(), self.latest_hash())?;
-        // The genesis was compared with the owner while unsealing; it adds nothing to the book.
-        if !self.hashes.is_empty() {
-            self.book.replay(record, self.next_height()).map_err(Refusal::Damaged)?;
-        }
-        self.hashes.push(Digest::of(line));
-        Ok(())
-    }
-
-    fn next_height(&self) -> u64 {
-        self.hashes.len() as u64
-    }
-
-    /// The hash that the next entry builds on; zeros before the first.
-    fn latest_hash(&self) -> Digest {
-        self.hashes.last().copied().unwrap_or(Digest::from([0; 32]))
-    }
-
-    fn refused(&self, path: &Path, refusal: Refusal) -> LedgerError {
-        let path = path.to_owned();
-        match refusal {
-            Refusal::Damaged(why) => LedgerError::Damaged { path, height: self.next_height(), why },
-            Refusal::WrongOwner(found) => LedgerError::WrongOwner { path, expected: self.owner, found },
-        }
+/// What a refused line means for the file.
+fn refused(chain: &Chain, path: &Path, refusal: Refusal) -> LedgerError {
+    let path = path.to_owned();
+    match refusal {
+        Refusal::Damaged(why) => LedgerError::Damaged { path, height: chain.next_height(), why },
+        Refusal::WrongOwner(found) => LedgerError::WrongOwner { path, expected: chain.owner, found },
     }
 }
 
@@ -187,7 +163,7 @@ fn recover(file: &mut LedgerFile, chain: &mut Chain, tail: &Tail) -> Result<Reco
         return file.cut_off(tail);
     }
     let height = chain.next_height();
-    chain.accept(&tail.bytes).map_err(|refusal| chain.refused(file.path(), refusal))?;
-    file.append(b"\n")?;
+    chain.accept(&tail.bytes).map_err(|refusal| refused(chain, file.path(), refusal))?;
+    file.finish(tail)?;
     Ok(Recovery::Finished { height })
 }

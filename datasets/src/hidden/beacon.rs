@@ -13,8 +13,12 @@ use utoipa::ToSchema;
 /// The largest whole number that JSON carries exactly on every machine: 2^53 - 1.
 pub(super) const NUMBER_MAX: u64 = (1 << 53) - 1;
 
+/// Seconds between a round's close and its beacon, at least: time for the log to state the close, with everything that
+/// was announced before it, and for witnesses to sign that it did.
+pub const MARGIN_SECONDS: u64 = 30;
+
 /// Which beacon a round will take, said before it closes, so that nobody picks one among several.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum BeaconRule {
     /// The ledger's entry of exactly this height: for a ledger whose heights follow the clock.
@@ -32,8 +36,9 @@ pub enum BeaconRule {
     Drand {
         /// The chain's hash.
         #[serde(with = "hexadecimal")]
+        #[schema(value_type = protocol::Digest)]
         chain: [u8; 32],
-        /// Its round; [`DrandChain::round_after`] gives the first one after a close.
+        /// Its round; [`BeaconRule::drand_after`] gives the one that belongs to a close.
         round: u64,
     },
 }
@@ -109,6 +114,36 @@ pub enum BeaconError {
 }
 
 impl BeaconRule {
+    /// The round of `chain` for a round of ours that closes at `closes_at`, in Unix seconds: the first that comes
+    /// [`MARGIN_SECONDS`] after it.
+    pub fn drand_after(chain: &DrandChain, closes_at: u64) -> Self {
+        BeaconRule::Drand { chain: chain.hash(), round: chain.round_after(closes_at.saturating_add(MARGIN_SECONDS)) }
+    }
+
+    /// Checks that a round which closed at `closed_at` is bound to no beacon that was there by then, or so soon after that
+    /// nobody else could have seen the close. (A ledger's comes when its owner writes it: nothing shows when.)
+    ///
+    /// # Errors
+    /// [`BeaconError::TooEarly`].
+    pub fn check_close(&self, chain: &DrandChain, closed_at: u64) -> Result<(), BeaconError> {
+        match (self, Self::drand_after(chain, closed_at)) {
+            (BeaconRule::Drand { round: found, .. }, BeaconRule::Drand { round: expected, .. })
+                if *found < expected =>
+            {
+                Err(BeaconError::TooEarly { expected, found: *found })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// When the beacon comes, in Unix seconds, of a round that closed at `closed_at`. A ledger's is made on the spot.
+    pub fn due_at(&self, chain: &DrandChain, closed_at: u64) -> u64 {
+        match self {
+            BeaconRule::Ledger { .. } | BeaconRule::LedgerFrom { .. } => closed_at,
+            BeaconRule::Drand { round, .. } => chain.round_unix(*round).max(closed_at),
+        }
+    }
+
     /// Checks that `beacon` is the one that this rule asks for, and a drand beacon's signature against `chain`.
     /// Returns the 32 bytes that nobody could foresee.
     ///

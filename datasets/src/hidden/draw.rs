@@ -13,21 +13,27 @@
 //!    order:
 //!    1. `draw(1000000) < mixture_ppm` makes it a mixture if the pool has two images or more. A mixture draws its partner
 //!       `p = draw(pool_count - 1)`, plus one if `p` is at least the source, and its share
-//!       `range(mixture_share_ppm_min, mixture_share_ppm_max)`.
+//!       `range(mixture_share_ppm_min, mixture_share_ppm_max)`. From a private pool, partners are the other items of the
+//!       same part, in its order: `p = draw(count - 1)`, plus one if `p` is at least the item's place.
 //!    2. With `s = shift_px_max` and `n = 2 s + 1`: the cell `k = draw(n n - 1)`, plus one if `k` is at least
 //!       `(n n - 1) / 2` (`k = draw(1)` if `s` is 0); `dx = k mod n - s`, `dy = k / n - s`. So the middle cell never comes.
 //!    3. rotation `draw(2 r + 1) - r`, scale `range(min, max)`, brightness `range(min, max)`, noise `draw(max + 1)`.
 //!    4. noise seed: the next word, plus the word after it times 2^32.
 //!    5. cutout side `draw(max + 1)`, its centre `draw(1000000)` across and `draw(1000000)` down.
 //!
+//! From a private pool the fresh items are the first of `sources(seed)` that are neither fixed nor spent, that is, part of a
+//! round before. So a round takes as many images from the pool as it has fresh items, and the first one the fixed ones too.
+//!
 //! Every draw takes place even where it has one outcome, so that switching off one change leaves the others as they are.
 
 use super::spec::{DrawSpec, WHOLE_PPM};
 use crate::split;
+use protocol::competition::HiddenPool;
 use protocol::transforms::{Family, SpecError};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 const SOURCES_DOMAIN: &[u8] = b"retort/hidden-sources/1";
 const CHANGES_DOMAIN: &[u8] = b"retort/hidden-changes/1";
@@ -107,6 +113,14 @@ pub enum DrawError {
         /// Images of the pool.
         pool_count: u32,
     },
+    /// A private pool that has too few images left that no round showed.
+    #[error("a round of {fresh} fresh items can't be drawn from a private pool that has {left} images left")]
+    PoolSpent {
+        /// Fresh items of a round.
+        fresh: u32,
+        /// Images that were in no round.
+        left: u32,
+    },
     /// More images than are ever drawn from.
     #[error("a pool of {pool_count} images is larger than {POOL_COUNT_MAX}")]
     PoolTooLarge {
@@ -161,8 +175,31 @@ impl Transform {
     }
 }
 
-/// Draws a round: `spec.items` of the `pool_count` images, the fixed part from `fixed_seed`, the others from `seed`.
+/// The images of a private pool that earlier rounds showed: everybody has them now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spent(BTreeSet<u32>);
+
+impl Spent {
+    /// Adds what a round showed.
+    pub fn add(&mut self, draw: &Draw) {
+        self.0.extend(draw.sources());
+    }
+}
+
+/// Draws a round: `spec.items` of the `pool_count` images, the fixed part from `fixed_seed`, the others from `seed`. It is
+/// the first round of a private pool; later ones are [`draw_unspent`]'s.
 pub fn draw(seed: &[u8; 32], fixed_seed: &[u8; 32], pool_count: u32, spec: &DrawSpec) -> Result<Draw, DrawError> {
+    draw_unspent(seed, fixed_seed, pool_count, spec, &Spent::default())
+}
+
+/// Draws a round after those that spent so much of its pool, which makes no difference to a public one.
+pub fn draw_unspent(
+    seed: &[u8; 32],
+    fixed_seed: &[u8; 32],
+    pool_count: u32,
+    spec: &DrawSpec,
+    spent: &Spent,
+) -> Result<Draw, DrawError> {
     spec.check()?;
     if pool_count > POOL_COUNT_MAX {
         return Err(DrawError::PoolTooLarge { pool_count });
@@ -175,21 +212,55 @@ pub fn draw(seed: &[u8; 32], fixed_seed: &[u8; 32], pool_count: u32, spec: &Draw
     fixed_sources.truncate(fixed as usize);
     let mut taken = vec![false; pool_count as usize];
     fixed_sources.iter().for_each(|source| taken[*source as usize] = true);
+    let private = spec.hidden_pool == HiddenPool::Private;
+    if private {
+        spent.0.range(..pool_count).for_each(|source| taken[*source as usize] = true);
+    }
     let fresh = sources(seed, pool_count).into_iter().filter(|source| !taken[*source as usize]);
     let fresh_sources: Vec<u32> = fresh.take((spec.items - fixed) as usize).collect();
+    if fresh_sources.len() < (spec.items - fixed) as usize {
+        return Err(DrawError::PoolSpent { fresh: spec.items - fixed, left: fresh_sources.len() as u32 });
+    }
 
-    let mut items = changed(fixed_seed, &fixed_sources, pool_count, &spec.family);
-    items.extend(changed(seed, &fresh_sources, pool_count, &spec.family));
+    let partners = |own| if private { Partners::Part(own) } else { Partners::Pool(pool_count) };
+    let mut items = changed(fixed_seed, &fixed_sources, partners(&fixed_sources), &spec.family);
+    items.extend(changed(seed, &fresh_sources, partners(&fresh_sources), &spec.family));
     Ok(Draw { items, fixed })
+}
+
+/// What is mixed in.
+#[derive(Clone, Copy)]
+enum Partners<'a> {
+    /// Any other image of a pool of so many.
+    Pool(u32),
+    /// Any other item of the same part.
+    Part(&'a [u32]),
+}
+
+impl Partners<'_> {
+    fn count(self) -> u32 {
+        match self {
+            Self::Pool(count) => count,
+            Self::Part(sources) => sources.len() as u32,
+        }
+    }
+
+    /// The `drawn`-th of those that aren't the item itself.
+    fn other(self, drawn: u32, place: usize, source: u32) -> u32 {
+        match self {
+            Self::Pool(_) => drawn + u32::from(drawn >= source),
+            Self::Part(sources) => sources[drawn as usize + usize::from(drawn as usize >= place)],
+        }
+    }
 }
 
 fn sources(seed: &[u8; 32], pool_count: u32) -> Vec<u32> {
     split::permutation(&key(SOURCES_DOMAIN, seed), pool_count)
 }
 
-fn changed(seed: &[u8; 32], sources: &[u32], pool_count: u32, family: &Family) -> Vec<DrawnItem> {
+fn changed(seed: &[u8; 32], sources: &[u32], partners: Partners<'_>, family: &Family) -> Vec<DrawnItem> {
     let mut words = Words(ChaCha20Rng::from_seed(key(CHANGES_DOMAIN, seed)));
-    sources.iter().map(|&source| words.item(source, pool_count, family)).collect()
+    sources.iter().enumerate().map(|(place, &source)| words.item(source, place, partners, family)).collect()
 }
 
 fn key(domain: &[u8], seed: &[u8; 32]) -> [u8; 32] {
@@ -200,11 +271,10 @@ fn key(domain: &[u8], seed: &[u8; 32]) -> [u8; 32] {
 struct Words(ChaCha20Rng);
 
 impl Words {
-    fn item(&mut self, source: u32, pool_count: u32, family: &Family) -> DrawnItem {
-        let mixed = self.below(WHOLE_PPM) < family.mixture_ppm && pool_count > 1;
+    fn item(&mut self, source: u32, place: usize, partners: Partners<'_>, family: &Family) -> DrawnItem {
+        let mixed = self.below(WHOLE_PPM) < family.mixture_ppm && partners.count() > 1;
         let change = if mixed {
-            let other = self.below(pool_count - 1);
-            let with = other + u32::from(other >= source);
+            let with = partners.other(self.below(partners.count() - 1), place, source);
             let share_ppm = self.range(family.mixture_share_ppm_min, family.mixture_share_ppm_max);
             Change::Mixture { with, share_ppm, then: self.transform(family) }
         } else {

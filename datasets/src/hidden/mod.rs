@@ -19,13 +19,15 @@ mod render;
 mod reveal;
 mod secret;
 mod spec;
+mod stated;
 
-pub use beacon::{Beacon, BeaconError, BeaconRule};
+pub use beacon::{Beacon, BeaconError, BeaconRule, MARGIN_SECONDS};
 pub use commitment::{CommitError, Opening, RoundCommitment, Terms, TermsPart};
 pub use drand::{DrandChain, DrandError, DrandRound, Scheme};
-pub use draw::{Change, Draw, DrawError, DrawnItem, Transform, draw};
+pub use draw::{Change, Draw, DrawError, DrawnItem, Spent, Transform, draw, draw_unspent};
 pub use protocol::transforms::{Family, SpecError};
 pub use render::{RenderError, relabel, render};
 pub use reveal::{Expected, Reveal, RevealError, Revealed, verify_reveal};
 pub use secret::{Secret, fixed_seed, seed};
 pub use spec::DrawSpec;
+pub use stated::{AbandonCode, Abandonment, RoundAbandoned, RoundBeacon, RoundClosed};

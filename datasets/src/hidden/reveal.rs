@@ -23,7 +23,7 @@
 use super::beacon::{Beacon, BeaconError};
 use super::commitment::{CommitError, RoundCommitment, Terms, canonical};
 use super::drand::DrandChain;
-use super::draw::{Change, Draw, DrawError, DrawnItem, draw};
+use super::draw::{Change, Draw, DrawError, DrawnItem, Spent, draw_unspent};
 use super::render::{RenderError, render};
 use super::secret::{Secret, fixed_seed, seed};
 use super::spec::DrawSpec;
@@ -31,6 +31,7 @@ use crate::format::Reader;
 use crate::merkle::{self, Hash, MerkleError};
 use crate::round::{self, RoundError};
 use crate::{FormatError, Images};
+use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,10 @@ pub struct Expected<'a> {
     pub pool_count: u32,
     /// What the manifest says of rounds.
     pub rules: &'a RoundRules,
+    /// What it says of the pool.
+    pub hidden_pool: HiddenPool,
+    /// What the rounds before this one showed, from their own reveals; nothing is needed of a public pool.
+    pub spent: &'a Spent,
     /// What was published before the round closed.
     pub commitment: &'a RoundCommitment,
     /// The beacon as the checker got it from the ledger or the chain itself. Without it a ledger's hash is taken on
@@ -214,7 +219,8 @@ pub enum RevealError {
 
 impl Reveal {
     /// Opens a round whose items were `images`, drawn from the pool that `pool` commits to. `fixed` is the fixed seed of
-    /// the competition; `None` in its first round, where it follows from this round's beacon.
+    /// the competition; `None` in its first round, where it follows from this round's beacon. `spent` is what earlier
+    /// rounds of a private pool showed.
     ///
     /// What it returns has been computed again and compared, so a validator never publishes a reveal that doesn't hold.
     pub fn new(
@@ -222,7 +228,7 @@ impl Reveal {
         secret: Secret,
         beacon: Beacon,
         chain: Option<&DrandChain>,
-        fixed: Option<&[u8; 32]>,
+        (fixed, spent): (Option<&[u8; 32]>, &Spent),
         pool: &round::Commitment,
         images: &Images,
     ) -> Result<Reveal, RevealError> {
@@ -232,7 +238,7 @@ impl Reveal {
         let value = terms.beacon.check(&beacon, chain)?;
         let first = || fixed_seed(&value, &secret, &terms.competition, terms.round);
         let fixed_seed = fixed.copied().unwrap_or_else(first);
-        let draw = draw_on(&terms, &value, &secret, &fixed_seed)?;
+        let draw = draw_on(&terms, &value, &secret, &fixed_seed, spent)?;
         let sources = draw.sources();
         let leaves = sources.iter().filter_map(|&source| pool.leaf(source).map(<[u8]>::to_vec)).collect();
         let proof = pool.proof_of_many(&sources).unwrap_or_default();
@@ -302,7 +308,7 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
     same("pool_root", expected.pool_root, &terms.pool_root)?;
     same("pool_count", &expected.pool_count.to_string(), &terms.pool_count.to_string())?;
     expected.commitment.check(terms, &reveal.secret)?;
-    if terms.spec != DrawSpec::of(expected.rules, expected.pool_count) {
+    if terms.spec != DrawSpec::of(expected.rules, expected.pool_count, expected.hidden_pool) {
         return Err(RevealError::OtherSpec { found: String::from_utf8_lossy(&canonical(&terms.spec)).into_owned() });
     }
     if expected.beacon.is_some_and(|beacon| *beacon != reveal.beacon) {
@@ -315,14 +321,20 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
         let (expected, found) = (hex::encode(fixed_seed), hex::encode(reveal.fixed_seed));
         return Err(RevealError::FixedSeed { expected, found });
     }
-    let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed)?;
+    let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed, expected.spent)?;
     let images = items_again(reveal, &draw)?;
     Ok(Revealed { images, draw, fixed_seed })
 }
 
-fn draw_on(terms: &Terms, beacon: &[u8; 32], secret: &Secret, fixed_seed: &[u8; 32]) -> Result<Draw, DrawError> {
+fn draw_on(
+    terms: &Terms,
+    beacon: &[u8; 32],
+    secret: &Secret,
+    fixed_seed: &[u8; 32],
+    spent: &Spent,
+) -> Result<Draw, DrawError> {
     let seed = seed(beacon, secret, &terms.competition, terms.round);
-    draw(&seed, fixed_seed, terms.pool_count, &terms.spec)
+    draw_unspent(&seed, fixed_seed, terms.pool_count, &terms.spec, spent)
 }
 
 /// Makes the items of the opened leaves, with the reveal's labels, and compares their digest.

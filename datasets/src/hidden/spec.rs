@@ -3,7 +3,8 @@
 //! It does not know how a change is drawn (`draw`) or made (`render`), nor which families there are
 //! ([`protocol::transforms`]).
 
-use protocol::round::{FIXED_PPM_DEFAULT, RoundRules};
+use protocol::competition::HiddenPool;
+use protocol::round::{FIXED_PPM_DEFAULT, RoundRules, fixed_items};
 use protocol::transforms::{Family, SpecError};
 use serde::{Deserialize, Serialize};
 
@@ -26,23 +27,32 @@ pub struct DrawSpec {
     pub fixed_ppm: u32,
     /// What is done to them.
     pub family: Family,
+    /// Whether an image is fresh once only.
+    #[serde(default, skip_serializing_if = "is_public")]
+    pub hidden_pool: HiddenPool,
+}
+
+/// A public pool is what it is when nothing is said.
+fn is_public(pool: &HiddenPool) -> bool {
+    *pool == HiddenPool::Public
 }
 
 impl DrawSpec {
     /// What a manifest says of its rounds, for a pool of so many images.
-    pub fn of(rules: &RoundRules, pool_count: u32) -> Self {
-        DrawSpec { items: rules.items_of(pool_count), fixed_ppm: rules.fixed_ppm, family: rules.transforms }
+    pub fn of(rules: &RoundRules, pool_count: u32, hidden_pool: HiddenPool) -> Self {
+        let (items, fixed_ppm, family) = (rules.items_of(pool_count), rules.fixed_ppm, rules.transforms);
+        DrawSpec { items, fixed_ppm, family, hidden_pool }
     }
 
-    /// `items` of the default family, 30 % of them fixed.
+    /// `items` of the default family from a public pool, 30 % of them fixed.
     pub fn of_items(items: u32) -> Self {
-        DrawSpec { items, fixed_ppm: FIXED_PPM_DEFAULT, family: Family::default() }
+        let (fixed_ppm, family) = (FIXED_PPM_DEFAULT, Family::default());
+        DrawSpec { items, fixed_ppm, family, hidden_pool: HiddenPool::Public }
     }
 
     /// How many items stay from round to round: the share of the items, rounded down.
     pub fn fixed_items(&self) -> u32 {
-        let fixed = u64::from(self.items) * u64::from(self.fixed_ppm) / u64::from(WHOLE_PPM);
-        u32::try_from(fixed).unwrap_or(self.items).min(self.items)
+        fixed_items(self.items, self.fixed_ppm)
     }
 
     /// Checks every range.

@@ -87,6 +87,25 @@ fn round_after_a_close_is_the_first_that_nobody_can_know_yet() {
 }
 
 #[test]
+fn a_round_is_bound_to_no_beacon_that_was_there_when_it_closed() {
+    let chain = DrandChain::quicknet();
+    let closed_at = chain.round_unix(1_000) - 32;
+    let bound = |round| BeaconRule::Drand { chain: chain.hash(), round };
+    assert_eq!(BeaconRule::drand_after(&chain, closed_at), bound(1_000));
+    assert_eq!(bound(1_000).check_close(&chain, closed_at), Ok(()));
+    assert_eq!(bound(1_000).check_close(&chain, closed_at - 3_000), Ok(()), "closed before the announced time");
+    let early = |expected| Err(BeaconError::TooEarly { expected, found: 1_000 });
+    assert_eq!(bound(1_000).check_close(&chain, closed_at + 3), early(1_001));
+    assert_eq!(bound(1_000).check_close(&chain, closed_at + 3_600), early(2_200));
+    assert_eq!(
+        (bound(1_000).due_at(&chain, closed_at), bound(1).due_at(&chain, closed_at)),
+        (closed_at + 32, closed_at)
+    );
+    let ledger = BeaconRule::LedgerFrom { height_min: 7 };
+    assert_eq!((ledger.due_at(&chain, 5), ledger.check_close(&chain, 5)), (5, Ok(())));
+}
+
+#[test]
 fn rule_takes_one_beacon_and_says_what_is_wrong_with_others() {
     let chain = DrandChain::quicknet();
     let rule = |round| BeaconRule::Drand { chain: chain.hash(), round };

@@ -1,7 +1,11 @@
 //! What is drawn: reproducible, different for everything that must make a difference, within its ranges.
 
-use datasets::hidden::{Draw, DrawError, DrawSpec, Family, Secret, SpecError, draw, fixed_seed, seed};
+use datasets::hidden::{
+    Draw, DrawError, DrawSpec, Family, Secret, SpecError, Spent, draw, draw_unspent, fixed_seed, seed,
+};
 use proptest::prelude::*;
+use protocol::competition::HiddenPool;
+use protocol::round::RoundRules;
 use std::collections::BTreeSet;
 
 const FIXED: [u8; 32] = [3; 32];
@@ -46,7 +50,7 @@ fn default_family_is_valid_and_moves_every_item() {
 #[test]
 fn every_shift_but_none_comes_about_equally_often() {
     let family = Family { shift_px_max: 1, ..Family::identity() };
-    let drawn = draw(&[1; 32], &FIXED, 8_000, &DrawSpec { items: 8_000, fixed_ppm: 0, family }).unwrap();
+    let drawn = draw(&[1; 32], &FIXED, 8_000, &DrawSpec { fixed_ppm: 0, family, ..spec(8_000) }).unwrap();
     let mut places = [[0i32; 3]; 3];
     for item in &drawn.items {
         places[(item.transform().dy + 1) as usize][(item.transform().dx + 1) as usize] += 1;
@@ -122,11 +126,47 @@ proptest! {
 
     #[test]
     fn items_are_distinct_and_in_the_pool(seed: [u8; 32], fixed: [u8; 32], pool in 1u32..200, share in 0u32..=1_000_000) {
-        let spec = DrawSpec { items: pool.div_ceil(2), fixed_ppm: share, family: Family { mixture_ppm: 500_000, ..Family::default() } };
+        let family = Family { mixture_ppm: 500_000, ..Family::default() };
+        let spec = DrawSpec { fixed_ppm: share, family, ..spec(pool.div_ceil(2)) };
         let drawn = draw(&seed, &fixed, pool, &spec).unwrap();
         let distinct: BTreeSet<u32> = sources(&drawn).into_iter().collect();
         prop_assert_eq!((drawn.items.len(), distinct.len()), (spec.items as usize, spec.items as usize));
         prop_assert!(drawn.sources().iter().all(|source| *source < pool));
         prop_assert!(drawn.items.iter().all(|item| item.partner() != Some(item.source)));
     }
+}
+
+/// Of a private pool, with more mixtures than usual.
+fn private(items: u32) -> DrawSpec {
+    let family = Family { mixture_ppm: 500_000, ..Family::default() };
+    DrawSpec { family, hidden_pool: HiddenPool::Private, ..spec(items) }
+}
+
+#[test]
+fn a_private_pool_shows_an_image_fresh_once_lasts_as_long_as_was_said_and_no_longer() {
+    for (pool, items, rounds) in [(100, 30, 4), (51, 30, 2), (72, 30, 3), (71, 30, 2)] {
+        let rules = RoundRules { items, ..RoundRules::default() };
+        assert_eq!(rules.rounds_of(pool), rounds);
+        let (mut spent, mut shown) = (Spent::default(), BTreeSet::new());
+        for round in 0..rounds {
+            let drawn = draw_unspent(&[round as u8; 32], &FIXED, pool, &private(items), &spent).unwrap();
+            let (fixed, fresh) = drawn.items.split_at(drawn.fixed as usize);
+            let fixed = Draw { items: fixed.to_vec(), fixed: 0 }.sources();
+            let fresh = Draw { items: fresh.to_vec(), fixed: 0 }.sources();
+            assert_eq!((fixed.len(), fresh.len()), (9, 21), "partners are items of the same part");
+            let mixtures = drawn.items.iter().filter(|item| item.partner().is_some_and(|with| with != item.source));
+            assert!(mixtures.count() > 5);
+            assert!(fresh.iter().chain(if round == 0 { &fixed[..] } else { &[] }).all(|source| shown.insert(*source)));
+            spent.add(&drawn);
+        }
+        let over = draw_unspent(&[99; 32], &FIXED, pool, &private(items), &spent);
+        assert!(matches!(over, Err(DrawError::PoolSpent { fresh: 21, left }) if left < 21), "{over:?}");
+    }
+}
+
+#[test]
+fn a_public_pool_is_never_spent() {
+    let mut spent = Spent::default();
+    spent.add(&draw(&[1; 32], &FIXED, 100, &spec(100)).unwrap());
+    assert_eq!(draw_unspent(&[2; 32], &FIXED, 100, &spec(50), &spent), draw(&[2; 32], &FIXED, 100, &spec(50)));
 }

@@ -2,8 +2,10 @@
 
 use datasets::Images;
 use datasets::hidden::{
-    BeaconRule, Change, DrawSpec, DrawnItem, Family, Secret, Terms, Transform, draw, fixed_seed, render, seed,
+    BeaconRule, Change, DrawSpec, DrawnItem, Family, Secret, Spent, Terms, Transform, draw, draw_unspent, fixed_seed,
+    render, seed,
 };
+use protocol::competition::HiddenPool;
 use sha2::{Digest, Sha256};
 
 const SEED: &str = "beca14fd3d1de482d0c4527ac3e61ee02d8b28d7dd7a333425dd85f9f1fb2c29";
@@ -39,7 +41,7 @@ fn spec() -> DrawSpec {
         mixture_share_ppm_min: 600_000,
         mixture_share_ppm_max: 800_000,
     };
-    DrawSpec { items: 40, fixed_ppm: 300_000, family }
+    DrawSpec { items: 40, fixed_ppm: 300_000, family, hidden_pool: HiddenPool::Public }
 }
 
 #[test]
@@ -107,4 +109,20 @@ fn commitment_is_that_of_the_second_implementation() {
     };
     let commitment = terms.commit(&Secret::new(ascending(32))).unwrap();
     assert_eq!(hex::encode(commitment.root), COMMITMENT);
+}
+
+#[test]
+fn private_draw_is_that_of_the_second_implementation() {
+    const SOURCES: [u32; 40] = [
+        49, 98, 80, 34, 89, 88, 10, 83, 23, 77, 68, 18, 79, 19, 47, 16, 45, 14, 2, 70, 41, 78, 65, 97, 39, 15, 1, 53,
+        26, 5, 72, 37, 60, 84, 24, 87, 67, 33, 42, 56,
+    ];
+    const PARTNERS: [u32; 10] = [80, 49, 19, 60, 87, 72, 15, 60, 15, 19];
+    let (first, fixed) = seeds();
+    let spec = DrawSpec { hidden_pool: HiddenPool::Private, ..spec() };
+    let mut spent = Spent::default();
+    spent.add(&draw(&first, &fixed, 100, &spec).unwrap());
+    let later = draw_unspent(&Sha256::digest(first).into(), &fixed, 100, &spec, &spent).unwrap();
+    assert_eq!(later.items.iter().map(|item| item.source).collect::<Vec<_>>(), SOURCES);
+    assert_eq!(later.items.iter().filter_map(DrawnItem::partner).collect::<Vec<_>>(), PARTNERS);
 }

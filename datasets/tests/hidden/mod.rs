@@ -3,6 +3,7 @@
 use datasets::hidden::{Beacon, BeaconRule, DrawSpec, Family, Secret, Terms};
 use datasets::round::{self, Commitment};
 use datasets::{Images, load_digits};
+use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
 
 mod commitment;
@@ -45,7 +46,7 @@ fn terms(pool: &Images, round: u64) -> Terms {
         round,
         pool_root: round::commit(pool, &POOL_SALT).expect("digits are labelled"),
         pool_count: pool.count,
-        spec: DrawSpec::of(&rules(), pool.count),
+        spec: DrawSpec::of(&rules(), pool.count, HiddenPool::Public),
         beacon: BeaconRule::Ledger { height: 50 + round },
     }
 }

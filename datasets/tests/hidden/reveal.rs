@@ -5,12 +5,17 @@
 use super::drand::QUICKNET_1000;
 use super::{COMPETITION, ledger_beacon, pool, pool_commitment, rules, secret, terms};
 use datasets::hidden::{
-    Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, Expected, Reveal, RevealError, RoundCommitment, Secret,
-    Terms, draw, fixed_seed, relabel, render, seed, verify_reveal,
+    Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, DrawSpec, Expected, Reveal, RevealError, Revealed,
+    RoundCommitment, Secret, Spent, Terms, draw, draw_unspent, fixed_seed, relabel, render, seed, verify_reveal,
 };
 use datasets::{FormatError, Images};
 use proptest::prelude::*;
+use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
+use std::sync::LazyLock;
+
+/// What rounds of a public pool spend.
+static NOTHING: LazyLock<Spent> = LazyLock::new(Spent::default);
 
 /// A round as a validator ran it.
 struct Round {
@@ -39,7 +44,8 @@ impl Round {
         relabel(&mut images, &drawn, &[[0., 0., 0., 1., 0., 0., 0., 0., 0., 0.]; 12].concat(), 10).unwrap();
         assert!(drawn.items.iter().any(|item| item.partner().is_some()), "the round has a mixture");
         let (opened, public) = (terms.clone(), pool_commitment(&pool));
-        let reveal = Reveal::new(opened, secret(), beacon.clone(), chain, fixed, &public, &images).unwrap();
+        let reveal =
+            Reveal::new(opened, secret(), beacon.clone(), chain, (fixed, &Spent::default()), &public, &images).unwrap();
         Round { rules: rules(), terms, commitment, beacon, images, reveal }
     }
 
@@ -51,6 +57,8 @@ impl Round {
             pool_root: &self.terms.pool_root,
             pool_count: 30,
             rules: &self.rules,
+            hidden_pool: HiddenPool::Public,
+            spent: &NOTHING,
             commitment: &self.commitment,
             beacon: Some(&self.beacon),
             chain: None,
@@ -173,7 +181,7 @@ fn validator_can_not_open_a_round_with_items_or_a_pool_that_it_did_not_use() {
     let (round, pool) = (Round::run(1, None), pool(30));
     let open = |pool: &Images, images: &Images| {
         let (terms, beacon) = (round.terms.clone(), round.beacon.clone());
-        Reveal::new(terms, secret(), beacon, None, None, &pool_commitment(pool), images)
+        Reveal::new(terms, secret(), beacon, None, (None, &Spent::default()), &pool_commitment(pool), images)
     };
     assert_eq!(open(&pool, &round.images).as_ref(), Ok(&round.reveal));
     let mut touched = round.images.clone();
@@ -205,4 +213,50 @@ proptest! {
         let held = Reveal::from_bytes(&bytes).and_then(|reveal| verify_reveal(&reveal, &round.known()));
         prop_assert!(held.is_err());
     }
+}
+
+#[test]
+fn a_later_round_of_a_private_pool_holds_against_what_earlier_reveals_showed_and_nothing_else() {
+    let pool = pool(30);
+    let rules = RoundRules { items: 9, fixed_ppm: 200_000, ..rules() };
+    let private = HiddenPool::Private;
+    let play = |round: u64, secret: Secret, history: (Option<&[u8; 32]>, &Spent)| {
+        let terms = Terms { spec: DrawSpec::of(&rules, 30, private), ..terms(&pool, round) };
+        let (commitment, beacon) = (terms.commit(&secret).unwrap(), ledger_beacon(50 + round));
+        let value = terms.beacon.check(&beacon, None).unwrap();
+        let seed = seed(&value, &secret, COMPETITION, round);
+        let fixed = history.0.copied().unwrap_or_else(|| fixed_seed(&value, &secret, COMPETITION, round));
+        let images = render(&pool, &draw_unspent(&seed, &fixed, 30, &terms.spec, history.1).unwrap()).unwrap();
+        let reveal = Reveal::new(terms, secret, beacon, None, history, &pool_commitment(&pool), &images).unwrap();
+        (commitment, reveal)
+    };
+    let check = |(commitment, reveal): &(RoundCommitment, Reveal), fixed: Option<&[u8; 32]>, spent: &Spent| {
+        let expected = Expected {
+            competition: COMPETITION,
+            round: reveal.terms.round,
+            pool_root: &reveal.terms.pool_root,
+            pool_count: 30,
+            rules: &rules,
+            hidden_pool: private,
+            spent,
+            commitment,
+            beacon: None,
+            chain: None,
+            fixed_seed: fixed,
+        };
+        verify_reveal(reveal, &expected)
+    };
+    let mut spent = Spent::default();
+    let first = play(1, secret(), (None, &spent));
+    let revealed = check(&first, None, &spent).unwrap();
+    spent.add(&revealed.draw);
+    let fixed = revealed.fixed_seed;
+    let second = play(2, Secret::new([8; 32]), (Some(&fixed), &spent));
+    let fresh = |revealed: Revealed| -> Vec<u32> { revealed.draw.items[1..].iter().map(|item| item.source).collect() };
+    let again = fresh(check(&second, Some(&fixed), &spent).unwrap());
+    assert!(fresh(revealed).iter().all(|source| !again.contains(source)), "an image was fresh twice");
+    // A validator that showed known images again, or a checker who forgot the first round.
+    assert!(check(&second, Some(&fixed), &Spent::default()).is_err());
+    let cheat = play(2, Secret::new([8; 32]), (Some(&fixed), &Spent::default()));
+    assert!(check(&cheat, Some(&fixed), &spent).is_err());
 }

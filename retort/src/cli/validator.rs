@@ -127,7 +127,7 @@ pub(crate) enum RoundCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Close the open round now; works beside a serving validator
+    /// Close the open round now, which the public log will say; works beside a serving validator
     Close {
         #[command(flatten)]
         home: Home,

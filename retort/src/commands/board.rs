@@ -1,5 +1,6 @@
 //! `retort board`: the leaderboard as a table and a plot, as JSON or as CSV; once, or anew whenever it changes.
 
+use super::validator::tell_caveats;
 use super::{competition, print_json};
 use crate::cli::BoardArgs;
 use crate::{plot, table};
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &BoardArgs) -> Result<()> {
         return print_json(&leaderboard);
     }
     print!("{}", text(leaderboard, args, &id));
+    tell_caveats(&client.competition(&id)?.competition.manifest);
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use super::predict::{self, Prediction};
 use super::pull::{Pulled, pull};
-use super::validator::{bind, log_to_stderr, open_app, publish, until_interrupted};
+use super::validator::{bind, log_to_stderr, open_app, publish, tell_caveats, until_interrupted};
 use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
 use crate::{plot, table};
@@ -178,7 +178,9 @@ impl Service {
             let listener = bind(args.listen).await?;
             let base = format!("http://{}", listener.local_addr()?);
             let app = open_app(&dir.join("validator"), Some(args.listen)).await?;
-            let competition = publish(&app.publisher(), &manifest).await?.competition.manifest.id;
+            let manifest = publish(&app.publisher(), &manifest).await?.competition.manifest;
+            tell_caveats(&manifest);
+            let competition = manifest.id;
             let (stop, stopped) = oneshot::channel();
             let running = tokio::spawn(validator::run(listener, app.clone(), async {
                 let _ = stopped.await;
@@ -279,7 +281,7 @@ fn submit_all(
 /// Closes the round and tells what becomes of it, step by step; the service does the work.
 fn play_round(runtime: &Runtime, service: &Service, client: &Client, say: &impl Fn(&str)) -> Result<RoundView> {
     let (id, app) = (&service.competition, &service.app);
-    runtime.block_on(validator::rounds::close_now(&app.db, id, app.clock.now()))?;
+    runtime.block_on(validator::rounds::close_now(&app.db, app.hotkey, id, app.clock.now()))?;
     say("round 1 takes no more submissions");
     let (path, mut told) = (format!("/api/v1/competitions/{id}/rounds/1"), Step::Open);
     loop {
@@ -288,8 +290,10 @@ fn play_round(runtime: &Runtime, service: &Service, client: &Client, say: &impl 
             told = view.step;
             say(&format!("round 1: {}", step_in_words(&view)));
         }
-        if view.step == Step::Revealed {
-            return Ok(view);
+        match view.step {
+            Step::Revealed => return Ok(view),
+            Step::Abandoned => bail!("the round is abandoned: its beacon never came"),
+            _ => {}
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -299,6 +303,7 @@ fn step_in_words(view: &RoundView) -> String {
     match view.step {
         Step::Open => "open".into(),
         Step::Closed => "closed; the hash of a new entry of the ledger is its beacon".into(),
+        Step::Abandoned => "abandoned: its beacon never came".into(),
         Step::Drawn => "hidden items are drawn, changed, and answered by teacher and reference".into(),
         Step::Screened => "everybody answered some of them; who is decided is known".into(),
         Step::Measured => "everybody who may take the seat is measured on all of them".into(),

@@ -6,7 +6,7 @@ use super::validator::{open_app, runtime};
 use super::{print_json, when};
 use crate::cli::RoundCommand;
 use anyhow::{Context, Result, bail};
-use protocol::CompetitionId;
+use protocol::{CompetitionId, Hotkey};
 use std::fs;
 use std::path::Path;
 use validator::rounds::{self, Advanced, RoundView};
@@ -28,6 +28,10 @@ pub(super) async fn database(dir: &Path) -> Result<Db> {
     let home = Home::new(dir);
     home.load(std::env::vars())?;
     Db::open(&home.database()).await.with_context(|| format!("open the validator in {}", dir.display()))
+}
+
+fn hotkey(dir: &Path) -> Result<Hotkey> {
+    Ok(Home::new(dir).keypair()?.hotkey())
 }
 
 async fn status(dir: &Path, competition: &CompetitionId, json: bool) -> Result<()> {
@@ -56,7 +60,8 @@ fn hex(hash: &[u8; 32]) -> String {
 }
 
 async fn close(dir: &Path, competition: &CompetitionId) -> Result<()> {
-    let round = rounds::close_now(&database(dir).await?, competition, validator::Clock::System.now()).await?;
+    let round =
+        rounds::close_now(&database(dir).await?, hotkey(dir)?, competition, validator::Clock::System.now()).await?;
     println!("round {round} of {competition} takes no more submissions");
     println!("next: a serving validator does the rest; without one, retort validator round run {competition}");
     Ok(())
@@ -68,12 +73,13 @@ async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
         println!("open");
     }
     if let Some(round) = app.db.latest_round(competition).await?.filter(|round| round.step == Step::Open) {
-        rounds::close_now(&app.db, competition, app.clock.now()).await?;
+        rounds::close_now(&app.db, app.hotkey, competition, app.clock.now()).await?;
         println!("round {} of {competition}", round.number);
     }
     loop {
         match rounds::advance(&app, competition).await? {
             Advanced::To(Step::Revealed) => break,
+            Advanced::To(Step::Abandoned) => bail!("the round is abandoned: its beacon never came"),
             Advanced::To(step) => println!("{step}"),
             Advanced::Waiting(what) => bail!("the round waits for {what}"),
         }

@@ -6,6 +6,7 @@ use crate::engine::{ProcessEvaluator, allow_insecure, engine};
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail, ensure};
 use models::DeviceKind;
+use protocol::competition::Manifest;
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
                 if published.created { "published" } else { "already there:" },
                 published.sha256
             );
+            tell_caveats(&published.competition.manifest);
             Ok(())
         }),
         ValidatorCommand::Serve { home, listen } => {
@@ -130,6 +132,16 @@ pub(crate) async fn open_worker(dir: &Path) -> Result<App> {
 /// The engine of this machine behind the validator's door.
 fn evaluator(effort: LatencyEffort) -> Result<Arc<ProcessEvaluator>> {
     Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort)?)))
+}
+
+/// Says what keeps a competition from deciding about money, and how long it lasts.
+pub(crate) fn tell_caveats(manifest: &Manifest) {
+    for caveat in manifest.caveats() {
+        eprintln!("for trying out: {caveat}");
+    }
+    if let Some(rounds) = manifest.rounds_max() {
+        eprintln!("its private pool lasts for {rounds} rounds");
+    }
 }
 
 /// Publishes with progress.

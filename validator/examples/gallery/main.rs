@@ -139,7 +139,7 @@ impl Stage {
 
     async fn play_round(&self, competition: &CompetitionId) {
         let number = self.round(competition, |_| true).await;
-        validator::rounds::close_now(&self.app.db, competition, self.app.clock.now()).await.unwrap();
+        validator::rounds::close_now(&self.app.db, self.app.hotkey, competition, self.app.clock.now()).await.unwrap();
         self.round(competition, |round| round > number).await;
     }
 
@@ -235,7 +235,8 @@ fn fashion(dir: &Path) -> PathBuf {
     let text = std::fs::read_to_string(repository.join("competitions/fashion-mnist/competition.toml")).unwrap();
     let text = text
         .replace("../../", &format!("{}/", repository.display()))
-        .replace("evaluation_seconds_max = 300", "evaluation_seconds_max = 3600\n\n[rounds]\nseconds = 0");
+        .replace("evaluation_seconds_max = 300", "evaluation_seconds_max = 3600")
+        .replace("[rounds]", "[rounds]\nseconds = 0");
     write(dir, "fashion.toml", &text)
 }
 
@@ -250,7 +251,7 @@ task = "image_classification"
 labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 input = { channels = 1, height = 8, width = 8, mean_ppm = [300000], deviation_ppm = [350000] }
 data = { source = "digits", public_items = 390, hidden_items = 400 }
-rounds = { seconds = 0 }
+rounds = { seconds = 0, beacon = "ledger" }
 teacher = { package = "teacher" }
 reference = { package = "reference" }
 teacher_distance = "none"

@@ -6,6 +6,7 @@ mod competitions;
 mod copies;
 mod events;
 mod leaderboard;
+mod ledger;
 mod log;
 mod objects;
 mod openapi;
@@ -42,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(webhooks::routes())
         .merge(objects::routes())
         .merge(log::routes())
+        .merge(ledger::routes())
         .merge(copies::routes())
         .merge(status::routes())
         .merge(operator::routes())

@@ -174,7 +174,8 @@ async fn disqualify(home: &Home, submission: &str) -> Outcome<()> {
 
 async fn close(home: &Home, competition: &str) -> Outcome<()> {
     let db = Db::open(&home.database()).await?;
-    validator::rounds::close_now(&db, &competition.parse()?, validator::Clock::System.now()).await?;
+    let hotkey = home.keypair()?.hotkey();
+    validator::rounds::close_now(&db, hotkey, &competition.parse()?, validator::Clock::System.now()).await?;
     db.close().await;
     Ok(())
 }

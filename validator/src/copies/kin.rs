@@ -4,7 +4,6 @@
 //! their teacher is the same.
 
 use crate::db::competitions::StoredCompetition;
-use crate::db::rounds::Step;
 use crate::db::{Db, DbError};
 use protocol::competition::Manifest;
 use protocol::{CompetitionId, Digest};
@@ -56,5 +55,5 @@ async fn is_over(db: &Db, stored: &StoredCompetition, now: u64) -> Result<bool, 
         return Ok(false);
     }
     let latest = db.latest_round(&manifest.id).await?;
-    Ok(latest.is_none_or(|round| round.step == Step::Revealed))
+    Ok(latest.is_none_or(|round| round.step.is_over()))
 }

@@ -6,7 +6,7 @@ pub use super::entries::{Contender, Entry, EntryResult, Screened, insert_entry, 
 pub use protocol::round::EntryRole;
 
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
-use datasets::hidden::{Beacon, RoundCommitment, Secret, Terms};
+use datasets::hidden::{Abandonment, Beacon, RoundCommitment, Secret, Terms};
 use protocol::competition::ObjectRef;
 use protocol::reward::{PastRound, Reason, Standing, Weight};
 use protocol::round::Cut;
@@ -29,6 +29,8 @@ pub enum Step {
     Open,
     /// Takes none any more; waits for its beacon.
     Closed,
+    /// Over: its beacon never came. Nothing was drawn, measured or paid, and the seat is whose it was.
+    Abandoned,
     /// Its items exist, teacher and reference have answered them, and its members are known.
     Drawn,
     /// Everybody answered some fresh items; who is decided is known.
@@ -86,8 +88,14 @@ pub struct Record {
     pub shared_by: u32,
     /// How long the holder had reigned when the round closed, once judged.
     pub champion_age_seconds: u64,
+    /// From the close until the beacon has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<BeaconWait>,
     /// Once it has come.
     pub beacon: Option<Beacon>,
+    /// Why it has no beacon, once abandoned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<Abandonment>,
     /// Once it is drawn.
     pub drawn: Option<Drawn>,
     /// Who holds the seat at its end, once judged.
@@ -103,6 +111,17 @@ pub struct Record {
 
 fn first_rules() -> u32 {
     1
+}
+
+/// What a closed round waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BeaconWait {
+    /// When its beacon comes, in Unix seconds.
+    pub due_at: u64,
+    /// When it is abandoned if it hasn't come.
+    pub abandoned_at: u64,
+    /// Why it isn't there, as last tried.
+    pub problem: Option<String>,
 }
 
 /// A judged round, as the reward rules see it.
@@ -142,9 +161,10 @@ pub struct Drawn {
 }
 
 impl Step {
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::Open, "open"),
         (Self::Closed, "closed"),
+        (Self::Abandoned, "abandoned"),
         (Self::Drawn, "drawn"),
         (Self::Screened, "screened"),
         (Self::Measured, "measured"),
@@ -152,6 +172,16 @@ impl Step {
         (Self::Paid, "paid"),
         (Self::Revealed, "revealed"),
     ];
+
+    /// Whether nothing follows: the next round opens.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Abandoned | Self::Revealed)
+    }
+
+    /// Whether a round may come to `to` from here.
+    fn may_become(self, to: Self) -> bool {
+        !self.is_over() && self < to && (to != Self::Abandoned || self == Self::Closed)
+    }
 
     /// The name, as in JSON.
     pub fn as_str(self) -> &'static str {
@@ -223,22 +253,43 @@ impl Db {
         row.as_ref().map(round).transpose()
     }
 
-    /// Lets a round close at `now` at the latest. Nothing changes for one that is closed.
+    /// How many rounds were drawn.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn close_round_at(&self, competition: &CompetitionId, number: u64, now: u64) -> Result<bool, DbError> {
-        let query = "UPDATE rounds SET closes_at = min(coalesce(closes_at, ?), ?)
-                     WHERE competition_id = ? AND round = ? AND step = 'open'";
-        let changed = sqlx::query(query)
-            .bind(int(now))
-            .bind(int(now))
-            .bind(competition.as_ref())
-            .bind(int(number))
-            .execute(self.pool())
-            .await?;
-        Ok(changed.rows_affected() == 1)
+    pub async fn count_drawn(&self, competition: &CompetitionId) -> Result<u64, DbError> {
+        let query = "SELECT count(*) FROM rounds
+                     WHERE competition_id = ? AND step NOT IN ('open', 'closed', 'abandoned')";
+        Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?))
     }
+
+    /// The first round that was drawn: its seed is that of the fixed part in all later ones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn first_drawn(&self, competition: &CompetitionId) -> Result<Option<Round>, DbError> {
+        let query = "SELECT * FROM rounds WHERE competition_id = ? AND step NOT IN ('open', 'closed', 'abandoned')
+                     ORDER BY round LIMIT 1";
+        let row = sqlx::query(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?;
+        row.as_ref().map(round).transpose()
+    }
+}
+
+/// Lets an open round close at `now`, which is earlier than it was to. Says whether one was open that closes later.
+///
+/// # Errors
+/// When the database fails.
+pub async fn close_at(tx: &mut Tx, competition: &CompetitionId, number: u64, now: u64) -> Result<bool, DbError> {
+    let query = "UPDATE rounds SET closes_at = ?
+                 WHERE competition_id = ? AND round = ? AND step = 'open' AND coalesce(closes_at > ?, 1)";
+    let changed = sqlx::query(query)
+        .bind(int(now))
+        .bind(competition.as_ref())
+        .bind(int(number))
+        .bind(int(now))
+        .execute(&mut **tx)
+        .await?;
+    Ok(changed.rows_affected() == 1)
 }
 
 /// Writes a new round.
@@ -268,7 +319,7 @@ pub async fn insert(tx: &mut Tx, round: &Round) -> Result<(), DbError> {
 /// # Errors
 /// [`DbError::RoundMoved`] when it is not in step `from` any more, and the database's own.
 pub async fn advance(tx: &mut Tx, round: &Round, to: Step, record: &Record, now: u64) -> Result<(), DbError> {
-    assert!(round.step < to, "a round can't go from {} to {to}; this is a bug", round.step);
+    assert!(round.step.may_become(to), "a round can't go from {} to {to}; this is a bug", round.step);
     let changed = sqlx::query(
         "UPDATE rounds SET step = ?, record = ?, changed_at = ? WHERE competition_id = ? AND round = ? AND step = ?",
     )
@@ -286,17 +337,18 @@ pub async fn advance(tx: &mut Tx, round: &Round, to: Step, record: &Record, now:
     Ok(())
 }
 
-/// Changes what is known about a round that stays at its step.
+/// Changes what is known about a closed round that has no beacon.
 ///
 /// # Errors
-/// [`DbError::RoundMoved`] when it is at another step, and the database's own.
-pub async fn set_record(db: &Db, round: &Round, record: &Record) -> Result<(), DbError> {
-    let changed = sqlx::query("UPDATE rounds SET record = ? WHERE competition_id = ? AND round = ? AND step = ?")
+/// [`DbError::RoundMoved`] when it has one, or is at another step, and the database's own.
+pub async fn set_awaiting(tx: &mut Tx, round: &Round, record: &Record) -> Result<(), DbError> {
+    let query = "UPDATE rounds SET record = ? WHERE competition_id = ? AND round = ? AND step = 'closed'
+                 AND json_extract(record, '$.beacon') IS NULL";
+    let changed = sqlx::query(query)
         .bind(to_json(record))
         .bind(round.competition.as_ref())
         .bind(int(round.number))
-        .bind(round.step.as_str())
-        .execute(db.pool())
+        .execute(&mut **tx)
         .await?;
     if changed.rows_affected() != 1 {
         return Err(DbError::RoundMoved { expected: round.step });

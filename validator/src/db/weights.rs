@@ -46,7 +46,8 @@ pub async fn release(
 
 /// When the last round closed that is over by now; 0 if none is.
 async fn last_close(tx: &mut Tx, competition: &CompetitionId) -> Result<u64, DbError> {
-    let query = "SELECT coalesce(max(closes_at), 0) FROM rounds WHERE competition_id = ? AND step = 'revealed'";
+    let query = "SELECT coalesce(max(closes_at), 0) FROM rounds
+                 WHERE competition_id = ? AND step IN ('revealed', 'abandoned')";
     Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?))
 }
 

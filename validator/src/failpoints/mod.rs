@@ -89,6 +89,8 @@ pub enum Change {
     LeafCatchUp,
     /// A round comes to this step.
     Round(Step),
+    /// A round has its beacon.
+    RoundBeacon,
     /// A round gets its number on the ledger.
     RoundEpoch,
 }
@@ -154,8 +156,6 @@ pub enum Moment {
     PublicationStored,
     /// A measurement in a round failed through our fault, and is counted.
     RoundAttempt,
-    /// A round is told to close now.
-    RoundCalled,
     /// A token opens nothing any more.
     TokenRevoked,
     /// A webhook heard of an event, and nothing says so.
@@ -169,7 +169,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 34] = [
+    const ALL: [(Self, &str); 36] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -197,6 +197,8 @@ impl Change {
         (Self::LeafCatchUp, "leaf-catch-up"),
         (Self::Round(Step::Open), "round-open"),
         (Self::Round(Step::Closed), "round-closed"),
+        (Self::RoundBeacon, "round-beacon"),
+        (Self::Round(Step::Abandoned), "round-abandoned"),
         (Self::Round(Step::Drawn), "round-drawn"),
         (Self::Round(Step::Screened), "round-screened"),
         (Self::Round(Step::Measured), "round-measured"),
@@ -212,7 +214,7 @@ impl Change {
 }
 
 impl Moment {
-    const ALL: [(Self, &str); 35] = [
+    const ALL: [(Self, &str); 34] = [
         (Self::NonceStored, "nonce.stored"),
         (Self::UploadSpooled, "upload.spooled"),
         (Self::ObjectPart, "object.part"),
@@ -242,7 +244,6 @@ impl Moment {
         (Self::RevealStored, "reveal.stored"),
         (Self::PublicationStored, "publication.stored"),
         (Self::RoundAttempt, "round.attempt"),
-        (Self::RoundCalled, "round.called"),
         (Self::TokenRevoked, "token.revoked"),
         (Self::WebhookDelivered, "webhook.delivered"),
         (Self::WebhookTold, "webhook.told"),

@@ -142,7 +142,11 @@ async fn after_round(app: &App, competition: &CompetitionId, name: &str) -> Resu
     let round = app.db.round(competition, number).await?.ok_or_else(|| unknown(""))?;
     // `round-01` would be a second name for the same thing.
     let tag = tag(&round).filter(|tag| tag.name == name);
-    let why = if round.step < Step::Judged { ": the round isn't judged yet" } else { "" };
+    let why = match round.step {
+        Step::Abandoned => ": the round was abandoned",
+        step if step < Step::Judged => ": the round isn't judged yet",
+        _ => "",
+    };
     tag.map(|tag| Subject::Submission(tag.champion)).ok_or_else(|| unknown(why))
 }
 

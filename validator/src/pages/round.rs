@@ -7,7 +7,7 @@ use super::layout::{self, Layout};
 use crate::db::rounds::{EntryRole, Step};
 use crate::rounds::{RoundEntryView, RoundView};
 use askama::Template;
-use datasets::hidden::Beacon;
+use datasets::hidden::{Beacon, BeaconRule};
 use protocol::Digest;
 use protocol::api::CompetitionView;
 use protocol::competition::Manifest;
@@ -21,7 +21,7 @@ struct Page<'a> {
     manifest: &'a Manifest,
     round: &'a RoundView,
     headline: String,
-    lede: &'static str,
+    lede: String,
     open: bool,
     commitment: String,
     beacon: String,
@@ -60,6 +60,7 @@ const ROWS_MAX: usize = 60;
 const STAGES: [(Step, &str, &str); 8] = [
     (Step::Open, "open", "committed to"),
     (Step::Closed, "closed", "beacon comes"),
+    (Step::Abandoned, "abandoned", "no beacon came"),
     (Step::Drawn, "drawn", "items exist"),
     (Step::Screened, "screened", "on a few of them"),
     (Step::Measured, "measured", "on all of them"),
@@ -73,7 +74,7 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
     let manifest = &view.competition.manifest;
     let title = format!("{} · round {}", manifest.title, round.round);
     let mut layout = Layout::new(title, "a round of the arena");
-    if round.step < Step::Revealed {
+    if !round.step.is_over() {
         layout.reload_seconds = (round.step > Step::Open).then_some(5);
         layout.events = Some(format!("/api/v1/events?competition={}", round.competition));
     }
@@ -82,11 +83,11 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
         manifest,
         round,
         headline: headline(round),
-        lede: lede(round.step),
+        lede: lede(round),
         open: round.step == Step::Open,
         commitment: Digest::from(round.commitment.root).to_string(),
-        beacon: beacon(round.beacon.as_ref()),
-        stages: STAGES.map(|(step, name, what)| Stage { name, what, class: class(step, round.step) }).into(),
+        beacon: beacon(round),
+        stages: stages(round.step),
         rows: rows(round),
         more: round.entries.len().saturating_sub(ROWS_MAX),
         teacher_gap: teacher_gap(round, view),
@@ -105,16 +106,26 @@ fn rows(round: &RoundView) -> Vec<Row<'_>> {
     entries.into_iter().take(ROWS_MAX).map(|entry| Row::new(entry, round)).collect()
 }
 
+/// The way that the round goes or went: an abandoned one ends there, and no other comes past that stage.
+fn stages(at: Step) -> Vec<Stage> {
+    let on_the_way = |step| if at == Step::Abandoned { step <= at } else { step != Step::Abandoned };
+    let stages = STAGES.into_iter().filter(|(step, _, _)| on_the_way(*step));
+    stages.map(|(step, name, what)| Stage { name, what, class: class(step, at) }).collect()
+}
+
 fn class(step: Step, at: Step) -> &'static str {
     match step.cmp(&at) {
         std::cmp::Ordering::Less => "done",
-        std::cmp::Ordering::Equal if at == Step::Revealed => "done",
+        std::cmp::Ordering::Equal if at.is_over() => "done",
         std::cmp::Ordering::Equal => "now",
         std::cmp::Ordering::Greater => "later",
     }
 }
 
 fn headline(round: &RoundView) -> String {
+    if round.step == Step::Abandoned {
+        return format!("Round {} is abandoned", round.round);
+    }
     match (&round.champion_before, &round.champion) {
         (None, Some(_)) => "The empty seat is taken".into(),
         (Some(before), Some(after)) if before == after => "The champion keeps its seat".into(),
@@ -124,22 +135,35 @@ fn headline(round: &RoundView) -> String {
     }
 }
 
-fn lede(step: Step) -> &'static str {
-    match step {
-        Step::Open => {
-            "The validator has committed to what will decide this round. Nobody, the validator included, can know its \
-             items before it closes."
+fn lede(round: &RoundView) -> String {
+    match (round.step, &round.wait, &round.abandoned) {
+        (Step::Open, _, _) => "The validator has committed to what will decide this round. Nobody, the validator \
+                               included, can know its items before it closes."
+            .into(),
+        (Step::Revealed, _, _) => "Everything that decided this round is public.".into(),
+        (_, _, Some(why)) => format!(
+            "Nothing was drawn and nobody is paid: {}. It is the validator's to answer for. Whoever submitted is in the \
+             next round.",
+            why.detail
+        ),
+        (_, Some(wait), _) => {
+            let problem = wait.problem.as_ref().map_or(String::new(), |problem| format!(" Last tried: {problem}."));
+            format!(
+                "The round waits for its beacon and takes no other; without it, it is abandoned {}.{problem}",
+                figures::moment(wait.abandoned_at)
+            )
         }
-        Step::Revealed => "Everything that decided this round is public.",
-        _ => "The round is being settled; nothing that is submitted now counts for it.",
+        _ => "The round is being settled; nothing that is submitted now counts for it.".into(),
     }
 }
 
-fn beacon(beacon: Option<&Beacon>) -> String {
-    match beacon {
-        None => "none yet: it comes after the close".into(),
-        Some(Beacon::Ledger { height, hash }) => format!("entry {height} of the ledger, {}", Digest::from(*hash)),
-        Some(Beacon::Drand { published, .. }) => format!("round {} of drand", published.round),
+fn beacon(round: &RoundView) -> String {
+    match (&round.beacon, &round.beacon_rule) {
+        (Some(Beacon::Ledger { height, hash }), _) => format!("entry {height} of the ledger, {}", Digest::from(*hash)),
+        (Some(Beacon::Drand { published, .. }), _) => format!("round {} of drand", published.round),
+        (None, Some(BeaconRule::Drand { round, .. })) => format!("round {round} of drand, which isn't there"),
+        (None, Some(_)) => "the next entry of the ledger, which isn't there".into(),
+        (None, None) => "none yet: it comes after the close".into(),
     }
 }
 
@@ -217,6 +241,20 @@ mod tests {
         let page = render(&sample::round(Step::Open), &sample::competition());
         sample::assert_markup(&page);
         assert!(page.contains("none yet: it comes after the close") && !page.contains("retort verify round"), "{page}");
+    }
+
+    #[test]
+    fn a_round_without_its_beacon_says_what_it_waits_for_and_an_abandoned_one_whose_fault_it_is() {
+        let page = render(&sample::round(Step::Closed), &sample::competition());
+        sample::assert_markup(&page);
+        assert!(page.contains("takes no other") && page.contains("no answer in time"), "{page}");
+        assert!(!page.contains("<b>abandoned</b>"), "{page}");
+        let page = render(&sample::round(Step::Abandoned), &sample::competition());
+        sample::assert_markup(&page);
+        for expected in ["Round 3 is abandoned", "<b>abandoned</b>", "nobody is paid", "in the next round"] {
+            assert!(page.contains(expected), "{expected}: {page}");
+        }
+        assert!(!page.contains("<b>drawn</b>") && !page.contains("http-equiv"), "{page}");
     }
 
     #[test]

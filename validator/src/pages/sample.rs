@@ -2,11 +2,11 @@
 //! the pages themselves.
 
 use crate::db::feed::{FeedEvent, Happening};
-use crate::db::rounds::{Drawn, EntryRole, Screened, Step};
+use crate::db::rounds::{BeaconWait, Drawn, EntryRole, Screened, Step};
 use crate::db::submissions::Event;
 use crate::rounds::{RoundEntryView, RoundView};
 use crate::views::Reign;
-use datasets::hidden::{Beacon, RoundCommitment};
+use datasets::hidden::{AbandonCode, Abandonment, Beacon, BeaconRule, RoundCommitment};
 use protocol::api::{
     BoardRow, CompetitionView, DivisionBoard, DivisionPlace, FileDeclaration, Leaderboard, MinerReward, MinerView,
     Reason, RowKind, SubmissionStatus, SubmissionSummary,
@@ -22,7 +22,7 @@ use protocol::round::Screening;
 use protocol::score::{Ceiling, score};
 use protocol::significance::{Disputed, SequentialP};
 use protocol::standing::Division;
-use protocol::submission::{Code, State};
+use protocol::submission::{Blame, Code, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 
 /// When the tests are played.
@@ -332,6 +332,9 @@ parameters_max = 1000000
 macs_max = 100000000
 activation_bytes_max = 16000000
 submissions_per_day = 20
+
+[rounds]
+beacon = "drand"
 "#;
 
 /// A published competition.
@@ -506,7 +509,18 @@ pub(crate) fn round(step: Step) -> RoundView {
             round: 3,
             root: [0xab; 32],
         },
-        beacon: (step > Step::Open).then_some(Beacon::Ledger { height: 17, hash: [0xcd; 32] }),
+        beacon_rule: (step > Step::Open).then_some(BeaconRule::LedgerFrom { height_min: 17 }),
+        wait: (step == Step::Closed).then(|| BeaconWait {
+            due_at: NOW - 3_600,
+            abandoned_at: NOW + 18_000,
+            problem: Some("the relay: no answer in time".into()),
+        }),
+        beacon: (step > Step::Abandoned).then_some(Beacon::Ledger { height: 17, hash: [0xcd; 32] }),
+        abandoned: (step == Step::Abandoned).then(|| Abandonment {
+            code: AbandonCode::BeaconMissing,
+            blame: Blame::Validator,
+            detail: "no entry of the ledger after 21600 s: it wasn't there".into(),
+        }),
         champion_before: Some(id(1)),
         champion: judged.then(|| id(2)),
         crowned_at: NOW - 3_600,

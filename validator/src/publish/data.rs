@@ -1,11 +1,11 @@
 //! The evaluation items of a competition: loaded, checked against the manifest, split by a key, committed to.
 //!
-//! It knows which data sets there are and nothing of models.
+//! It knows which data sets there are and nothing of models. Images of the publisher's own come from `source`.
 
 use datasets::split::SplitError;
 use datasets::{DataError, FashionMnist, Images, Split, load_digits, round};
 use protocol::Digest;
-use protocol::competition::Manifest;
+use protocol::competition::{HiddenPool, Manifest};
 
 /// How many of the handwritten digits miners train on; the others are for evaluation.
 const DIGITS_TRAINING: u32 = 1_000;
@@ -14,8 +14,11 @@ const DIGITS_TRAINING: u32 = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
     /// No data set has this name.
-    #[error("data source `{0}` is not known; use `fashion-mnist` or `digits`")]
+    #[error("data source `{0}` is not known; use `fashion-mnist`, `digits` or `file:FOLDER`")]
     Unknown(String),
+    /// A published data set can't be a private pool.
+    #[error("the images of data source `{0}` and their labels are known to the world: its hidden_pool is `public`")]
+    KnownToTheWorld(String),
     /// The files are missing or damaged.
     #[error(transparent)]
     Load(#[from] DataError),
@@ -29,6 +32,9 @@ pub enum DataSetError {
         /// What the manifest says.
         expected: String,
     },
+    /// Nobody can learn or be judged without them.
+    #[error("data source `{0}` has images without labels")]
+    NoLabels(String),
     /// The manifest wants more items than there are.
     #[error("data source `{data}` has {found} evaluation items, the manifest wants {expected}")]
     TooFew {
@@ -73,17 +79,39 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Loads the manifest's data, splits it by `split_key` and commits to the hidden part with `salt`.
-    pub(super) fn load(manifest: &Manifest, split_key: &[u8; 32], salt: &[u8; 32]) -> Result<Self, DataSetError> {
+    /// Takes the publisher's `own` images, or loads the data set that the manifest names; splits by `split_key` and
+    /// commits to the hidden part with `salt`.
+    pub(super) fn load(
+        manifest: &Manifest,
+        own: Option<Own>,
+        split_key: &[u8; 32],
+        salt: &[u8; 32],
+    ) -> Result<Self, DataSetError> {
         let data = &manifest.data;
-        let (training, all) = load(&data.source)?;
-        check(manifest, &all)?;
+        let (training, all) = match own {
+            Some(Own { training, evaluation }) => (training, evaluation),
+            None if data.hidden_pool == HiddenPool::Private => {
+                return Err(DataSetError::KnownToTheWorld(data.source.clone()));
+            }
+            None => load(&data.source)?,
+        };
+        check_images(manifest, &training)?;
+        check_evaluation(manifest, &all)?;
         let Split { public, hidden } = Split::new(split_key, all.count, data.public_items)?;
         let hidden = &hidden[..data.hidden_items as usize];
         let pool = all.select(hidden);
         let hidden_root = round::commit(&pool, salt)?.parse()?;
         Ok(Self { training, public: all.select(&public), pool, hidden_root })
     }
+}
+
+/// Labelled images that a publisher has, and perhaps nobody else.
+#[derive(Clone)]
+pub(super) struct Own {
+    /// For miners to train on.
+    pub(super) training: Images,
+    /// To be split into public and hidden ones.
+    pub(super) evaluation: Images,
 }
 
 /// Training images and evaluation images.
@@ -102,7 +130,7 @@ fn load(source: &str) -> Result<(Images, Images), DataSetError> {
     }
 }
 
-fn check(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+fn check_images(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
     let (data, input) = (manifest.data.source.clone(), &manifest.input);
     let shape = |channels: u32, height: u32, width: u32| format!("{channels}x{height}x{width}");
     let found = shape(images.channels, images.height, images.width);
@@ -110,13 +138,22 @@ fn check(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
     if found != expected {
         return Err(DataSetError::Shape { data, found, expected });
     }
-    let expected = u64::from(manifest.data.public_items) + u64::from(manifest.data.hidden_items);
-    if expected > u64::from(images.count) {
-        return Err(DataSetError::TooFew { data, found: images.count, expected });
+    if !images.has_labels() {
+        return Err(DataSetError::NoLabels(data));
     }
     let largest = images.labels.iter().copied().max().unwrap_or(0);
     if usize::from(largest) >= manifest.labels.len() {
         return Err(DataSetError::Label { data, found: largest, labels: manifest.labels.len() });
+    }
+    Ok(())
+}
+
+fn check_evaluation(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+    check_images(manifest, images)?;
+    let data = manifest.data.source.clone();
+    let expected = u64::from(manifest.data.public_items) + u64::from(manifest.data.hidden_items);
+    if expected > u64::from(images.count) {
+        return Err(DataSetError::TooFew { data, found: images.count, expected });
     }
     Ok(())
 }

@@ -28,13 +28,15 @@ use crate::evaluator::{Evaluator, Progress, ProgressFn};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
+use crate::relay::{Relay, RelayError};
 use data::{DataSetError, Prepared};
-use datasets::hidden::{DrawError, RenderError};
+use datasets::hidden::{DrandChain, DrawError, RenderError};
 use datasets::{FormatError, Logits};
 use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::leaf::CompetitionPublished;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::round::BeaconSource;
 use protocol::score::{Ceiling, score};
 use protocol::submission::Rejection;
 use protocol::{Competition, CompetitionId, Digest, Report};
@@ -78,6 +80,12 @@ pub enum PublishError {
         /// Why.
         problem: Box<RemoteProblem>,
     },
+    /// The manifest names no beacon, and the one that it would get isn't to be had.
+    #[error(
+        "the manifest names no beacon for its rounds, and drand can't be its: {0}. Set `drand_url` to a relay that answers, \
+         or write `beacon = \"ledger\"` under [rounds], which is for trying out: whoever writes the ledger can grind it"
+    )]
+    NoBeacon(RelayError),
     /// The data set doesn't fit the manifest.
     #[error(transparent)]
     Data(#[from] DataSetError),
@@ -137,6 +145,7 @@ pub struct Publisher {
     evaluator: Arc<dyn Evaluator>,
     clock: Clock,
     config: Config,
+    relay: Arc<Relay>,
 }
 
 impl App {
@@ -148,6 +157,7 @@ impl App {
             evaluator: Arc::clone(&self.evaluator),
             clock: self.clock.clone(),
             config: self.config.clone(),
+            relay: Arc::clone(&self.relay),
         }
     }
 }
@@ -160,7 +170,8 @@ impl Publisher {
     pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let db = Db::open(&home.database()).await?;
         let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
-        Ok(Self { db, objects, evaluator, clock: Clock::System, config })
+        let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
+        Ok(Self { db, objects, evaluator, clock: Clock::System, config, relay })
     }
 
     /// Publishes the competition of a manifest; `progress` hears of the measurements.
@@ -179,13 +190,16 @@ impl Publisher {
         for source in &manifest.known {
             known.push(remote::fetched("known package", source, &self.config).await?);
         }
-        let source = tokio::task::spawn_blocking(move || Source::read(&path, manifest, fetched, known)).await??;
+        let mut source = tokio::task::spawn_blocking(move || Source::read(&path, manifest, fetched, known)).await??;
+        let written_sha256 = source.sha256();
         if let Some(before) = self.db.competition(&source.manifest.id).await? {
             return already(before, &source);
         }
-        let spec = source.manifest.clone();
+        let beacon = self.beacon(source.manifest.rounds.beacon).await?;
+        source.manifest.take_beacon(beacon)?;
+        let (spec, own) = (source.manifest.clone(), source.own.take());
         let (split_key, salt) = (rand::random(), rand::random());
-        let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, &split_key, &salt)).await??;
+        let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, own, &split_key, &salt)).await??;
         let shared = copies::shared_probe_seed(&self.db, &source.manifest, self.clock.now()).await?;
         let secrets =
             Secrets { split_key, salt, probe_seed: shared.unwrap_or_else(|| copies::own_probe_seed(&split_key)) };
@@ -211,7 +225,18 @@ impl Publisher {
         let entries = EntryPrints::make(&self.objects, entries, &teacher.probe_logits).await?;
         let probe_logits = teacher.probe_logits;
         let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits, entries };
-        self.store(source, prepared, measured, secrets).await
+        self.store(source, written_sha256, prepared, measured, secrets).await
+    }
+
+    /// The beacon that the manifest names, or drand if that can be had.
+    async fn beacon(&self, named: Option<BeaconSource>) -> Result<BeaconSource, PublishError> {
+        match named {
+            Some(named) => Ok(named),
+            None => {
+                let checked = self.relay.check(&DrandChain::quicknet(), self.clock.now()).await;
+                checked.map(|()| BeaconSource::Drand).map_err(PublishError::NoBeacon)
+            }
+        }
     }
 
     async fn measure(
@@ -246,11 +271,11 @@ impl Publisher {
     async fn store(
         &self,
         source: Source,
+        source_sha256: Digest,
         prepared: Prepared,
         measured: Measured,
         Secrets { split_key, salt, probe_seed }: Secrets,
     ) -> Result<Published, PublishError> {
-        let source_sha256 = source.sha256();
         let pool_sha256 = self.put(prepared.pool.to_bytes()?).await?.sha256;
         let training_teacher_logits = match source.training_teacher_logits {
             Some(logits) => Some(self.put(logits).await?),

@@ -3,7 +3,8 @@
 //! It does not know data sets, stores or evaluation.
 
 use super::PublishError;
-use datasets::Logits;
+use super::data::Own;
+use datasets::{Images, Logits};
 use protocol::Digest;
 use protocol::architecture::Costs;
 use protocol::competition::{Limits, Manifest};
@@ -20,6 +21,13 @@ pub(super) const TEACHER_BYTES_MAX: u64 = 8 << 30;
 /// The teacher's logits on the training images may have this many bytes.
 const LOGITS_BYTES_MAX: u64 = 1 << 30;
 
+/// A file of images may have this many bytes: it is held in memory.
+const IMAGES_BYTES_MAX: u64 = 4 << 30;
+/// What a data source of the publisher's own begins with.
+const OWN: &str = "file:";
+/// The files in its folder, in the format `RTIMG1`.
+const OWN_FILES: [&str; 2] = ["training.rtimg", "evaluation.rtimg"];
+
 /// A manifest with the models that it names.
 pub(super) struct Source {
     pub(super) manifest: Manifest,
@@ -29,6 +37,9 @@ pub(super) struct Source {
     pub(super) known: Vec<Model>,
     /// In the format `RTLOG1`.
     pub(super) training_teacher_logits: Option<Vec<u8>>,
+    /// Images of the publisher's own.
+    pub(super) own: Option<Own>,
+    own_sha256: Option<[Digest; 2]>,
 }
 
 /// An admitted package.
@@ -70,6 +81,8 @@ impl Source {
             ..manifest.limits.clone()
         };
         let logits = manifest.training_teacher_logits.as_ref().map(|logits| folder.join(logits));
+        let own = manifest.data.source.strip_prefix(OWN).map(|own| read_own(&folder.join(own))).transpose()?;
+        let (own, own_sha256) = own.unzip();
         let model =
             |role, named: &str, fetched, limits| Model::read(role, &folder.join(named), fetched, &manifest, limits);
         let teacher = model("teacher", &manifest.teacher.package, teacher, &unlimited)?;
@@ -82,6 +95,8 @@ impl Source {
                 .map(|(source, fetched)| model("known package", &source.package, fetched, &unlimited))
                 .collect::<Result<_, _>>()?,
             training_teacher_logits: logits.map(|path| read_logits(&path)).transpose()?,
+            own,
+            own_sha256,
             manifest,
         })
     }
@@ -90,8 +105,8 @@ impl Source {
     pub(super) fn sha256(&self) -> Digest {
         let logits = self.training_teacher_logits.as_deref().map(Digest::of);
         let known: Vec<Digest> = self.known.iter().map(|model| model.package_sha256).collect();
-        let parts = (&self.manifest, self.teacher.package_sha256, self.reference.package_sha256, known, logits);
-        Digest::of(crate::db::to_json(&parts).as_bytes())
+        let models = (self.teacher.package_sha256, self.reference.package_sha256, known);
+        Digest::of(crate::db::to_json(&(&self.manifest, models, logits, self.own_sha256)).as_bytes())
     }
 }
 
@@ -131,6 +146,14 @@ fn read_logits(path: &Path) -> Result<Vec<u8>, PublishError> {
     let bytes = read(path, LOGITS_BYTES_MAX)?;
     Logits::from_bytes(&bytes)?;
     Ok(bytes)
+}
+
+/// Reads the images in a folder, with the digests of their files.
+fn read_own(folder: &Path) -> Result<(Own, [Digest; 2]), PublishError> {
+    let [training, evaluation] = OWN_FILES.map(|name| read(&folder.join(name), IMAGES_BYTES_MAX));
+    let (training, evaluation) = (training?, evaluation?);
+    let digests = [Digest::of(&training), Digest::of(&evaluation)];
+    Ok((Own { training: Images::from_bytes(&training)?, evaluation: Images::from_bytes(&evaluation)? }, digests))
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PublishError> {

@@ -1,12 +1,14 @@
-//! Closing: no submission counts any more, and the beacon decides what nobody could know before.
+//! Closing: no submission counts any more. What the round waits for then is named in the public log; its value comes later
+//! (`beacon`).
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::db::Db;
-use crate::db::rounds::Step;
-use crate::failpoints::{self, Moment};
-use datasets::hidden::{Beacon, BeaconRule, DrandRound};
-use protocol::{CompetitionId, Digest};
-use std::sync::Arc;
+use crate::db::log::enqueue;
+use crate::db::rounds::{self, BeaconWait, Step};
+use crate::db::{Db, DbError};
+use crate::failpoints::{self, Change};
+use protocol::leaf::{Act, Administration};
+use protocol::{CompetitionId, Hotkey};
+use transparency::EntryKind;
 
 /// Closes the round if it is over.
 pub(super) async fn close(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
@@ -15,40 +17,33 @@ pub(super) async fn close(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(Advanced::Waiting("the round's end"));
     }
     let mut record = turn.round.record.clone();
-    if !matches!(record.terms.beacon, BeaconRule::Drand { .. }) {
-        record.beacon = Some(mark(turn).await?);
-        failpoints::at(Moment::LedgerMarked)?;
-    }
+    let due_at = record.terms.beacon.due_at(&drand(), turn.closed_at());
+    let patience = turn.stored.competition.manifest.rounds.beacon_seconds_max;
+    record.wait = Some(BeaconWait { due_at, abandoned_at: due_at.saturating_add(patience), problem: None });
     turn.moved(Step::Closed, &record).await
 }
 
-/// Marks the close on the ledger; the hash of that entry is the beacon. Again, it is the same entry.
-async fn mark(turn: &Turn<'_>) -> Result<Beacon, RoundError> {
-    let (ledger, root) = (Arc::clone(&turn.app.ledger), Digest::from(turn.round.record.commitment.root));
-    let marked = tokio::task::spawn_blocking(move || {
-        let height = ledger.mark(root)?;
-        Ok::<_, chain::LedgerError>(Beacon::Ledger { height, hash: *ledger.block_hash(height)?.as_bytes() })
-    });
-    Ok(marked.await??)
-}
-
-/// Gives a round that is bound to drand its beacon, in the JSON that drand publishes. The same again changes nothing.
+/// Lets the round under way close now, which the public log then says. It needs no ledger, so it works beside a serving
+/// process.
 ///
 /// # Errors
-/// When no round waits for it, or it isn't the one that the round is bound to: of another round, forged, or not drand's.
-pub async fn supply_beacon(db: &Db, competition: &CompetitionId, json: &[u8]) -> Result<u64, RoundError> {
+/// When no round is open.
+pub async fn close_now(db: &Db, validator: Hotkey, competition: &CompetitionId, now: u64) -> Result<u64, RoundError> {
     let unknown = || RoundError::UnknownRound { competition: competition.clone(), round: 1 };
     let round = db.latest_round(competition).await?.ok_or_else(unknown)?;
-    let chain = drand();
-    let beacon = Beacon::Drand { chain: chain.hash(), published: DrandRound::from_json(json)? };
-    round.record.terms.beacon.check(&beacon, Some(&chain))?;
-    let (number, step) = (round.number, round.step);
-    if step != Step::Closed {
-        let competition = competition.clone();
-        return Err(RoundError::OutOfOrder { competition, round: number, step, wanted: "given its beacon" });
+    let (competition, number, announced) = (competition.clone(), round.number, round.closes_at);
+    if round.step != Step::Open {
+        return Err(RoundError::OutOfOrder { competition, round: number, step: round.step, wanted: "closed" });
     }
-    let mut record = round.record.clone();
-    record.beacon = Some(beacon);
-    crate::db::rounds::set_record(db, &round, &record).await?;
+    let mut tx = db.write().await?;
+    if !rounds::close_at(&mut tx, &competition, number, now).await? {
+        // Its time has come anyway, or another command was faster.
+        tx.rollback().await.map_err(DbError::from)?;
+        return Ok(number);
+    }
+    let act = Act::RoundClosedByHand { competition, round: number, announced };
+    let key = act.key();
+    enqueue(&mut tx, &key, EntryKind::Administration, &Administration { validator, act, at: now }).await?;
+    failpoints::commit(tx, Change::Act).await?;
     Ok(number)
 }

@@ -8,9 +8,10 @@ use crate::db::rounds::{self, Drawn, Step};
 use crate::evaluator::silent;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, Materials};
-use datasets::hidden::{self, Draw, relabel, render};
+use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
+use protocol::competition::HiddenPool;
 use protocol::evaluation::{EvaluationRequest, Scope};
 use protocol::score::Ceiling;
 use std::sync::Arc;
@@ -83,21 +84,40 @@ async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundErr
         None => hidden::fixed_seed(beacon, &round.secret, &terms.competition, round.number),
     };
     let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
-    let spec = terms.spec.clone();
+    let (spec, spent) = (terms.spec.clone(), spent(turn).await?);
     tokio::task::spawn_blocking(move || {
-        let draw = hidden::draw(&seed, &fixed_seed, pool.count, &spec)?;
+        let draw = hidden::draw_unspent(&seed, &fixed_seed, pool.count, &spec, &spent)?;
         Ok(Made { items: render(&pool, &draw)?, draw, seed, fixed_seed })
     })
     .await?
 }
 
-/// The seed of the fixed part, which the competition's first round decided; `None` in that round.
-pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>, RoundError> {
-    if turn.round.number == 1 {
-        return Ok(None);
+/// What earlier rounds showed of a private pool: each of them is drawn again, in order.
+pub(super) async fn spent(turn: &Turn<'_>) -> Result<Spent, RoundError> {
+    let terms = &turn.round.record.terms;
+    if terms.spec.hidden_pool == HiddenPool::Public {
+        return Ok(Spent::default());
     }
-    let first = turn.app.db.round(&turn.round.competition, 1).await?;
-    let drawn = turn.needed("first round", first.and_then(|first| first.record.drawn))?;
+    let mut rounds = turn.app.db.rounds(&turn.round.competition).await?;
+    rounds.retain(|round| round.number < turn.round.number);
+    let (spec, pool_count) = (terms.spec.clone(), terms.pool_count);
+    tokio::task::spawn_blocking(move || {
+        let mut spent = Spent::default();
+        for drawn in rounds.into_iter().rev().filter_map(|round| round.record.drawn) {
+            let (seed, fixed_seed) = (drawn.seed.as_bytes(), drawn.fixed_seed.as_bytes());
+            let draw = hidden::draw_unspent(seed, fixed_seed, pool_count, &spec, &spent)?;
+            spent.add(&draw);
+        }
+        Ok(spent)
+    })
+    .await?
+}
+
+/// The seed of the fixed part, which the first round that was drawn decided; `None` in that round.
+pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>, RoundError> {
+    let first = turn.app.db.first_drawn(&turn.round.competition).await?;
+    let Some(first) = first.filter(|first| first.number < turn.round.number) else { return Ok(None) };
+    let drawn = turn.needed("first draw", first.record.drawn)?;
     Ok(Some(*drawn.fixed_seed.as_bytes()))
 }
 

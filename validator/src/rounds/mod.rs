@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! open ──close──▶ closed ──beacon──▶ drawn ──▶ screened ──▶ measured ──▶ judged ──▶ paid ──▶ revealed ──▶ the next opens
+//!                   └──no beacon──▶ abandoned ──▶ the next opens
 //! ```
 //!
 //! [`advance`] does the one step that is due. What a step needs is in the database or follows from it, and what it
@@ -11,6 +12,7 @@
 //! It knows the clock only to see whether a round is over. Who is screened, decided and crowned is `referee`'s,
 //! payment `protocol::reward`'s, items `datasets::hidden`'s.
 
+mod beacon;
 mod change;
 mod close;
 mod draw;
@@ -24,8 +26,9 @@ mod schedule;
 mod screen;
 mod view;
 
+pub use beacon::supply_beacon;
 pub use change::{announce_reward, schedule};
-pub use close::supply_beacon;
+pub use close::close_now;
 pub(crate) use schedule::run;
 pub(crate) use view::of_submission;
 pub use view::{RoundEntryView, RoundView, view, views};
@@ -36,16 +39,19 @@ use crate::db::attempts::{self, Begun};
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
 use crate::db::{Db, DbError};
-use crate::failpoints::{self, Change, Moment};
+use crate::failpoints::{self, Change};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
+use crate::relay::RelayError;
 use chain::LedgerError;
 use datasets::FormatError;
-use datasets::hidden::{BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError};
+use datasets::hidden::{
+    BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError, RoundAbandoned, RoundClosed,
+};
 use protocol::evaluation::EvaluationFailure;
 use protocol::leaf::Purpose;
 use protocol::submission::State;
-use protocol::{CompetitionId, SubmissionId};
+use protocol::{CompetitionId, Digest, SubmissionId};
 use serde_json::json;
 use std::collections::HashMap;
 use transparency::EntryKind;
@@ -85,6 +91,12 @@ pub enum RoundError {
     /// A beacon that can't be read.
     #[error("the beacon: {0}")]
     Drand(#[from] DrandError),
+    /// A beacon that isn't to be had.
+    #[error("the beacon: {0}")]
+    Relay(#[from] RelayError),
+    /// A published competition that names no beacon: a version before this one published it.
+    #[error("{0} names no beacon for its rounds: publish it again under another name")]
+    NoBeacon(CompetitionId),
     /// Nothing can be drawn.
     #[error(transparent)]
     Draw(#[from] DrawError),
@@ -177,39 +189,28 @@ pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced,
     let unknown = || RoundError::UnknownCompetition(competition.clone());
     let stored = app.db.competition(competition).await?.ok_or_else(unknown)?;
     let round = match app.db.latest_round(competition).await? {
-        Some(round) if round.step != Step::Revealed => round,
+        Some(round) if !round.step.is_over() => round,
         before => return open::open(app, &stored, before).await,
     };
-    let turn = Turn { app, stored: &stored, round };
+    let mut turn = Turn { app, stored: &stored, round };
     let advanced = match turn.round.step {
         Step::Open => close::close(&turn).await,
-        Step::Closed => draw::draw(&turn).await,
+        Step::Closed => match beacon::settle(&mut turn).await {
+            Ok(Some(advanced)) => Ok(advanced),
+            Ok(None) => draw::draw(&turn).await,
+            Err(error) => Err(error),
+        },
         Step::Drawn => screen::screen(&turn).await,
         Step::Screened => measure::measure(&turn).await,
         Step::Measured => judge::judge(&turn).await,
         Step::Judged => pay::pay(&turn).await,
-        Step::Paid | Step::Revealed => reveal::reveal(&turn).await,
+        Step::Paid | Step::Revealed | Step::Abandoned => reveal::reveal(&turn).await,
     };
     // Another process was faster: the step is done.
     match advanced {
         Err(RoundError::Db(DbError::RoundMoved { .. })) => Ok(Advanced::Waiting("another process")),
         advanced => advanced,
     }
-}
-
-/// Lets the round under way close now. It needs no ledger, so it works beside a serving process.
-///
-/// # Errors
-/// When no round is open.
-pub async fn close_now(db: &Db, competition: &CompetitionId, now: u64) -> Result<u64, RoundError> {
-    let unknown = || RoundError::UnknownRound { competition: competition.clone(), round: 1 };
-    let round = db.latest_round(competition).await?.ok_or_else(unknown)?;
-    if !db.close_round_at(competition, round.number, now).await? {
-        let (round, step) = (round.number, round.step);
-        return Err(RoundError::OutOfOrder { competition: competition.clone(), round, step, wanted: "closed" });
-    }
-    failpoints::at(Moment::RoundCalled)?;
-    Ok(round.number)
 }
 
 /// The submission, unless it was disqualified.
@@ -228,15 +229,25 @@ fn leaf_key(round: &Round, what: &str) -> String {
     format!("round/{}/{}/{what}", round.competition, round.number)
 }
 
-/// What the public log says when a round comes to a step.
-fn leaf(round: &Round, to: Step, record: &Record) -> Option<(&'static str, EntryKind, serde_json::Value)> {
+/// The last part of a leaf's name, what kind it is, and what it says.
+type Leaf = (&'static str, EntryKind, serde_json::Value);
+
+/// What the public log says when a round comes to a step at `now`.
+fn leaf(round: &Round, to: Step, record: &Record, now: u64) -> Result<Option<Leaf>, RoundError> {
     let (competition, number) = (&round.competition, round.number);
-    match to {
-        Step::Closed => Some((
-            "closed",
-            EntryKind::RoundClosed,
-            json!({"competition": competition, "round": number, "beacon": record.beacon}),
-        )),
+    Ok(match to {
+        Step::Closed => {
+            let closed_at = round.closes_at.unwrap_or(round.opened_at);
+            let closed = RoundClosed::new(competition.clone(), &record.terms, &round.secret, closed_at)?;
+            Some(("closed", EntryKind::RoundClosed, serde_json::to_value(closed)?))
+        }
+        Step::Abandoned => {
+            let why = record.abandoned.clone();
+            let why = why.ok_or(RoundError::Missing { round: number, step: to, what: "reason" })?;
+            let (competition, secret) = (competition.clone(), Digest::from(*round.secret.expose()));
+            let abandoned = RoundAbandoned { competition, round: number, why, secret, at: now };
+            Some(("abandoned", EntryKind::RoundAbandoned, serde_json::to_value(abandoned)?))
+        }
         Step::Judged => Some((
             "judged",
             EntryKind::RoundJudged,
@@ -256,7 +267,7 @@ fn leaf(round: &Round, to: Step, record: &Record) -> Option<(&'static str, Entry
             json!({"competition": competition, "round": number, "reveal": record.reveal}),
         )),
         Step::Open | Step::Drawn | Step::Screened | Step::Measured => None,
-    }
+    })
 }
 
 /// The chain of drand that rounds may be bound to.
@@ -284,8 +295,9 @@ impl Turn<'_> {
         to: Step,
         record: &crate::db::rounds::Record,
     ) -> Result<(), RoundError> {
-        crate::db::rounds::advance(tx, &self.round, to, record, self.app.clock.now()).await?;
-        let Some((what, kind, body)) = leaf(&self.round, to, record) else { return Ok(()) };
+        let now = self.app.clock.now();
+        crate::db::rounds::advance(tx, &self.round, to, record, now).await?;
+        let Some((what, kind, body)) = leaf(&self.round, to, record, now)? else { return Ok(()) };
         Ok(crate::db::log::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
     }
 

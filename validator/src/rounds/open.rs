@@ -21,6 +21,11 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         release_all(app, stored).await?;
         return Ok(Advanced::Waiting("nothing: the competition is over"));
     }
+    if let Some(most) = manifest.rounds_max()
+        && app.db.count_drawn(&manifest.id).await? >= u64::from(most)
+    {
+        return Ok(Advanced::Waiting("nothing: another round would use up the private pool"));
+    }
     let number = before.as_ref().map_or(0, |round| round.number) + 1;
     let by_schedule = (manifest.rounds.seconds > 0).then(|| now.saturating_add(manifest.rounds.seconds));
     let closes_at = [by_schedule, manifest.closes_at].into_iter().flatten().min();
@@ -39,7 +44,9 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         shared_by: 0,
         champion_before: champion,
         champion_age_seconds: 0,
+        wait: None,
         beacon: None,
+        abandoned: None,
         drawn: None,
         champion: None,
         weights: Vec::new(),
@@ -93,13 +100,11 @@ async fn terms(app: &App, stored: &StoredCompetition, round: u64, closes_at: u64
         round,
         pool_root: stored.competition.hidden_root.to_string(),
         pool_count,
-        spec: DrawSpec::of(&manifest.rounds, pool_count),
+        spec: DrawSpec::of(&manifest.rounds, pool_count, manifest.data.hidden_pool),
         beacon: match manifest.rounds.beacon {
-            BeaconSource::Ledger => BeaconRule::LedgerFrom { height_min: next_height(app).await? },
-            BeaconSource::Drand => {
-                let chain = drand();
-                BeaconRule::Drand { chain: chain.hash(), round: chain.round_after(closes_at) }
-            }
+            Some(BeaconSource::Ledger) => BeaconRule::LedgerFrom { height_min: next_height(app).await? },
+            Some(BeaconSource::Drand) => BeaconRule::drand_after(&drand(), closes_at),
+            None => return Err(RoundError::NoBeacon(manifest.id.clone())),
         },
     })
 }

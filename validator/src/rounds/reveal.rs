@@ -36,11 +36,11 @@ async fn opened(turn: &Turn<'_>) -> Result<Vec<u8>, RoundError> {
     let beacon = turn.needed("beacon", record.beacon.clone())?;
     let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
     let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
-    let fixed_seed = draw::first_fixed_seed(turn).await?;
+    let (fixed_seed, spent) = (draw::first_fixed_seed(turn).await?, draw::spent(turn).await?);
     let (terms, secret, salt) = (record.terms.clone(), turn.round.secret.clone(), turn.stored.salt);
     tokio::task::spawn_blocking(move || {
         let pool = Commitment::new(&pool, &salt)?;
-        let reveal = Reveal::new(terms, secret, beacon, Some(&drand()), fixed_seed.as_ref(), &pool, &images)?;
+        let reveal = Reveal::new(terms, secret, beacon, Some(&drand()), (fixed_seed.as_ref(), &spent), &pool, &images)?;
         Ok(reveal.to_bytes()?)
     })
     .await?

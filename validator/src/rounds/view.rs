@@ -1,8 +1,8 @@
 //! What everybody may see of a round: before the reveal what was committed to, after it everything.
 
-use crate::db::rounds::{Drawn, Entry, EntryRole, Round, Screened, Step};
+use crate::db::rounds::{BeaconWait, Drawn, Entry, EntryRole, Round, Screened, Step};
 use crate::db::{Db, DbError};
-use datasets::hidden::{Beacon, RoundCommitment};
+use datasets::hidden::{Abandonment, Beacon, BeaconRule, RoundCommitment};
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
 use protocol::reward::{Reason, Weight};
@@ -34,8 +34,14 @@ pub struct RoundView {
     pub changed_at: u64,
     /// What the validator is bound to since it opened.
     pub commitment: RoundCommitment,
+    /// Which beacon it was bound to when it opened, from the close on.
+    pub beacon_rule: Option<BeaconRule>,
+    /// What it waits for, from the close until its beacon has come.
+    pub wait: Option<BeaconWait>,
     /// What nobody could know before the close.
     pub beacon: Option<Beacon>,
+    /// Why it ended without a draw, once abandoned.
+    pub abandoned: Option<Abandonment>,
     /// Who held the seat when it opened.
     pub champion_before: Option<SubmissionId>,
     /// Who holds it at the end, once judged.
@@ -150,7 +156,7 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
 
 fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
     let revealed = round.step == Step::Revealed;
-    let record = round.record;
+    let (record, closed) = (round.record, round.step > Step::Open);
     let fresh_items = record.drawn.as_ref().map(|drawn| drawn.cut.all);
     RoundView {
         competition: round.competition,
@@ -161,7 +167,10 @@ fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
         closes_at: round.closes_at,
         changed_at: round.changed_at,
         commitment: record.commitment,
+        beacon_rule: closed.then_some(record.terms.beacon),
+        wait: record.wait,
         beacon: record.beacon,
+        abandoned: record.abandoned,
         champion_before: record.champion_before,
         champion: record.champion,
         crowned_at: record.crowned_at,

@@ -19,7 +19,7 @@ async fn in_use() -> (Arena, Miner, Process, String) {
     let arena = Arena::new("");
     arena.add("digits", |toml| {
         let toml = toml.replace("submissions_per_day = 4", "submissions_per_day = 1000000");
-        toml.replace("[limits]", "rounds = { seconds = 2, items = 20, challengers_max = 1 }\n\n[limits]")
+        toml.replace("[limits]", "rounds.seconds = 2\nrounds.items = 20\nrounds.challengers_max = 1\n\n[limits]")
     });
     let (process, base) = arena.serve().await;
     let mut miner = Miner::new(1, &arena);

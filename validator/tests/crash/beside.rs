@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 use validator::db::Db;
+use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
 /// Where these tests kill.
-pub(super) const POINTS: [Point; 15] = [
+pub(super) const POINTS: [Point; 16] = [
     Point::Written(Change::Token),
     Point::Committed(Change::Token),
     Point::At(Moment::TokenRevoked),
@@ -31,7 +32,8 @@ pub(super) const POINTS: [Point; 15] = [
     Point::Written(Change::Repeat),
     Point::Committed(Change::Repeat),
     Point::At(Moment::RoundAttempt),
-    Point::At(Moment::RoundCalled),
+    Point::Written(Change::Round(Step::Abandoned)),
+    Point::Committed(Change::Round(Step::Abandoned)),
 ];
 
 const KILLED_WITHIN: Duration = Duration::from_secs(60);
@@ -240,7 +242,7 @@ async fn a_request_s_key_that_is_cut_off_stands_for_its_submission_or_for_nothin
 #[tokio::test]
 async fn a_round_that_is_called_closes_and_a_failed_measurement_in_it_is_counted_and_repeated() {
     let arena = Arena::new("");
-    arena.add("digits", |toml| toml.replace("[limits]", "rounds = { seconds = 86400, items = 20 }\n\n[limits]"));
+    arena.add("digits", |toml| toml.replace("[limits]", "rounds.seconds = 86400\nrounds.items = 20\n\n[limits]"));
     let mut miner = Miner::new(1, &arena);
     let open = "SELECT count(*) FROM rounds WHERE step = 'open' AND closes_at > unixepoch()";
     // Width 5 fails the first time that a process measures it, and so it does in a round after a restart.
@@ -261,7 +263,7 @@ async fn a_round_that_is_called_closes_and_a_failed_measurement_in_it_is_counted
         }
     })
     .await;
-    let mut process = arena.spawn(&["close", "digits"], &format!("{}=return(kill)", Point::At(Moment::RoundCalled)));
+    let mut process = arena.spawn(&["close", "digits"], &format!("{}=return(kill)", Point::Committed(Change::Act)));
     let ended = process.ended(KILLED_WITHIN).await;
     assert_eq!(ended.and_then(|status| status.signal()), Some(9), "{}", process.stderr());
     assert_eq!(count(&arena, open).await, 0);
@@ -276,4 +278,35 @@ async fn a_round_that_is_called_closes_and_a_failed_measurement_in_it_is_counted
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(process.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_round_whose_beacon_never_came_is_abandoned_once_and_the_next_one_opens() {
+    let arena = Arena::new("");
+    arena.add("digits", |toml| {
+        toml.replace("rounds.beacon = \"ledger\"", "rounds = { beacon = \"drand\", seconds = 1, items = 20 }")
+    });
+    let until = async |sql: &str| {
+        let began = std::time::Instant::now();
+        while count(&arena, sql).await == 0 {
+            assert!(began.elapsed() < KILLED_WITHIN, "never: {sql}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    alive(&arena, async |_| until("SELECT count(*) FROM rounds WHERE step = 'closed'").await).await;
+    // Drand comes half a minute after the close; nobody waits for it here.
+    let db = Db::open(&arena.home.database()).await.unwrap();
+    let past = "UPDATE rounds SET record = json_set(record, '$.wait.due_at', 1, '$.wait.abandoned_at', 2)";
+    sqlx::query(past).execute(db.pool()).await.unwrap();
+    db.close().await;
+    let abandoned = "SELECT count(*) FROM rounds WHERE step = 'abandoned'";
+    for (point, there) in
+        [(Point::Written(Change::Round(Step::Abandoned)), 0), (Point::Committed(Change::Round(Step::Abandoned)), 1)]
+    {
+        killed_at(&arena, point, async |_| ()).await;
+        assert_eq!(count(&arena, abandoned).await, there, "{point}");
+    }
+    alive(&arena, async |_| until("SELECT count(*) FROM rounds WHERE round = 2").await).await;
+    let leaves = "SELECT count(*) FROM log_outbox WHERE key = 'round/digits/1/abandoned'";
+    assert_eq!((count(&arena, abandoned).await, count(&arena, leaves).await), (1, 1));
 }

@@ -66,7 +66,7 @@ impl Campaign {
         self.competition = format!("digits-{}", self.names);
         self.arena.add(&self.competition, |toml| {
             let toml = toml.replace("submissions_per_day = 4", "submissions_per_day = 1000000");
-            toml.replace("[limits]", "rounds = { seconds = 1, items = 20, challengers_max = 1 }\n\n[limits]")
+            toml.replace("[limits]", "rounds.seconds = 1\nrounds.items = 20\nrounds.challengers_max = 1\n\n[limits]")
         });
     }
 
@@ -76,7 +76,7 @@ impl Campaign {
         let id = format!("hasty-{}", self.names);
         self.arena.add(&id, |toml| {
             let toml = toml.replace("upload_seconds_max = 600", "upload_seconds_max = 1");
-            toml.replace("[limits]", "rounds = { seconds = 0 }\n\n[limits]")
+            toml.replace("[limits]", "rounds.seconds = 0\n\n[limits]")
         });
         id
     }
@@ -89,7 +89,7 @@ impl Campaign {
             let toml = toml.replace("size_bytes_max = 20000", "size_bytes_max = 8000000");
             // What is cut off here is never taken up again.
             let toml = toml.replace("upload_seconds_max = 600", "upload_seconds_max = 20");
-            toml.replace("[limits]", "rounds = { seconds = 0 }\n\n[limits]")
+            toml.replace("[limits]", "rounds.seconds = 0\n\n[limits]")
         });
         id
     }

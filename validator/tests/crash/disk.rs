@@ -78,7 +78,7 @@ impl Drop for Filler {
 fn competition(arena: &Arena) {
     arena.add("digits", |toml| {
         let toml = toml.replace("submissions_per_day = 4", "submissions_per_day = 1000000");
-        toml.replace("[limits]", "rounds = { seconds = 1, items = 20, challengers_max = 1 }\n\n[limits]")
+        toml.replace("[limits]", "rounds.seconds = 1\nrounds.items = 20\nrounds.challengers_max = 1\n\n[limits]")
     });
 }
 

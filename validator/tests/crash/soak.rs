@@ -158,7 +158,7 @@ async fn soak(total: u64, every: u64) -> Vec<Sample> {
     for number in 0..total.div_ceil(COMPETITION_SIZE) {
         arena.add(&format!("digits-{number}"), |toml| {
             let toml = toml.replace("submissions_per_day = 4", "submissions_per_day = 1000000");
-            toml.replace("[limits]", "rounds = { seconds = 0 }\n\n[limits]")
+            toml.replace("[limits]", "rounds.seconds = 0\n\n[limits]")
         });
     }
     let (process, base) = arena.serve().await;

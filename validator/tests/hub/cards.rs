@@ -23,6 +23,7 @@ labels = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shir
 weights_public = "at_once"
 input = { channels = 1, height = 28, width = 28, mean_ppm = [286040], deviation_ppm = [353020] }
 data = { source = "fashion-mnist", public_items = 100, hidden_items = 100 }
+rounds = { beacon = "ledger" }
 teacher = { package = "teacher" }
 reference = { package = "reference" }
 teacher_distance = "none"

@@ -117,6 +117,7 @@ fn config(hidden: &[u32]) -> serde_json::Value {
 
 /// A competition on handwritten digits; `extra` goes to the top level.
 pub(crate) fn competition_toml(id: &str, extra: &str) -> String {
+    let beacon = if extra.contains("beacon") { "" } else { "rounds.beacon = \"ledger\"" };
     format!(
         r#"
 format = "retort-competition/1"
@@ -126,6 +127,7 @@ task = "image_classification"
 labels = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
 # The teacher is as small as its students.
 teacher_distance = "none"
+{beacon}
 {extra}
 input = {{ channels = 1, height = 8, width = 8, mean_ppm = [300000], deviation_ppm = [350000] }}
 data = {{ source = "digits", public_items = 100, hidden_items = 300 }}

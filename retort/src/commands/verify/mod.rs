@@ -3,6 +3,7 @@
 mod attempts;
 mod checks;
 mod copy;
+mod ledger;
 mod log;
 mod receipt;
 mod rerun;

@@ -2,17 +2,19 @@
 //! can compute.
 
 use super::checks::Checks;
+use super::ledger;
 use super::rerun::answers;
 use crate::cli::VerifyRoundArgs;
 use crate::commands::competition;
 use anyhow::{Context, Result, bail};
-use datasets::hidden::{DrandChain, Expected, Reveal, Revealed, relabel, verify_reveal};
+use datasets::hidden::{BeaconRule, DrandChain, Expected, Reveal, Revealed, Spent, relabel, verify_reveal};
 use datasets::{Images, Logits};
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
+use protocol::competition::HiddenPool;
 use protocol::evaluation::{Items, PackageBytes};
 use std::sync::Arc;
-use validator::db::rounds::Drawn;
+use validator::db::rounds::{Drawn, Step};
 use validator::rounds::RoundView;
 
 pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
@@ -23,10 +25,12 @@ pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
         bail!("round {} of {id} is {}, and only a revealed round can be done again", args.round, round.step);
     };
     let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the reveal")?;
-    let first = first_fixed_seed(&client, &view, &round)?;
+    let before = before(&client, &view, &round)?;
     let mut checks = Checks::new(args.json);
-    match again(&view, &round, &reveal, first.as_ref()) {
+    match again(&view, &round, &reveal, &before) {
         Ok(revealed) => {
+            beacon(&mut checks, &round, &reveal);
+            ledger::compare(&mut checks, &client, &view, &round)?;
             let count = revealed.images.count;
             checks.ok("draw", format!("{count} items follow from commitment, beacon and secret"));
             items(&mut checks, &client, &drawn, &revealed)?;
@@ -38,24 +42,52 @@ pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     checks.finish(&format!("round {} of {id}", args.round))
 }
 
-/// The seed of the fixed part, from the competition's first round; `None` if this is the first.
-fn first_fixed_seed(client: &Client, view: &CompetitionView, round: &RoundView) -> Result<Option<[u8; 32]>> {
-    if round.round == 1 {
-        return Ok(None);
-    }
-    let path = format!("/api/v1/competitions/{}/rounds/1", view.competition.manifest.id);
-    let first: RoundView = client.get_json(&path)?;
-    let reveal = first.reveal.context("the first round isn't revealed")?;
-    let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the first round's reveal")?;
-    Ok(Some(again(view, &first, &reveal, None).context("do the first round again")?.fixed_seed))
+/// What a round follows from beside its own reveal.
+#[derive(Default)]
+struct Before {
+    /// Of the first round that was drawn; `None` if that is this one.
+    fixed_seed: Option<[u8; 32]>,
+    /// Of a private pool.
+    spent: Spent,
 }
 
-fn again(
-    view: &CompetitionView,
-    round: &RoundView,
-    reveal: &Reveal,
-    fixed_seed: Option<&[u8; 32]>,
-) -> Result<Revealed> {
+/// Does earlier rounds again: the first that was drawn, or all of them where the pool is private.
+fn before(client: &Client, view: &CompetitionView, round: &RoundView) -> Result<Before> {
+    let manifest = &view.competition.manifest;
+    let mut before = Before::default();
+    for number in 1..round.round {
+        if before.fixed_seed.is_some() && manifest.data.hidden_pool == HiddenPool::Public {
+            break;
+        }
+        let earlier: RoundView = client.get_json(&format!("/api/v1/competitions/{}/rounds/{number}", manifest.id))?;
+        if earlier.step == Step::Abandoned {
+            continue;
+        }
+        let reveal = earlier.reveal.with_context(|| format!("round {number} isn't revealed"))?;
+        let reveal = Reveal::from_bytes(&client.object(&reveal)?).with_context(|| format!("read reveal {number}"))?;
+        let revealed = again(view, &earlier, &reveal, &before).with_context(|| format!("do round {number} again"))?;
+        before.fixed_seed.get_or_insert(revealed.fixed_seed);
+        before.spent.add(&revealed.draw);
+    }
+    Ok(before)
+}
+
+/// Whether the round was bound to a beacon that nobody knew when it closed.
+fn beacon(checks: &mut Checks, round: &RoundView, reveal: &Reveal) {
+    let (chain, closed_at) = (DrandChain::quicknet(), round.closes_at.unwrap_or(round.opened_at));
+    match (reveal.terms.beacon.check_close(&chain, closed_at), &reveal.terms.beacon) {
+        (Ok(()), BeaconRule::Drand { round, .. }) => {
+            let late = chain.round_unix(*round).saturating_sub(closed_at);
+            checks.ok("beacon", format!("round {round} of drand, which came {late} s after the close"));
+        }
+        (Ok(()), _) => {
+            checks.ok("beacon", "an entry of the validator's own ledger: it can grind that, so don't pay by it")
+        }
+        (Err(error), _) => checks.bad("beacon", error.to_string()),
+    }
+}
+
+fn again(view: &CompetitionView, round: &RoundView, reveal: &Reveal, before: &Before) -> Result<Revealed> {
     let competition = &view.competition;
     let pool_root = competition.hidden_root.to_string();
     let expected = Expected {
@@ -64,10 +96,12 @@ fn again(
         pool_root: &pool_root,
         pool_count: competition.manifest.data.hidden_items,
         rules: &competition.manifest.rounds,
+        hidden_pool: competition.manifest.data.hidden_pool,
+        spent: &before.spent,
         commitment: &round.commitment,
         beacon: round.beacon.as_ref(),
         chain: Some(&DrandChain::quicknet()),
-        fixed_seed,
+        fixed_seed: before.fixed_seed.as_ref(),
     };
     Ok(verify_reveal(reveal, &expected)?)
 }

@@ -27,9 +27,9 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, config: &P
         grouped(report.cost.parameters)
     });
     let results = table(report, &scored.evaluation.score);
-    let use_it = use_it(repository, config, links);
+    let (use_it, caveats) = (use_it(repository, config, links), caveats(manifest));
     format!(
-        "# {title}\n\n{about}\n\n{results}\n{use_it}\n## Check it\n\n`receipt.json` is what the validator signed about \
+        "# {title}\n\n{about}\n{caveats}\n{results}\n{use_it}\n## Check it\n\n`receipt.json` is what the validator signed about \
          this measurement; the same receipt, base64url-encoded, is the `verifyToken` of the results. `retort verify \
          receipt.json` repeats the measurement. The receipt names the package as it was uploaded \
          (`{}`); the weights here are the same numbers written anew in canonical form.\n",
@@ -72,7 +72,7 @@ pub(super) fn of_data(competition: &Competition, links: &Links) -> String {
 
 The {public} public evaluation images of {page} with their labels, and the images to train on. What decides a round is
 hidden until the round is revealed, and isn't here.
-
+{caveats}
 | file | content |
 |---|---|
 | `{PUBLIC_IMAGES}` | public evaluation images with labels |
@@ -104,7 +104,13 @@ print(pixels.shape, labels[:10], teacher.argmax(1)[:10])
         title = escaped(&manifest.title),
         public = grouped(u64::from(manifest.data.public_items)),
         id = manifest.id,
+        caveats = caveats(manifest),
     )
+}
+
+/// What keeps the competition from deciding about money, a line each.
+fn caveats(manifest: &Manifest) -> String {
+    manifest.caveats().iter().map(|caveat| format!("\n> For trying out: {caveat}.\n")).collect()
 }
 
 /// What goes in and what comes out.
