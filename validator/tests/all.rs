@@ -33,3 +33,4 @@ mod support;
 mod telemetry;
 mod watchdog;
 mod webhooks;
+mod witnesses;

@@ -27,6 +27,7 @@ pub mod tokens;
 pub mod uploads;
 pub mod watch;
 pub mod webhooks;
+pub mod witnesses;
 
 use crate::disk;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

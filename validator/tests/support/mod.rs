@@ -35,6 +35,7 @@ pub(crate) struct Setup {
     pub(crate) evaluator: Arc<dyn Evaluator>,
     pub(crate) config: Config,
     pub(crate) objects: Option<Objects>,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Setup {
@@ -42,7 +43,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
-        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None }
+        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None, clock: Clock::fixed(NOW) }
     }
 }
 
@@ -73,7 +74,7 @@ impl TestApp {
         log();
         let db = Db::open(&dir.path().join("data.sqlite")).await.unwrap();
         let objects = setup.objects.unwrap_or_else(|| memory(&dir));
-        let (ledger, clock) = (Arc::new(chain::MemoryLedger::new()), Clock::fixed(NOW));
+        let (ledger, clock) = (Arc::new(chain::MemoryLedger::new()), setup.clock);
         let keys = (validator_keypair(), log_signer());
         let app = App::compose(setup.config, keys, db, objects, ledger, setup.evaluator, clock).await;
         Self::serve(dir, app.unwrap()).await
