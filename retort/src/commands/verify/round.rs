@@ -3,11 +3,13 @@
 
 use super::checks::Checks;
 use super::rerun::answers;
+use super::{HttpLog, line, log_key, witnesses};
 use crate::cli::VerifyRoundArgs;
 use crate::commands::competition;
 use anyhow::{Context, Result, bail};
-use datasets::hidden::{DrandChain, Expected, Reveal, Revealed, relabel, verify_reveal};
+use datasets::hidden::{Beacon, DrandChain, Expected, Reveal, Revealed, relabel, verify_reveal};
 use datasets::{Images, Logits};
+use futures::executor::block_on;
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
 use protocol::competition::ObjectRef;
@@ -16,6 +18,7 @@ use protocol::outcomes::Outcomes;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report};
 use std::sync::Arc;
+use transparency::{Envelope, verify_entries};
 use validator::db::rounds::{Drawn, EntryRole};
 use validator::rounds::RoundView;
 use validator::rounds::referee::{Decision, Fighter, Referee};
@@ -37,6 +40,7 @@ pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
             items(&mut checks, &client, &drawn, &revealed)?;
             teacher(&mut checks, &client, &view, &drawn, &revealed)?;
             judgement(&mut checks, &client, &view, &round, &drawn)?;
+            witnessed(&mut checks, &client, &view, &round, args)?;
         }
         Err(error) => checks.bad("draw", format!("{error:#}")),
     }
@@ -75,6 +79,44 @@ fn again(
         fixed_seed,
     };
     Ok(verify_reveal(reveal, &expected)?)
+}
+
+/// Whether the round was bound, and closed, before anybody could know its beacon, on the word of witnesses.
+fn witnessed(
+    checks: &mut Checks,
+    client: &Client,
+    view: &CompetitionView,
+    round: &RoundView,
+    args: &VerifyRoundArgs,
+) -> Result<()> {
+    let trusted = witnesses::trusted(&args.trusted, &view.competition.manifest.log)?;
+    if trusted.is_empty() {
+        eprintln!("not shown to be before the beacon: no witness is named, here (--witness) or in the manifest");
+        return Ok(());
+    }
+    let key = log_key(client, None)?;
+    let names = ["opened", "closed"].map(|what| (what, format!("round/{}/{}/{what}", round.competition, round.round)));
+    let mut leaves = Vec::new();
+    let read = verify_entries(&HttpLog(client), &key, None, |index, entry| {
+        let found = Envelope::parse(entry).ok().and_then(|leaf| names.iter().find(|(_, name)| *name == leaf.key));
+        leaves.extend(found.map(|(what, _)| (*what, index)));
+    });
+    let checkpoint = match block_on(read) {
+        Ok(verified) => verified.checkpoint,
+        Err(error) => {
+            checks.bad("log", line(&error));
+            return Ok(());
+        }
+    };
+    if leaves.len() < names.len() {
+        checks.bad("log", "it doesn't state that the round opened and closed");
+        return Ok(());
+    }
+    let beacon_at = match &round.beacon {
+        Some(Beacon::Drand { published, .. }) => Some(DrandChain::quicknet().round_unix(published.round)),
+        Some(Beacon::Ledger { .. }) | None => None,
+    };
+    witnesses::before_beacon(checks, client, (&key, &checkpoint), &trusted, &leaves, beacon_at)
 }
 
 /// Whether the published items are those.
