@@ -485,6 +485,14 @@ impl BoardRow {
     }
 }
 
+/// `GET /api/v1/log/cosigned` and `GET /api/v1/log/cosigned/{index}`: signed notes (C2SP), each a checkpoint of the public log
+/// with its signature and the cosignatures that it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CosignedCheckpoints {
+    /// The notes, the smallest checkpoint first.
+    pub notes: Vec<String>,
+}
+
 /// `GET /api/v1/competitions/{id}/leaderboard`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Leaderboard {

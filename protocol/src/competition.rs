@@ -20,6 +20,10 @@ pub const MANIFEST_FORMAT: &str = "retort-competition/1";
 
 /// A manifest may list this many packages as known.
 pub const KNOWN_MAX: usize = 16;
+/// Every reader takes a note with as many cosignatures and the log's signature (C2SP signed-note).
+const WITNESSES_MAX: usize = 15;
+/// The longest name, an id and a key have less.
+const KEY_BYTES_MAX: usize = 400;
 
 /// The name of a competition: lower-case letters, digits and hyphens, at most 64.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,6 +96,20 @@ pub struct Manifest {
     #[serde(default)]
     #[schema(required)]
     pub reward: RewardRules,
+    /// Who watches the public log.
+    #[serde(default)]
+    #[schema(required)]
+    pub log: LogTerms,
+}
+
+/// Who has to have seen the public log, for what it says to count as said in time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogTerms {
+    /// Verifier keys of witnesses (C2SP tlog-cosignature, Ed25519), of which more than half have to vouch. Whoever verifies may
+    /// name others.
+    #[schema(max_items = 15)]
+    pub witnesses: Vec<String>,
 }
 
 /// When everybody may download the package of a scored submission.
@@ -386,6 +404,11 @@ impl Manifest {
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
             ("limits.size_bytes_max", self.limits.size_bytes_max > 0, "must be above 0".into()),
             ("known", self.known.len() <= KNOWN_MAX, format!("at most {KNOWN_MAX} packages: each one is measured")),
+            (
+                "log.witnesses",
+                self.log.witnesses.len() <= WITNESSES_MAX && self.log.witnesses.iter().all(|key| is_key_text(key)),
+                format!("takes at most {WITNESSES_MAX} verifier keys, NAME+ID+BASE64, as `retort witness` prints them"),
+            ),
         ];
         for (field, holds, problem) in fields {
             if !holds {
@@ -453,6 +476,14 @@ impl Manifest {
     pub fn is_closed(&self, now: u64) -> bool {
         self.closes_at.is_some_and(|closes_at| now >= closes_at)
     }
+}
+
+/// Whether a text has the shape of a verifier key; whether it is one, `transparency` knows.
+fn is_key_text(text: &str) -> bool {
+    let is_plain = |char: char| !char.is_whitespace() && !char.is_control();
+    text.len() <= KEY_BYTES_MAX
+        && text.splitn(3, '+').filter(|part| !part.is_empty()).count() == 3
+        && text.chars().all(is_plain)
 }
 
 impl FromStr for CompetitionId {

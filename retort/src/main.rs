@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::manual::completions(shell),
         Command::Man { dir } => commands::manual::pages(&dir),
         Command::Keys(command) => commands::keys::run(command),
+        Command::Witness(args) => commands::witness::run(&args),
         Command::Verify(args) => commands::verify::run(*args),
     };
     match result {

@@ -8,9 +8,11 @@ use models::Weights;
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use serde_json::Value;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use transparency::WitnessSigner;
 
 /// A validator's directory with a published competition.
 fn published(dir: &Path) -> PathBuf {
@@ -237,4 +239,95 @@ fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
     let stranger = stdout(&stranger).lines().find_map(|line| line.strip_prefix("public log: ").map(str::to_owned));
     let wrong = other.run(&["verify", "log", "--key", &stranger.unwrap(), "--json"]);
     assert!(checks(&wrong, "bad")[0].1.contains("not signed by the log"), "{}", stdout(&wrong));
+}
+
+/// A package whose weights have eight spaces more in their header: the same model, other bytes.
+fn padded_package(package: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    fs::copy(package.join(CONFIG_FILE), to.join(CONFIG_FILE)).unwrap();
+    let weights = fs::read(package.join(WEIGHTS_FILE)).unwrap();
+    let length = u64::from_le_bytes(weights[..8].try_into().unwrap());
+    let (header, data) = weights[8..].split_at(length as usize);
+    let padded = [&(length + 8).to_le_bytes()[..], header, b"        ", data].concat();
+    fs::write(to.join(WEIGHTS_FILE), padded).unwrap();
+}
+
+#[test]
+fn published_weights_are_downloaded_and_others_in_their_place_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = Service::start(&published(dir.path()));
+    let package = dir.path().join("package");
+    padded_package(&repository("models/fixtures/mlp"), &package);
+    let id = scored_package(&service, dir.path(), "hotkey", &package);
+    let sound = service.run(&["verify", &id, "--outputs-only", "--json"]);
+    assert!(sound.status.success(), "{}{}", stdout(&sound), stderr(&sound));
+    let status = service.json(&["miner", "status", &id]);
+    let digest = |files: &str| {
+        let files = status[files].as_array().unwrap();
+        let file = files.iter().find(|file| file["path"] == WEIGHTS_FILE).unwrap();
+        file["sha256"].as_str().unwrap().to_owned()
+    };
+    assert_ne!(digest("files"), digest("published"), "what is published is written by the validator");
+    // The last bytes are a number of the model.
+    let stored = dir.path().join("validator/objects/sha256").join(digest("published"));
+    let mut weights = fs::read(&stored).unwrap();
+    *weights.last_mut().unwrap() ^= 1;
+    fs::write(&stored, weights).unwrap();
+    let lied = service.run(&["verify", &id, "--outputs-only", "--json"]);
+    let bad = checks(&lied, "bad");
+    assert!(names(&bad) == ["published"] && bad[0].1.contains("arrived as"), "{}", stdout(&lied));
+}
+
+/// A witness in a process of its own, which dies with its owner; its key and the line for the settings.
+struct Witnessing(Child, String, String);
+
+impl Witnessing {
+    fn start(folder: &Path, log: &str) -> Self {
+        let mut command = retort();
+        command.args(["witness", "--listen", "127.0.0.1:0", "--name", "witness.test/1", "--log", log, "--dir"]);
+        let mut child = command.arg(folder).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let key = lines.next().unwrap().strip_prefix("witness: ").unwrap().to_owned();
+        let setting = lines.next().unwrap().strip_prefix("for validator.toml: ").unwrap().to_owned();
+        Self(child, key, setting)
+    }
+}
+
+impl Drop for Witnessing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_is_witnessed_by_another_process_and_only_who_is_trusted_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = published(dir.path());
+    let log = validator::Home::new(&home).log_signer().unwrap().key().to_string();
+    let witness = Witnessing::start(&dir.path().join("witness"), &log);
+    let settings = home.join("validator.toml");
+    fs::write(&settings, fs::read_to_string(&settings).unwrap() + "\n" + &witness.2 + "\n").unwrap();
+    let service = Service::start(&home);
+    scored(&service, dir.path(), "hotkey");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let seen = loop {
+        let found = service.run(&["verify", "log", "--witness", &witness.1, "--json"]);
+        if found.status.success() {
+            break checks(&found, "ok");
+        }
+        assert!(Instant::now() < deadline, "{}{}", stdout(&found), stderr(&found));
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert!(seen.iter().any(|(name, detail)| name == "witnesses" && detail.contains("witness.test/1 saw")), "{seen:?}");
+    let stranger = WitnessSigner::from_seed("witness.test/2", &[2; 32]).unwrap().key().to_string();
+    for trusted in [vec![&stranger], vec![&witness.1, &stranger]] {
+        let named: Vec<&str> = trusted.iter().flat_map(|key| ["--witness", key.as_str()]).collect();
+        let found = service.run(&[&["verify", "log", "--json"], &named[..]].concat());
+        assert_eq!(found.status.code(), Some(1), "one of two is not more than half");
+        assert_eq!(names(&checks(&found, "unclear")), ["witnesses"], "{}", stdout(&found));
+    }
+    let confused = service.run(&["verify", "log", "--witness", &log]);
+    assert_eq!(confused.status.code(), Some(2), "a log's key is no witness's");
+    assert!(stderr(&confused).contains("the key of a log, not of a witness"), "{}", stderr(&confused));
 }

@@ -42,6 +42,9 @@ pub enum CheckpointError {
     /// Not a note, or not one that the log's key signed.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// The empty tree has one root, and this isn't it.
+    #[error("the root of an empty log is another")]
+    EmptyRoot,
     /// Not three lines: origin, size, root.
     #[error("a checkpoint has three lines: origin, size and root")]
     Shape,
@@ -59,7 +62,7 @@ pub enum CheckpointError {
         /// The line.
         found: String,
     },
-    /// Not 32 bytes in base64, or not the root of the empty tree at size 0.
+    /// Not 32 bytes in base64.
     #[error("{found:?} is not the root of such a log")]
     Root {
         /// The line.
@@ -74,44 +77,58 @@ impl Checkpoint {
         SignedCheckpoint { checkpoint: self, note }
     }
 
-    fn parse(text: &str) -> Result<Self, CheckpointError> {
+    /// The first three lines of a text, and whether there are others.
+    fn parse(text: &str) -> Result<(Self, bool), CheckpointError> {
         let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Shape)?.split('\n');
-        // Extension lines can't be audited, so none are taken.
-        let (Some(origin), Some(size), Some(root), None) = (lines.next(), lines.next(), lines.next(), lines.next())
-        else {
+        let (Some(origin), Some(size), Some(root)) = (lines.next(), lines.next(), lines.next()) else {
             return Err(CheckpointError::Shape);
         };
+        let mut extensions = lines.peekable();
+        let is_extended = extensions.peek().is_some();
+        if extensions.any(str::is_empty) {
+            return Err(CheckpointError::Shape);
+        }
         let parsed: Option<u64> = size.parse().ok().filter(|size| *size <= TREE_SIZE_MAX);
         let number = parsed
             .filter(|number| number.to_string() == size)
             .ok_or_else(|| CheckpointError::Size { found: excerpt(size) })?;
         let bytes: Option<Hash> = STANDARD.decode(root).ok().and_then(|bytes| bytes.try_into().ok());
-        let hash = bytes
-            .filter(|hash| number > 0 || *hash == EMPTY_ROOT)
-            .ok_or_else(|| CheckpointError::Root { found: excerpt(root) })?;
-        Ok(Self { origin: origin.to_owned(), size: number, root: hash })
+        let root = bytes.ok_or_else(|| CheckpointError::Root { found: excerpt(root) })?;
+        if number == 0 && root != EMPTY_ROOT {
+            return Err(CheckpointError::EmptyRoot);
+        }
+        Ok((Self { origin: origin.to_owned(), size: number, root }, is_extended))
     }
 }
 
 impl SignedCheckpoint {
-    /// Reads a checkpoint that `key` signed, under its own name.
+    /// Reads a checkpoint that `key` signed, under its own name. Signatures of others, such as witnesses, are passed over.
     ///
     /// # Errors
     /// When it isn't one.
     pub fn open(bytes: &[u8], key: &LogKey) -> Result<Self, CheckpointError> {
+        match Self::open_extended(bytes, key)? {
+            (checkpoint, false) => Ok(checkpoint),
+            // Extension lines can't be audited, so none are taken.
+            (_, true) => Err(CheckpointError::Shape),
+        }
+    }
+
+    /// As [`Self::open`], for any log: one that adds lines of its own, too. Says whether this one does.
+    pub(crate) fn open_extended(bytes: &[u8], key: &LogKey) -> Result<(Self, bool), CheckpointError> {
         if bytes.len() > CHECKPOINT_BYTES_MAX {
             return Err(CheckpointError::TooLarge { bytes: bytes.len() });
         }
         let note = Note::parse(bytes)?;
         key.verify(&note)?;
-        let checkpoint = Checkpoint::parse(note.text)?;
+        let (checkpoint, is_extended) = Checkpoint::parse(note.text)?;
         if checkpoint.origin != key.name() {
             return Err(CheckpointError::Origin {
                 expected: key.name().to_owned(),
                 found: excerpt(&checkpoint.origin),
             });
         }
-        Ok(Self { checkpoint, note: String::from_utf8_lossy(bytes).into_owned() })
+        Ok((Self { checkpoint, note: String::from_utf8_lossy(bytes).into_owned() }, is_extended))
     }
 
     /// The log's name.
@@ -127,6 +144,30 @@ impl SignedCheckpoint {
     /// The root of the tree over them.
     pub fn root(&self) -> &Hash {
         &self.checkpoint.root
+    }
+
+    /// What was signed: origin, size, root and whatever the log adds.
+    pub fn text(&self) -> &str {
+        self.note.rsplit_once("\n\n").and_then(|(text, _)| self.note.get(..text.len().saturating_add(1))).unwrap_or("")
+    }
+
+    /// The note with further lines of signatures under it, each with its newline.
+    pub fn cosigned<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> String {
+        lines.into_iter().fold(self.note.clone(), |note, line| note + line)
+    }
+
+    /// The same checkpoint without the signatures of others than `key`.
+    pub(crate) fn signed_only_by(self, key: &LogKey) -> Self {
+        let lines = self.note.get(self.text().len()..).unwrap_or_default();
+        let prefix = format!("\u{2014} {} ", key.name());
+        let id = key.id();
+        let is_ours = |line: &&str| {
+            let encoded = line.strip_prefix(&prefix).and_then(|rest| STANDARD.decode(rest.trim_end()).ok());
+            encoded.is_some_and(|bytes| bytes.starts_with(&id))
+        };
+        let ours: String = lines.split_inclusive('\n').filter(is_ours).collect();
+        let note = format!("{}\n{ours}", self.text());
+        Self { checkpoint: self.checkpoint, note }
     }
 
     /// The bytes as they were signed: what is stored, served and shown as evidence.

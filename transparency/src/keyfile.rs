@@ -1,8 +1,10 @@
-//! The file of a log's private key: loaded only where nobody else may read it, created where nothing was.
+//! The files of private keys, of logs and of witnesses: loaded only where nobody else may read them, created where nothing
+//! was.
 //!
 //! The log's key is not the validator's hotkey: it signs without a person near, and losing it must not cost a stake. It
-//! does NOT know where the file lies. The rules are those of `chain::keyfile`, which knows wallets and nothing of logs.
+//! does NOT know where a file lies. The rules are those of `chain::keyfile`, which knows wallets and nothing of logs.
 
+use crate::cosignature::WitnessSigner;
 use crate::note::{KeyError, LogSigner};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,13 +22,13 @@ const KEY_FILE_BYTES_MAX: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// A directory, a pipe or the like.
-    #[error("log key {path} is not a regular file")]
+    #[error("key file {path} is not a regular file")]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
     /// Others could have copied the key.
-    #[error("log key {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
+    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -34,7 +36,7 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// It is read, and it holds no key.
-    #[error("log key {path} can't be used")]
+    #[error("key file {path} can't be used")]
     Unusable {
         /// The file.
         path: PathBuf,
@@ -42,13 +44,13 @@ pub enum KeyFileError {
         source: KeyError,
     },
     /// A key is never overwritten.
-    #[error("log key {path} already exists")]
+    #[error("key file {path} already exists")]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("log key {path}: can't {doing}")]
+    #[error("key file {path}: can't {doing}")]
     Io {
         /// The file.
         path: PathBuf,
@@ -59,11 +61,57 @@ pub enum KeyFileError {
     },
 }
 
+/// A private key that has a text of its own.
+pub trait PrivateKey: Sized {
+    /// The text, for a key file and nowhere else.
+    fn to_text(&self) -> String;
+
+    /// The key in such a text.
+    ///
+    /// # Errors
+    /// When it is no key of this kind.
+    fn from_text(text: &str) -> Result<Self, KeyError>;
+
+    /// The key of this name with this seed.
+    ///
+    /// # Errors
+    /// When the name can't be one.
+    fn of_seed(name: &str, seed: &[u8; 32]) -> Result<Self, KeyError>;
+}
+
+impl PrivateKey for LogSigner {
+    fn to_text(&self) -> String {
+        self.to_private_text()
+    }
+
+    fn from_text(text: &str) -> Result<Self, KeyError> {
+        Self::from_private_text(text)
+    }
+
+    fn of_seed(name: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        Self::from_seed(name, seed)
+    }
+}
+
+impl PrivateKey for WitnessSigner {
+    fn to_text(&self) -> String {
+        self.to_private_text()
+    }
+
+    fn from_text(text: &str) -> Result<Self, KeyError> {
+        Self::from_private_text(text)
+    }
+
+    fn of_seed(name: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        Self::from_seed(name, seed)
+    }
+}
+
 /// The key in a file.
 ///
 /// # Errors
-/// When others may read it, or it holds no key.
-pub fn load(path: &Path) -> Result<LogSigner, KeyFileError> {
+/// When others may read it, or it holds no key of this kind.
+pub fn load<K: PrivateKey>(path: &Path) -> Result<K, KeyFileError> {
     let failed = |doing| move |source| KeyFileError::Io { path: path.to_owned(), doing, source };
     // Opening a pipe would wait for its writer.
     if !fs::metadata(path).map_err(failed("look at it"))?.is_file() {
@@ -76,7 +124,7 @@ pub fn load(path: &Path) -> Result<LogSigner, KeyFileError> {
     }
     let mut text = String::new();
     file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed("read it"))?;
-    LogSigner::from_private_text(text.strip_suffix('\n').unwrap_or(&text))
+    K::from_text(text.strip_suffix('\n').unwrap_or(&text))
         .map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })
 }
 
@@ -84,13 +132,13 @@ pub fn load(path: &Path) -> Result<LogSigner, KeyFileError> {
 ///
 /// # Errors
 /// When there is a file already, or the file system refuses.
-pub fn create(path: &Path, signer: &LogSigner) -> Result<(), KeyFileError> {
+pub fn create(path: &Path, key: &impl PrivateKey) -> Result<(), KeyFileError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let mut file = opened.map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
         _ => KeyFileError::Io { path: path.to_owned(), doing: "create it", source },
     })?;
-    let text = signer.to_private_text() + "\n";
+    let text = key.to_text() + "\n";
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).and_then(|()| sync_parent(path));
     written.map_err(|source| {
         // Half a key is of no use, and would be in the way of a second attempt; that it stays is no worse than failing.
@@ -102,11 +150,11 @@ pub fn create(path: &Path, signer: &LogSigner) -> Result<(), KeyFileError> {
 /// A new key from the entropy of the operating system.
 ///
 /// # Errors
-/// When there is none, or the name can't be a log's.
-pub fn generate(name: &str) -> io::Result<LogSigner> {
+/// When there is none, or the name can't be one.
+pub fn generate<K: PrivateKey>(name: &str) -> io::Result<K> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
-    LogSigner::from_seed(name, &seed).map_err(io::Error::other)
+    K::of_seed(name, &seed).map_err(io::Error::other)
 }
 
 /// Makes the name of a new file durable.

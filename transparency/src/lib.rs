@@ -3,12 +3,15 @@
 //! Each receipt, round, reward and act of administration is one [`Entry`]. [`Log`] appends entries to an object store as
 //! static files in the formats of C2SP (tlog-tiles, tlog-checkpoint, signed-note), so that any web server can serve them
 //! and any tool of that family can read them. [`verify_log`] is for everyone else: it reads all of a log and says who is
-//! to blame for what doesn't fit; [`verify_inclusion`] reads a few files and shows that one entry is in it.
+//! to blame for what doesn't fit; [`verify_inclusion`] reads a few files and shows that one entry is in it. Witnesses
+//! ([`witness`]) cosign checkpoints, so that a log can't tell two histories and its entries have times that aren't its own
+//! ([`witnessed()`]).
 //!
-//! [`merkle`], [`frontier`], [`proof`], [`tile`], [`note`] and [`checkpoint`] are pure; [`log`] and [`store`] know an object store;
-//! [`keyfile`] knows a file. Nothing here reads a clock, knows HTTP, or knows what an entry means.
+//! [`merkle`], [`frontier`], [`proof`], [`tile`], [`note`], [`cosignature`], [`witness`] and [`checkpoint`] are pure; [`log`] and
+//! [`store`] know an object store; [`keyfile`] and [`witness_state`] know files. Nothing here reads a clock, knows HTTP, or knows what an entry means.
 
 pub mod checkpoint;
+pub mod cosignature;
 pub mod entry;
 pub mod finding;
 pub mod frontier;
@@ -22,10 +25,14 @@ pub mod repair;
 pub mod store;
 pub mod tile;
 pub mod verify;
+pub mod witness;
+pub mod witness_state;
+pub mod witnessed;
 
 mod view;
 
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+pub use cosignature::{WitnessKey, WitnessSigner};
 pub use entry::{Entry, EntryError, EntryKind, Envelope};
 pub use finding::{Blame, VerifyError};
 pub use inclusion::verify_inclusion;
@@ -37,3 +44,6 @@ pub use store::LogStore;
 pub use tile::{Resource, Tile};
 pub use verify::{Reader, Verified, verify_entries, verify_log};
 pub use view::LogView;
+pub use witness::{AddCheckpoint, Latest, Refusal, Witness};
+pub use witness_state::{WitnessStore, WitnessStoreError};
+pub use witnessed::{CosignedCheckpoint, Witnessed, verify_beginning, witnessed};

@@ -15,6 +15,8 @@ use std::str::FromStr;
 
 /// Ed25519 signatures over the text (C2SP signed-note).
 const ED25519: u8 = 1;
+/// Ed25519 signatures over the text and a time (C2SP tlog-cosignature).
+pub(crate) const COSIGNATURE: u8 = 4;
 /// Names are origins, which are addresses without a scheme.
 const NAME_BYTES_MAX: usize = 255;
 /// C2SP asks for at least 16.
@@ -39,17 +41,25 @@ pub struct LogSigner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Not a name, an id and a key between plus signs.
-    #[error("not a log key: name+id+base64")]
+    #[error("not a key: name+id+base64")]
     Shape,
     /// Names are lines of a checkpoint and parts of a key.
-    #[error("a log's name has 1 to {NAME_BYTES_MAX} bytes without spaces, control characters and plus signs")]
+    #[error(
+        "the name of a log or a witness has 1 to {NAME_BYTES_MAX} bytes without spaces, control characters and plus signs"
+    )]
     Name,
     /// A key of another kind, or no point on the curve.
     #[error("not an Ed25519 key")]
     NotEd25519,
     /// The id isn't the one of this name and key: one of them was mistyped.
-    #[error("the id of the log key does not belong to its name and key")]
+    #[error("the id of the key does not belong to its name and key")]
     Id,
+    /// A log's key where a witness's belongs.
+    #[error("this is the key of a log, not of a witness")]
+    NotWitness,
+    /// A witness's key where a log's belongs.
+    #[error("this is the key of a witness, not of a log")]
+    NotLog,
 }
 
 /// A text with signatures, of which nothing is verified.
@@ -112,14 +122,7 @@ impl LogKey {
 
     /// The first four bytes of SHA-256 over name and key: which of a name's keys it is.
     pub fn id(&self) -> [u8; 4] {
-        let hash: [u8; 32] = Sha256::new()
-            .chain_update(&self.name)
-            .chain_update([b'\n', ED25519])
-            .chain_update(self.key.as_bytes())
-            .finalize()
-            .into();
-        let [a, b, c, d, ..] = hash;
-        [a, b, c, d]
+        key_id(&self.name, ED25519, &self.key)
     }
 
     /// Whether the note is signed by this key. Signatures of other keys are passed over; one that claims to be this
@@ -159,20 +162,19 @@ impl LogSigner {
 
     /// The text with this key's signature under it. The text ends in a newline and holds no empty line at its end.
     pub fn sign(&self, text: &str) -> String {
-        let signature = [self.key().id().as_slice(), &self.key.sign(text.as_bytes()).to_bytes()].concat();
-        format!("{text}\n\u{2014} {} {}\n", self.name, STANDARD.encode(signature))
+        let signature = self.key.sign(text.as_bytes()).to_bytes();
+        format!("{text}\n{}", signature_line(&self.name, self.key().id(), &signature))
     }
 
     /// The private key as text, for a key file and nowhere else.
     pub(crate) fn to_private_text(&self) -> String {
-        format!("{PRIVATE_PREFIX}{}", key_text(&self.name, self.key().id(), self.key.as_bytes()))
+        private_text(&self.name, ED25519, &self.key)
     }
 
     /// The key in such a text.
     pub(crate) fn from_private_text(text: &str) -> Result<Self, KeyError> {
-        let (name, id, seed) = parse_key(text.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::Shape)?)?;
-        let signer = Self::from_seed(name, &seed)?;
-        if signer.key().id() == id { Ok(signer) } else { Err(KeyError::Id) }
+        let (name, key) = parse_private(text, ED25519)?;
+        Ok(Self { name, key })
     }
 }
 
@@ -207,27 +209,67 @@ fn parse_signature(line: &str) -> Option<NoteSignature<'_>> {
     (!signature.is_empty()).then(|| NoteSignature { name, id: *id, signature: signature.to_vec() })
 }
 
-fn check_name(name: &str) -> Result<(), KeyError> {
+pub(crate) fn check_name(name: &str) -> Result<(), KeyError> {
     let good = |char: char| !char.is_whitespace() && !char.is_control() && char != '+';
     let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(good);
     if fits { Ok(()) } else { Err(KeyError::Name) }
 }
 
-fn key_text(name: &str, id: [u8; 4], key: &[u8; 32]) -> String {
-    let encoded = STANDARD.encode([&[ED25519], key.as_slice()].concat());
+/// A line under a text.
+pub(crate) fn signature_line(name: &str, id: [u8; 4], signature: &[u8]) -> String {
+    format!("\u{2014} {name} {}\n", STANDARD.encode([id.as_slice(), signature].concat()))
+}
+
+/// The first four bytes of SHA-256 over name, kind and key.
+pub(crate) fn key_id(name: &str, kind: u8, key: &VerifyingKey) -> [u8; 4] {
+    let hash = Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key.as_bytes());
+    let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
+    [a, b, c, d]
+}
+
+/// A verifier key as text.
+pub(crate) fn public_text(name: &str, kind: u8, key: &VerifyingKey) -> String {
+    key_text(name, key_id(name, kind, key), kind, key.as_bytes())
+}
+
+/// A private key as text, for a key file and nowhere else.
+pub(crate) fn private_text(name: &str, kind: u8, key: &SigningKey) -> String {
+    let id = key_id(name, kind, &key.verifying_key());
+    format!("{PRIVATE_PREFIX}{}", key_text(name, id, kind, key.as_bytes()))
+}
+
+fn key_text(name: &str, id: [u8; 4], kind: u8, key: &[u8; 32]) -> String {
+    let encoded = STANDARD.encode([&[kind], key.as_slice()].concat());
     format!("{name}+{:08x}+{encoded}", u32::from_be_bytes(id))
 }
 
+/// The name and the key in the text of a verifier key of this kind.
+pub(crate) fn parse_public(text: &str, kind: u8) -> Result<(String, VerifyingKey), KeyError> {
+    let (name, id, key) = parse_key(text, kind)?;
+    let key = VerifyingKey::from_bytes(&key).map_err(|_| KeyError::NotEd25519)?;
+    if key_id(name, kind, &key) == id { Ok((name.to_owned(), key)) } else { Err(KeyError::Id) }
+}
+
+/// The name and the key in the text of a private key of this kind.
+pub(crate) fn parse_private(text: &str, kind: u8) -> Result<(String, SigningKey), KeyError> {
+    let (name, id, seed) = parse_key(text.strip_prefix(PRIVATE_PREFIX).ok_or(KeyError::Shape)?, kind)?;
+    let key = SigningKey::from_bytes(&seed);
+    if key_id(name, kind, &key.verifying_key()) == id { Ok((name.to_owned(), key)) } else { Err(KeyError::Id) }
+}
+
 /// The name, the id as claimed, and the 32 bytes of a key.
-fn parse_key(text: &str) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
+fn parse_key(text: &str, kind: u8) -> Result<(&str, [u8; 4], [u8; 32]), KeyError> {
     let (name, rest) = text.split_once('+').ok_or(KeyError::Shape)?;
     let (id, encoded) = rest.split_once('+').ok_or(KeyError::Shape)?;
     check_name(name)?;
     let lower = id.len() == 8 && id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let id = u32::from_str_radix(id, 16).ok().filter(|_| lower).ok_or(KeyError::Shape)?;
     let bytes = STANDARD.decode(encoded).map_err(|_| KeyError::Shape)?;
-    match bytes.split_first() {
-        Some((&ED25519, key)) => Ok((name, id.to_be_bytes(), key.try_into().map_err(|_| KeyError::NotEd25519)?)),
+    let (found, key) = bytes.split_first().ok_or(KeyError::NotEd25519)?;
+    match *found {
+        found if found == kind => Ok((name, id.to_be_bytes(), key.try_into().map_err(|_| KeyError::NotEd25519)?)),
+        ED25519 => Err(KeyError::NotWitness),
+        COSIGNATURE => Err(KeyError::NotLog),
         _ => Err(KeyError::NotEd25519),
     }
 }
@@ -236,16 +278,14 @@ impl FromStr for LogKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let (name, id, key) = parse_key(text)?;
-        let key = VerifyingKey::from_bytes(&key).map_err(|_| KeyError::NotEd25519)?;
-        let key = Self { name: name.to_owned(), key };
-        if key.id() == id { Ok(key) } else { Err(KeyError::Id) }
+        let (name, key) = parse_public(text, ED25519)?;
+        Ok(Self { name, key })
     }
 }
 
 impl fmt::Display for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&key_text(&self.name, self.id(), self.key.as_bytes()))
+        f.write_str(&public_text(&self.name, ED25519, &self.key))
     }
 }
 

@@ -87,7 +87,7 @@ impl SignedCheckpoint {
 }
 
 /// What two checkpoints say without anything between them.
-fn check_order(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Result<(), VerifyError> {
+pub(crate) fn check_order(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Result<(), VerifyError> {
     if older.origin() != newer.origin() {
         let (remembered, log) = (older.origin().to_owned(), newer.origin().to_owned());
         return Err(VerifyError::OtherLog { remembered, log });
@@ -101,7 +101,7 @@ fn check_order(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Result<(),
     Ok(())
 }
 
-fn notes(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Box<[String; 2]> {
+pub(crate) fn notes(older: &SignedCheckpoint, newer: &SignedCheckpoint) -> Box<[String; 2]> {
     Box::new([older.note().to_owned(), newer.note().to_owned()])
 }
 
@@ -230,7 +230,9 @@ impl Walk {
         Ok(())
     }
 
-    /// The files that a checkpoint of the past promised. They may have given way to full ones, and not to nothing.
+    /// The partial tiles that a checkpoint of the past promised. One that is gone, as after a backup was put back, gave way
+    /// to the wider one at its place: that one is read anyway and begins with all that this one had. One that is there must
+    /// fit.
     async fn older_edge<R: Reader>(
         &mut self,
         files: &mut Counted<'_, R>,
@@ -239,25 +241,17 @@ impl Walk {
         held: &[&[u8]],
     ) -> Result<(), VerifyError> {
         for tile in Tile::edge(old_size).filter(|tile| !Tile::edge(size).any(|newer| newer == *tile)) {
-            let missing_is_fine = tile.full().lies_in(size);
-            match files.find(Resource::Hashes(tile)).await? {
-                Some(bytes) => {
-                    let stored = decode_hashes(&bytes, tile.width)
-                        .map_err(|source| malformed(Resource::Hashes(tile), source))?;
-                    self.compare_row(tile, &stored);
-                }
-                None if missing_is_fine => {}
-                None => return Err(VerifyError::Missing { path: Resource::Hashes(tile).to_string() }),
-            }
-            if tile.level > 0 {
-                continue;
+            let path = Resource::Hashes(tile);
+            if let Some(bytes) = files.find(path).await? {
+                let stored = decode_hashes(&bytes, tile.width).map_err(|source| malformed(path, source))?;
+                self.compare_row(tile, &stored);
             }
             let bundle = Resource::Entries(tile);
-            match files.find(bundle).await? {
-                Some(bytes) if bytes == encode_entries(held.iter().copied()) => {}
-                Some(_) => self.other_bundle = Some(bundle),
-                None if missing_is_fine => {}
-                None => return Err(VerifyError::Missing { path: bundle.to_string() }),
+            if tile.level == 0
+                && let Some(bytes) = files.find(bundle).await?
+                && bytes != encode_entries(held.iter().copied())
+            {
+                self.other_bundle = Some(bundle);
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::merkle::{Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, root_of, subtrees};
 use crate::note::LogKey;
 use crate::proof::{ConsistencyProof, InclusionProof, ProofError, consistency_ranges, inclusion_ranges, roots};
 use crate::store::LogStore;
-use crate::tile::{Resource, Tile};
+use crate::tile::{Resource, Tile, encode_entries, encode_hashes};
 use object_store::ObjectStore;
 use std::collections::{HashMap, hash_map};
 use std::ops::Range;
@@ -54,7 +54,32 @@ impl LogView {
         match resource {
             Resource::Checkpoint => Ok(Some(self.checkpoint.note().as_bytes().to_vec())),
             resource if !resource.lies_in(self.checkpoint.size()) => Ok(None),
-            resource => Ok(self.files.get(resource).await?),
+            resource => match self.files.get(resource).await? {
+                Some(bytes) => Ok(Some(bytes)),
+                None => self.beginning(resource).await,
+            },
+        }
+    }
+
+    /// A partial tile of a past size that is gone, out of the wider one that took its place: after a backup was put back
+    /// nobody kept it, and C2SP promises it until the full one is there.
+    async fn beginning(&self, resource: &Resource) -> Result<Option<Vec<u8>>, LogError> {
+        let wider = |tile: &Tile| {
+            let first = tile.index.checked_mul(TILE_WIDTH as u64)?;
+            Tile::holding(tile.level, first, self.checkpoint.size()).filter(|wider| wider.width > tile.width)
+        };
+        match resource {
+            Resource::Hashes(tile) => {
+                let Some(wider) = wider(tile) else { return Ok(None) };
+                let hashes = load_hashes(&self.files, wider).await?;
+                Ok(hashes.get(..tile.width).map(encode_hashes))
+            }
+            Resource::Entries(tile) => {
+                let Some(wider) = wider(tile) else { return Ok(None) };
+                let entries = load_entries(&self.files, wider).await?;
+                Ok(entries.get(..tile.width).map(|held| encode_entries(held.iter().map(Entry::as_bytes))))
+            }
+            Resource::Checkpoint => Ok(None),
         }
     }
 

@@ -10,3 +10,4 @@ mod logs;
 mod notes;
 mod proofs;
 mod support;
+mod witnesses;

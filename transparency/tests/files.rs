@@ -7,7 +7,7 @@ use transparency::entry::ENTRY_BYTES_MAX;
 use transparency::keyfile::{self, KeyFileError};
 use transparency::merkle::TREE_SIZE_MAX;
 use transparency::tile::{TileError, decode_entries, decode_hashes, encode_entries, encode_hashes};
-use transparency::{Entry, EntryError, EntryKind, Envelope, Resource, Tile};
+use transparency::{Entry, EntryError, EntryKind, Envelope, LogSigner, Resource, Tile};
 
 #[test]
 fn paths_are_those_of_the_specification() {
@@ -132,24 +132,24 @@ fn a_key_file_is_its_owners_only() {
     let path = dir.path().join("log.key");
     keyfile::create(&path, &signer()).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(keyfile::load(&path).unwrap().key(), signer().key());
+    assert_eq!(keyfile::load::<LogSigner>(&path).unwrap().key(), signer().key());
     assert!(matches!(keyfile::create(&path, &signer()), Err(KeyFileError::Exists { .. })));
     for mode in [0o640, 0o604, 0o620, 0o666] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let Err(KeyFileError::OpenToOthers { mode: found, .. }) = keyfile::load(&path) else {
+        let Err(KeyFileError::OpenToOthers { mode: found, .. }) = keyfile::load::<LogSigner>(&path) else {
             panic!("{mode:o} was accepted");
         };
         assert_eq!(found, mode);
     }
-    assert!(matches!(keyfile::load(dir.path()), Err(KeyFileError::NotAFile { .. })));
-    assert!(matches!(keyfile::load(&dir.path().join("none")), Err(KeyFileError::Io { .. })));
+    assert!(matches!(keyfile::load::<LogSigner>(dir.path()), Err(KeyFileError::NotAFile { .. })));
+    assert!(matches!(keyfile::load::<LogSigner>(&dir.path().join("none")), Err(KeyFileError::Io { .. })));
 }
 
 #[test]
 fn two_generated_keys_differ() {
-    let [one, other] = [(); 2].map(|()| keyfile::generate(ORIGIN).unwrap().key());
+    let [one, other] = [(); 2].map(|()| keyfile::generate::<LogSigner>(ORIGIN).unwrap().key());
     assert_ne!(one, other);
-    assert!(keyfile::generate("two words").is_err());
+    assert!(keyfile::generate::<LogSigner>("two words").is_err());
 }
 
 #[test]
@@ -160,6 +160,6 @@ fn a_key_file_with_something_else_is_refused() {
     let good = fs::read_to_string(&path).unwrap();
     for bad in ["", "PRIVATE+KEY+", &good[12..], &good.replace("retort.test", "retort.best"), &good[..good.len() - 3]] {
         fs::write(&path, bad).unwrap();
-        assert!(matches!(keyfile::load(&path), Err(KeyFileError::Unusable { .. })), "{bad:?}");
+        assert!(matches!(keyfile::load::<LogSigner>(&path), Err(KeyFileError::Unusable { .. })), "{bad:?}");
     }
 }

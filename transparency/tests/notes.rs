@@ -21,7 +21,7 @@ fn the_published_key_signs_the_published_note() {
     let path = dir.path().join("key");
     fs::write(&path, PRIVATE).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let signer = keyfile::load(&path).unwrap();
+    let signer = keyfile::load::<LogSigner>(&path).unwrap();
     assert_eq!(signer.key().to_string(), PUBLIC);
     let note = format!("{TEXT}\n{SIGNATURE}");
     assert_eq!(signer.sign(TEXT), note);

@@ -7,11 +7,13 @@ mod limits;
 pub use limits::ServiceLimits;
 
 use crate::secret::Secret;
+use crate::witness::WitnessSetting;
 use chain::keyfile::{self, KeyfileError};
 use ipnet::IpNet;
 use protocol::Hotkey;
 use protocol::auth::Keypair;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -58,6 +60,11 @@ const TEMPLATE: &str = "\
 # limits of one address. (RETORT_TRUSTED_PROXIES: with commas in between.)
 # trusted_proxies = []
 
+# Witnesses that are asked to cosign the public log: then others than its operator say that it only grew, and when. Each is
+# an address and a key with a space in between; `retort witness` is one, and prints both. (RETORT_WITNESSES: with commas in
+# between.)
+# witnesses = []
+
 # Where spans go, in a build with `--features otel`: the address of an OpenTelemetry collector that takes OTLP over HTTP,
 # such as \"http://127.0.0.1:4318\". Without it, what OTEL_EXPORTER_OTLP_ENDPOINT says.
 # traces_endpoint = \"\"
@@ -72,6 +79,8 @@ const TEMPLATE: &str = "\
 
 /// A shorter token could be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
+/// A note has places for as many signatures with every reader (C2SP signed-note).
+const WITNESSES_MAX: usize = 15;
 
 /// The settings of a validator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +105,8 @@ pub struct Config {
     pub operator_token: Secret,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who is asked to cosign the public log.
+    pub witnesses: Vec<WitnessSetting>,
     /// Where spans go, as OTLP over HTTP; empty for what `OTEL_EXPORTER_OTLP_ENDPOINT` names, or nowhere. It needs a build
     /// with the feature `otel`.
     pub traces_endpoint: String,
@@ -138,6 +149,7 @@ impl Default for Config {
             drand_url: String::new(),
             operator_token: Secret::default(),
             trusted_proxies: Vec::new(),
+            witnesses: Vec::new(),
             traces_endpoint: String::new(),
             webhooks_private: false,
             limits: ServiceLimits::default(),
@@ -269,7 +281,8 @@ impl Home {
         let hotkey = self.keypair()?.hotkey();
         if !self.log_key().exists() {
             let origin = self.load(std::iter::empty())?.log_origin(&hotkey);
-            let signer = log_keyfile::generate(&origin).map_err(io_error(&self.log_key(), "make a key for it"))?;
+            let signer: LogSigner =
+                log_keyfile::generate(&origin).map_err(io_error(&self.log_key(), "make a key for it"))?;
             log_keyfile::create(&self.log_key(), &signer)?;
         }
         Ok(Initialised { hotkey, created, log_key: self.log_signer()?.key() })
@@ -337,6 +350,10 @@ impl Config {
         }
         if !self.traces_endpoint.is_empty() && !cfg!(feature = "otel") {
             return Err("traces_endpoint needs a build with `--features otel`".into());
+        }
+        let keys: BTreeSet<String> = self.witnesses.iter().map(|witness| witness.key.to_string()).collect();
+        if keys.len() < self.witnesses.len() || keys.len() > WITNESSES_MAX {
+            return Err(format!("witnesses must be at most {WITNESSES_MAX}, each with a key of its own"));
         }
         self.limits.check()
     }
@@ -449,6 +466,9 @@ mod tests {
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
             ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
             ("trusted_proxies = [\"somebody\"]", ("A", ""), "trusted_proxies"),
+            ("witnesses = [\"http://127.0.0.1:7071\"]", ("A", ""), "URL KEY"),
+            ("witnesses = [\"ftp://127.0.0.1/ a+b+c\"]", ("A", ""), "https://witness.example/"),
+            ("", ("RETORT_WITNESSES", "http://127.0.0.1:7071 retort.test/log+1+A"), "the key of the witness"),
         ] {
             let error = load(toml, &[variable]).unwrap_err();
             assert!(error.contains(word), "{error}");

@@ -9,6 +9,7 @@ use crate::objects::ObjectError;
 use crate::relay::RelayError;
 use datasets::hidden::DrandChain;
 use protocol::round::BeaconSource;
+use crate::witness;
 use transparency::LogError;
 
 /// One thing that was looked at.
@@ -35,6 +36,7 @@ pub async fn examine(app: &App) -> Vec<Finding> {
         finding("competitions", competitions(app).await),
         finding("queue", queue(app).await),
         finding("public log", public_log(app).await),
+        finding("witnesses", witnesses(app).await),
     ]
 }
 
@@ -104,6 +106,22 @@ async fn public_log(app: &App) -> Result<String, String> {
     let found = view.checkpoint().size();
     let counts = format!("{found} entries, {pending} on their way, key {}", app.log.key());
     if found >= logged { Ok(counts) } else { Err(format!("{counts}: there were {logged}; put its files back")) }
+}
+
+async fn witnesses(app: &App) -> Result<String, String> {
+    let states = witness::states(app).await.map_err(|error| Chain(&error).to_string())?;
+    if states.is_empty() {
+        return Ok("none: nobody but you says that the public log only grew; name some in the settings".into());
+    }
+    let mut problems = Vec::new();
+    let mut found = Vec::new();
+    for (witness, state) in states {
+        let name = witness.key.name();
+        let last = state.last.map_or("nothing".to_owned(), |(size, time)| format!("{size} entries at {time}"));
+        found.push(format!("{name} cosigned {last}"));
+        problems.extend(state.problem.map(|(problem, since)| format!("{name} since {since}: {problem}")));
+    }
+    if problems.is_empty() { Ok(found.join("; ")) } else { Err(problems.join("; ")) }
 }
 
 async fn queue(app: &App) -> Result<String, String> {

@@ -2,7 +2,7 @@
 //!
 //! A submission's way reads: [`publish`] made the competition; `api` takes the request; `intake` announces, receives,
 //! completes and checks; `jobs` evaluates through the narrow [`evaluator`]; [`board`] ranks and shows; [`rounds`] pays.
-//! What is done is stated in the public [`log`].
+//! What is done is stated in the public [`log`], which others [`witness`].
 //!
 //! Invariant: this crate deserialises no model and links no ML crate. Everything that measures lies behind
 //! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
@@ -51,6 +51,7 @@ pub mod telemetry;
 mod views;
 mod webhooks;
 pub mod why;
+pub mod witness;
 
 pub use api::document as openapi;
 pub use app::{App, OpenError};

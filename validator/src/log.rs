@@ -40,6 +40,11 @@ impl PublicLog {
         self.view.send_replace(Some(view));
     }
 
+    /// Follows what readers are shown.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<LogView>> {
+        self.view.subscribe()
+    }
+
     /// The log as it was last seen; as it is stored, while nobody writes it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use crate::db::DbError;
+use crate::witness;
 use http::StatusCode;
 use protocol::submission::State;
 use std::fmt::Write;
@@ -65,6 +66,19 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     line(&mut text, "retort_log_entries", logged);
     head(&mut text, "retort_log_pending", "gauge", "Statements on their way into the public log.");
     line(&mut text, "retort_log_pending", pending);
+    let witnesses = witness::states(app).await?;
+    head(
+        &mut text,
+        "retort_witnesses",
+        "gauge",
+        "Witnesses of the settings, by whether they cosigned when last asked.",
+    );
+    let failing = witnesses.iter().filter(|(_, state)| state.problem.is_some()).count() as u64;
+    line(&mut text, "retort_witnesses{cosigns=\"true\"}", witnesses.len() as u64 - failing);
+    line(&mut text, "retort_witnesses{cosigns=\"false\"}", failing);
+    head(&mut text, "retort_log_witnessed_entries", "gauge", "Entries that the last of the witnesses has cosigned.");
+    let witnessed = witnesses.iter().map(|(_, state)| state.last.map_or(0, |(size, _)| size)).min();
+    line(&mut text, "retort_log_witnessed_entries", witnessed.unwrap_or(0));
     head(&mut text, "retort_http_responses_total", "counter", "Responses by class of status.");
     for (index, count) in app.counters.responses.iter().enumerate() {
         let name = format!("retort_http_responses_total{{class=\"{}xx\"}}", index + 1);

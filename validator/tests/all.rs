@@ -37,3 +37,4 @@ mod telemetry;
 mod watchdog;
 mod webhooks;
 mod weights;
+mod witnesses;

@@ -5,10 +5,12 @@ use transparency::note::Note;
 use transparency::proof::{consistency_ranges, inclusion_ranges, roots};
 use transparency::tile::{decode_entries, decode_hashes, encode_entries, encode_hashes};
 use transparency::{
-    Checkpoint, ConsistencyProof, Entry, EntryKind, Envelope, InclusionProof, LogKey, LogSigner, Resource,
-    SignedCheckpoint,
+    AddCheckpoint, Checkpoint, ConsistencyProof, Entry, EntryKind, Envelope, InclusionProof, Latest, LogKey, LogSigner,
+    Resource, SignedCheckpoint, Witness, WitnessKey, WitnessSigner,
 };
 
+/// When the one cosignature that there is was made.
+const COSIGNED_AT: u64 = 1_800_000_000;
 /// The log whose proofs are fuzzed has this many leaves.
 const LEAVES: u64 = 37;
 
@@ -20,7 +22,7 @@ fn checkpoint() -> Checkpoint {
     Checkpoint { origin: "retort.test/log".into(), size: LEAVES, root: root(LEAVES) }
 }
 
-/// A key written again is the same text; an opened checkpoint is one that the key signed.
+/// A key written again is the same text; an opened checkpoint is one that the key signed, and so is one that is cosigned.
 pub(super) fn note(input: &[u8]) {
     let text = std::str::from_utf8(input).unwrap_or_default();
     if let Ok(key) = text.parse::<LogKey>() {
@@ -33,13 +35,27 @@ pub(super) fn note(input: &[u8]) {
     if let Ok(opened) = SignedCheckpoint::open(input, &signer().key()) {
         assert_eq!((opened.size(), *opened.root()), (LEAVES, root(LEAVES)), "a forged checkpoint");
         assert_eq!(opened.note().as_bytes(), input);
+        let forged = |key: WitnessKey| key.find(opened.text(), text).is_some_and(|(_, time)| time != COSIGNED_AT);
+        assert!(!forged(witness().key()), "a forged cosignature");
     }
+    if let Ok(request) = AddCheckpoint::parse(input) {
+        assert_eq!(request.to_string(), text, "a request with two forms");
+        let cosigned = Witness::new(witness(), [signer().key()]).judge(&request, None, COSIGNED_AT);
+        let is_ours = |seen: &Latest| (seen.checkpoint.size(), *seen.checkpoint.root()) == (LEAVES, root(LEAVES));
+        assert!(cosigned.as_ref().map_or(true, is_ours), "a checkpoint that the log didn't sign is cosigned");
+    }
+}
+
+fn witness() -> WitnessSigner {
+    WitnessSigner::from_seed("witness.test", &[5; 32]).expect("a witness's name, because it is written here")
 }
 
 pub(super) fn note_seeds() -> Vec<Vec<u8>> {
     let signed = signer().sign(&checkpoint().to_string());
-    let cosigned = format!("{signed}\u{2014} witness.test AAAAAAAAAAAAAAAAAAAA\n");
-    vec![signed.into_bytes(), cosigned.into_bytes(), signer().key().to_string().into_bytes()]
+    let cosigned = format!("{signed}{}", witness().cosign(&checkpoint().to_string(), COSIGNED_AT));
+    let request = AddCheckpoint { old_size: 0, proof: Vec::new(), note: cosigned.clone() }.to_string();
+    let key = signer().key().to_string();
+    vec![signed.into_bytes(), cosigned.into_bytes(), request.into_bytes(), key.into_bytes()]
 }
 
 fn leaf(index: u64) -> Vec<u8> {

@@ -79,7 +79,7 @@ pub const TARGETS: [Target; 12] = [
     },
     Target {
         name: "note",
-        about: "log keys, signed notes and checkpoints",
+        about: "log keys, signed notes, checkpoints, and what witnesses are asked",
         run: log::note,
         seeds: log::note_seeds,
         mutate: None,

@@ -15,6 +15,7 @@ use models::DeviceKind;
 use protocol::standing::Division;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use transparency::LogKey;
 
 /// The arena for distilled models.
 ///
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Run a downloaded model on images
     Predict(PredictArgs),
+    /// Cosign validators' public logs, so that they can't tell two histories, and entries have times that aren't their own
+    Witness(WitnessArgs),
     /// Check what a validator states: re-run an evaluation, read its public log
     Verify(Box<VerifyArgs>),
     /// Check the rules on made-up models: how often they err, and how much they see
@@ -100,6 +103,29 @@ pub(crate) struct Home {
     /// The validator's directory
     #[arg(long, env = "RETORT_HOME", default_value = "retort-validator")]
     pub(crate) dir: PathBuf,
+}
+
+/// A witness remembers the largest checkpoint that it cosigned of each log and cosigns the next only if it continues that one
+/// (C2SP tlog-witness). Its folder is its memory: one that is lost or put back from an old copy must get a new key.
+///
+/// It prints its verifier key: an operator writes `witnesses = ["http://HOST:PORT KEY"]` into validator.toml, a manifest names
+/// the key under `[log] witnesses`, and whoever checks passes `--witness KEY`. It says most where somebody else than the
+/// validator's operator runs it.
+#[derive(Args)]
+pub(crate) struct WitnessArgs {
+    /// Where its key and its memory are; made at the first start
+    #[arg(long, env = "RETORT_WITNESS_DIR", default_value = "retort-witness")]
+    pub(crate) dir: PathBuf,
+    /// The verifier key of a log to witness, NAME+ID+BASE64, as http://VALIDATOR/log/key has it; repeat for more
+    #[arg(long = "log", value_name = "VKEY", required = true)]
+    pub(crate) logs: Vec<LogKey>,
+    /// The witness's name, a schema-less URL by custom, for the key that the first start makes; the listening address unless
+    /// given
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where it listens; put a reverse proxy with TLS in front of a public address
+    #[arg(long, default_value = "127.0.0.1:7071")]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Args)]

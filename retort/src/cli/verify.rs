@@ -4,7 +4,7 @@ use super::Validator;
 use clap::{Args, Subcommand};
 use protocol::{Hotkey, SubmissionId};
 use std::path::PathBuf;
-use transparency::LogKey;
+use transparency::{LogKey, WitnessKey};
 
 /// Whatever a validator states can be checked by anyone, with this program or another.
 ///
@@ -58,9 +58,20 @@ pub(crate) struct VerifyRoundArgs {
     pub(crate) round: u64,
     #[command(flatten)]
     pub(crate) validator: Validator,
+    #[command(flatten)]
+    pub(crate) trusted: TrustedWitnesses,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Whose word counts for when something was in the log.
+#[derive(Args, Clone, Default)]
+pub(crate) struct TrustedWitnesses {
+    /// The verifier key of a witness to believe, NAME+ID+BASE64, instead of those that the manifest names; repeat for more:
+    /// more than half of them have to vouch
+    #[arg(long = "witness", value_name = "VKEY")]
+    pub(crate) witnesses: Vec<WitnessKey>,
 }
 
 #[derive(Args, Clone)]
@@ -94,6 +105,8 @@ pub(crate) struct LogOptions {
     /// Keep the checkpoint for the next time, if all is well
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trusted: TrustedWitnesses,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,6 +15,7 @@ pub(crate) mod round;
 pub(crate) mod simulate;
 pub(crate) mod validator;
 pub(crate) mod verify;
+pub(crate) mod witness;
 pub(crate) mod worker;
 
 use anyhow::{Context, Result};

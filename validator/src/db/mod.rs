@@ -28,6 +28,7 @@ pub mod uploads;
 pub mod watch;
 pub mod webhooks;
 pub mod weights;
+pub mod witnesses;
 
 use crate::disk;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};

@@ -64,6 +64,7 @@ pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbEr
     keep(supervisor, "copies", app, crate::copies::watch);
     keep(supervisor, "rounds", app, crate::rounds::run);
     keep(supervisor, "public log", app, log::run);
+    keep(supervisor, "witnesses", app, crate::witness::run);
     keep(supervisor, "feed", app, crate::feed::run);
     keep(supervisor, "webhooks", app, crate::webhooks::run);
     let app = app.clone();

@@ -7,12 +7,13 @@ use super::data::Own;
 use datasets::{Images, Logits};
 use protocol::Digest;
 use protocol::architecture::Costs;
-use protocol::competition::{Limits, Manifest};
+use protocol::competition::{Limits, Manifest, ManifestError};
 use protocol::evaluation::PackageBytes;
 use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use transparency::WitnessKey;
 
 /// A manifest may have this many bytes; thousands of labels fit.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -60,7 +61,22 @@ pub(super) fn read_manifest(path: &Path) -> Result<Manifest, PublishError> {
         let source = io::Error::new(io::ErrorKind::InvalidData, error);
         PublishError::Read { path: path.to_owned(), source }
     })?;
-    Ok(Manifest::from_toml(&text)?)
+    let manifest = Manifest::from_toml(&text)?;
+    check_witnesses(&manifest)?;
+    Ok(manifest)
+}
+
+/// Rounds are held against these keys long after, so each must be one.
+fn check_witnesses(manifest: &Manifest) -> Result<(), ManifestError> {
+    for (number, text) in manifest.log.witnesses.iter().enumerate() {
+        let problem = match text.parse::<WitnessKey>() {
+            Ok(_) if !manifest.log.witnesses[..number].contains(text) => continue,
+            Ok(_) => format!("{text} is named twice"),
+            Err(error) => format!("{text}: {error}"),
+        };
+        return Err(ManifestError::Field { field: "log.witnesses", problem });
+    }
+    Ok(())
 }
 
 impl Source {

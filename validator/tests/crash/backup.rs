@@ -4,10 +4,14 @@ use super::audit;
 use super::miners::{Failed, Miner};
 use super::service::{Arena, Process};
 use crate::support::Package;
+use object_store::local::LocalFileSystem;
 use protocol::SubmissionId;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use transparency::verify::Reader;
+use transparency::{LogStore, Resource, SignedCheckpoint, VerifyError, verify_log};
 use validator::Home;
 use validator::backup::{Backup, BackupError, Options, backup, restore};
 
@@ -86,6 +90,74 @@ async fn a_backup_taken_while_serving_serves_the_same_board_log_and_receipts_els
     audit::log_goes_on(&elsewhere, Some(seen)).await;
     elsewhere.sweep().await;
     audit::at_rest(&elsewhere, std::slice::from_ref(&miner)).await;
+}
+
+/// A validator's public log over HTTP.
+struct HttpLog<'a>(&'a Miner, &'a str);
+
+impl Reader for HttpLog<'_> {
+    type Error = std::io::Error;
+
+    async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, std::io::Error> {
+        match self.0.get(self.1, &format!("/log/{resource}")).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(Failed::Refused { status: 404, .. }) => Ok(None),
+            Err(failed) => Err(std::io::Error::other(format!("{failed:?}"))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn checkpoints_that_were_remembered_before_a_backup_was_put_back_still_verify() {
+    let (arena, miner, process, base) = in_use().await;
+    let key = arena.home.log_signer().unwrap().key();
+    let checkpoint = async |base: &str| {
+        let note = miner.get(base, "/log/checkpoint").await.unwrap();
+        SignedCheckpoint::open(&note, &key).unwrap()
+    };
+    // Rounds go on, so the log grows while somebody remembers each of its sizes.
+    let began = Instant::now();
+    let mut remembered = vec![checkpoint(&base).await];
+    while remembered.len() < 4 {
+        assert!(began.elapsed() < PATIENCE, "the log stands still: {}", process.stderr());
+        let now = checkpoint(&base).await;
+        if now.size() > remembered[remembered.len() - 1].size() {
+            remembered.push(now);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let to = place.path().join("backup");
+    let taken = take(&arena, &to, Options { keys: true, objects_listed: false }).await.unwrap();
+    assert!(process.stop().await.success());
+    let older = &remembered[0];
+    let partial = format!("log/tile/0/000.p/{}", older.size());
+    assert!(older.size() < 256 && taken.log_size > older.size(), "{} and {}", older.size(), taken.log_size);
+    assert!(!taken.files.iter().any(|file| file.path == partial), "what is restored lacks {partial}");
+
+    let elsewhere = Arena::empty_at(&place.path().join("elsewhere"));
+    restore(&to, &elsewhere.home).await.unwrap();
+    // Out of the bare files, which lack the tiles that the older checkpoints had, and through the door.
+    let store = Arc::new(LocalFileSystem::new_with_prefix(elsewhere.home.objects()).unwrap());
+    let files = LogStore::new(store, "log").unwrap();
+    assert_eq!(files.get(&Resource::parse(&partial["log/".len()..]).unwrap()).await.unwrap(), None);
+    for seen in remembered.iter().filter(|seen| seen.size() <= taken.log_size) {
+        verify_log(&files, &key, Some(seen)).await.unwrap();
+    }
+    let (process, base) = elsewhere.serve().await;
+    for seen in remembered.iter().filter(|seen| seen.size() <= taken.log_size) {
+        verify_log(&HttpLog(&miner, &base), &key, Some(seen)).await.unwrap();
+    }
+    // Whoever took an older checkpoint just before finds its tiles.
+    assert_eq!(miner.get(&base, &format!("/{partial}")).await.unwrap().len() as u64, 32 * older.size());
+    // Another history is still found.
+    let signer = elsewhere.home.log_signer().unwrap();
+    let forged = signer.sign(&format!("{}\n{}\n{}\n", key.name(), older.size(), "AQ".repeat(21) + "AQE="));
+    let forged = SignedCheckpoint::open(forged.as_bytes(), &key).unwrap();
+    let found = verify_log(&HttpLog(&miner, &base), &key, Some(&forged)).await.unwrap_err();
+    assert!(matches!(found, VerifyError::Rewritten { .. }), "{found}");
+    elsewhere.until_done(&miner, &base).await;
+    assert!(process.stop().await.success());
 }
 
 /// What a board says about submissions; champion and time are a round's.

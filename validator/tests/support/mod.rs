@@ -37,8 +37,7 @@ pub(crate) struct Setup {
     pub(crate) objects: Option<Objects>,
     /// The one in memory, unless given.
     pub(crate) ledger: Option<Arc<dyn chain::Ledger>>,
-    /// When the clock begins.
-    pub(crate) now: u64,
+    pub(crate) clock: Clock,
 }
 
 impl Default for Setup {
@@ -46,7 +45,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
-        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None, ledger: None, now: NOW }
+        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None, ledger: None, clock: Clock::fixed(NOW) }
     }
 }
 
@@ -85,7 +84,7 @@ impl TestApp {
         let db = Db::open(&dir.path().join("data.sqlite")).await.unwrap();
         let objects = setup.objects.unwrap_or_else(|| memory(&dir));
         let ledger = setup.ledger.unwrap_or_else(|| Arc::new(chain::MemoryLedger::new()));
-        let clock = Clock::fixed(setup.now);
+        let clock = setup.clock;
         let keys = (validator_keypair(), log_signer());
         let app = App::compose(setup.config, keys, db, objects, ledger, setup.evaluator, clock).await;
         Self::serve(dir, app.unwrap()).await

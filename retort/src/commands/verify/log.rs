@@ -2,6 +2,7 @@
 
 use super::attempts::Attempts;
 use super::checks::Checks;
+use super::witnesses::Witnesses;
 use super::{HttpLog, line, log_key};
 use crate::cli::LogOptions;
 use anyhow::{Context, Result};
@@ -23,6 +24,9 @@ pub(super) fn run(options: &LogOptions) -> Result<()> {
     let mut checks = Checks::new(options.json);
     let previous = options.previous.as_deref().map(|path| remembered(path, &key)).transpose()?;
     let mut statements = Statements::default();
+    // Before the log is read: what was cosigned then is in what is read now.
+    let trusted = options.trusted.witnesses.clone();
+    let witnesses = if trusted.is_empty() { None } else { Some(Witnesses::latest(&client, &key, trusted)?) };
     let files = HttpLog(&client);
     let read = verify_entries(&files, &key, previous.as_ref(), |index, entry| statements.take(index, entry));
     match block_on(read) {
@@ -33,6 +37,11 @@ pub(super) fn run(options: &LogOptions) -> Result<()> {
                 checks.ok("history", format!("begins with the {} entries seen before", previous.size()));
             }
             statements.judge(&key, &mut checks);
+            match witnesses.map(|read| read.and_then(|witnesses| witnesses.of_log(&client, &verified.checkpoint))) {
+                Some(Ok(witnesses)) => witnesses.report(&verified.checkpoint, &mut checks),
+                Some(Err(contradiction)) => contradiction.report(&mut checks),
+                None => {}
+            }
             if let (Some(path), super::checks::Verdict::Ok) = (&options.save, checks.verdict()) {
                 let note = verified.checkpoint.note();
                 fs::write(path, note).with_context(|| format!("write {}", path.display()))?;

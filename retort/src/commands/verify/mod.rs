@@ -8,6 +8,7 @@ mod log;
 mod receipt;
 mod rerun;
 mod round;
+mod witnesses;
 
 pub(crate) use checks::Check;
 pub(crate) use receipt::confirm;

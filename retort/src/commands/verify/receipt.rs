@@ -103,7 +103,7 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
     let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
     let outcomes = outcomes(client, &receipt, checks)?;
     let Some((candidate, published)) = package(client, &receipt, checks)? else { return Ok(()) };
-    same_model(&candidate, &published, &view, checks);
+    same_model(client, &candidate, &published, &view, checks)?;
     let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(()) };
     let Some(reference) = reference(client, &view, checks)? else { return Ok(()) };
     let limits = &view.competition.manifest.limits;
@@ -269,22 +269,43 @@ fn files(status: &SubmissionStatus, checks: &mut Checks) -> Option<(ObjectRef, O
     found
 }
 
-/// Whether what is offered for download is the measured model, in the one form that follows from it.
-fn same_model(candidate: &PackageBytes, published: &[FileDeclaration], view: &CompetitionView, checks: &mut Checks) {
+/// Whether what is offered for download is the measured model, in the one form that follows from it: it is downloaded as
+/// anybody would, and every byte is held against what the measured package becomes here.
+fn same_model(
+    client: &Client,
+    candidate: &PackageBytes,
+    published: &[FileDeclaration],
+    view: &CompetitionView,
+    checks: &mut Checks,
+) -> Result<()> {
     let manifest = &view.competition.manifest;
     let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
     let ours = admit(&candidate.config_json, &candidate.weights, &rules)
-        .and_then(|admitted| Ok(admitted.published(&candidate.weights)?.package_sha256()));
-    let digest = |path: &str| published.iter().find(|file| file.path == path).map(|file| file.sha256);
-    match (ours, digest(CONFIG_FILE), digest(WEIGHTS_FILE)) {
-        (Err(rejection), ..) => checks.bad("published", format!("the package is not admissible: {rejection}")),
-        (Ok(ours), Some(config), Some(weights)) => {
-            let detail = format!("sha256:{} is the same model", ours.short());
-            let same = package_digest(&config, &weights) == ours;
-            let _ = checks.that("published", same, detail, "what is offered for download is another model");
+        .and_then(|admitted| admitted.published(&candidate.weights));
+    let ours = match ours {
+        Ok(ours) => ours,
+        Err(rejection) => {
+            checks.bad("published", format!("the package is not admissible: {rejection}"));
+            return Ok(());
         }
-        (Ok(_), ..) => checks.unclear("published", "the validator offers only what was uploaded"),
+    };
+    let offered = |path: &str| {
+        let file = published.iter().find(|file| file.path == path)?;
+        Some(ObjectRef { sha256: file.sha256, size_bytes: file.size })
+    };
+    let Some((config, weights)) = offered(CONFIG_FILE).zip(offered(WEIGHTS_FILE)) else {
+        checks.unclear("published", "the validator offers only what was uploaded");
+        return Ok(());
+    };
+    // Whoever serves other bytes under these digests is named here.
+    if fetched_package(client, "published", (&config, &weights), checks)?.is_none() {
+        return Ok(());
     }
+    let sha256 = ours.package_sha256();
+    let detail = format!("sha256:{}, downloaded, is the same model", sha256.short());
+    let same = package_digest(&config.sha256, &weights.sha256) == sha256;
+    checks.that("published", same, detail, "what is offered for download is another model");
+    Ok(())
 }
 
 fn file(status: &SubmissionStatus, path: &str) -> Option<ObjectRef> {

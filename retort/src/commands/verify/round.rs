@@ -4,16 +4,19 @@
 use super::checks::Checks;
 use super::ledger;
 use super::rerun::answers;
+use super::{HttpLog, line, log_key, witnesses};
 use crate::cli::VerifyRoundArgs;
 use crate::commands::competition;
 use anyhow::{Context, Result, bail};
-use datasets::hidden::{BeaconRule, DrandChain, Expected, Reveal, Revealed, Spent, relabel, verify_reveal};
+use datasets::hidden::{Beacon, BeaconRule, DrandChain, Expected, Reveal, Revealed, Spent, relabel, verify_reveal};
 use datasets::{Images, Logits};
+use futures::executor::block_on;
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
 use protocol::competition::HiddenPool;
 use protocol::evaluation::{Items, PackageBytes};
 use std::sync::Arc;
+use transparency::{Envelope, verify_entries};
 use validator::db::rounds::{Drawn, Step};
 use validator::rounds::RoundView;
 
@@ -36,6 +39,7 @@ pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
             items(&mut checks, &client, &drawn, &revealed)?;
             teacher(&mut checks, &client, &view, &drawn, &revealed)?;
             checks.unclear("judgement", "it rests on earlier rounds, which aren't read here yet");
+            witnessed(&mut checks, &client, &view, &round, args)?;
         }
         Err(error) => checks.bad("draw", format!("{error:#}")),
     }
@@ -104,6 +108,44 @@ fn again(view: &CompetitionView, round: &RoundView, reveal: &Reveal, before: &Be
         fixed_seed: before.fixed_seed.as_ref(),
     };
     Ok(verify_reveal(reveal, &expected)?)
+}
+
+/// Whether the round was bound, and closed, before anybody could know its beacon, on the word of witnesses.
+fn witnessed(
+    checks: &mut Checks,
+    client: &Client,
+    view: &CompetitionView,
+    round: &RoundView,
+    args: &VerifyRoundArgs,
+) -> Result<()> {
+    let trusted = witnesses::trusted(&args.trusted, &view.competition.manifest.log)?;
+    if trusted.is_empty() {
+        eprintln!("not shown to be before the beacon: no witness is named, here (--witness) or in the manifest");
+        return Ok(());
+    }
+    let key = log_key(client, None)?;
+    let names = ["opened", "closed"].map(|what| (what, format!("round/{}/{}/{what}", round.competition, round.round)));
+    let mut leaves = Vec::new();
+    let read = verify_entries(&HttpLog(client), &key, None, |index, entry| {
+        let found = Envelope::parse(entry).ok().and_then(|leaf| names.iter().find(|(_, name)| *name == leaf.key));
+        leaves.extend(found.map(|(what, _)| (*what, index)));
+    });
+    let checkpoint = match block_on(read) {
+        Ok(verified) => verified.checkpoint,
+        Err(error) => {
+            checks.bad("log", line(&error));
+            return Ok(());
+        }
+    };
+    if leaves.len() < names.len() {
+        checks.bad("log", "it doesn't state that the round opened and closed");
+        return Ok(());
+    }
+    let beacon_at = match &round.beacon {
+        Some(Beacon::Drand { published, .. }) => Some(DrandChain::quicknet().round_unix(published.round)),
+        Some(Beacon::Ledger { .. }) | None => None,
+    };
+    witnesses::before_beacon(checks, client, (&key, &checkpoint), &trusted, &leaves, beacon_at)
 }
 
 /// Whether the published items are those.
