@@ -70,9 +70,7 @@ pub struct Attempt {
 pub enum Purpose {
     /// The submission's own report, on public items.
     Submission,
-    /// A round's screening.
-    Screening,
-    /// A round's decision.
+    /// A round's decision, on public and hidden items. Screening asks for outputs alone, which no seed changes.
     Round,
 }
 

@@ -12,6 +12,7 @@ use crate::rounds::{RoundEntryView, RoundView};
 use crate::{appeals, copies, rounds, views};
 use ::copies::Relation;
 use protocol::api::{AppealView, Reason, SubmissionStatus};
+use protocol::dethrone::{Rule, Verdict};
 use protocol::leaf::{Attempt, Purpose};
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
@@ -136,8 +137,7 @@ fn admission(status: &SubmissionStatus) -> Fact {
 fn measurements(attempts: &[Attempt]) -> Vec<Fact> {
     let purpose = |attempt: &Attempt| match attempt.purpose {
         Purpose::Submission => "on public items".to_owned(),
-        Purpose::Screening => format!("for the screening of round {}", attempt.round),
-        Purpose::Round => format!("for the decision of round {}", attempt.round),
+        Purpose::Round => format!("in full, for round {}", attempt.round),
     };
     let fact = |attempt: &Attempt| {
         Fact::new(Topic::Measurement, format!("measurement {} began, {}", attempt.number, purpose(attempt)))
@@ -201,7 +201,7 @@ fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
     let role = match entry.role {
         EntryRole::Champion => "champion",
         EntryRole::Challenger => "challenger",
-        _ => "not decided in this round",
+        EntryRole::Screened => "screened",
     };
     let percent = |[right, items]: [u32; 2]| 100.0 * f64::from(right) / f64::from(items.max(1));
     let mut sentence = role.to_owned();
@@ -209,15 +209,36 @@ fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
         let (clean, changed) = (percent(clean), percent(changed));
         sentence.push_str(&format!("; {clean:.2} % on public and {changed:.2} % on hidden items"));
     }
+    if let Some(items) = entry.fresh_items {
+        sentence.push_str(&format!("; {items} fresh items"));
+    }
     if let Some(failure) = &entry.failure {
         sentence.push_str(&format!("; it could not be measured: {failure}"));
     }
     if let Some(verdict) = &entry.verdict {
-        sentence.push_str(&format!("; decided by {}", verdict.rule));
+        sentence.push_str(&format!("; {}", ruled(verdict)));
     } else if round.step < Step::Judged {
         sentence.push_str("; the verdict is to come");
     }
     sentence
+}
+
+/// What a verdict says.
+fn ruled(verdict: &Verdict) -> String {
+    let said = match verdict.rule {
+        Rule::ChampionNotMeasured => "the champion could not be measured, and a doubt keeps the seat",
+        Rule::ChallengerNotMeasured => "it could not be measured",
+        Rule::NotComparable => "it could not be compared with the champion",
+        Rule::NearCopy => "a copy of an earlier one",
+        Rule::LatencyBreach => "it behaved otherwise while it was timed",
+        Rule::LatencyUnstable => "the host was too restless to compare latencies",
+        Rule::BelowGate => "below the gate on public items",
+        Rule::BelowHiddenGate => "below the gate on fresh hidden items, beyond doubt: out for good",
+        Rule::Screened => "above the gate and not decided this time: it gains priority",
+        Rule::HiddenNotBetter => "not shown to be better than the champion: its evidence is kept",
+        Rule::Dethrones => "shown to be better than the champion",
+    };
+    format!("{}: {said}", verdict.rule)
 }
 
 fn weights(status: &SubmissionStatus) -> Option<Fact> {
