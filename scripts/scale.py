@@ -15,6 +15,7 @@ what is made).
 import argparse
 import gzip
 import json
+import math
 import pathlib
 import struct
 import sys
@@ -38,6 +39,8 @@ ROWS = COMPETITION / "scale.jsonl"
 # As in eval/examples/hidden_gap.rs.
 SPLIT_KEY, SEED, FIXED_SEED = bytes([1] * 32), bytes([2] * 32), bytes([3] * 32)
 ITEMS, FIXED_PPM = 5_000, 300_000
+# What `train` prints of the teacher on those items.
+TEACHER_HIDDEN = 0.9242
 # `Family::default()` of protocol/src/transforms.rs: the manifest names nothing else.
 FAMILY = dict(
     shift_px_max=2, rotation_millidegrees_max=4_000, scale_ppm_min=970_000, scale_ppm_max=1_030_000,
@@ -306,14 +309,35 @@ def table():
     groups = defaultdict(list)
     for row in known():
         groups[row["student"], row["kind"]].append(row)
-    print("| student | learns from | parameters | MACs | seeds | public | hidden | unmixed | JS hidden | core seconds |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    latencies = json.loads((COMPETITION / "scale-latency.json").read_text())["ratio"]
+    print("| student | learns from | size, kB | MACs, M | latency | seeds | public | hidden | unmixed | divergence | S | core s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for (student, kind), rows in sorted(groups.items(), key=lambda group: (group[1][0]["family"], group[1][0]["parameters"])):
         shown = [spread([row[name] / 1e4 for row in rows]) for name in ("public_ppm", "hidden_ppm", "hidden_unmixed_ppm")]
-        js = sum(row["hidden_js_micronats"] for row in rows) / len(rows) / 1e6
-        seconds = round(sum(row["cpu_seconds"] for row in rows) / len(rows))
-        first = rows[0]
-        print(f"| {student} | {kind} | {first['parameters']:,} | {first['macs']:,} | {len(rows)} | {' | '.join(shown)} | {js:.3f} | {seconds} |")
+        mean = lambda name: sum(row[name] for row in rows) / len(rows)
+        made, gate = score(mean("hidden_ppm") / 1e6, mean("hidden_js_micronats") / 1e6, latencies[student], 2 * rows[0]["parameters"])
+        cells = [
+            student, kind, f"{2 * rows[0]['parameters'] / 1e3:.0f}", f"{rows[0]['macs'] / 1e6:.2f}", f"{latencies[student]:.2f}",
+            str(len(rows)), *shown, f"{mean('hidden_js_micronats') / 1e6:.3f}",
+            f"{made:.3f}" if gate else f"0 ({made:.3f} without the gate)", f"{mean('cpu_seconds'):.0f}",
+        ]  # fmt: skip
+        print(f"| {' | '.join(cells)} |")
+
+
+def score(accuracy, divergence, ratio, size):
+    """The composite of protocol/src/score.rs on these hidden items under the manifest, and whether the gate holds."""
+    rules = tomllib.loads((COMPETITION / "competition.toml").read_text())["score"]
+    clip = lambda value: min(max(value, 0), 1)
+    falling = lambda value, least, most: clip(math.log(most / value) / math.log(most / least))
+    floor = rules["accuracy_floor_ppm"] / 1e6
+    utilities = dict(
+        accuracy_ppm=clip((accuracy - floor) / (TEACHER_HIDDEN - floor)),
+        fidelity_ppm=clip(1 - divergence / math.log(2)),
+        latency_ppm=falling(ratio, rules["latency_ratio_min_ppm"] / 1e6, rules["latency_ratio_max_ppm"] / 1e6),
+        size_ppm=falling(size, rules["size_bytes_min"], rules["size_bytes_max"]),
+    )
+    made = sum(utilities[name] * weight / 1e6 for name, weight in rules["weights"].items())
+    return made, accuracy >= TEACHER_HIDDEN * rules["gate_ppm"] / 1e6
 
 
 def spread(values):

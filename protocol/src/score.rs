@@ -57,7 +57,7 @@ impl Default for ScoreRules {
             accuracy_floor_ppm: 800_000,
             latency_ratio_min_ppm: 1_000_000,
             latency_ratio_max_ppm: 20_000_000,
-            size_bytes_min: 60_000,
+            size_bytes_min: 22_000,
             size_bytes_max: 2_000_000,
             weights: Weights { accuracy_ppm: 500_000, fidelity_ppm: 200_000, latency_ppm: 200_000, size_ppm: 100_000 },
         }

@@ -48,12 +48,12 @@ fn a_perfect_copy_of_the_teacher_at_the_best_corner_scores_one() {
 
 #[test]
 fn the_composite_is_the_weighted_sum_of_its_utilities() {
-    // u_acc = (.93 - .8)/(.95 - .8), u_fid = 1 - .05/ln 2, u_lat = ln(20/2)/ln(20/1), u_size = ln 10/ln(2000/60).
+    // u_acc = (.93 - .8)/(.95 - .8), u_fid = 1 - .05/ln 2, u_lat = ln(20/2)/ln(20/1), u_size = ln 10/ln(2000/22).
     let made = score(&report(9_300, 2_000_000, 200_000, 50_000), TEACHER, &ScoreRules::default());
     let utilities = made.utilities_ppm;
     let found = [utilities.accuracy, utilities.fidelity, utilities.latency, utilities.size];
-    assert_eq!(found, [866_667, 927_865, 768_622, 656_651]);
-    assert_eq!(made.composite.value_ppm, 838_296);
+    assert_eq!(found, [866_667, 927_865, 768_622, 510_567]);
+    assert_eq!(made.composite.value_ppm, 823_687);
 }
 
 #[test]
@@ -61,11 +61,11 @@ fn cost_earns_nothing_beyond_saturation_and_weighs_less_than_a_third() {
     let rules = ScoreRules::default();
     let at = |ratio_ppm, size_bytes| score(&report(9_300, ratio_ppm, size_bytes, 50_000), TEACHER, &rules).composite;
     assert_eq!(
-        at(1_000_000, 60_000),
+        at(1_000_000, 22_000),
         at(40_000, 5_000),
         "an MLP's speed and size are worth no more than the reference's"
     );
-    assert!(at(1_000_000, 60_000).value_ppm > at(2_000_000, 60_000).value_ppm);
+    assert!(at(1_000_000, 22_000).value_ppm > at(2_000_000, 22_000).value_ppm);
     assert!(rules.weights.latency_ppm + rules.weights.size_ppm <= 300_000);
 }
 

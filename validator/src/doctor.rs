@@ -7,9 +7,9 @@ use crate::db::competitions::StoredCompetition;
 use crate::error::Chain;
 use crate::objects::ObjectError;
 use crate::relay::RelayError;
+use crate::witness;
 use datasets::hidden::DrandChain;
 use protocol::round::BeaconSource;
-use crate::witness;
 use transparency::LogError;
 
 /// One thing that was looked at.

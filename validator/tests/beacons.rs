@@ -84,7 +84,7 @@ async fn answer(State(relay): State<Relay>, uri: Uri) -> (StatusCode, [(header::
 
 /// A validator at `now` with this relay.
 async fn validator_at(now: u64, relay: &str) -> TestApp {
-    let mut setup = Setup { evaluator: by_size(), now, ..Setup::default() };
+    let mut setup = Setup { evaluator: by_size(), clock: validator::Clock::fixed(now), ..Setup::default() };
     setup.config.drand_url = relay.to_owned();
     TestApp::start(setup).await
 }

@@ -45,7 +45,13 @@ impl Default for Setup {
         let mut config = Config::default();
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
-        Self { evaluator: Arc::new(ScriptedEvaluator::default()), config, objects: None, ledger: None, clock: Clock::fixed(NOW) }
+        Self {
+            evaluator: Arc::new(ScriptedEvaluator::default()),
+            config,
+            objects: None,
+            ledger: None,
+            clock: Clock::fixed(NOW),
+        }
     }
 }
 
