@@ -248,8 +248,8 @@ struct Broken {
 }
 
 impl Ledger for Broken {
-    fn register(&self, hotkey: Hotkey, stake_micro: u64) -> Result<(), LedgerError> {
-        self.inner.register(hotkey, stake_micro)
+    fn register(&self, registration: Registration) -> Result<(), LedgerError> {
+        self.inner.register(registration)
     }
     fn registrations(&self) -> Result<Vec<Registration>, LedgerError> {
         self.inner.registrations()

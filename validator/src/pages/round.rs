@@ -57,7 +57,7 @@ struct Row<'a> {
 /// Entries that are shown; the JSON has all.
 const ROWS_MAX: usize = 60;
 
-const STAGES: [(Step, &str, &str); 8] = [
+const STAGES: [(Step, &str, &str); 9] = [
     (Step::Open, "open", "committed to"),
     (Step::Closed, "closed", "beacon comes"),
     (Step::Abandoned, "abandoned", "no beacon came"),

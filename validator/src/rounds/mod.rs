@@ -38,7 +38,7 @@ use crate::copies::Original;
 use crate::db::attempts::{self, Begun};
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
-use crate::db::{Db, DbError};
+use crate::db::DbError;
 use crate::failpoints::{self, Change};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;

@@ -15,7 +15,6 @@ use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{self, LatencyVerdict};
-use protocol::leaf::Purpose;
 use referee::screening::{finalists, select};
 use referee::{Candidate, Contestant, Referee, Stage};
 use std::collections::HashMap;
@@ -200,7 +199,8 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         items: items.clone(),
         probes: Arc::from([]),
         scope: Scope::OutputsOnly,
-        seed: turn.attempt(id, Purpose::Screening).await?.seed,
+        // Outputs follow from the package and the items: no seed decides them.
+        seed: 0,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };

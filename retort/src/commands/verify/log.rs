@@ -120,6 +120,7 @@ impl Statements {
                         (self.validator, self.log_key) = (Some(validator), Some(log_key));
                     }
                     Act::RewardAnnounced { .. }
+                    | Act::RoundClosedByHand { .. }
                     | Act::SubmissionRequeued { .. }
                     | Act::SubmissionDisqualified { .. } => {}
                 }

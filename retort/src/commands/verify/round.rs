@@ -126,7 +126,8 @@ fn witnessed(
     let key = log_key(client, None)?;
     let names = ["opened", "closed"].map(|what| (what, format!("round/{}/{}/{what}", round.competition, round.round)));
     let mut leaves = Vec::new();
-    let read = verify_entries(&HttpLog(client), &key, None, |index, entry| {
+    let files = HttpLog(client);
+    let read = verify_entries(&files, &key, None, |index, entry| {
         let found = Envelope::parse(entry).ok().and_then(|leaf| names.iter().find(|(_, name)| *name == leaf.key));
         leaves.extend(found.map(|(what, _)| (*what, index)));
     });
