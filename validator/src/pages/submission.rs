@@ -117,7 +117,8 @@ pub(super) struct Sources<'a> {
 
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
-    let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, samples, endpoint } = *sources;
+    let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, samples, endpoint } =
+        *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
