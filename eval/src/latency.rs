@@ -67,7 +67,7 @@ pub(crate) fn measure(
     let twin = prepared.candidate.random_twin(&mut rng)?;
     let candidate = |items| Entrant { role: Role::Candidate, model: &prepared.candidate, items, expected };
     let reference = |items| Entrant { role: Role::Reference, model: &prepared.reference, items, expected: &[] };
-    let twin = Entrant { role: Role::Twin, model: &twin, items: &items, expected: &[] };
+    let twin = |items| Entrant { role: Role::Twin, model: &twin, items, expected: &[] };
 
     let mut samples = Samples { block_ns_min: BLOCK_NS_MIN, ..Samples::none(seed) };
     let mut bench = Bench { launcher, handicap, effort, rng, delta: 0.0 };
@@ -82,8 +82,8 @@ pub(crate) fn measure(
             {
                 samples.control.push(bench.launch(&reference(&items), &reference(&items))?);
                 samples.other_items.push(bench.launch(&candidate(&other_items), &reference(&other_items))?);
-                samples.repeated_item.push(bench.launch(&candidate(&items), &candidate(&one_item))?);
-                samples.random_twin.push(bench.launch(&candidate(&items), &twin)?);
+                samples.repeated_item.push(bench.launch(&candidate(&one_item), &twin(&one_item))?);
+                samples.random_twin.push(bench.launch(&candidate(&items), &twin(&items))?);
             }
             progress((100 * done / planned).min(99) as u8);
         }

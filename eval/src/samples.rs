@@ -15,7 +15,7 @@ use protocol::report::{Clock, Estimate, Latency, LatencyCheck, LatencyChecks};
 use serde::{Deserialize, Serialize};
 
 /// The format of samples that this version writes.
-pub const SAMPLES_FORMAT: &str = "retort-latency/2";
+pub const SAMPLES_FORMAT: &str = "retort-latency/3";
 
 /// Everything that was timed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +35,9 @@ pub struct Samples {
     pub control: Vec<Launch>,
     /// The candidate beside the reference student, both on other items.
     pub other_items: Vec<Launch>,
-    /// The candidate on distinct items beside itself on one item repeated.
+    /// The candidate beside its architecture with random weights, both on one item repeated.
     pub repeated_item: Vec<Launch>,
-    /// The candidate beside its architecture with random weights.
+    /// The candidate beside its architecture with random weights, on the measurement's items.
     pub random_twin: Vec<Launch>,
 }
 

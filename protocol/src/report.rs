@@ -177,9 +177,11 @@ pub struct LatencyChecks {
     pub control: LatencyCheck,
     /// Candidate over reference on other items: as the main ratio.
     pub other_items: LatencyCheck,
-    /// The candidate on distinct items over itself on one item repeated: 1 without a cache of answers.
+    /// The candidate over its random twin, both on one item repeated: as `random_twin` without a cache of answers,
+    /// whatever the item's repetition does to the processor's caches.
     pub repeated_item: LatencyCheck,
-    /// The candidate over its architecture with random weights: 1 if time doesn't depend on weights.
+    /// The candidate over its random twin, its architecture with random weights, on distinct items: 1 if time doesn't
+    /// depend on weights.
     pub random_twin: LatencyCheck,
     /// The largest difference between a logit in a timed inference and the same in the accuracy pass, relative where
     /// that is above 1, in millionths.

@@ -239,6 +239,7 @@ codes! {
     EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";
     SandboxViolation, "sandbox_violation", Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";
     LatencyBreach, "latency_breach", Miner, "The detail names the check: a model must behave the same when it is timed. docs/LATENCY.md tells how it is checked.";
+    LatencyUnconfirmed, "latency_unconfirmed", Validator, "Nothing to do: what one measurement finds may be chance, so latency is measured again; no quota is used for it. Only the same finding in a second measurement rejects.";
     HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
     Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
     UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";

@@ -4,6 +4,7 @@
 
 mod auth;
 mod competition;
+mod latency;
 mod needs;
 mod outcomes;
 mod package;

@@ -31,15 +31,15 @@ fn wide(latency: &mut Latency) {
     latency.ratio = Estimate { value_ppm: 500_000, low_ppm: 480_000, high_ppm: 520_000 };
 }
 
-/// The first `times` measurements of submissions are spoiled by the host; the competition's own are not.
-fn spoiled(times: u32) -> Arc<dyn Evaluator> {
+/// The first `times` measurements of submissions find `change`; the competition's own are sound.
+fn found(times: u32, change: fn(&mut Latency)) -> Arc<dyn Evaluator> {
     let counted = std::sync::atomic::AtomicU32::new(0);
     script(move |request, _| {
         let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
         if own || counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= times {
             return measured(&request, |_| {});
         }
-        measured(&request, wide)
+        measured(&request, change)
     })
 }
 
@@ -53,7 +53,7 @@ async fn board(app: &TestApp) -> Value {
 
 #[tokio::test]
 async fn a_host_that_is_unstable_twice_costs_the_miner_nothing() {
-    let app = TestApp::with_competition(setup(spoiled(2))).await;
+    let app = TestApp::with_competition(setup(found(2, wide))).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
@@ -77,7 +77,7 @@ async fn a_host_that_is_unstable_twice_costs_the_miner_nothing() {
 
 #[tokio::test]
 async fn a_host_that_never_calms_down_gives_a_provisional_latency() {
-    let app = TestApp::with_competition(setup(spoiled(u32::MAX))).await;
+    let app = TestApp::with_competition(setup(found(u32::MAX, wide))).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
@@ -95,7 +95,7 @@ async fn a_host_that_never_calms_down_gives_a_provisional_latency() {
 
 #[tokio::test]
 async fn while_it_waits_for_a_calmer_host_a_submission_says_so() {
-    let mut setup = setup(spoiled(1));
+    let mut setup = setup(found(1, wide));
     setup.config.limits.evaluation_retry_seconds = 60;
     let app = TestApp::with_competition(setup).await;
     let miner = app.miner(1);
@@ -118,27 +118,23 @@ async fn while_it_waits_for_a_calmer_host_a_submission_says_so() {
     app.wait_for(&id, State::Scored).await;
 }
 
+/// So many times as fast as its twin on one repeated item, and as fast as it on distinct ones.
+fn remembers(latency: &mut Latency) {
+    let check =
+        |low_ppm, value_ppm, high_ppm| LatencyCheck { launches: 11, ratio: Estimate { value_ppm, low_ppm, high_ppm } };
+    latency.checks.random_twin = check(995_000, 1_001_000, 1_005_000);
+    latency.checks.repeated_item = check(510_000, 527_000, 540_000);
+}
+
 #[tokio::test]
-async fn a_model_that_behaves_differently_when_timed_is_rejected_with_the_check_that_caught_it() {
-    let fast_on_one = LatencyCheck {
-        launches: 11,
-        ratio: Estimate { value_ppm: 1_900_000, low_ppm: 1_800_000, high_ppm: 2_000_000 },
-    };
-    let caching = script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
-        measured(&request, |latency| {
-            if !own {
-                latency.checks.repeated_item = fast_on_one;
-            }
-        })
-    });
-    let app = TestApp::with_competition(setup(caching)).await;
+async fn a_model_that_twice_behaves_differently_when_timed_is_rejected_with_the_check_that_caught_it() {
+    let app = TestApp::with_competition(setup(found(2, remembers))).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
     app.wait_for(&id, State::Rejected).await;
     let reason = miner.status(&id).await.reason.unwrap();
     assert_eq!((reason.code, reason.blame), (Code::LatencyBreach, Blame::Miner));
-    for part in ["one item repeated", "1.900", Breach::RepeatedItem.advice()] {
+    for part in ["one item repeated", "1.899", Breach::RepeatedItem.advice()] {
         assert!(reason.detail.contains(part), "{part}: {}", reason.detail);
     }
     assert!(reason.hint.contains("docs/LATENCY.md"), "{}", reason.hint);
@@ -146,9 +142,49 @@ async fn a_model_that_behaves_differently_when_timed_is_rejected_with_the_check_
 }
 
 #[tokio::test]
+async fn what_one_measurement_finds_is_measured_again_and_costs_the_miner_nothing() {
+    let mut setup = setup(found(1, remembers));
+    setup.config.limits.evaluation_retry_seconds = 60;
+    let app = TestApp::with_competition(setup).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+    let waiting = async {
+        loop {
+            let status = miner.status(&id).await;
+            if let (State::Queued, Some(reason)) = (status.state, status.reason) {
+                return reason;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let reason = tokio::time::timeout(std::time::Duration::from_secs(30), waiting).await.unwrap();
+    assert_eq!((reason.code, reason.blame), (Code::LatencyUnconfirmed, Blame::Validator));
+    assert!(reason.detail.contains("one item repeated") && reason.hint.contains("no quota"), "{reason:?}");
+    let page = miner.get(&format!("/submissions/{id}")).await.text().await.unwrap();
+    assert!(page.contains("In the queue again: its latency is measured a second time"), "{page}");
+
+    app.app.clock.advance(60);
+    app.wait_for(&id, State::Scored).await;
+    let submission = app.app.db.submission(&id).await.unwrap().unwrap();
+    assert_eq!((submission.failures, submission.attempt), (0, 1), "an attempt, and no failure of the engine");
+    let verdicts = app.app.db.latency_verdicts(&id).await.unwrap();
+    assert_eq!(verdicts, [LatencyVerdict::Breach(Breach::RepeatedItem), LatencyVerdict::Sound]);
+}
+
+#[tokio::test]
+async fn other_outputs_are_no_matter_of_chance_and_reject_at_once() {
+    let app = TestApp::with_competition(setup(found(1, |latency| latency.checks.output_delta_micro_max = 200))).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&id, State::Rejected).await;
+    assert_eq!(miner.status(&id).await.reason.unwrap().code, Code::LatencyBreach);
+    assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().attempt, 0, "no second measurement");
+}
+
+#[tokio::test]
 async fn the_history_of_controls_is_shown_to_the_operator_alone() {
     const TOKEN: &str = "a token that nobody guesses";
-    let mut setup = setup(spoiled(1));
+    let mut setup = setup(found(1, wide));
     setup.config.operator_token = TOKEN.into();
     let app = TestApp::with_competition(setup).await;
     let miner = app.miner(1);

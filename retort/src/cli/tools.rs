@@ -1,5 +1,6 @@
 //! `retort simulate` and `retort bench`: what a designer of rules and a doubter of clocks ask.
 
+use crate::commands::bench::Family;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -78,14 +79,36 @@ pub(crate) enum BenchCommand {
 #[derive(Args)]
 pub(crate) struct BenchLatencyArgs {
     /// A model beside itself: the true ratio is 1
-    #[arg(long, required_unless_present_any = ["ab", "same"], conflicts_with_all = ["ab", "same"])]
+    #[arg(long, required_unless_present_any = ["ab", "same", "checks", "neighbours"],
+        conflicts_with_all = ["ab", "same", "checks", "neighbours"])]
     pub(crate) aa: bool,
     /// A model beside itself drawn out by --slow-down-ppm
-    #[arg(long, conflicts_with = "same")]
+    #[arg(long, conflicts_with_all = ["same", "checks", "neighbours"])]
     pub(crate) ab: bool,
     /// One model submitted so many times against the reference student: spread and rank groups
     #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) same: Option<u32>,
+    /// Honest models of every family and size in turns, --measurements in all: how often the checks accuse one falsely
+    ///
+    /// With --effort quick the measurement is short but its checks are whole, since checks of one launch accuse nobody.
+    #[arg(long, conflicts_with_all = ["same", "neighbours", "package", "unconfined"])]
+    pub(crate) checks: bool,
+    /// The model beside itself a little wider and narrower: where the engine's speed has cliffs
+    #[arg(long, conflicts_with_all = ["same", "unconfined"])]
+    pub(crate) neighbours: bool,
+    /// How far --neighbours goes from each width
+    #[arg(long, default_value_t = 8, requires = "neighbours", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) reach: u32,
+    /// Families that --checks takes
+    #[arg(long, value_delimiter = ',', requires = "checks", default_value = "mlp,resnet,depthwise,mobilenet,vit")]
+    pub(crate) families: Vec<Family>,
+    /// Sizes that --checks takes, in thousands of bytes
+    #[arg(long, value_delimiter = ',', requires = "checks", default_value = "2,20,200,2000",
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) sizes_kb: Vec<u32>,
+    /// A package folder that --checks takes as well; can be given several times
+    #[arg(long, value_name = "DIR", requires = "checks")]
+    pub(crate) also: Vec<PathBuf>,
     /// By how much --ab draws out each inference, in parts per million
     #[arg(long, default_value_t = 20_000)]
     pub(crate) slow_down_ppm: u32,

@@ -2,6 +2,7 @@
 //!
 //! The check is the very admission function of the validator's door and the very engine of its worker.
 
+use super::bench::{Neighbour, faster_neighbours};
 use super::likeness::{self, Likeness, Likenesses};
 use super::{competition, print_json};
 use crate::cli::MinerCommand;
@@ -11,6 +12,7 @@ use crate::table;
 use anyhow::{Context, Result, bail};
 use copies::Relation;
 use datasets::{Images, Logits};
+use eval::Engine;
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
@@ -107,10 +109,17 @@ struct Checked {
     score: Option<Score>,
     predicted_rank: Option<u32>,
     likenesses: Option<Likenesses>,
+    /// Models that differ in one width and would be much faster.
+    faster_neighbours: Vec<Neighbour>,
 }
 
-/// What was measured, the score that it would have, and its rank.
-type Measured = (Evaluation, Score, Option<u32>);
+/// What the engine said of a package, and the board of it.
+struct Trial {
+    evaluation: Evaluation,
+    score: Score,
+    rank: Option<u32>,
+    faster: Vec<Neighbour>,
+}
 
 fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: DeviceKind, json: bool) -> Result<()> {
     let files = PackageFiles::read(package)?;
@@ -123,16 +132,27 @@ fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: De
     let published = client.competition(&id)?.competition;
     let passed = admitted(&files, &published.manifest)?;
     let board = client.leaderboard(&id)?;
-    let measured = if rules_only {
-        None
-    } else {
-        let (evaluation, ceiling) = measure(&client, &published, &files, device)?;
-        let made = score(&evaluation.report, ceiling, &published.manifest.score);
-        Some((evaluation, made, predicted_rank(&board, &made)))
-    };
-    let logits = measured.as_ref().map(|(evaluation, ..)| evaluation.logits.as_slice());
+    let trial = if rules_only { None } else { Some(trial(&client, &published, &board, &files, device)?) };
+    let logits = trial.as_ref().map(|trial| trial.evaluation.logits.as_slice());
     let likenesses = likeness::find(&client, &published, &board, &files, logits)?;
-    show_checked(&passed, measured, Some(likenesses), json)
+    show_checked(&passed, trial, Some(likenesses), json)
+}
+
+/// Measures a package as a validator would, only shorter, and looks where its widths lie.
+fn trial(
+    client: &Client,
+    published: &Competition,
+    board: &Leaderboard,
+    files: &PackageFiles,
+    device: DeviceKind,
+) -> Result<Trial> {
+    let (request, ceiling) = request(client, published, files)?;
+    // A prediction needs no more than the short preset; the validator measures at its own length.
+    let engine = engine(device, LatencyEffort::Quick)?;
+    let evaluation = measure(&engine, &request)?;
+    let score = score(&evaluation.report, ceiling, &published.manifest.score);
+    let faster = faster_neighbours(&engine, &request)?;
+    Ok(Trial { rank: predicted_rank(board, &score), evaluation, score, faster })
 }
 
 /// The validator's own admission.
@@ -143,13 +163,8 @@ fn admitted(files: &PackageFiles, manifest: &Manifest) -> Result<Admitted> {
         .context("the validator would reject this package")
 }
 
-/// Runs the validator's own engine on the public part; also gives the teacher's right answers there.
-fn measure(
-    client: &Client,
-    published: &Competition,
-    files: &PackageFiles,
-    device: DeviceKind,
-) -> Result<(Evaluation, Ceiling)> {
+/// What the engine is asked for on the public part; also gives the teacher's right answers there.
+fn request(client: &Client, published: &Competition, files: &PackageFiles) -> Result<(EvaluationRequest, Ceiling)> {
     let images = Images::from_bytes(&client.object(&published.public_images)?)?;
     let teacher = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
     let correct = miner_template::teacher::count_right(&teacher.values, &images.labels);
@@ -176,12 +191,15 @@ fn measure(
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: CHECK_MEMORY_BYTES_MAX,
     };
+    Ok((request, ceiling))
+}
+
+/// Runs the validator's own engine.
+fn measure(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation> {
     let phases = Phases::new("check");
-    // A prediction needs no more than the short preset; the validator measures at its own length.
-    let engine = engine(device, LatencyEffort::Quick)?;
-    let result = engine.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    let result = engine.evaluate(request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
-    Ok((result?, ceiling))
+    Ok(result?)
 }
 
 /// The rank on the board as it stands; below the gate there is none.
@@ -191,16 +209,11 @@ fn predicted_rank(board: &Leaderboard, score: &Score) -> Option<u32> {
     score.gate.then_some(ahead + 1)
 }
 
-fn show_checked(
-    passed: &Admitted,
-    measured: Option<Measured>,
-    likenesses: Option<Likenesses>,
-    json: bool,
-) -> Result<()> {
+fn show_checked(passed: &Admitted, trial: Option<Trial>, likenesses: Option<Likenesses>, json: bool) -> Result<()> {
     if json {
-        let (report, score, rank) = match measured {
-            Some((evaluation, score, rank)) => (Some(evaluation.report), Some(score), rank),
-            None => (None, None, None),
+        let (report, score, predicted_rank, faster_neighbours) = match trial {
+            Some(Trial { evaluation, score, rank, faster }) => (Some(evaluation.report), Some(score), rank, faster),
+            None => (None, None, None, Vec::new()),
         };
         return print_json(&Checked {
             admitted: true,
@@ -209,8 +222,9 @@ fn show_checked(
             costs: passed.costs,
             report,
             score,
-            predicted_rank: rank,
+            predicted_rank,
             likenesses,
+            faster_neighbours,
         });
     }
     println!(
@@ -221,7 +235,7 @@ fn show_checked(
         table::bytes(passed.costs.size_bytes),
         table::bytes(passed.size_bytes)
     );
-    if let Some((evaluation, score, rank)) = measured {
+    if let Some(Trial { evaluation, score, rank, faster }) = trial {
         let (accuracy, ratio) = (score.accuracy, evaluation.report.latency.ratio);
         println!(
             "on the public part: accuracy {:.2} % [{:.2}, {:.2}], latency ×{:.3} [{:.3}, {:.3}] of the reference, \
@@ -241,6 +255,7 @@ fn show_checked(
             Some(rank) => println!("predicted rank: {rank}"),
             None => println!("predicted rank: none, since it misses the accuracy gate"),
         }
+        faster.iter().for_each(|neighbour| println!("faster: {}", neighbour.hint()));
     }
     if let Some(likenesses) = likenesses {
         show_likenesses(&likenesses);

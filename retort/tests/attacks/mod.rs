@@ -14,7 +14,7 @@
 //!   `sandbox::a_drivers_worker_reads_files_and_is_refused_the_rest`, for an ordinary user too. What is here instead is
 //!   the real worker seen from outside while it runs ([`workers`]).
 //! - **Deferred, cached and recognised work** (rows 37 to 39): a model is data, so it takes a worker or an engine that
-//!   cheats: `validator::a_model_that_behaves_differently_when_timed_is_rejected_with_the_check_that_caught_it`.
+//!   cheats: `validator::a_model_that_twice_behaves_differently_when_timed_is_rejected_with_the_check_that_caught_it`.
 //! - **Crashes, full disks and lost workers** (rows 51 to 53): campaigns of their own, `validator/tests/crash`.
 //! - **Histories** (rows 46 and 47): `retort/tests/verify.rs`, against the real binary as well.
 

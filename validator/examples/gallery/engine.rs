@@ -191,7 +191,7 @@ fn timed(
             json!({ "subject_first": launch % 2 == 0, "subject": side(subject_ns), "baseline": side(REFERENCE_NS), "pairs": pairs })
         })
         .collect();
-    let samples = json!({ "format": "retort-latency/2", "seed": request.seed & ((1 << 53) - 1), "block_ns_min": 1_000_000,
+    let samples = json!({ "format": "retort-latency/3", "seed": request.seed & ((1 << 53) - 1), "block_ns_min": 1_000_000,
         "output_delta_micro_max": 1, "launches": launches, "control": [], "other_items": [], "repeated_item": [],
         "random_twin": [] });
     let samples = samples.to_string().into_bytes();

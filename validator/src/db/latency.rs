@@ -104,13 +104,14 @@ impl Db {
         rows.iter().rev().map(control).collect()
     }
 
-    /// How many measurements of a submission the host has spoiled so far.
+    /// What the rules made of a submission's measurements so far, oldest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unstable_measurements(&self, id: &SubmissionId) -> Result<u64, DbError> {
-        let query = "SELECT count(*) FROM latency_controls WHERE submission_id = ? AND unstable = 1";
-        Ok(uint(sqlx::query_scalar(query).bind(id.to_string()).fetch_one(self.pool()).await?))
+    pub async fn latency_verdicts(&self, id: &SubmissionId) -> Result<Vec<LatencyVerdict>, DbError> {
+        let query = "SELECT verdict FROM latency_controls WHERE submission_id = ? ORDER BY id";
+        let verdicts: Vec<String> = sqlx::query_scalar(query).bind(id.to_string()).fetch_all(self.pool()).await?;
+        verdicts.iter().map(|verdict| from_json("latency verdict", verdict)).collect()
     }
 }
 

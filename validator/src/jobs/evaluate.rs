@@ -112,7 +112,7 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
             let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             match verdict::next(app, submission, &evaluation.report).await? {
                 Next::Score => record(app, submission, begun, &stored, evaluation, duration_ms).await,
-                Next::Again { reason, spoiled } => Ok(verdict::again(app, submission, &reason, spoiled).await?),
+                Next::Again { reason, repeats } => Ok(verdict::again(app, submission, &reason, repeats).await?),
                 Next::Reject(rejection) => Ok(end(app, submission, State::Rejected, &rejection).await?),
             }
         }

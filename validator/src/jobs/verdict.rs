@@ -1,7 +1,7 @@
 //! What becomes of a measurement: it is scored, done again at our cost, or shows that the model cheats the clock.
 //!
-//! The rules are `protocol::latency::judge`'s; this file only follows them, writes down what each measurement said about
-//! the host, and sees to it that a host which never calms down keeps nobody waiting for ever.
+//! The rules are `protocol::latency`'s: `judge` says what a measurement is worth and `follow_up` what is done then. This
+//! file only follows them and writes down what each measurement said.
 
 use crate::app::App;
 use crate::db::latency::{self, LatencyControl};
@@ -9,7 +9,7 @@ use crate::db::submissions::Submission;
 use crate::db::{Db, DbError, attempts};
 use crate::failpoints::{self, Change};
 use protocol::Report;
-use protocol::latency::{Breach, LatencyVerdict, judge};
+use protocol::latency::{Breach, FollowUp, LatencyVerdict, follow_up, judge, repeated_gain_ppm};
 use protocol::report::Latency;
 use protocol::submission::{Code, Rejection, State};
 
@@ -25,8 +25,8 @@ pub(super) enum Next {
     Again {
         /// Why, for the submission's page.
         reason: Rejection,
-        /// How often the host has spoiled it by now, this time included.
-        spoiled: u64,
+        /// How many measurements came to nothing by now, this one included.
+        repeats: u64,
     },
     /// The miner's fault.
     Reject(Rejection),
@@ -34,31 +34,33 @@ pub(super) enum Next {
 
 /// Judges a report's latency and remembers what it says about the host.
 pub(super) async fn next(app: &App, submission: &Submission, report: &Report) -> Result<Next, DbError> {
-    let verdict = judge(&report.latency);
-    remember(&app.db, &LatencyControl::of(&submission.id, report, verdict, app.clock.now())).await?;
-    Ok(match verdict {
-        LatencyVerdict::Sound => Next::Score,
-        LatencyVerdict::Breach(breach) => {
-            Next::Reject(Code::LatencyBreach.because(breach_detail(breach, &report.latency)))
+    let (id, latency) = (&submission.id, &report.latency);
+    let verdict = judge(latency);
+    let before = app.db.latency_verdicts(id).await?;
+    remember(&app.db, &LatencyControl::of(id, report, verdict, app.clock.now())).await?;
+    let repeats = before.len() as u64 + 1;
+    let again = |code: Code, detail: String| Next::Again { reason: code.because(detail), repeats };
+    Ok(match (follow_up(&before, verdict, app.config.limits.evaluation_unstable_max), verdict) {
+        (FollowUp::Reject(breach), _) => Next::Reject(Code::LatencyBreach.because(breach_detail(breach, latency))),
+        (FollowUp::Repeat, LatencyVerdict::Breach(breach)) => {
+            again(Code::LatencyUnconfirmed, breach_detail(breach, latency))
         }
-        LatencyVerdict::Unstable(_) => {
-            let spoiled = app.db.unstable_measurements(&submission.id).await?;
-            if spoiled > app.config.limits.evaluation_unstable_max {
-                let id = &submission.id;
-                tracing::warn!(submission.id = %id, spoiled, "the latency of {id} is provisional: {verdict}");
-                Next::Score
-            } else {
-                let detail = format!("{verdict}; spoiled {spoiled} times so far");
-                Next::Again { reason: Code::HostUnstable.because(detail), spoiled }
-            }
+        (FollowUp::Repeat, _) => {
+            let spoiled = before.iter().filter(|verdict| verdict.is_unstable()).count() + 1;
+            again(Code::HostUnstable, format!("{verdict}; spoiled {spoiled} times so far"))
         }
+        (FollowUp::Count, LatencyVerdict::Unstable(_)) => {
+            tracing::warn!(submission.id = %id, repeats, "the latency of {id} is provisional: {verdict}");
+            Next::Score
+        }
+        (FollowUp::Count, _) => Next::Score,
     })
 }
 
-/// Returns a submission to the queue because the host was unstable: no failure of the engine, and no quota used.
-pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection, spoiled: u64) -> Result<(), DbError> {
+/// Returns a submission to the queue because one measurement didn't settle it: no failure of the engine, and no quota used.
+pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection, repeats: u64) -> Result<(), DbError> {
     let now = app.clock.now();
-    let doublings = u32::try_from(spoiled.saturating_sub(1)).unwrap_or(DOUBLINGS_MAX).min(DOUBLINGS_MAX);
+    let doublings = u32::try_from(repeats.saturating_sub(1)).unwrap_or(DOUBLINGS_MAX).min(DOUBLINGS_MAX);
     let wait = app.config.limits.evaluation_retry_seconds.saturating_mul(1 << doublings);
     let retry_at = now.saturating_add(wait);
     let mut tx = app.db.write().await?;
@@ -68,7 +70,7 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
     }
     attempts::count_attempt(&mut tx, &submission.id, false, retry_at).await?;
     failpoints::commit(tx, Change::Loss).await?;
-    tracing::warn!(submission.id = %submission.id, spoiled, "{} returns to the queue: {reason}", submission.id);
+    tracing::warn!(submission.id = %submission.id, repeats, "{} returns to the queue: {reason}", submission.id);
     app.signals.queue.notify_one();
     Ok(())
 }
@@ -88,7 +90,7 @@ fn breach_detail(breach: Breach, latency: &Latency) -> String {
         Breach::OtherItems => {
             format!("{} instead of {}", ratio(checks.other_items.ratio.value_ppm), ratio(latency.ratio.value_ppm))
         }
-        Breach::RepeatedItem => format!("distinct over repeated {}", ratio(checks.repeated_item.ratio.value_ppm)),
+        Breach::RepeatedItem => format!("its gain over theirs {}", ratio(repeated_gain_ppm(checks))),
         Breach::RandomTwin => format!("over random weights {}", ratio(checks.random_twin.ratio.value_ppm)),
     };
     format!("{} ({measured}): {}", LatencyVerdict::Breach(breach), breach.advice())

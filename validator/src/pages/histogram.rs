@@ -1,6 +1,6 @@
 //! How the times of single inferences are spread, drawn from the raw samples that a report names.
 //!
-//! It reads the part of the samples' format (`retort-latency/2`) that it needs; what a latency is worth is judged
+//! It reads the part of the samples' format (`retort-latency/3`) that it needs; what a latency is worth is judged
 //! elsewhere, and from the same numbers.
 
 use super::axis::{Axis, tenth};
@@ -123,7 +123,7 @@ mod tests {
     fn samples(times: &[u64]) -> Vec<u8> {
         let pairs: Vec<_> = times.iter().map(|ns| [1, ns * 10, 5, 0, 0]).collect();
         let launch = serde_json::json!({ "subject": { "inferences_per_block": 10 }, "pairs": pairs });
-        serde_json::json!({ "format": "retort-latency/2", "launches": [launch] }).to_string().into_bytes()
+        serde_json::json!({ "format": "retort-latency/3", "launches": [launch] }).to_string().into_bytes()
     }
 
     #[test]

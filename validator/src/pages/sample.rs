@@ -426,7 +426,7 @@ pub(crate) fn report() -> Report {
     ];
     let correct = (0..10).map(|n| confusion[n][n]).sum();
     Report {
-        format: "retort-report/2".into(),
+        format: protocol::report::REPORT_FORMAT.into(),
         package_sha256: Digest::of(b"package"),
         engine: "eval 0.1.0 (burn 0.22.1)".into(),
         host: Host {

@@ -16,7 +16,7 @@ use protocol::competition::Manifest;
 use protocol::latency::{is_short, judge};
 use protocol::report::{Calibration, Report};
 use protocol::score::{Score, ScoreRules};
-use protocol::submission::{Blame, State};
+use protocol::submission::{Blame, Code, State};
 use std::collections::HashMap;
 
 /// Seconds between reloads while a submission moves.
@@ -195,7 +195,12 @@ fn headline(status: &SubmissionStatus, champion: bool) -> String {
         (State::AwaitingUpload, _) => "Waiting for the files".into(),
         (State::Checking, _) => "Being checked against the limits".into(),
         (State::Queued, _) if status.reason.is_some() => {
-            format!("In the queue again: our host was too restless{eta}")
+            let code = status.reason.as_ref().map(|reason| reason.code);
+            let why = match code {
+                Some(Code::LatencyUnconfirmed) => "its latency is measured a second time",
+                _ => "our host was too restless",
+            };
+            format!("In the queue again: {why}{eta}")
         }
         (State::Queued, _) => match status.queue_position {
             Some(0) => format!("Next in the queue{eta}"),

@@ -1,6 +1,6 @@
 //! Measuring: the champion and its challengers in full on the same items, each once, the champion first.
 //!
-//! A package that fails has failed: its own fault stays its own. A failure of ours, and a measurement that the host spoiled,
+//! A package that fails has failed: its own fault stays its own. What a clock says against a model it must say twice. A failure of ours, and a measurement that the host spoiled,
 //! is tried again as a submission's is; after too many the submission counts as not measured, or as measured so, which never
 //! crowns anybody.
 
@@ -10,8 +10,8 @@ use crate::evaluator::{self, package_of};
 use crate::failpoints::{self, Moment};
 use crate::materials;
 use protocol::digest::canonical_json;
-use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Scope};
-use protocol::latency;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::latency::{self, FollowUp};
 use protocol::leaf::Purpose;
 use std::sync::Arc;
 
@@ -34,23 +34,10 @@ async fn measure_one(
     turn: &Turn<'_>,
     entry: &Entry,
     items: &Items,
-    reference: &protocol::evaluation::PackageBytes,
+    reference: &PackageBytes,
 ) -> Result<(), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
-    let begun = turn.attempt(id, Purpose::Round).await?;
-    let request = EvaluationRequest {
-        candidate: materials::submitted(app, id).await?,
-        reference: reference.clone(),
-        items: items.clone(),
-        probes: Arc::from([]),
-        scope: Scope::Full,
-        seed: begun.seed,
-        wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
-        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
-    };
-    let package = package_of(&request);
-    let measured = evaluator::measured(app.evaluator.as_ref(), request, package).await;
-    let evaluation = match measured {
+    let evaluation = match evaluated(turn, entry, items, reference).await? {
         Ok(evaluation) => evaluation,
         Err(failure) => return turn.not_measured(entry, failure).await,
     };
@@ -65,6 +52,54 @@ async fn measure_one(
     let result = kept(turn, evaluation).await?;
     app.db.set_result(&turn.round, id, Ok(&result)).await?;
     Ok(failpoints::at(Moment::RoundResult)?)
+}
+
+/// Evaluates a member, and once more where a clock said something against it: that counts only if it is said twice.
+async fn evaluated(
+    turn: &Turn<'_>,
+    entry: &Entry,
+    items: &Items,
+    reference: &PackageBytes,
+) -> Result<Result<Evaluation, EvaluationFailure>, RoundError> {
+    let mut before = Vec::new();
+    loop {
+        let request = request(turn, entry, items, reference).await?;
+        let package = package_of(&request);
+        let evaluation = match evaluator::measured(turn.app.evaluator.as_ref(), request, package).await {
+            Ok(evaluation) => evaluation,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let verdict = latency::judge(&evaluation.report.latency);
+        // A restless host is tried again in another turn, so that the round can be seen to wait.
+        if latency::follow_up(&before, verdict, 0) != FollowUp::Repeat {
+            return Ok(Ok(evaluation));
+        }
+        tracing::warn!(submission.id = %entry.submission, round = turn.round.number, "measured once more: {verdict}");
+        turn.app.db.count_round_attempt(&turn.round, &entry.submission).await?;
+        failpoints::at(Moment::RoundAttempt)?;
+        before.push(verdict);
+    }
+}
+
+/// What a measurement asks for; it is one from here on, in the log.
+async fn request(
+    turn: &Turn<'_>,
+    entry: &Entry,
+    items: &Items,
+    reference: &PackageBytes,
+) -> Result<EvaluationRequest, RoundError> {
+    let (app, id) = (turn.app, &entry.submission);
+    let begun = turn.attempt(id, Purpose::Round).await?;
+    Ok(EvaluationRequest {
+        candidate: materials::submitted(app, id).await?,
+        reference: reference.clone(),
+        items: items.clone(),
+        probes: Arc::from([]),
+        scope: Scope::Full,
+        seed: begun.seed,
+        wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    })
 }
 
 /// Stores what was measured.

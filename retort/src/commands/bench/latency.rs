@@ -1,11 +1,12 @@
 //! `retort bench latency`: measures what is known already, and prints how often and how closely it was found.
 //!
 //! A/A times a model beside itself (the truth is 1), A/B beside itself drawn out by a known share. The measurement is
-//! the one that ranks submissions, with the same launches, checks and verdicts.
+//! the one that ranks submissions, with the same launches, checks and verdicts. `--checks` and `--neighbours` are stories
+//! of their own.
 
 use super::load::Load;
 use super::subject::Subject;
-use super::{same, summary};
+use super::{checks, neighbours, same, summary};
 use crate::cli::{BenchLatencyArgs, EffortName, PinName};
 use crate::commands::print_json;
 use crate::engine::engine;
@@ -37,6 +38,12 @@ pub(super) struct Measured {
 }
 
 pub(crate) fn run(args: &BenchLatencyArgs) -> Result<()> {
+    if args.checks {
+        return checks::run(args);
+    }
+    if args.neighbours {
+        return neighbours::run(args);
+    }
     let subject = Subject::find(args.package.as_deref(), &args.model)?;
     let engine = engine_for(args)?;
     let load = Load::start(args.load)?;
@@ -141,7 +148,7 @@ pub(super) fn load_milli() -> u64 {
     (load * 1e3).round() as u64
 }
 
-fn keep(folder: Option<&Path>, number: u32, samples: &Samples) -> Result<()> {
+pub(super) fn keep(folder: Option<&Path>, number: u32, samples: &Samples) -> Result<()> {
     let Some(folder) = folder else { return Ok(()) };
     fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let path = folder.join(format!("{number:03}.json"));

@@ -1,17 +1,22 @@
 //! `retort bench`: how good this machine and this engine are at what they claim. Figures, never verdicts on a model.
 
+mod checks;
 mod health;
 mod latency;
 mod load;
+mod neighbours;
 mod same;
 mod subject;
 mod summary;
+mod zoo;
 
 use crate::cli::BenchCommand;
 use anyhow::Result;
 
 pub(crate) use health::latency_health;
 pub(crate) use load::burn;
+pub(crate) use neighbours::{Neighbour, faster as faster_neighbours};
+pub(crate) use zoo::Family;
 
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
