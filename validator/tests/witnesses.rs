@@ -414,8 +414,8 @@ async fn another_implementation_cosigns_our_log_and_checks_what_our_witness_cosi
     let made = aics.run("aics-witness", &["init", "--name", "witness.test/other", "--listen", &free]).await.unwrap();
     let theirs: WitnessKey = made.trim().parse().unwrap();
     let log_key = log_signer().key().to_string();
-    let log = log_signer();
-    let known = ["add-log", "--origin", log.key().name(), "--vkey", &log_key];
+    let key = log_signer().key();
+    let known = ["add-log", "--origin", key.name(), "--vkey", &log_key];
     aics.run("aics-witness", &known).await.unwrap();
     let _serving = aics.command("aics-witness", &["serve"]).spawn().unwrap();
 
