@@ -34,7 +34,7 @@ SCHEDULES = {
     "depthwise_cnn": (2, 6_400, 1e-2),
     "mobilenet_v2": (2, 6_400, 1e-2),
 }
-SEEDS = (5, 5, 3, 3, 3)
+SEEDS = (5, 5, 3, 2, 2)
 
 
 def depthwise(stem):
@@ -138,31 +138,35 @@ class Null:
         model = load(folder)[1].eval()
         return torch.cat([model(x) for x in self.x.split(1_000)]).clone()
 
-    def family(self, family, widths):
-        for seeds, (place, architecture) in zip(SEEDS, enumerate(widths)):
-            for seed in range(1, seeds + 1):
-                self.train(f"{family}/independent-{place}-{seed}", 1_000 * place + seed, architecture)
+    def independent(self, family, widths, place):
+        for seed in range(1, SEEDS[place] + 1):
+            self.train(f"{family}/independent-{place}-{seed}", 1_000 * place + seed, widths[place])
+
+    def derived(self, family, widths):
+        """What begins with something that somebody has: the same initial weights, a model, a model in another shape."""
+        rate = SCHEDULES[family][2]
         start = self.train(f"{family}/initial", 77, widths[0], epochs=0)
         for seed in (1, 2):
-            self.train(f"{family}/same-start-{seed}", 200 + seed, start=start)
             victim = self.folder / family / f"independent-0-{seed}"
-            rate = SCHEDULES[family][2]
-            self.train(f"{family}/fine-tuned-{seed}", 300 + seed, start=victim, epochs=1, count=10_000, rate=rate / 10)
+            self.train(f"{family}/same-start-{seed}", 200 + seed, start=start)
+            self.train(f"{family}/fine-tuned-{seed}", 300 + seed, start=victim, epochs=1, rate=rate / 10)
             self.train(f"{family}/hot-{seed}", 400 + seed, start=victim, epochs=1, rate=rate)
         name = f"{family}/distilled-1"
         if not (self.folder / name / "model.safetensors").exists():
-            said = self.said(self.folder / family / "independent-0-1")
-            self.train(name, 501, widths[0], teacher=said)
+            self.train(name, 501, widths[0], teacher=self.said(self.folder / family / "independent-0-1"))
         for reshaped in sorted((self.folder / family).glob("reshaped-*")):
-            rate = SCHEDULES[family][2] / 10
-            self.train(f"{family}/tuned-{reshaped.name}", 600, start=reshaped, epochs=1, count=10_000, rate=rate)
+            self.train(f"{family}/tuned-{reshaped.name}", 600, start=reshaped, epochs=1, rate=rate / 10)
 
 
 def main():
     torch.set_num_threads(1)
     null = Null(pathlib.Path(sys.argv[1]))
-    for family, widths in FAMILIES.items():
-        null.family(family, widths)
+    for place in range(len(SEEDS)):
+        for family, widths in FAMILIES.items():
+            null.independent(family, widths, place)
+        if place == 0:
+            for family, widths in FAMILIES.items():
+                null.derived(family, widths)
 
 
 if __name__ == "__main__":

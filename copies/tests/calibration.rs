@@ -11,25 +11,36 @@ fn students(family: &str) -> Vec<Fingerprint> {
     paths.iter().map(|path| Fingerprint::from_bytes(&std::fs::read(path).unwrap()).unwrap()).collect()
 }
 
+const FAMILIES: [&str; 4] = ["mlp", "resnet", "depthwise_cnn", "mobilenet_v2"];
+
 #[test]
 fn the_thresholds_are_those_of_the_committed_null_and_flag_none_of_it() {
+    let families = FAMILIES.map(students);
     let mut pairs = 0;
-    for family in ["mlp", "resnet", "depthwise_cnn", "mobilenet_v2"] {
-        let students = students(family);
-        let thresholds = Thresholds::between(family, family);
+    for (name, students) in FAMILIES.iter().zip(&families) {
+        let thresholds = Thresholds::between(name, name);
         let (mut weights, mut residuals) = (i32::MIN, i32::MIN);
         for (index, a) in students.iter().enumerate() {
             for b in &students[index + 1..] {
                 let evidence = compare(a, b);
                 weights = weights.max(evidence.weight_match_ppm.unwrap());
                 residuals = residuals.max(evidence.residual_correlation_ppm.unwrap());
-                assert_eq!(relation(&evidence, &thresholds), Relation::Independent, "{family}");
+                assert_eq!(relation(&evidence, &thresholds), Relation::Independent, "{name}");
                 pairs += 1;
             }
         }
-        assert_eq!(Thresholds::from_null(Some(weights), residuals), thresholds, "{family}: {weights} {residuals}");
+        assert_eq!(Thresholds::from_null(Some(weights), residuals), thresholds, "{name}: {weights} {residuals}");
     }
-    assert!(pairs >= 120, "{pairs}");
+    for (index, (name, students)) in FAMILIES.iter().zip(&families).enumerate() {
+        for (other, others) in FAMILIES.iter().zip(&families).skip(index + 1) {
+            for (a, b) in students.iter().flat_map(|a| others.iter().map(move |b| (a, b))) {
+                let found = relation(&compare(a, b), &Thresholds::between(name, other));
+                assert_eq!(found, Relation::Independent, "{name} {other}");
+                pairs += 1;
+            }
+        }
+    }
+    assert!(pairs >= 500, "{pairs} honest pairs");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 //! into one list. What else comes to decide something adds its facts in [`of`].
 
 use crate::app::App;
-use crate::copies::Original;
+use crate::copies::{Entry, Original};
 use crate::db::DbError;
-use crate::db::copies::RankedPair;
+use crate::db::copies::{EntryPair, RankedPair};
 use crate::db::rounds::{EntryRole, Step};
 use crate::rounds::{RoundEntryView, RoundView};
 use crate::{appeals, copies, rounds, views};
@@ -113,6 +113,7 @@ pub(crate) async fn of(app: &App, id: &SubmissionId) -> Result<Option<WhyView>, 
     let mut facts = vec![admission(&status)];
     facts.extend(measurements(&attempts));
     facts.extend(gate(&status));
+    facts.extend(app.db.entry_pairs_of(id).await?.iter().map(entry_likeness));
     facts.extend(pairs.iter().map(|pair| likeness(id, pair, &counted)));
     facts.extend(rank(&status));
     for round in rounds::of_submission(&app.db, id, status.created_at).await? {
@@ -150,6 +151,17 @@ fn gate(status: &SubmissionStatus) -> Option<Fact> {
     let accuracy = score.accuracy.value_ppm as f64 / 1e4;
     let place = if score.gate { "above" } else { "below" };
     Some(Fact::new(Topic::Gate, format!("{accuracy:.2} % on public items: {place} the gate")))
+}
+
+/// What an entry 0 is to this submission.
+fn entry_likeness(EntryPair { submission, entry, relation, .. }: &EntryPair) -> Fact {
+    let sentence = match (relation, entry) {
+        (Relation::Copy(_), Entry::Known(_)) => format!("is or begins with {entry} of the manifest: nothing follows"),
+        (Relation::Copy(_), _) => format!("counts as the {entry}: it takes no place, no seat and no pay"),
+        _ => format!("alike the {entry} in one respect: nothing follows from it alone"),
+    };
+    let link = Some(format!("/api/v1/submissions/{submission}/entries"));
+    Fact { link, ..Fact::new(Topic::Copies, sentence) }
 }
 
 /// What another submission is to this one.
