@@ -9,16 +9,19 @@ use super::validator::{bind, log_to_stderr, open_app, publish, tell_caveats, unt
 use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
 use crate::{plot, table};
+use ::copies::disguise::shape::{Filling, widened};
 use anyhow::{Context, Result, bail};
 use datasets::Images;
 use miner_template::client::Client;
 use miner_template::distil::{Event, Options, distil};
 use miner_template::progress::Display;
-use miner_template::recipe::{Changes, Recipe};
+use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::student;
 use models::DeviceKind;
 use protocol::api::{BoardRow, Leaderboard, RowKind};
+use protocol::digest::canonical_json;
+use protocol::package::PackageConfig;
 use protocol::reward::Weight;
 use protocol::transforms::Family;
 use protocol::{CompetitionId, SubmissionId};
@@ -32,6 +35,7 @@ use validator::config::LatencyEffort;
 use validator::db::rounds::Step;
 use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
+use weights::Weights;
 
 /// The competition's files, so that the binary needs no other folder for them.
 pub(crate) const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
@@ -59,6 +63,13 @@ const PYTORCH: [(&str, &[u8]); 2] = [
 /// The miners that distil here: name, student, epochs, training images.
 const MINERS: [(&str, &str, u32, u32); 3] =
     [("alice", "mlp", 6, 60_000), ("bob", "resnet-tiny", 3, 20_000), ("carol", "depthwise", 3, 20_000)];
+
+/// Who learns the public items by heart, and how often it goes through them.
+const MEMORISER: &str = "mallory";
+const MEMORISER_EPOCHS: u32 = 40;
+/// Who copies whom in another shape.
+const CLONER: &str = "eve";
+const CLONED: &str = "alice";
 
 /// Short schedules learn more from many small steps.
 const BATCH: usize = 64;
@@ -104,7 +115,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     for (name, submission) in &submissions {
         let status = miner::wait_for_end(&client, submission)?;
         match (status.rank, &status.reason) {
-            (Some(rank), _) => say(&format!("{name}: scored, rank {rank} at this moment")),
+            (Some(rank), _) => say(&format!("{name}: scored, provisional rank {rank} by public items")),
+            (None, None) if *name == CLONER => say(&format!("{name}: counts as {CLONED}'s, which came earlier")),
             (None, Some(reason)) => bail!("{name}'s submission ended as {}: {}", status.state, reason.detail),
             (None, None) => bail!("{name}'s submission ended as {}", status.state),
         }
@@ -217,43 +229,80 @@ fn distil_all(
     dir: &Path,
     say: &impl Fn(&str),
 ) -> Result<Vec<(&'static str, PathBuf)>> {
-    let assets = Assets::fetch(client, id).context("fetch the competition")?;
+    let mut assets = Assets::fetch(client, id).context("fetch the competition")?;
     say("miners fetched the manifest, the teacher and the data, and verified every digest");
     let mut packages = Vec::new();
     // Asking the teacher about mixtures would take longer than all the rest.
     let changes = Changes::Rounds { family: Family { mixture_ppm: 0, ..assets.family } };
     for (name, architecture, epochs, images) in MINERS {
-        let package = dir.join("miners").join(name).join("package");
-        let options = Options {
-            architecture: student(architecture).map_err(anyhow::Error::msg)?,
-            recipe: Recipe { epochs, batch: BATCH, changes, ..Recipe::default() },
-            views: 1,
-            images_max: Some(images),
-            start_from: None,
-            seed: rand::random(),
-            device: DeviceKind::fastest_for_training(),
-            out: package.clone(),
-            cache: dir.join("cache"),
-            command: format!("retort demo ({architecture}, {epochs} epochs of {images} images)"),
-        };
-        let mut display = Display::new(name);
-        let made = distil(&assets, &options, |event| match event {
-            Event::Teacher(done, all) => display.teacher(done, all),
-            Event::Step(progress) => display.step(&progress),
-        })?;
-        let percent = 100.0 * made.right as f64 / made.items as f64;
-        say(&format!(
-            "{name} distilled {architecture}: {} parameters, {percent:.1} % of the public part",
-            made.parameters
-        ));
-        packages.push((name, package));
+        let recipe = Recipe { epochs, batch: BATCH, changes, ..Recipe::default() };
+        packages.push((name, learn(&assets, dir, (name, architecture), recipe, Some(images), say)?));
     }
     let package = dir.join("miners/dave/package");
     for (name, bytes) in PYTORCH {
         write(&package.join(name), bytes)?;
     }
     packages.push(("dave", package));
+
+    // Whoever has the public items by heart leads on them, and on nothing else.
+    (assets.training, assets.training_logits) = (assets.evaluation.clone(), None);
+    let by_heart = Recipe {
+        epochs: MEMORISER_EPOCHS,
+        batch: BATCH,
+        loss: Loss::CrossEntropy,
+        changes: Changes::Plain(Plain::default()),
+        ..Recipe::default()
+    };
+    packages.push((MEMORISER, learn(&assets, dir, (MEMORISER, "mlp"), by_heart, None, say)?));
+    let (_, original) = packages.iter().find(|(name, _)| *name == CLONED).context("the demo distils it")?;
+    packages.push((CLONER, clone_in_another_shape(original, dir)?));
+    say(&format!("{CLONER} took {CLONED}'s model and split a unit in two: another shape, the same function"));
     Ok(packages)
+}
+
+/// Trains a student into a miner's folder.
+fn learn(
+    assets: &Assets,
+    dir: &Path,
+    (name, architecture): (&str, &str),
+    recipe: Recipe,
+    images_max: Option<u32>,
+    say: &impl Fn(&str),
+) -> Result<PathBuf> {
+    let package = dir.join("miners").join(name).join("package");
+    let options = Options {
+        architecture: student(architecture).map_err(anyhow::Error::msg)?,
+        command: format!("retort demo ({architecture}, {} epochs)", recipe.epochs),
+        recipe,
+        views: 1,
+        images_max,
+        start_from: None,
+        seed: rand::random(),
+        device: DeviceKind::fastest_for_training(),
+        out: package.clone(),
+        cache: dir.join("cache"),
+    };
+    let mut display = Display::new(name);
+    let made = distil(assets, &options, |event| match event {
+        Event::Teacher(done, all) => display.teacher(done, all),
+        Event::Step(progress) => display.step(&progress),
+    })?;
+    let percent = 100.0 * made.right as f64 / made.items as f64;
+    let how = if name == MEMORISER { "learnt the public items by heart with" } else { "distilled" };
+    say(&format!("{name} {how} {architecture}: {} parameters, {percent:.1} % of the public part", made.parameters));
+    Ok(package)
+}
+
+/// The package with one unit more that changes nothing: no digest and no order of units gives it away.
+fn clone_in_another_shape(original: &Path, dir: &Path) -> Result<PathBuf> {
+    let read = |name: &str| fs::read(original.join(name)).with_context(|| format!("read {name}"));
+    let config = PackageConfig::from_json(&read("config.json")?)?;
+    let weights = Weights::from_safetensors(&read("model.safetensors")?, &config.plan()?)?;
+    let clone = widened(&config, &weights, Filling::Split, rand::random()).context("this family has a wider shape")?;
+    let package = dir.join("miners").join(CLONER).join("package");
+    write(&package.join("config.json"), &canonical_json(&clone.config)?)?;
+    write(&package.join("model.safetensors"), &clone.weights.to_safetensors()?)?;
+    Ok(package)
 }
 
 fn submit_all(

@@ -35,10 +35,10 @@ pub use view::{RoundEntryView, RoundView, view, views};
 
 use crate::app::App;
 use crate::copies::Original;
+use crate::db::DbError;
 use crate::db::attempts::{self, Begun};
 use crate::db::competitions::StoredCompetition;
 use crate::db::rounds::{Record, Round, Step};
-use crate::db::DbError;
 use crate::failpoints::{self, Change};
 use crate::materials::MaterialError;
 use crate::objects::ObjectError;
