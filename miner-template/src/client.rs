@@ -16,7 +16,7 @@ use protocol::competition::ObjectRef;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -79,6 +79,17 @@ pub enum ClientError {
     /// An address that can't be understood.
     #[error("{0} is no address of a competition; write http://HOST:PORT/competitions/ID")]
     Address(String),
+}
+
+/// POSTs JSON to somebody who wants to be told, and waits until they took it.
+///
+/// # Errors
+/// When they can't be reached or don't take it.
+pub fn tell(url: &str, body: &serde_json::Value) -> Result<(), ClientError> {
+    let client = Client::new(url);
+    client
+        .send(|| client.http.post(url).timeout(TIMEOUT).header(CONTENT_TYPE, "application/json").body(body.to_string()))
+        .map(drop)
 }
 
 impl Client {

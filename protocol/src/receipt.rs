@@ -61,6 +61,9 @@ pub struct Subject {
     pub hotkey: Hotkey,
     /// Which measurement of the submission this is: the public log has its `attempt` entry from before it began.
     pub attempt: u64,
+    /// The round that it was measured for; absent where it is the submission's own measurement, on public items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round: Option<u64>,
     /// The root that commits to the evaluation items.
     pub data_root: Digest,
     /// SHA-256 of the object with the outcome of each item.

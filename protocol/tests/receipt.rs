@@ -27,6 +27,7 @@ fn subject() -> Subject {
         submission: SubmissionId::new(1_700_000_000_000, 42),
         hotkey: Keypair::from_seed(&[8; 32]).hotkey(),
         attempt: 1,
+        round: None,
         data_root: Digest::of(b"root"),
         outcomes_sha256: Digest::of(b"outcomes"),
     }

@@ -5,15 +5,17 @@
 //! does NOT know how anything was measured.
 //!
 //! [`evidence`]: what is known of a model on fresh items, over rounds. [`screening`]: who is decided. [`round`]: the
-//! judgement. [`simulate`]: how often these rules err.
+//! judgement. [`record`]: what a validator is bound to by it. [`simulate`]: how often these rules err.
 
 pub mod evidence;
 pub mod merit;
+pub mod record;
 pub mod round;
 pub mod screening;
 pub mod simulate;
 
 pub use evidence::{Drawn, Evidence, Sheet, Stage};
 pub use merit::Merit;
+pub use record::{RecordedItems, RecordedMember, RoundRecord, Screened};
 pub use round::{Contestant, Decision, Judgement, Referee, Stand};
 pub use screening::{Candidate, Selection};

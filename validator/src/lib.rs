@@ -11,6 +11,7 @@ pub mod administration;
 mod api;
 pub mod app;
 pub mod appeals;
+pub mod audit;
 mod auth;
 pub mod backup;
 pub mod board;

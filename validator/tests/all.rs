@@ -6,6 +6,7 @@
 
 mod administration;
 mod appeals;
+mod audit;
 mod auth;
 mod bad_input;
 mod beacons;

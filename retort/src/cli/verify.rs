@@ -31,8 +31,10 @@ pub(crate) enum VerifyCommand {
     },
     /// Read all of the public log: finds a changed bit, a hole, a rewritten past, a split view
     Log(LogOptions),
-    /// Do a finished round again: commitment, beacon, draw, items, the teacher's answers, verdicts, champion
+    /// Audit a finished round: do all of it again, hold it against log and ledger, run its models; status 2 if it can't be
     Round(VerifyRoundArgs),
+    /// Follow a validator: audit each round as it is revealed, and end with an error at the first lie
+    Watch(VerifyWatchArgs),
     /// Compare two submissions again from their packages; their errors on the probes too once the competition is over
     Copy(VerifyCopyArgs),
 }
@@ -59,7 +61,7 @@ pub(crate) struct VerifyRoundArgs {
     #[command(flatten)]
     pub(crate) validator: Validator,
     #[command(flatten)]
-    pub(crate) trusted: TrustedWitnesses,
+    pub(crate) options: AuditOptions,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -72,6 +74,44 @@ pub(crate) struct TrustedWitnesses {
     /// more than half of them have to vouch
     #[arg(long = "witness", value_name = "VKEY")]
     pub(crate) witnesses: Vec<WitnessKey>,
+}
+
+/// How a round is audited.
+#[derive(Args, Clone)]
+pub(crate) struct AuditOptions {
+    /// Run all screened submissions again; ten at random unless given, beside the champion and its challengers
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The log's verifier key, NAME+ID+BASE64; asked of the validator unless given
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) key: Option<LogKey>,
+    /// The hotkey that must have signed; the validator's own unless given
+    #[arg(long, value_name = "HOTKEY")]
+    pub(crate) signer: Option<Hotkey>,
+    #[command(flatten)]
+    pub(crate) trusted: TrustedWitnesses,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct VerifyWatchArgs {
+    /// The competition: an id or http://HOST/competitions/ID
+    pub(crate) competition: String,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    #[command(flatten)]
+    pub(crate) options: AuditOptions,
+    /// The first round to audit
+    #[arg(long, default_value_t = 1, value_name = "ROUND")]
+    pub(crate) from: u64,
+    /// End once this round was audited
+    #[arg(long, value_name = "ROUND")]
+    pub(crate) until: Option<u64>,
+    /// Seconds between looks
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
+    pub(crate) every: u64,
+    /// POST a JSON object here at the first lie: event, validator, competition, detail
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<String>,
 }
 
 #[derive(Args, Clone)]

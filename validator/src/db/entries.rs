@@ -9,11 +9,11 @@ use protocol::dethrone::{Rule, Verdict};
 use protocol::round::EntryRole;
 use protocol::score::Score;
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
+pub use referee::Screened;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::collections::{BTreeMap, HashMap};
-use utoipa::ToSchema;
 
 /// Seconds after its announcement in which a package of no bytes must be complete to be in time for a round.
 pub(super) const GRACE_SECONDS: u64 = 60;
@@ -41,19 +41,6 @@ pub struct Entry {
     pub verdict: Option<Verdict>,
 }
 
-/// Answers to the first fresh items of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Screened {
-    /// Item by item (`RTOUT1`, no item public and no latency), an object once the round is revealed.
-    pub outcomes: ObjectRef,
-    /// SHA-256 of all logits, f32 little-endian, in item order.
-    pub outputs_sha256: Digest,
-    /// The logits themselves (`RTLOG1`), an object once the round is revealed: copies are recognised by them.
-    pub logits: ObjectRef,
-    /// How many items.
-    pub items: u32,
-}
-
 /// What was measured on a submission in a round.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryResult {
@@ -65,6 +52,8 @@ pub struct EntryResult {
     pub samples_object: ObjectRef,
     /// Item by item (`RTOUT1`), an object.
     pub outcomes_object: ObjectRef,
+    /// The signed receipt, an object: the public log binds it with the round's record.
+    pub receipt_object: ObjectRef,
     /// Right answers on public items, all of them clean.
     pub clean_correct: u32,
     /// Public items.
@@ -179,6 +168,30 @@ impl Db {
         );
         let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
         query.fetch_all(self.pool()).await?.iter().map(contender).collect()
+    }
+
+    /// Submissions that were announced before a round closed at `closed_at`, have come to no end and were not put out by an
+    /// earlier one; and whether each was complete in time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn announced_before(
+        &self,
+        competition: &CompetitionId,
+        closed_at: u64,
+    ) -> Result<Vec<(SubmissionId, bool)>, DbError> {
+        let query = format!(
+            "SELECT s.id, coalesce({COMPLETE_AT} <= {}, 0) AS in_time FROM submissions s
+             WHERE s.competition_id = ? AND s.created_at < ?
+             AND s.state IN ('awaiting_upload', 'checking', 'queued', 'evaluating', 'scored')
+             AND NOT EXISTS (SELECT 1 FROM round_entries r WHERE r.submission_id = s.id
+                             AND r.verdict ->> 'rule' = '{}' AND r.role = 'screened')",
+            allowed_until(),
+            Rule::BelowHiddenGate.code()
+        );
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
+        let rows = query.fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((parse("submission id", row.get("id"))?, row.get("in_time")))).collect()
     }
 
     /// For each submission, in how many rounds before `round` it was screened without a verdict of its own, and whether one

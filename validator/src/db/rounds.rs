@@ -105,6 +105,9 @@ pub struct Record {
     /// How it stood and what was paid for, once judged: what later rounds are paid by, and what a preview replays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settled>,
+    /// The record of all that ([`referee::RoundRecord`]), an object, once judged; public once revealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<ObjectRef>,
     /// Its opening, once revealed (format `RTREV1`).
     pub reveal: Option<ObjectRef>,
 }

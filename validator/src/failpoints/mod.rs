@@ -148,6 +148,8 @@ pub enum Moment {
     RoundMeasured,
     /// What was measured on a submission in a round is stored.
     RoundResult,
+    /// The record of a round's judgement is stored.
+    RoundRecorded,
     /// The ledger has a round's weights.
     RewardsPaid,
     /// A round's reveal is stored.
@@ -214,7 +216,7 @@ impl Change {
 }
 
 impl Moment {
-    const ALL: [(Self, &str); 34] = [
+    const ALL: [(Self, &str); 35] = [
         (Self::NonceStored, "nonce.stored"),
         (Self::UploadSpooled, "upload.spooled"),
         (Self::ObjectPart, "object.part"),
@@ -240,6 +242,7 @@ impl Moment {
         (Self::RoundScreened, "round.screened"),
         (Self::RoundMeasured, "round.measured"),
         (Self::RoundResult, "round.result"),
+        (Self::RoundRecorded, "round.recorded"),
         (Self::RewardsPaid, "rewards.paid"),
         (Self::RevealStored, "reveal.stored"),
         (Self::PublicationStored, "publication.stored"),

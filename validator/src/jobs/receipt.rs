@@ -1,8 +1,8 @@
 //! The signed receipt of an evaluation: issued with it, kept as an object, stated in the public log.
 //!
 //! A submission is measured on the public items alone, so a receipt's data root is the digest of the competition's file
-//! of public images, which everybody can download; it covers pixels, order and labels. (A hidden round's receipts name
-//! the root that the round committed to.) It does not know what was measured.
+//! of public images, which everybody can download; it covers pixels, order and labels. (A round's receipts name
+//! the root that the round committed to: `rounds::measure`.) It does not know what was measured.
 
 use super::evaluate::AttemptError;
 use crate::app::App;
@@ -41,6 +41,7 @@ pub(super) async fn issue(
         submission: submission.id.clone(),
         hotkey: submission.hotkey,
         attempt,
+        round: None,
         data_root: stored.competition.public_images.sha256,
         outcomes_sha256,
     };

@@ -532,6 +532,7 @@ pub(crate) fn round(step: Step) -> RoundView {
         epoch: judged.then_some(3),
         drawn: revealed.then_some(drawn),
         entries: if judged { entries } else { Vec::new() },
+        record: revealed.then(|| object("record", 9_000)),
         reveal: revealed.then(|| object("reveal", 3_000_000)),
     }
 }
@@ -568,6 +569,7 @@ fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule
         }),
         report: Some(object("report", 2_000)),
         outcomes: Some(object("outcomes", 41_000)),
+        receipt: Some(object("receipt", 1_500)),
         failure: None,
         verdict,
     }

@@ -4,6 +4,7 @@
 //! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
 
 use super::{Advanced, RoundError, Turn, drand};
+use crate::db::log::enqueue;
 use crate::db::rounds::{self, Drawn, Step};
 use crate::evaluator::silent;
 use crate::failpoints::{self, Change, Moment};
@@ -15,6 +16,7 @@ use protocol::competition::HiddenPool;
 use protocol::evaluation::{EvaluationRequest, Scope};
 use protocol::score::Ceiling;
 use std::sync::Arc;
+use transparency::EntryKind;
 
 /// How long submissions that arrived in time may take to be scored before the round goes on without them.
 const STRAGGLERS_SECONDS_MAX: u64 = 3_600;
@@ -56,6 +58,7 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         (record.crowned_at, record.crowned_in) = (0, 0);
     }
     let members = super::screen::members(turn, record.champion_before.as_ref(), closes_at).await?;
+    let left_out = super::screen::left_out(turn, &members, closes_at).await?;
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Drawn, &record).await?;
     for member in &members {
@@ -63,6 +66,9 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         if let Some(verdict) = &member.verdict {
             rounds::set_verdict(&mut tx, &turn.round, &member.submission, verdict).await?;
         }
+    }
+    for stated in &left_out {
+        enqueue(&mut tx, &stated.key(), EntryKind::LeftOut, stated).await?;
     }
     failpoints::commit(tx, Change::Round(Step::Drawn)).await?;
     Ok(turn.told(Step::Drawn))

@@ -4,9 +4,9 @@
 //! again once the round is revealed.
 
 use super::field::{self, Field};
-use super::{Advanced, RoundError, Turn, pay};
+use super::{Advanced, RoundError, Turn, pay, record};
 use crate::db::rounds::{self, Step};
-use crate::failpoints::{self, Change};
+use crate::failpoints::{self, Change, Moment};
 use protocol::Digest;
 use protocol::reward::History;
 use referee::{Drawn, Judgement, Referee};
@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let field = field::of(turn).await?;
     let history = pay::history(turn).await?;
+    let members = record::members(turn, &field.contestants).await?;
     let judgement = judged(turn, field, history.clone()).await?;
 
     let mut record = turn.round.record.clone();
@@ -30,8 +31,10 @@ pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         None => None,
     };
     let verdicts = judgement.decision.verdicts.clone();
-    let (weights, settled) = pay::settle(turn, judgement, paid, &history).await?;
+    let pay::Settlement { weights, settled, not_registered } = pay::settle(turn, judgement, paid, &history).await?;
     (record.weights, record.settled) = (weights, Some(settled));
+    record.judged = Some(record::stored(turn, &record, (members, verdicts.as_slice()), not_registered).await?);
+    failpoints::at(Moment::RoundRecorded)?;
     let mut tx = turn.app.db.write().await?;
     turn.moved_in(&mut tx, Step::Judged, &record).await?;
     for (submission, verdict) in &verdicts {

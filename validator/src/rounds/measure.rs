@@ -9,10 +9,13 @@ use crate::db::rounds::{Entry, EntryResult, EntryRole, Step};
 use crate::evaluator::{self, package_of};
 use crate::failpoints::{self, Moment};
 use crate::materials;
+use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{self, FollowUp};
 use protocol::leaf::Purpose;
+use protocol::receipt::Subject;
+use protocol::{Digest, Receipt, Report, SubmissionId};
 use std::sync::Arc;
 
 /// Measures whoever isn't measured yet.
@@ -37,8 +40,8 @@ async fn measure_one(
     reference: &PackageBytes,
 ) -> Result<(), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
-    let evaluation = match evaluated(turn, entry, items, reference).await? {
-        Ok(evaluation) => evaluation,
+    let (attempt, evaluation) = match evaluated(turn, entry, items, reference).await? {
+        Ok(measured) => measured,
         Err(failure) => return turn.not_measured(entry, failure).await,
     };
     if latency::judge(&evaluation.report.latency).is_unstable() {
@@ -49,21 +52,21 @@ async fn measure_one(
         }
     }
     failpoints::at(Moment::RoundMeasured)?;
-    let result = kept(turn, evaluation).await?;
+    let result = kept(turn, (id, attempt), evaluation).await?;
     app.db.set_result(&turn.round, id, Ok(&result)).await?;
     Ok(failpoints::at(Moment::RoundResult)?)
 }
 
-/// Evaluates a member, and once more where a clock said something against it: that counts only if it is said twice.
+/// Evaluates a member, with the number of that measurement, and once more where a clock said something against it: that counts only if it is said twice.
 async fn evaluated(
     turn: &Turn<'_>,
     entry: &Entry,
     items: &Items,
     reference: &PackageBytes,
-) -> Result<Result<Evaluation, EvaluationFailure>, RoundError> {
+) -> Result<Result<(u64, Evaluation), EvaluationFailure>, RoundError> {
     let mut before = Vec::new();
     loop {
-        let request = request(turn, entry, items, reference).await?;
+        let (attempt, request) = request(turn, entry, items, reference).await?;
         let package = package_of(&request);
         let evaluation = match evaluator::measured(turn.app.evaluator.as_ref(), request, package).await {
             Ok(evaluation) => evaluation,
@@ -72,7 +75,7 @@ async fn evaluated(
         let verdict = latency::judge(&evaluation.report.latency);
         // A restless host is tried again in another turn, so that the round can be seen to wait.
         if latency::follow_up(&before, verdict, 0) != FollowUp::Repeat {
-            return Ok(Ok(evaluation));
+            return Ok(Ok((attempt, evaluation)));
         }
         tracing::warn!(submission.id = %entry.submission, round = turn.round.number, "measured once more: {verdict}");
         turn.app.db.count_round_attempt(&turn.round, &entry.submission).await?;
@@ -81,16 +84,16 @@ async fn evaluated(
     }
 }
 
-/// What a measurement asks for; it is one from here on, in the log.
+/// What a measurement asks for, and its number: it is one from here on, in the log.
 async fn request(
     turn: &Turn<'_>,
     entry: &Entry,
     items: &Items,
     reference: &PackageBytes,
-) -> Result<EvaluationRequest, RoundError> {
+) -> Result<(u64, EvaluationRequest), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
     let begun = turn.attempt(id, Purpose::Round).await?;
-    Ok(EvaluationRequest {
+    let request = EvaluationRequest {
         candidate: materials::submitted(app, id).await?,
         reference: reference.clone(),
         items: items.clone(),
@@ -99,15 +102,21 @@ async fn request(
         seed: begun.seed,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
-    })
+    };
+    Ok((begun.number, request))
 }
 
-/// Stores what was measured.
-async fn kept(turn: &Turn<'_>, evaluation: Evaluation) -> Result<EntryResult, RoundError> {
+/// Stores what was measured, with the validator's signature under it.
+async fn kept(
+    turn: &Turn<'_>,
+    measured: (&SubmissionId, u64),
+    evaluation: Evaluation,
+) -> Result<EntryResult, RoundError> {
     let objects = &turn.app.objects;
     let samples_object = objects.put(evaluation.latency_samples.into()).await?;
     let report_object = objects.put(canonical_json(&evaluation.report)?.into()).await?;
     let outcomes_object = objects.put(evaluation.outcomes.to_bytes().into()).await?;
+    let receipt_object = signed(turn, measured, &evaluation.report, outcomes_object.sha256).await?;
     let right = &evaluation.outcomes.values().right;
     let clean = turn.stored.competition.manifest.data.public_items as usize;
     let count = |answers: &[bool]| answers.iter().filter(|right| **right).count() as u32;
@@ -117,9 +126,32 @@ async fn kept(turn: &Turn<'_>, evaluation: Evaluation) -> Result<EntryResult, Ro
         report_object,
         samples_object,
         outcomes_object,
+        receipt_object,
         clean_correct: count(public),
         clean_items: public.len() as u32,
         changed_correct: count(hidden),
         changed_items: hidden.len() as u32,
     })
+}
+
+/// The receipt of a submission's measurement of this number, in this round.
+async fn signed(
+    turn: &Turn<'_>,
+    (id, attempt): (&SubmissionId, u64),
+    report: &Report,
+    outcomes_sha256: Digest,
+) -> Result<ObjectRef, RoundError> {
+    let (app, round) = (turn.app, &turn.round);
+    let subject = Subject {
+        competition: round.competition.clone(),
+        competition_sha256: turn.stored.sha256,
+        submission: id.clone(),
+        hotkey: turn.needed("submission", app.db.submission(id).await?)?.hotkey,
+        attempt,
+        round: Some(round.number),
+        data_root: Digest::from(round.record.commitment.root),
+        outcomes_sha256,
+    };
+    let signed = Receipt::issue(&app.keypair, subject, report, app.clock.now())?;
+    Ok(app.objects.put(signed.to_json()?.into()).await?)
 }

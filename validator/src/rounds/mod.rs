@@ -21,6 +21,7 @@ mod judge;
 mod measure;
 mod open;
 mod pay;
+mod record;
 mod reveal;
 mod schedule;
 mod screen;
@@ -147,6 +148,9 @@ pub enum RoundError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// A measurement that can't be signed for.
+    #[error(transparent)]
+    Receipt(#[from] protocol::receipt::ReceiptError),
     /// Submissions can't be compared.
     #[error(transparent)]
     Copies(#[from] crate::copies::CopyError),
@@ -254,12 +258,13 @@ fn leaf(round: &Round, to: Step, record: &Record, now: u64) -> Result<Option<Lea
             json!({
                 "competition": competition, "round": number,
                 "champion_before": record.champion_before, "champion": record.champion,
+                "record": record.judged,
             }),
         )),
         Step::Paid => Some((
             "reward",
             EntryKind::Reward,
-            json!({"competition": competition, "round": number, "weights": record.weights}),
+            json!({"competition": competition, "round": number, "epoch": round.epoch, "weights": record.weights}),
         )),
         Step::Revealed => Some((
             "revealed",

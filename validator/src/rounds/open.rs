@@ -51,6 +51,7 @@ pub(super) async fn open(app: &App, stored: &StoredCompetition, before: Option<R
         champion: None,
         weights: Vec::new(),
         settled: None,
+        judged: None,
         reveal: None,
     };
     let competition = manifest.id.clone();

@@ -5,7 +5,7 @@
 use super::{Advanced, RoundError, Turn};
 use crate::app::App;
 use crate::db::DbError;
-use crate::db::rounds::{Settled, Step, take_epoch};
+use crate::db::rounds::{Round, Settled, Step, take_epoch};
 use crate::failpoints::{self, Change, Moment};
 use chain::{Ledger, LedgerError, Registration};
 use protocol::reward::{Entrant, History, Payment, Standing, Weight};
@@ -14,6 +14,14 @@ use referee::Judgement;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// What a round pays.
+pub(super) struct Settlement {
+    pub(super) weights: Vec<Weight>,
+    /// Who would have been paid, or compared with, and can't be.
+    pub(super) not_registered: BTreeSet<Hotkey>,
+    pub(super) settled: Settled,
+}
+
 /// Who is paid what by a judgement, with this champion. Decided once, when the round is judged, from what was measured on
 /// fresh items: the board moves on, the round doesn't.
 pub(super) async fn settle(
@@ -21,21 +29,26 @@ pub(super) async fn settle(
     judgement: Judgement,
     champion: Option<SubmissionId>,
     history: &History,
-) -> Result<(Vec<Weight>, Settled), RoundError> {
+) -> Result<Settlement, RoundError> {
     let (app, manifest) = (turn.app, &turn.stored.competition.manifest);
     let Judgement { stands, standing, .. } = judgement;
     let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
     let entrants = standing.entrants;
+    let mut not_registered: BTreeSet<Hotkey> = entrants.iter().map(|entrant| entrant.hotkey).collect();
     let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
     let standing = Standing { entrants, champion, ..standing };
     let schedule = super::schedule(&app.db, manifest).await?;
     let Payment { weights, past, why, .. } = schedule.policy_at(standing.round).pay(history, &standing);
+    not_registered.extend(weights.iter().map(|weight| weight.hotkey));
     let weights = tokio::task::spawn_blocking({
         let ledger = Arc::clone(&app.ledger);
         move || registered(ledger.as_ref(), weights, open)
     })
     .await??;
-    Ok((weights, Settled { stands, standing, past, why }))
+    // Whoever was paid, or could have been, is registered.
+    not_registered.retain(|hotkey| !standing.entrants.iter().any(|entrant| entrant.hotkey == *hotkey));
+    not_registered.retain(|hotkey| !weights.iter().any(|weight| weight.hotkey == *hotkey));
+    Ok(Settlement { weights, not_registered, settled: Settled { stands, standing, past, why } })
 }
 
 /// What earlier rounds paid for.
@@ -95,7 +108,8 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     })
     .await??;
     failpoints::at(Moment::RewardsPaid)?;
-    turn.moved(Step::Paid, &turn.round.record).await
+    let paid = Turn { round: Round { epoch: Some(epoch), ..turn.round.clone() }, ..*turn };
+    paid.moved(Step::Paid, &turn.round.record).await
 }
 
 /// Registers whoever isn't.

@@ -61,6 +61,7 @@ async fn public_objects(turn: &Turn<'_>, reveal: ObjectRef) -> Result<Vec<Public
     ];
     let entries = turn.app.db.round_entries(&turn.round.competition, number).await?;
     objects.push(object(drawn.reference_outcomes, "reference-outcomes.rtout"));
+    objects.push(object(turn.needed("record", turn.round.record.judged)?, "record.json"));
     for screened in entries.iter().filter_map(|entry| entry.screening) {
         objects.push(object(screened.outcomes, "screening.rtout"));
         objects.push(object(screened.logits, "screening-logits.rtlog"));
@@ -68,6 +69,7 @@ async fn public_objects(turn: &Turn<'_>, reveal: ObjectRef) -> Result<Vec<Public
     for result in entries.into_iter().filter_map(|entry| entry.result) {
         objects.push(object(result.report_object, "report.json"));
         objects.push(object(result.outcomes_object, "outcomes.rtout"));
+        objects.push(object(result.receipt_object, "receipt.json"));
         objects.push(object(result.samples_object, "latency-samples.json"));
     }
     Ok(objects)

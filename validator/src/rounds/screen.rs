@@ -15,6 +15,7 @@ use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{self, LatencyVerdict};
+use protocol::leaf::{LeftOut, LeftOutCode};
 use referee::screening::{finalists, select};
 use referee::{Candidate, Contestant, Referee, Stage};
 use std::collections::HashMap;
@@ -56,6 +57,18 @@ pub(super) async fn members(
     };
     let contenders = turn.app.db.contenders(&turn.round.competition, closes_at).await?;
     Ok(contenders.into_iter().map(member).collect())
+}
+
+/// Who was announced before the close and is no member, which the public log states; an end has a leaf of its own.
+pub(super) async fn left_out(turn: &Turn<'_>, members: &[Member], closes_at: u64) -> Result<Vec<LeftOut>, RoundError> {
+    let announced = turn.app.db.announced_before(&turn.round.competition, closes_at).await?;
+    let others = announced.into_iter().filter(|(id, _)| members.iter().all(|member| member.submission != *id));
+    let stated = |(submission, in_time)| {
+        let code = if in_time { LeftOutCode::NotMeasured } else { LeftOutCode::FilesLate };
+        let (competition, round) = (turn.round.competition.clone(), turn.round.number);
+        LeftOut { competition, round, submission, code, blame: code.blame(), at: turn.app.clock.now() }
+    };
+    Ok(others.map(stated).collect())
 }
 
 /// Screens whoever isn't screened yet, and settles who is decided.

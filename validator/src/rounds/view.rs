@@ -66,6 +66,8 @@ pub struct RoundView {
     pub drawn: Option<Drawn>,
     /// Who was measured and what came of it, once judged.
     pub entries: Vec<RoundEntryView>,
+    /// The record of the judgement, whose digest the public log has, an object once revealed.
+    pub record: Option<ObjectRef>,
     /// The opening, once revealed: give it to `retort verify round`.
     pub reveal: Option<ObjectRef>,
 }
@@ -96,6 +98,8 @@ pub struct RoundEntryView {
     pub report: Option<ObjectRef>,
     /// Item by item, an object once the round is revealed.
     pub outcomes: Option<ObjectRef>,
+    /// The signed receipt of all that, an object once the round is revealed.
+    pub receipt: Option<ObjectRef>,
     /// Why it could not be measured.
     pub failure: Option<String>,
     /// What the rules make of it.
@@ -182,6 +186,7 @@ fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
         epoch: round.epoch,
         entries: entries.into_iter().map(|entry| entry_view(entry, revealed, fresh_items)).collect(),
         drawn: record.drawn.filter(|_| revealed),
+        record: record.judged.filter(|_| revealed),
         reveal: record.reveal,
     }
 }
@@ -199,6 +204,7 @@ fn entry_view(entry: Entry, revealed: bool, fresh_items: Option<u32>) -> RoundEn
         screening: entry.screening.filter(|_| revealed),
         report: result.filter(|_| revealed).map(|result| result.report_object),
         outcomes: result.filter(|_| revealed).map(|result| result.outcomes_object),
+        receipt: result.filter(|_| revealed).map(|result| result.receipt_object),
         submission: entry.submission,
         arrival: entry.arrival,
         role: entry.role,

@@ -88,6 +88,12 @@ impl Checks {
         self.list.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Unclear)
     }
 
+    /// The first check that doesn't hold.
+    pub(super) fn first_bad(&self) -> String {
+        let bad = self.list.iter().find(|check| check.verdict == Verdict::Bad);
+        bad.map(|Check { name, detail, .. }| format!("{name}: {detail}")).unwrap_or_default()
+    }
+
     /// The list, if all is well; else an error with the first check that isn't.
     pub(super) fn confirmed(self) -> Result<Vec<Check>> {
         match self.list.iter().find(|check| check.verdict != Verdict::Ok) {
@@ -117,7 +123,7 @@ impl Checks {
         }
     }
 
-    fn add(&mut self, name: &'static str, verdict: Verdict, detail: String) {
+    pub(super) fn add(&mut self, name: &'static str, verdict: Verdict, detail: String) {
         if !self.quiet {
             let mark = match verdict {
                 Verdict::Ok => "ok  ",

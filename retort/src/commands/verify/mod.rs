@@ -8,6 +8,7 @@ mod log;
 mod receipt;
 mod rerun;
 mod round;
+mod watch;
 mod witnesses;
 
 pub(crate) use checks::Check;
@@ -29,10 +30,11 @@ pub(crate) fn run(args: VerifyArgs) -> Result<()> {
         (Some(VerifyCommand::Receipt { receipt, options }), _) => receipt::run(&receipt, &options),
         (Some(VerifyCommand::Log(options)), _) => log::run(&options),
         (Some(VerifyCommand::Round(round)), _) => round::run(&round),
+        (Some(VerifyCommand::Watch(args)), _) => watch::run(&args),
         (Some(VerifyCommand::Copy(pair)), _) => copy::run(&pair),
         (None, Some(receipt)) => receipt::run(&receipt, &args.options),
         (None, None) => {
-            let problem = "what to verify is missing: a receipt, `log`, `round` or `copy`";
+            let problem = "what to verify is missing: a receipt, `log`, `round`, `watch` or `copy`";
             Cli::command().error(ErrorKind::MissingRequiredArgument, problem).exit()
         }
     }

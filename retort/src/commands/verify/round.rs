@@ -1,197 +1,167 @@
-//! `retort verify round`: does a finished round again, from its commitment to its champion, and trusts nothing that it
-//! can compute.
+//! `retort verify round`: audits a finished round, and believes nothing that it can compute.
+//!
+//! What is checked is `validator::audit`'s; here its bytes are fetched and models run. A round of a version before this one
+//! can't be checked, which ends with status 2.
 
-use super::checks::Checks;
-use super::ledger;
-use super::rerun::answers;
-use super::{HttpLog, line, log_key, witnesses};
-use crate::cli::VerifyRoundArgs;
+use super::checks::{Checks, Verdict};
+use super::{HttpLog, ledger, line, log_key, witnesses};
+use crate::cli::{AuditOptions, VerifyRoundArgs};
 use crate::commands::competition;
-use anyhow::{Context, Result, bail};
-use datasets::hidden::{Beacon, BeaconRule, DrandChain, Expected, Reveal, Revealed, Spent, relabel, verify_reveal};
-use datasets::{Images, Logits};
+use crate::engine::{engine, phase_name};
+use crate::progress::Phases;
+use anyhow::Result;
+use datasets::hidden::{Beacon, DrandChain};
 use futures::executor::block_on;
 use miner_template::client::Client;
-use protocol::api::CompetitionView;
-use protocol::competition::HiddenPool;
-use protocol::evaluation::{Items, PackageBytes};
-use std::sync::Arc;
-use transparency::{Envelope, verify_entries};
-use validator::db::rounds::{Drawn, Step};
+use models::DeviceKind;
+use protocol::competition::ObjectRef;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::{CompetitionId, Digest, SubmissionId};
+use std::process;
+use transparency::{LogKey, SignedCheckpoint, verify_entries};
+use validator::audit::{self, Case, Engine, Finding, Sample, Source, Statements};
+use validator::config::LatencyEffort;
 use validator::rounds::RoundView;
+
+/// No object of a round is larger.
+const OBJECT_BYTES_MAX: u64 = 1 << 30;
+/// Screened submissions that are run again, unless all are.
+const SAMPLED: usize = 10;
+/// The status of a round that can't be checked.
+const CANNOT_BE_CHECKED: i32 = 2;
 
 pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     let (client, id) = competition(&args.competition, &args.validator.validator)?;
-    let view = client.competition(&id)?;
-    let round: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{}", args.round))?;
-    let (Some(reveal), Some(drawn)) = (round.reveal, round.drawn.clone()) else {
-        bail!("round {} of {id} is {}, and only a revealed round can be done again", args.round, round.step);
-    };
-    let reveal = Reveal::from_bytes(&client.object(&reveal)?).context("read the reveal")?;
-    let before = before(&client, &view, &round)?;
+    let key = log_key(&client, args.options.key.as_ref())?;
     let mut checks = Checks::new(args.json);
-    match again(&view, &round, &reveal, &before) {
-        Ok(revealed) => {
-            beacon(&mut checks, &round, &reveal);
-            ledger::compare(&mut checks, &client, &view, &round)?;
-            let count = revealed.images.count;
-            checks.ok("draw", format!("{count} items follow from commitment, beacon and secret"));
-            items(&mut checks, &client, &drawn, &revealed)?;
-            teacher(&mut checks, &client, &view, &drawn, &revealed)?;
-            checks.unclear("judgement", "it rests on earlier rounds, which aren't read here yet");
-            witnessed(&mut checks, &client, &view, &round, args)?;
+    let (log, checkpoint) = match read(&client, &key, None) {
+        Ok(read) => read,
+        Err(problem) => {
+            checks.bad("log", problem);
+            return checks.finish("the public log");
         }
-        Err(error) => checks.bad("draw", format!("{error:#}")),
-    }
-    checks.finish(&format!("round {} of {id}", args.round))
-}
-
-/// What a round follows from beside its own reveal.
-#[derive(Default)]
-struct Before {
-    /// Of the first round that was drawn; `None` if that is this one.
-    fixed_seed: Option<[u8; 32]>,
-    /// Of a private pool.
-    spent: Spent,
-}
-
-/// Does earlier rounds again: the first that was drawn, or all of them where the pool is private.
-fn before(client: &Client, view: &CompetitionView, round: &RoundView) -> Result<Before> {
-    let manifest = &view.competition.manifest;
-    let mut before = Before::default();
-    for number in 1..round.round {
-        if before.fixed_seed.is_some() && manifest.data.hidden_pool == HiddenPool::Public {
-            break;
-        }
-        let earlier: RoundView = client.get_json(&format!("/api/v1/competitions/{}/rounds/{number}", manifest.id))?;
-        if earlier.step == Step::Abandoned {
-            continue;
-        }
-        let reveal = earlier.reveal.with_context(|| format!("round {number} isn't revealed"))?;
-        let reveal = Reveal::from_bytes(&client.object(&reveal)?).with_context(|| format!("read reveal {number}"))?;
-        let revealed = again(view, &earlier, &reveal, &before).with_context(|| format!("do round {number} again"))?;
-        before.fixed_seed.get_or_insert(revealed.fixed_seed);
-        before.spent.add(&revealed.draw);
-    }
-    Ok(before)
-}
-
-/// Whether the round was bound to a beacon that nobody knew when it closed.
-fn beacon(checks: &mut Checks, round: &RoundView, reveal: &Reveal) {
-    let (chain, closed_at) = (DrandChain::quicknet(), round.closes_at.unwrap_or(round.opened_at));
-    match (reveal.terms.beacon.check_close(&chain, closed_at), &reveal.terms.beacon) {
-        (Ok(()), BeaconRule::Drand { round, .. }) => {
-            let late = chain.round_unix(*round).saturating_sub(closed_at);
-            checks.ok("beacon", format!("round {round} of drand, which came {late} s after the close"));
-        }
-        (Ok(()), _) => {
-            checks.ok("beacon", "an entry of the validator's own ledger: it can grind that, so don't pay by it")
-        }
-        (Err(error), _) => checks.bad("beacon", error.to_string()),
-    }
-}
-
-fn again(view: &CompetitionView, round: &RoundView, reveal: &Reveal, before: &Before) -> Result<Revealed> {
-    let competition = &view.competition;
-    let pool_root = competition.hidden_root.to_string();
-    let expected = Expected {
-        competition: competition.manifest.id.as_ref(),
-        round: round.round,
-        pool_root: &pool_root,
-        pool_count: competition.manifest.data.hidden_items,
-        rules: &competition.manifest.rounds,
-        hidden_pool: competition.manifest.data.hidden_pool,
-        spent: &before.spent,
-        commitment: &round.commitment,
-        beacon: round.beacon.as_ref(),
-        chain: Some(&DrandChain::quicknet()),
-        fixed_seed: before.fixed_seed.as_ref(),
     };
-    Ok(verify_reveal(reveal, &expected)?)
+    match audited(&client, &id, args.round, &log, &args.options, &mut checks)? {
+        Ok(()) => {
+            let name = (&id, args.round);
+            witnessed(&client, name, &log, (&key, &checkpoint), &args.options, &mut checks)?;
+            checks.finish(&format!("round {} of {id}", args.round))
+        }
+        Err(cannot) => {
+            eprintln!("error: {cannot}");
+            process::exit(CANNOT_BE_CHECKED)
+        }
+    }
+}
+
+/// All that the log states, and its checkpoint; an error names what doesn't fit.
+pub(super) fn read(
+    client: &Client,
+    key: &LogKey,
+    remembered: Option<&SignedCheckpoint>,
+) -> Result<(Statements, SignedCheckpoint), String> {
+    let mut statements = Statements::default();
+    let visit = |index, entry: &[u8]| statements.take(index, entry);
+    let verified = block_on(verify_entries(&HttpLog(client), key, remembered, visit)).map_err(|error| line(&error))?;
+    Ok((statements, verified.checkpoint))
+}
+
+/// Audits a round, and tells each finding as it comes. The inner error is a round that can't be checked.
+pub(super) fn audited(
+    client: &Client,
+    id: &CompetitionId,
+    round: u64,
+    log: &Statements,
+    options: &AuditOptions,
+    checks: &mut Checks,
+) -> Result<Result<(), audit::CannotBeChecked>> {
+    let view = client.competition(id)?;
+    let validator = options.signer.unwrap_or(view.validator);
+    let shown: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{round}"))?;
+    let board = client.leaderboard(id)?;
+    let ledger = match ledger::seen(client, validator, id, log) {
+        Ok(ledger) => ledger,
+        Err(error) => {
+            checks.bad("ledger", format!("{error:#}"));
+            None
+        }
+    };
+    let case = Case {
+        competition: &view.competition,
+        validator,
+        log,
+        shown: &shown,
+        board: Some(&board),
+        ledger: ledger.as_ref(),
+        source: &Published(client),
+        engine: &Here(engine(DeviceKind::Flex, LatencyEffort::Quick)?),
+        sample: if options.all { Sample::All } else { Sample::Some(SAMPLED) },
+    };
+    Ok(audit::audit(&case, &mut |finding| tell(checks, finding)).map(drop))
 }
 
 /// Whether the round was bound, and closed, before anybody could know its beacon, on the word of witnesses.
-fn witnessed(
-    checks: &mut Checks,
+pub(super) fn witnessed(
     client: &Client,
-    view: &CompetitionView,
-    round: &RoundView,
-    args: &VerifyRoundArgs,
+    (id, round): (&CompetitionId, u64),
+    log: &Statements,
+    key: (&LogKey, &SignedCheckpoint),
+    options: &AuditOptions,
+    checks: &mut Checks,
 ) -> Result<()> {
-    let trusted = witnesses::trusted(&args.trusted, &view.competition.manifest.log)?;
+    let trusted = witnesses::trusted(&options.trusted, &client.competition(id)?.competition.manifest.log)?;
     if trusted.is_empty() {
         eprintln!("not shown to be before the beacon: no witness is named, here (--witness) or in the manifest");
         return Ok(());
     }
-    let key = log_key(client, None)?;
-    let names = ["opened", "closed"].map(|what| (what, format!("round/{}/{}/{what}", round.competition, round.round)));
-    let mut leaves = Vec::new();
-    let files = HttpLog(client);
-    let read = verify_entries(&files, &key, None, |index, entry| {
-        let found = Envelope::parse(entry).ok().and_then(|leaf| names.iter().find(|(_, name)| *name == leaf.key));
-        leaves.extend(found.map(|(what, _)| (*what, index)));
-    });
-    let checkpoint = match block_on(read) {
-        Ok(verified) => verified.checkpoint,
-        Err(error) => {
-            checks.bad("log", line(&error));
-            return Ok(());
-        }
-    };
-    if leaves.len() < names.len() {
-        checks.bad("log", "it doesn't state that the round opened and closed");
+    let Some([opened, closed]) = log.opened_and_closed(id, round) else {
+        checks.bad("witnesses", "the log doesn't state that the round opened and closed");
         return Ok(());
-    }
-    let beacon_at = match &round.beacon {
+    };
+    let shown: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{round}"))?;
+    let beacon_at = match &shown.beacon {
         Some(Beacon::Drand { published, .. }) => Some(DrandChain::quicknet().round_unix(published.round)),
         Some(Beacon::Ledger { .. }) | None => None,
     };
-    witnesses::before_beacon(checks, client, (&key, &checkpoint), &trusted, &leaves, beacon_at)
+    let leaves = [("opened", opened), ("closed", closed)];
+    witnesses::before_beacon(checks, client, key, &trusted, &leaves, beacon_at)
 }
 
-/// Whether the published items are those.
-fn items(checks: &mut Checks, client: &Client, drawn: &Drawn, revealed: &Revealed) -> Result<()> {
-    let published = Images::from_bytes(&client.object(&drawn.items)?)?;
-    let holds = published == revealed.images && drawn.fixed == revealed.draw.fixed;
-    let detail =
-        format!("{} fixed and {} fresh ones, as published", drawn.fixed, published.count.saturating_sub(drawn.fixed));
-    checks.that("items", holds, detail, "the published items are others than those that were drawn");
-    Ok(())
+fn tell(checks: &mut Checks, Finding { check, verdict, detail }: &Finding) {
+    let verdict = match verdict {
+        audit::Verdict::Ok => Verdict::Ok,
+        audit::Verdict::Unclear => Verdict::Unclear,
+        audit::Verdict::Bad => Verdict::Bad,
+    };
+    checks.add(*check, verdict, detail.clone());
 }
 
-/// Asks the teacher again, here, and gives mixtures its answers.
-fn teacher(
-    checks: &mut Checks,
-    client: &Client,
-    view: &CompetitionView,
-    drawn: &Drawn,
-    revealed: &Revealed,
-) -> Result<()> {
-    let published = Logits::from_bytes(&client.object(&drawn.teacher_logits)?)?;
-    let package = |model: &protocol::competition::PublishedModel| -> Result<PackageBytes> {
-        Ok(PackageBytes {
-            config_json: client.object(&model.config_json)?.into(),
-            weights: client.object(&model.weights)?.into(),
-        })
-    };
-    let competition = &view.competition;
-    let items = Items {
-        input: competition.manifest.input.clone(),
-        pixels: revealed.images.pixels.clone().into(),
-        labels: revealed.images.labels.clone().into(),
-        public: 0,
-        teacher_logits: None,
-    };
-    let models = (package(&competition.teacher)?, package(&competition.reference)?);
-    let logits = answers("the teacher", models, items, Arc::from([]))?.logits;
-    let mut relabelled = revealed.images.clone();
-    relabel(&mut relabelled, &revealed.draw, &logits, published.classes)?;
-    match logits == published.values {
-        true => checks.ok("teacher", "its outputs are bit for bit the published ones"),
-        false => checks
-            .unclear("teacher", "its outputs here aren't bit for bit the published ones: another class of machine?"),
+/// The objects of a validator.
+struct Published<'a>(&'a Client);
+
+impl Source for Published<'_> {
+    fn object(&self, sha256: &Digest) -> Result<Vec<u8>, String> {
+        let object = ObjectRef { sha256: *sha256, size_bytes: OBJECT_BYTES_MAX };
+        self.0.object(&object).map_err(|error| line(&error))
     }
-    let holds = relabelled.labels == revealed.images.labels;
-    checks.that("labels", holds, "mixtures have the teacher's labels", "mixtures have other labels than the teacher's");
-    Ok(())
+
+    fn files(&self, submission: &SubmissionId) -> Result<[Digest; 2], String> {
+        let status = self.0.status(submission).map_err(|error| line(&error))?;
+        let digest = |path: &str| status.files.iter().find(|file| file.path == path).map(|file| file.sha256);
+        let both = digest(CONFIG_FILE).zip(digest(WEIGHTS_FILE)).map(|(config, weights)| [config, weights]);
+        both.ok_or_else(|| "the validator doesn't name its files".to_owned())
+    }
+}
+
+/// The engine that the validator used, on this machine.
+struct Here(eval::Engine);
+
+impl Engine for Here {
+    fn evaluate(&self, who: &str, request: EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
+        let phases = Phases::new(who);
+        let result = self.0.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+        phases.finish();
+        result
+    }
 }
