@@ -168,8 +168,8 @@ fn only_the_canonical_form_of_this_version_is_read() {
     assert!(matches!(verify(&unknown), Err(ReceiptError::Malformed { .. })));
     let missing = after(|json| drop(json["receipt"]["subject"].as_object_mut().unwrap().remove("data_root")));
     assert!(matches!(verify(&missing), Err(ReceiptError::Malformed { .. })));
-    let version = after(|json| json["receipt"]["format"] = json!("retort-receipt/2"));
-    assert_eq!(verify(&version), Err(ReceiptError::Format { found: "retort-receipt/2".into() }));
+    let version = after(|json| json["receipt"]["format"] = json!("retort-receipt/1"));
+    assert_eq!(verify(&version), Err(ReceiptError::Format { found: "retort-receipt/1".into() }));
     let seed = after(|json| json["receipt"]["measured"]["data"]["seed"] = json!("+1"));
     assert!(matches!(verify(&seed), Err(ReceiptError::NotCanonical { .. })));
     let large = vec![b' '; RECEIPT_BYTES_MAX + 1];

@@ -18,7 +18,7 @@ use miner_template::progress::Display;
 use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::student;
-use models::DeviceKind;
+use models::{DeviceKind, Weights};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
 use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
@@ -35,7 +35,6 @@ use validator::config::LatencyEffort;
 use validator::db::rounds::Step;
 use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
-use weights::Weights;
 
 /// The competition's files, so that the binary needs no other folder for them.
 pub(crate) const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
