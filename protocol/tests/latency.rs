@@ -69,8 +69,8 @@ const CHEATS: [Cheat; 5] = [
     (
         "remembers every answer, or leaves out what its weights make needless",
         |l| {
-            scale(&mut l.checks.random_twin, 800_000);
-            scale(&mut l.checks.repeated_item, 800_000);
+            scale(&mut l.checks.random_twin, 500_000);
+            scale(&mut l.checks.repeated_item, 500_000);
         },
         Breach::RandomTwin,
     ),

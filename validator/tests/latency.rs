@@ -144,7 +144,8 @@ async fn a_model_that_twice_behaves_differently_when_timed_is_rejected_with_the_
 #[tokio::test]
 async fn what_one_measurement_finds_is_measured_again_and_costs_the_miner_nothing() {
     let mut setup = setup(found(1, remembers));
-    setup.config.limits.evaluation_retry_seconds = 60;
+    // Less than after what an idle worker is replaced, which would be an attempt more.
+    setup.config.limits.evaluation_retry_seconds = 10;
     let app = TestApp::with_competition(setup).await;
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
@@ -163,7 +164,7 @@ async fn what_one_measurement_finds_is_measured_again_and_costs_the_miner_nothin
     let page = miner.get(&format!("/submissions/{id}")).await.text().await.unwrap();
     assert!(page.contains("In the queue again: its latency is measured a second time"), "{page}");
 
-    app.app.clock.advance(60);
+    app.app.clock.advance(10);
     app.wait_for(&id, State::Scored).await;
     let submission = app.app.db.submission(&id).await.unwrap().unwrap();
     assert_eq!((submission.failures, submission.attempt), (0, 1), "an attempt, and no failure of the engine");

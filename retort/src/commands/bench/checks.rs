@@ -27,6 +27,7 @@ const UNSTABLE_MAX: u64 = 3;
 #[derive(Serialize)]
 struct Run {
     model: String,
+    /// Of its file of weights.
     size_bytes: u64,
     /// The load average over a minute at its end, in thousandths.
     load_milli: u64,
@@ -151,7 +152,7 @@ fn found(subject: &Subject, evaluation: &Evaluation, samples: &Samples, elapsed_
     });
     Run {
         model: subject.name.clone(),
-        size_bytes: evaluation.report.cost.size_bytes,
+        size_bytes: subject.package.weights.len() as u64,
         load_milli: load_milli(),
         elapsed_ms,
         verdict: judge(&latency),
