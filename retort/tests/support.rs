@@ -38,7 +38,7 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
     let text = text
         .replace(logits, "")
         // Most stories play no round.
-        .replace("weights_public = \"at_reveal\"", "weights_public = \"at_once\"")
+        .replace("weights_public = \"at_reveal\"", "weights_public = \"at_once\"\nteacher_distance = \"none\"")
         .replace("public_items = 5000", "public_items = 300")
         .replace("hidden_items = 5000", "hidden_items = 300")
         // The fixtures were trained for seconds.

@@ -275,7 +275,7 @@ fn published_weights_are_downloaded_and_others_in_their_place_are_named() {
     fs::write(&stored, weights).unwrap();
     let lied = service.run(&["verify", &id, "--outputs-only", "--json"]);
     let bad = checks(&lied, "bad");
-    assert!(names(&bad) == ["published"] && bad[0].1.contains("arrived as"), "{}", stdout(&lied));
+    assert!(bad[0].0 == "published" && bad[0].1.contains("arrived as"), "{}", stdout(&lied));
 }
 
 /// A witness in a process of its own, which dies with its owner; its key and the line for the settings.
@@ -323,7 +323,7 @@ fn a_log_is_witnessed_by_another_process_and_only_who_is_trusted_counts() {
     let stranger = WitnessSigner::from_seed("witness.test/2", &[2; 32]).unwrap().key().to_string();
     for trusted in [vec![&stranger], vec![&witness.1, &stranger]] {
         let named: Vec<&str> = trusted.iter().flat_map(|key| ["--witness", key.as_str()]).collect();
-        let found = service.run(&[&["verify", "log", "--json"], &named[..]].concat());
+        let found = service.run(&[&["verify", "log", "--json"][..], &named].concat());
         assert_eq!(found.status.code(), Some(1), "one of two is not more than half");
         assert_eq!(names(&checks(&found, "unclear")), ["witnesses"], "{}", stdout(&found));
     }

@@ -110,7 +110,7 @@ fn only_three_exact_lines_are_a_checkpoint() {
         assert_eq!(result, Err(CheckpointError::Root { found: line.to_owned() }), "{line}");
     }
     let nonempty = open(&format!("{ORIGIN}\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
-    assert!(matches!(nonempty, Err(CheckpointError::Root { .. })));
+    assert!(matches!(nonempty, Err(CheckpointError::EmptyRoot)));
     assert_eq!(open(&format!("{ORIGIN}\n1\n")), Err(CheckpointError::Shape));
     assert_eq!(open(&format!("{ORIGIN}\n1\n{root}\nextension\n")), Err(CheckpointError::Shape));
     assert!(matches!(open(&format!("other.test/log\n1\n{root}\n")), Err(CheckpointError::Origin { .. })));

@@ -413,9 +413,9 @@ async fn another_implementation_cosigns_our_log_and_checks_what_our_witness_cosi
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
     let made = aics.run("aics-witness", &["init", "--name", "witness.test/other", "--listen", &free]).await.unwrap();
     let theirs: WitnessKey = made.trim().parse().unwrap();
-    let log_key = log_signer().key().to_string();
-    let key = log_signer().key();
-    let known = ["add-log", "--origin", key.name(), "--vkey", &log_key];
+    let our_log = log_signer().key();
+    let log_key = our_log.to_string();
+    let known = ["add-log", "--origin", our_log.name(), "--vkey", &log_key];
     aics.run("aics-witness", &known).await.unwrap();
     let _serving = aics.command("aics-witness", &["serve"]).spawn().unwrap();
 
@@ -437,11 +437,11 @@ async fn another_implementation_cosigns_our_log_and_checks_what_our_witness_cosi
     let (tiles, our_key, their_key) = (app.url("/log"), ours.key.to_string(), theirs.to_string());
     let both = ["--witness-key", &our_key, "--witness-key", &their_key, "--quorum", "2", "--max-age", "600"];
     let from = ["--tiles", tiles.as_str(), "--log-key", &log_key];
-    aics.run("aics-tlog", &[&["verify-checkpoint"], &from[..], &both[..]].concat()).await.unwrap();
+    aics.run("aics-tlog", &[&["verify-checkpoint"][..], &from, &both].concat()).await.unwrap();
     let old = old.display().to_string();
-    let grown = [&["verify-consistency", "--old-checkpoint", &old], &from[..], &both[..]].concat();
+    let grown = [&["verify-consistency", "--old-checkpoint", &old][..], &from, &both].concat();
     aics.run("aics-tlog", &grown).await.unwrap();
     let stranger = signer(9).key().to_string();
-    let none = [&["verify-checkpoint"], &from[..], &["--witness-key", &stranger, "--quorum", "1"]].concat();
+    let none = [&["verify-checkpoint"][..], &from, &["--witness-key", &stranger, "--quorum", "1"]].concat();
     aics.run("aics-tlog", &none).await.unwrap_err();
 }

@@ -51,6 +51,13 @@ pub(crate) enum Command {
     /// Run a downloaded model on images
     Predict(PredictArgs),
     /// Cosign validators' public logs, so that they can't tell two histories, and entries have times that aren't their own
+    ///
+    /// A witness remembers the largest checkpoint that it cosigned of each log and cosigns the next only if it continues that one
+    /// (C2SP tlog-witness). Its folder is its memory: one that is lost or put back from an old copy must get a new key.
+    ///
+    /// It prints its verifier key: an operator writes `witnesses = ["http://HOST:PORT KEY"]` into validator.toml, a manifest names
+    /// the key under `[log] witnesses`, and whoever checks passes `--witness KEY`. It says most where somebody else than the
+    /// validator's operator runs it.
     Witness(WitnessArgs),
     /// Check what a validator states: re-run an evaluation, read its public log
     Verify(Box<VerifyArgs>),
@@ -105,12 +112,6 @@ pub(crate) struct Home {
     pub(crate) dir: PathBuf,
 }
 
-/// A witness remembers the largest checkpoint that it cosigned of each log and cosigns the next only if it continues that one
-/// (C2SP tlog-witness). Its folder is its memory: one that is lost or put back from an old copy must get a new key.
-///
-/// It prints its verifier key: an operator writes `witnesses = ["http://HOST:PORT KEY"]` into validator.toml, a manifest names
-/// the key under `[log] witnesses`, and whoever checks passes `--witness KEY`. It says most where somebody else than the
-/// validator's operator runs it.
 #[derive(Args)]
 pub(crate) struct WitnessArgs {
     /// Where its key and its memory are; made at the first start
