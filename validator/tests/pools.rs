@@ -14,7 +14,8 @@ use validator::rounds::RoundView;
 fn private_toml(id: &str) -> String {
     let data = "data = { source = \"file:own\", public_items = 100, hidden_items = 100, hidden_pool = \"private\" }";
     let toml = competition_toml(id, "rounds.items = 40");
-    toml.replace("data = { source = \"digits\", public_items = 100, hidden_items = 100 }", data)
+    let lines = toml.lines().map(|line| if line.starts_with("data = ") { data } else { line });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Images of the publisher's own, beside the manifest.
