@@ -196,11 +196,9 @@ impl Answers {
     fn read(case: &Case<'_>, past: &Past, drawn: &Drawn) -> Result<Self, String> {
         let record = &past.record;
         let mut items = BTreeMap::from([(record.round, fresh(&drawn.images, &drawn.logits, record))]);
-        let mut reference = Evidence {
-            size_bytes: case.competition.reference.weights.size_bytes,
-            log_ratio_nanos: vec![0],
-            ..Evidence::default()
-        };
+        let size_bytes = outcomes(case, &record.items.reference_outcomes.sha256)?.values().size_bytes;
+        // The reference is as fast as itself.
+        let mut reference = Evidence { size_bytes, log_ratio_nanos: vec![0], ..Evidence::default() };
         reference.sheets.insert(record.round, reference_sheet(case, record)?);
         let mut earlier: BTreeMap<SubmissionId, BTreeMap<u64, Sheet>> = BTreeMap::new();
         for (round, before) in past.earlier.iter().rev().take(POOLED_ROUNDS_MAX - 1) {
@@ -343,7 +341,11 @@ fn sheet_of(case: &Case<'_>, member: &RecordedMember) -> Result<Option<Sheet>, S
 }
 
 fn sheet(case: &Case<'_>, sha256: &protocol::Digest) -> Result<Sheet, String> {
-    Ok(Sheet::of(&Outcomes::from_bytes(&case.object(sha256)?).map_err(|error| error.to_string())?))
+    Ok(Sheet::of(&outcomes(case, sha256)?))
+}
+
+fn outcomes(case: &Case<'_>, sha256: &protocol::Digest) -> Result<Outcomes, String> {
+    Outcomes::from_bytes(&case.object(sha256)?).map_err(|error| error.to_string())
 }
 
 fn first(sheet: &Sheet, count: usize) -> Sheet {
