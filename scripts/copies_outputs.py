@@ -126,6 +126,18 @@ def damaged(model, change):
     return model.eval()
 
 
+@torch.no_grad()
+def both(items, paths):
+    """The mean of what two students say, and what the mean of their numbers says."""
+    first, second = (items.contest.competition.package(path) for path in paths)
+    says = [items.ask(model) for model in (first, second)]
+    yield "ensemble of two, each member", {on: (says[0][on] + says[1][on]) / 2 for on in says[0]}
+    other = second.state_dict()
+    mean = {name: (t + other[name]) / 2 if t.is_floating_point() else t for name, t in first.state_dict().items()}
+    first.load_state_dict(mean)
+    yield "50/50 average, each", items.ask(first)
+
+
 def copies(items, folder):
     """A student under damage that keeps its shape, and what was trained on from one, against the original."""
     print("| copies | n | rc on probes | rc on fresh items |\n|---|---|---|---|")
@@ -150,6 +162,9 @@ def copies(items, folder):
     for a, b in itertools.combinations(start, 2):
         both = [correlation(*(residual(said[on], items.teacher[on]) for said in (a, b))) for on in ("probes", "fresh")]
         rows.setdefault("same initial weights", []).append(both)
+    for name, said in both(items, list(originals.values())[:2]):
+        for original in list(originals.values())[:2]:
+            beside(name, original, said)
     for name, found in rows.items():
         print(f"| {name} | {len(found)} | {span(x[0] for x in found)} | {span(x[1] for x in found)} |")
     print()
