@@ -14,7 +14,7 @@ fn students(family: &str) -> Vec<Fingerprint> {
 const FAMILIES: [&str; 4] = ["mlp", "resnet", "depthwise_cnn", "mobilenet_v2"];
 
 #[test]
-fn the_thresholds_are_those_of_the_committed_null_and_flag_none_of_it() {
+fn the_thresholds_are_beyond_the_committed_null_and_flag_none_of_it() {
     let families = FAMILIES.map(students);
     let mut pairs = 0;
     for (name, students) in FAMILIES.iter().zip(&families) {
@@ -29,7 +29,9 @@ fn the_thresholds_are_those_of_the_committed_null_and_flag_none_of_it() {
                 pairs += 1;
             }
         }
-        assert_eq!(Thresholds::from_null(Some(weights), residuals), thresholds, "{name}: {weights} {residuals}");
+        let committed = Thresholds::from_null(Some(weights), residuals);
+        assert!(thresholds.weight_match_ppm >= committed.weight_match_ppm, "{name}: {weights}");
+        assert!(thresholds.residual_support_ppm >= committed.residual_support_ppm, "{name}: {residuals}");
     }
     for (index, (name, students)) in FAMILIES.iter().zip(&families).enumerate() {
         for (other, others) in FAMILIES.iter().zip(&families).skip(index + 1) {
