@@ -44,7 +44,10 @@ fn bout<'a>(champion: &'a Outcomes, challenger: &'a Outcomes, rules: &'a (ScoreR
 
 fn judged(challenger: &Outcomes, change: impl FnOnce(&mut Bout<'_>)) -> Verdict {
     // A gate far below and a latency that is not saturated, so that neither decides.
-    let rules = (ScoreRules { gate_ppm: 500_000, latency_ratio_min_ppm: 10_000, ..ScoreRules::default() }, DethroneRules::default());
+    let rules = (
+        ScoreRules { gate_ppm: 500_000, latency_ratio_min_ppm: 10_000, ..ScoreRules::default() },
+        DethroneRules::default(),
+    );
     let champion = model(0);
     let mut bout = bout(&champion, challenger, &rules);
     change(&mut bout);
