@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
-use protocol::score::{Ceiling, ScoreRules};
+use protocol::score::{Ceiling, ScoreRules, Weights};
 use protocol::significance::mcnemar::mid_p;
 use protocol::significance::sequential::{DRAWS_MAX, DRAWS_MIN, HITS, Level};
 use protocol::significance::tango::{tango, tango_95};
@@ -80,6 +80,18 @@ fn model(shift: usize) -> Outcomes {
     .unwrap()
 }
 
+/// The rules of the script, which are nobody's default.
+fn rules() -> ScoreRules {
+    ScoreRules {
+        latency_ratio_min_ppm: 10_000,
+        latency_ratio_max_ppm: 10_000_000,
+        size_bytes_min: 10_000,
+        size_bytes_max: 4_000_000,
+        weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
+        ..ScoreRules::default()
+    }
+}
+
 fn round(rules: &ScoreRules) -> Round<'_> {
     let ceiling = Ceiling { correct: 95, items: 100 };
     Round { part: Part::Hidden, seed: Digest::of(b"round 7"), ceiling, rules }
@@ -87,7 +99,7 @@ fn round(rules: &ScoreRules) -> Round<'_> {
 
 #[test]
 fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
-    let (rules, golden) = (ScoreRules::default(), &golden()["resample"]);
+    let (rules, golden) = (rules(), &golden()["resample"]);
     let pair = Pair::new(&model(3), &model(1), &round(&rules)).unwrap();
     let found = pair.difference().estimate;
     let ppm = |name: &str| (golden[name].as_i64().unwrap() + 500).div_euclid(1_000);
@@ -101,7 +113,7 @@ fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
 
 #[test]
 fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
-    let rules = ScoreRules::default();
+    let rules = rules();
     let [a, b] = [3, 1].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
     assert_eq!(a.minus(&b), Some(Pair::new(&model(3), &model(1), &round(&rules)).unwrap().difference()));
     let copy = a.minus(&a.clone()).unwrap();
@@ -114,7 +126,7 @@ fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
 
 #[test]
 fn what_was_not_measured_on_the_same_items_is_not_compared() {
-    let rules = ScoreRules::default();
+    let rules = rules();
     let changed = |change: fn(&mut OutcomeValues)| {
         let mut values = model(3).values().clone();
         change(&mut values);
@@ -180,7 +192,7 @@ proptest! {
 
     #[test]
     fn a_resampled_interval_holds_the_estimate_and_mirrors(a in 0usize..40, b in 0usize..40) {
-        let rules = ScoreRules::default();
+        let rules = rules();
         let [a, b] = [a, b].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
         let (forth, back) = (a.minus(&b).unwrap(), b.minus(&a).unwrap());
         let estimate = forth.estimate;
@@ -192,7 +204,7 @@ proptest! {
 
     #[test]
     fn a_larger_margin_is_never_easier(shift in 0usize..40, small in 0u32..20_000, more in 0u32..20_000) {
-        let rules = ScoreRules::default();
+        let rules = rules();
         let pair = Pair::new(&model(shift), &model(1), &round(&rules)).unwrap();
         let [easy, hard] = [small, small + more].map(|epsilon| pair.p_value(epsilon, LEVEL).ppb());
         // More draws are hits, so the stop comes no later; what differs is never in favour.
