@@ -102,7 +102,7 @@ def median(values):
 
 
 def composite_ppb(correct, items, js_sum, log_ratio_nanos, size_bytes, teacher_ppm):
-    """S of MEASURING.md 2b under the default rules."""
+    """S of MEASURING.md 2b under the rules of protocol/tests/significance.rs."""
     accuracy_ppm = (correct * 1_000_000 + items // 2) // items
     if accuracy_ppm * 1_000_000 < teacher_ppm * 900_000:
         return 0

@@ -17,19 +17,6 @@ const Z_95: f64 = 1.959_963_984_540_054;
 /// One that asks for no more draws than the least.
 const LEVEL: Level = Level { ppm: 15_000, shared_by: NonZeroU32::MIN };
 
-/// The scale that the golden values were computed by, whatever the default is.
-fn golden_rules() -> ScoreRules {
-    ScoreRules {
-        gate_ppm: 900_000,
-        accuracy_floor_ppm: 800_000,
-        latency_ratio_min_ppm: 10_000,
-        latency_ratio_max_ppm: 10_000_000,
-        size_bytes_min: 10_000,
-        size_bytes_max: 4_000_000,
-        weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
-    }
-}
-
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/statistics.json")).unwrap()
 }
@@ -93,6 +80,18 @@ fn model(shift: usize) -> Outcomes {
     .unwrap()
 }
 
+/// The rules of the script, which are nobody's default.
+fn rules() -> ScoreRules {
+    ScoreRules {
+        latency_ratio_min_ppm: 10_000,
+        latency_ratio_max_ppm: 10_000_000,
+        size_bytes_min: 10_000,
+        size_bytes_max: 4_000_000,
+        weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
+        ..ScoreRules::default()
+    }
+}
+
 fn round(rules: &ScoreRules) -> Round<'_> {
     let ceiling = Ceiling { correct: 95, items: 100 };
     Round { part: Part::Hidden, seed: Digest::of(b"round 7"), ceiling, rules }
@@ -100,7 +99,7 @@ fn round(rules: &ScoreRules) -> Round<'_> {
 
 #[test]
 fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
-    let (rules, golden) = (golden_rules(), &golden()["resample"]);
+    let (rules, golden) = (rules(), &golden()["resample"]);
     let pair = Pair::new(&model(3), &model(1), &round(&rules)).unwrap();
     let found = pair.difference().estimate;
     let ppm = |name: &str| (golden[name].as_i64().unwrap() + 500).div_euclid(1_000);
@@ -114,7 +113,7 @@ fn an_auditor_with_the_written_definition_draws_the_same_replicates() {
 
 #[test]
 fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
-    let rules = golden_rules();
+    let rules = rules();
     let [a, b] = [3, 1].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
     assert_eq!(a.minus(&b), Some(Pair::new(&model(3), &model(1), &round(&rules)).unwrap().difference()));
     let copy = a.minus(&a.clone()).unwrap();
@@ -127,7 +126,7 @@ fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
 
 #[test]
 fn what_was_not_measured_on_the_same_items_is_not_compared() {
-    let rules = golden_rules();
+    let rules = rules();
     let changed = |change: fn(&mut OutcomeValues)| {
         let mut values = model(3).values().clone();
         change(&mut values);
@@ -193,7 +192,7 @@ proptest! {
 
     #[test]
     fn a_resampled_interval_holds_the_estimate_and_mirrors(a in 0usize..40, b in 0usize..40) {
-        let rules = golden_rules();
+        let rules = rules();
         let [a, b] = [a, b].map(|shift| Replicates::draw(&model(shift), &round(&rules)).unwrap());
         let (forth, back) = (a.minus(&b).unwrap(), b.minus(&a).unwrap());
         let estimate = forth.estimate;
@@ -205,7 +204,7 @@ proptest! {
 
     #[test]
     fn a_larger_margin_is_never_easier(shift in 0usize..40, small in 0u32..20_000, more in 0u32..20_000) {
-        let rules = golden_rules();
+        let rules = rules();
         let pair = Pair::new(&model(shift), &model(1), &round(&rules)).unwrap();
         let [easy, hard] = [small, small + more].map(|epsilon| pair.p_value(epsilon, LEVEL).ppb());
         // More draws are hits, so the stop comes no later; what differs is never in favour.

@@ -11,7 +11,8 @@ const ITEMS: usize = 480;
 /// Far above both models, so that no utility is clipped.
 const CEILING: Ceiling = Ceiling { correct: 98, items: 100 };
 
-/// Every 12th item is wrong, apart from the first `won` of those.
+/// Every 12th item is wrong, apart from the first `won` of those. At twice the reference's latency there is something to win
+/// and to lose.
 fn model(won: usize) -> Outcomes {
     Outcomes::new(OutcomeValues {
         images_sha256: Digest::of(b"items"),
@@ -19,7 +20,7 @@ fn model(won: usize) -> Outcomes {
         public_items: 0,
         right: (0..ITEMS).map(|i| i % 12 != 5 || i / 12 < won).collect(),
         js_micronats: vec![40_000; ITEMS],
-        log_ratio_nanos: vec![0; 15],
+        log_ratio_nanos: vec![693_000_000; 15],
     })
     .unwrap()
 }
@@ -112,7 +113,7 @@ fn a_faster_equal_dethrones_and_a_slower_better_one_may_not() {
         values.log_ratio_nanos.fill(nanos);
         Outcomes::new(values).unwrap()
     };
-    assert_eq!(judged(&timed(0, -200_000_000), |_| ()).rule, Rule::Dethrones);
+    assert_eq!(judged(&timed(0, 493_000_000), |_| ()).rule, Rule::Dethrones);
     assert_eq!(judged(&timed(12, 4_000_000_000), |_| ()).rule, Rule::HiddenNotBetter);
 }
 

@@ -87,7 +87,7 @@ mod tests {
         let families = [
             r#"{"kind":"mlp","hidden":[16]}"#,
             r#"{"kind":"resnet","width":8,"blocks":[2,1],"stem_stride":2}"#,
-            r#"{"kind":"depthwise_cnn","stem":8,"blocks":[{"channels":12,"stride":2}]}"#,
+            r#"{"kind":"depthwise_cnn","stem":8,"stem_stride":1,"blocks":[{"channels":12,"stride":2}]}"#,
             r#"{"kind":"mobilenet_v2","stem":8,"stem_stride":2,"head":16,"blocks":[{"expansion":4,"channels":8,"repeats":2,"stride":2}]}"#,
             r#"{"kind":"vit","patch":7,"width":8,"depth":1,"heads":2,"mlp_width":16}"#,
         ];
