@@ -5,9 +5,11 @@
 //! does NOT know how anything was measured.
 //!
 //! [`evidence`]: what is known of a model on fresh items, over rounds. [`screening`]: who is decided. [`round`]: the
-//! judgement. [`simulate`]: how often these rules err.
+//! judgement. [`simulate`]: how often these rules err. [`market`]: what strategies earn under them.
 
 pub mod evidence;
+mod field;
+pub mod market;
 pub mod merit;
 pub mod round;
 pub mod screening;
