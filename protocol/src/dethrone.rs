@@ -49,9 +49,9 @@ pub struct EpsilonDecay {
 }
 
 impl Default for DethroneRules {
-    /// Level and margin of `docs/RULES.md`: 30 rounds of 300 equals give the seat away in less than 5 % of repetitions.
+    /// Level and margin of `docs/RULES.md`: 30 rounds give the seat to an equal with a chance of at most 30 x .0016 = 4.8 %.
     fn default() -> Self {
-        Self { alpha_hidden_ppm: 2_000, epsilon_ppm: 1_000, epsilon_decay: None }
+        Self { alpha_hidden_ppm: 1_600, epsilon_ppm: 1_000, epsilon_decay: None }
     }
 }
 
@@ -242,7 +242,9 @@ pub fn judge(bout: &Bout<'_>) -> Verdict {
     let epsilon_ppm = bout.rules.epsilon_ppm_at(bout.champion_age_seconds);
     let hidden = compare(bout, epsilon_ppm);
     Verdict {
-        rule: decide(bout, hidden.as_ref()),
+        rule: decide(bout, hidden.is_some(), || {
+            hidden.is_some_and(|hidden| bout.rules.passes(hidden.p, bout.shared_by))
+        }),
         epsilon_ppm,
         alpha_hidden_ppm: bout.rules.alpha_hidden_ppm,
         shared_by: bout.shared_by.get(),
@@ -251,22 +253,33 @@ pub fn judge(bout: &Bout<'_>) -> Verdict {
     }
 }
 
-/// The rules in their order: the first that stops the challenger decides.
-fn decide(bout: &Bout<'_>, hidden: Option<&Comparison>) -> Rule {
+/// Whether [`judge`] would say [`Rule::Dethrones`], without the figures: a simulation of many bouts draws a fraction.
+pub fn dethrones(bout: &Bout<'_>) -> bool {
+    let pair = pair(bout);
+    let epsilon_ppm = bout.rules.epsilon_ppm_at(bout.champion_age_seconds);
+    let better = || pair.as_ref().is_some_and(|pair| pair.is_better(epsilon_ppm, level(bout)));
+    decide(bout, pair.is_some(), better).dethrones()
+}
+
+/// The rules in their order: the first that stops the challenger decides. The costly one is asked last.
+fn decide(bout: &Bout<'_>, comparable: bool, better: impl FnOnce() -> bool) -> Rule {
     if matches!(bout.champion, Incumbent::NotMeasured) {
         return Rule::ChampionNotMeasured;
     }
     let Some(challenger) = bout.challenger else { return Rule::ChallengerNotMeasured };
-    let Some(hidden) = hidden else { return Rule::NotComparable };
     let rules = [
+        (!comparable, Rule::NotComparable),
         (bout.near_copy, Rule::NearCopy),
         (!bout.latency_compliant, Rule::LatencyBreach),
         (!bout.latency_stable, Rule::LatencyUnstable),
         (!bout.above_public_gate, Rule::BelowGate),
         (!passes_gate(bout, challenger), Rule::BelowHiddenGate),
-        (!bout.rules.passes(hidden.p, bout.shared_by), Rule::HiddenNotBetter),
     ];
-    rules.into_iter().find(|(stops, _)| *stops).map_or(Rule::Dethrones, |(_, rule)| rule)
+    match rules.into_iter().find(|(stops, _)| *stops) {
+        Some((_, rule)) => rule,
+        None if better() => Rule::Dethrones,
+        None => Rule::HiddenNotBetter,
+    }
 }
 
 fn passes_gate(bout: &Bout<'_>, challenger: &Outcomes) -> bool {
@@ -278,11 +291,19 @@ fn passes_gate(bout: &Bout<'_>, challenger: &Outcomes) -> bool {
 
 fn compare(bout: &Bout<'_>, epsilon_ppm: u32) -> Option<Comparison> {
     let (Incumbent::Measured(champion), Some(challenger)) = (bout.champion, bout.challenger) else { return None };
-    let round = Round { part: Part::Hidden, seed: bout.seed, ceiling: bout.ceiling, rules: bout.score };
     let accuracy = Disputed::count(challenger, champion, Part::Hidden)?.test();
-    let pair = Pair::new(challenger, champion, &round)?;
-    let level = Level { ppm: bout.rules.alpha_hidden_ppm, shared_by: bout.shared_by };
-    Some(Comparison { accuracy, composite: pair.difference().estimate, p: pair.p_value(epsilon_ppm, level) })
+    let pair = pair(bout)?;
+    Some(Comparison { accuracy, composite: pair.difference().estimate, p: pair.p_value(epsilon_ppm, level(bout)) })
+}
+
+fn pair<'a>(bout: &Bout<'a>) -> Option<Pair<'a>> {
+    let (Incumbent::Measured(champion), Some(challenger)) = (bout.champion, bout.challenger) else { return None };
+    let round = Round { part: Part::Hidden, seed: bout.seed, ceiling: bout.ceiling, rules: bout.score };
+    Pair::new(challenger, champion, &round)
+}
+
+fn level(bout: &Bout<'_>) -> Level {
+    Level { ppm: bout.rules.alpha_hidden_ppm, shared_by: bout.shared_by }
 }
 
 /// A challenger whose verdict is [`Rule::Dethrones`].

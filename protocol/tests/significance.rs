@@ -211,3 +211,31 @@ proptest! {
         prop_assert!(hard >= easy);
     }
 }
+
+#[test]
+fn whether_a_p_value_meets_its_level_is_known_before_its_figure_is() {
+    for (ppm, shared_by) in [(2_000, 1), (2_000, 8), (50_000, 1), (200_000, 3), (500_000, 1), (1_600, 1)] {
+        let level = Level { ppm, shared_by: NonZeroU32::new(shared_by).unwrap() };
+        let nominal = f64::from(ppm) / 1e6 / f64::from(shared_by);
+        for (seed, share) in (0u64..).zip([0.0, 0.3, 0.8, 0.95, 1.0, 1.05, 1.3, 3.0, 100.0].repeat(3)) {
+            let chance = (nominal * share * 2f64.powi(64)) as u64;
+            let (mut asked, mut answered) = (0, 0);
+            let hit = |draw: u32, asked: &mut u32| {
+                *asked += 1;
+                scrambled((seed << 32) + u64::from(draw)) < chance
+            };
+            let p = SequentialP::of(level.draws_max(), |draw| hit(draw, &mut asked));
+            let meets = SequentialP::meets(level, |draw| hit(draw, &mut answered));
+            assert_eq!(meets, p.at_most(ppm, shared_by), "{ppm} by {shared_by}, {share}: {p:?}");
+            assert!(answered <= asked);
+        }
+    }
+}
+
+/// A number that looks random (Steele, Lea & Flood 2014: splitmix64).
+fn scrambled(number: u64) -> u64 {
+    let z = number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

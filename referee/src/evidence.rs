@@ -24,7 +24,7 @@ pub struct Drawn {
 }
 
 /// One model's answers to the first fresh items of a round.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sheet {
     /// Whether each answer was right.
     pub right: Vec<bool>,

@@ -5,9 +5,12 @@
 //! does NOT know how anything was measured.
 //!
 //! [`evidence`]: what is known of a model on fresh items, over rounds. [`screening`]: who is decided. [`round`]: the
-//! judgement. [`record`]: what a validator is bound to by it. [`simulate`]: how often these rules err.
+//! judgement. [`record`]: what a validator is bound to by it. [`simulate`]: how often these rules err. [`market`]: what
+//! strategies earn under them.
 
 pub mod evidence;
+mod field;
+pub mod market;
 pub mod merit;
 pub mod record;
 pub mod round;

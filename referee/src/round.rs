@@ -5,7 +5,7 @@
 
 use crate::evidence::{Common, Drawn, Evidence, Stage};
 use crate::merit::Merit;
-use protocol::dethrone::{Bout, DethroneRules, Incumbent, Rule, Successor, Verdict, crown, judge};
+use protocol::dethrone::{Bout, DethroneRules, Incumbent, Rule, Successor, Verdict, crown, dethrones, judge};
 use protocol::latency::{self, LatencyVerdict};
 use protocol::reward::{Axes, Entrant, History, Standing};
 use protocol::round::EntryRole;
@@ -113,6 +113,18 @@ impl Referee {
         history: &History,
     ) -> Judgement {
         let decision = self.decide(contestants, shared_by, champion_before.is_some());
+        self.conclude(decision, contestants, champion_before, reference, history)
+    }
+
+    /// What follows from the bouts: the seat, places and the margin that a new champion is paid by.
+    pub fn conclude(
+        &self,
+        decision: Decision,
+        contestants: &[Contestant],
+        champion_before: Option<&SubmissionId>,
+        reference: &Evidence,
+        history: &History,
+    ) -> Judgement {
         let of = |submission: &SubmissionId| contestants.iter().find(|it| it.submission == *submission);
         let margin_ppm = decision.successor.as_ref().and_then(|successor| {
             let sitting = champion_before.and_then(of).map(|before| {
@@ -147,17 +159,33 @@ impl Referee {
     }
 
     fn bout(&self, champion: Option<&Contestant>, challenger: &Contestant, shared_by: u32) -> Verdict {
+        let verdict = self.meet(champion, challenger, shared_by, judge);
+        verdict.unwrap_or_else(|| self.verdict_without_bout(Rule::NotComparable, shared_by))
+    }
+
+    /// Whether the verdict on a challenger would be [`Rule::Dethrones`], without its figures.
+    pub fn dethrones(&self, champion: &Contestant, challenger: &Contestant, shared_by: u32) -> bool {
+        self.meet(Some(champion), challenger, shared_by, dethrones).unwrap_or(false)
+    }
+
+    /// Lets two meet on the deciding items that both answered in this reign. `None` where those are none.
+    fn meet<T>(
+        &self,
+        champion: Option<&Contestant>,
+        challenger: &Contestant,
+        shared_by: u32,
+        judged: impl FnOnce(&Bout<'_>) -> T,
+    ) -> Option<T> {
         let common = champion.and_then(|champion| {
             let [own, its] = [challenger, champion].map(|it| it.evidence.clone().since(self.reign_began));
             own.common(&its, &self.drawn, Stage::Deciding)
         });
         let measured = challenger.latency.as_ref().map(latency::judge);
-        judge(&Bout {
+        Some(judged(&Bout {
             champion: match (champion, &common) {
                 (None, _) => Incumbent::NotMeasured,
                 (Some(_), Some(common)) => Incumbent::Measured(&common.second),
-                // Measured on nothing in common: the bout says so itself.
-                (Some(_), None) => return self.not_comparable(shared_by),
+                (Some(_), None) => return None,
             },
             champion_age_seconds: self.champion_age_seconds,
             challenger: common.as_ref().filter(|_| measured.is_some()).map(|common| &common.first),
@@ -171,11 +199,7 @@ impl Referee {
             shared_by: NonZeroU32::new(shared_by).unwrap_or(NonZeroU32::MIN),
             rounds: common.as_ref().map_or(0, |common| common.rounds),
             seed: self.seed,
-        })
-    }
-
-    fn not_comparable(&self, shared_by: u32) -> Verdict {
-        self.verdict_without_bout(Rule::NotComparable, shared_by)
+        }))
     }
 
     /// What is said of a member that met nobody.
@@ -201,7 +225,7 @@ impl Referee {
     }
 
     /// The earliest among those that can't be told from the best on the round's deciding items.
-    fn successor(&self, winners: &[&Contestant]) -> Option<SubmissionId> {
+    pub fn successor(&self, winners: &[&Contestant]) -> Option<SubmissionId> {
         let drawn = winners.iter().filter_map(|winner| {
             let own = winner.evidence.clone().since(self.number).pooled(&self.drawn, Stage::Deciding)?;
             Some((*winner, Replicates::draw(&own.first, &self.part(&own))?))
@@ -227,11 +251,12 @@ impl Referee {
 
     /// How everybody stands by fresh items, the best first. The first leads a group, and each next one joins it while its
     /// distance from the leader, on all items that both answered, could be luck; as `protocol::standing::groups`, whose
-    /// models all answered the same. Whoever is below the gate, or was asked nothing, has no place.
+    /// models all answered the same. Whoever is below the gate, was asked nothing, or behaved otherwise while it was timed in
+    /// this round has no place.
     pub fn standings(&self, contestants: &[Contestant]) -> Vec<Stand> {
         let mut order: Vec<(&Contestant, Merit)> = contestants
             .iter()
-            .filter(|it| it.copy_of.is_none() && it.above_public_gate)
+            .filter(|it| it.copy_of.is_none() && it.above_public_gate && !is_breach(it))
             .filter_map(|it| Some((it, self.merit(&it.evidence, Stage::All)?)))
             .filter(|(_, merit)| merit.above_gate)
             .collect();
@@ -310,4 +335,10 @@ impl Referee {
         let entrants = contestants.iter().filter_map(entrant).collect();
         Standing { round: self.number, axes, entrants, champion, margin_ppm }
     }
+}
+
+/// Whether a full measurement showed that it behaves otherwise while it is timed.
+fn is_breach(contestant: &Contestant) -> bool {
+    let verdict = contestant.latency.as_ref().map(latency::judge);
+    verdict.is_some_and(|verdict| matches!(verdict, LatencyVerdict::Breach(_)))
 }

@@ -6,18 +6,18 @@
 //! differ on 2 * .207 * .7 * .3 = 8.7 % of the items. A better model has a larger q. Everybody passes every public test:
 //! fresh items alone tell models apart. It does NOT know real models: figures from here compare rules with each other.
 
-use crate::evidence::{Drawn, Evidence, Sheet, Stage};
+use crate::evidence::{Drawn, Evidence, Sheet};
+use crate::field::{Field, key_of};
 use crate::round::{Contestant, Referee};
-use crate::screening::{Candidate, finalists, select};
 use protocol::dethrone::DethroneRules;
 use protocol::report::{Estimate, Latency};
 use protocol::round::{EntryRole, RoundRules};
 use protocol::score::{ScoreRules, wilson};
 use protocol::significance::mcnemar;
-use protocol::{Digest, Hotkey, SubmissionId};
+use protocol::{Digest, SubmissionId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Shares of kinds of items and the champion's chance on undecided ones, parts per million.
 const EASY_PPM: u32 = 779_100;
@@ -28,6 +28,8 @@ const LAUNCHES: usize = 15;
 const LAUNCH_NANOS: i64 = 3_000_000;
 /// The chance of the teacher on undecided items: 95 % in all, as on Fashion-MNIST's ladder.
 const TEACHER_CHANCE_PPM: u32 = 826_000;
+/// A memoriser's right answers on fresh items, whatever they are: 55 to 58 % were measured.
+const MEMORISER_PPM: u32 = 570_000;
 /// What a made-up model weighs.
 const SIZE_BYTES: u64 = 100_000;
 
@@ -42,6 +44,8 @@ pub struct World {
     pub equals: u32,
     /// Challengers that are better.
     pub better: u32,
+    /// Challengers that learnt the public items by heart: 57 % of fresh ones are right, far below the gate.
+    pub memorisers: u32,
     /// By how much of the accuracy, parts per million, at most 62 000: more there is not to decide.
     pub gain_ppm: u32,
     /// 1 000 000: models with a seed of their own. Less: noisy clones of the champion, that answer so many of the
@@ -88,56 +92,69 @@ impl Contest {
 /// What came of a repetition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Which rules gave the seat away, in the order of [`Contest::ALL`]: to one that is better, where there are any.
-    pub dethroned: [bool; 5],
+    /// The first round in which each rule gave the seat away, in the order of [`Contest::ALL`]: to one that is better, where
+    /// there are any.
+    pub dethroned_in: [Option<u32>; 5],
     /// The round by which all better ones had been decided; `None` if some never were.
     pub better_decided_by: Option<u32>,
 }
 
-/// How often each rule dethroned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How often each rule dethroned, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Repetitions.
     pub repetitions: u32,
-    /// Repetitions in which each rule dethroned, in the order of [`Contest::ALL`].
-    pub dethroned: [u32; 5],
-    /// The latest round by which all better ones were decided, over all repetitions; 0 where some never were.
-    pub better_decided_by: u32,
+    /// Of each rule, in the order of [`Contest::ALL`]: repetitions by the round that first gave the seat away.
+    first: [BTreeMap<u32, u32>; 5],
+    /// Repetitions by the round by which all better ones had been decided.
+    better_decided: BTreeMap<u32, u32>,
 }
 
 impl Tally {
     /// Adds a repetition.
     pub fn add(&mut self, outcome: &Outcome) {
-        let first = self.repetitions == 0;
         self.repetitions += 1;
-        for (count, dethroned) in self.dethroned.iter_mut().zip(outcome.dethroned) {
-            *count += u32::from(dethroned);
+        for (first, round) in self.first.iter_mut().zip(outcome.dethroned_in) {
+            round.into_iter().for_each(|round| *first.entry(round).or_default() += 1);
         }
-        let never = !first && self.better_decided_by == 0;
-        let latest = outcome.better_decided_by.map_or(0, |by| by.max(self.better_decided_by));
-        self.better_decided_by = if never { 0 } else { latest };
+        outcome.better_decided_by.into_iter().for_each(|round| *self.better_decided.entry(round).or_default() += 1);
     }
 
-    /// Each rule with how often it dethroned and Wilson's 95 % interval, parts per million.
-    pub fn shares(&self) -> [(Contest, Estimate); 5] {
+    /// In how many repetitions each rule had given the seat away after so many rounds.
+    pub fn dethroned(&self, rounds: u32) -> [u32; 5] {
+        self.first.each_ref().map(|first| first.range(..=rounds).map(|(_, count)| count).sum())
+    }
+
+    /// Each rule with how often it had given the seat away by then and Wilson's 95 % interval, parts per million.
+    pub fn shares(&self, rounds: u32) -> [(Contest, Estimate); 5] {
+        let mut counts = self.dethroned(rounds).into_iter();
         let share = |count: u32| wilson(u64::from(count), u64::from(self.repetitions));
-        let mut counts = self.dethroned.into_iter();
         Contest::ALL.map(|contest| (contest, share(counts.next().unwrap_or_default())))
+    }
+
+    /// The round by which all better ones had been decided in every repetition; `None` if in one they weren't.
+    pub fn better_decided_by(&self) -> Option<u32> {
+        let all = self.better_decided.values().sum::<u32>() == self.repetitions;
+        self.better_decided.keys().next_back().copied().filter(|_| all)
     }
 }
 
 /// One repetition: a champion, its rounds of challengers, and which rules would have given its seat away.
-///
-/// # Panics
-/// When the world has no items or more than 2^20.
 pub fn repetition(world: &World, seed: u64) -> Outcome {
     let mut words = ChaCha8Rng::seed_from_u64(seed);
     let mut arena = Arena::new(world, &mut words);
     let mut outcome = Outcome::default();
     for round in 1..=world.rounds {
-        arena.play(round, &mut words, &mut outcome);
-        if outcome.better_decided_by.is_none() && arena.better_are_decided() {
-            outcome.better_decided_by = Some(round);
+        for (first, dethrones) in outcome.dethroned_in.iter_mut().zip(arena.play(round, &mut words)) {
+            if dethrones {
+                first.get_or_insert(round);
+            }
+        }
+        if arena.better_are_decided() {
+            outcome.better_decided_by.get_or_insert(round);
+        }
+        if outcome.dethroned_in.iter().all(Option::is_some) && outcome.better_decided_by.is_some() {
+            break;
         }
     }
     outcome
@@ -146,18 +163,22 @@ pub fn repetition(world: &World, seed: u64) -> Outcome {
 /// A champion and its challengers over rounds. Who took the seat is noted; the champion of the simulation stays.
 struct Arena<'a> {
     world: &'a World,
-    /// The champion first, then the better ones, then its equals.
-    contestants: Vec<Contestant>,
-    waited: Vec<u32>,
-    decided: Vec<bool>,
-    drawn: BTreeMap<u64, Drawn>,
+    /// The champion first, then the better ones, its equals, and memorisers.
+    field: Field,
+    /// Those below the gate beyond doubt: they are out for good.
+    out: BTreeSet<usize>,
 }
 
 impl<'a> Arena<'a> {
     fn new(world: &'a World, words: &mut ChaCha8Rng) -> Self {
-        let count = 1 + world.better as usize + world.equals as usize;
+        let count = 1 + world.better as usize + world.equals as usize + world.memorisers as usize;
         let contestants = (0..count).map(|index| contestant(index, words)).collect();
-        Self { world, contestants, waited: vec![0; count], decided: vec![false; count], drawn: BTreeMap::new() }
+        Self { world, field: Field::of(contestants), out: BTreeSet::new() }
+    }
+
+    /// Whether its taking the seat is what is counted: a better one's, or anybody's where nobody is better.
+    fn counts(&self, index: usize) -> bool {
+        index > 0 && (self.world.better == 0 || self.is_better(index))
     }
 
     fn is_better(&self, index: usize) -> bool {
@@ -165,85 +186,57 @@ impl<'a> Arena<'a> {
     }
 
     fn better_are_decided(&self) -> bool {
-        self.decided.iter().skip(1).take(self.world.better as usize).all(|decided| *decided)
+        (1..=self.world.better as usize).all(|index| self.field.was_decided(index))
     }
 
-    fn play(&mut self, number: u32, words: &mut ChaCha8Rng, outcome: &mut Outcome) {
+    fn is_memoriser(&self, index: usize) -> bool {
+        index > self.world.better as usize + self.world.equals as usize
+    }
+
+    /// Which rules give the seat away in this round.
+    fn play(&mut self, number: u32, words: &mut ChaCha8Rng) -> [bool; 5] {
         let number = u64::from(number);
         let items = Items::draw(self.world.items, words);
         let cut = self.world.round.screening.cut(self.world.items);
         let teacher_right = items.answers(TEACHER_CHANCE_PPM, words).right;
-        self.drawn.insert(number, Drawn { cut, teacher_right });
+        self.field.drawn.insert(number, Drawn { cut, teacher_right });
         let champion = items.answers(CHANCE_PPM, words);
-        let sheets: Vec<Sheet> = (0..self.contestants.len())
-            .map(|index| if index == 0 { champion.clone() } else { self.challenger(index, &items, &champion, words) })
+        let sheets: Vec<Sheet> = (0..self.field.contestants.len())
+            .map(|index| match index {
+                0 => champion.clone(),
+                _ if self.out.contains(&index) => Sheet::default(),
+                _ if self.is_memoriser(index) => memorised(&items, words),
+                _ => self.challenger(index, &items, &champion, words),
+            })
             .collect();
-        for (index, sheet) in sheets.iter().enumerate().skip(1) {
-            let counts = self.world.better == 0 || self.is_better(index);
-            for (any, contest) in outcome.dethroned.iter_mut().zip(Contest::ALL) {
-                *any |= counts && simple_rule(contest, sheet, &champion);
+        let screened = self.judge(number, &sheets, words).is_some_and(|index| self.counts(index));
+        let mut gives = [false; 5];
+        let counted = sheets.iter().enumerate().filter(|(index, _)| self.counts(*index) && !self.is_memoriser(*index));
+        for (_, sheet) in counted {
+            for (any, contest) in gives.iter_mut().zip(Contest::ALL) {
+                *any |= match contest {
+                    Contest::Screened => screened,
+                    simple => simple_rule(simple, sheet, &champion),
+                };
             }
         }
-        let successor = self.judge(number, &sheets, words);
-        if let Some(successor) = successor.filter(|index| self.world.better == 0 || self.is_better(*index))
-            && let [.., screened] = &mut outcome.dethroned
-        {
-            *screened |= successor > 0;
-        }
+        gives
     }
 
     /// Screens, decides and judges by the real rules; who would take the seat.
     fn judge(&mut self, number: u64, sheets: &[Sheet], words: &mut ChaCha8Rng) -> Option<usize> {
         let seed = Digest::of(&words.next_u64().to_le_bytes());
         let rules = (ScoreRules::default(), self.world.rules);
-        let referee = Referee::new(rules, (number, seed), (1, 0), self.drawn.clone());
+        let referee = Referee::new(rules, (number, seed), (1, 0), self.field.drawn.clone());
         let cut = self.world.round.screening.cut(self.world.items);
-        self.show(number, sheets, |_| cut.first);
-        let first = finalists(self.candidates(&referee), &self.world.round, None);
-        self.show(number, sheets, |index| if first.contains(&index) { cut.second } else { cut.first });
-        let selection = select(self.candidates(&referee), &self.world.round, None);
-        self.show(number, sheets, |index| match index {
-            0 => cut.all,
-            _ if selection.decided.contains(&index) => cut.all,
-            _ if first.contains(&index) => cut.second,
-            _ => cut.first,
-        });
-        for (index, contestant) in self.contestants.iter_mut().enumerate().skip(1) {
-            let decided = selection.decided.contains(&index);
-            contestant.role = if decided { EntryRole::Challenger } else { EntryRole::Screened };
-            self.decided[index] |= decided;
-            self.waited[index] += u32::from(!decided);
-        }
-        let decision = referee.decide(&self.contestants, selection.shared_by, true);
-        let successor = decision.successor?;
-        self.contestants.iter().position(|contestant| contestant.submission == successor)
-    }
-
-    /// Lets everybody answer the first items of the round.
-    fn show(&mut self, number: u64, sheets: &[Sheet], items: impl Fn(usize) -> u32) {
-        for (index, (contestant, sheet)) in self.contestants.iter_mut().zip(sheets).enumerate() {
-            let count = items(index) as usize;
-            let prefix = Sheet {
-                right: sheet.right.iter().copied().take(count).collect(),
-                js_micronats: sheet.js_micronats.iter().copied().take(count).collect(),
-            };
-            contestant.evidence.sheets.insert(number, prefix);
-        }
-    }
-
-    fn candidates(&self, referee: &Referee) -> Vec<Candidate<usize>> {
-        let candidate = |(index, contestant): (usize, &Contestant)| {
-            let merit = referee.merit(&contestant.evidence, Stage::Screening)?;
-            Some(Candidate {
-                key: index,
-                owner: contestant.owner,
-                arrival: contestant.arrival,
-                composite_ppm: merit.composite_ppm,
-                waited_rounds: self.waited[index],
-                decided_before: self.decided[index],
-            })
-        };
-        self.contestants.iter().enumerate().skip(1).filter_map(candidate).collect()
+        let (selection, out) = self.field.screen(&referee, &self.world.round, (number, cut), Some(0), sheets);
+        self.out.extend(out);
+        let champion = self.field.contestants.first()?;
+        let challengers = selection.decided.iter().filter_map(|index| self.field.contestants.get(*index));
+        let dethrones = |challenger: &&Contestant| referee.dethrones(champion, challenger, selection.shared_by);
+        let winners: Vec<&Contestant> = challengers.filter(dethrones).collect();
+        let successor = referee.successor(&winners)?;
+        self.field.contestants.iter().position(|contestant| contestant.submission == successor)
     }
 
     fn challenger(&self, index: usize, items: &Items, champion: &Sheet, words: &mut ChaCha8Rng) -> Sheet {
@@ -258,13 +251,17 @@ impl<'a> Arena<'a> {
     }
 }
 
+fn memorised(items: &Items, words: &mut ChaCha8Rng) -> Sheet {
+    let one = |_: &Kind| answer(Kind::Undecided, MEMORISER_PPM, words);
+    let (right, js_micronats) = items.0.iter().map(one).unzip();
+    Sheet { right, js_micronats }
+}
+
 fn contestant(index: usize, words: &mut ChaCha8Rng) -> Contestant {
     // The sum of twelve uniform numbers has variance 1 and is normal enough.
     let mut launch = || (0..12).map(|_| i64::from(ppm(words)) - 500_000).sum::<i64>() * LAUNCH_NANOS / 1_000_000;
     let log_ratio_nanos: Vec<i64> = (0..LAUNCHES).map(|_| launch()).collect();
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&(index as u64).to_le_bytes());
-    let hotkey = Hotkey::from_bytes(key);
+    let hotkey = key_of(index);
     Contestant {
         submission: SubmissionId::new(1, index as u128),
         hotkey,
@@ -321,16 +318,19 @@ impl Items {
     }
 }
 
-/// An answer with its divergence: about exponential, with a mean of 30 000 micronats where right and 250 000 where not.
+/// An answer with its divergence: nearly exponential, without a logarithm, with a mean of 30 000 micronats where right and
+/// 250 000 where not.
 fn answer(kind: Kind, chance_ppm: u32, words: &mut ChaCha8Rng) -> (bool, u32) {
     let right = match kind {
         Kind::Easy => true,
         Kind::Hard => false,
         Kind::Undecided => ppm(words) < chance_ppm,
     };
-    let mean = if right { 30_000.0 } else { 250_000.0 };
-    let uniform = (f64::from(ppm(words)) + 0.5) / 1e6;
-    (right, (-libm::log(uniform) * mean).min(690_000.0) as u32)
+    let mean: u64 = if right { 30_000 } else { 250_000 };
+    // Leading zeros halve in frequency, and ten other bits fill the gaps: 1.5 on average, in 1,024ths.
+    let word = words.next_u64();
+    let divergence = ((u64::from(word.leading_zeros()) << 10) | (word & 0x3FF)) * mean / 1_536;
+    (right, divergence.min(690_000) as u32)
 }
 
 /// Uniform below a million, to about one in four thousand of a millionth.

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod dethrone;
+mod market;
 mod rounds;
 mod screening;

@@ -148,6 +148,7 @@ fn a_repetition_is_a_function_of_its_seed_and_rules_err_as_their_levels_say() {
         rounds: 2,
         equals: 5,
         better: 0,
+        memorisers: 0,
         gain_ppm: 0,
         fresh_ppm: 1_000_000,
         rules: DethroneRules::default(),
@@ -159,11 +160,32 @@ fn a_repetition_is_a_function_of_its_seed_and_rules_err_as_their_levels_say() {
         tally
     };
     assert_eq!(tally(&equals), tally(&equals));
-    let [better, .., mcnemar, screened] = tally(&equals).dethroned;
+    let [better, .., mcnemar, screened] = tally(&equals).dethroned(2);
     assert!(better >= 8 && mcnemar <= 4 && screened == 0, "{:?}", tally(&equals));
     let screening = Screening { items: 50, ..Screening::default() };
     let round = RoundRules { screening, ..RoundRules::default() };
     let far_better = World { items: 1_500, rounds: 1, equals: 0, better: 1, gain_ppm: 60_000, round, ..equals };
     let outcome = repetition(&far_better, 1);
-    assert_eq!((outcome.dethroned, outcome.better_decided_by), ([true; Contest::ALL.len()], Some(1)));
+    assert_eq!((outcome.dethroned_in, outcome.better_decided_by), ([Some(1); Contest::ALL.len()], Some(1)));
+}
+
+#[test]
+fn three_that_are_a_point_better_are_decided_however_many_equals_and_memorisers_crowd_them() {
+    let round = RoundRules::default();
+    let wait = round.wait_rounds_max;
+    let crowded = World {
+        items: 3_500,
+        rounds: wait,
+        equals: 300,
+        better: 3,
+        memorisers: 300,
+        gain_ppm: 10_000,
+        fresh_ppm: 1_000_000,
+        rules: DethroneRules::default(),
+        round,
+    };
+    for seed in 0..2 {
+        let by = repetition(&crowded, seed).better_decided_by;
+        assert!(by.is_some_and(|by| by <= wait), "{by:?}");
+    }
 }

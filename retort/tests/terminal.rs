@@ -42,7 +42,7 @@ fn wrong_use_exits_with_2_and_failure_with_1() {
 #[test]
 fn a_simulation_prints_the_same_table_with_any_number_of_threads() {
     let simulate = |more: &[&str]| {
-        let common = ["simulate", "dethrone", "--items", "200", "--challengers", "30", "--repetitions", "20"];
+        let common = ["simulate", "dethrone", "--items", "200", "--equals", "6", "--repetitions", "10"];
         let output = retort().args(common).args(more).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(!stderr(&output).contains('\r'), "bars are for terminals");
@@ -51,20 +51,22 @@ fn a_simulation_prints_the_same_table_with_any_number_of_threads() {
     let table = simulate(&["--threads", "1"]);
     assert_eq!(table, simulate(&["--threads", "3"]));
     assert_ne!(table, simulate(&["--seed", "5"]));
-    assert!(table.contains("200 items: 30 equals in 1 round"), "{table}");
+    assert!(table.contains("200 items: 6 equals, 30 rounds"), "{table}");
+    assert!(table.contains("3 better by 1 point beside 6 equals and 6 memorisers, 3 rounds"), "{table}");
 
     let json: serde_json::Value = serde_json::from_str(&simulate(&["--json", "--epsilon", "0.5"])).unwrap();
     assert_eq!(json["rules"]["epsilon_ppm"], 500_000);
-    let row = &json["rows"][4];
-    assert_eq!((row["gain_ppm"].as_u64(), row["items"].as_u64()), (Some(10_000), Some(200)), "{row}");
-    assert_eq!(row["two_stages"]["dethroned"], 0, "nobody is better by half of the composite");
+    // Equals, clones, half a point alone and beside, three looks each; then one point alone.
+    let row = &json["rows"][8];
+    assert_eq!((row["gain_ppm"].as_u64(), row["after_rounds"].as_u64()), (Some(10_000), Some(1)), "{row}");
+    assert_eq!(row["screened"]["dethroned"], 0, "nobody is better by half of the composite");
     assert!(row["better_wins"]["dethroned"].as_u64() > Some(0), "{row}");
 }
 
 #[test]
 fn a_simulation_refuses_levels_that_the_rules_refuse() {
     for (option, value, told) in [
-        ("--alpha-public", "0.00001", "alpha_public_ppm is 10, not 200 to 500000"),
+        ("--alpha-hidden", "0.00001", "alpha_hidden_ppm is 10, not 200 to 500000"),
         ("--epsilon", "1", "epsilon_ppm is 1000000, not below 1000000"),
         ("--alpha-hidden", "NaN", "not from 0 to 1"),
         ("--items", "5", "5 is not in 100..=1048576"),

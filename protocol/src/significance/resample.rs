@@ -76,11 +76,18 @@ impl<'a> Pair<'a> {
     /// P(S(challenger) - S(champion) <= epsilon): small where the challenger is better by more than epsilon. Drawn as
     /// finely as `level` needs.
     pub fn p_value(&self, epsilon_ppm: u32, level: Level) -> SequentialP {
-        let epsilon_ppb = i64::from(epsilon_ppm) * 1_000;
-        SequentialP::of(level.draws_max(), |draw| {
-            let [challenger, champion] = self.sampler.replicate(draw, [&self.challenger, &self.champion]);
-            challenger - champion <= epsilon_ppb
-        })
+        SequentialP::of(level.draws_max(), |draw| self.is_within(epsilon_ppm, draw))
+    }
+
+    /// Whether [`Pair::p_value`] meets its level: the same answer at a fraction of the draws.
+    pub fn is_better(&self, epsilon_ppm: u32, level: Level) -> bool {
+        SequentialP::meets(level, |draw| self.is_within(epsilon_ppm, draw))
+    }
+
+    /// Whether the challenger is not ahead by more than epsilon on the `draw`-th resample.
+    fn is_within(&self, epsilon_ppm: u32, draw: u32) -> bool {
+        let [challenger, champion] = self.sampler.replicate(draw, [&self.challenger, &self.champion]);
+        challenger - champion <= i64::from(epsilon_ppm) * 1_000
     }
 
     /// The difference with its 95 % interval, in parts per million.

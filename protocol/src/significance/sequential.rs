@@ -61,6 +61,26 @@ impl SequentialP {
         Self { hits: hits + 1, draws: draws_max.saturating_add(1) }
     }
 
+    /// Whether [`SequentialP::of`] as many draws as the level needs is at most the level: the same answer without the
+    /// figure. It stops at the first hit that no further draw could make up for.
+    pub fn meets(level: Level, mut hit: impl FnMut(u32) -> bool) -> bool {
+        let draws_max = level.draws_max();
+        let can = |hits, draws| Self { hits, draws }.at_most(level.ppm, level.shared_by.get());
+        // The least p that so many hits may still come to, and the least of all that stop early.
+        let least = |hits: u32| can(hits + 1, draws_max.saturating_add(1)) || can(HITS, draws_max);
+        let mut hits = 0;
+        for draw in 0..draws_max {
+            hits += u32::from(hit(draw));
+            if hits == HITS {
+                return can(hits, draw + 1);
+            }
+            if !least(hits) {
+                return false;
+            }
+        }
+        can(hits + 1, draws_max.saturating_add(1))
+    }
+
     /// Whether p <= level / shared_by, without rounding. A level shared by nobody is shared by one.
     pub fn at_most(self, level_ppm: u32, shared_by: u32) -> bool {
         u128::from(self.hits) * 1_000_000 * u128::from(shared_by.max(1))

@@ -8,33 +8,58 @@ use std::path::PathBuf;
 pub(crate) enum SimulateCommand {
     /// False crowns and power of rules that dethrone a champion
     ///
-    /// Challengers as good as the champion, noisy clones of it, and truly better ones are made up and judged by the real
-    /// rules. Repetition i is a function of seed and i, so threads change nothing but the time.
+    /// Challengers as good as the champion, noisy clones of it, and truly better ones are made up, pass every public test,
+    /// and are screened, decided and judged by the real rules over rounds. Repetition i is a function of seed and i, so
+    /// threads change nothing but the time.
     Dethrone(DethroneArgs),
+    /// What strategies earn under the rules: memorisers, cloners, splitters, sandbaggers and others beside honest models
+    ///
+    /// Each plays rounds on the stored answers of real packages, judged and paid by the real rules, and its earnings are
+    /// held against the plain use of its own best model.
+    Market(MarketArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct MarketArgs {
+    /// A manifest with the rules to play under [default: the default rules, each policy in a column]
+    #[arg(long)]
+    pub(crate) manifest: Option<PathBuf>,
+    /// How many rounds
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Fresh items of a round in all [default: the manifest's, or 3,500]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    pub(crate) items: Option<u32>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
+    /// Another seed draws other items
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct DethroneArgs {
-    /// Challengers exactly as good as the champion
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=100_000))]
-    pub(crate) challengers: u32,
+    /// Challengers exactly as good as the champion, all there from the first round on
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) equals: u32,
     /// Noisy clones of the champion, in one round
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) clones: u32,
-    /// How often each row is played
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How often each game is played
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repetitions: u32,
-    /// Public items, and as many hidden ones
-    #[arg(long, value_delimiter = ',', default_value = "2000,10000",
+    /// Fresh items of a round in all, those of the screening included
+    #[arg(long, value_delimiter = ',', default_value = "3500,10000",
         value_parser = clap::value_parser!(u32).range(100..=1_048_576))]
     pub(crate) items: Vec<u32>,
-    /// Which rows to play [default: all]. Equals of 10,000 items take 300 repetitions in a quarter of an hour
+    /// Which games to play [default: all]
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<DethroneRow>,
-    /// Level of the test on public items [default: the rules']
-    #[arg(long, value_parser = share_ppm)]
-    pub(crate) alpha_public: Option<u32>,
-    /// Level of the test on hidden items, shared by those that reach it [default: the rules']
+    /// Level of the test on fresh items, shared by those that a round decides [default: the rules']
     #[arg(long, value_parser = share_ppm)]
     pub(crate) alpha_hidden: Option<u32>,
     /// By how much of the composite a challenger must be better [default: the rules']
@@ -51,17 +76,19 @@ pub(crate) struct DethroneArgs {
     pub(crate) json: bool,
 }
 
-/// What a row of the table of rules plays.
+/// What is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DethroneRow {
-    /// Equals of the champion, all in one round
+    /// Equals of the champion over 30 rounds
     Equals,
-    /// As many equals over 30 rounds
-    Rounds,
     /// Noisy clones of the champion
     Clones,
-    /// Better ones, by half a point, a point and two
+    /// Better ones alone, by half a point, a point and two, after 1, 3 and 10 rounds
     Better,
+    /// The same beside the equals
+    Beside,
+    /// Three better ones beside the equals: by when they are decided
+    Decided,
 }
 
 /// A share of 1 such as 0.01 in parts per million.

@@ -22,6 +22,9 @@ pub(crate) enum ValidatorCommand {
         manifest: PathBuf,
         #[command(flatten)]
         home: Home,
+        /// Publish nothing: print what each attacker would earn under these rules
+        #[arg(long)]
+        check: bool,
     },
     /// Serve the API and the pages, and evaluate
     Serve {

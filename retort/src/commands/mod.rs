@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod keys;
 pub(crate) mod likeness;
 pub(crate) mod manual;
+mod market;
 pub(crate) mod miner;
 pub(crate) mod predict;
 pub(crate) mod pull;

@@ -1,5 +1,5 @@
 //! `retort simulate`: how often the rules err on made-up models, and how much they see. The engine is
-//! `protocol::simulate`; this file chooses the rows, runs them on threads and prints.
+//! `referee::simulate`; this file chooses the rows, runs them on threads and prints.
 
 use super::print_json;
 use crate::cli::{DethroneArgs, DethroneRow, SimulateCommand};
@@ -8,25 +8,28 @@ use anyhow::{Result, anyhow};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use protocol::dethrone::DethroneRules;
 use protocol::report::Estimate;
-use protocol::simulate::{Tally, World, repetition};
+use protocol::round::RoundRules;
+use referee::simulate::{Tally, World, repetition};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-/// The most rounds over which equals come in one after the other.
+/// The rounds over which equals of the champion live on.
 const ROUNDS: u32 = 30;
+/// After how many rounds better ones are looked for.
+const SEEN_AFTER: [u32; 3] = [1, 3, 10];
 
 pub(crate) fn run(command: &SimulateCommand) -> Result<()> {
     match command {
         SimulateCommand::Dethrone(args) => dethrone(args),
+        SimulateCommand::Market(args) => super::market::run(args),
     }
 }
 
 fn dethrone(args: &DethroneArgs) -> Result<()> {
     let defaults = DethroneRules::default();
     let rules = DethroneRules {
-        alpha_public_ppm: args.alpha_public.unwrap_or(defaults.alpha_public_ppm),
         alpha_hidden_ppm: args.alpha_hidden.unwrap_or(defaults.alpha_hidden_ppm),
         epsilon_ppm: args.epsilon.unwrap_or(defaults.epsilon_ppm),
         ..defaults
@@ -34,10 +37,10 @@ fn dethrone(args: &DethroneArgs) -> Result<()> {
     rules.check().map_err(|problem| anyhow!(problem))?;
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let phases = std::io::stderr().is_terminal().then(|| Phases::new("simulate"));
-    let mut played = Vec::new();
-    for row in args.items.iter().flat_map(|items| rows(args, *items, rules)) {
-        let tally = play(&row, args, threads, phases.as_ref());
-        played.push((row, tally));
+    let mut played: Vec<(Row, Tally)> = Vec::new();
+    for game in args.items.iter().flat_map(|items| games(args, *items, rules)) {
+        let tally = play(&game, args, threads, phases.as_ref());
+        played.extend(game.rows().into_iter().map(|row| (row, tally.clone())));
     }
     if let Some(phases) = &phases {
         phases.finish();
@@ -50,59 +53,101 @@ fn dethrone(args: &DethroneArgs) -> Result<()> {
     Ok(())
 }
 
-/// What is played, and what it must show.
+/// What is played, and after how many rounds it is looked at.
+struct Game {
+    what: String,
+    world: World,
+    looked_at: Vec<(u32, Option<Target>)>,
+}
+
+/// A game at one of its looks.
 struct Row {
     what: String,
     world: World,
+    after: u32,
     target: Option<Target>,
 }
 
-/// A bound on how often the two-stage rule dethrones.
+/// What must hold of the rule that is played.
 #[derive(Clone, Copy)]
 enum Target {
+    /// A bound on how often it gives the seat away.
     AtMost(i64),
     AtLeast(i64),
+    /// The round by which better ones are decided.
+    DecidedBy(u32),
 }
 
-/// Equals at once and over rounds, clones, and better ones.
-fn rows(args: &DethroneArgs, items: u32, rules: DethroneRules) -> Vec<Row> {
-    use DethroneRow::{Better, Clones, Equals, Rounds};
+/// Equals over rounds, clones, and better ones: alone, and beside the equals.
+fn games(args: &DethroneArgs, items: u32, rules: DethroneRules) -> Vec<Game> {
+    use DethroneRow::{Beside, Better, Clones, Decided, Equals};
     const SEEDED: u32 = 1_000_000;
-    let world = World { items, rounds: 1, challengers: 1, gain_ppm: 0, fresh_ppm: SEEDED, rules };
-    let (all, clones, each_round) = (args.challengers, args.clones, args.challengers / ROUNDS);
-    let false_crowns = Some(Target::AtMost(50_000));
-    let seen = (items >= 10_000).then_some(Target::AtLeast(800_000));
-    let better =
-        |points: &str, gain_ppm, target| (Better, format!("1 better by {points}"), World { gain_ppm, ..world }, target);
-    let rows = [
-        (Equals, format!("{all} equals in 1 round"), World { challengers: all, ..world }, false_crowns),
-        (
-            Rounds,
-            format!("{} equals in {ROUNDS} rounds", each_round * ROUNDS),
-            World { rounds: ROUNDS, challengers: each_round, ..world },
-            false_crowns,
-        ),
+    let round = RoundRules::default();
+    let wait = round.wait_rounds_max;
+    let world = World {
+        items,
+        rounds: ROUNDS,
+        equals: 0,
+        better: 0,
+        memorisers: 0,
+        gain_ppm: 0,
+        fresh_ppm: SEEDED,
+        rules,
+        round,
+    };
+    let (all, clones) = (args.equals, args.clones);
+    let false_crowns = vec![(ROUNDS, Some(Target::AtMost(50_000)))];
+    let mut games = vec![
+        (Equals, format!("{all} equals"), World { equals: all, ..world.clone() }, false_crowns),
         (
             Clones,
-            format!("{clones} clones in 1 round"),
-            World { challengers: clones, fresh_ppm: 100_000, ..world },
-            Some(Target::AtMost(10_000)),
+            format!("{clones} clones"),
+            World { rounds: 1, equals: clones, fresh_ppm: 100_000, ..world.clone() },
+            vec![(1, Some(Target::AtMost(10_000)))],
         ),
-        better("0.5 point", 5_000, None),
-        better("1 point", 10_000, seen),
-        better("2 points", 20_000, seen),
     ];
+    let rounds = SEEN_AFTER.into_iter().max().unwrap_or(1);
+    for (points, gain_ppm) in [("0.5 point", 5_000), ("1 point", 10_000), ("2 points", 20_000)] {
+        for (row, equals) in [(Better, 0), (Beside, all)] {
+            let beside = if equals > 0 { format!(" beside {equals} equals") } else { String::new() };
+            let target = |after| (after == rounds && gain_ppm >= 10_000).then_some(Target::AtLeast(800_000));
+            games.push((
+                row,
+                format!("1 better by {points}{beside}"),
+                World { rounds, equals, better: 1, gain_ppm, ..world.clone() },
+                SEEN_AFTER.map(|after| (after, target(after))).to_vec(),
+            ));
+        }
+    }
+    games.push((
+        Decided,
+        format!("3 better by 1 point beside {all} equals and {all} memorisers"),
+        World { rounds: wait, equals: all, better: 3, memorisers: all, gain_ppm: 10_000, ..world },
+        vec![(wait, Some(Target::DecidedBy(wait)))],
+    ));
     let wanted = |row: DethroneRow| args.only.is_empty() || args.only.contains(&row);
-    let rows = rows.into_iter().filter(|(row, ..)| wanted(*row));
-    rows.map(|(_, what, world, target)| Row { what: format!("{items} items: {what}"), world, target }).collect()
+    let games = games.into_iter().filter(|(row, ..)| wanted(*row));
+    games.map(|(_, what, world, looked_at)| Game { what: format!("{items} items: {what}"), world, looked_at }).collect()
+}
+
+impl Game {
+    fn rows(&self) -> Vec<Row> {
+        let row = |(after, target): &(u32, Option<Target>)| Row {
+            what: format!("{}, {after} round{}", self.what, if *after == 1 { "" } else { "s" }),
+            world: self.world.clone(),
+            after: *after,
+            target: *target,
+        };
+        self.looked_at.iter().map(row).collect()
+    }
 }
 
 /// Every thread takes each so-many-th repetition.
-fn play(row: &Row, args: &DethroneArgs, threads: NonZeroUsize, phases: Option<&Phases>) -> Tally {
+fn play(game: &Game, args: &DethroneArgs, threads: NonZeroUsize, phases: Option<&Phases>) -> Tally {
     let tally = Mutex::new(Tally::default());
     let at = |tally: &Tally| {
         if let Some(phases) = phases {
-            phases.at(&row.what, tally.repetitions.into(), args.repetitions.into());
+            phases.at(&game.what, tally.repetitions.into(), args.repetitions.into());
         }
     };
     std::thread::scope(|scope| {
@@ -110,9 +155,9 @@ fn play(row: &Row, args: &DethroneArgs, threads: NonZeroUsize, phases: Option<&P
             let (tally, at) = (&tally, &at);
             scope.spawn(move || {
                 for index in (0..u64::from(args.repetitions)).skip(first).step_by(threads.get()) {
-                    let dethroned = repetition(&row.world, args.seed.wrapping_add(index));
+                    let outcome = repetition(&game.world, args.seed.wrapping_add(index));
                     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    tally.add(dethroned);
+                    tally.add(&outcome);
                     at(&tally);
                 }
             });
@@ -123,12 +168,13 @@ fn play(row: &Row, args: &DethroneArgs, threads: NonZeroUsize, phases: Option<&P
 
 impl Row {
     fn json(&self, tally: &Tally) -> Value {
-        let World { items, rounds, challengers, gain_ppm, fresh_ppm, .. } = self.world;
+        let World { items, equals, better, gain_ppm, fresh_ppm, .. } = self.world;
         let mut row = json!({
-            "what": self.what, "items": items, "rounds": rounds, "challengers": challengers, "gain_ppm": gain_ppm,
-            "fresh_ppm": fresh_ppm, "repetitions": tally.repetitions,
+            "what": self.what, "items": items, "after_rounds": self.after, "equals": equals, "better": better,
+            "gain_ppm": gain_ppm, "fresh_ppm": fresh_ppm, "repetitions": tally.repetitions,
+            "better_decided_by": tally.better_decided_by().filter(|_| better > 0),
         });
-        for ((contest, share), dethroned) in tally.shares().into_iter().zip(tally.dethroned) {
+        for ((contest, share), dethroned) in tally.shares(self.after).into_iter().zip(tally.dethroned(self.after)) {
             row[contest.code()] = json!({ "dethroned": dethroned, "share": share });
         }
         row
@@ -136,11 +182,17 @@ impl Row {
 
     /// What must hold, and whether it does: a target inside the interval is not decided.
     fn target(&self, tally: &Tally) -> String {
-        let [.., (_, share)] = tally.shares();
+        let [.., (_, share)] = tally.shares(self.after);
         let (sign, bound, met, missed) = match self.target {
             None => return String::new(),
             Some(Target::AtMost(bound)) => ("≤", bound, share.high_ppm <= bound, share.low_ppm > bound),
             Some(Target::AtLeast(bound)) => ("≥", bound, share.low_ppm >= bound, share.high_ppm < bound),
+            Some(Target::DecidedBy(bound)) => {
+                let by = tally.better_decided_by();
+                let state = if by.is_some_and(|by| by <= bound) { "met" } else { "missed" };
+                let decided = by.map_or("not always".into(), |by| format!("by round {by}"));
+                return format!("decided {decided}, ≤ {bound}: {state}");
+            }
         };
         let state = if met {
             "met"
@@ -154,15 +206,15 @@ impl Row {
 }
 
 fn header(args: &DethroneArgs, rules: &DethroneRules) -> String {
-    let percent = |ppm: u32| f64::from(ppm) / 1e4;
     format!(
-        "{} repetitions a row from seed {}; how often the seat was given away, per cent.\n\
-         Rules: more right answers; half a point more; more by a standard error; McNemar at .01, all on public items;\n\
-         two stages: {} % on public items, {} % on hidden items, shared; epsilon {} of the composite.",
+        "{} repetitions a row from seed {}; how often the seat was given away by then, per cent.\n\
+         Rules: more right answers; half a point more; more by a standard error; McNemar at .01, all on a round's fresh \
+         items;\n\
+         screened: the rules of rounds, {} % a round shared by those it decides, pooled over rounds; epsilon {} of the \
+         composite.",
         args.repetitions,
         args.seed,
-        percent(rules.alpha_public_ppm),
-        percent(rules.alpha_hidden_ppm),
+        f64::from(rules.alpha_hidden_ppm) / 1e4,
         f64::from(rules.epsilon_ppm) / 1e6,
     )
 }
@@ -170,11 +222,11 @@ fn header(args: &DethroneArgs, rules: &DethroneRules) -> String {
 fn table(played: &[(Row, Tally)]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["", "better", "+0.5", "1 s.e.", "McNemar", "two stages [95 %]", "target"]);
+    table.set_header(["", "better", "+0.5", "1 s.e.", "McNemar", "screened [95 %]", "target"]);
     for (row, tally) in played {
-        let [others @ .., (_, two_stages)] = tally.shares();
+        let [others @ .., (_, screened)] = tally.shares(row.after);
         let others = others.map(|(_, share)| format!("{:.1}", share.value_ppm as f64 / 1e4));
-        let cells = [row.what.clone()].into_iter().chain(others).chain([with_interval(two_stages), row.target(tally)]);
+        let cells = [row.what.clone()].into_iter().chain(others).chain([with_interval(screened), row.target(tally)]);
         table.add_row(cells.collect::<Vec<_>>());
     }
     for column in table.column_iter_mut().skip(1).take(5) {

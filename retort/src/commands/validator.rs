@@ -24,7 +24,8 @@ use validator::{App, Home};
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
-        ValidatorCommand::Publish { manifest, home } => runtime()?.block_on(async {
+        ValidatorCommand::Publish { manifest, check: true, .. } => super::market::check(&manifest),
+        ValidatorCommand::Publish { manifest, home, check: false } => runtime()?.block_on(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.
             let home = Home::new(&home.dir);
             let config = home.load(std::env::vars())?;

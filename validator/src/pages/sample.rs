@@ -545,7 +545,7 @@ fn verdict(rule: Rule, behind_ppm: i64) -> Verdict {
         composite: Estimate { value_ppm: -behind_ppm, low_ppm, high_ppm },
         p: SequentialP { hits: 42, draws: 20_000 },
     };
-    Verdict { rule, epsilon_ppm: 1_000, alpha_hidden_ppm: 2_000, shared_by: 1, rounds: 1, hidden: Some(comparison) }
+    Verdict { rule, epsilon_ppm: 1_000, alpha_hidden_ppm: 1_600, shared_by: 1, rounds: 1, hidden: Some(comparison) }
 }
 
 fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule: Option<Rule>) -> RoundEntryView {
