@@ -17,7 +17,7 @@ async fn a_folder_is_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let url = Url::from_directory_path(dir.path().join("objects")).unwrap();
     let objects = Objects::open(&url, dir.path().join("tmp")).unwrap();
-    let app = TestApp::with_competition(Setup { objects: Some(objects.clone()), ..Setup::default() }).await;
+    let app = TestApp::with_open_packages(Setup { objects: Some(objects.clone()), ..Setup::default() }).await;
     let (miner, mut package) = (app.miner(1), Package::mlp(&[8], 7));
     let id = miner.submit(&package).await.unwrap();
     app.wait_for(&id, State::Scored).await;
