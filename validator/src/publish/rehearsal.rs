@@ -14,8 +14,8 @@ use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
 use std::sync::Arc;
 
-/// Items of the rehearsal, or all public ones: the reference's share is known to about a point and a half.
-const ITEMS_MAX: u32 = 2_000;
+/// Items of the rehearsal, or all public ones: the reference's share is known to about two points, in seconds.
+const ITEMS_MAX: u32 = 1_000;
 
 /// A gate that the reference doesn't reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
