@@ -32,7 +32,8 @@ fn no_strategy_earns_more_than_the_plain_use_of_its_best_model() {
     let told = told.into_inner().unwrap();
     let ladder = RewardRules::from(LADDER).to_string();
     // Several owners' models of several grades have several rungs, whosoever they are: docs/RULES.md says so.
-    let known = |it: &Earnings| it.policy == ladder && it.strategy == "splitter, three grades";
+    let graded = ["splitter, three grades", "weak friend first"];
+    let known = |it: &Earnings| it.policy == ladder && graded.contains(&it.strategy);
     let paying: Vec<&Earnings> = told.iter().filter(|it| !it.is_harmless() && !known(it)).collect();
     assert!(paying.is_empty(), "{paying:#?}");
     assert!(told.iter().any(|it| it.honest && it.earned_ppm > 100_000), "a better model pays: {told:#?}");
