@@ -26,7 +26,7 @@ pub(super) fn share(standing: &Standing, shares: &mut Shares) {
                 shares.say(entrant, "nothing: its owner has a better entry".into());
             }
             None => {
-                shares.say(entrant, "nothing: another of its group, which can't be told from it, has the rung".into())
+                shares.say(entrant, "nothing: another of its group, which can't be told from it, has the rung".into());
             }
             Some(place) if place >= paid => {
                 shares.say(entrant, format!("nothing: the ladder has {} rungs", LADDER_PPM.len()));
