@@ -43,6 +43,9 @@ struct World {
     entered: BTreeMap<usize, SubmissionId>,
 }
 
+/// One place a round; and no mixtures, whose labels a script would take for the teacher's answers.
+const RULES: &str = "rounds = { challengers_max = 1, beacon = \"ledger\", transforms = { mixture_ppm = 0 } }";
+
 /// What answers for a package: how many of a million, by its width; `None` for the teacher.
 type Script = fn(Option<usize>, &EvaluationRequest) -> u64;
 
@@ -104,7 +107,7 @@ async fn played(script: Script) -> World {
         Box::pin(async move { evaluation })
     })));
     let app = TestApp::start(Setup { evaluator: engine, ..Setup::default() }).await;
-    app.publish(&competition_toml("digits", "rounds = { challengers_max = 1, beacon = \"ledger\" }")).await;
+    app.publish(&competition_toml("digits", RULES)).await;
     let mut entered = BTreeMap::new();
     for (round, widths) in [(1, &[20_u32][..]), (2, &[21, 25, 8])] {
         for width in widths {

@@ -35,21 +35,24 @@ pub(super) fn check(
     let mut run =
         Run { case, past, drawn, public: public(case).map_err(|problem| ("data", problem))?, told: Told::default() };
     let members = &past.record.members;
-    for member in members.iter().filter(|member| member.role != EntryRole::Screened) {
-        run.decided(member, field);
-    }
-    let decided = run.told.same;
-    let screened: Vec<&RecordedMember> =
-        members.iter().filter(|it| it.role == EntryRole::Screened && it.screening.is_some()).collect();
+    let (decided, screened): (Vec<&RecordedMember>, Vec<&RecordedMember>) =
+        members.iter().partition(|member| member.role != EntryRole::Screened);
+    decided.iter().for_each(|member| run.decided(member, field));
+    let measured = run.told.same;
+    // What they said to be screened gave them their places.
+    decided.iter().for_each(|member| run.screened(member));
+    let before = run.told.same;
+    let screened: Vec<&RecordedMember> = screened.into_iter().filter(|it| it.screening.is_some()).collect();
     let picked: Vec<&RecordedMember> = match case.sample {
         Sample::All => screened.clone(),
         Sample::Some(count) => screened.sample(&mut rand::rng(), count).copied().collect(),
     };
     picked.iter().for_each(|member| run.screened(member));
+    let sampled = run.told.same - before;
     for member in members.iter().filter(|member| member.failure.is_some()) {
         run.failed(member);
     }
-    let Told { differing, unclear, bad, same } = run.told;
+    let Told { differing, unclear, bad, .. } = run.told;
     let here = field.decided.values().next().map(|it| &it.report);
     let there = here.or_else(|| field.own.values().next().map(|it| &it.report));
     let (mut unclear, mut bad) = (unclear, bad);
@@ -65,8 +68,7 @@ pub(super) fn check(
     }
     if unclear.is_empty() || !bad.is_empty() {
         let detail = format!(
-            "{decided} measured in full and {} of {} screened, run again: the same answers",
-            same - decided,
+            "{measured} measured in full and {sampled} of {} screened, run again: the same answers",
             screened.len()
         );
         findings.all("outputs", &bad, detail);
