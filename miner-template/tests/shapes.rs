@@ -139,7 +139,7 @@ fn a_unit_that_fires_on_probes_alone_breaks_them_and_not_the_comparison_on_real_
 
     let mut pixels = probes(&[8; 32], config.input.shape(), PROBES_DEFAULT);
     for (index, pixel) in pixels.iter_mut().enumerate() {
-        let beside = |at: usize| at < 3 || at >= 9;
+        let beside = |at: usize| !(3..9).contains(&at);
         if beside(index % 12) && beside(index / 12 % 12) {
             *pixel = 0;
         }

@@ -214,7 +214,7 @@ async fn the_teacher_and_the_reference_in_disguise_count_as_themselves_and_take_
     let board: Leaderboard = miner.get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
     let row = |id: &SubmissionId| board.rows.iter().find(|row| row.submission.as_ref() == Some(id)).unwrap();
     assert_eq!((row(&teacher).rank, row(&reference).rank), (None, None));
-    assert!(row(&honest).rank.is_some() && board.champion.as_ref() == Some(&honest));
+    assert!(row(&honest).rank.is_some() && board.leader.as_ref() == Some(&honest));
     assert!(row(&teacher).why.contains("counts as the teacher"), "{}", row(&teacher).why);
     let view: EntriesView = miner.get(&format!("/api/v1/submissions/{teacher}/entries")).await.json().await.unwrap();
     let found = view.entries.iter().find(|entry| entry.entry == "teacher").unwrap();

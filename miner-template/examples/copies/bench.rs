@@ -20,38 +20,38 @@ const SEED: [u8; 32] = *b"retort copies, calibration, 2026";
 const SPLIT_KEY: [u8; 32] = [1; 32];
 const SEEDS: ([u8; 32], [u8; 32]) = ([2; 32], [3; 32]);
 /// Fresh items of a round: as many as the best at screening are asked.
-pub const FRESH: u32 = 1_000;
+pub(crate) const FRESH: u32 = 1_000;
 
 /// What runs a model, and what the teacher says.
-pub struct Bench {
+pub(crate) struct Bench {
     device: burn::tensor::Device,
     scale: Vec<[f32; 256]>,
     probes: Images,
     fresh: Images,
     on_probes: Vec<f32>,
     on_fresh: Vec<f32>,
-    pub classes: u32,
-    pub teacher: Student,
-    pub reference: Student,
+    pub(crate) classes: u32,
+    pub(crate) teacher: Student,
+    pub(crate) reference: Student,
 }
 
 /// A package with its weights read.
-pub struct Student {
-    pub name: String,
-    pub files: PackageFiles,
-    pub config: PackageConfig,
-    pub plan: Plan,
-    pub weights: Weights,
+pub(crate) struct Student {
+    pub(crate) name: String,
+    pub(crate) files: PackageFiles,
+    pub(crate) config: PackageConfig,
+    pub(crate) plan: Plan,
+    pub(crate) weights: Weights,
 }
 
 /// What was kept of a model.
-pub struct Seen {
-    pub print: Fingerprint,
-    pub on_fresh: Vec<f32>,
+pub(crate) struct Seen {
+    pub(crate) print: Fingerprint,
+    pub(crate) on_fresh: Vec<f32>,
 }
 
 impl Student {
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
         let files = PackageFiles::read(folder).with_context(|| format!("read {}", folder.display()))?;
         let config = PackageConfig::from_json(&files.config_json)?;
         let plan = config.plan()?;
@@ -61,7 +61,7 @@ impl Student {
     }
 
     /// All packages of a folder whose names begin so, in the order of names.
-    pub fn all(folder: &Path, prefix: &str) -> Result<Vec<Self>> {
+    pub(crate) fn all(folder: &Path, prefix: &str) -> Result<Vec<Self>> {
         let entries = std::fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
         let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         folders.retain(|folder| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix)));
@@ -71,7 +71,7 @@ impl Student {
 }
 
 impl Bench {
-    pub fn new(competition: &str) -> Result<Self> {
+    pub(crate) fn new(competition: &str) -> Result<Self> {
         let assets = Assets::open(competition).context("open the competition")?;
         let shape = assets.input.shape();
         let probes = Images {
@@ -108,7 +108,7 @@ impl Bench {
     }
 
     /// Runs a model and keeps what comparisons need.
-    pub fn see(&self, config_json: &[u8], weights: &[u8]) -> Result<Seen> {
+    pub(crate) fn see(&self, config_json: &[u8], weights: &[u8]) -> Result<Seen> {
         let plan = PackageConfig::from_json(config_json)?.plan()?;
         let on_probes = self.logits(&plan, weights, &self.probes)?;
         let logits = ProbeLogits { student: &on_probes, teacher: &self.on_probes };
@@ -117,12 +117,12 @@ impl Bench {
     }
 
     /// Both models on fresh items.
-    pub fn on_fresh(&self, a: &Seen, b: &Seen) -> Result<OutputEvidence> {
+    pub(crate) fn on_fresh(&self, a: &Seen, b: &Seen) -> Result<OutputEvidence> {
         Ok(compare_outputs(&a.on_fresh, &b.on_fresh, &self.on_fresh, self.classes)?)
     }
 
     /// All evidence, that of fresh items with it.
-    pub fn compare(&self, a: &Seen, b: &Seen) -> Result<Evidence> {
+    pub(crate) fn compare(&self, a: &Seen, b: &Seen) -> Result<Evidence> {
         let fresh_residual_correlation_ppm = self.on_fresh(a, b)?.residual_correlation_ppm;
         Ok(Evidence { fresh_residual_correlation_ppm, ..compare(&a.print, &b.print) })
     }

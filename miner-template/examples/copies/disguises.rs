@@ -9,20 +9,20 @@ use protocol::architecture::Plan;
 use protocol::package::PackageConfig;
 
 /// A package: `config.json` and the weights' bytes.
-pub type Package = (Vec<u8>, Vec<u8>);
+pub(crate) type Package = (Vec<u8>, Vec<u8>);
 
 /// Whom a copier copies, and what else he has.
-pub struct Victim<'a> {
-    pub student: &'a Student,
-    pub other: &'a Student,
-    pub seed: u64,
+pub(crate) struct Victim<'a> {
+    pub(crate) student: &'a Student,
+    pub(crate) other: &'a Student,
+    pub(crate) seed: u64,
 }
 
 /// Changes of shape that keep the function.
-pub const SHAPES: [&str; 4] = ["one unit split", "dead unit", "zero-padded width", "identity layer or block"];
+pub(crate) const SHAPES: [&str; 4] = ["one unit split", "dead unit", "zero-padded width", "identity layer or block"];
 
 /// The victim in another shape.
-pub fn reshaped(victim: &Victim<'_>, shape: &str) -> Option<Reshaped> {
+pub(crate) fn reshaped(victim: &Victim<'_>, shape: &str) -> Option<Reshaped> {
     let (config, weights) = (&victim.student.config, &victim.student.weights);
     match shape {
         "one unit split" => shape::widened(config, weights, Filling::Split, victim.seed),
@@ -33,9 +33,9 @@ pub fn reshaped(victim: &Victim<'_>, shape: &str) -> Option<Reshaped> {
 }
 
 /// What damages numbers a little, on top of a shape.
-pub const DAMAGES: [&str; 5] = ["alone", "noise 1 %", "noise 5 %", "f16", "int8"];
+pub(crate) const DAMAGES: [&str; 5] = ["alone", "noise 1 %", "noise 5 %", "f16", "int8"];
 
-pub fn damaged(plan: &Plan, weights: &Weights, damage: &str, seed: u64) -> Result<Vec<u8>> {
+pub(crate) fn damaged(plan: &Plan, weights: &Weights, damage: &str, seed: u64) -> Result<Vec<u8>> {
     Ok(match damage {
         "alone" => weights.to_safetensors()?,
         "noise 1 %" => disguise::noisy(plan, weights, 0.01, seed).to_safetensors()?,
@@ -46,10 +46,10 @@ pub fn damaged(plan: &Plan, weights: &Weights, damage: &str, seed: u64) -> Resul
 }
 
 /// A disguise of the victim; nothing where its family knows none.
-pub type Disguise = Box<dyn Fn(&Victim<'_>) -> Result<Option<Package>>>;
+pub(crate) type Disguise = Box<dyn Fn(&Victim<'_>) -> Result<Option<Package>>>;
 
 /// Those that keep the shape, and those that need another model too.
-pub fn others() -> Vec<(String, Disguise)> {
+pub(crate) fn others() -> Vec<(String, Disguise)> {
     let mut all: Vec<(String, Disguise)> = same_shape().into_iter().map(|(name, d)| (name.to_owned(), d)).collect();
     all.push((
         "off-distribution unit".into(),
@@ -112,6 +112,6 @@ fn packed(reshaped: Option<Reshaped>) -> Result<Option<Package>> {
     reshaped.map(pack).transpose()
 }
 
-pub fn config_json(config: &PackageConfig) -> Result<Vec<u8>> {
+pub(crate) fn config_json(config: &PackageConfig) -> Result<Vec<u8>> {
     serde_json::to_vec(config).context("write a configuration")
 }

@@ -4,18 +4,18 @@ use copies::{Evidence, Relation, Thresholds, Tier, relation};
 use std::collections::BTreeMap;
 
 /// A group of comparisons that the table shows in one row.
-pub struct Row {
-    pub name: String,
-    pub evidence: Vec<Evidence>,
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 impl Row {
-    pub fn head() {
+    pub(crate) fn head() {
         println!("| pairs | n | s_w | rc | rc fresh | T0 | T1 | T2 | function | T3+T4 | one alone | called a copy |");
         println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     }
 
-    pub fn print(&self, thresholds: &Thresholds) {
+    pub(crate) fn print(&self, thresholds: &Thresholds) {
         let relations: Vec<Relation> = self.evidence.iter().map(|e| relation(e, thresholds)).collect();
         let count = |wanted: &dyn Fn(&Relation) -> bool| relations.iter().filter(|r| wanted(r)).count();
         let tier = |tier: Tier| count(&|r| *r == Relation::Copy(tier));
@@ -40,11 +40,11 @@ impl Row {
 
 /// Honest pairs, by the families and widths of the two.
 #[derive(Default)]
-pub struct Null(BTreeMap<(String, String), Vec<(Evidence, bool)>>);
+pub(crate) struct Null(BTreeMap<(String, String), Vec<(Evidence, bool)>>);
 
 impl Null {
     /// Takes up a pair of two students, each by its family and its name, `independent-WIDTH-SEED`.
-    pub fn add(&mut self, [(a, first), (b, second)]: [(&str, &str); 2], evidence: Evidence) {
+    pub(crate) fn add(&mut self, [(a, first), (b, second)]: [(&str, &str); 2], evidence: Evidence) {
         let width = |name: &str| name.split('-').nth(1).unwrap_or_default().to_owned();
         let [first, second] = [first, second].map(width);
         let key = match (a == b, first == second) {
@@ -56,7 +56,7 @@ impl Null {
         self.0.entry(key).or_default().push((evidence, flagged));
     }
 
-    pub fn print(&self) {
+    pub(crate) fn print(&self) {
         println!("| honest pairs | n | s_w | rc | rc fresh | flagged |");
         println!("|---|---|---|---|---|---|");
         for ((family, which), pairs) in &self.0 {
@@ -85,7 +85,7 @@ impl Null {
     }
 }
 
-pub fn range(values: impl Iterator<Item = Option<i32>>) -> String {
+pub(crate) fn range(values: impl Iterator<Item = Option<i32>>) -> String {
     let values: Vec<i32> = values.flatten().collect();
     match (values.iter().min(), values.iter().max()) {
         (Some(min), Some(max)) => format!("{} .. {}", decimal(*min), decimal(*max)),
@@ -93,6 +93,6 @@ pub fn range(values: impl Iterator<Item = Option<i32>>) -> String {
     }
 }
 
-pub fn decimal(ppm: i32) -> String {
+pub(crate) fn decimal(ppm: i32) -> String {
     format!("{:.3}", f64::from(ppm) / 1e6)
 }

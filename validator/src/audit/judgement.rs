@@ -189,7 +189,7 @@ fn judged(case: &Case<'_>, past: &Past, field: &Field, answers: &Answers, findin
         problems.push("somebody's place by fresh items is another".into());
     }
     findings.all("standings", &problems, format!("{} places by fresh items are the same", stands.len()));
-    super::payment::settled(case, past, (standing, champion), history, findings);
+    super::payment::settled(case, past, (standing, champion), &history, findings);
 }
 
 impl Answers {

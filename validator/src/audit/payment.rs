@@ -12,7 +12,7 @@ pub(super) fn settled(
     case: &Case<'_>,
     past: &Past,
     (standing, champion): (Standing, Option<SubmissionId>),
-    history: History,
+    history: &History,
     findings: &mut Findings<'_>,
 ) {
     let record = &past.record;
@@ -25,7 +25,7 @@ pub(super) fn settled(
     let champion = champion.filter(|champion| !past.disqualified(case).contains(champion));
     let entrants = standing.entrants.into_iter().filter(|it| !unpaid.contains(&it.hotkey)).collect();
     let standing = Standing { entrants, champion, ..standing };
-    let Payment { mut weights, past: added, .. } = schedule.policy_at(record.round).pay(&history, &standing);
+    let Payment { mut weights, past: added, .. } = schedule.policy_at(record.round).pay(history, &standing);
     weights.retain(|weight| !unpaid.contains(&weight.hotkey));
     let mut problems = Vec::new();
     if weights != record.weights {

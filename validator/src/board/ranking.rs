@@ -165,7 +165,7 @@ impl<'a> Ranks<'a> {
         }
         let mut candidates: Vec<Candidate<'a>> = placed.iter().map(|place| place.key).collect();
         candidates.sort_by_key(|(submission, _)| submission.arrival);
-        let own_best = own_best::of(candidates.into_iter());
+        let own_best = own_best::of(candidates);
         Self { sources, placed, group_sizes, own_best, divisions, division_places }
     }
 

@@ -144,7 +144,7 @@ async fn compare_with(
     }
     if matches!(relation, Relation::Copy(_)) {
         let competitions = [&due.competition, &other.competition];
-        relation = entries::explained(app, competitions, relation, [&*ours, &other_print]).await?;
+        relation = entries::explained(app, competitions, relation, [ours, &other_print]).await?;
     }
     let (ours, theirs) = (due.submission.clone(), other.submission.clone());
     let (later, earlier) = if ours_is_later { (ours, theirs) } else { (theirs, ours) };
