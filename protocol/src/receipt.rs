@@ -63,6 +63,7 @@ pub struct Subject {
     pub attempt: u64,
     /// The round that it was measured for; absent where it is the submission's own measurement, on public items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub round: Option<u64>,
     /// The root that commits to the evaluation items.
     pub data_root: Digest,

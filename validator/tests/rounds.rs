@@ -32,9 +32,12 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
     assert_eq!((round.champion_before.as_ref(), round.champion.as_ref()), (None, Some(&best)));
     assert_eq!(round.commitment, open.commitment, "what was published before the close still stands");
     assert_eq!(round.weights.len(), 1);
-    assert_eq!((round.weights[0].hotkey, round.weights[0].weight_ppm), (alice.hotkey(), 1_000_000));
+    // By how much it passed the reference: nearly the five points that pay in full.
+    let weight_ppm = round.weights[0].weight_ppm;
+    assert_eq!(round.weights[0].hotkey, alice.hotkey());
+    assert!((900_000..1_000_000).contains(&weight_ppm), "{weight_ppm}");
     let paid = app.app.ledger.weights(round.epoch.unwrap()).unwrap().unwrap();
-    assert_eq!(paid, [(alice.hotkey(), 1_000_000)]);
+    assert_eq!(paid, [(alice.hotkey(), weight_ppm)]);
 
     let described: serde_json::Value = alice.get("/openapi.json").await.json().await.unwrap();
     let described = described["components"]["schemas"]["Round"]["properties"].as_object().unwrap();
@@ -321,6 +324,7 @@ async fn a_change_of_the_reward_takes_effect_at_the_round_that_was_named() {
     let view: protocol::api::CompetitionView = alice.get("/api/v1/competitions/digits").await.json().await.unwrap();
     assert_eq!(view.reward_changes.len(), 1);
     let ppm = |round: &RoundView| round.weights.iter().map(|weight| weight.weight_ppm).collect::<Vec<_>>();
-    assert_eq!(ppm(&play(&app, 1).await), [1_000_000], "as the manifest says");
+    let [champion] = ppm(&play(&app, 1).await)[..] else { panic!("as the manifest says, the champion alone") };
+    assert!(champion > 900_000, "{champion}");
     assert_eq!(ppm(&play(&app, 2).await), [300_000, 200_000], "as was announced");
 }
