@@ -289,6 +289,8 @@ impl Witnessing {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let key = lines.next().unwrap().strip_prefix("witness: ").unwrap().to_owned();
         let setting = lines.next().unwrap().strip_prefix("for validator.toml: ").unwrap().to_owned();
+        // The pipe is read on, or what it says next would end it.
+        std::thread::spawn(move || lines.for_each(drop));
         Self(child, key, setting)
     }
 }

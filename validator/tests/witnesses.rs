@@ -78,7 +78,8 @@ async fn cosigned(app: &TestApp, witness: &WitnessKey) -> CosignedCheckpoint {
     let reached = async {
         loop {
             let note = checkpoint(app).await;
-            let read = CosignedCheckpoint::open(note.as_bytes(), &log_signer().key(), &[witness.clone()]).unwrap();
+            let read =
+                CosignedCheckpoint::open(note.as_bytes(), &log_signer().key(), std::slice::from_ref(witness)).unwrap();
             if read.times[0].is_some() && app.app.db.count_leaves().await.unwrap().1 == 0 {
                 return read;
             }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use protocol::{CompetitionId, Hotkey};
 use std::fs;
 use std::path::Path;
-use validator::rounds::{self, Advanced, RoundView};
+use validator::rounds::{self, Advanced, RoundError, RoundView};
 use validator::{App, Home, db::Db, db::rounds::Step};
 
 pub(crate) fn run(command: RoundCommand) -> Result<()> {
@@ -77,11 +77,14 @@ async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
         println!("round {} of {competition}", round.number);
     }
     loop {
-        match rounds::advance(&app, competition).await? {
-            Advanced::To(Step::Revealed) => break,
-            Advanced::To(Step::Abandoned) => bail!("the round is abandoned: its beacon never came"),
-            Advanced::To(step) => println!("{step}"),
-            Advanced::Waiting(what) => bail!("the round waits for {what}"),
+        match rounds::advance(&app, competition).await {
+            Ok(Advanced::To(Step::Revealed)) => break,
+            Ok(Advanced::To(Step::Abandoned)) => bail!("the round is abandoned: its beacon never came"),
+            Ok(Advanced::To(step)) => println!("{step}"),
+            Ok(Advanced::Waiting(what)) => bail!("the round waits for {what}"),
+            // So many times at most: the round counts them.
+            Err(spoiled @ RoundError::Unstable { .. }) => eprintln!("{spoiled}; it is made again"),
+            Err(error) => return Err(error.into()),
         }
     }
     println!("revealed");

@@ -134,7 +134,7 @@ fn tell(checks: &mut Checks, Finding { check, verdict, detail }: &Finding) {
         audit::Verdict::Unclear => Verdict::Unclear,
         audit::Verdict::Bad => Verdict::Bad,
     };
-    checks.add(*check, verdict, detail.clone());
+    checks.add(check, verdict, detail.clone());
 }
 
 /// The objects of a validator.
