@@ -2,8 +2,8 @@
 //! public log and its ledger.
 //!
 //! Nothing here trusts the validator, and nothing here is used by it. The order is that of the round: what was bound and
-//! drawn ([`draw`]), who took part ([`members`]), who was screened, decided, crowned and placed ([`judgement`]), who was
-//! paid ([`payment`]), what pages show ([`shown`]), and models run again ([`again`]). The rules themselves are `referee`'s
+//! drawn (`draw`), who took part (`members`), who was screened, decided, crowned and placed (`judgement`), who was
+//! paid (`payment`), what pages show (`shown`), and models run again (`again`). The rules themselves are `referee`'s
 //! and `protocol`'s, the same functions.
 //!
 //! A round rests on earlier ones by the records that the log binds; each of them is audited by itself. Whoever wants to know
