@@ -1,7 +1,7 @@
 //! Why a submission ended as it did: everything that decided about it, in sentences, from admission to pay.
 //!
 //! It decides nothing and measures nothing: it puts what boards, rounds, copies and the public log have of one submission
-//! into one list. What else comes to decide something adds its facts in [`of`].
+//! into one list. What else comes to decide something adds its facts in `of`.
 
 use crate::app::App;
 use crate::copies::{Entry, Original};

@@ -150,7 +150,7 @@ impl Db {
     }
 
     /// Scored submissions, but for disqualified ones, that are in time for a round that closed at `closed_at`: announced
-    /// before it, and complete within [`GRACE_SECONDS`] and what their bytes take at [`PACE_BYTES`] a second. In order of
+    /// before it, and complete within `GRACE_SECONDS` and what their bytes take at `PACE_BYTES` a second. In order of
     /// arrival, without those that an earlier round put out for good.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Witnesses of public logs (C2SP tlog-witness): [`ask`] asks those that the settings name to cosign this validator's log,
-//! [`serve`] is one for anybody's.
+//! Witnesses of public logs (C2SP tlog-witness): `ask` asks those that the settings name to cosign this validator's log,
+//! `serve` is one for anybody's.
 //!
 //! A witness and a validator share nothing but this room: whoever witnesses a log shouldn't be the one who writes it. What
 //! has to be checked before anything is cosigned, and what a cosignature is, lies in `transparency`.
