@@ -73,7 +73,7 @@ pub enum Contest {
 }
 
 impl Contest {
-    /// In the order of [`Dethroned`].
+    /// In the order of [`Outcome::dethroned_in`].
     pub const ALL: [Self; 5] =
         [Self::BetterWins, Self::HalfPoint, Self::OneStandardError, Self::McNemar, Self::Screened];
 

@@ -31,7 +31,7 @@ pub struct Level {
 }
 
 impl Level {
-    /// The most draws (N): as many as give [`HITS_AT_LEVEL`] at the level, within [`DRAWS_MIN`] and [`DRAWS_MAX`].
+    /// The most draws (N): as many as give ten hits at the level, within [`DRAWS_MIN`] and [`DRAWS_MAX`].
     pub fn draws_max(self) -> u32 {
         let needed = HITS_AT_LEVEL * 1_000_000 * u64::from(self.shared_by.get());
         let needed = needed.checked_div(u64::from(self.ppm)).unwrap_or(u64::MAX);
