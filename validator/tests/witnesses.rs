@@ -1,7 +1,7 @@
 //! Witnesses on loopback beside a validator: what is published is cosigned and served, a witness that is silent, wrong or
 //! forged changes nothing but is told of, and none cosigns the second face of a log.
 
-use super::support::{NOW, Package, Setup, TestApp, log_signer};
+use super::support::{NOW, Package, Setup, TestApp, competition, log_signer};
 use axum::Router;
 use axum::routing::post;
 use protocol::api::CosignedCheckpoints;
@@ -69,6 +69,15 @@ async fn scored(app: &TestApp, seed: u8) {
     app.wait_for(&id, State::Scored).await;
 }
 
+/// A validator whose competition has opened its first round: that is a leaf, too, and comes by itself.
+async fn with_open_round(setup: Setup) -> TestApp {
+    let app = TestApp::with_competition(setup).await;
+    while app.app.db.latest_round(&competition("digits")).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app
+}
+
 async fn checkpoint(app: &TestApp) -> String {
     app.miner(1).get("/log/checkpoint").await.text().await.unwrap()
 }
@@ -118,7 +127,7 @@ async fn checkpoints_are_cosigned_kept_and_served_and_anybody_can_tell_by_when_a
     let clock = Clock::fixed(NOW);
     let one = Running::start(1, &dir.path().join("1"), clock.clone()).await;
     let two = Running::start(2, &dir.path().join("2"), clock.clone()).await;
-    let app = TestApp::with_competition(naming(&[one.setting(), two.setting()])).await;
+    let app = with_open_round(naming(&[one.setting(), two.setting()])).await;
     scored(&app, 1).await;
     let first = cosigned(&app, &one.key).await;
     cosigned(&app, &two.key).await;
@@ -181,7 +190,7 @@ async fn a_silent_witness_holds_up_nothing_and_is_told_of() {
         settings.map(|(address, number)| format!("http://{address} {}", signer(number).key())).collect();
     settings.push(good.setting());
     drop(nobody);
-    let app = TestApp::with_competition(naming(&settings)).await;
+    let app = with_open_round(naming(&settings)).await;
     scored(&app, 1).await;
     cosigned(&app, &good.key).await;
     let reached = async {
@@ -205,12 +214,12 @@ async fn a_silent_witness_holds_up_nothing_and_is_told_of() {
 async fn a_witness_cosigns_one_face_of_a_log_and_the_other_is_told_why() {
     let dir = tempfile::tempdir().unwrap();
     let witness = Running::start(1, dir.path(), Clock::fixed(NOW)).await;
-    let face = TestApp::with_competition(naming(&[witness.setting()])).await;
+    let face = with_open_round(naming(&[witness.setting()])).await;
     scored(&face, 1).await;
     let seen = cosigned(&face, &witness.key).await;
 
     // The same key signs another history, as long and longer.
-    let other = TestApp::with_competition(naming(&[witness.setting()])).await;
+    let other = with_open_round(naming(&[witness.setting()])).await;
     let problem = ailing(&other).await;
     assert!(problem.contains("an old copy of the log was put back"), "{problem}");
     for seed in 2..6 {
@@ -235,7 +244,7 @@ async fn a_witness_cosigns_one_face_of_a_log_and_the_other_is_told_why() {
 async fn both_remember_over_restarts() {
     let dir = tempfile::tempdir().unwrap();
     let witness = Running::start(1, dir.path(), Clock::fixed(NOW)).await;
-    let app = TestApp::with_competition(naming(&[witness.setting()])).await;
+    let app = with_open_round(naming(&[witness.setting()])).await;
     scored(&app, 1).await;
     let before = cosigned(&app, &witness.key).await;
     let (home, objects) = app.stop().await;
@@ -299,7 +308,7 @@ async fn a_cosignature_that_is_forged_of_another_key_or_of_a_wrong_clock_is_not_
     let urls = [forged.await, foreign.await, pasted.await, future.await, past.await, garbage.await, crowded.await];
     let settings: Vec<String> =
         urls.iter().zip(1..).map(|(url, number)| format!("{url} {}", signer(number).key())).collect();
-    let app = TestApp::with_competition(naming(&settings)).await;
+    let app = with_open_round(naming(&settings)).await;
     scored(&app, 1).await;
     cosigned(&app, &signer(7).key()).await;
     let reached = async {
@@ -423,7 +432,7 @@ async fn another_implementation_cosigns_our_log_and_checks_what_our_witness_cosi
     let dir = tempfile::tempdir().unwrap();
     let ours = Running::start(1, dir.path(), Clock::System).await;
     let settings = [ours.setting(), format!("http://{free} {theirs}")];
-    let app = TestApp::with_competition(Setup { clock: Clock::System, ..naming(&settings) }).await;
+    let app = with_open_round(Setup { clock: Clock::System, ..naming(&settings) }).await;
     scored(&app, 1).await;
     let first = cosigned(&app, &theirs).await;
     cosigned(&app, &ours.key).await;
