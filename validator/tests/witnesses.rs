@@ -89,7 +89,8 @@ async fn cosigned(app: &TestApp, witness: &WitnessKey) -> CosignedCheckpoint {
             let note = checkpoint(app).await;
             let read =
                 CosignedCheckpoint::open(note.as_bytes(), &log_signer().key(), std::slice::from_ref(witness)).unwrap();
-            if read.times[0].is_some() && app.app.db.count_leaves().await.unwrap().1 == 0 {
+            let (logged, pending) = app.app.db.count_leaves().await.unwrap();
+            if read.times[0].is_some() && pending == 0 && read.checkpoint.size() == logged {
                 return read;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
