@@ -241,7 +241,7 @@ impl Run<'_> {
 }
 
 /// What makes other outputs an honest difference, if anything.
-fn why_outputs_may_differ(there: &Report, here: &Report) -> Option<String> {
+pub fn why_outputs_may_differ(there: &Report, here: &Report) -> Option<String> {
     let class = |host: &Host| format!("{} with flush-to-zero {}", host.cpu_flags.join(" "), host.flush_to_zero);
     let pairs = [
         ("the engine", there.engine.clone(), here.engine.clone()),

@@ -21,7 +21,7 @@ mod payment;
 mod shown;
 mod statements;
 
-pub use again::Sample;
+pub use again::{Sample, why_outputs_may_differ};
 pub use statements::{Stated, Statements};
 
 use crate::rounds::RoundView;

@@ -13,7 +13,7 @@ use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::HiddenPool;
-use protocol::evaluation::{EvaluationRequest, Scope};
+use protocol::evaluation::{Evaluation, EvaluationRequest, PackageBytes, Scope};
 use protocol::score::Ceiling;
 use std::sync::Arc;
 use transparency::EntryKind;
@@ -130,20 +130,9 @@ pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>
 /// The teacher's logits on the round's items.
 async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Logits, RoundError> {
     let (app, competition) = (turn.app, &turn.stored.competition);
-    let materials = app.materials.of(&app.objects, turn.stored).await?;
     let (config_json, weights) = (&competition.teacher.config_json.sha256, &competition.teacher.weights.sha256);
-    let request = EvaluationRequest {
-        candidate: materials::package(&app.objects, config_json, weights).await?,
-        reference: materials.reference.clone(),
-        items: materials::items(&competition.manifest.input, 0, items.clone(), None),
-        probes: Arc::from([]),
-        scope: Scope::OutputsOnly,
-        seed: 0,
-        wall_seconds_max: app.config.limits.publish_seconds_max,
-        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
-    };
-    let answered = app.evaluator.evaluate(request, silent()).await;
-    let answered = answered.map_err(|failure| RoundError::Evaluation { who: "the teacher".into(), failure })?;
+    let teacher = materials::package(&app.objects, config_json, weights).await?;
+    let answered = ask(turn, "the teacher", Some(teacher), items, None).await?;
     let classes = u32::try_from(competition.manifest.labels.len()).unwrap_or(u32::MAX);
     let logits = Logits { count: items.count, classes, values: answered.logits };
     logits.validate()?;
@@ -152,13 +141,24 @@ async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Logits, RoundErr
 
 /// The reference student's answers, item by item: entry 0 beside the teacher.
 async fn ask_reference(turn: &Turn<'_>, items: &Images, logits: &Logits) -> Result<Vec<u8>, RoundError> {
+    let answered = ask(turn, "the reference", None, items, Some(logits.values.clone())).await?;
+    Ok(answered.outcomes.to_bytes())
+}
+
+/// Outputs of a published model on the round's items; of the reference, unless another is given.
+async fn ask(
+    turn: &Turn<'_>,
+    who: &str,
+    candidate: Option<PackageBytes>,
+    items: &Images,
+    teacher_logits: Option<Vec<f32>>,
+) -> Result<Evaluation, RoundError> {
     let (app, competition) = (turn.app, &turn.stored.competition);
-    let materials = app.materials.of(&app.objects, turn.stored).await?;
-    let teacher = Some(logits.values.clone());
+    let reference = app.materials.of(&app.objects, turn.stored).await?.reference.clone();
     let request = EvaluationRequest {
-        candidate: materials.reference.clone(),
-        reference: materials.reference.clone(),
-        items: materials::items(&competition.manifest.input, 0, items.clone(), teacher),
+        candidate: candidate.unwrap_or_else(|| reference.clone()),
+        reference,
+        items: materials::items(&competition.manifest.input, 0, items.clone(), teacher_logits),
         probes: Arc::from([]),
         scope: Scope::OutputsOnly,
         seed: 0,
@@ -166,8 +166,7 @@ async fn ask_reference(turn: &Turn<'_>, items: &Images, logits: &Logits) -> Resu
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
     let answered = app.evaluator.evaluate(request, silent()).await;
-    let answered = answered.map_err(|failure| RoundError::Evaluation { who: "the reference".into(), failure })?;
-    Ok(answered.outcomes.to_bytes())
+    answered.map_err(|failure| RoundError::Evaluation { who: who.into(), failure })
 }
 
 /// The teacher's right answers on what is known and on what is fresh. The fixed part counts as known.

@@ -15,6 +15,7 @@ use protocol::outcomes::Outcomes;
 use protocol::report::{Estimate, Host};
 use protocol::{Receipt, Report};
 use std::sync::Arc;
+use validator::audit::why_outputs_may_differ;
 use validator::config::LatencyEffort;
 
 /// Bytes that the worker may use.
@@ -106,18 +107,6 @@ fn same_outputs(receipt: &Receipt, report: &Report, again: &Report, checks: &mut
         None => checks.bad("outputs", format!("{differ}, on the same engine and class of machine")),
     }
     false
-}
-
-/// What makes other outputs an honest difference, if anything.
-fn why_outputs_may_differ(there: &Report, here: &Report) -> Option<String> {
-    let class = |host: &Host| format!("{} with flush-to-zero {}", host.cpu_flags.join(" "), host.flush_to_zero);
-    let pairs = [
-        ("the engine", there.engine.clone(), here.engine.clone()),
-        ("the device", there.device.clone(), here.device.clone()),
-        ("the class of machine", class(&there.host), class(&here.host)),
-    ];
-    let differing = pairs.into_iter().find(|(_, there, here)| there != here);
-    differing.map(|(what, there, here)| format!("{what} was {there} and is {here}"))
 }
 
 /// From equal outputs follow equal counts, to the last unit.
