@@ -136,6 +136,10 @@ impl From<DbError> for ApiError {
                 Self::new(StatusCode::CONFLICT, "state_changed", error.to_string(), hint)
             }
             error if error.is_full() => Self::disk_full(),
+            error if error.is_busy() => {
+                tracing::warn!(error = %Chain(&error), "the database is held by somebody else");
+                Self::busy("the validator's database is busy")
+            }
             error => Self::internal(&error),
         }
     }

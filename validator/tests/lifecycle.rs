@@ -151,6 +151,21 @@ async fn a_closed_and_an_unknown_competition_take_nothing() {
     assert_eq!((refusal.status, refusal.problem.code.as_str()), (404, "unknown_competition"));
 }
 
+/// As a backup, a stopped worker or a slow disk may.
+#[tokio::test]
+async fn while_somebody_else_holds_the_database_a_request_is_told_to_come_again() {
+    let app = TestApp::start(Setup::default()).await;
+    app.publish(&competition_toml("digits", "")).await;
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let held = app.app.db.write().await.unwrap();
+    let refusal = miner.announce("digits", &package).await.unwrap_err();
+    let (code, wait) = (refusal.problem.code.as_str(), refusal.problem.retry_after_seconds);
+    assert_eq!((refusal.status, code, wait), (503, "busy", Some(5)));
+    held.rollback().await.unwrap();
+    let id = miner.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+}
+
 #[tokio::test]
 async fn the_seed_of_the_copy_probes_is_bound_from_the_start_and_shown_when_all_is_over() {
     let app = TestApp::start(Setup::default()).await;

@@ -102,6 +102,18 @@ impl DbError {
             error => disk::is_full(error),
         }
     }
+
+    /// Whether another writer held the database, or every connection was taken, for as long as we wait.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            // The lowest byte is SQLITE_BUSY, whatever more is known.
+            Self::Sql(sqlx::Error::Database(error)) => {
+                error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
+            }
+            Self::Sql(error) => matches!(error, sqlx::Error::PoolTimedOut),
+            _ => false,
+        }
+    }
 }
 
 /// Whether `error` says that a row with this key exists.

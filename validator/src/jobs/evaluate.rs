@@ -223,10 +223,7 @@ async fn record(
     ];
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
-        Err(DbError::StateChanged { .. }) => {
-            tracing::warn!(submission.id = %id, attempt = submission.attempt, "a result came after its time and is dropped");
-            return Ok(());
-        }
+        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
         left => left?,
     }
     match evaluations::insert(&mut tx, &row).await {
@@ -249,6 +246,11 @@ async fn record(
     app.signals.feed.notify_one();
     tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
     Ok(())
+}
+
+/// Says that what came of an attempt changes nothing: somebody else has the submission since.
+pub(super) fn too_late(submission: &Submission) {
+    tracing::warn!(submission.id = %submission.id, attempt = submission.attempt, "a result came after its time and is dropped");
 }
 
 /// f32 values as bytes.
@@ -275,7 +277,7 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
     let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(()),
+        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
         changed => changed?,
     }
     attempts::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
@@ -287,7 +289,7 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
 async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
-        Err(DbError::StateChanged { .. }) => return Ok(()),
+        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
         changed => changed?,
     }
     tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);

@@ -3,6 +3,7 @@
 //! The rules are `protocol::latency`'s: `judge` says what a measurement is worth and `follow_up` what is done then. This
 //! file only follows them and writes down what each measurement said.
 
+use super::evaluate;
 use crate::app::App;
 use crate::db::latency::{self, LatencyControl};
 use crate::db::submissions::Submission;
@@ -65,7 +66,7 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
     let retry_at = now.saturating_add(wait);
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Queued, Some(reason), now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(()),
+        Err(DbError::StateChanged { .. }) => return Ok(evaluate::too_late(submission)),
         changed => changed?,
     }
     attempts::count_attempt(&mut tx, &submission.id, false, retry_at).await?;

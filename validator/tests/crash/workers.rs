@@ -8,10 +8,13 @@ use protocol::SubmissionId;
 use protocol::api::SubmissionStatus;
 use protocol::submission::State;
 use rustix::process::Signal;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use std::time::{Duration, Instant};
 use validator::db::Db;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A task that a worker took and never began is handed out again when nothing was for a minute.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The children of a process.
 fn children(parent: u32, arena: &Arena) -> Vec<u32> {
@@ -36,38 +39,50 @@ async fn status(miner: &Miner, base: &str, id: &SubmissionId) -> SubmissionStatu
     serde_json::from_slice(&miner.get(base, &format!("/api/v1/submissions/{id}")).await.unwrap()).unwrap()
 }
 
+/// What a worker holds that was stopped a moment ago beside another that goes on; `None` if it holds nothing, or was
+/// stopped within a transaction: then it holds up everybody who shares its database.
+async fn held_alone(arena: &Arena, db: &Db) -> Option<SubmissionId> {
+    let database = SqliteConnectOptions::new().filename(arena.home.database()).busy_timeout(Duration::from_millis(300));
+    let mut writer = database.connect().await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE; ROLLBACK").execute(&mut writer).await.ok()?;
+    let evaluating =
+        async || db.in_state(State::Evaluating, 8).await.unwrap().into_iter().map(|submission| submission.id);
+    let mut held: Vec<SubmissionId> = evaluating().await.collect();
+    while held.len() > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let still: Vec<SubmissionId> = evaluating().await.collect();
+        held.retain(|id| still.contains(id));
+    }
+    held.pop()
+}
+
 /// Submits until the worker has something to do; gives the submission that it holds.
 async fn keep_busy(miner: &mut Miner, base: &str, worker: &Process, arena: &Arena, db: &Db) -> SubmissionId {
     let began = Instant::now();
     loop {
         if !children(worker.pid(), arena).is_empty() {
-            // Both evaluate one each; the worker's is the one that stays when the other is done.
             worker.signal(Signal::STOP);
-            let held = db.in_state(State::Evaluating, 8).await.unwrap();
-            let mut held: Vec<SubmissionId> = held.into_iter().map(|submission| submission.id).collect();
-            while held.len() > 1 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                let still = db.in_state(State::Evaluating, 8).await.unwrap();
-                held.retain(|id| still.iter().any(|submission| submission.id == *id));
-            }
-            if let Some(id) = held.pop() {
+            if let Some(id) = held_alone(arena, db).await {
                 return id;
             }
             worker.signal(Signal::CONT);
         }
         let seed = miner.entries.len() as u64 + 1;
         miner.begin("digits", Package::random(&[8], seed));
-        miner.go_on(base).await.unwrap();
+        // While the worker was stopped nothing could be written; what was refused then is sent again.
+        while let Err(failed) = miner.go_on(base).await {
+            assert!(began.elapsed() < PATIENCE, "{failed:?}");
+        }
         assert!(began.elapsed() < PATIENCE, "the worker never had work");
     }
 }
 
-/// A directory with a lease of two seconds: the evaluation's limit and the grace.
+/// A directory with a lease of three seconds: the evaluation's limit and the grace.
 fn arena() -> Arena {
     let arena = Arena::new("evaluation_grace_seconds = 1\n").with_evaluations_of(300);
     arena.add("digits", |toml| {
         let toml = toml.replace("submissions_per_day = 4", "submissions_per_day = 1000000");
-        let toml = toml.replace("evaluation_seconds_max = 60", "evaluation_seconds_max = 1");
+        let toml = toml.replace("evaluation_seconds_max = 60", "evaluation_seconds_max = 2");
         toml.replace("[limits]", "rounds.seconds = 0\n\n[limits]")
     });
     arena
