@@ -469,7 +469,7 @@ impl Manifest {
     /// What its publisher chose that keeps it from deciding about money: said wherever it is shown.
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
-        [self.data.hidden_pool.weakness(), beacon].into_iter().flatten().collect()
+        [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()].into_iter().flatten().collect()
     }
 
     /// Whether submissions have ended at `now`, in Unix seconds.

@@ -143,10 +143,16 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
     let public_correct = right(request.items.public as usize).count() as u32;
     let quality = Quality { correct, public_correct, confusion, negative_flips: 0, positive_flips: 0 };
     let latency_samples = br#"{"scripted":true}"#.to_vec();
-    let report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
+    let mut report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
+    report.outputs_sha256 = outputs_digest(&logits);
     let outcomes = scripted_outcomes(request, &report, &answers);
     let probes = request.probes.len() / config.input.shape().values() as usize;
     Ok(Evaluation { report, logits, probe_logits: vec![0.0; probes * classes], outcomes, latency_samples })
+}
+
+/// What a report calls its outputs by: all logits, f32 little-endian, in item order.
+pub(crate) fn outputs_digest(logits: &[f32]) -> Digest {
+    Digest::of(&logits.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
 }
 
 fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[usize]) -> Outcomes {
@@ -190,7 +196,7 @@ fn scripted_report(
             items,
             public_items: request.items.public,
         },
-        outputs_sha256: Digest::of(b"scripted"),
+        outputs_sha256: Digest::from([0; 32]),
         fidelity: Fidelity { agreement: quality.correct, js_micronats: 50_000, ..Fidelity::default() },
         quality,
         calibration: Calibration::default(),

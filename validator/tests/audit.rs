@@ -102,12 +102,21 @@ impl Reader for HttpLog<'_> {
 /// A validator with this engine, after two rounds: the first goes to the model of 20 units; in the second the one of 25 is
 /// decided, its equal of 21 waits, and one of 8 is below the gate.
 async fn played(script: Script) -> World {
+    played_by(RULES, script).await
+}
+
+async fn played_by(rules: &str, script: Script) -> World {
     let engine = Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
         let evaluation = answer(script, &request);
         Box::pin(async move { evaluation })
     })));
     let app = TestApp::start(Setup { evaluator: engine, ..Setup::default() }).await;
-    app.publish(&competition_toml("digits", RULES)).await;
+    super::pools::write_own(&app, 1_550);
+    let own = "data = { source = \"file:own\", public_items = 100, hidden_items = 1450, hidden_pool = \"public\" }";
+    let toml = competition_toml("digits", rules);
+    let data = toml.lines().find(|line| line.starts_with("data = ")).unwrap().to_owned();
+    let toml = if rules.contains("items") { toml.replace(&data, own) } else { toml };
+    app.publish(&toml).await;
     let mut entered = BTreeMap::new();
     for (round, widths) in [(1, &[20_u32][..]), (2, &[21, 25, 8])] {
         for width in widths {
@@ -687,8 +696,8 @@ fn for_a_wide_margin(width: Option<usize>, request: &EvaluationRequest) -> u64 {
 #[tokio::test]
 async fn an_engine_that_lies_is_found_out_though_all_else_follows() {
     let lies: [(Script, &str, &str); 4] = [
-        (for_a_friend, "outputs", "other answers than are recorded"),
-        (for_a_friend_screened, "outputs", "other answers than are recorded"),
+        (for_a_friend, "outputs", "answers otherwise here, on the same engine"),
+        (for_a_friend_screened, "outputs", "answers otherwise here, on the same engine"),
         (for_a_low_gate, "outputs", "the teacher answers otherwise here"),
         (for_a_wide_margin, "outputs", "the reference answers otherwise here"),
     ];
@@ -697,6 +706,38 @@ async fn an_engine_that_lies_is_found_out_though_all_else_follows() {
         let found = world.lies();
         assert!(found.iter().any(|lie| lie.starts_with(&format!("{check}: ")) && lie.contains(words)), "{found:#?}");
     }
+}
+
+/// Who says the same as an earlier one is its copy, and everybody can tell: the model of 21 units answers like the one of 20.
+#[tokio::test]
+async fn copies_are_looked_at_and_a_friend_s_clone_is_found() {
+    const MANY: &str =
+        "rounds = { challengers_max = 1, beacon = \"ledger\", transforms = { mixture_ppm = 0 }, items = 1450 }";
+    let world = played_by(MANY, honest).await;
+    let [original, clone] = [20, 21].map(|width| world.id(width));
+    let member = |world: &World| world.record().members.into_iter().find(|it| it.submission == clone).unwrap();
+    assert_eq!(member(&world).copy_of, Some(original.clone()));
+    let found = world.audited(2).unwrap();
+    assert!(found.iter().all(|finding| finding.verdict == Verdict::Ok), "{found:#?}");
+
+    let mut forged = world.clone();
+    forged.rerecord(|record| {
+        let friend = record.members.iter_mut().find(|member| member.submission == clone).unwrap();
+        friend.copy_of = None;
+    });
+    let lies = forged.lies();
+    let named = format!("copies: {clone} says the same as {original}");
+    assert!(lies.iter().any(|lie| lie.starts_with(&named)), "{lies:#?}");
+
+    // A rival that is like nobody: nothing that can be computed shows it to be a copy, and that is said.
+    let mut forged = world.clone();
+    let rival = forged.id(25);
+    forged.rerecord(|record| {
+        record.members.iter_mut().find(|member| member.submission == rival).unwrap().copy_of = Some(original.clone());
+    });
+    let found = forged.audited(2).unwrap();
+    let told = found.iter().find(|finding| finding.check == "copies" && finding.verdict != Verdict::Ok).unwrap();
+    assert!(told.detail.contains("which neither weights nor fresh answers show"), "{found:#?}");
 }
 
 #[tokio::test]

@@ -18,12 +18,12 @@ fn private_toml(id: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Images of the publisher's own, beside the manifest.
-fn write_own(app: &TestApp) {
+/// Images of the publisher's own, beside the manifest: 200 to learn from, and so many others.
+pub(super) fn write_own(app: &TestApp, evaluation: u32) {
     let digits = load_digits().unwrap();
     let own = app.dir.path().join("own");
     std::fs::create_dir_all(&own).unwrap();
-    for (name, range) in [("training", 0..200), ("evaluation", 200..400)] {
+    for (name, range) in [("training", 0..200), ("evaluation", 200..200 + evaluation)] {
         let images = digits.select(&range.collect::<Vec<_>>());
         std::fs::write(own.join(format!("{name}.rtimg")), images.to_bytes().unwrap()).unwrap();
     }
@@ -32,7 +32,7 @@ fn write_own(app: &TestApp) {
 #[tokio::test]
 async fn a_private_pool_is_fresh_once_and_its_last_round_is_the_last() {
     let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
-    write_own(&app);
+    write_own(&app, 200);
     let published = app.publish(&private_toml("digits")).await;
     let manifest = &published.competition.manifest;
     assert_eq!((manifest.rounds_max(), manifest.data.hidden_pool), (Some(3), HiddenPool::Private));
@@ -63,7 +63,7 @@ async fn a_private_pool_is_fresh_once_and_its_last_round_is_the_last() {
 #[tokio::test]
 async fn what_is_no_private_pool_is_refused_and_says_why() {
     let app = TestApp::start(Setup::default()).await;
-    write_own(&app);
+    write_own(&app, 200);
     for (from, to, problem) in [
         ("file:own", "digits", "known to the world: its hidden_pool is `public`"),
         ("file:own", "file:nowhere", "read "),

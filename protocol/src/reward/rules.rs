@@ -64,6 +64,21 @@ impl RewardRules {
         }
     }
 
+    /// What keeps these rules from deciding about money among strangers: fixed shares for several can be had by one of them
+    /// under several coldkeys, and nothing sees that they are one person's.
+    pub fn weakness(&self) -> Option<&'static str> {
+        match self.policy {
+            RewardPolicy::Ladder => Some(
+                "the ladder pays models of several grades under several coldkeys more than the best of them; where keys are \
+                 strangers', pay by winner_takes_all or frontier",
+            ),
+            RewardPolicy::LastChampions(_) if self.burn_weak_margin.is_none() => Some(
+                "without burn_weak_margin one who comes to the seat in several steps, a key each, is paid for each of them",
+            ),
+            _ => None,
+        }
+    }
+
     /// Whether a round can't be paid without the rounds before it.
     pub fn needs_history(&self) -> bool {
         let by_history = matches!(self.policy, RewardPolicy::LastChampions(_) | RewardPolicy::Frontier(_));

@@ -43,6 +43,14 @@ fn the_table_is_read_with_defaults() {
 }
 
 #[test]
+fn rules_that_several_keys_can_milk_say_so() {
+    let weak = |text: &str| parse(text).unwrap().weakness().is_some();
+    assert!(weak("policy = 'ladder'") && weak("policy = 'last_champions'"));
+    let by_margin = "policy = 'last_champions'\nburn_weak_margin = { full_ppm = 50000, kept_ppm = 0 }";
+    assert!(![by_margin, "policy = 'frontier'", "policy = 'winner_takes_all'"].into_iter().any(weak));
+}
+
+#[test]
 fn each_wrong_number_gets_its_sentence() {
     let cases = [
         (

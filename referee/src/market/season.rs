@@ -8,10 +8,10 @@ use crate::field::{Field, key_of};
 use crate::round::{Contestant, Decision, Judgement, Referee};
 use protocol::dethrone::DethroneRules;
 use protocol::report::{Estimate, Latency, LatencyChecks};
-use protocol::reward::{History, Payment, RewardRules};
+use protocol::reward::{Entrant, History, Payment, RewardRules};
 use protocol::round::{Cut, EntryRole, RoundRules};
 use protocol::score::ScoreRules;
-use protocol::{Digest, SubmissionId};
+use protocol::{Digest, Hotkey, SubmissionId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
@@ -247,10 +247,17 @@ fn timed(package: &Package, games_the_clock: bool) -> (Vec<i64>, Latency) {
     (faster, Latency { checks, ..sound })
 }
 
-/// Whether a group is paid more than one above it.
+/// Whether a group is paid more than one above it. A group of which every owner has a better entry elsewhere isn't one that could
+/// have been paid.
 fn is_inverted(judgement: &Judgement, payment: &Payment) -> bool {
+    let mut best: BTreeMap<Hotkey, u32> = BTreeMap::new();
+    for entrant in &judgement.standing.entrants {
+        let rank = best.entry(entrant.owner).or_insert(entrant.rank);
+        *rank = entrant.rank.min(*rank);
+    }
     let mut groups: BTreeMap<u32, u32> = BTreeMap::new();
-    for entrant in judgement.standing.entrants.iter().filter(|entrant| entrant.rank < u32::MAX) {
+    let own_best = |entrant: &&Entrant| best.get(&entrant.owner) == Some(&entrant.rank);
+    for entrant in judgement.standing.entrants.iter().filter(own_best).filter(|entrant| entrant.rank < u32::MAX) {
         let paid = payment.weights.iter().find(|weight| weight.hotkey == entrant.hotkey);
         *groups.entry(entrant.rank).or_default() += paid.map_or(0, |weight| weight.weight_ppm);
     }

@@ -39,6 +39,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
                 published.sha256
             );
             tell_caveats(&published.competition.manifest);
+            published.screening.iter().for_each(|time| eprintln!("{time}"));
             Ok(())
         }),
         ValidatorCommand::Serve { home, listen } => {

@@ -73,20 +73,7 @@ pub(super) fn check(
         );
         findings.all("outputs", &bad, detail);
     }
-    copies(past, findings);
     Ok(())
-}
-
-/// What isn't checked here is said.
-fn copies(past: &Past, findings: &mut Findings<'_>) {
-    let members = &past.record.members;
-    let copies = members.iter().filter_map(|it| Some((&it.submission, it.copy_of.as_ref()?)));
-    let copies = copies.map(|(copy, of)| format!("`retort verify copy {copy} {of}`"));
-    let entries = members.iter().filter_map(|it| Some(format!("{} as the {}", it.submission, it.is_entry.as_ref()?)));
-    let told: Vec<String> = copies.chain(entries).collect();
-    if !told.is_empty() {
-        findings.unclear("copies", format!("{} count as copies; see for yourself: {}", told.len(), told.join(", ")));
-    }
 }
 
 /// Public items as they were published.

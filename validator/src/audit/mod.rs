@@ -3,7 +3,7 @@
 //!
 //! Nothing here trusts the validator, and nothing here is used by it. The order is that of the round: what was bound and
 //! drawn (`draw`), who took part (`members`), who was screened, decided, crowned and placed (`judgement`), who was
-//! paid (`payment`), what pages show (`shown`), and models run again (`again`). The rules themselves are `referee`'s
+//! paid (`payment`), what pages show (`shown`), who counts as a copy (`likeness`), and models run again (`again`). The rules themselves are `referee`'s
 //! and `protocol`'s, the same functions.
 //!
 //! A round rests on earlier ones by the records that the log binds; each of them is audited by itself. Whoever wants to know
@@ -16,6 +16,7 @@ mod again;
 mod draw;
 mod history;
 mod judgement;
+mod likeness;
 mod members;
 mod payment;
 mod shown;
@@ -155,6 +156,7 @@ fn examine(case: &Case<'_>, stated: &Stated, findings: &mut Findings<'_>) -> Res
     judgement::check(case, &past, &drawn, &field, findings)?;
     payment::check(case, stated, &past, findings);
     shown::check(case, &past, &field, findings);
+    likeness::check(case, &past, &drawn, findings);
     again::check(case, &past, &drawn, &field, findings)
 }
 

@@ -15,7 +15,7 @@ mod rehearsal;
 mod remote;
 mod source;
 
-pub use rehearsal::GateMissed;
+pub use rehearsal::{GateMissed, ScreeningTime};
 pub use remote::RemoteProblem;
 
 use crate::app::{App, OpenError};
@@ -135,6 +135,8 @@ pub struct Published {
     pub sha256: Digest,
     /// Whether it is new; `false` when the very same was published before.
     pub created: bool,
+    /// How long its rounds screen a model on this machine, if it is new.
+    pub screening: Option<ScreeningTime>,
 }
 
 /// The parts that publishing needs. It works beside a serving process.
@@ -213,7 +215,7 @@ impl Publisher {
         let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
         let answers = || Some(logits.values.clone());
         let reference = self.measure("reference", &source.reference, answers(), Scope::Full, &on).await?;
-        self.rehearse(&source, &prepared).await?;
+        let screening = self.rehearse(&source, &prepared).await?;
         let mut entries = vec![
             (Entry::Teacher, source.teacher.bytes.clone(), teacher.probe_logits.clone()),
             (Entry::Reference, source.reference.bytes.clone(), reference.probe_logits),
@@ -225,7 +227,8 @@ impl Publisher {
         let entries = EntryPrints::make(&self.objects, entries, &teacher.probe_logits).await?;
         let probe_logits = teacher.probe_logits;
         let measured = Measured { teacher: teacher.report, reference: reference.report, logits, probe_logits, entries };
-        self.store(source, written_sha256, prepared, measured, secrets).await
+        let published = self.store(source, written_sha256, prepared, measured, secrets).await?;
+        Ok(Published { screening: Some(screening), ..published })
     }
 
     /// The beacon that the manifest names, or drand if that can be had.
@@ -303,7 +306,7 @@ impl Publisher {
         let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256, probe_seed };
         failpoints::at(Moment::PublicationStored)?;
         self.appear(&stored, &models, &probe_logits, &measured.entries).await?;
-        Ok(Published { competition: stored.competition, sha256, created: true })
+        Ok(Published { competition: stored.competition, sha256, created: true, screening: None })
     }
 
     async fn appear(
@@ -381,7 +384,7 @@ fn already(before: StoredCompetition, source: &Source) -> Result<Published, Publ
     if before.source_sha256 != source.sha256() {
         return Err(PublishError::Taken(source.manifest.id.clone()));
     }
-    Ok(Published { competition: before.competition, sha256: before.sha256, created: false })
+    Ok(Published { competition: before.competition, sha256: before.sha256, created: false, screening: None })
 }
 
 fn teacher_logits(teacher: &Evaluation, classes: usize) -> Result<Logits, FormatError> {

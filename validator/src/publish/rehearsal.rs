@@ -2,7 +2,8 @@
 //!
 //! Who is below the gate on hidden items is out for good. A gate that the validator's own reference doesn't reach is one
 //! that nobody is known to pass, so it is refused here, where it can still be changed. The items are public ones, changed as
-//! a round changes its own: no hidden item is shown to anyone.
+//! a round changes its own: no hidden item is shown to anyone. Its answers are timed as well: how long the screening of a round
+//! takes is said before anybody depends on it.
 
 use super::{Prepared, PublishError, Publisher, Source};
 use crate::evaluator::silent;
@@ -13,9 +14,36 @@ use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Items of the rehearsal, or all public ones: the reference's share is known to about two points, in seconds.
 const ITEMS_MAX: u32 = 1_000;
+
+/// How long this machine takes to screen a model like the reference, in milliseconds; the first run is of the first cut, the
+/// second of what the best answer besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScreeningTime {
+    /// For each model.
+    pub each_ms: u64,
+    /// For each of the best, besides.
+    pub finalist_ms: u64,
+    /// How many the best are.
+    pub finalists: u32,
+}
+
+impl fmt::Display for ScreeningTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ms: u64| format!("{}.{} s", ms / 1_000, ms / 100 % 10);
+        let most = self.finalist_ms.saturating_mul(self.finalists.into());
+        write!(
+            f,
+            "screening a round takes about {} for each model that waits, and at most {} more for the best {}",
+            seconds(self.each_ms),
+            seconds(most),
+            self.finalists
+        )
+    }
+}
 
 /// A gate that the reference doesn't reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +75,16 @@ impl fmt::Display for GateMissed {
     }
 }
 
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Publisher {
-    /// Plays a round on public items with the teacher and the reference.
+    /// Plays a round on public items with the teacher and the reference, and says how long screening takes.
     ///
     /// # Errors
     /// [`PublishError::Gate`] when the reference is shown to be below the gate.
-    pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<(), PublishError> {
+    pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<ScreeningTime, PublishError> {
         let family = source.manifest.rounds.transforms;
         let spec = DrawSpec { family, ..DrawSpec::of_items(prepared.public.count.min(ITEMS_MAX)) };
         let (pool, seed): (Images, [u8; 32]) = (prepared.public.clone(), rand::random());
@@ -65,7 +97,15 @@ impl Publisher {
         let classes = source.manifest.labels.len();
         let teacher = self.answers("teacher", source, &source.teacher.bytes, &items, None).await?;
         relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
+        let began = Instant::now();
         let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
+        let finalist_ms = millis(began);
+        let rules = &source.manifest.rounds.screening;
+        let few: Vec<u32> = (0..rules.items.min(items.count)).collect();
+        let few_said = teacher.get(..few.len() * classes).unwrap_or_default();
+        let began = Instant::now();
+        self.answers("reference", source, &source.reference.bytes, &items.select(&few), Some(few_said)).await?;
+        let screening = ScreeningTime { each_ms: millis(began), finalist_ms, finalists: rules.finalists };
 
         let right = |logits: &[f32]| {
             let rows = logits.chunks_exact(classes.max(1)).zip(&items.labels);
@@ -74,7 +114,7 @@ impl Publisher {
         let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count }, right(&reference));
         let count = u64::from(items.count);
         if Scale::new(&source.manifest.score, ceiling).gate(wilson(u64::from(correct), count).high_ppm) {
-            return Ok(());
+            return Ok(screening);
         }
         Err(PublishError::Gate(GateMissed {
             gate_ppm: source.manifest.score.gate_ppm,

@@ -31,6 +31,7 @@ pub use beacon::supply_beacon;
 pub use change::{announce_reward, schedule};
 pub use close::close_now;
 pub(crate) use schedule::run;
+pub(crate) use screen::COPY_ITEMS_MIN;
 pub(crate) use view::of_submission;
 pub use view::{RoundEntryView, RoundView, view, views};
 

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// On fewer fresh items than this two honest models may err alike by chance.
-const COPY_ITEMS_MIN: u32 = 100;
+pub(crate) const COPY_ITEMS_MIN: u32 = 100;
 
 /// A member of a round, and why it is asked nothing, if it isn't.
 pub(super) struct Member {
