@@ -115,29 +115,6 @@ pub struct LeftOut {
     pub at: u64,
 }
 
-/// A round did not go as it was announced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RoundEnd {
-    /// The competition.
-    pub competition: CompetitionId,
-    /// The round.
-    pub round: u64,
-    /// What happened.
-    pub code: RoundEndCode,
-    /// Whose fault that is.
-    pub blame: Blame,
-    /// When, in Unix seconds.
-    pub at: u64,
-    /// When it was to close, as its opening said; absent where only a command closes rounds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub announced_closes_at: Option<u64>,
-    /// The round's secret, 64 hex digits, where the round is over with this: the seeds of attempts follow from it, and
-    /// nothing else will ever open it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Digest>,
-}
-
 /// A submission's owner objects to what became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -280,20 +257,6 @@ codes! {
     }
 }
 
-codes! {
-    /// How a round ended, or closed, otherwise than it was announced.
-    RoundEndCode {
-        /// The operator closed it before its time; it goes on from there.
-        ClosedEarly, "closed_early", Validator;
-        /// Its beacon never came: it is abandoned.
-        BeaconMissing, "beacon_missing", Nobody;
-        /// It was opened under other rules than the validator knows by now: it is abandoned.
-        RulesChanged, "rules_changed", Validator;
-        /// The operator abandoned it.
-        Abandoned, "abandoned", Validator;
-    }
-}
-
 impl Attempt {
     /// The name of the entry.
     pub fn key(&self) -> String {
@@ -346,13 +309,6 @@ impl LeftOut {
     /// The name of the entry.
     pub fn key(&self) -> String {
         format!("round/{}/{}/left-out/{}", self.competition, self.round, self.submission)
-    }
-}
-
-impl RoundEnd {
-    /// The name of the entry.
-    pub fn key(&self) -> String {
-        format!("round/{}/{}/{}", self.competition, self.round, self.code.as_str())
     }
 }
 

@@ -1,5 +1,9 @@
 //! The arena for distilled models: one binary, every role a subcommand. This file is the match; each command has a file.
 
+// First: its macros hold in everything below.
+#[macro_use]
+mod output;
+
 mod cli;
 mod commands;
 mod engine;

@@ -85,6 +85,9 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     let again = service.run(&["verify", "round", "fashion-mnist", "1"]);
     assert!(again.status.success(), "{}{}", stdout(&again), stderr(&again));
     assert!(stdout(&again).contains(&format!("the seat is {id}'s")), "{}", stdout(&again));
+    let watched = service.run(&["verify", "watch", "fashion-mnist", "--until", "1"]);
+    assert!(watched.status.success(), "{}{}", stdout(&watched), stderr(&watched));
+    assert!(stdout(&watched).contains("round 1 of fashion-mnist"), "{}", stdout(&watched));
     drop(service);
     let args = ["validator", "rewards", "fashion-mnist", "--preview", "winner_takes_all", "frontier", "--dir"];
     let rewards = retort().args(args).arg(&home).output().unwrap();

@@ -3,6 +3,7 @@
 use crate::support::{repository, retort, stderr, stdout};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 const MANIFEST: &str = "competitions/fashion-mnist/competition.toml";
 
@@ -37,6 +38,24 @@ fn wrong_use_exits_with_2_and_failure_with_1() {
     let failed = retort().args(["board", "--validator", "http://127.0.0.1:9"]).output().unwrap();
     assert_eq!(failed.status.code(), Some(1));
     assert!(stderr(&failed).contains("is it running?"), "{}", stderr(&failed));
+}
+
+#[test]
+fn who_reads_no_further_ends_it_quietly_and_a_full_disk_is_an_error() {
+    for command in [
+        &["completions", "bash"][..],
+        &["simulate", "dethrone", "--items", "200", "--equals", "1", "--repetitions", "1"],
+    ] {
+        let mut child = retort().args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && !stderr(&output).contains("panic"), "{command:?}: {}", stderr(&output));
+
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = retort().args(command).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        assert_eq!(stderr(&output).lines().last(), Some("error: write: No space left on device (os error 28)"));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -199,7 +200,26 @@ fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
     let found = service.run(&["verify", "log", "--json"]);
     assert_eq!(found.status.code(), Some(1));
     let bad = checks(&found, "bad");
-    assert!(bad[0].1.contains(&format!("in tile/entries/000.p/{size} is not the one that was signed")), "{bad:?}");
+    let named = format!("in tile/entries/000.p/{size} is not the one that was signed");
+    assert!(bad[0].1.contains(&named), "{bad:?}");
+    // Who watches ends there, and has somebody told.
+    let hook = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", hook.local_addr().unwrap());
+    let told = std::thread::spawn(move || {
+        let (mut socket, _) = hook.accept().unwrap();
+        let (mut request, mut part) = (Vec::new(), [0; 4_096]);
+        while !request.ends_with(b"}") {
+            let count = socket.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..count]);
+        }
+        socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+        String::from_utf8(request).unwrap()
+    });
+    let watched = service.run(&["verify", "watch", "fashion-mnist", "--webhook", &url]);
+    assert_eq!(watched.status.code(), Some(1));
+    assert!(stderr(&watched).contains(&named), "{}", stderr(&watched));
+    let told = told.join().unwrap();
+    assert!(told.contains(r#""event":"lie""#) && told.contains(&named), "{told}");
     fs::write(&bundle, &bytes).unwrap();
     // A hole.
     let tile = home.join(format!("objects/log/tile/0/000.p/{size}"));

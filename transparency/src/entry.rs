@@ -44,8 +44,6 @@ pub enum EntryKind {
     Reward,
     /// What a round kept secret until it was over.
     RoundRevealed,
-    /// A round did not go as it was announced.
-    RoundEnded,
     /// A submission takes no part in a round, and why.
     LeftOut,
     /// A submission's owner objects.
@@ -121,7 +119,7 @@ impl Entry {
 
 impl EntryKind {
     /// All kinds.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::Competition,
         Self::Commitment,
         Self::Attempt,
@@ -134,7 +132,6 @@ impl EntryKind {
         Self::RoundJudged,
         Self::Reward,
         Self::RoundRevealed,
-        Self::RoundEnded,
         Self::LeftOut,
         Self::Appeal,
         Self::Answer,
@@ -156,7 +153,6 @@ impl EntryKind {
             Self::RoundJudged => "round_judged",
             Self::Reward => "reward",
             Self::RoundRevealed => "round_revealed",
-            Self::RoundEnded => "round_ended",
             Self::LeftOut => "left_out",
             Self::Appeal => "appeal",
             Self::Answer => "answer",

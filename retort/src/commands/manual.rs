@@ -1,6 +1,7 @@
 //! `retort completions` and `retort man`: what a shell and `man` know of this program, made from the command line itself.
 
 use crate::cli::Cli;
+use crate::output;
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -9,7 +10,9 @@ use std::path::Path;
 
 /// Prints the completions of one shell.
 pub(crate) fn completions(shell: Shell) -> Result<()> {
-    clap_complete::generate(shell, &mut Cli::command(), "retort", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "retort", &mut script);
+    output::print_bytes(&script);
     Ok(())
 }
 

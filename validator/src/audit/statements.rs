@@ -4,7 +4,7 @@
 //! It does NOT know whether a statement is true.
 
 use datasets::hidden::Beacon;
-use protocol::leaf::{Act, Administration, Attempt, Commitment, CompetitionPublished, Ended, LeftOut, RoundEndCode};
+use protocol::leaf::{Act, Administration, Attempt, Commitment, CompetitionPublished, Ended, LeftOut};
 use protocol::reward::PolicyChange;
 use protocol::{CompetitionId, Digest, Hotkey, SignedReceipt, SubmissionId};
 use serde::de::DeserializeOwned;
@@ -215,7 +215,7 @@ impl Statements {
     }
 }
 
-/// Which statement of a round an entry is, if it is one: the last part of its name. A round that closed early goes on.
+/// Which statement of a round an entry is, if it is one: the last part of its name.
 fn what(envelope: &Envelope) -> Option<&str> {
     match envelope.kind.as_str() {
         "round_opened" => Some("opened"),
@@ -225,10 +225,6 @@ fn what(envelope: &Envelope) -> Option<&str> {
         "reward" => Some("reward"),
         "round_revealed" => Some("revealed"),
         "round_abandoned" => Some("abandoned"),
-        "round_ended" => {
-            let code = envelope.body.get("code")?.as_str()?;
-            (code != RoundEndCode::ClosedEarly.as_str()).then_some(code)
-        }
         _ => None,
     }
 }

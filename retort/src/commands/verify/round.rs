@@ -19,7 +19,7 @@ use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::process;
-use transparency::{LogKey, SignedCheckpoint, verify_entries};
+use transparency::{LogKey, SignedCheckpoint, VerifyError, verify_entries};
 use validator::audit::{self, Case, Engine, Finding, Sample, Source, Statements};
 use validator::config::LatencyEffort;
 use validator::rounds::RoundView;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     let (log, checkpoint) = match read(&client, &key, None) {
         Ok(read) => read,
         Err(problem) => {
-            checks.bad("log", problem);
+            checks.bad("log", line(&problem));
             return checks.finish("the public log");
         }
     };
@@ -60,10 +60,10 @@ pub(super) fn read(
     client: &Client,
     key: &LogKey,
     remembered: Option<&SignedCheckpoint>,
-) -> Result<(Statements, SignedCheckpoint), String> {
+) -> Result<(Statements, SignedCheckpoint), VerifyError> {
     let mut statements = Statements::default();
     let visit = |index, entry: &[u8]| statements.take(index, entry);
-    let verified = block_on(verify_entries(&HttpLog(client), key, remembered, visit)).map_err(|error| line(&error))?;
+    let verified = block_on(verify_entries(&HttpLog(client), key, remembered, visit))?;
     Ok((statements, verified.checkpoint))
 }
 

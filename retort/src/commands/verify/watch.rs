@@ -3,7 +3,7 @@
 //! The log may only grow: each time it is held against the checkpoint seen before.
 
 use super::checks::{Checks, Verdict};
-use super::{log_key, round};
+use super::{line, log_key, round};
 use crate::cli::VerifyWatchArgs;
 use crate::commands::competition;
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use miner_template::client::{Client, tell};
 use protocol::CompetitionId;
 use serde_json::json;
 use std::time::Duration;
-use transparency::{LogKey, SignedCheckpoint};
+use transparency::{LogKey, SignedCheckpoint, VerifyError};
 
 /// What was seen so far.
 struct Watch<'a> {
@@ -48,9 +48,9 @@ impl Watch<'_> {
         }
         let (log, checkpoint) = match round::read(&self.client, &self.key, self.seen.as_ref()) {
             Ok(read) => read,
-            Err(problem) => return self.lied(&format!("the public log: {problem}")).map(Ok),
+            Err(error @ VerifyError::Unreadable { .. }) => return Ok(Err(error.into())),
+            Err(lie) => return self.lied(&format!("the public log: {}", line(&lie))).map(Ok),
         };
-        self.seen = Some(checkpoint);
         let latest = log.latest_revealed(&self.id).unwrap_or(0);
         while self.next <= latest.min(self.args.until.unwrap_or(u64::MAX)) {
             let (number, mut checks) = (self.next, Checks::new(false));
@@ -58,13 +58,20 @@ impl Watch<'_> {
             match round::audited(&self.client, &self.id, number, &log, &self.args.options, &mut checks) {
                 Err(error) => return Ok(Err(error)),
                 Ok(Err(cannot)) => println!("?    {cannot}"),
-                Ok(Ok(())) if checks.verdict() == Verdict::Bad => {
-                    return self.lied(&format!("round {number}: {}", checks.first_bad())).map(Ok);
+                Ok(Ok(())) => {
+                    let (name, key) = ((&self.id, number), (&self.key, &checkpoint));
+                    if let Err(error) = round::witnessed(&self.client, name, &log, key, &self.args.options, &mut checks)
+                    {
+                        return Ok(Err(error));
+                    }
                 }
-                Ok(Ok(())) => {}
+            }
+            if checks.verdict() == Verdict::Bad {
+                return self.lied(&format!("round {number}: {}", checks.first_bad())).map(Ok);
             }
             self.next += 1;
         }
+        self.seen = Some(checkpoint);
         Ok(Ok(()))
     }
 
