@@ -5,7 +5,7 @@
 use crate::Rules;
 use crate::package::Package;
 use protocol::architecture::Plan;
-use protocol::package::{Admitted, CanonicalWeights, Header, PackageConfig, admit, read_header};
+use protocol::package::{Admitted, CanonicalWeights, Header, PackageConfig, admit, read_header, tensor_names};
 use protocol::submission::Code;
 use safetensors::{SafeTensors, tensor::TensorView};
 use std::collections::HashMap;
@@ -114,10 +114,10 @@ fn canonical(file: &[u8], plan: &Plan) -> Result<Vec<u8>, String> {
 /// The same tensors as the safetensors library writes them.
 fn by_library(file: &[u8], plan: &Plan) -> Result<Vec<u8>, String> {
     let library = SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
-    let views: Vec<(String, TensorView<'_>)> = plan
-        .tensors()
+    let names = tensor_names(file, plan).map_err(|error| error.to_string())?;
+    let views: Vec<(String, TensorView<'_>)> = names
         .into_iter()
-        .map(|tensor| library.tensor(&tensor.name).map(|view| (tensor.name, view)))
+        .map(|(own, name)| library.tensor(&name).map(|view| (own, view)))
         .collect::<Result<_, _>>()
         .map_err(|error| error.to_string())?;
     safetensors::serialize(views, None::<HashMap<String, String>>).map_err(|error| error.to_string())

@@ -151,6 +151,106 @@ fn what_transformers_asks_for_means_nothing_to_us_and_names_nobody_elses_code() 
     assert!(with("retort", "evil--repo.Class").is_err());
 }
 
+/// `save_pretrained` writes them, and Windows' editors a mark before them.
+#[test]
+fn what_transformers_writes_means_nothing_as_long_as_it_agrees() {
+    let with = |more: &str| {
+        PackageConfig::from_json(config(MLP).replace("\"labels\"", &format!("{more},\"labels\"")).as_bytes())
+    };
+    let plain = PackageConfig::from_json(config(MLP).as_bytes()).unwrap();
+    let ids: Vec<String> = LABELS.iter().enumerate().map(|(id, label)| format!("\"{id}\":\"{label}\"")).collect();
+    let counts: Vec<String> = LABELS.iter().enumerate().map(|(id, label)| format!("\"{label}\":{id}")).collect();
+    let (ids, counts) = (ids.join(","), counts.join(","));
+    let written = format!(
+        r#""architectures":["RetortForImageClassification"],"dtype":"float32","torch_dtype":"float16",
+        "transformers_version":"5.23.0","id2label":{{{ids}}},"label2id":{{{counts}}}"#
+    );
+    assert_eq!(with(&written).unwrap(), plain);
+    for (field, named) in [
+        (r#""architectures":["ViTForImageClassification"]"#, "`architectures`"),
+        (r#""id2label":{"0":"LABEL_0"}"#, "`id2label`"),
+        (r#""label2id":{}"#, "`label2id`"),
+        (r#""num_labels":2000"#, "`num_labels`"),
+    ] {
+        let refused = with(field).unwrap_err();
+        assert!(refused.detail.contains(named), "{field}: {refused}");
+    }
+    let marked = format!("\u{feff}{}", config(MLP));
+    assert_eq!(PackageConfig::from_json(marked.as_bytes()).unwrap(), plain);
+    let wide: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(PackageConfig::from_json(&wide).unwrap_err().detail.contains("save it as UTF-8"));
+}
+
+/// The tensors of a plan in f32, under other names.
+fn renamed(architecture: &str, name: impl Fn(&str) -> String) -> Vec<Tensor> {
+    let plan = PackageConfig::from_json(config(architecture).as_bytes()).unwrap().plan().unwrap();
+    let shape = |shape: Vec<u64>| shape.into_iter().map(|axis| axis as usize).collect::<Vec<_>>();
+    let tensors = plan.tensors().into_iter().map(|tensor| (name(&tensor.name), shape(tensor.shape)));
+    tensors.map(|(name, shape)| (name, shape.clone(), vec![0.5; shape.iter().product()])).collect()
+}
+
+#[test]
+fn names_that_mean_nothing_refuse_no_package_and_are_not_published() {
+    const RESNET: &str = r#"{"kind":"resnet","width":2,"blocks":[1,1]}"#;
+    const VIT: &str = r#"{"kind":"vit","patch":2,"width":4,"depth":2,"heads":2,"mlp_width":8}"#;
+    let published = |architecture: &str, weights: &[u8]| {
+        let admitted = check(&config(architecture), weights).unwrap();
+        admitted.published(weights).unwrap().weights.to_bytes()
+    };
+    for architecture in [MLP, RESNET, VIT] {
+        let plain = save(&renamed(architecture, str::to_owned), Dtype::F32);
+        let canonical = published(architecture, &plain);
+        for prefix in ["module.", "_orig_mod.", "model.", "net.", "module._orig_mod.model.", "backbone."] {
+            let spelt = save(&renamed(architecture, |name| format!("{prefix}{name}")), Dtype::F32);
+            assert_eq!(published(architecture, &spelt), canonical, "{prefix}");
+        }
+    }
+    let in_transformers_5 = |name: &str| {
+        let name = name.replace("vit.encoder.layer.", "vit.layers.");
+        let name = name.replace(".attention.output.dense.", ".attention.o_proj.");
+        let name = ["query", "key", "value"].iter().fold(name, |name, part| {
+            name.replace(&format!(".attention.attention.{part}."), &format!(".attention.{}_proj.", &part[..1]))
+        });
+        name.replace(".intermediate.dense.", ".mlp.fc1.").replace(".output.dense.", ".mlp.fc2.")
+    };
+    let canonical = published(VIT, &save(&renamed(VIT, str::to_owned), Dtype::F32));
+    for prefix in ["", "module."] {
+        let mut spelt = renamed(VIT, |name| format!("{prefix}{}", in_transformers_5(name)));
+        assert!(spelt.iter().any(|(name, ..)| name.ends_with("vit.layers.1.attention.q_proj.weight")), "{spelt:?}");
+        assert_eq!(published(VIT, &save(&spelt, Dtype::F32)), canonical);
+        // The pooler that classification leaves out.
+        spelt.push((format!("{prefix}vit.pooler.dense.weight"), vec![4, 4], vec![1.0; 16]));
+        assert_eq!(published(VIT, &save(&spelt, Dtype::F32)), canonical);
+    }
+
+    // Shared layers: the one is noted to stand for the other.
+    let mut shared = renamed(VIT, str::to_owned);
+    let dropped = |name: &str| name.starts_with("vit.encoder.layer.1.");
+    let notes = shared.iter().map(|(name, ..)| name.clone()).filter(|name| dropped(name));
+    let notes = notes.map(|name| (name.clone(), name.replace("layer.1.", "layer.0."))).collect();
+    shared.retain(|(name, ..)| !dropped(name));
+    let bytes: Vec<Vec<u8>> =
+        shared.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = shared.iter().zip(&bytes);
+    let views =
+        views.map(|((name, shape, _), bytes)| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    assert_eq!(published(VIT, &safetensors::serialize(views, Some(notes)).unwrap()), canonical);
+}
+
+#[test]
+fn names_that_fit_nowhere_are_told_beside_those_that_are_missing() {
+    let refused = |tensors: &[Tensor]| check(&config(MLP), &save(tensors, Dtype::F32)).unwrap_err().detail;
+    let mut foreign = tensors();
+    foreign.iter_mut().for_each(|tensor| tensor.0 = format!("trunk-output.{}", tensor.0.replace("weight", "kernel")));
+    let told = refused(&foreign);
+    assert!(told.contains("`1.weight`") && told.contains("`trunk-output.1.bias` of shape"), "{told}");
+    let mut prefixed = tensors();
+    prefixed.iter_mut().for_each(|tensor| tensor.0 = format!("module.{}", tensor.0));
+    prefixed.pop();
+    let told = refused(&prefixed);
+    assert!(told.contains("under the prefix `module.`"), "{told}");
+}
+
 #[test]
 fn every_bad_file_has_its_code() {
     let good = save(&tensors(), Dtype::F32);
@@ -172,7 +272,7 @@ fn every_bad_file_has_its_code() {
             file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4],"x":1}}"#, 4),
             Code::HeaderInvalid,
         ),
-        ("path as a name", file(&format!("{{\"../../etc/passwd\":{entry}}}"), 4), Code::HeaderInvalid),
+        ("path as a name", file(&format!("{{\"../../etc/passwd\":{entry}}}"), 4), Code::TensorMissing),
         ("zero-size axis", file(r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#, 0), Code::TensorShape),
         (
             "shape of 2^63",
@@ -190,7 +290,8 @@ fn every_bad_file_has_its_code() {
             Code::TensorShape,
         ),
         ("a gap", file(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, 8), Code::HeaderInvalid),
-        ("booleans", file(r#"{"a":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}}"#, 4), Code::TensorDtype),
+        ("booleans", file(r#"{"a":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}}"#, 4), Code::TensorMissing),
+        ("four bits", file(r#"{"a":{"dtype":"F4","shape":[8],"data_offsets":[0,4]}}"#, 4), Code::TensorDtype),
         ("cut off", good[..good.len() - 1].to_vec(), Code::DataLength),
         ("trailing byte", [&good[..], &[0]].concat(), Code::DataLength),
         ("over the limit", vec![0; 400_001], Code::FileTooLarge),

@@ -7,6 +7,7 @@
 
 use half::{bf16, f16};
 use protocol::architecture::{Op, Plan, Role, TensorSpec};
+use protocol::package::tensor_names;
 use rand::{Rng, RngExt};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -54,15 +55,18 @@ pub enum WeightsError {
 }
 
 impl Weights {
-    /// Reads exactly the tensors of `plan` from a safetensors file, widening f16 and bf16 to f32.
+    /// Reads exactly the tensors of `plan` from a safetensors file, under whatever names admission knows them by, widening f16
+    /// and bf16 to f32.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape or type. Extra tensors are the front check's business.
     pub fn from_safetensors(bytes: &[u8], plan: &Plan) -> Result<Self, WeightsError> {
         let file = SafeTensors::deserialize(bytes)?;
+        let names = tensor_names(bytes, plan).unwrap_or_default();
         let mut arrays = BTreeMap::new();
         for TensorSpec { name, shape, .. } in plan.tensors() {
-            let view = file.tensor(&name).map_err(|_| WeightsError::Missing(name.clone()))?;
+            let view =
+                file.tensor(names.get(&name).unwrap_or(&name)).map_err(|_| WeightsError::Missing(name.clone()))?;
             if !view.shape().iter().map(|d| *d as u64).eq(shape.iter().copied()) {
                 return Err(WeightsError::Shape { name, found: view.shape().to_vec(), expected: shape });
             }

@@ -25,6 +25,7 @@ fn package(config: impl Into<Vec<u8>>) -> Package {
 
 fn texts(group: &mut Group<'_>) {
     let good = config(MLP);
+    group.admitted("after a byte order mark, as Windows writes it", package(format!("\u{feff}{good}")));
     group.admitted("with white space", package(good.replace(',', " ,\n\t")));
     let spaces = |bytes: u64| format!("{good}{}", " ".repeat(bytes as usize - good.len()));
     group.admitted("as long as it may be", package(spaces(CONFIG_BYTES_MAX)));
@@ -41,7 +42,7 @@ fn texts(group: &mut Group<'_>) {
         ("closed twice", format!("{good}}}")),
         ("twice", format!("{good}{good}")),
         ("followed by a NUL", format!("{good}\0")),
-        ("after a byte order mark", format!("\u{feff}{good}")),
+        ("after two byte order marks", format!("\u{feff}\u{feff}{good}")),
         ("with a comment", format!("// mine\n{good}")),
         ("with a comma at the end", good.replace("]}", "],}")),
         ("in YAML", "format: retort/1\narchitecture:\n  kind: mlp\n".into()),
@@ -81,7 +82,9 @@ fn fields(group: &mut Group<'_>) {
         r#""quantization_config":{"load_in_4bit":true}"#,
         r#""tokenizer":{"normalizer":{"type":"Replace"}}"#,
         r#""chat_template":"{{ cycler.__init__.__globals__ }}""#,
-        r#""torch_dtype":"bfloat16""#,
+        r#""architectures":["EvilForImageClassification"]"#,
+        r#""id2label":{"0":"x"}"#,
+        r#""num_labels":64"#,
         r#""num_local_experts":64"#,
         r#""text_config":{"num_hidden_layers":100}"#,
         r#""parameters":1"#,

@@ -160,15 +160,17 @@ fn metadata(group: &mut Group<'_>) {
         format!("{{{}}}", pairs.join(","))
     };
     group.admitted("metadata as PyTorch writes it", of(r#"{"format":"pt"}"#));
-    group.admitted("metadata up to its limits", of(&strings(16, 256, 256)));
     for (name, text) in [
         ("metadata of 17 entries", strings(17, 2, 2)),
         ("metadata with a key of 257 bytes", strings(1, 257, 1)),
-        ("metadata with a value of 257 bytes", strings(1, 1, 257)),
         ("metadata with a value of 100 KB", strings(1, 1, 100_000)),
         ("metadata of 20,000 entries", strings(20_000, 5, 0)),
-        ("metadata that is a list", "[]".to_owned()),
         ("metadata that is null", "null".to_owned()),
+    ] {
+        group.admitted(name, of(&text));
+    }
+    for (name, text) in [
+        ("metadata that is a list", "[]".to_owned()),
         ("metadata that is text", r#""pt""#.to_owned()),
         ("metadata with a number", r#"{"a":1}"#.to_owned()),
         ("metadata with an object", r#"{"a":{}}"#.to_owned()),

@@ -6,22 +6,16 @@ use crate::rules::{MLP, config};
 use protocol::submission::Code;
 
 pub(super) fn fill(group: &mut Group<'_>) {
-    let long = "a".repeat(129);
+    let long = "a".repeat(257);
     let longer = "a".repeat(100_000);
     let traversal = "../".repeat(20);
     for name in [
         "",
         " ",
-        "../../etc/passwd",
         "../../etc/passwd\0",
         "..\\..\\windows\\win.ini",
-        "/etc/passwd",
-        "//host/share",
         "C:\\weights",
-        "file:///etc/passwd",
         "%2e%2e%2fetc",
-        "a/../b",
-        "./a",
         "~root",
         "$HOME",
         "`id`",
@@ -56,24 +50,35 @@ pub(super) fn fill(group: &mut Group<'_>) {
         "%s%s%n",
         "${jndi:ldap://host/a}",
         "a,b",
-        "a:b",
-        "a-b",
         "a+b",
         "a[0]",
         "a b",
         &long,
         &longer,
-        &traversal,
     ] {
         let shown: String = name.chars().take(40).collect();
         let package = with(name);
         let name = format!("an extra tensor called {shown:?}, {} bytes", name.len());
         group.refused(name, Code::HeaderInvalid, package);
     }
+    // Names are never paths here, so what looks like one is a tensor that nothing reads.
+    for name in [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "//host/share",
+        "file:///etc/passwd",
+        "a/../b",
+        "./a",
+        "a:b",
+        "a-b",
+        &traversal,
+    ] {
+        group.refused(format!("an extra tensor called {name:?}"), Code::TensorUnexpected, with(name));
+    }
     for name in ["__metadata", "_metadata_", "__METADATA__", "1.WEIGHT", "a.b.c", ".", "..", "...", "__proto__", "0"] {
         group.refused(format!("an extra tensor called {name:?}"), Code::TensorUnexpected, with(name));
     }
-    group.refused("an extra tensor called by 128 letters", Code::TensorUnexpected, with(&"a".repeat(128)));
+    group.refused("an extra tensor called by 256 letters", Code::TensorUnexpected, with(&"a".repeat(256)));
     group.refused("a tensor called `__metadata__`", Code::HeaderInvalid, with("__metadata__"));
     for name in ["1.Weight", "l.weight", "1.weight.", "01.weight", "1_weight", "1..weight"] {
         let mut changed = tensors(MLP, "F32");

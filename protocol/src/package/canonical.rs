@@ -7,6 +7,7 @@
 
 use super::foreign;
 use super::front::{Header, TensorEntry, read_header};
+use super::names;
 use crate::Digest;
 use crate::architecture::Plan;
 use crate::submission::{Code, Rejection};
@@ -30,7 +31,7 @@ impl<'a> CanonicalWeights<'a> {
     /// A [`Rejection`] when `file` is no safetensors file, lacks a tensor, or would be an archive as well in this order.
     /// Values are the business of [`admit`](super::admit), which says yes only to files that have a canonical form.
     pub fn new(file: &'a [u8], plan: &Plan) -> Result<Self, Rejection> {
-        Self::of(&read_header(file)?, file, plan)
+        Self::of(&names::resolve(read_header(file)?, plan, |_, _| Ok(()))?, file, plan)
     }
 
     pub(super) fn of(header: &Header, file: &'a [u8], plan: &Plan) -> Result<Self, Rejection> {

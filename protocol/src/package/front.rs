@@ -15,12 +15,9 @@ pub const HEADER_BYTES_MAX: u64 = 256 * 1024;
 /// A file may have this many tensors.
 pub const TENSORS_MAX: usize = 4_096;
 /// A name may have this many bytes.
-const NAME_BYTES_MAX: usize = 128;
+const NAME_BYTES_MAX: usize = 256;
 /// A tensor may have this many axes.
 const RANK_MAX: usize = 8;
-/// `__metadata__` may have this many entries, each key and value of 256 bytes at most.
-const METADATA_ENTRIES_MAX: usize = 16;
-const METADATA_BYTES_MAX: usize = 256;
 
 /// An axis may have this many entries. No tensor that fits a limit comes near it; readers that count in 32 bits must not
 /// be led past it.
@@ -39,12 +36,14 @@ pub struct TensorEntry {
 }
 
 impl TensorEntry {
-    /// Bytes of one element; `None` for types that no package may use.
+    /// Bytes of one element; `None` for types of less than a byte, and for what is no type. Weights may have few of them,
+    /// what an inference doesn't read any.
     pub fn element_bytes(&self) -> Option<u64> {
         match self.dtype.as_str() {
-            "F32" => Some(4),
-            "F16" | "BF16" => Some(2),
-            "I64" => Some(8),
+            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => Some(1),
+            "F16" | "BF16" | "I16" | "U16" => Some(2),
+            "F32" | "I32" | "U32" => Some(4),
+            "F64" | "I64" | "U64" => Some(8),
             _ => None,
         }
     }
@@ -55,6 +54,9 @@ impl TensorEntry {
 pub struct Header {
     /// Tensors by name.
     pub tensors: BTreeMap<String, TensorEntry>,
+    /// What `__metadata__` says: where tensors are shared, `safetensors.torch.save_model` notes there which one stands for
+    /// which.
+    pub aliases: BTreeMap<String, String>,
     /// Where the data begins in the file.
     pub data_start: usize,
 }
@@ -92,7 +94,8 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
     if json.first() != Some(&b'{') {
         return Err(foreign("the header doesn't begin with `{`".to_owned()));
     }
-    let Entries { tensors } = serde_json::from_slice(unpadded(json)?).map_err(|error| invalid(error.to_string()))?;
+    let Entries { tensors, metadata } =
+        serde_json::from_slice(unpadded(json)?).map_err(|error| invalid(error.to_string()))?;
     if tensors.is_empty() {
         return Err(invalid("there are no tensors".into()));
     }
@@ -100,7 +103,7 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
         check_entry(name, tensor)?;
     }
     check_layout(&tensors, data.len() as u64)?;
-    Ok(Header { tensors, data_start: file.len().saturating_sub(data.len()) })
+    Ok(Header { tensors, aliases: metadata, data_start: file.len().saturating_sub(data.len()) })
 }
 
 /// The header without what pads it: spaces, as the format says, and no other white space.
@@ -114,10 +117,12 @@ fn unpadded(json: &[u8]) -> Result<&[u8], Rejection> {
 }
 
 fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
-    let named = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    // What frameworks use: dots, TensorFlow's slashes and colons, torchvision's hyphens. None is ever a path here.
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/:".contains(&byte);
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(named) {
         let shown: String = name.chars().take(40).collect();
-        return Err(Code::HeaderInvalid.because(format!("{shown:?} is no tensor name ([A-Za-z0-9_.], at most 128)")));
+        let detail = format!("{shown:?} is no tensor name ([A-Za-z0-9_.:/-], at most {NAME_BYTES_MAX})");
+        return Err(Code::HeaderInvalid.because(detail));
     }
     if tensor.shape.len() > RANK_MAX {
         return Err(Code::TensorShape.because(format!("`{name}` has {} axes, limit {RANK_MAX}", tensor.shape.len())));
@@ -161,6 +166,7 @@ fn check_layout(tensors: &BTreeMap<String, TensorEntry>, data_bytes: u64) -> Res
 /// The header's map, refusing duplicates that a plain map would swallow.
 struct Entries {
     tensors: BTreeMap<String, TensorEntry>,
+    metadata: BTreeMap<String, String>,
 }
 
 impl<'de> Deserialize<'de> for Entries {
@@ -180,13 +186,13 @@ impl<'de> Visitor<'de> for EntriesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
         let mut tensors = BTreeMap::new();
-        let mut metadata_seen = false;
+        let mut metadata = None;
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                if std::mem::replace(&mut metadata_seen, true) {
+                let value: Option<Metadata> = map.next_value()?;
+                if metadata.replace(value.map(|Metadata(entries)| entries).unwrap_or_default()).is_some() {
                     return Err(de::Error::custom("`__metadata__` twice"));
                 }
-                map.next_value::<Metadata>()?;
             } else if tensors.len() == TENSORS_MAX {
                 return Err(de::Error::custom(format!("more than {TENSORS_MAX} tensors")));
             } else {
@@ -196,12 +202,12 @@ impl<'de> Visitor<'de> for EntriesVisitor {
                 }
             }
         }
-        Ok(Entries { tensors })
+        Ok(Entries { tensors, metadata: metadata.unwrap_or_default() })
     }
 }
 
-/// `__metadata__`: read, bounded and dropped.
-struct Metadata;
+/// `__metadata__`: strings without duplicates, bounded by the header's own limit.
+struct Metadata(BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -210,20 +216,17 @@ impl<'de> Deserialize<'de> for Metadata {
             type Value = Metadata;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of short strings")
+                f.write_str("a map of strings")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                let mut keys = std::collections::BTreeSet::new();
+                let mut entries = BTreeMap::new();
                 while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    if key.len() > METADATA_BYTES_MAX || value.len() > METADATA_BYTES_MAX {
-                        return Err(de::Error::custom("a metadata entry over 256 bytes"));
-                    }
-                    if !keys.insert(key) || keys.len() > METADATA_ENTRIES_MAX {
-                        return Err(de::Error::custom("metadata with duplicates or over 16 entries"));
+                    if entries.insert(key, value).is_some() {
+                        return Err(de::Error::custom("the same metadata key twice"));
                     }
                 }
-                Ok(Metadata)
+                Ok(Metadata(entries))
             }
         }
         deserializer.deserialize_map(MetadataVisitor)

@@ -10,10 +10,12 @@
 mod canonical;
 mod foreign;
 mod front;
+mod names;
 mod tensors;
 
 pub use canonical::CanonicalWeights;
 pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, read_header};
+pub use names::tensor_names;
 
 use crate::Digest;
 use crate::architecture::{Architecture, Costs, Plan};
@@ -22,6 +24,7 @@ use crate::digest::canonical_json;
 use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// The format of packages that this version reads.
@@ -45,11 +48,11 @@ pub const README_FILE: &str = "README.md";
 
 /// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.
 ///
-/// Two more fields may be there and mean nothing: `model_type` and `auto_map`, which `transformers` asks for, with exactly
-/// the values that a validator writes into them for its Hub repositories, so that what was downloaded can be submitted.
-/// They are not kept: nobody else's code can be named here.
+/// A few more fields may be there and mean nothing: those that `transformers` asks for and writes. `model_type` and `auto_map`
+/// have exactly the values that a validator writes into them for its Hub repositories, so that what was downloaded can be
+/// submitted; names of classes have to agree with `labels`. They are not kept: nobody else's code can be named here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(from = "Written")]
+#[serde(try_from = "Written")]
 pub struct PackageConfig {
     /// [`PACKAGE_FORMAT`].
     pub format: String,
@@ -75,6 +78,52 @@ struct Written {
     _model_type: Option<ModelType>,
     #[serde(default, rename = "auto_map")]
     _auto_map: Option<AutoMap>,
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    #[serde(default, rename = "dtype")]
+    _dtype: Option<String>,
+    #[serde(default, rename = "torch_dtype")]
+    _torch_dtype: Option<String>,
+    #[serde(default, rename = "transformers_version")]
+    _transformers_version: Option<String>,
+    #[serde(default, rename = "_name_or_path")]
+    _name_or_path: Option<String>,
+    #[serde(default, rename = "problem_type")]
+    _problem_type: Option<String>,
+    #[serde(default)]
+    num_labels: Option<usize>,
+    #[serde(default)]
+    id2label: Option<BTreeMap<usize, String>>,
+    #[serde(default)]
+    label2id: Option<BTreeMap<String, usize>>,
+}
+
+/// The class that `transformers` is given for our models.
+const MODEL_CLASS: &str = "RetortForImageClassification";
+
+impl Written {
+    /// What `transformers` wrote must say the same as our own fields.
+    fn agree(&self) -> Result<(), &'static str> {
+        let classes = self.labels.len();
+        let listed = |map: &BTreeMap<usize, String>| {
+            map.iter().map(|(id, label)| (*id, label)).eq(self.labels.iter().enumerate())
+        };
+        let counted = |map: &BTreeMap<String, usize>| {
+            map.len() == classes && self.labels.iter().enumerate().all(|(id, label)| map.get(label) == Some(&id))
+        };
+        let is_ours = |names: &Vec<String>| names.iter().all(|name| name == MODEL_CLASS);
+        match self {
+            _ if !self.architectures.as_ref().is_none_or(is_ours) => {
+                Err("`architectures` names another model than ours")
+            }
+            _ if !self.num_labels.is_none_or(|count| count == classes) => {
+                Err("`num_labels` isn't how many `labels` there are")
+            }
+            _ if !self.id2label.as_ref().is_none_or(listed) => Err("`id2label` says otherwise than `labels`"),
+            _ if !self.label2id.as_ref().is_none_or(counted) => Err("`label2id` says otherwise than `labels`"),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The one type of model.
@@ -106,9 +155,13 @@ enum ModelClass {
     Ours,
 }
 
-impl From<Written> for PackageConfig {
-    fn from(Written { format, architecture, input, labels, .. }: Written) -> Self {
-        Self { format, architecture, input, labels }
+impl TryFrom<Written> for PackageConfig {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, &'static str> {
+        written.agree()?;
+        let Written { format, architecture, input, labels, .. } = written;
+        Ok(Self { format, architecture, input, labels })
     }
 }
 
@@ -122,7 +175,7 @@ impl PackageConfig {
             return Err(Code::ConfigTooLarge.because(format!("{} bytes, limit {CONFIG_BYTES_MAX}", bytes.len())));
         }
         let Object(config): Object<Self> =
-            serde_json::from_slice(bytes).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
+            serde_json::from_slice(unmarked(bytes)?).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
         if config.format != PACKAGE_FORMAT {
             return Err(Code::ConfigInvalid.because(format!("format is {:?}, not {PACKAGE_FORMAT:?}", config.format)));
         }
@@ -139,6 +192,18 @@ impl PackageConfig {
         self.architecture
             .plan(self.input.shape(), classes)
             .map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))
+    }
+}
+
+/// A text without the byte order mark that editors on Windows write before UTF-8.
+fn unmarked(bytes: &[u8]) -> Result<&[u8], Rejection> {
+    match bytes {
+        [0xef, 0xbb, 0xbf, text @ ..] => Ok(text),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Err(Code::ConfigInvalid
+                .because("it begins with the byte order mark of UTF-16: save it as UTF-8".to_owned()))
+        }
+        text => Ok(text),
     }
 }
 

@@ -2,21 +2,20 @@
 
 use super::foreign;
 use super::front::{Header, TensorEntry, read_header};
-use crate::architecture::Plan;
+use super::names;
+use crate::architecture::{Plan, TensorSpec};
 use crate::submission::{Code, Rejection};
 use half::{bf16, f16};
-use std::collections::BTreeMap;
 
 /// No useful weight is larger; larger ones overflow f32 two layers on.
 const MAGNITUDE_MAX: f32 = 1e6;
 
-/// PyTorch's counter of batches, saved with every batch normalisation: tolerated and ignored.
-const IGNORED_SUFFIX: &str = ".num_batches_tracked";
+/// What weights may be written in.
+const WEIGHT_TYPES: [&str; 3] = ["F32", "F16", "BF16"];
 
 /// Checks a whole safetensors file against `plan`.
 pub(super) fn check(file: &[u8], plan: &Plan) -> Result<Header, Rejection> {
-    let header = read_header(file)?;
-    check_set(&header, plan)?;
+    let header = names::resolve(read_header(file)?, plan, fits)?;
     for (name, entry) in &header.tensors {
         check_values(name, entry, header.data_of(file, entry))?;
     }
@@ -26,28 +25,14 @@ pub(super) fn check(file: &[u8], plan: &Plan) -> Result<Header, Rejection> {
     Ok(header)
 }
 
-fn check_set(header: &Header, plan: &Plan) -> Result<(), Rejection> {
-    let implied: BTreeMap<String, Vec<u64>> = plan.tensors().into_iter().map(|t| (t.name, t.shape)).collect();
-    for (name, shape) in &implied {
-        let Some(entry) = header.tensors.get(name) else {
-            return Err(Code::TensorMissing.because(format!("`{name}` of shape {shape:?}")));
-        };
-        if entry.shape != *shape {
-            return Err(Code::TensorShape.because(format!("`{name}` is {:?}, must be {shape:?}", entry.shape)));
-        }
-        if entry.dtype == "I64" {
-            return Err(Code::TensorDtype.because(format!("`{name}` is I64; use F32, F16 or BF16")));
-        }
+fn fits(TensorSpec { name, shape, .. }: &TensorSpec, entry: &TensorEntry) -> Result<(), Rejection> {
+    if !WEIGHT_TYPES.contains(&entry.dtype.as_str()) {
+        return Err(Code::TensorDtype.because(format!("`{name}` is {}; use F32, F16 or BF16", entry.dtype)));
     }
-    for (name, entry) in &header.tensors {
-        let counter = name.strip_suffix(IGNORED_SUFFIX).is_some_and(|norm| {
-            entry.dtype == "I64" && entry.shape.is_empty() && implied.contains_key(&format!("{norm}.running_mean"))
-        });
-        if !implied.contains_key(name) && !counter {
-            return Err(Code::TensorUnexpected.because(format!("`{name}` of shape {:?}", entry.shape)));
-        }
+    match entry.shape == *shape {
+        true => Ok(()),
+        false => Err(Code::TensorShape.because(format!("`{name}` is {:?}, must be {shape:?}", entry.shape))),
     }
-    Ok(())
 }
 
 fn check_values(name: &str, entry: &TensorEntry, bytes: &[u8]) -> Result<(), Rejection> {
