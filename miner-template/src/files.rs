@@ -29,7 +29,8 @@ impl PackageFiles {
         Ok(Self {
             config_json: read(folder, CONFIG_FILE, CONFIG_BYTES_MAX)?,
             weights: read(folder, WEIGHTS_FILE, WEIGHTS_BYTES_MAX)?,
-            readme: match folder.join(README_FILE).exists() {
+            // One that says nothing is left out: no validator takes an empty file.
+            readme: match fs::metadata(folder.join(README_FILE)).is_ok_and(|file| file.len() > 0) {
                 true => Some(read(folder, README_FILE, README_BYTES_MAX)?),
                 false => None,
             },

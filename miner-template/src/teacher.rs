@@ -6,7 +6,7 @@ use crate::source::Assets;
 use crate::train::{Mixtures, TeacherOutputs};
 use burn::tensor::Device;
 use datasets::hidden::{DrawError, DrawSpec, RenderError, draw, relabel, render};
-use datasets::{Images, Logits};
+use datasets::{Images, Logits, arg_max};
 use models::{Network, Weights, WeightsError, fold_batch_norm};
 use protocol::Digest;
 use protocol::architecture::Plan;
@@ -211,15 +211,10 @@ pub fn logits(
     values
 }
 
-/// The class with the largest logit.
-pub fn answer(logits: &[f32]) -> usize {
-    logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class)
-}
-
 /// How many of the images the logits classify rightly.
 pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
     let classes = logits.len() / labels.len().max(1);
-    logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| answer(row) == usize::from(**label)).count()
+    logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| arg_max(row) == usize::from(**label)).count()
 }
 
 /// A cache that is missing, stale or corrupt is as good as none.

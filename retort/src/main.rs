@@ -8,6 +8,7 @@ mod cli;
 mod commands;
 mod engine;
 mod picture;
+mod pictures;
 mod plot;
 mod progress;
 mod table;

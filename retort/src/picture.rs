@@ -11,6 +11,16 @@ pub(crate) fn text(pixels: &[u8], height: usize, width: usize) -> Vec<String> {
     (0..height).step_by(2).map(line).collect()
 }
 
+/// Planes of colours as one of grey: their mean.
+pub(crate) fn grey(planes: &[u8], plane: usize) -> Vec<u8> {
+    let channels = (planes.len() / plane.max(1)).max(1);
+    let mean = |at: usize| {
+        let sum: usize = planes.iter().skip(at).step_by(plane.max(1)).map(|value| usize::from(*value)).sum();
+        (sum / channels) as u8
+    };
+    (0..plane).map(mean).collect()
+}
+
 /// Several pictures beside each other, each with a caption below.
 pub(crate) fn gallery(pictures: &[(Vec<String>, String)], columns: usize) -> String {
     let mut out = String::new();

@@ -1,6 +1,7 @@
 //! Commands that need no validator: help, keys, the rules, predictions, and what goes wrong.
 
 use crate::support::{repository, retort, stderr, stdout};
+use datasets::FashionMnist;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -145,6 +146,74 @@ fn predictions_come_as_pictures_and_as_json() {
     assert!(predictions[0]["confidence_ppm"].as_i64().unwrap() > 100_000);
     let beyond = retort().arg("predict").arg(&package).arg("fashion-mnist:10000").output().unwrap();
     assert!(stderr(&beyond).contains("there are 10000 test images"), "{}", stderr(&beyond));
+}
+
+/// The first test image, an ankle boot, as people have pictures.
+#[test]
+fn pictures_are_taken_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let boot = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let boot = image::GrayImage::from_raw(28, 28, boot.image(0).to_vec()).unwrap();
+    let mut negative = boot.clone();
+    image::imageops::invert(&mut negative);
+    let large = image::imageops::resize(&boot, 84, 84, image::imageops::FilterType::Triangle);
+    let alpha_alone = image::RgbaImage::from_fn(28, 28, |x, y| image::Rgba([255, 255, 255, boot.get_pixel(x, y).0[0]]));
+    boot.save(dir.path().join("a.png")).unwrap();
+    boot.save(dir.path().join("b.jpg")).unwrap();
+    large.save(dir.path().join("c.bmp")).unwrap();
+    alpha_alone.save(dir.path().join("d.png")).unwrap();
+    fs::write(dir.path().join("notes.txt"), "no picture").unwrap();
+    negative.save(dir.path().join("paper.webp.png")).unwrap();
+    fs::rename(dir.path().join("paper.webp.png"), dir.path().join("paper")).unwrap();
+
+    let package = repository("models/fixtures/pytorch_student");
+    let ask = |more: &[&str]| retort().arg("predict").arg(&package).args(more).arg("--json").output().unwrap();
+    let folder = dir.path().display().to_string();
+    let answered = ask(&[&folder]);
+    let predictions: Vec<serde_json::Value> = serde_json::from_slice(&answered.stdout).unwrap();
+    let labels: Vec<&str> = predictions.iter().map(|prediction| prediction["label"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["Ankle boot"; 4], "{}", stderr(&answered));
+    assert!(stderr(&answered).contains("resized from 84 x 84 to 28 x 28 pixels"), "{}", stderr(&answered));
+
+    let paper = format!("{folder}/paper");
+    let told = stderr(&ask(&[&paper])).clone();
+    assert!(told.contains("its border is light") && told.contains("--invert"), "{told}");
+    let turned = ask(&[&paper, "--invert"]);
+    assert!(stdout(&turned).contains("Ankle boot") && stderr(&turned).is_empty(), "{}", stderr(&turned));
+    let text = ask(&[&format!("{folder}/notes.txt")]);
+    assert!(stderr(&text).contains("no picture of a known format"), "{}", stderr(&text));
+}
+
+/// As the validator has it: the first of equals, and nothing that isn't finite.
+#[test]
+fn a_prediction_is_what_a_validator_would_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let predict = |hidden: &[usize], value: f32| {
+        let ends = std::iter::once(784).chain(hidden.iter().copied()).zip(hidden.iter().copied().chain([10]));
+        let mut tensors = Vec::new();
+        for (layer, (inputs, outputs)) in ends.enumerate() {
+            let sign = |index: usize| if index % 2 == 0 { value } else { -value };
+            let weight: Vec<u8> = (0..inputs * outputs).flat_map(|index| sign(index / inputs).to_le_bytes()).collect();
+            tensors.push((format!("{}.weight", 2 * layer + 1), vec![outputs, inputs], weight));
+            tensors.push((format!("{}.bias", 2 * layer + 1), vec![outputs], vec![0; 4 * outputs]));
+        }
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+        });
+        fs::write(dir.path().join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&fs::read(repository("models/fixtures/pytorch_student/config.json")).unwrap())
+                .unwrap();
+        config["architecture"] = serde_json::json!({"kind": "mlp", "hidden": hidden});
+        fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        retort().arg("predict").arg(dir.path()).args(["fashion-mnist:0", "--json"]).output().unwrap()
+    };
+    let tie = predict(&[2], 0.0);
+    let said: serde_json::Value = serde_json::from_slice(&tie.stdout).unwrap();
+    assert_eq!(said[0]["label"], "T-shirt/top", "{said}");
+    let wild = predict(&[4; 8], 1e6);
+    assert_eq!(wild.status.code(), Some(1));
+    assert!(stderr(&wild).contains("isn't finite"), "{}", stderr(&wild));
 }
 
 #[test]

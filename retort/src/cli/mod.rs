@@ -184,9 +184,13 @@ pub(crate) struct PullArgs {
 pub(crate) struct PredictArgs {
     /// A package folder, as `retort pull` writes it
     pub(crate) package: PathBuf,
-    /// PNG files of the model's size, or fashion-mnist:N for the N-th test image
+    /// Pictures (PNG, JPEG, WebP, GIF, BMP) or folders of them, or fashion-mnist:N for the N-th test image. Other sizes are
+    /// resized. Models of Fashion-MNIST know light clothes on black
     #[arg(required = true)]
     pub(crate) inputs: Vec<String>,
+    /// Turn light and dark round: for what is dark on paper
+    #[arg(long)]
+    pub(crate) invert: bool,
     /// Where to run the model
     #[arg(long, default_value = "flex")]
     pub(crate) device: DeviceKind,

@@ -3,18 +3,29 @@
 use super::print_json;
 use crate::cli::PredictArgs;
 use crate::picture;
-use anyhow::{Context, Result, bail, ensure};
-use datasets::{FashionMnist, Images};
+use crate::pictures::{self, Picture};
+use anyhow::{Context, Result, ensure};
+use datasets::{FashionMnist, Images, arg_max};
 use miner_template::augment::Augmentation;
 use miner_template::files::PackageFiles;
 use miner_template::teacher;
 use models::DeviceKind;
-use protocol::package::PackageConfig;
+use protocol::architecture::ImageShape;
+use protocol::competition::Limits;
+use protocol::package::{Admission, PackageConfig, admit};
 use serde::Serialize;
 use std::path::Path;
 
-/// PNG files larger than this are no inputs of a small model.
-const PNG_BYTES_MAX: u64 = 4 << 20;
+/// No limit of a competition holds where none is.
+const UNLIMITED: Limits = Limits {
+    size_bytes_max: u64::MAX,
+    parameters_max: u64::MAX,
+    macs_max: u64::MAX,
+    activation_bytes_max: u64::MAX,
+    submissions_per_day: u32::MAX,
+    upload_seconds_max: u64::MAX,
+    evaluation_seconds_max: u64::MAX,
+};
 
 /// One answer.
 #[derive(Clone, Debug, Serialize)]
@@ -30,7 +41,7 @@ pub(crate) struct Prediction {
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let (images, predictions) = predict(&args.package, &args.inputs, args.device)?;
+    let (images, predictions) = predict(&args.package, &args.inputs, args.invert, args.device)?;
     if args.json {
         return print_json(&predictions);
     }
@@ -41,7 +52,7 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
 /// Predicts test images `items` of Fashion-MNIST.
 pub(crate) fn predict_test_images(package: &Path, items: &[u32]) -> Result<(Images, Vec<Prediction>)> {
     let inputs: Vec<String> = items.iter().map(|item| format!("fashion-mnist:{item}")).collect();
-    predict(package, &inputs, DeviceKind::Flex)
+    predict(package, &inputs, false, DeviceKind::Flex)
 }
 
 /// Pictures with their labels and confidences.
@@ -56,103 +67,102 @@ pub(crate) fn show(images: &Images, predictions: &[Prediction]) -> String {
                 None => "",
             };
             let percent = prediction.confidence_ppm as f64 / 1e4;
-            let lines = picture::text(images.image(index), images.height as usize, images.width as usize);
+            let (height, width) = (images.height as usize, images.width as usize);
+            let lines = picture::text(&picture::grey(images.image(index), height * width), height, width);
             (lines, format!("{} {percent:.0} %{mark}", prediction.label))
         })
         .collect();
     picture::gallery(&pictures, 4)
 }
 
-fn predict(package: &Path, inputs: &[String], device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
+fn predict(package: &Path, inputs: &[String], invert: bool, device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
     let files = PackageFiles::read(package)?;
     let config = PackageConfig::from_json(&files.config_json)?;
-    let (images, truths) = read_inputs(&config, inputs)?;
-    let plan = config.plan()?;
+    // The validator's own check, but for what a competition asks.
+    let any = Admission { input: &config.input, labels: &config.labels, limits: &UNLIMITED };
+    let plan = admit(&files.config_json, &files.weights, &any)?.plan;
+    let Inputs { names, images, truths } = read_inputs(&config, inputs, invert)?;
     let device = device.open()?;
     let network = teacher::load(&plan, &files.weights, &device).context("load the weights")?;
     let scale = config.input.normalisation();
     let logits = teacher::logits(&network, &images, Augmentation::default(), &scale, &device, |_| {});
     let name = |class: usize| config.labels.get(class).cloned().unwrap_or_default();
-    let predictions = logits
-        .chunks(config.labels.len())
-        .zip(inputs.iter().zip(&truths))
-        .map(|(row, (input, truth))| {
-            let (class, confidence) = most_likely(row);
-            Prediction {
-                input: input.clone(),
-                label: name(class),
-                confidence_ppm: (confidence * 1e6).round() as i64,
-                truth: truth.map(|truth| name(usize::from(truth))),
-            }
+    let answer = |(row, (input, truth)): (&[f32], (&String, &Option<u8>))| {
+        let finite = row.iter().all(|value| value.is_finite());
+        ensure!(finite, "what it says of {input} isn't finite: a validator rejects such a model");
+        let (class, confidence) = most_likely(row);
+        Ok(Prediction {
+            input: input.clone(),
+            label: name(class),
+            confidence_ppm: (confidence * 1e6).round() as i64,
+            truth: truth.map(|truth| name(usize::from(truth))),
         })
-        .collect();
+    };
+    let rows = logits.chunks(config.labels.len()).zip(names.iter().zip(&truths));
+    let predictions = rows.map(answer).collect::<Result<_>>()?;
     Ok((images, predictions))
 }
 
 /// The arg max and its softmax.
 fn most_likely(logits: &[f32]) -> (usize, f64) {
-    let class = teacher::answer(logits);
+    let class = arg_max(logits);
     let top = logits.get(class).map_or(0.0, |value| f64::from(*value));
     let sum: f64 = logits.iter().map(|value| (f64::from(*value) - top).exp()).sum();
     (class, 1.0 / sum)
 }
 
-/// The pixels of each input and its right class, where it is known.
-fn read_inputs(config: &PackageConfig, inputs: &[String]) -> Result<(Images, Vec<Option<u8>>)> {
+/// What is asked about.
+struct Inputs {
+    names: Vec<String>,
+    images: Images,
+    /// Right classes, where they are known.
+    truths: Vec<Option<u8>>,
+}
+
+/// The pixels of each input. A folder stands for its pictures.
+fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Result<Inputs> {
     let shape = config.input.shape();
-    ensure!(shape.channels == 1, "only grey models can be shown so far; this one takes {} channels", shape.channels);
-    let mut images = Images {
-        count: inputs.len() as u32,
-        channels: 1,
-        height: shape.height,
-        width: shape.width,
-        pixels: Vec::new(),
-        labels: Vec::new(),
-    };
-    let mut truths = Vec::new();
-    let mut test = None;
+    let (mut names, mut pixels, mut truths, mut test) = (Vec::new(), Vec::new(), Vec::new(), None);
     for input in inputs {
-        let pixels = if let Some(item) = input.strip_prefix("fashion-mnist:") {
+        if let Some(item) = input.strip_prefix("fashion-mnist:") {
             let item: usize = item.parse().with_context(|| format!("read {input:?}: write fashion-mnist:N"))?;
             let test = match &test {
                 Some(test) => test,
                 None => test.insert(FashionMnist::load_test(&FashionMnist::embedded_dir())?),
             };
             ensure!(item < test.len(), "{input}: there are {} test images", test.len());
+            let found = test.image(item);
+            let (takes, has) = (shape.values() as usize, found.len());
+            ensure!(takes == has, "{input} has {has} values, and the model takes {takes}");
+            names.push(input.clone());
             truths.push(test.labels.get(item).copied());
-            test.image(item).to_vec()
-        } else {
+            pixels.extend_from_slice(found);
+            continue;
+        }
+        for file in pictures::files(Path::new(input))? {
+            let name = file.display().to_string();
+            let picture = pictures::read(&file, shape, invert).with_context(|| format!("read {name}"))?;
+            remark(&name, &picture, config, invert);
+            names.push(name);
             truths.push(None);
-            read_png(Path::new(input)).with_context(|| format!("read {input}"))?
-        };
-        let expected = shape.values() as usize;
-        ensure!(pixels.len() == expected, "{input} isn't {} x {} pixels", shape.height, shape.width);
-        images.pixels.extend(pixels);
+            pixels.extend(picture.pixels);
+        }
     }
-    Ok((images, truths))
+    let ImageShape { channels, height, width } = shape;
+    let images = Images { count: names.len() as u32, channels, height, width, pixels, labels: Vec::new() };
+    Ok(Inputs { names, images, truths })
 }
 
-/// The grey values of a PNG, white on black as in Fashion-MNIST.
-fn read_png(path: &Path) -> Result<Vec<u8>> {
-    let size = std::fs::metadata(path)?.len();
-    ensure!(size <= PNG_BYTES_MAX, "{size} bytes, limit {PNG_BYTES_MAX}");
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path)?));
-    decoder.set_transformations(png::Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info()?;
-    let mut buffer = vec![0; reader.output_buffer_size().context("the picture is too large")?];
-    let info = reader.next_frame(&mut buffer)?;
-    let channels = info.color_type.samples();
-    if channels == 0 {
-        bail!("the picture has no channels");
+/// What was done to a picture, and what may be wrong with it.
+fn remark(name: &str, picture: &Picture, config: &PackageConfig, invert: bool) {
+    let shape = config.input.shape();
+    if let Some((width, height)) = picture.resized_from {
+        eprintln!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
     }
-    Ok(buffer[..info.buffer_size()]
-        .chunks_exact(channels)
-        .map(|pixel| match pixel {
-            [red, green, blue, ..] => {
-                ((u32::from(*red) * 299 + u32::from(*green) * 587 + u32::from(*blue) * 114) / 1000) as u8
-            }
-            [grey, ..] => *grey,
-            [] => 0,
-        })
-        .collect())
+    // Data whose mean is dark are drawings on black.
+    let dark = config.input.mean_ppm.iter().all(|mean| *mean < 500_000);
+    if picture.on_light && dark && shape.channels == 1 {
+        let hint = if invert { "leave --invert out" } else { "--invert turns it round" };
+        eprintln!("{name}: its border is light, and the model learnt from light on dark; {hint}");
+    }
 }
