@@ -23,7 +23,10 @@ VIT = [
 
 
 def from_timm(state: dict[str, torch.Tensor], architecture: dict) -> dict[str, torch.Tensor]:
-    """The tensors of a timm checkpoint under the names that ``architecture`` has in the catalogue."""
+    """The tensors of a timm checkpoint under the names that ``architecture`` has in the catalogue.
+
+    Raises ``ValueError`` for a tensor that has no place in it: then the model is another one.
+    """
     kind = architecture["kind"]
     if kind == "vit":
         return _vit(state)
@@ -73,7 +76,12 @@ def _mobilenet_v2(state, architecture):
         block = re.match(r"^blocks\.(\d+)\.(\d+)\.(\w+)\.(.+)$", name)
         if block:
             stage, repeat, part, rest = block.groups()
-            place, expands = places[int(stage), int(repeat)]
+            place, expands = places.get((int(stage), int(repeat)), (None, False))
+            if place is None or part not in inner[expands]:
+                raise ValueError(
+                    f"`{name}` has no place in the catalogue's mobilenet_v2 with {len(architecture['blocks'])} rows of blocks: "
+                    "it knows inverted residuals of three convolutions and nothing else, no squeeze-and-excitation"
+                )
             name = f"features.{place}.conv.{inner[expands][part]}.{rest}"
         else:
             part, _, rest = name.partition(".")

@@ -73,6 +73,12 @@ class Students(unittest.TestCase):
                 images = torch.randn(8, 1, 28, 28)
                 torch.testing.assert_close(ours(images), theirs.eval()(images), rtol=1e-3, atol=1e-3)
 
+    def test_what_the_catalogue_lacks_is_named(self):
+        for name in ("mobilenetv3_small_050", "efficientnet_lite0"):
+            theirs = timm.create_model(name, num_classes=10, in_chans=1).state_dict()
+            with self.assertRaisesRegex(ValueError, "^`blocks.* has no place in the catalogue's mobilenet_v2"):
+                retort_miner.from_timm(theirs, MOBILENET_V2)
+
     def test_an_unknown_family_is_named_with_those_that_there_are(self):
         with self.assertRaisesRegex(ValueError, "no family is called 'lstm'; there are mlp, resnet"):
             retort_miner.build({"kind": "lstm"}, SMALL, 10)
