@@ -16,7 +16,7 @@ use protocol::competition::ObjectRef;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,23 +47,25 @@ pub struct Client {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answers there.
-    #[error("reach the validator at {base}: {source}; is it running? (`retort validator serve`)")]
+    #[error("reach the validator at {base}: {problem}; is it running? (`retort validator serve`)")]
     Unreachable {
         /// The address.
         base: String,
-        /// Why.
-        source: Box<reqwest::Error>,
+        /// Why, and what of this machine's settings may be in the way.
+        problem: String,
     },
     /// The validator said no, and why.
     #[error("{} ({}): {}. {}", .0.title, .0.code, .0.detail, .0.hint)]
     Problem(Box<Problem>),
-    /// Something that is no validator answered.
-    #[error("{url} answered {status}, which is not what a validator says")]
+    /// Something that is no validator answered: a proxy in front of it, as a rule.
+    #[error("{at} answered {status}, which is not what a validator says{}", meaning(*.status, *.sent_bytes))]
     Strange {
-        /// The address asked.
-        url: String,
+        /// The address asked, without what is secret in it.
+        at: String,
         /// The HTTP status.
         status: u16,
+        /// Bytes of the body that was sent, if one was.
+        sent_bytes: Option<u64>,
     },
     /// Bytes that are not those that were promised.
     #[error("object {expected} arrived as {found}: the download is corrupt or the validator lies")]
@@ -92,11 +94,59 @@ pub fn tell(url: &str, body: &serde_json::Value) -> Result<(), ClientError> {
         .map(drop)
 }
 
+impl ClientError {
+    /// Whether it may be over in a moment: a restart, or a proxy whose validator restarts.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Broken(_) | Self::Strange { status: 502..=504, .. })
+            || matches!(self, Self::Problem(problem) if problem.status >= 500)
+    }
+}
+
+/// What a status that no validator sent tells of the proxy that did.
+fn meaning(status: u16, sent_bytes: Option<u64>) -> String {
+    match (status, sent_bytes) {
+        (413, Some(bytes)) => format!(
+            ": a proxy in front of it refuses bodies of {bytes} bytes, and its operator has to let them through (nginx: \
+             client_max_body_size)"
+        ),
+        (407, _) => ": a proxy on the way asks for a login".to_owned(),
+        (502..=504, _) => ": a proxy in front of it can't reach it; try again later".to_owned(),
+        (200..=299, _) => ": is it the address of a validator?".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// Why nobody answered: the last cause says it best, and a proxy in the environment is easily forgotten.
+fn unreachable(base: &str, error: &reqwest::Error) -> ClientError {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    const PROXIES: [&str; 6] = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let proxy = PROXIES.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let proxy = proxy.map_or(String::new(), |name| {
+        format!(" (the environment's {name} sends requests through a proxy; no_proxy makes exceptions)")
+    });
+    ClientError::Unreachable { base: base.to_owned(), problem: format!("{cause}{proxy}") }
+}
+
+/// An answer that no validator gave. Upload addresses hold tokens, and queries may.
+fn strange(url: &reqwest::Url, status: StatusCode, sent_bytes: Option<u64>) -> ClientError {
+    let path = match url.path().split_once("/uploads/") {
+        Some((before, _)) => format!("{before}/uploads/…"),
+        None => url.path().to_owned(),
+    };
+    let at = format!("{}{path}", url.origin().ascii_serialization());
+    ClientError::Strange { at, status: status.as_u16(), sent_bytes }
+}
+
 impl Client {
-    /// A client of the validator at `base`, such as `http://127.0.0.1:7070`.
+    /// A client of the validator at `base`, such as `http://127.0.0.1:7070`, or without `http://`.
     pub fn new(base: &str) -> Self {
+        let base = base.trim().trim_end_matches('/');
+        let has_scheme = base.contains("://");
         Self {
-            base: base.trim_end_matches('/').to_owned(),
+            base: if has_scheme { base.to_owned() } else { format!("http://{base}") },
             http: Http::builder().timeout(None).build().unwrap_or_default(),
         }
     }
@@ -107,6 +157,8 @@ impl Client {
     /// When the address has another form.
     pub fn for_competition(address: &str) -> Result<(Self, CompetitionId), ClientError> {
         let wrong = || ClientError::Address(address.to_owned());
+        // What a page's address carries beside it means nothing.
+        let address = address.split(['?', '#']).next().unwrap_or_default().trim();
         let (base, id) = address.trim_end_matches('/').rsplit_once("/competitions/").ok_or_else(wrong)?;
         let id = id.parse().map_err(|_| wrong())?;
         Ok((Self::new(base.trim_end_matches("/api/v1")), id))
@@ -149,6 +201,23 @@ impl Client {
     /// When it doesn't exist or the validator can't be reached.
     pub fn status(&self, id: &SubmissionId) -> Result<SubmissionStatus, ClientError> {
         self.get(&format!("/api/v1/submissions/{id}"))
+    }
+
+    /// A list that comes in pages, at most `most` of its items.
+    ///
+    /// # Errors
+    /// When the validator can't be reached.
+    pub fn list<T: DeserializeOwned>(&self, path: &str, most: usize) -> Result<Vec<T>, ClientError> {
+        let (mut all, mut next) = (Vec::new(), Some(self.url(path)));
+        while let Some(url) = next.filter(|_| all.len() < most) {
+            let response = self.send(|| self.http.get(&url).timeout(TIMEOUT))?;
+            // The next page is named relative to the validator.
+            let link = response.headers().get(LINK).and_then(|value| value.to_str().ok()?.split_once('<'));
+            next = link.and_then(|(_, rest)| Some(self.url(rest.split_once('>')?.0)));
+            all.extend(self.json::<Vec<T>>(response)?);
+        }
+        all.truncate(most);
+        Ok(all)
     }
 
     /// Whatever JSON the validator has at `path`.
@@ -264,7 +333,12 @@ impl Client {
             let request = headers.fold(self.http.put(&url), |request, (name, value)| request.header(name, value));
             request.body(Body::sized(counted, bytes.len() as u64))
         };
-        self.send(request).map(drop)
+        self.send(request).map(drop).map_err(|error| match error {
+            ClientError::Strange { at, status, .. } => {
+                ClientError::Strange { at, status, sent_bytes: Some(bytes.len() as u64) }
+            }
+            error => error,
+        })
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -305,28 +379,33 @@ impl Client {
 
     /// Sends what `request` makes, again when the validator is too busy and says when to come back.
     fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, ClientError> {
-        let unreachable = |error| ClientError::Unreachable { base: self.base.clone(), source: Box::new(error) };
-        let mut response = request().send().map_err(unreachable)?;
+        let send = || -> Result<_, ClientError> {
+            let (client, request) = request().build_split();
+            let request = request.map_err(|error| unreachable(&self.base, &error))?;
+            let sent_bytes = request.body().and_then(|body| Some(body.as_bytes()?.len() as u64));
+            Ok((client.execute(request).map_err(|error| unreachable(&self.base, &error))?, sent_bytes))
+        };
+        let (mut response, mut sent_bytes) = send()?;
         for _ in 0..WAITS_MAX {
             let Some(wait) = asked_to_wait(&response).filter(|wait| *wait <= WAIT_MAX) else { break };
             std::thread::sleep(wait);
-            response = request().send().map_err(unreachable)?;
+            (response, sent_bytes) = send()?;
         }
         if response.status().is_success() {
             return Ok(response);
         }
-        let (url, status) = (response.url().to_string(), response.status().as_u16());
+        let (url, status) = (response.url().clone(), response.status());
         let body = self.body(response, JSON_BYTES_MAX)?;
         match serde_json::from_slice(&body) {
             Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
-            Err(_) => Err(ClientError::Strange { url, status }),
+            Err(_) => Err(strange(&url, status, sent_bytes)),
         }
     }
 
     fn json<T: DeserializeOwned>(&self, response: Response) -> Result<T, ClientError> {
-        let (url, status) = (response.url().to_string(), response.status().as_u16());
+        let (url, status) = (response.url().clone(), response.status());
         let body = self.body(response, JSON_BYTES_MAX)?;
-        serde_json::from_slice(&body).map_err(|_| ClientError::Strange { url, status })
+        serde_json::from_slice(&body).map_err(|_| strange(&url, status, None))
     }
 
     /// Reads at most `bytes_max` bytes (and one more, so that a longer body doesn't pass for a shorter one).
@@ -399,5 +478,40 @@ mod tests {
         let client = Client::new(&answering(vec![tomorrow]));
         let refused = client.get_json::<Vec<u32>>("/").unwrap_err();
         assert!(matches!(refused, ClientError::Strange { status: 429, .. }), "{refused}");
+    }
+
+    #[test]
+    fn addresses_are_taken_as_people_write_them() {
+        let written = ["http://127.0.0.1:7070", "127.0.0.1:7070", " http://127.0.0.1:7070/ ", "localhost:7070/"];
+        let read = written.map(|base| Client::new(base).base().to_owned());
+        let same = "http://127.0.0.1:7070";
+        assert_eq!(read, [same, same, same, "http://localhost:7070"]);
+        for address in ["http://h:1/a/competitions/digits?fbclid=x", "h:1/a/competitions/digits/#board"] {
+            let (client, id) = Client::for_competition(address).unwrap();
+            assert_eq!((client.base(), id.to_string()), ("http://h:1/a", "digits".to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_is_told_with_what_to_do_and_without_tokens() {
+        let page = |status: &str| answer(status, "", "<html>nginx</html>");
+        let base = answering(vec![page("413 Request Entity Too Large"), page("502 Bad Gateway"), page("200 OK")]);
+        let client = Client::new(&base);
+        let url = "/api/v1/uploads/secret-token?x=secret".to_owned();
+        let upload =
+            Upload { path: "model.safetensors".into(), url, method: "PUT".into(), headers: Vec::new(), expires_at: 0 };
+        let refused = client.upload(&upload, &Bytes::from(vec![0; 1_587]), &|_| {}).unwrap_err().to_string();
+        assert!(
+            refused.contains("refuses bodies of 1587 bytes") && refused.contains("client_max_body_size"),
+            "{refused}"
+        );
+        assert!(refused.contains("/api/v1/uploads/…") && !refused.contains("secret"), "{refused}");
+        let away = client.get_json::<u32>("/").unwrap_err();
+        assert!(away.is_passing() && away.to_string().contains("can't reach it"), "{away}");
+        let other = client.get_json::<u32>("/").unwrap_err();
+        assert!(!other.is_passing() && other.to_string().contains("the address of a validator?"), "{other}");
+        let nobody = Client::new("127.0.0.1:9").get_json::<u32>("/").unwrap_err();
+        assert_eq!(nobody.to_string().matches("refused").count(), 1, "{nobody}");
+        assert!(nobody.is_passing());
     }
 }

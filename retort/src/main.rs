@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Validator(command) => commands::validator::run(command),
         Command::Worker(args) => commands::worker::run(&args),
         Command::Miner(command) => commands::miner::run(command),
+        Command::Competitions(args) => commands::lists::competitions(&args),
+        Command::Submissions(args) => commands::lists::submissions(&args),
         Command::Board(args) => commands::board::run(&args),
         Command::Pull(args) => commands::pull::run(&args),
         Command::Predict(args) => commands::predict::run(&args),

@@ -41,6 +41,29 @@ fn wrong_use_exits_with_2_and_failure_with_1() {
     assert!(stderr(&failed).contains("is it running?"), "{}", stderr(&failed));
 }
 
+/// As unit files, containers and people write them, where no shell reads them first.
+#[test]
+fn names_and_home_folders_are_looked_up() {
+    let home = tempfile::tempdir().unwrap();
+    let init = retort().env("HOME", home.path()).args(["validator", "init", "--dir", "~/mine"]).output().unwrap();
+    assert!(init.status.success() && home.path().join("mine/validator.toml").exists(), "{}", stderr(&init));
+    let elsewhere = retort().args(["validator", "init", "--dir", "~somebody/mine"]).output().unwrap();
+    assert!(stderr(&elsewhere).contains("write the whole path"), "{}", stderr(&elsewhere));
+    let mut serve = retort()
+        .env("HOME", home.path())
+        .args(["validator", "serve", "--dir", "~/mine", "--listen", "localhost:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(serve.stderr.take().unwrap()));
+    let page = lines.by_ref().map_while(Result::ok).find(|line| line.contains("the page is at"));
+    serve.kill().unwrap();
+    serve.wait().unwrap();
+    assert!(page.is_some_and(|line| !line.contains(":0/")));
+    let wrong = retort().args(["validator", "serve", "--listen", "7070"]).output().unwrap();
+    assert!(stderr(&wrong).contains("write HOST:PORT"), "{}", stderr(&wrong));
+}
+
 #[test]
 fn who_reads_no_further_ends_it_quietly_and_a_full_disk_is_an_error() {
     for command in [

@@ -13,7 +13,8 @@ pub(crate) use verify::*;
 use clap::{Args, Parser, Subcommand};
 use models::DeviceKind;
 use protocol::standing::Division;
-use std::net::SocketAddr;
+use protocol::{CompetitionId, Hotkey};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use transparency::LogKey;
 
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     /// Check, submit and follow packages, from any trainer
     #[command(subcommand)]
     Miner(MinerCommand),
+    /// What a validator has published
+    Competitions(CompetitionsArgs),
+    /// What was entered, the last first
+    Submissions(SubmissionsArgs),
     /// The leaderboard, with error bars
     Board(BoardArgs),
     /// Download a champion or a submission, and verify it
@@ -88,13 +93,28 @@ pub(crate) enum Command {
     Burn,
 }
 
+/// An address to listen at; names such as `localhost` are looked up.
+pub(crate) fn listening(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let found = bare.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| "write HOST:PORT, such as 127.0.0.1:7070".to_owned())
+}
+
+/// A path; where no shell did it, as in a unit file or a container's settings, `~` is the home folder.
+pub(crate) fn at_home(text: &str) -> Result<PathBuf, String> {
+    let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
+    let home = std::env::home_dir().filter(|_| rest.is_empty() || rest.starts_with('/'));
+    let home = home.ok_or_else(|| format!("{text}: write the whole path; only ~ and ~/ are known here"))?;
+    Ok(home.join(rest.trim_start_matches('/')))
+}
+
 #[derive(Args)]
 pub(crate) struct DemoArgs {
     /// Where everything is kept; a new temporary folder unless given
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// Where the API and the pages listen; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:0")]
+    #[arg(long, default_value = "127.0.0.1:0", value_parser = listening)]
     pub(crate) listen: SocketAddr,
     /// Leave the validator running when the story is over
     #[arg(long)]
@@ -108,14 +128,14 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Clone)]
 pub(crate) struct Home {
     /// The validator's directory
-    #[arg(long, env = "RETORT_HOME", default_value = "retort-validator")]
+    #[arg(long, env = "RETORT_HOME", default_value = "retort-validator", value_parser = at_home)]
     pub(crate) dir: PathBuf,
 }
 
 #[derive(Args)]
 pub(crate) struct WitnessArgs {
     /// Where its key and its memory are; made at the first start
-    #[arg(long, env = "RETORT_WITNESS_DIR", default_value = "retort-witness")]
+    #[arg(long, env = "RETORT_WITNESS_DIR", default_value = "retort-witness", value_parser = at_home)]
     pub(crate) dir: PathBuf,
     /// The verifier key of a log to witness, NAME+ID+BASE64, as http://VALIDATOR/log/key has it; repeat for more
     #[arg(long = "log", value_name = "VKEY", required = true)]
@@ -125,7 +145,7 @@ pub(crate) struct WitnessArgs {
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// Where it listens; put a reverse proxy with TLS in front of a public address
-    #[arg(long, default_value = "127.0.0.1:7071")]
+    #[arg(long, default_value = "127.0.0.1:7071", value_parser = listening)]
     pub(crate) listen: SocketAddr,
 }
 
@@ -141,6 +161,33 @@ pub(crate) struct Validator {
     /// The validator's address
     #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070")]
     pub(crate) validator: String,
+}
+
+#[derive(Args)]
+pub(crate) struct CompetitionsArgs {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SubmissionsArgs {
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// Of this competition alone
+    #[arg(long)]
+    pub(crate) competition: Option<CompetitionId>,
+    /// Of this hotkey alone, an ss58 address
+    #[arg(long)]
+    pub(crate) hotkey: Option<Hotkey>,
+    /// How many at most
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
@@ -171,8 +218,8 @@ pub(crate) struct BoardArgs {
 pub(crate) struct PullArgs {
     /// A competition (its champion) or a submission
     pub(crate) what: String,
-    /// The folder for the package
-    pub(crate) dir: PathBuf,
+    /// The folder for the package; one called as the competition or submission, unless given
+    pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// Print JSON

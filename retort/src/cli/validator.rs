@@ -31,7 +31,7 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
         /// Overrides the settings
-        #[arg(long)]
+        #[arg(long, value_parser = super::listening)]
         listen: Option<SocketAddr>,
     },
     /// Check the settings, the store, the database, and how calm this machine is

@@ -26,10 +26,12 @@ use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use validator::config::LatencyEffort;
 use validator::why::WhyView;
 
+/// How long a validator that doesn't answer is asked again: a restart, and some.
+const SILENCE_MAX: Duration = Duration::from_secs(600);
 /// Between two questions while waiting for a score.
 const POLL: Duration = Duration::from_millis(500);
 /// Bytes that a worker of `miner check` may use.
@@ -297,8 +299,22 @@ fn until_end(
     submission: &SubmissionId,
     mut hear: impl FnMut(&SubmissionStatus) -> Result<()>,
 ) -> Result<SubmissionStatus> {
+    let mut silent_since = None;
     loop {
-        let status = client.status(submission)?;
+        let status = match client.status(submission) {
+            Ok(status) => status,
+            // A restart loses nothing: the submission goes on.
+            Err(error) if error.is_passing() => {
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > SILENCE_MAX {
+                    return Err(error.into());
+                }
+                std::thread::sleep(POLL);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        silent_since = None;
         hear(&status)?;
         if status.state.is_terminal() {
             return Ok(status);

@@ -6,6 +6,7 @@ pub(crate) mod board;
 pub(crate) mod demo;
 pub(crate) mod keys;
 pub(crate) mod likeness;
+pub(crate) mod lists;
 pub(crate) mod manual;
 mod market;
 pub(crate) mod miner;

@@ -24,17 +24,17 @@ pub(crate) struct Pulled {
 }
 
 pub(crate) fn run(args: &PullArgs) -> Result<()> {
-    let (client, submission) = match args.what.parse::<SubmissionId>() {
-        Ok(submission) => (Client::new(&args.validator.validator), submission),
+    let (client, submission, name) = match args.what.parse::<SubmissionId>() {
+        Ok(submission) => (Client::new(&args.validator.validator), submission, args.what.clone()),
         Err(_) => {
             let (client, id) = competition(&args.what, &args.validator.validator)?;
             let Some(champion) = client.competition(&id)?.champion else {
                 bail!("{id} has no champion yet; `retort board {id}` shows what there is");
             };
-            (client, champion)
+            (client, champion, id.to_string())
         }
     };
-    let pulled = pull(&client, &submission, &args.dir)?;
+    let pulled = pull(&client, &submission, args.dir.as_deref().unwrap_or(Path::new(&name)))?;
     if args.json {
         return print_json(&pulled);
     }
@@ -48,19 +48,23 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
 /// Downloads the model of `submission` into `dir`, in the bytes that the validator wrote of it.
 pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Result<Pulled> {
     let status = client.status(submission)?;
-    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     // One that was admitted before models were published anew has only what was uploaded.
     let files = if status.published.is_empty() { status.files } else { status.published };
+    if files.is_empty() {
+        bail!("{submission} is {}, and only scored submissions can be pulled", status.state);
+    }
+    // All of it is here before anything is written, so that nothing is left of half a model.
+    let mut bodies = Vec::new();
     for file in &files {
         if Path::new(&file.path).file_name().is_none_or(|name| name != file.path.as_str()) {
             bail!("the validator names a file {:?}, which is no plain name", file.path);
         }
-        let bytes = client.object(&ObjectRef { sha256: file.sha256, size_bytes: file.size })?;
+        bodies.push(client.object(&ObjectRef { sha256: file.sha256, size_bytes: file.size })?);
+    }
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    for (file, bytes) in files.iter().zip(bodies) {
         let path = dir.join(&file.path);
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
-    }
-    if files.is_empty() {
-        bail!("{submission} is {}, and only scored submissions can be pulled", status.state);
     }
     Ok(Pulled { submission: submission.clone(), dir: dir.display().to_string(), files, verified: true })
 }
