@@ -10,8 +10,10 @@ use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
 use crate::score::{Ceiling, ScoreRules};
 use crate::{Digest, package::LABELS_BYTES_MAX, package::PackageConfig};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::{fmt, str::FromStr};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -46,8 +48,8 @@ pub struct Manifest {
     pub description: String,
     /// What models do.
     pub task: Task,
-    /// When submissions end, in Unix seconds; never if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When submissions end, in Unix seconds; never if absent. A manifest may write a date with its zone.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "moment")]
     #[schema(nullable = false)]
     pub closes_at: Option<u64>,
     /// What every model takes.
@@ -276,6 +278,55 @@ pub struct Limits {
     pub evaluation_seconds_max: u64,
 }
 
+impl Limits {
+    /// Says which value nobody means: 0 where it would refuse everybody, and seconds beyond `SECONDS_MAX`.
+    fn check(&self) -> Result<(), ManifestError> {
+        let bounds = [
+            ("limits.size_bytes_max", self.size_bytes_max, u64::MAX),
+            ("limits.parameters_max", self.parameters_max, u64::MAX),
+            ("limits.macs_max", self.macs_max, u64::MAX),
+            ("limits.activation_bytes_max", self.activation_bytes_max, u64::MAX),
+            ("limits.submissions_per_day", self.submissions_per_day.into(), u64::MAX),
+            ("limits.upload_seconds_max", self.upload_seconds_max, SECONDS_MAX),
+            ("limits.evaluation_seconds_max", self.evaluation_seconds_max, SECONDS_MAX),
+        ];
+        match bounds.into_iter().find(|(_, value, most)| *value == 0 || value > most) {
+            None => Ok(()),
+            Some((field, 0, _)) => Err(ManifestError::Field { field, problem: "is 0, so nobody could enter".into() }),
+            Some((field, value, _)) => {
+                Err(ManifestError::Field { field, problem: format!("is {value} s, more than a week: a slip?") })
+            }
+        }
+    }
+}
+
+/// A limit in seconds beyond a week is a slip.
+const SECONDS_MAX: u64 = 7 * 86_400;
+/// The end of the year 2100; what lies beyond was written in milliseconds.
+const MOMENT_MAX: u64 = 4_133_980_799;
+
+/// Unix seconds, or TOML's own date and time with its zone.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(u64),
+        Date(toml::value::Datetime),
+    }
+    let written = Option::<Written>::deserialize(deserializer)
+        .map_err(|_| de::Error::custom("neither Unix seconds nor a date such as 2027-01-01T03:00:00-03:00"))?;
+    let date = match written {
+        None => return Ok(None),
+        Some(Written::Seconds(seconds)) => return Ok(Some(seconds)),
+        Some(Written::Date(date)) => date,
+    };
+    let text = date.to_string();
+    let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| u64::try_from(at.unix_timestamp()).ok());
+    at.map(Some).ok_or_else(|| {
+        de::Error::custom(format!("{text} is no moment: write a date, a time and a zone, such as {text}T00:00:00Z"))
+    })
+}
+
 fn default_upload_seconds() -> u64 {
     3_600
 }
@@ -402,7 +453,11 @@ impl Manifest {
             ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
-            ("limits.size_bytes_max", self.limits.size_bytes_max > 0, "must be above 0".into()),
+            (
+                "closes_at",
+                self.closes_at.is_none_or(|at| at <= MOMENT_MAX),
+                "lies beyond the year 2100: write Unix seconds, not milliseconds".into(),
+            ),
             ("known", self.known.len() <= KNOWN_MAX, format!("at most {KNOWN_MAX} packages: each one is measured")),
             (
                 "log.witnesses",
@@ -415,6 +470,7 @@ impl Manifest {
                 return Err(ManifestError::Field { field, problem });
             }
         }
+        self.limits.check()?;
         self.score.check().map_err(|problem| ManifestError::Field { field: "score", problem })?;
         self.dethrone.check().map_err(|problem| ManifestError::Field { field: "dethrone", problem })?;
         let rounds = self.rounds.check(self.data.hidden_items);

@@ -67,3 +67,44 @@ fn limits_keep_half_the_distance_from_the_teacher_unless_the_manifest_says_other
     assert!(!keeps_teacher_distance(&Costs { macs: half.macs + 1, ..half }, &teacher));
     assert!(!keeps_teacher_distance(&Costs { parameters: half.parameters + 1, ..half }, &teacher));
 }
+
+#[test]
+fn a_close_is_a_moment_however_it_is_written() {
+    let closing = |at: &str| {
+        let text = REAL.replacen("title = ", &format!("closes_at = {at}\ntitle = "), 1);
+        Manifest::from_toml(&text).map(|manifest| manifest.closes_at).map_err(|error| error.to_string())
+    };
+    let at = Ok(Some(1_798_783_200));
+    assert_eq!(closing("1798783200"), at);
+    assert_eq!(closing("2027-01-01T03:00:00-03:00"), at);
+    assert_eq!(closing("2027-01-01T06:00:00Z"), at);
+    for (written, told) in [
+        ("1798783200000", "not milliseconds"),
+        ("2027-01-01", "a date, a time and a zone"),
+        ("2027-01-01T03:00:00", "a date, a time and a zone"),
+        ("\"2027-01-01T03:00:00Z\"", "neither Unix seconds nor a date"),
+        ("-5", "neither Unix seconds nor a date"),
+    ] {
+        let error = closing(written).unwrap_err();
+        assert!(error.contains(told), "{written}: {error}");
+    }
+}
+
+#[test]
+fn limits_that_nobody_means_are_named() {
+    for (field, values) in [
+        ("size_bytes_max", &["0"][..]),
+        ("parameters_max", &["0"]),
+        ("macs_max", &["0"]),
+        ("activation_bytes_max", &["0"]),
+        ("submissions_per_day", &["0"]),
+        ("evaluation_seconds_max", &["0", "300000000"]),
+    ] {
+        let line = REAL.lines().find(|line| line.starts_with(&format!("{field} = "))).unwrap();
+        for value in values {
+            let error =
+                Manifest::from_toml(&REAL.replace(line, &format!("{field} = {value}"))).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("manifest field `limits.{field}`")), "{error}");
+        }
+    }
+}

@@ -46,8 +46,20 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", once(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, each said once: some libraries repeat their cause in their own words.
+fn once(error: &anyhow::Error) -> String {
+    error.chain().map(|cause| cause.to_string()).fold(String::new(), |text, cause| {
+        let cause = cause.trim_end();
+        match text.as_str() {
+            "" => cause.to_owned(),
+            said if said.contains(cause) => text,
+            said => format!("{said}: {cause}"),
+        }
+    })
 }

@@ -54,6 +54,7 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
             "`limits.macs_max`: 2000 is more than half of the teacher's, so that the teacher itself might be entered in \
              disguise; lower it to 1184, or write teacher_distance = \"none\"",
         ),
+        ("teacher_distance = \"none\"", "closes_at = 1000\nteacher_distance = \"none\"", "it has passed"),
         ("teacher_distance = \"none\"", "known = [\"nowhere\"]\nteacher_distance = \"none\"", "read "),
     ] {
         let toml = competition_toml("other", "").replace(from, to);

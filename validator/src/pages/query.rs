@@ -118,9 +118,8 @@ impl BoardQuery {
                     let page = value.parse().ok().filter(|page| (1..=PAGES_MAX).contains(page));
                     parsed.page = page.ok_or_else(|| format!("The page is {}; pages begin at 1.", shown(value)))?;
                 }
-                (name, _) => {
-                    return Err(unknown("A board's query", name, &["sort", "order", "division", "family", "page"]));
-                }
+                // What others append to a link that is shared (`fbclid`, `utm_source`) means nothing to a page.
+                _ => {}
             }
         }
         parsed.reversed = order.is_some_and(|descending| descending != parsed.sort.is_descending());
@@ -245,6 +244,13 @@ mod tests {
         assert_eq!(first("sort=latency"), [None, Some(9), Some(8), Some(6)]);
         assert_eq!(first("sort=accuracy&order=asc")[1..], [Some(9), Some(8), Some(11)]);
         assert_eq!(first("sort=size"), [Some(6), None, Some(2), Some(7)]);
+    }
+
+    #[test]
+    fn what_others_append_to_a_link_means_nothing() {
+        let shared = BoardQuery::parse("fbclid=x&sort=latency&utm_source=mail&gclid=").unwrap();
+        assert_eq!(shared.canonical(), "sort=latency");
+        assert!(BoardQuery::parse("sort=sideways").is_err());
     }
 
     #[test]

@@ -109,6 +109,9 @@ pub enum PublishError {
     /// Items of the rehearsal can't be made.
     #[error("rehearse a hidden round: {0}")]
     Render(#[from] RenderError),
+    /// It would be over before anybody could enter.
+    #[error("manifest field `closes_at`: it has passed, so nobody could enter")]
+    Over,
     /// Something else is published under this name.
     #[error("another competition is published as {0}; what is published doesn't change, so choose another id")]
     Taken(CompetitionId),
@@ -196,6 +199,9 @@ impl Publisher {
         let written_sha256 = source.sha256();
         if let Some(before) = self.db.competition(&source.manifest.id).await? {
             return already(before, &source);
+        }
+        if source.manifest.is_closed(self.clock.now()) {
+            return Err(PublishError::Over);
         }
         let beacon = self.beacon(source.manifest.rounds.beacon).await?;
         source.manifest.take_beacon(beacon)?;
