@@ -15,8 +15,9 @@ use protocol::api::{TokenCreated, TokenRequest, TokenScope, TokenView};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// What tokens of ours begin with, so that people and scanners of leaked secrets know them.
-const PREFIX: &str = "retort_";
+/// What tokens of ours begin with, so that people and scanners of leaked secrets know them; Hugging Face's JavaScript client
+/// takes none that doesn't begin with `hf_`.
+const PREFIX: &str = "hf_retort_";
 /// The longest name of a token.
 const LABEL_BYTES_MAX: usize = 64;
 /// How long a token may be good.

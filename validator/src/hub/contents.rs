@@ -91,7 +91,7 @@ fn git_blob_id(bytes: &[u8]) -> String {
 }
 
 /// What git holds of a large file (git-lfs, version 1).
-fn pointer(sha256: &Digest, size_bytes: u64) -> String {
+pub(super) fn pointer(sha256: &Digest, size_bytes: u64) -> String {
     format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size_bytes}\n")
 }
 
@@ -185,6 +185,7 @@ fn model_files(config: &PackageConfig, readme: &str, weights: ObjectRef) -> Resu
         File::made(README_FILE, readme.to_owned()),
         File::made(CONFIG_FILE, code::config_json(config)),
         File::stored(WEIGHTS_FILE, weights),
+        File::made(code::PROCESSOR_FILE, code::processor_json(&config.input)),
         File::made(code::NETWORK_FILE, code::network(&config.input, &plan)),
     ];
     files.extend(code::TRANSFORMERS_FILES.map(|(path, text)| File::made(path, text)));

@@ -185,7 +185,19 @@ pub(super) async fn refs(State(app): State<App>, place: Place) -> Result<Respons
         let revision = revisions::revision_of(&app, repository, &Subject::Submission(tag.champion)).await?;
         tags.push(Reference::new("tags", &tag.name, &revision.commit));
     }
-    Ok(fresh(&References { branches, tags, converts: Nothing }))
+    Ok(fresh(&References { branches, tags, converts: Nothing, pull_requests: Nothing }))
+}
+
+/// Whether its files may be had (Hub: auth_check): those of a repository that exists, by everybody.
+#[utoipa::path(
+    get,
+    path = "/auth-check",
+    tag = "hub",
+    responses((status = 200, description = "They may.", body = Object), Missing),
+)]
+pub(super) async fn auth_check(State(app): State<App>, place: Place) -> Result<Response, HubError> {
+    revisions::check_exists(&app, &place.repository).await?;
+    Ok(fresh(&serde_json::json!({})))
 }
 
 /// What the repository showed, newest first (Hub: list_repo_commits).

@@ -2,7 +2,7 @@
 //!
 //! Reading: [`repository`] says which repositories there are; [`revisions`] finds the revision that a name means and
 //! makes it when nobody asked for it before, out of what [`contents`] puts together with a [`card`]; [`describe`] lists
-//! it and [`resolve`] hands out its files. What doesn't work says so in the words of [`errors`].
+//! it, [`resolve`] hands out its files, and [`listing`] lists names. What doesn't work says so in the words of [`errors`].
 //!
 //! Writing: [`upload`] says who sends and whether it would be taken, [`commit`] receives a package and enters it.
 //!
@@ -17,6 +17,7 @@ mod contents;
 mod describe;
 mod drafts;
 mod errors;
+mod listing;
 mod messages;
 mod repository;
 mod resolve;
@@ -77,7 +78,9 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
             .routes(below(api, &named, routes!(describe::paths_info)))
             .routes(below(api, &named, routes!(describe::refs)))
             .routes(below(api, &named, routes!(describe::commits)))
-            .routes(below(files, &named, routes!(resolve::file)));
+            .routes(below(api, &named, routes!(describe::auth_check)))
+            .routes(below(files, &named, routes!(resolve::file)))
+            .routes(below(files, &named, routes!(resolve::raw)));
     }
     let named = [("name", "The competition.")];
     for repository in ["/arena/{name}", "/teachers/{name}", "/datasets/arena/{name}"] {
@@ -88,6 +91,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         ));
     }
     router
+        .routes(routes!(listing::models))
+        .routes(routes!(listing::datasets))
         .routes(routes!(upload::preupload))
         .routes(routes!(upload::create))
         .routes(routes!(upload::whoami))

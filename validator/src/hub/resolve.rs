@@ -3,6 +3,7 @@
 //! Small files and those of a local store come from us. Where the store can sign, large ones are fetched from it: the
 //! answer is a redirect that carries everything a client wants to know first, so that it need not follow to find out.
 
+use super::contents;
 use super::errors::{HubError, Missing, REPO_COMMIT};
 use super::repository::{AtRevision, Place};
 use super::revisions;
@@ -10,8 +11,8 @@ use crate::api::{Binary, not_yet};
 use crate::app::App;
 use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
-use axum::response::Response;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use protocol::competition::ObjectRef;
 use url::Url;
 
@@ -75,6 +76,31 @@ pub(super) async fn file(
     let commit = HeaderValue::from_str(&revision.commit).ok();
     response.headers_mut().extend(commit.map(|commit| (REPO_COMMIT, commit)));
     Ok(response)
+}
+
+/// A file as git holds it (Hub's JavaScript client: fileExists): of a large one the pointer, which says its digest and size.
+#[utoipa::path(
+    get,
+    path = "/raw/{revision}/{*path}",
+    tag = "hub",
+    params(AtRevision, ("path" = String, Path, description = "The file's path; slashes stay as they are.")),
+    responses(
+        (status = 200, content_type = "*/*", body = inline(Binary), description = "The file, or its pointer."),
+        Missing,
+    ),
+)]
+pub(super) async fn raw(
+    state: State<App>,
+    method: Method,
+    place: Place,
+    headers: HeaderMap,
+) -> Result<Response, HubError> {
+    let revision = revisions::find(&state, &place.repository, &place.revision).await?;
+    let large = revision.files.iter().find(|file| file.path == place.path && file.pointer_size.is_some());
+    let Some(large) = large else { return file(state, method, place, headers).await };
+    let pointer = contents::pointer(&large.sha256, large.size);
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], pointer)
+        .into_response())
 }
 
 /// The way to the file, with what clients want to know of it before they follow.

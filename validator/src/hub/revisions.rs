@@ -17,6 +17,7 @@ use protocol::{CompetitionId, SubmissionId};
 
 /// The branch of every repository.
 pub(super) const MAIN: &str = "main";
+const HEAD: &str = "HEAD";
 /// What the tags of rounds begin with.
 const ROUND: &str = "round-";
 /// Digits of a commit id.
@@ -112,7 +113,8 @@ pub(super) async fn check_exists(app: &App, repository: &Repository) -> Result<(
 }
 
 async fn subject(app: &App, repository: &Repository, name: &str) -> Result<Subject, HubError> {
-    let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+    // git's name for where it stands, which has no other branch to stand at.
+    let name = if name == HEAD { MAIN } else { name.strip_prefix("refs/heads/").unwrap_or(name) };
     match repository {
         Repository::Champion(competition) if name == MAIN => champion(app, competition).await,
         Repository::Champion(competition) => {

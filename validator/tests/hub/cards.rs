@@ -99,6 +99,44 @@ print(json.dumps(found))
     }
 }
 
+/// A picture of any size gives a label, in the one line that people know.
+#[tokio::test]
+async fn a_pipeline_of_transformers_takes_pictures() {
+    let app = TestApp::start(Setup::default()).await;
+    app.publish(&competition_toml("digits", "weights_public = \"at_once\"")).await;
+    let id = app.miner(1).submit(&Package::random(&[16], 7)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let client = Client::new(Environment::Torch, &app.url(""));
+    let output = client
+        .python(
+            r#"
+import json
+import numpy, torch
+from PIL import Image
+from transformers import AutoModelForImageClassification, pipeline
+pixels = numpy.random.default_rng(1).integers(0, 256, (8, 8), dtype=numpy.uint8)
+Image.fromarray(pixels).save("small.png")
+Image.fromarray(pixels).convert("RGB").resize((80, 50)).save("large.jpg")
+classify = pipeline("image-classification", model="arena/digits", trust_remote_code=True)
+answers = classify(["small.png", "large.jpg"])
+model = AutoModelForImageClassification.from_pretrained("arena/digits", trust_remote_code=True)
+with torch.no_grad():
+    expected = model(torch.tensor(pixels, dtype=torch.float32)[None, None]).logits.softmax(1)
+print(json.dumps({
+    "labels": [len(answer) for answer in answers],
+    "best": answers[0][0]["label"],
+    "expected": model.config.id2label[expected.argmax().item()],
+    "difference": abs(answers[0][0]["score"] - expected.max().item()),
+}))
+"#,
+        )
+        .await;
+    let found: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
+    assert_eq!(found["labels"], json!([5, 5]));
+    assert_eq!(found["best"], found["expected"]);
+    assert!(found["difference"].as_f64().unwrap() < 1e-5, "{found}");
+}
+
 #[tokio::test]
 async fn cards_and_results_are_read_by_the_library_that_defines_them() {
     let mut setup = Setup::default();

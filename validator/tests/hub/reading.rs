@@ -93,6 +93,36 @@ print(json.dumps({
     assert_eq!(found["exists"], serde_json::json!([true, false]));
     assert_eq!(found["paths"], serde_json::json!([".eval_results", "config.json"]));
     assert_eq!(found["glob"], serde_json::json!(["arena/digits/model.safetensors"]));
+    let names = client
+        .python(
+            r#"
+import json
+from huggingface_hub import HfApi, hf_hub_download
+api = HfApi()
+named = lambda found: sorted(repository.id for repository in found)
+api.auth_check("arena/digits")
+print(json.dumps({
+    "arena": named(api.list_models(author="arena")),
+    "all": named(api.list_models()),
+    "searched": named(api.list_models(search="teach", limit=5)),
+    "data": named(api.list_datasets(author="arena")),
+    "changes": api.list_repo_refs("arena/digits", include_pull_requests=True).pull_requests,
+    "head": hf_hub_download("arena/digits", "config.json", revision="HEAD") == hf_hub_download("arena/digits", "config.json"),
+}))
+"#,
+        )
+        .await;
+    let names: Value = serde_json::from_str(names.trim().lines().last().unwrap()).unwrap();
+    assert_eq!(names["arena"], serde_json::json!(["arena/digits"]));
+    assert_eq!(names["all"], serde_json::json!(["arena/digits", format!("submissions/{id}"), "teachers/digits"]));
+    assert_eq!(names["searched"], serde_json::json!(["teachers/digits"]));
+    assert_eq!(names["data"], serde_json::json!(["arena/digits"]));
+    assert_eq!((&names["changes"], &names["head"]), (&serde_json::json!([]), &true.into()));
+    // As git holds them, which is how JavaScript's client asks whether a file is there.
+    let raw = async |path: &str| app.miner(1).get(&format!("/arena/digits/raw/main/{path}")).await;
+    assert_eq!(raw("config.json").await.status(), 200);
+    assert!(raw("model.safetensors").await.text().await.unwrap().contains(&format!("oid sha256:{sha256}")));
+    assert_eq!(raw("none").await.status(), 404);
     // The same model under its own name, as another repository.
     let own: Value = app.miner(1).get(&format!("/api/models/submissions/{id}")).await.json().await.unwrap();
     assert_ne!(own["sha"], found["sha"]);
@@ -116,7 +146,7 @@ print(huggingface_hub.upload_folder(repo_id="arena/digits", folder_path="student
 "#,
         )
         .await;
-    let expected = format!("0.36.0 {} 8\n", Digest::of(&weights));
+    let expected = format!("0.36.0 {} 10\n", Digest::of(&weights));
     assert!(output.starts_with(&expected), "{output}");
     app.wait_for(&super::writing::submission(output.lines().last().unwrap()), State::Scored).await;
 }

@@ -13,10 +13,26 @@ pub(in crate::hub) const NETWORK_FILE: &str = "retort_network.py";
 const NETWORK: &str = include_str!("../python/retort_network.py");
 
 /// The same for `transformers`, which wants its own classes around it.
-pub(in crate::hub) const TRANSFORMERS_FILES: [(&str, &str); 2] = [
+pub(in crate::hub) const TRANSFORMERS_FILES: [(&str, &str); 3] = [
     ("configuration_retort.py", include_str!("../python/configuration_retort.py")),
     ("modeling_retort.py", include_str!("../python/modeling_retort.py")),
+    ("processing_retort.py", include_str!("../python/processing_retort.py")),
 ];
+
+/// What `transformers` makes inputs of pictures by.
+pub(in crate::hub) const PROCESSOR_FILE: &str = "preprocessor_config.json";
+
+/// What it says: the class beside it, and the size of the network's inputs.
+pub(in crate::hub) fn processor_json(input: &InputSpec) -> String {
+    let shape = input.shape();
+    crate::db::to_json(&json!({
+        "image_processor_type": "RetortImageProcessor",
+        "auto_map": { "AutoImageProcessor": "processing_retort.RetortImageProcessor" },
+        "channels": shape.channels,
+        "height": shape.height,
+        "width": shape.width,
+    }))
+}
 
 /// `config.json` with the two fields that `transformers` can't do without; our own check ignores them.
 pub(in crate::hub) fn config_json(config: &PackageConfig) -> String {

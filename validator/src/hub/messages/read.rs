@@ -206,6 +206,40 @@ pub(in crate::hub) struct References {
     /// The Hub converts; we don't.
     #[schema(schema_with = nothing)]
     pub(in crate::hub) converts: Nothing,
+    /// There are none: a submission is no change of another's repository.
+    #[serde(rename = "pullRequests")]
+    #[schema(schema_with = nothing)]
+    pub(in crate::hub) pull_requests: Nothing,
+}
+
+/// A repository in a list.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HubListed)]
+pub(in crate::hub) struct Listed {
+    /// `arena/digits`.
+    #[schema(example = "arena/digits")]
+    pub(in crate::hub) id: String,
+    /// As `id`; of models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::hub) model_id: Option<String>,
+    /// What stands before the slash.
+    pub(in crate::hub) author: &'static str,
+    /// Everything is public.
+    #[schema(schema_with = never)]
+    pub(in crate::hub) private: Never,
+    /// Not counted.
+    pub(in crate::hub) downloads: u64,
+    /// Not counted.
+    pub(in crate::hub) likes: u64,
+    /// What it is.
+    pub(in crate::hub) tags: Vec<&'static str>,
+    /// When what it shows came to be.
+    #[schema(format = DateTime)]
+    pub(in crate::hub) created_at: String,
+    /// The same.
+    #[schema(format = DateTime)]
+    pub(in crate::hub) last_modified: String,
 }
 
 /// What a repository showed.
