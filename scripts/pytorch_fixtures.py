@@ -18,6 +18,7 @@ import argparse
 import gzip
 import json
 import pathlib
+import sys
 
 import numpy
 import torch
@@ -28,6 +29,10 @@ from torchvision.models.resnet import BasicBlock
 from transformers import ViTConfig, ViTForImageClassification
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+sys.path.append(str(REPOSITORY / "miner-template" / "python"))
+
+import retort_miner  # noqa: E402
+
 LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 MEAN_PPM, DEVIATION_PPM = 286_040, 353_020
 EXPECTED_IMAGES = 16
@@ -222,6 +227,8 @@ def accuracy(model, data):
 
 
 def build(architecture):
+    if architecture in STYLED.values():
+        return retort_miner.build(architecture, {"channels": 1, "height": 28, "width": 28}, 10)
     fields = {name: value for name, value in architecture.items() if name != "kind"}
     return FAMILIES[architecture["kind"]](**fields)
 
@@ -249,6 +256,21 @@ def save_package(folder, architecture, tensors):
 def save_expected(folder, model, data):
     images = data.test[0][:EXPECTED_IMAGES].contiguous()
     save_file({"images": images, "logits": model(normalised(images))}, folder / "expected.safetensors")
+
+
+# What shapes don't show, said by fields; the template's own modules.
+STYLED = {
+    "mlp_without_bias": {"kind": "mlp", "hidden": [16], "bias": False, "activation": "gelu"},
+    "depthwise_silu": {
+        "kind": "depthwise_cnn", "stem": 8, "stem_stride": 2, "blocks": [{"channels": 16, "stride": 2}],
+        "activation": "silu", "norm_epsilon_ppb": 1_000_000,
+    },
+    "resnet_silu": {"kind": "resnet", "width": 6, "blocks": [1, 1], "stem_stride": 2, "activation": "silu"},
+    "vit_mean": {
+        "kind": "vit", "patch": 7, "width": 16, "depth": 1, "heads": 2, "mlp_width": 32, "activation": "relu",
+        "pooling": "mean_of_patches",
+    },
+}  # fmt: skip
 
 
 def save_cast(folder, architecture, model, data, dtype):
@@ -291,17 +313,17 @@ def main():
     parser = argparse.ArgumentParser(description="Makes models/fixtures from PyTorch models.")
     parser.add_argument("--data", type=pathlib.Path, default=REPOSITORY / "datasets" / "fashion-mnist")
     parser.add_argument("--out", type=pathlib.Path, default=REPOSITORY / "models" / "fixtures")
-    parser.add_argument("--only", choices=[*FIXTURES, "pytorch_student"], action="append")
+    parser.add_argument("--only", choices=[*FIXTURES, *STYLED, "pytorch_student"], action="append")
     parser.add_argument("--student-epochs", type=int, default=6)
     options = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     data = Data(options.data)
-    wanted = options.only or [*FIXTURES, "pytorch_student"]
+    wanted = options.only or [*FIXTURES, *STYLED, "pytorch_student"]
     for name in wanted:
         if name == "pytorch_student":
             make_student(options.out, data, options.student_epochs)
         else:
-            make_fixture(name, FIXTURES[name], options.out, data)
+            make_fixture(name, (FIXTURES | STYLED)[name], options.out, data)
 
 
 if __name__ == "__main__":

@@ -121,12 +121,12 @@ impl Builder {
                     };
                     self.convolution(conv, norm, at)?
                 }
-                Op::Linear { name, outputs, .. } => {
+                Op::Linear { name, outputs, bias, .. } => {
                     let rows = self.axis(*outputs as usize, false);
-                    self.layer(name, true, None, rows, at, false)
+                    self.layer(name, *bias, None, rows, at, false)
                 }
                 Op::Activation(Activation::Relu) | Op::GlobalAveragePool => at,
-                Op::Activation(Activation::Relu6 | Activation::Gelu) => {
+                Op::Activation(Activation::Relu6 | Activation::Gelu | Activation::Silu) => {
                     let scale = self.scales.root(at.scale);
                     self.scales.pinned[scale] = true;
                     at
@@ -148,7 +148,8 @@ impl Builder {
                 | Op::ClassToken { .. }
                 | Op::PositionEmbedding { .. }
                 | Op::SelfAttention { .. }
-                | Op::FirstToken => return None,
+                | Op::FirstToken
+                | Op::MeanOfPatches => return None,
             };
         }
         Some(at)

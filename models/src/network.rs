@@ -8,7 +8,7 @@ use burn::nn::{
 use burn::tensor::{Device, Tensor, TensorData, activation};
 use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan};
 use std::cell::Cell;
-use weights::{Array, BATCH_NORM_EPSILON, Weights, WeightsError};
+use weights::{Array, Weights, WeightsError, epsilon};
 
 /// Epsilon of layer normalisation in Hugging Face's ViT.
 const LAYER_NORM_EPSILON: f64 = 1e-12;
@@ -45,10 +45,12 @@ enum Function {
     Relu,
     Relu6,
     Gelu,
+    Silu,
     Flatten,
     GlobalAveragePool,
     ImageToTokens,
     FirstToken,
+    MeanOfPatches,
 }
 
 #[derive(Module, Debug)]
@@ -129,21 +131,23 @@ impl Source<'_> {
     }
 
     /// Burn keeps linear weights as `[inputs, outputs]`, PyTorch as `[outputs, inputs]`.
-    fn linear(&self, name: &str) -> Result<Linear, WeightsError> {
+    fn linear(&self, name: &str, bias: bool) -> Result<Linear, WeightsError> {
         let Array { shape, values } = self.array(&format!("{name}.weight"))?;
         let (outputs, inputs) = (shape[0], shape[1]);
         let data = TensorData::new(transpose(values, outputs, inputs), [inputs, outputs]);
         Ok(Linear {
             weight: self.number(Tensor::from_data(data, self.device)),
-            bias: Some(self.param(&format!("{name}.bias"))?),
+            bias: if bias { Some(self.param(&format!("{name}.bias"))?) } else { None },
         })
     }
 
     fn layer(&self, op: &Op) -> Result<Layer, WeightsError> {
         Ok(match op {
-            Op::Linear { name, .. } => Layer::Linear(self.linear(name)?),
+            Op::Linear { name, bias, .. } => Layer::Linear(self.linear(name, *bias)?),
             Op::Conv2d(conv) => Layer::Conv2d(self.conv2d(conv)?),
-            Op::BatchNorm { name, channels } => Layer::BatchNorm(self.batch_norm(name, *channels as usize)?),
+            Op::BatchNorm { name, channels, epsilon_ppb } => {
+                Layer::BatchNorm(self.batch_norm(name, *channels as usize, epsilon(*epsilon_ppb))?)
+            }
             Op::LayerNorm { name, width } => {
                 let mut norm = LayerNormConfig::new(*width as usize).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
                 norm.gamma = self.param(&format!("{name}.weight"))?;
@@ -156,7 +160,7 @@ impl Source<'_> {
             Op::ClassToken { name, .. } => Layer::Token(self.param(name)?),
             Op::PositionEmbedding { name, .. } => Layer::Position(self.param(name)?),
             Op::SelfAttention { name, heads, .. } => {
-                let projection = |index: usize| self.linear(&format!("{name}.{}", ATTENTION_PROJECTIONS[index]));
+                let projection = |index: usize| self.linear(&format!("{name}.{}", ATTENTION_PROJECTIONS[index]), true);
                 Layer::SelfAttention(SelfAttention {
                     query: projection(0)?,
                     key: projection(1)?,
@@ -168,10 +172,12 @@ impl Source<'_> {
             Op::Activation(Activation::Relu) => stateless(Function::Relu),
             Op::Activation(Activation::Relu6) => stateless(Function::Relu6),
             Op::Activation(Activation::Gelu) => stateless(Function::Gelu),
+            Op::Activation(Activation::Silu) => stateless(Function::Silu),
             Op::Flatten => stateless(Function::Flatten),
             Op::GlobalAveragePool => stateless(Function::GlobalAveragePool),
             Op::ImageToTokens => stateless(Function::ImageToTokens),
             Op::FirstToken => stateless(Function::FirstToken),
+            Op::MeanOfPatches => stateless(Function::MeanOfPatches),
         })
     }
 
@@ -189,8 +195,8 @@ impl Source<'_> {
         Ok(layer)
     }
 
-    fn batch_norm(&self, name: &str, channels: usize) -> Result<BatchNorm, WeightsError> {
-        let mut norm = BatchNormConfig::new(channels).with_epsilon(BATCH_NORM_EPSILON).init(self.device);
+    fn batch_norm(&self, name: &str, channels: usize, epsilon: f64) -> Result<BatchNorm, WeightsError> {
+        let mut norm = BatchNormConfig::new(channels).with_epsilon(epsilon).init(self.device);
         norm.gamma = self.param(&format!("{name}.weight"))?;
         norm.beta = self.param(&format!("{name}.bias"))?;
         norm.running_mean = RunningState::new(self.tensor(&format!("{name}.running_mean"))?);
@@ -248,6 +254,10 @@ impl Function {
                 let [batch, _, width] = x.dims();
                 Flow::Vector(x.narrow(1, 0, 1).reshape([batch, width]))
             }
+            (Self::MeanOfPatches, Flow::Tokens(x)) => {
+                let [batch, tokens, width] = x.dims();
+                Flow::Vector(x.narrow(1, 1, tokens - 1).mean_dim(1).reshape([batch, width]))
+            }
             (activation, Flow::Image(x)) => Flow::Image(activation.activate(x)),
             (activation, Flow::Tokens(x)) => Flow::Tokens(activation.activate(x)),
             (activation, Flow::Vector(x)) => Flow::Vector(activation.activate(x)),
@@ -259,6 +269,7 @@ impl Function {
             Self::Relu => activation::relu(x),
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Gelu => activation::gelu(x),
+            Self::Silu => activation::silu(x),
             _ => unreachable!("{self:?} is no activation; this is a bug"),
         }
     }
@@ -299,7 +310,7 @@ fn export(layers: &[Layer], ops: &[Op], weights: &mut Weights) {
     for (layer, op) in layers.iter().zip(ops) {
         let names = op.tensors().into_iter().map(|tensor| tensor.name);
         let arrays = match layer {
-            Layer::Linear(linear) => linear_arrays(linear).to_vec(),
+            Layer::Linear(linear) => linear_arrays(linear),
             Layer::Conv2d(conv) => {
                 let weight = array(conv.weight.val());
                 std::iter::once(weight).chain(conv.bias.as_ref().map(|bias| array(bias.val()))).collect()
@@ -329,11 +340,10 @@ fn export(layers: &[Layer], ops: &[Op], weights: &mut Weights) {
     }
 }
 
-fn linear_arrays(linear: &Linear) -> [Array; 2] {
+fn linear_arrays(linear: &Linear) -> Vec<Array> {
     let Array { shape, values } = array(linear.weight.val());
     let weight = Array { values: transpose(&values, shape[0], shape[1]), shape: vec![shape[1], shape[0]] };
-    let bias = linear.bias.as_ref().map(|bias| array(bias.val()));
-    [weight, bias.unwrap_or_else(|| unreachable!("every linear layer of a plan has a bias; this is a bug"))]
+    std::iter::once(weight).chain(linear.bias.as_ref().map(|bias| array(bias.val()))).collect()
 }
 
 fn array<const D: usize>(tensor: Tensor<D>) -> Array {

@@ -9,8 +9,20 @@ use safetensors::{Dtype, SafeTensors};
 use std::{fs, path::PathBuf};
 
 /// A fixture of every family, the 16-bit ones and the trained student.
-pub(crate) const FIXTURES: [&str; 8] =
-    ["mlp", "resnet", "depthwise_cnn", "mobilenet_v2", "vit", "resnet_f16", "resnet_bf16", "pytorch_student"];
+pub(crate) const FIXTURES: [&str; 12] = [
+    "mlp",
+    "resnet",
+    "depthwise_cnn",
+    "mobilenet_v2",
+    "vit",
+    "resnet_f16",
+    "resnet_bf16",
+    "pytorch_student",
+    "mlp_without_bias",
+    "depthwise_silu",
+    "resnet_silu",
+    "vit_mean",
+];
 
 /// A package and what PyTorch makes of it.
 pub(crate) struct Fixture {

@@ -7,6 +7,11 @@ use protocol::architecture::{ArchitectureError, Op, Plan};
 /// PyTorch's and torchvision's default.
 pub const BATCH_NORM_EPSILON: f64 = 1e-5;
 
+/// What is added to a variance, from parts per billion; 1e-5 to the last bit where it is that.
+pub fn epsilon(ppb: u32) -> f64 {
+    f64::from(ppb) / 1e9
+}
+
 /// Rewrites `plan` and `weights` so that no batch normalisation follows a convolution.
 ///
 /// # Errors
@@ -25,8 +30,8 @@ fn fold_ops(ops: &[Op], weights: &mut Weights, folded: &mut Weights) -> Result<V
     while let Some((op, tail)) = rest.split_first() {
         rest = tail;
         match (op, tail.first()) {
-            (Op::Conv2d(conv), Some(Op::BatchNorm { name: norm, .. })) => {
-                let (weight, bias) = fold_pair(&conv.name, norm, conv.bias, weights)?;
+            (Op::Conv2d(conv), Some(Op::BatchNorm { name: norm, epsilon_ppb, .. })) => {
+                let (weight, bias) = fold_pair(&conv.name, (norm, epsilon(*epsilon_ppb)), conv.bias, weights)?;
                 folded.insert(format!("{}.weight", conv.name), weight);
                 folded.insert(format!("{}.bias", conv.name), bias);
                 out.push(Op::Conv2d(protocol::architecture::Conv2d { bias: true, ..conv.clone() }));
@@ -49,7 +54,12 @@ fn fold_ops(ops: &[Op], weights: &mut Weights, folded: &mut Weights) -> Result<V
     Ok(out)
 }
 
-fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &mut Weights) -> Result<(Array, Array), WeightsError> {
+fn fold_pair(
+    conv: &str,
+    (norm, epsilon): (&str, f64),
+    has_bias: bool,
+    weights: &mut Weights,
+) -> Result<(Array, Array), WeightsError> {
     let mut part = |name: &str| take(weights, &format!("{norm}.{name}"));
     let (gamma, beta) = (part("weight")?, part("bias")?);
     let (mean, variance) = (part("running_mean")?, part("running_var")?);
@@ -61,7 +71,7 @@ fn fold_pair(conv: &str, norm: &str, has_bias: bool, weights: &mut Weights) -> R
     let mut bias = Vec::with_capacity(channels);
     for (channel, block) in weight.values.chunks_mut(per_channel).enumerate() {
         // In f64: a tiny variance would lose digits here and nowhere else.
-        let sigma = (f64::from(variance.values[channel]) + BATCH_NORM_EPSILON).sqrt();
+        let sigma = (f64::from(variance.values[channel]) + epsilon).sqrt();
         let scale = f64::from(gamma.values[channel]) / sigma;
         let before = bias_before.as_ref().map_or(0.0, |bias| f64::from(bias.values[channel]));
         bias.push((f64::from(beta.values[channel]) + (before - f64::from(mean.values[channel])) * scale) as f32);

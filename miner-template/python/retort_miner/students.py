@@ -10,19 +10,41 @@ from torch import nn
 
 def build(architecture: dict, input: dict, classes: int) -> nn.Module:
     """The untrained module of an architecture, such as ``{"kind": "resnet", "width": 16, "blocks": [1, 1, 1]}``."""
-    fields = {name: value for name, value in architecture.items() if name != "kind"}
+    fields = {name: value for name, value in architecture.items() if name not in ("kind", "activation", "norm_epsilon_ppb")}
     family = FAMILIES.get(architecture["kind"])
     if family is None:
         raise ValueError(f"no family is called {architecture['kind']!r}; there are {', '.join(FAMILIES)}")
-    return family(input, classes, **fields)
+    model = family(input, classes, **fields)
+    if "activation" in architecture:
+        _activate(model, architecture["activation"])
+    if "norm_epsilon_ppb" in architecture:
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = architecture["norm_epsilon_ppb"] / 1e9
+    return model
 
 
-def mlp(input, classes, hidden):
+ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "gelu": nn.GELU, "silu": nn.SiLU}
+
+
+def _activate(model, name):
+    """Puts another non-linearity wherever the family has its own."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"no activation is called {name!r}; there are {', '.join(ACTIVATIONS)}")
+    for module in model.modules():
+        if hasattr(module, "activation"):
+            module.activation = ACTIVATIONS[name]()
+        for child, part in module.named_children():
+            if isinstance(part, (nn.ReLU, nn.ReLU6)):
+                setattr(module, child, ACTIVATIONS[name]())
+
+
+def mlp(input, classes, hidden, bias=True):
     widths = [input["channels"] * input["height"] * input["width"], *hidden]
     layers = [nn.Flatten()]
     for inputs, outputs in zip(widths, widths[1:]):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
+        layers += [nn.Linear(inputs, outputs, bias), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], classes, bias))
 
 
 class BasicBlock(nn.Module):
@@ -32,13 +54,14 @@ class BasicBlock(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
+        self.activation = nn.ReLU()
         self.downsample = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x):
-        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = self.bn2(self.conv2(self.activation(self.bn1(self.conv1(x)))))
+        return self.activation(y + (x if self.downsample is None else self.downsample(x)))
 
 
 class Resnet(nn.Module):
@@ -48,6 +71,7 @@ class Resnet(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(input["channels"], width, 3, stem_stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
+        self.activation = nn.ReLU()
         self.stages = [f"layer{stage + 1}" for stage in range(len(blocks))]
         channels = width
         for stage, count in enumerate(blocks):
@@ -59,7 +83,7 @@ class Resnet(nn.Module):
         self.fc = nn.Linear(channels, classes)
 
     def forward(self, x):
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.activation(self.bn1(self.conv1(x)))
         for stage in self.stages:
             x = getattr(self, stage)(x)
         return self.fc(x.mean((2, 3)))
@@ -126,8 +150,9 @@ class MobileNetV2(nn.Module):
 class Vit(nn.Module):
     """A small vision transformer (Dosovitskiy et al. 2020), under Hugging Face's names."""
 
-    def __init__(self, input, classes, patch, width, depth, heads, mlp_width):
+    def __init__(self, input, classes, patch, width, depth, heads, mlp_width, pooling="class_token"):
         super().__init__()
+        self.pooling = pooling
         patches = (input["height"] // patch) * (input["width"] // patch)
         self.vit = _named(
             embeddings=_Embeddings(input["channels"], patch, width, patches),
@@ -140,7 +165,8 @@ class Vit(nn.Module):
         x = self.vit.embeddings(x)
         for layer in self.vit.encoder.layer:
             x = layer(x)
-        return self.classifier(self.vit.layernorm(x)[:, 0])
+        x = self.vit.layernorm(x)
+        return self.classifier(x[:, 0] if self.pooling == "class_token" else x[:, 1:].mean(1))
 
 
 class _Embeddings(nn.Module):
@@ -159,6 +185,7 @@ class _Layer(nn.Module):
     def __init__(self, width, heads, mlp_width):
         super().__init__()
         self.heads = heads
+        self.activation = nn.GELU()
         linears = {name: nn.Linear(width, width) for name in ("query", "key", "value")}
         self.attention = _named(attention=_named(**linears), output=_named(dense=nn.Linear(width, width)))
         self.intermediate = _named(dense=nn.Linear(width, mlp_width))
@@ -168,7 +195,7 @@ class _Layer(nn.Module):
 
     def forward(self, x):
         x = x + self._attend(self.layernorm_before(x))
-        hidden = nn.functional.gelu(self.intermediate.dense(self.layernorm_after(x)))
+        hidden = self.activation(self.intermediate.dense(self.layernorm_after(x)))
         return x + self.output.dense(hidden)
 
     def _attend(self, x):

@@ -144,7 +144,7 @@ fn output_shape(op: &Op, shape: Shape) -> Result<Shape, ArchitectureError> {
             Ok(shape)
         }
         (Op::SelfAttention { width: expected, .. }, Shape::Tokens { width, .. }) if *expected == width => Ok(shape),
-        (Op::FirstToken, Shape::Tokens { width, .. }) => Ok(Shape::Vector(width)),
+        (Op::FirstToken | Op::MeanOfPatches, Shape::Tokens { width, .. }) => Ok(Shape::Vector(width)),
         _ => mismatch(),
     }
 }

@@ -3,7 +3,7 @@
 //! Names are those of nested `nn.Sequential`s: `features.0.{0,1}` is the stem's convolution and normalisation,
 //! `features.i.{0,1}` a block's depthwise and `features.i.{3,4}` its pointwise half, `classifier` the linear head.
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
+use super::{Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, stride};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ pub struct DepthwiseBlock {
 }
 
 /// A MobileNetV1-like network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DepthwiseCnn {
     /// Channels of the 3x3 stem.
@@ -29,6 +29,14 @@ pub struct DepthwiseCnn {
     /// The separable blocks.
     #[serde(deserialize_with = "objects")]
     pub blocks: Vec<DepthwiseBlock>,
+    /// The non-linearity, where it isn't ReLU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activation: Option<Activation>,
+    /// What batch normalisations add to a variance, where it isn't 1e-5: parts per billion, 1,000,000 for 1e-3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub norm_epsilon_ppb: Option<u32>,
 }
 
 impl DepthwiseCnn {
@@ -48,7 +56,7 @@ impl DepthwiseCnn {
             channels = block.channels;
         }
         ops.push(Op::GlobalAveragePool);
-        ops.push(Op::Linear { name: "classifier".into(), inputs: channels, outputs: classes });
+        ops.push(Op::Linear { name: "classifier".into(), inputs: channels, outputs: classes, bias: true });
         Ok(ops)
     }
 }
@@ -73,7 +81,7 @@ fn conv_bn_relu(
             groups,
             bias: false,
         }),
-        Op::BatchNorm { name: format!("{name}.{}", first + 1), channels: outputs },
+        Op::BatchNorm { name: format!("{name}.{}", first + 1), channels: outputs, epsilon_ppb: NORM_EPSILON_PPB },
         Op::Activation(Activation::Relu),
     ]
 }

@@ -1,7 +1,7 @@
 //! `mobilenet_v2`: inverted residuals with linear bottlenecks (Sandler et al. 2018), with torchvision's names:
 //! `features.0.0`, `features.i.conv.0.0`, .., `features.n.0`, `classifier.1`.
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, stride};
+use super::{Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, stride};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,7 +21,7 @@ pub struct InvertedResidual {
 }
 
 /// A network of inverted residuals.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2 {
     /// Channels of the 3x3 stem.
@@ -33,6 +33,14 @@ pub struct MobilenetV2 {
     pub blocks: Vec<InvertedResidual>,
     /// Channels of the last 1x1 convolution.
     pub head: u32,
+    /// The non-linearity, where it isn't ReLU6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activation: Option<Activation>,
+    /// What batch normalisations add to a variance, where it isn't 1e-5: parts per billion, 1,000,000 for 1e-3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub norm_epsilon_ppb: Option<u32>,
 }
 
 impl MobilenetV2 {
@@ -58,7 +66,7 @@ impl MobilenetV2 {
         }
         ops.extend(conv_bn_relu6(&format!("features.{index}"), (channels, self.head), 1, 1, 1));
         ops.push(Op::GlobalAveragePool);
-        ops.push(Op::Linear { name: "classifier.1".into(), inputs: self.head, outputs: classes });
+        ops.push(Op::Linear { name: "classifier.1".into(), inputs: self.head, outputs: classes, bias: true });
         Ok(ops)
     }
 }
@@ -82,7 +90,11 @@ fn inverted_residual(
     }
     body.extend(conv_bn_relu6(&format!("{name}.{index}"), (hidden, hidden), 3, stride, hidden));
     body.push(conv(format!("{name}.{}", index + 1), (hidden, row.channels), 1, 1, 1));
-    body.push(Op::BatchNorm { name: format!("{name}.{}", index + 2), channels: row.channels });
+    body.push(Op::BatchNorm {
+        name: format!("{name}.{}", index + 2),
+        channels: row.channels,
+        epsilon_ppb: NORM_EPSILON_PPB,
+    });
 
     let keeps_shape = stride == 1 && inputs == row.channels;
     Ok(if keeps_shape { vec![Op::Residual { body, shortcut: Vec::new() }] } else { body })
@@ -92,7 +104,7 @@ fn inverted_residual(
 fn conv_bn_relu6(name: &str, channels: (u32, u32), kernel: u32, stride: u32, groups: u32) -> [Op; 3] {
     [
         conv(format!("{name}.0"), channels, kernel, stride, groups),
-        Op::BatchNorm { name: format!("{name}.1"), channels: channels.1 },
+        Op::BatchNorm { name: format!("{name}.1"), channels: channels.1, epsilon_ppb: NORM_EPSILON_PPB },
         Op::Activation(Activation::Relu6),
     ]
 }

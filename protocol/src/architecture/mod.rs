@@ -18,9 +18,9 @@ pub use costs::Costs;
 pub use depthwise_cnn::{DepthwiseBlock, DepthwiseCnn};
 pub use mlp::Mlp;
 pub use mobilenet_v2::{InvertedResidual, MobilenetV2};
-pub use plan::{ATTENTION_PROJECTIONS, Activation, Conv2d, Op, Plan, Role, Shape, TensorSpec};
+pub use plan::{ATTENTION_PROJECTIONS, Activation, Conv2d, NORM_EPSILON_PPB, Op, Plan, Role, Shape, TensorSpec};
 pub use resnet::Resnet;
-pub use vit::Vit;
+pub use vit::{Pooling, Vit};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -98,8 +98,39 @@ impl Architecture {
             Self::MobilenetV2(mobilenet) => mobilenet.ops(input, classes),
             Self::Vit(vit) => vit.ops(input, classes),
         }?;
-        Plan::new(input, classes, ops)
+        let (activation, epsilon_ppb) = self.style();
+        if let Some(ppb) = epsilon_ppb {
+            within("norm_epsilon_ppb", ppb.into(), 1_000_000_000)?;
+        }
+        Plan::new(input, classes, styled(ops, activation, epsilon_ppb))
     }
+
+    /// What a description says of what shapes don't show: its activation, and what its batch normalisations add.
+    fn style(&self) -> (Option<Activation>, Option<u32>) {
+        match self {
+            Self::Mlp(mlp) => (mlp.activation, None),
+            Self::Resnet(resnet) => (resnet.activation, resnet.norm_epsilon_ppb),
+            Self::DepthwiseCnn(cnn) => (cnn.activation, cnn.norm_epsilon_ppb),
+            Self::MobilenetV2(mobilenet) => (mobilenet.activation, mobilenet.norm_epsilon_ppb),
+            Self::Vit(vit) => (vit.activation, None),
+        }
+    }
+}
+
+/// The family's operations with what a description says otherwise.
+fn styled(ops: Vec<Op>, activation: Option<Activation>, norm_epsilon_ppb: Option<u32>) -> Vec<Op> {
+    let restyle = |op| match op {
+        Op::Activation(own) => Op::Activation(activation.unwrap_or(own)),
+        Op::BatchNorm { name, channels, epsilon_ppb } => {
+            Op::BatchNorm { name, channels, epsilon_ppb: norm_epsilon_ppb.unwrap_or(epsilon_ppb) }
+        }
+        Op::Residual { body, shortcut } => Op::Residual {
+            body: styled(body, activation, norm_epsilon_ppb),
+            shortcut: styled(shortcut, activation, norm_epsilon_ppb),
+        },
+        other => other,
+    };
+    ops.into_iter().map(restyle).collect()
 }
 
 /// A description that can't be built, with the offending value.

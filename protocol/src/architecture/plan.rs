@@ -4,6 +4,8 @@
 //! operation when it was made.
 
 use super::{ArchitectureError, ImageShape, costs};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The shape of one item between two operations (the batch axis is left out).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,8 @@ impl Shape {
 }
 
 /// Element-wise non-linearities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Activation {
     /// max(x, 0).
     Relu,
@@ -41,7 +44,12 @@ pub enum Activation {
     Relu6,
     /// x Φ(x), with the exact error function.
     Gelu,
+    /// x σ(x), also called swish.
+    Silu,
 }
+
+/// What a batch normalisation adds to a variance unless its description says otherwise, parts per billion: PyTorch's 1e-5.
+pub const NORM_EPSILON_PPB: u32 = 10_000;
 
 /// A square convolution. Weight `[outputs, inputs / groups, kernel, kernel]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,15 +83,19 @@ pub enum Op {
         inputs: u32,
         /// Values out.
         outputs: u32,
+        /// Whether it has a bias of `[outputs]`.
+        bias: bool,
     },
     /// A convolution.
     Conv2d(Conv2d),
-    /// Batch normalisation, epsilon 1e-5.
+    /// Batch normalisation.
     BatchNorm {
         /// Prefix of its tensors.
         name: String,
         /// Channels.
         channels: u32,
+        /// What is added to a variance, parts per billion.
+        epsilon_ppb: u32,
     },
     /// Layer normalisation over the last axis, epsilon 1e-12 as in Hugging Face's ViT.
     LayerNorm {
@@ -134,6 +146,8 @@ pub enum Op {
     },
     /// Keeps the first token only.
     FirstToken,
+    /// Mean over all tokens but the first.
+    MeanOfPatches,
 }
 
 /// What a tensor of a `state_dict` is for.
@@ -168,7 +182,10 @@ impl Op {
             role: Role::Parameter,
         };
         match self {
-            Self::Linear { name, inputs, outputs } => linear_tensors(name, *inputs, *outputs),
+            Self::Linear { name, inputs, outputs, bias } => {
+                let parts = if *bias { 2 } else { 1 };
+                linear_tensors(name, *inputs, *outputs).into_iter().take(parts).collect()
+            }
             Self::Conv2d(conv) => {
                 let inputs = conv.inputs.checked_div(conv.groups).unwrap_or_default();
                 let shape = [conv.outputs, inputs, conv.kernel, conv.kernel];
@@ -178,7 +195,7 @@ impl Op {
                 }
                 tensors
             }
-            Self::BatchNorm { name, channels } => ["weight", "bias", "running_mean", "running_var"]
+            Self::BatchNorm { name, channels, .. } => ["weight", "bias", "running_mean", "running_var"]
                 .into_iter()
                 .map(|part| TensorSpec {
                     name: format!("{name}.{part}"),
@@ -196,9 +213,12 @@ impl Op {
                 .flat_map(|projection| linear_tensors(&format!("{name}.{projection}"), *width, *width))
                 .collect(),
             Self::Residual { body, shortcut } => body.iter().chain(shortcut).flat_map(Op::tensors).collect(),
-            Self::Activation(_) | Self::Flatten | Self::GlobalAveragePool | Self::ImageToTokens | Self::FirstToken => {
-                Vec::new()
-            }
+            Self::Activation(_)
+            | Self::Flatten
+            | Self::GlobalAveragePool
+            | Self::ImageToTokens
+            | Self::FirstToken
+            | Self::MeanOfPatches => Vec::new(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! `resnet`: the residual network of He et al. (2015, section 4.2) for small images, with torchvision's names
 //! (`conv1`, `bn1`, `layer1.0.conv1`, `layer2.0.downsample.0`, `fc`) and a 3x3 stem without pooling.
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension, one, stride};
+use super::{
+    Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, one, stride,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A CIFAR-style residual network. Stage `i` has `width * 2^i` channels; every stage after the first halves the
 /// resolution.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resnet {
     /// Channels of the stem and the first stage.
@@ -17,6 +19,14 @@ pub struct Resnet {
     /// Stride of the stem: 1 (default), or 2 to work at half the resolution throughout.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub stem_stride: u32,
+    /// The non-linearity, where it isn't ReLU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activation: Option<Activation>,
+    /// What batch normalisations add to a variance, where it isn't 1e-5: parts per billion, 1,000,000 for 1e-3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub norm_epsilon_ppb: Option<u32>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
@@ -45,7 +55,7 @@ impl Resnet {
             }
         }
         ops.push(Op::GlobalAveragePool);
-        ops.push(Op::Linear { name: "fc".into(), inputs: channels, outputs: classes });
+        ops.push(Op::Linear { name: "fc".into(), inputs: channels, outputs: classes, bias: true });
         Ok(ops)
     }
 }
@@ -67,5 +77,5 @@ fn basic_block(name: &str, inputs: u32, outputs: u32, stride: u32) -> [Op; 2] {
 fn conv_bn(conv: &str, bn: &str, (inputs, outputs): (u32, u32), kernel: u32, stride: u32) -> Vec<Op> {
     let conv =
         Conv2d { name: conv.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, bias: false };
-    vec![Op::Conv2d(conv), Op::BatchNorm { name: bn.into(), channels: outputs }]
+    vec![Op::Conv2d(conv), Op::BatchNorm { name: bn.into(), channels: outputs, epsilon_ppb: NORM_EPSILON_PPB }]
 }

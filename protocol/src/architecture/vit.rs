@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A vision transformer with a class token and learned positions, normalised before each block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vit {
     /// Side of a square patch in pixels; divides the image.
@@ -19,6 +19,30 @@ pub struct Vit {
     pub heads: u32,
     /// Hidden width of the feed-forward part.
     pub mlp_width: u32,
+    /// The non-linearity, where it isn't GELU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub activation: Option<Activation>,
+    /// What the classifier reads.
+    #[serde(default, skip_serializing_if = "Pooling::is_default")]
+    pub pooling: Pooling,
+}
+
+/// What a transformer's classifier reads of the normalised tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The class token, as in Hugging Face's.
+    #[default]
+    ClassToken,
+    /// The mean of all others, as in timm's `global_pool="avg"` with `fc_norm=False`.
+    MeanOfPatches,
+}
+
+impl Pooling {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Vit {
@@ -54,8 +78,11 @@ impl Vit {
             ops.extend(self.encoder_layer(&format!("vit.encoder.layer.{layer}")));
         }
         ops.push(Op::LayerNorm { name: "vit.layernorm".into(), width });
-        ops.push(Op::FirstToken);
-        ops.push(Op::Linear { name: "classifier".into(), inputs: width, outputs: classes });
+        ops.push(match self.pooling {
+            Pooling::ClassToken => Op::FirstToken,
+            Pooling::MeanOfPatches => Op::MeanOfPatches,
+        });
+        ops.push(Op::Linear { name: "classifier".into(), inputs: width, outputs: classes, bias: true });
         Ok(ops)
     }
 
@@ -79,9 +106,14 @@ impl Vit {
         ];
         let feed_forward = vec![
             Op::LayerNorm { name: format!("{name}.layernorm_after"), width },
-            Op::Linear { name: format!("{name}.intermediate.dense"), inputs: width, outputs: self.mlp_width },
+            Op::Linear {
+                name: format!("{name}.intermediate.dense"),
+                inputs: width,
+                outputs: self.mlp_width,
+                bias: true,
+            },
             Op::Activation(Activation::Gelu),
-            Op::Linear { name: format!("{name}.output.dense"), inputs: self.mlp_width, outputs: width },
+            Op::Linear { name: format!("{name}.output.dense"), inputs: self.mlp_width, outputs: width, bias: true },
         ];
         [attention, feed_forward].map(|body| Op::Residual { body, shortcut: Vec::new() })
     }

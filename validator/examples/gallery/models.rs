@@ -24,22 +24,22 @@ pub(crate) fn architecture(n: u64) -> Architecture {
     let lap = (n / 5) as u32;
     let block = |channels, stride| DepthwiseBlock { channels, stride };
     match n % 5 {
-        0 => Architecture::Mlp(Mlp {
-            hidden: match lap % 3 {
-                0 => vec![96 + 24 * lap],
-                1 => vec![160 + 16 * lap, 64],
-                _ => vec![48 + 8 * lap],
-            },
-        }),
+        0 => Architecture::Mlp(Mlp::of(match lap % 3 {
+            0 => vec![96 + 24 * lap],
+            1 => vec![160 + 16 * lap, 64],
+            _ => vec![48 + 8 * lap],
+        })),
         1 => Architecture::Resnet(Resnet {
             width: 8 + 2 * (lap % 8),
             blocks: [vec![1, 1, 1], vec![1, 1], vec![2, 1, 1]][(lap % 3) as usize].clone(),
             stem_stride: 1 + lap % 2,
+            ..Resnet::default()
         }),
         2 => Architecture::DepthwiseCnn(DepthwiseCnn {
             stem: 12 + 4 * (lap % 5),
             stem_stride: 1 + lap % 2,
             blocks: vec![block(24 + 8 * (lap % 4), 1), block(48 + 8 * (lap % 6), 2), block(96, 1 + lap % 2)],
+            ..DepthwiseCnn::default()
         }),
         3 => Architecture::MobilenetV2(MobilenetV2 {
             stem: 8 + 4 * (lap % 4),
@@ -50,6 +50,7 @@ pub(crate) fn architecture(n: u64) -> Architecture {
                 InvertedResidual { expansion: 4, channels: 40, repeats: 1 + lap % 2, stride: 2 },
             ],
             head: 96 + 32 * (lap % 4),
+            ..MobilenetV2::default()
         }),
         _ => Architecture::Vit(Vit {
             patch: 7,
@@ -57,13 +58,14 @@ pub(crate) fn architecture(n: u64) -> Architecture {
             depth: 2 + lap % 3,
             heads: 4,
             mlp_width: 64 + 32 * (lap % 4),
+            ..Vit::default()
         }),
     }
 }
 
 /// A perceptron of one hidden layer.
 pub(crate) fn architecture_of_width(width: u32) -> Architecture {
-    Architecture::Mlp(Mlp { hidden: vec![width] })
+    Architecture::Mlp(Mlp::of(vec![width]))
 }
 
 impl Package {

@@ -343,7 +343,12 @@ pub(crate) fn competition() -> CompetitionView {
     let model = |name: &str, width, size, correct| PublishedModel {
         config: PackageConfig {
             format: "retort/1".into(),
-            architecture: Architecture::Resnet(Resnet { width, blocks: vec![2, 2, 2], stem_stride: 1 }),
+            architecture: Architecture::Resnet(Resnet {
+                width,
+                blocks: vec![2, 2, 2],
+                stem_stride: 1,
+                ..Resnet::default()
+            }),
             input: manifest.input.clone(),
             labels: manifest.labels.clone(),
         },
@@ -396,7 +401,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         eta_seconds: matches!(state, State::Queued | State::Evaluating).then_some(150),
         created_at: NOW - 340,
         changed_at: NOW,
-        architecture: Some(Architecture::Mlp(Mlp { hidden: vec![128] })),
+        architecture: Some(Architecture::Mlp(Mlp::of(vec![128]))),
         costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648, size_bytes: 203_540 }),
         files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
         published: vec![file("config.json", 540), file("model.safetensors", 407_280)],

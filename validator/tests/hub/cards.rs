@@ -52,7 +52,9 @@ async fn every_family_runs_in_pytorch_as_its_card_says() {
     let miner = app.miner(1);
     let mut repositories = serde_json::Map::new();
     repositories.insert("teachers/fashion".into(), json!(fixtures().join("vit")));
-    for name in ["mlp", "resnet", "resnet_bf16", "resnet_f16", "depthwise_cnn", "mobilenet_v2", "vit"] {
+    let plain = ["mlp", "resnet", "resnet_bf16", "resnet_f16", "depthwise_cnn", "mobilenet_v2", "vit"];
+    let styled = ["mlp_without_bias", "depthwise_silu", "resnet_silu", "vit_mean"];
+    for name in plain.into_iter().chain(styled) {
         let package = fixture(name);
         let created = miner.announce("fashion", &package).await.unwrap();
         miner.upload_all(&created, &package).await.unwrap();
@@ -91,7 +93,7 @@ print(json.dumps(found))
         )
         .await;
     let found: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
-    assert_eq!(found.as_object().unwrap().len(), 8);
+    assert_eq!(found.as_object().unwrap().len(), 12);
     for (repository, differences) in found.as_object().unwrap() {
         for difference in differences.as_array().unwrap() {
             assert!(difference.as_f64().unwrap() < 1e-4, "{repository} of {}: {differences}", repositories[repository]);

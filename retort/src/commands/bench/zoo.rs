@@ -45,22 +45,40 @@ impl Family {
     /// The member of this family of a `width`.
     fn member(self, width: u32) -> Architecture {
         match self {
-            Self::Mlp => Architecture::Mlp(Mlp { hidden: vec![width] }),
-            Self::Resnet => Architecture::Resnet(Resnet { width, blocks: vec![1, 1], stem_stride: 2 }),
+            Self::Mlp => Architecture::Mlp(Mlp::of(vec![width])),
+            Self::Resnet => {
+                Architecture::Resnet(Resnet { width, blocks: vec![1, 1], stem_stride: 2, ..Resnet::default() })
+            }
             Self::Depthwise => {
                 let block = |channels, stride| DepthwiseBlock { channels, stride };
                 let blocks = vec![block(2 * width, 1), block(4 * width, 2), block(4 * width, 1)];
-                Architecture::DepthwiseCnn(DepthwiseCnn { stem: width, stem_stride: 2, blocks })
+                Architecture::DepthwiseCnn(DepthwiseCnn {
+                    stem: width,
+                    stem_stride: 2,
+                    blocks,
+                    ..DepthwiseCnn::default()
+                })
             }
             Self::Mobilenet => {
                 let row = |expansion, channels, stride| InvertedResidual { expansion, channels, repeats: 1, stride };
                 let blocks = vec![row(1, width, 1), row(4, width, 2), row(4, 2 * width, 2)];
-                Architecture::MobilenetV2(MobilenetV2 { stem: width, stem_stride: 2, blocks, head: 4 * width })
+                Architecture::MobilenetV2(MobilenetV2 {
+                    stem: width,
+                    stem_stride: 2,
+                    blocks,
+                    head: 4 * width,
+                    ..MobilenetV2::default()
+                })
             }
             // Two heads divide any even width.
-            Self::Vit => {
-                Architecture::Vit(Vit { patch: 7, width: 2 * width, depth: 2, heads: 2, mlp_width: 4 * width })
-            }
+            Self::Vit => Architecture::Vit(Vit {
+                patch: 7,
+                width: 2 * width,
+                depth: 2,
+                heads: 2,
+                mlp_width: 4 * width,
+                ..Vit::default()
+            }),
         }
     }
 

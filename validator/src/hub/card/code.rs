@@ -80,7 +80,7 @@ fn list(ops: &[Op], depth: usize, into: &mut String) {
 
 fn literal(op: &Op) -> String {
     let whole = match op {
-        Op::Linear { name, inputs, outputs } => json!(["linear", name, inputs, outputs]),
+        Op::Linear { name, inputs, outputs, bias } => json!(["linear", name, inputs, outputs, bias]),
         Op::Conv2d(conv) => json!([
             "conv2d",
             conv.name,
@@ -92,11 +92,14 @@ fn literal(op: &Op) -> String {
             conv.groups,
             conv.bias
         ]),
-        Op::BatchNorm { name, channels } => json!(["batch_norm", name, channels]),
+        Op::BatchNorm { name, channels, epsilon_ppb } => {
+            json!(["batch_norm", name, channels, f64::from(*epsilon_ppb) / 1e9])
+        }
         Op::LayerNorm { name, width } => json!(["layer_norm", name, width]),
         Op::Activation(Activation::Relu) => json!(["relu"]),
         Op::Activation(Activation::Relu6) => json!(["relu6"]),
         Op::Activation(Activation::Gelu) => json!(["gelu"]),
+        Op::Activation(Activation::Silu) => json!(["silu"]),
         Op::Flatten => json!(["flatten"]),
         Op::GlobalAveragePool => json!(["global_average_pool"]),
         Op::ImageToTokens => json!(["image_to_tokens"]),
@@ -104,6 +107,7 @@ fn literal(op: &Op) -> String {
         Op::PositionEmbedding { name, tokens, width } => json!(["position_embedding", name, tokens, width]),
         Op::SelfAttention { name, width, heads } => json!(["self_attention", name, width, heads]),
         Op::FirstToken => json!(["first_token"]),
+        Op::MeanOfPatches => json!(["mean_of_patches"]),
         // Listed by its parts.
         Op::Residual { .. } => Value::Null,
     };

@@ -65,12 +65,12 @@ def build(root, plan):
     """Makes every module that a plan names."""
     for op, *args in plan:
         if op == "linear":
-            put(root, args[0], nn.Linear(args[1], args[2]))
+            put(root, args[0], nn.Linear(args[1], args[2], bias=args[3]))
         elif op == "conv2d":
             name, inputs, outputs, kernel, stride, padding, groups, bias = args
             put(root, name, nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias))
         elif op == "batch_norm":
-            put(root, args[0], nn.BatchNorm2d(args[1], eps=1e-5))
+            put(root, args[0], nn.BatchNorm2d(args[1], eps=args[2]))
         elif op == "layer_norm":
             put(root, args[0], nn.LayerNorm(args[1], eps=1e-12))
         elif op == "class_token":
@@ -99,6 +99,8 @@ def run(root, plan, x):
             x = F.relu6(x)
         elif op == "gelu":
             x = F.gelu(x)
+        elif op == "silu":
+            x = F.silu(x)
         elif op == "flatten":
             x = x.flatten(1)
         elif op == "global_average_pool":
@@ -113,6 +115,8 @@ def run(root, plan, x):
             x = attend(*(root.get_submodule(f"{args[0]}.{projection}") for projection in PROJECTIONS), args[2], x)
         elif op == "first_token":
             x = x[:, 0]
+        elif op == "mean_of_patches":
+            x = x[:, 1:].mean(1)
         elif op == "residual":
             x = run(root, args[0], x) + run(root, args[1], x)
         else:
