@@ -215,7 +215,7 @@ fn a_prediction_is_what_a_validator_would_count() {
         let ends = std::iter::once(784).chain(hidden.iter().copied()).zip(hidden.iter().copied().chain([10]));
         let mut tensors = Vec::new();
         for (layer, (inputs, outputs)) in ends.enumerate() {
-            let sign = |index: usize| if index % 2 == 0 { value } else { -value };
+            let sign = |index: usize| if index.is_multiple_of(2) { value } else { -value };
             let weight: Vec<u8> = (0..inputs * outputs).flat_map(|index| sign(index / inputs).to_le_bytes()).collect();
             tensors.push((format!("{}.weight", 2 * layer + 1), vec![outputs, inputs], weight));
             tensors.push((format!("{}.bias", 2 * layer + 1), vec![outputs], vec![0; 4 * outputs]));

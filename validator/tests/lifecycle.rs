@@ -17,7 +17,7 @@ use validator::objects::Objects;
 use validator::{Evaluator, ScriptedEvaluator};
 
 /// What publishing asks before the first submission: teacher and reference, on public items and in the rehearsal.
-const ASKED_BY_PUBLISHING: u32 = 4;
+const ASKED_BY_PUBLISHING: u32 = 5;
 
 /// An evaluator that answers by request and by how many submissions it was asked about before.
 pub(crate) fn script<F>(answer: F) -> Arc<dyn Evaluator>
@@ -32,7 +32,7 @@ where
 }
 
 /// Right on the models of the competition, and `then` on submissions.
-fn after_publishing<F>(then: F) -> Arc<dyn Evaluator>
+pub(crate) fn after_publishing<F>(then: F) -> Arc<dyn Evaluator>
 where
     F: Fn(EvaluationRequest) -> futures::future::BoxFuture<'static, Result<Evaluation, EvaluationFailure>>
         + Send

@@ -113,14 +113,18 @@ impl Written {
         };
         let is_ours = |names: &Vec<String>| names.iter().all(|name| name == MODEL_CLASS);
         match self {
-            _ if !self.architectures.as_ref().is_none_or(is_ours) => {
+            _ if self.architectures.as_ref().is_some_and(|names| !is_ours(names)) => {
                 Err("`architectures` names another model than ours")
             }
-            _ if !self.num_labels.is_none_or(|count| count == classes) => {
+            _ if self.num_labels.is_some_and(|count| count != classes) => {
                 Err("`num_labels` isn't how many `labels` there are")
             }
-            _ if !self.id2label.as_ref().is_none_or(listed) => Err("`id2label` says otherwise than `labels`"),
-            _ if !self.label2id.as_ref().is_none_or(counted) => Err("`label2id` says otherwise than `labels`"),
+            _ if self.id2label.as_ref().is_some_and(|map| !listed(map)) => {
+                Err("`id2label` says otherwise than `labels`")
+            }
+            _ if self.label2id.as_ref().is_some_and(|map| !counted(map)) => {
+                Err("`label2id` says otherwise than `labels`")
+            }
             _ => Ok(()),
         }
     }

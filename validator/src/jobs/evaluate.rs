@@ -223,7 +223,7 @@ async fn record(
     ];
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
+        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)?),
         left => left?,
     }
     match evaluations::insert(&mut tx, &row).await {
@@ -249,8 +249,9 @@ async fn record(
 }
 
 /// Says that what came of an attempt changes nothing: somebody else has the submission since.
-pub(super) fn too_late(submission: &Submission) {
+pub(super) fn too_late(submission: &Submission) -> Result<(), DbError> {
     tracing::warn!(submission.id = %submission.id, attempt = submission.attempt, "a result came after its time and is dropped");
+    Ok(())
 }
 
 /// f32 values as bytes.
@@ -277,7 +278,7 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
     let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
+        Err(DbError::StateChanged { .. }) => return too_late(submission),
         changed => changed?,
     }
     attempts::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
@@ -289,7 +290,7 @@ pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rej
 async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
-        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)),
+        Err(DbError::StateChanged { .. }) => return too_late(submission),
         changed => changed?,
     }
     tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);

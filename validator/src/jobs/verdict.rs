@@ -66,7 +66,7 @@ pub(super) async fn again(app: &App, submission: &Submission, reason: &Rejection
     let retry_at = now.saturating_add(wait);
     let mut tx = app.db.write().await?;
     match attempts::leave_evaluation(&mut tx, submission, State::Queued, Some(reason), now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(evaluate::too_late(submission)),
+        Err(DbError::StateChanged { .. }) => return evaluate::too_late(submission),
         changed => changed?,
     }
     attempts::count_attempt(&mut tx, &submission.id, false, retry_at).await?;
