@@ -222,6 +222,7 @@ pub(in crate::hub) struct Listed {
     pub(in crate::hub) id: String,
     /// As `id`; of models.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, required = false)]
     pub(in crate::hub) model_id: Option<String>,
     /// What stands before the slash.
     pub(in crate::hub) author: &'static str,
