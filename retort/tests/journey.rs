@@ -44,7 +44,7 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert_eq!(board["rows"].as_array().unwrap().len(), 3, "teacher, submission, reference");
     assert_eq!(service.json(&["submissions", "--competition", "fashion-mnist"])[0]["id"], id.as_str());
     let listed = service.run(&["competitions"]);
-    assert!(stdout(&listed).contains("fashion-mnist") && stdout(&listed).contains("frontier"), "{}", stdout(&listed));
+    assert!(stdout(&listed).contains("fashion-mnist") && stdout(&listed).contains("ladder"), "{}", stdout(&listed));
     let table = service.run(&["board"]);
     assert!(stdout(&table).contains("teacher") && stdout(&table).contains('±'), "{}", stdout(&table));
 

@@ -93,8 +93,8 @@ fn a_config_that_lies_is_rejected_in_the_strangers_own_terminal() {
     each_is_rejected_by_command(vec![
         ("classes", mlp(|c| c["labels"] = json!(["a", "b"])), "labels_mismatch", "labels"),
         ("order", mlp(|c| c["labels"].as_array_mut().unwrap().swap(0, 1)), "labels_mismatch", "labels"),
-        ("shapes", mlp(|c| c["architecture"]["hidden"][0] = json!(64)), "tensor_shape", "must be [64]"),
-        ("depth", mlp(|c| c["architecture"]["hidden"] = json!([48])), "tensor_shape", "must be [10]"),
+        ("shapes", mlp(|c| c["architecture"]["hidden"][0] = json!(64)), "tensor_shape", "must be [64, 784]"),
+        ("depth", mlp(|c| c["architecture"]["hidden"] = json!([48])), "tensor_shape", "must be [10, 48]"),
         ("input", mlp(|c| c["input"]["width"] = json!(14)), "input_mismatch", "input"),
         ("family", mlp(|c| c["architecture"]["kind"] = json!("resnet")), "config_invalid", "hidden"),
         ("its block", mlp(|c| c["block"] = json!(1)), "config_invalid", "block"),
