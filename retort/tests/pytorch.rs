@@ -42,7 +42,7 @@ fn the_catalogue_in_pytorch_is_the_catalogue() {
         .output()
         .unwrap();
     assert!(tests.status.success(), "{}", stderr(&tests));
-    assert!(stderr(&tests).contains("Ran 6 tests"), "{}", stderr(&tests));
+    assert!(stderr(&tests).contains("Ran 7 tests"), "{}", stderr(&tests));
 }
 
 #[test]
