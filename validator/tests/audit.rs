@@ -729,6 +729,17 @@ async fn copies_are_looked_at_and_a_friend_s_clone_is_found() {
     let named = format!("copies: {clone} says the same as {original}");
     assert!(lies.iter().any(|lie| lie.starts_with(&named)), "{lies:#?}");
 
+    // Known packages may explain it, so it is no lie then; and it is never ok.
+    let mut excused = played_by(&format!("{MANY}\nknown = [\"teacher\"]"), honest).await;
+    let friend = excused.id(21);
+    excused.rerecord(|record| {
+        record.members.iter_mut().find(|member| member.submission == friend).unwrap().copy_of = None;
+    });
+    let found = excused.audited(2).unwrap();
+    let told = found.iter().find(|finding| finding.check == "copies").unwrap();
+    assert_eq!(told.verdict, Verdict::Unclear, "{found:#?}");
+    assert!(told.detail.contains("counts as work of its own"), "{found:#?}");
+
     // A rival that is like nobody: nothing that can be computed shows it to be a copy, and that is said.
     let mut forged = world.clone();
     let rival = forged.id(25);
