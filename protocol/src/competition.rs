@@ -323,7 +323,7 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     let text = date.to_string();
     let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| u64::try_from(at.unix_timestamp()).ok());
     at.map(Some).ok_or_else(|| {
-        de::Error::custom(format!("{text} is no moment: write a date, a time and a zone, such as {text}T00:00:00Z"))
+        de::Error::custom(format!("{text} is no moment: write a date, a time and a zone, such as 2027-01-01T00:00:00Z"))
     })
 }
 

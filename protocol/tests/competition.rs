@@ -81,7 +81,7 @@ fn a_close_is_a_moment_however_it_is_written() {
     for (written, told) in [
         ("1798783200000", "not milliseconds"),
         ("2027-01-01", "a date, a time and a zone"),
-        ("2027-01-01T03:00:00", "a date, a time and a zone"),
+        ("2027-01-01T03:00:00", "a date, a time and a zone, such as 2027-01-01T00:00:00Z"),
         ("\"2027-01-01T03:00:00Z\"", "neither Unix seconds nor a date"),
         ("-5", "neither Unix seconds nor a date"),
     ] {
