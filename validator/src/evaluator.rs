@@ -152,7 +152,12 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
 
 /// What a report calls its outputs by: all logits, f32 little-endian, in item order.
 pub(crate) fn outputs_digest(logits: &[f32]) -> Digest {
-    Digest::of(&logits.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
+    Digest::of(&little_endian(logits))
+}
+
+/// f32 values as bytes.
+pub(crate) fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[usize]) -> Outcomes {

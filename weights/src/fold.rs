@@ -4,9 +4,6 @@
 use crate::arrays::{Array, Weights, WeightsError};
 use protocol::architecture::{ArchitectureError, Op, Plan};
 
-/// PyTorch's and torchvision's default.
-pub const BATCH_NORM_EPSILON: f64 = 1e-5;
-
 /// What is added to a variance, from parts per billion; 1e-5 to the last bit where it is that.
 pub fn epsilon(ppb: u32) -> f64 {
     f64::from(ppb) / 1e9

@@ -6,4 +6,4 @@ mod arrays;
 mod fold;
 
 pub use arrays::{Array, Weights, WeightsError, standard_normal};
-pub use fold::{BATCH_NORM_EPSILON, epsilon, fold_batch_norm};
+pub use fold::{epsilon, fold_batch_norm};

@@ -5,12 +5,12 @@
 
 use super::change;
 use crate::spaces::{Layer, Spaces};
-use protocol::architecture::{Architecture, DepthwiseBlock, Plan};
+use protocol::architecture::{Architecture, DepthwiseBlock, NORM_EPSILON_PPB, Plan};
 use protocol::package::PackageConfig;
 use rand::RngExt;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::ops::Range;
-use weights::{Array, BATCH_NORM_EPSILON, Weights, standard_normal};
+use weights::{Array, Weights, epsilon, standard_normal};
 
 /// A model in its new shape.
 #[derive(Clone, Debug)]
@@ -114,7 +114,7 @@ fn hand_on(plan: &Plan, weights: &mut Weights, added: &str) {
         });
         change(weights, &format!("{}.bias", layer.name), |values| vec![0.0; values.len()]);
         if let Some(norm) = &layer.norm {
-            let undone = (1.0 + BATCH_NORM_EPSILON).sqrt() as f32;
+            let undone = (1.0 + epsilon(NORM_EPSILON_PPB)).sqrt() as f32;
             change(weights, &format!("{norm}.weight"), |values| vec![undone; values.len()]);
         }
     }

@@ -12,7 +12,7 @@ use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, attempts, is_duplicate, replicates, weights};
 use crate::error::Chain;
-use crate::evaluator;
+use crate::evaluator::{self, little_endian};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
@@ -252,11 +252,6 @@ async fn record(
 pub(super) fn too_late(submission: &Submission) -> Result<(), DbError> {
     tracing::warn!(submission.id = %submission.id, attempt = submission.attempt, "a result came after its time and is dropped");
     Ok(())
-}
-
-/// f32 values as bytes.
-fn little_endian(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// A report's score under a competition's rules.

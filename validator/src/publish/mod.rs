@@ -24,7 +24,7 @@ use crate::config::{Config, Home};
 use crate::copies::{self, Entry, EntryError, EntryPrints};
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
 use crate::db::{self, Db, DbError, log};
-use crate::evaluator::{Evaluator, Progress, ProgressFn};
+use crate::evaluator::{Evaluator, Progress, ProgressFn, little_endian};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
@@ -290,8 +290,7 @@ impl Publisher {
             Some(logits) => Some(self.put(logits).await?),
             None => None,
         };
-        let probe_logits = measured.probe_logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
-        let probe_logits = self.put(probe_logits).await?.sha256;
+        let probe_logits = self.put(little_endian(&measured.probe_logits)).await?.sha256;
         let models = [
             model_row(Role::Teacher, &source.teacher, &measured, &source.manifest.score),
             model_row(Role::Reference, &source.reference, &measured, &source.manifest.score),
