@@ -9,6 +9,7 @@ use super::repository::{AtRevision, Place};
 use super::revisions;
 use crate::api::{Binary, not_yet};
 use crate::app::App;
+use crate::db::hub::Revision;
 use crate::deliver::{Delivery, IMMUTABLE};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -51,6 +52,17 @@ pub(super) async fn file(
     headers: HeaderMap,
 ) -> Result<Response, HubError> {
     let revision = revisions::find(&app, &place.repository, &place.revision).await?;
+    handed_out(&app, &method, &place, &headers, &revision).await
+}
+
+/// A file of a revision, from us or from the store.
+async fn handed_out(
+    app: &App,
+    method: &Method,
+    place: &Place,
+    headers: &HeaderMap,
+    revision: &Revision,
+) -> Result<Response, HubError> {
     let found = revision.files.iter().find(|file| file.path == place.path);
     let file = found.ok_or_else(|| HubError::no_entry(&place.path, &revision.commit))?;
     // What is small was made for the revision; large files are objects of their own, and have their own time.
@@ -68,10 +80,10 @@ pub(super) async fn file(
         filename: file.path.rsplit('/').next().unwrap_or_default().to_owned(),
     };
     // What is small comes from us.
-    let elsewhere = if file.pointer_size.is_some() { delivery.elsewhere(&app).await? } else { None };
+    let elsewhere = if file.pointer_size.is_some() { delivery.elsewhere(app).await? } else { None };
     let mut response = match elsewhere {
         Some(url) => redirect(&delivery, &url),
-        None => delivery.answer(&app, &method, &headers).await?,
+        None => delivery.answer(app, method, headers).await?,
     };
     let commit = HeaderValue::from_str(&revision.commit).ok();
     response.headers_mut().extend(commit.map(|commit| (REPO_COMMIT, commit)));
@@ -90,14 +102,14 @@ pub(super) async fn file(
     ),
 )]
 pub(super) async fn raw(
-    state: State<App>,
+    State(app): State<App>,
     method: Method,
     place: Place,
     headers: HeaderMap,
 ) -> Result<Response, HubError> {
-    let revision = revisions::find(&state, &place.repository, &place.revision).await?;
+    let revision = revisions::find(&app, &place.repository, &place.revision).await?;
     let large = revision.files.iter().find(|file| file.path == place.path && file.pointer_size.is_some());
-    let Some(large) = large else { return file(state, method, place, headers).await };
+    let Some(large) = large else { return handed_out(&app, &method, &place, &headers, &revision).await };
     let pointer = contents::pointer(&large.sha256, large.size);
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")], pointer)
         .into_response())
