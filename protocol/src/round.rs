@@ -206,9 +206,14 @@ impl RoundRules {
     /// How many rounds a private pool of so many images lasts: each takes fresh ones that none before it took, and the
     /// fixed ones are taken once.
     pub fn rounds_of(&self, pool: u32) -> u32 {
+        let fresh = self.fresh_of(pool);
+        pool.saturating_sub(self.items_of(pool).saturating_sub(fresh)) / fresh.max(1)
+    }
+
+    /// Fresh items of a round: those that don't stay.
+    pub fn fresh_of(&self, pool: u32) -> u32 {
         let items = self.items_of(pool);
-        let fixed = fixed_items(items, self.fixed_ppm);
-        pool.saturating_sub(fixed) / items.saturating_sub(fixed).max(1)
+        items.saturating_sub(fixed_items(items, self.fixed_ppm))
     }
 
     /// Hidden items of a round.

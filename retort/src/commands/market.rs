@@ -46,12 +46,10 @@ pub(crate) fn check(manifest: &Path) -> Result<()> {
 fn of_manifest(path: &Path) -> Result<Rules> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let manifest = Manifest::from_toml(&text)?;
-    let drawn = manifest.rounds.items_of(manifest.data.hidden_items);
-    let fixed = u64::from(drawn) * u64::from(manifest.rounds.fixed_ppm) / 1_000_000;
     Ok(Rules {
         score: manifest.score,
         dethrone: manifest.dethrone,
-        items: drawn - fixed as u32,
+        items: manifest.rounds.fresh_of(manifest.data.hidden_items),
         rounds: manifest.rounds,
         rewards: vec![manifest.reward],
     })

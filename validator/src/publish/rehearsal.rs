@@ -100,12 +100,6 @@ impl Publisher {
         let began = Instant::now();
         let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
         let finalist_ms = millis(began);
-        let rules = &source.manifest.rounds.screening;
-        let few: Vec<u32> = (0..rules.items.min(items.count)).collect();
-        let few_said = teacher.get(..few.len() * classes).unwrap_or_default();
-        let began = Instant::now();
-        self.answers("reference", source, &source.reference.bytes, &items.select(&few), Some(few_said)).await?;
-        let screening = ScreeningTime { each_ms: millis(began), finalist_ms, finalists: rules.finalists };
 
         let right = |logits: &[f32]| {
             let rows = logits.chunks_exact(classes.max(1)).zip(&items.labels);
@@ -114,7 +108,8 @@ impl Publisher {
         let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count }, right(&reference));
         let count = u64::from(items.count);
         if Scale::new(&source.manifest.score, ceiling).gate(wilson(u64::from(correct), count).high_ppm) {
-            return Ok(screening);
+            let each_ms = self.screened_once(source, &items, &teacher).await?;
+            return Ok(ScreeningTime { each_ms, finalist_ms, finalists: source.manifest.rounds.screening.finalists });
         }
         Err(PublishError::Gate(GateMissed {
             gate_ppm: source.manifest.score.gate_ppm,
@@ -122,6 +117,17 @@ impl Publisher {
             teacher_ppm: share_ppm(u64::from(ceiling.correct), count),
             items: items.count,
         }))
+    }
+
+    /// How long the reference takes for as many items as everybody answers in a round.
+    async fn screened_once(&self, source: &Source, items: &Images, teacher: &[f32]) -> Result<u64, PublishError> {
+        let rounds = &source.manifest.rounds;
+        let cut = rounds.screening.cut(rounds.fresh_of(source.manifest.data.hidden_items));
+        let few: Vec<u32> = (0..cut.first.clamp(1, items.count)).collect();
+        let teacher = teacher.get(..few.len() * source.manifest.labels.len()).unwrap_or_default();
+        let began = Instant::now();
+        self.answers("reference", source, &source.reference.bytes, &items.select(&few), Some(teacher)).await?;
+        Ok(millis(began))
     }
 
     async fn answers(
