@@ -46,17 +46,17 @@ pub(crate) fn read(path: &Path, shape: ImageShape, invert: bool) -> Result<Pictu
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    let mut colours = DynamicImage::ImageRgb8(over_black(&image));
+    let mut colours = over_black(&image);
     if invert {
-        colours.invert();
+        image::imageops::invert(&mut colours);
     }
-    let found = (colours.width(), colours.height());
+    // Of the picture itself: what is put beside it is black.
+    let on_light = border_is_light(&colours);
+    let found = colours.dimensions();
     let resized_from = (found != (shape.width, shape.height)).then_some(found);
     if resized_from.is_some() {
-        colours = fitted(&colours, shape)?;
+        colours = fitted(colours, shape)?;
     }
-    let colours = colours.into_rgb8();
-    let on_light = border_is_light(&colours);
     Ok(Picture { pixels: planes(&colours, shape.channels)?, resized_from, on_light })
 }
 
@@ -85,12 +85,12 @@ fn over_black(image: &DynamicImage) -> RgbImage {
 }
 
 /// As large as fits, in the middle of black.
-fn fitted(image: &DynamicImage, shape: ImageShape) -> Result<DynamicImage> {
-    let small = image.resize(shape.width, shape.height, FilterType::Triangle).into_rgb8();
+fn fitted(image: RgbImage, shape: ImageShape) -> Result<RgbImage> {
+    let small = DynamicImage::from(image).resize(shape.width, shape.height, FilterType::Triangle).into_rgb8();
     let mut ground = RgbImage::new(shape.width, shape.height);
     let (left, top) = ((shape.width - small.width()) / 2, (shape.height - small.height()) / 2);
     ground.copy_from(&small, left, top)?;
-    Ok(DynamicImage::ImageRgb8(ground))
+    Ok(ground)
 }
 
 fn border_is_light(image: &RgbImage) -> bool {

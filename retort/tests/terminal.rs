@@ -203,6 +203,10 @@ fn pictures_are_taken_as_they_are() {
     assert!(told.contains("its border is light") && told.contains("--invert"), "{told}");
     let turned = ask(&[&paper, "--invert"]);
     assert!(stdout(&turned).contains("Ankle boot") && stderr(&turned).is_empty(), "{}", stderr(&turned));
+    let tall = image::imageops::resize(&negative, 28, 84, image::imageops::FilterType::Triangle);
+    tall.save(dir.path().join("tall.bmp")).unwrap();
+    let told = stderr(&ask(&[&format!("{folder}/tall.bmp")]));
+    assert!(told.contains("its border is light"), "paper is paper in any shape: {told}");
     let text = ask(&[&format!("{folder}/notes.txt")]);
     assert!(stderr(&text).contains("no picture of a known format"), "{}", stderr(&text));
 }
