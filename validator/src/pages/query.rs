@@ -291,7 +291,6 @@ mod tests {
             ("division=gold", "c99, c97, open"),
             ("page=0", "pages begin at 1"),
             ("page=x", "pages begin at 1"),
-            ("colour=red", "it knows sort, order"),
         ] {
             let error = BoardQuery::parse(text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

@@ -135,7 +135,7 @@ mod tests {
             "MEAN = [300000 / 1e6]",
             "    [\"conv2d\", \"conv1\", 1,4,3,1,1,1,False],",
             "    [\"residual\", [",
-            "    [\"linear\", \"fc\", 4,2],",
+            "    [\"linear\", \"fc\", 4,2,True],",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
