@@ -1,7 +1,7 @@
 //! IDX, the format of the MNIST family, read from hostile bytes: gzip around a big-endian header (magic, then one
 //! 32-bit length per dimension) around unsigned bytes.
 //!
-//! It does not know which data set it reads, nor whether the bytes are the published ones: `files` checks digests.
+//! It does not know which data set it reads, nor whether the bytes are the published ones.
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 

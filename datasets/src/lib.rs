@@ -5,12 +5,11 @@
 //! [`Images::to_bytes`] for the public part and [`round::Commitment`] for the hidden one. What is drawn from the hidden
 //! part in a round, and how anyone checks it, is [`hidden`].
 //!
-//! It knows files and bytes only: no tensors, no normalisation beyond two published constants, no competition rules,
+//! It knows bytes only: no tensors, no normalisation beyond two published constants, no competition rules,
 //! no network and no clock. Whoever feeds a model turns bytes into tensors.
 
 pub mod digits;
 pub mod fashion_mnist;
-mod files;
 mod format;
 pub mod gzip;
 pub mod hidden;
@@ -23,8 +22,21 @@ pub mod split;
 
 pub use digits::load_digits;
 pub use fashion_mnist::FashionMnist;
-pub use files::{DATA_DIR_VARIABLE, DataError, data_dir};
 pub use format::FormatError;
 pub use images::Images;
 pub use logits::{Logits, arg_max};
 pub use split::Split;
+
+/// Why a data set that is part of this binary can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the data set {name}, compiled in, can't be decoded: {reason}; was its file in the clone damaged?")]
+pub struct DataError {
+    name: &'static str,
+    reason: String,
+}
+
+impl DataError {
+    fn of(name: &'static str, reason: &impl ToString) -> Self {
+        Self { name, reason: reason.to_string() }
+    }
+}

@@ -1,9 +1,11 @@
 //! The small fixture loads and is what scikit-learn says it is.
 
+use crate::sha256_of;
 use datasets::load_digits;
 
 #[test]
 fn digits_are_1797_images_of_8x8_with_values_up_to_16() {
+    assert_eq!(sha256_of("digits/digits.csv.gz"), "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22");
     let digits = load_digits().unwrap();
     digits.validate().unwrap();
     assert_eq!((digits.count, digits.channels, digits.height, digits.width), (1_797, 1, 8, 8));

@@ -1,36 +1,28 @@
-//! The repository's own files load and are the published ones; damaged copies are refused with a way out.
+//! The files that are compiled in load and are the published ones.
 
+use crate::sha256_of;
 use datasets::fashion_mnist::{CLASS_NAMES, INPUT_MEAN_PPM, INPUT_STD_PPM};
-use datasets::{DataError, FashionMnist, Images};
-use std::fs;
-use std::path::Path;
-use tempfile::TempDir;
-
-const IMAGES: &str = "t10k-images-idx3-ubyte.gz";
-const LABELS: &str = "t10k-labels-idx1-ubyte.gz";
+use datasets::{FashionMnist, Images};
 
 fn per_class(images: &Images) -> Vec<usize> {
     (0..10).map(|class| images.labels.iter().filter(|&&label| label == class).count()).collect()
 }
 
-/// A folder with copies of the test part's files, to be damaged.
-fn copied_test_part() -> TempDir {
-    let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    for name in [IMAGES, LABELS] {
-        fs::copy(FashionMnist::embedded_dir().join(name), dir.path().join(name)).expect("the data set can be copied");
+#[test]
+fn every_file_is_the_published_one() {
+    for (name, sha256) in [
+        ("train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"),
+        ("train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"),
+        ("t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"),
+        ("t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"),
+    ] {
+        assert_eq!(sha256_of(&format!("fashion-mnist/{name}")), sha256, "{name}: see fashion-mnist/NOTICE.md");
     }
-    dir
-}
-
-fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).expect("the copy can be read");
-    change(&mut bytes);
-    fs::write(path, bytes).expect("the copy can be written");
 }
 
 #[test]
 fn both_parts_have_the_published_shape_and_balance_and_statistics() {
-    let FashionMnist { train, test } = FashionMnist::load(&FashionMnist::embedded_dir()).unwrap();
+    let FashionMnist { train, test } = FashionMnist::load().unwrap();
     for (part, count) in [(&train, 60_000), (&test, 10_000)] {
         part.validate().unwrap();
         assert_eq!((part.len(), part.channels, part.height, part.width), (count, 1, 28, 28));
@@ -48,7 +40,7 @@ fn both_parts_have_the_published_shape_and_balance_and_statistics() {
 
 #[test]
 fn selection_keeps_order_pixels_and_labels() {
-    let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let test = FashionMnist::load_test().unwrap();
     let some = test.select(&[9_999, 0, 0]);
     some.validate().unwrap();
     assert_eq!(some.len(), 3);
@@ -56,44 +48,4 @@ fn selection_keeps_order_pixels_and_labels() {
     assert_eq!(some.image(2), test.image(0));
     assert_eq!(some.labels, [test.labels[9_999], test.labels[0], test.labels[0]]);
     assert!(!some.without_labels().has_labels());
-}
-
-#[test]
-fn one_flipped_bit_names_the_file_both_digests_and_the_way_out() {
-    let dir = copied_test_part();
-    change(&dir.path().join(LABELS), |bytes| bytes[2_000] ^= 1);
-    let error = FashionMnist::load_test(dir.path()).unwrap_err();
-    assert!(matches!(error, DataError::WrongDigest { .. }), "{error:?}");
-    let message = error.to_string();
-    for part in [LABELS, "expected 8d3605d1", "git checkout -- datasets/fashion-mnist", "dataset-fashion-mnist"] {
-        assert!(message.contains(part), "{part:?} is not in {message:?}");
-    }
-}
-
-#[test]
-fn truncated_file_is_refused_by_its_size() {
-    let dir = copied_test_part();
-    change(&dir.path().join(IMAGES), |bytes| bytes.truncate(1_000_000));
-    let error = FashionMnist::load_test(dir.path()).unwrap_err();
-    assert!(
-        matches!(error, DataError::WrongSize { expected_bytes: 4_422_079, found_bytes: 1_000_000, .. }),
-        "{error:?}"
-    );
-    assert!(error.to_string().contains(IMAGES));
-}
-
-#[test]
-fn missing_file_says_how_to_get_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let error = FashionMnist::load(dir.path()).unwrap_err();
-    assert!(matches!(error, DataError::Missing { .. }), "{error:?}");
-    assert!(error.to_string().contains("RETORT_DATA_DIR"), "{error}");
-}
-
-#[test]
-fn folder_in_place_of_a_file_is_refused() {
-    let dir = copied_test_part();
-    fs::remove_file(dir.path().join(LABELS)).unwrap();
-    fs::create_dir(dir.path().join(LABELS)).unwrap();
-    assert!(FashionMnist::load_test(dir.path()).is_err());
 }

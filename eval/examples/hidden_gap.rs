@@ -37,7 +37,7 @@ fn main() -> Outcome<()> {
     }
     let models: Vec<Model> = folders.iter().map(|folder| Model::load(folder)).collect::<Outcome<_>>()?;
 
-    let test = FashionMnist::load_test(&FashionMnist::embedded_dir())?;
+    let test = FashionMnist::load_test()?;
     let pool = test.select(&Split::new(&SPLIT_KEY, test.count, PUBLIC_COUNT_DEFAULT)?.hidden);
     println!("{items} items of a pool of {}", pool.count);
     println!("{}", serde_json::to_string_pretty(&family)?);

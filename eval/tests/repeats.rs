@@ -50,7 +50,7 @@ fn a_hundred_evaluations_of_each_package_give_the_same_bits() {
 }
 
 fn images(count: u32) -> Images {
-    FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap().select(&(0..count).collect::<Vec<u32>>())
+    FashionMnist::load_test().unwrap().select(&(0..count).collect::<Vec<u32>>())
 }
 
 /// How often each outputs hash came out.

@@ -22,7 +22,7 @@ pub(crate) const PUBLIC: u32 = 120;
 pub(crate) fn images() -> &'static Images {
     static IMAGES: OnceLock<Images> = OnceLock::new();
     IMAGES.get_or_init(|| {
-        let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+        let test = FashionMnist::load_test().unwrap();
         test.select(&(0..ITEMS).collect::<Vec<u32>>())
     })
 }

@@ -122,8 +122,7 @@ impl Assets {
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let teacher_folder = folder.join(&parsed.teacher.package);
         let teacher = teacher_folder.exists().then(|| teacher(&teacher_folder)).transpose()?;
-        let data =
-            FashionMnist::load(&FashionMnist::embedded_dir()).map_err(|error| SourceError::Data(error.to_string()))?;
+        let data = FashionMnist::load().map_err(|error| SourceError::Data(error.to_string()))?;
         // While a teacher is being made, its outputs aren't there either.
         let published = parsed.training_teacher_logits.as_ref().map(|path| folder.join(path));
         let training_logits = published.filter(|path| path.exists()).map(|path| {

@@ -98,7 +98,7 @@ fn the_teacher_is_what_its_card_says() {
     let teacher = assets.teacher.as_ref().unwrap();
     let device = DeviceKind::Flex.open().unwrap();
     let network = miner_template::teacher::load(&teacher.config.plan().unwrap(), &teacher.weights, &device).unwrap();
-    let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let test = FashionMnist::load_test().unwrap();
     let first = test.select(&(0..1_000).collect::<Vec<u32>>());
     let scale = assets.input.normalisation();
     let logits = miner_template::teacher::logits(&network, &first, Default::default(), &scale, &device, |_| {});

@@ -58,7 +58,7 @@ impl Contest {
     pub(crate) fn open(items: u32, public_max: u32) -> Self {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../competitions/fashion-mnist/competition.toml");
         let assets = Assets::offline(&manifest).unwrap();
-        let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+        let test = FashionMnist::load_test().unwrap();
         let split = Split::new(&SPLIT_KEY, test.count, PUBLIC_COUNT_DEFAULT).unwrap();
         let (public, pool) = (test.select(&split.public[..public_max as usize]), test.select(&split.hidden));
         let draw = draw(&SEEDS.0, &SEEDS.1, pool.count, &DrawSpec::of_items(items)).unwrap();

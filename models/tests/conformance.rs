@@ -30,7 +30,7 @@ fn every_available_device_conforms() {
 
 /// Holds `kind` to its contract on the fixture of every family.
 fn conformance(kind: DeviceKind) {
-    let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let test = FashionMnist::load_test().unwrap();
     let pixels = &test.pixels[..IMAGES * IMAGE_BYTES];
     let check = if kind == DeviceKind::Flex { itself } else { like_flex };
     let failures: Vec<String> = Fixture::all().iter().flat_map(|fixture| check(kind, fixture, pixels)).collect();

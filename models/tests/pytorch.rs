@@ -70,7 +70,7 @@ fn the_student_is_as_accurate_as_its_readme_says() {
     const IMAGES: usize = 2_000;
     let device = DeviceKind::Flex.open().unwrap();
     let fixture = Fixture::load("pytorch_student");
-    let test = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let test = FashionMnist::load_test().unwrap();
     let pixels = &test.pixels[..IMAGES * test.image_bytes()];
     let found = classes(&fixture.infer(&fixture.network(&device), pixels, 100, &device));
     let right = found.iter().zip(&test.labels).filter(|(class, label)| **class == usize::from(**label)).count();

@@ -175,7 +175,7 @@ fn predictions_come_as_pictures_and_as_json() {
 #[test]
 fn pictures_are_taken_as_they_are() {
     let dir = tempfile::tempdir().unwrap();
-    let boot = FashionMnist::load_test(&FashionMnist::embedded_dir()).unwrap();
+    let boot = FashionMnist::load_test().unwrap();
     let boot = image::GrayImage::from_raw(28, 28, boot.image(0).to_vec()).unwrap();
     let mut negative = boot.clone();
     image::imageops::invert(&mut negative);

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 
 fn bench(arguments: &[String]) -> Outcome<()> {
     let count = arguments.first().map_or(Ok(2_000), |count| count.parse())?;
-    let images = FashionMnist::load_test(&FashionMnist::embedded_dir())?.select(&(0..count).collect::<Vec<u32>>());
+    let images = FashionMnist::load_test()?.select(&(0..count).collect::<Vec<u32>>());
     let packages = match arguments.get(1) {
         Some(folder) => vec![(folder.clone(), read_package(Path::new(folder))?)],
         None => vec![

@@ -82,7 +82,7 @@ impl Bench {
             pixels: copies::probes(&SEED, shape, PROBES_DEFAULT),
             labels: Vec::new(),
         };
-        let test = FashionMnist::load_test(&FashionMnist::embedded_dir())?;
+        let test = FashionMnist::load_test()?;
         let pool = test.select(&Split::new(&SPLIT_KEY, test.count, PUBLIC_COUNT_DEFAULT)?.hidden);
         let drawn = draw(&SEEDS.0, &SEEDS.1, pool.count, &DrawSpec { fixed_ppm: 0, ..DrawSpec::of_items(FRESH) })?;
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");

@@ -128,7 +128,7 @@ fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Resul
             let item: usize = item.parse().with_context(|| format!("read {input:?}: write fashion-mnist:N"))?;
             let test = match &test {
                 Some(test) => test,
-                None => test.insert(FashionMnist::load_test(&FashionMnist::embedded_dir())?),
+                None => test.insert(FashionMnist::load_test()?),
             };
             ensure!(item < test.len(), "{input}: there are {} test images", test.len());
             let found = test.image(item);

@@ -19,7 +19,7 @@ pub enum DataSetError {
     /// A published data set can't be a private pool.
     #[error("the images of data source `{0}` and their labels are known to the world: its hidden_pool is `public`")]
     KnownToTheWorld(String),
-    /// The files are missing or damaged.
+    /// It is part of this binary, and damaged.
     #[error(transparent)]
     Load(#[from] DataError),
     /// The manifest describes other images.
@@ -118,7 +118,7 @@ pub(super) struct Own {
 fn load(source: &str) -> Result<(Images, Images), DataSetError> {
     match source {
         "fashion-mnist" => {
-            let FashionMnist { train, test } = FashionMnist::load(&FashionMnist::embedded_dir())?;
+            let FashionMnist { train, test } = FashionMnist::load()?;
             Ok((train, test))
         }
         "digits" => {

@@ -47,7 +47,7 @@ impl Subject {
 
     /// A request to time this model beside `reference`.
     pub(super) fn request(&self, reference: &PackageBytes, seed: u64) -> Result<EvaluationRequest> {
-        let all = FashionMnist::load_test(&FashionMnist::embedded_dir())?;
+        let all = FashionMnist::load_test()?;
         let images = all.select(&(0..ITEMS).collect::<Vec<u32>>());
         Ok(EvaluationRequest {
             candidate: self.package.clone(),
