@@ -1,10 +1,10 @@
 //! From a request's bytes to what workers are given: a model's outline and normalised inputs.
 //!
-//! It reads `config.json` but never the weights, and it doesn't know how anything is measured.
+//! It reads `config.json` and the names in the weights, never a value, and it doesn't know how anything is measured.
 
 use models::Weights;
 use protocol::Digest;
-use protocol::architecture::Costs;
+use protocol::architecture::{Costs, Plan};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
 use protocol::package::{PackageConfig, package_digest};
@@ -24,36 +24,37 @@ pub(crate) struct Model {
     pub(crate) package_sha256: Digest,
     pub(crate) classes: usize,
     pub(crate) costs: Costs,
+    plan: Plan,
 }
 
 impl Model {
     fn new(package: &PackageBytes, input: &InputSpec) -> Result<Self, EvaluationFailure> {
         let config_json = Arc::clone(&package.config_json);
-        let config = PackageConfig::from_json(&config_json)?;
+        let config = PackageConfig::of_package(&config_json, &package.weights)?;
         if config.input != *input {
             return Err(Code::InputMismatch.because("the package's input isn't that of the items".into()).into());
         }
-        let costs = config.plan()?.costs();
-        let costs = costs.map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
-        Self::sealed(config_json, &package.weights, costs, config.labels.len())
+        let plan = config.plan()?;
+        let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
+        Self::sealed(config_json, &package.weights, plan, costs)
             .map_err(|error| EvaluationFailure::Infrastructure(format!("seal a package: {error}")))
     }
 
     /// Its digest is taken through the descriptor that workers read, so it is of the very bytes that they get.
-    fn sealed(config_json: Arc<[u8]>, weights: &[u8], costs: Costs, classes: usize) -> io::Result<Self> {
+    fn sealed(config_json: Arc<[u8]>, weights: &[u8], plan: Plan, costs: Costs) -> io::Result<Self> {
         let sealed = Sealed::new("package", [&config_json, weights])?;
         let config = Digest::of(&sealed.read(0, config_json.len())?);
         let weights_sha256 = Digest::of(&sealed.read(config_json.len() as u64, weights.len())?);
         let (package_sha256, weights_bytes) = (package_digest(&config, &weights_sha256), weights.len() as u64);
-        Ok(Self { config_json, weights_bytes, sealed, package_sha256, classes, costs })
+        Ok(Self { config_json, weights_bytes, sealed, package_sha256, classes: plan.classes() as usize, costs, plan })
     }
 
     /// A model of the same architecture with random weights.
     pub(crate) fn random_twin(&self, rng: &mut impl Rng) -> Result<Self, EvaluationFailure> {
         let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(format!("a random twin: {error}"));
-        let plan = PackageConfig::from_json(&self.config_json)?.plan()?;
-        let weights = Weights::random(&plan, rng).to_safetensors().map_err(|error| ours(&error))?;
-        Self::sealed(Arc::clone(&self.config_json), &weights, self.costs, self.classes).map_err(|error| ours(&error))
+        let weights = Weights::random(&self.plan, rng).to_safetensors().map_err(|error| ours(&error))?;
+        Self::sealed(Arc::clone(&self.config_json), &weights, self.plan.clone(), self.costs)
+            .map_err(|error| ours(&error))
     }
 }
 

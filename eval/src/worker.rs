@@ -140,7 +140,7 @@ impl Model {
             .ok_or_else(|| broken("no such device"))?
             .open()
             .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
-        let plan = PackageConfig::from_json(&config_json)?.plan()?;
+        let plan = PackageConfig::of_package(&config_json, &weights)?.plan()?;
         let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
         let weights = Weights::from_safetensors(&weights, &plan).map_err(|error| blame(&error))?;
         let (folded, weights) = fold_batch_norm(&plan, weights).map_err(|error| blame(&error))?;

@@ -182,11 +182,12 @@ impl Source<'_> {
     }
 
     fn conv2d(&self, conv: &protocol::architecture::Conv2d) -> Result<Conv2d, WeightsError> {
-        let (stride, padding) = (conv.stride as usize, conv.padding as usize);
-        let kernel = conv.kernel as usize;
+        let (stride, kernel) = (conv.stride as usize, conv.kernel as usize);
+        let [top, left, bottom, right] =
+            [conv.padding.top, conv.padding.left, conv.padding.bottom, conv.padding.right].map(|side| side as usize);
         let mut layer = Conv2dConfig::new([conv.inputs as usize, conv.outputs as usize], [kernel, kernel])
             .with_stride([stride, stride])
-            .with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding))
+            .with_padding(PaddingConfig2d::Explicit(top, left, bottom, right))
             .with_groups(conv.groups as usize)
             .with_bias(false)
             .init(self.device);

@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use std::{fs, path::PathBuf};
 
 /// A fixture of every family, the 16-bit ones and the trained student.
-pub(crate) const FIXTURES: [&str; 12] = [
+pub(crate) const FIXTURES: [&str; 14] = [
     "mlp",
     "resnet",
     "depthwise_cnn",
@@ -22,6 +22,8 @@ pub(crate) const FIXTURES: [&str; 12] = [
     "depthwise_silu",
     "resnet_silu",
     "vit_mean",
+    "depthwise_same",
+    "resnet_fused",
 ];
 
 /// A package and what PyTorch makes of it.
@@ -45,7 +47,8 @@ impl Fixture {
             fs::read(&path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
         };
         let config_json = read("config.json");
-        let config = PackageConfig::from_json(&config_json).unwrap();
+        let bytes = read("model.safetensors");
+        let config = PackageConfig::of_package(&config_json, &bytes).unwrap();
         let plan = config.plan().unwrap();
         let expected = read("expected.safetensors");
         let expected = SafeTensors::deserialize(&expected).unwrap();
@@ -53,15 +56,7 @@ impl Fixture {
         assert_eq!((images.dtype(), images.shape()), (Dtype::U8, [16, 1, 28, 28].as_slice()));
         assert_eq!((logits.dtype(), logits.shape()), (Dtype::F32, [16, 10].as_slice()));
         let logits = logits.data().as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect();
-        Self {
-            name,
-            config,
-            config_json,
-            plan,
-            bytes: read("model.safetensors"),
-            pixels: images.data().to_vec(),
-            logits,
-        }
+        Self { name, config, config_json, plan, bytes, pixels: images.data().to_vec(), logits }
     }
 
     pub(crate) fn all() -> Vec<Self> {

@@ -10,7 +10,7 @@ from torch import nn
 
 def build(architecture: dict, input: dict, classes: int) -> nn.Module:
     """The untrained module of an architecture, such as ``{"kind": "resnet", "width": 16, "blocks": [1, 1, 1]}``."""
-    fields = {name: value for name, value in architecture.items() if name not in ("kind", "activation", "norm_epsilon_ppb")}
+    fields = {name: value for name, value in architecture.items() if name not in STYLE}
     family = FAMILIES.get(architecture["kind"])
     if family is None:
         raise ValueError(f"no family is called {architecture['kind']!r}; there are {', '.join(FAMILIES)}")
@@ -21,7 +21,41 @@ def build(architecture: dict, input: dict, classes: int) -> nn.Module:
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = architecture["norm_epsilon_ppb"] / 1e9
+    if architecture.get("batch_norm_fused"):
+        _fuse(model)
+    if architecture.get("padding") == "same":
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.padding = (0, 0)
+                module.register_forward_pre_hook(_pad_same)
     return model
+
+
+# Fields that say what shapes don't show: not the families' own.
+STYLE = ("kind", "activation", "norm_epsilon_ppb", "batch_norm_fused", "padding")
+
+
+def _fuse(model):
+    """Convolutions with biases and nothing behind them: what fusing batch normalisations leaves."""
+    for module in model.modules():
+        for child, part in module.named_children():
+            if isinstance(part, nn.BatchNorm2d):
+                setattr(module, child, nn.Identity())
+            elif isinstance(part, nn.Conv2d) and part.bias is None:
+                biased = nn.Conv2d(
+                    part.in_channels, part.out_channels, part.kernel_size, part.stride, part.padding, groups=part.groups
+                )
+                setattr(module, child, biased)
+
+
+def _pad_same(conv, inputs):
+    """TensorFlow's SAME: ceil(size / stride) outputs, and of an odd number of zeros the larger half behind."""
+    (images,) = inputs
+    zeros = []
+    for size, kernel, stride in zip(images.shape[:1:-1], conv.kernel_size[::-1], conv.stride[::-1]):
+        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+        zeros += [total // 2, total - total // 2]
+    return (nn.functional.pad(images, zeros),)
 
 
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "gelu": nn.GELU, "silu": nn.SiLU}

@@ -114,11 +114,12 @@ fn output_shape(op: &Op, shape: Shape) -> Result<Shape, ArchitectureError> {
             Ok(Shape::Tokens { count, width: *outputs })
         }
         (Op::Conv2d(conv), Shape::Image(image)) if conv.inputs == image.channels => {
-            let side = |size: u32| {
-                let padded = size.checked_add(conv.padding.checked_mul(2)?)?;
+            let side = |size: u32, before: u32, after: u32| {
+                let padded = size.checked_add(before)?.checked_add(after)?;
                 padded.checked_sub(conv.kernel)?.checked_div(conv.stride)?.checked_add(1)
             };
-            match (side(image.height), side(image.width)) {
+            let around = conv.padding;
+            match (side(image.height, around.top, around.bottom), side(image.width, around.left, around.right)) {
                 (Some(height), Some(width)) => Ok(Shape::Image(ImageShape { channels: conv.outputs, height, width })),
                 _ => mismatch(),
             }

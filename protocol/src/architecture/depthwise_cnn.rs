@@ -3,7 +3,10 @@
 //! Names are those of nested `nn.Sequential`s: `features.0.{0,1}` is the stem's convolution and normalisation,
 //! `features.i.{0,1}` a block's depthwise and `features.i.{3,4}` its pointwise half, `classifier` the linear head.
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, stride};
+use super::{
+    Activation, ArchitectureError, Conv2d, ImageShape, Margins, NORM_EPSILON_PPB, Op, Padding, block_count, dimension,
+    is_no, stride,
+};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -37,6 +40,14 @@ pub struct DepthwiseCnn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub norm_epsilon_ppb: Option<u32>,
+    /// Whether batch normalisations were fused into the convolutions before them, which then have biases, as
+    /// `torch.nn.utils.fusion.fuse_conv_bn_eval` leaves them.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub batch_norm_fused: bool,
+    /// Where convolutions are padded, if not by as much on each side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub padding: Option<Padding>,
 }
 
 impl DepthwiseCnn {
@@ -77,7 +88,7 @@ fn conv_bn_relu(
             outputs,
             kernel,
             stride,
-            padding: kernel / 2,
+            padding: Margins::all(kernel / 2),
             groups,
             bias: false,
         }),

@@ -1,7 +1,10 @@
 //! `mobilenet_v2`: inverted residuals with linear bottlenecks (Sandler et al. 2018), with torchvision's names:
 //! `features.0.0`, `features.i.conv.0.0`, .., `features.n.0`, `classifier.1`.
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, stride};
+use super::{
+    Activation, ArchitectureError, Conv2d, ImageShape, Margins, NORM_EPSILON_PPB, Op, Padding, block_count, dimension,
+    is_no, stride,
+};
 use crate::strict::objects;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -41,6 +44,14 @@ pub struct MobilenetV2 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub norm_epsilon_ppb: Option<u32>,
+    /// Whether batch normalisations were fused into the convolutions before them, which then have biases, as
+    /// `torch.nn.utils.fusion.fuse_conv_bn_eval` leaves them.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub batch_norm_fused: bool,
+    /// Where convolutions are padded, if not by as much on each side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub padding: Option<Padding>,
 }
 
 impl MobilenetV2 {
@@ -110,5 +121,5 @@ fn conv_bn_relu6(name: &str, channels: (u32, u32), kernel: u32, stride: u32, gro
 }
 
 fn conv(name: String, (inputs, outputs): (u32, u32), kernel: u32, stride: u32, groups: u32) -> Op {
-    Op::Conv2d(Conv2d { name, inputs, outputs, kernel, stride, padding: kernel / 2, groups, bias: false })
+    Op::Conv2d(Conv2d { name, inputs, outputs, kernel, stride, padding: Margins::all(kernel / 2), groups, bias: false })
 }

@@ -18,7 +18,9 @@ pub use costs::Costs;
 pub use depthwise_cnn::{DepthwiseBlock, DepthwiseCnn};
 pub use mlp::Mlp;
 pub use mobilenet_v2::{InvertedResidual, MobilenetV2};
-pub use plan::{ATTENTION_PROJECTIONS, Activation, Conv2d, NORM_EPSILON_PPB, Op, Plan, Role, Shape, TensorSpec};
+pub use plan::{
+    ATTENTION_PROJECTIONS, Activation, Conv2d, Margins, NORM_EPSILON_PPB, Op, Plan, Role, Shape, TensorSpec,
+};
 pub use resnet::Resnet;
 pub use vit::{Pooling, Vit};
 
@@ -98,39 +100,120 @@ impl Architecture {
             Self::MobilenetV2(mobilenet) => mobilenet.ops(input, classes),
             Self::Vit(vit) => vit.ops(input, classes),
         }?;
-        let (activation, epsilon_ppb) = self.style();
-        if let Some(ppb) = epsilon_ppb {
-            within("norm_epsilon_ppb", ppb.into(), 1_000_000_000)?;
+        let style = self.style();
+        style.check()?;
+        let mut ops = style.applied(ops);
+        if style.padding == Some(Padding::Same) {
+            pad_as_tensorflow(&mut ops, Shape::Image(input))?;
         }
-        Plan::new(input, classes, styled(ops, activation, epsilon_ppb))
+        Plan::new(input, classes, ops)
     }
 
-    /// What a description says of what shapes don't show: its activation, and what its batch normalisations add.
-    fn style(&self) -> (Option<Activation>, Option<u32>) {
+    /// The same description of a network that was saved in its other form: convolutions with their batch normalisations
+    /// fused into them, or layers without biases. Which of the two a file holds, the names of its tensors tell.
+    pub(crate) fn other_form(&self) -> Option<Self> {
+        let mut other = self.clone();
+        let (form, epsilon) = match &mut other {
+            Self::Mlp(mlp) => (&mut mlp.bias, None),
+            Self::Resnet(resnet) => (&mut resnet.batch_norm_fused, Some(&mut resnet.norm_epsilon_ppb)),
+            Self::DepthwiseCnn(cnn) => (&mut cnn.batch_norm_fused, Some(&mut cnn.norm_epsilon_ppb)),
+            Self::MobilenetV2(mobilenet) => (&mut mobilenet.batch_norm_fused, Some(&mut mobilenet.norm_epsilon_ppb)),
+            Self::Vit(_) => return None,
+        };
+        *form = !*form;
+        // What was fused has it in its values already.
+        epsilon.map(Option::take);
+        Some(other)
+    }
+
+    /// What a description says of what shapes don't show.
+    fn style(&self) -> Style {
         match self {
-            Self::Mlp(mlp) => (mlp.activation, None),
-            Self::Resnet(resnet) => (resnet.activation, resnet.norm_epsilon_ppb),
-            Self::DepthwiseCnn(cnn) => (cnn.activation, cnn.norm_epsilon_ppb),
-            Self::MobilenetV2(mobilenet) => (mobilenet.activation, mobilenet.norm_epsilon_ppb),
-            Self::Vit(vit) => (vit.activation, None),
+            Self::Mlp(mlp) => Style { activation: mlp.activation, ..Style::default() },
+            Self::Resnet(Resnet { activation, norm_epsilon_ppb, batch_norm_fused, padding, .. })
+            | Self::DepthwiseCnn(DepthwiseCnn { activation, norm_epsilon_ppb, batch_norm_fused, padding, .. })
+            | Self::MobilenetV2(MobilenetV2 { activation, norm_epsilon_ppb, batch_norm_fused, padding, .. }) => Style {
+                activation: *activation,
+                norm_epsilon_ppb: *norm_epsilon_ppb,
+                is_fused: *batch_norm_fused,
+                padding: *padding,
+            },
+            Self::Vit(vit) => Style { activation: vit.activation, ..Style::default() },
         }
     }
 }
 
-/// The family's operations with what a description says otherwise.
-fn styled(ops: Vec<Op>, activation: Option<Activation>, norm_epsilon_ppb: Option<u32>) -> Vec<Op> {
-    let restyle = |op| match op {
-        Op::Activation(own) => Op::Activation(activation.unwrap_or(own)),
-        Op::BatchNorm { name, channels, epsilon_ppb } => {
-            Op::BatchNorm { name, channels, epsilon_ppb: norm_epsilon_ppb.unwrap_or(epsilon_ppb) }
+/// Where the zeros around a convolution's image lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Padding {
+    /// Half a kernel on each side, as in PyTorch.
+    Symmetric,
+    /// TensorFlow's `SAME`: as many as the last step needs, and of an odd number the larger half below and to the right.
+    Same,
+}
+
+/// What a description says otherwise than its family does.
+#[derive(Clone, Copy, Default)]
+struct Style {
+    activation: Option<Activation>,
+    norm_epsilon_ppb: Option<u32>,
+    is_fused: bool,
+    padding: Option<Padding>,
+}
+
+impl Style {
+    fn check(&self) -> Result<(), ArchitectureError> {
+        match self.norm_epsilon_ppb {
+            Some(_) if self.is_fused => Err(ArchitectureError::Inconsistent(
+                "`norm_epsilon_ppb` is of batch normalisations, and `batch_norm_fused` says that none are left".into(),
+            )),
+            Some(ppb) => within("norm_epsilon_ppb", ppb.into(), 1_000_000_000),
+            None => Ok(()),
         }
-        Op::Residual { body, shortcut } => Op::Residual {
-            body: styled(body, activation, norm_epsilon_ppb),
-            shortcut: styled(shortcut, activation, norm_epsilon_ppb),
-        },
-        other => other,
-    };
-    ops.into_iter().map(restyle).collect()
+    }
+
+    fn applied(&self, ops: Vec<Op>) -> Vec<Op> {
+        let is_left = |op: &Op| !(self.is_fused && matches!(op, Op::BatchNorm { .. }));
+        let restyle = |op| match op {
+            Op::Activation(own) => Op::Activation(self.activation.unwrap_or(own)),
+            Op::BatchNorm { name, channels, epsilon_ppb } => {
+                Op::BatchNorm { name, channels, epsilon_ppb: self.norm_epsilon_ppb.unwrap_or(epsilon_ppb) }
+            }
+            Op::Conv2d(conv) => Op::Conv2d(Conv2d { bias: conv.bias || self.is_fused, ..conv }),
+            Op::Residual { body, shortcut } => {
+                Op::Residual { body: self.applied(body), shortcut: self.applied(shortcut) }
+            }
+            other => other,
+        };
+        ops.into_iter().filter(is_left).map(restyle).collect()
+    }
+}
+
+/// Puts the zeros of every convolution where TensorFlow's `SAME` has them; `shape` is what the first operation is given.
+/// See the notes on padding of `tf.nn`: ceil(size / stride) outputs, the odd zero behind.
+fn pad_as_tensorflow(ops: &mut [Op], mut shape: Shape) -> Result<(), ArchitectureError> {
+    for op in ops {
+        match (&mut *op, shape) {
+            (Op::Conv2d(conv), Shape::Image(image)) => {
+                let zeros = |size: u32| {
+                    let steps = size.div_ceil(conv.stride).saturating_sub(1);
+                    steps.saturating_mul(conv.stride).saturating_add(conv.kernel).saturating_sub(size)
+                };
+                let (rows, columns) = (zeros(image.height), zeros(image.width));
+                let (top, left) = (rows / 2, columns / 2);
+                conv.padding =
+                    Margins { top, left, bottom: rows.saturating_sub(top), right: columns.saturating_sub(left) };
+            }
+            (Op::Residual { body, shortcut }, _) => {
+                pad_as_tensorflow(body, shape)?;
+                pad_as_tensorflow(shortcut, shape)?;
+            }
+            _ => {}
+        }
+        (shape, _) = costs::walk(std::slice::from_ref(op), shape)?;
+    }
+    Ok(())
 }
 
 /// A description that can't be built, with the offending value.
@@ -175,6 +258,11 @@ fn stride(field: &'static str, value: u32) -> Result<(), ArchitectureError> {
 
 fn one() -> u32 {
     1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_no(value: &bool) -> bool {
+    !*value
 }
 
 #[cfg(test)]

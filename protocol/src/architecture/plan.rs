@@ -51,6 +51,26 @@ pub enum Activation {
 /// What a batch normalisation adds to a variance unless its description says otherwise, parts per billion: PyTorch's 1e-5.
 pub const NORM_EPSILON_PPB: u32 = 10_000;
 
+/// Rows and columns of zeros around an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Margins {
+    /// Rows above.
+    pub top: u32,
+    /// Columns to the left.
+    pub left: u32,
+    /// Rows below.
+    pub bottom: u32,
+    /// Columns to the right.
+    pub right: u32,
+}
+
+impl Margins {
+    /// As many on each side.
+    pub fn all(zeros: u32) -> Self {
+        Self { top: zeros, left: zeros, bottom: zeros, right: zeros }
+    }
+}
+
 /// A square convolution. Weight `[outputs, inputs / groups, kernel, kernel]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conv2d {
@@ -64,8 +84,8 @@ pub struct Conv2d {
     pub kernel: u32,
     /// Step in both directions.
     pub stride: u32,
-    /// Zeros on each side.
-    pub padding: u32,
+    /// Zeros around the image.
+    pub padding: Margins,
     /// Groups; equal to `inputs` for a depthwise convolution.
     pub groups: u32,
     /// Whether it has a bias of `[outputs]`.

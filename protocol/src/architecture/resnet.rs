@@ -2,7 +2,8 @@
 //! (`conv1`, `bn1`, `layer1.0.conv1`, `layer2.0.downsample.0`, `fc`) and a 3x3 stem without pooling.
 
 use super::{
-    Activation, ArchitectureError, Conv2d, ImageShape, NORM_EPSILON_PPB, Op, block_count, dimension, one, stride,
+    Activation, ArchitectureError, Conv2d, ImageShape, Margins, NORM_EPSILON_PPB, Op, Padding, block_count, dimension,
+    is_no, one, stride,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +28,14 @@ pub struct Resnet {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub norm_epsilon_ppb: Option<u32>,
+    /// Whether batch normalisations were fused into the convolutions before them, which then have biases, as
+    /// `torch.nn.utils.fusion.fuse_conv_bn_eval` leaves them.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub batch_norm_fused: bool,
+    /// Where convolutions are padded, if not by as much on each side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub padding: Option<Padding>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
@@ -75,7 +84,15 @@ fn basic_block(name: &str, inputs: u32, outputs: u32, stride: u32) -> [Op; 2] {
 
 /// A bias-free convolution that keeps the size at stride 1, and its batch normalisation.
 fn conv_bn(conv: &str, bn: &str, (inputs, outputs): (u32, u32), kernel: u32, stride: u32) -> Vec<Op> {
-    let conv =
-        Conv2d { name: conv.into(), inputs, outputs, kernel, stride, padding: kernel / 2, groups: 1, bias: false };
+    let conv = Conv2d {
+        name: conv.into(),
+        inputs,
+        outputs,
+        kernel,
+        stride,
+        padding: Margins::all(kernel / 2),
+        groups: 1,
+        bias: false,
+    };
     vec![Op::Conv2d(conv), Op::BatchNorm { name: bn.into(), channels: outputs, epsilon_ppb: NORM_EPSILON_PPB }]
 }

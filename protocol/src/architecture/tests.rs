@@ -75,3 +75,42 @@ fn the_scores_of_attention_count_as_activations() {
     assert_eq!(peak(64).activation_bytes_peak, 4 * (6 * values + 64 * 2 * scores), "316 MB, with 17 K parameters");
     assert_eq!(peak(1).macs, peak(64).macs, "which no other cost shows");
 }
+
+#[test]
+fn tensorflow_puts_the_odd_zero_behind() {
+    let json = r#"{"kind":"depthwise_cnn","stem":8,"stem_stride":2,"padding":"same","blocks":[{"channels":16,"stride":2},{"channels":16,"stride":2}]}"#;
+    let wide = ImageShape { channels: 1, height: 28, width: 26 };
+    let plan = parse(json).plan(wide, 10).unwrap();
+    let margins = |name: &str| {
+        plan.ops().iter().find_map(|op| match op {
+            Op::Conv2d(conv) if conv.name == name => Some(conv.padding),
+            _ => None,
+        })
+    };
+    let behind = Margins { top: 0, left: 0, bottom: 1, right: 1 };
+    assert_eq!(margins("features.0.0"), Some(behind), "28 x 26 to 14 x 13");
+    assert_eq!(margins("features.1.0"), Some(Margins { left: 1, ..behind }), "14 x 13 to 7 x 7");
+    assert_eq!(margins("features.2.0"), Some(Margins::all(1)), "7 x 7 to 4 x 4");
+    assert_eq!(margins("features.1.3"), Some(Margins::default()), "one pixel to one");
+    let symmetric = parse(&json.replace("same", "symmetric")).plan(wide, 10).unwrap();
+    assert_eq!(symmetric.costs().unwrap(), plan.costs().unwrap());
+    assert_eq!(symmetric, parse(&json.replace(r#""padding":"same","#, "")).plan(wide, 10).unwrap());
+}
+
+#[test]
+fn what_was_fused_beforehand_is_no_smaller() {
+    for json in [
+        r#"{"kind":"resnet","width":8,"blocks":[1,1]}"#,
+        r#"{"kind":"depthwise_cnn","stem":8,"stem_stride":2,"blocks":[{"channels":16,"stride":2}]}"#,
+        r#"{"kind":"mobilenet_v2","stem":8,"stem_stride":2,"head":16,"blocks":[{"expansion":4,"channels":8,"repeats":2,"stride":2}]}"#,
+    ] {
+        let whole = parse(json);
+        let fused = whole.other_form().unwrap();
+        let costs = |architecture: &Architecture| architecture.plan(IMAGE, 10).unwrap().costs().unwrap();
+        assert_eq!(costs(&whole).size_bytes, costs(&fused).size_bytes, "{json}");
+        assert_eq!(costs(&whole).macs, costs(&fused).macs);
+        assert_eq!(fused.other_form(), Some(whole));
+    }
+    let both = r#"{"kind":"resnet","width":8,"blocks":[1],"batch_norm_fused":true,"norm_epsilon_ppb":1000}"#;
+    assert!(parse(both).plan(IMAGE, 10).unwrap_err().to_string().contains("none are left"));
+}

@@ -1,7 +1,7 @@
 //! `vit`: a small vision transformer (Dosovitskiy et al. 2020) with the names of Hugging Face's
 //! `ViTForImageClassification`: `vit.embeddings.cls_token`, `vit.encoder.layer.0.attention.attention.query`, ..
 
-use super::{Activation, ArchitectureError, Conv2d, ImageShape, Op, block_count, dimension};
+use super::{Activation, ArchitectureError, Conv2d, ImageShape, Margins, Op, block_count, dimension};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,7 +66,7 @@ impl Vit {
                 outputs: width,
                 kernel: self.patch,
                 stride: self.patch,
-                padding: 0,
+                padding: Margins::default(),
                 groups: 1,
                 bias: true,
             }),

@@ -186,6 +186,23 @@ impl PackageConfig {
         Ok(config)
     }
 
+    /// Reads a package's `config.json` and completes it by the names in its weights: whether batch normalisations were fused
+    /// into their convolutions, and whether a perceptron has biases, a file shows by itself.
+    ///
+    /// # Errors
+    /// As [`PackageConfig::from_json`]. Weights that fit neither form leave the description as it is.
+    pub fn of_package(config_json: &[u8], weights: &[u8]) -> Result<Self, Rejection> {
+        let config = Self::from_json(config_json)?;
+        Ok(config.other_form(weights).unwrap_or(config))
+    }
+
+    /// The description in its other form, where that is what `weights` hold and this one isn't.
+    fn other_form(&self, weights: &[u8]) -> Option<Self> {
+        let holds = |config: &Self| tensor_names(weights, &config.plan().ok()?).ok();
+        let other = Self { architecture: self.architecture.other_form()?, ..self.clone() };
+        (holds(self).is_none() && holds(&other).is_some()).then_some(other)
+    }
+
     /// Expands the architecture.
     ///
     /// # Errors
@@ -292,10 +309,12 @@ pub fn admit(config_json: &[u8], weights: &[u8], rules: &Admission<'_>) -> Resul
     if config.labels != rules.labels {
         return Err(Code::LabelsMismatch.because(format!("expected {}", json(rules.labels))));
     }
-    let plan = config.plan()?;
-    let costs = check_costs(&plan, rules.limits)?;
     let size_bytes = weights.len() as u64;
     within(Code::FileTooLarge, "bytes of model.safetensors", size_bytes, rules.limits.size_bytes_max)?;
+    check_costs(&config.plan()?, rules.limits)?;
+    let config = config.other_form(weights).unwrap_or(config);
+    let plan = config.plan()?;
+    let costs = check_costs(&plan, rules.limits)?;
     let header = tensors::check(weights, &plan)?;
     // Written anew it must not become an archive either.
     CanonicalWeights::of(&header, weights, &plan)?;

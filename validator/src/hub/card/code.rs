@@ -88,7 +88,7 @@ fn literal(op: &Op) -> String {
             conv.outputs,
             conv.kernel,
             conv.stride,
-            conv.padding,
+            [conv.padding.left, conv.padding.right, conv.padding.top, conv.padding.bottom],
             conv.groups,
             conv.bias
         ]),
@@ -133,7 +133,7 @@ mod tests {
         for line in [
             "INPUT = (1, 8, 8)",
             "MEAN = [300000 / 1e6]",
-            "    [\"conv2d\", \"conv1\", 1,4,3,1,1,1,False],",
+            "    [\"conv2d\", \"conv1\", 1,4,3,1,[1,1,1,1],1,False],",
             "    [\"residual\", [",
             "    [\"linear\", \"fc\", 4,2,True],",
         ] {

@@ -68,7 +68,7 @@ def build(root, plan):
             put(root, args[0], nn.Linear(args[1], args[2], bias=args[3]))
         elif op == "conv2d":
             name, inputs, outputs, kernel, stride, padding, groups, bias = args
-            put(root, name, nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias))
+            put(root, name, nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=bias))
         elif op == "batch_norm":
             put(root, args[0], nn.BatchNorm2d(args[1], eps=args[2]))
         elif op == "layer_norm":
@@ -91,8 +91,11 @@ PROJECTIONS = ("attention.query", "attention.key", "attention.value", "output.de
 def run(root, plan, x):
     """Follows a plan."""
     for op, *args in plan:
-        if op in ("linear", "conv2d", "batch_norm", "layer_norm"):
+        if op in ("linear", "batch_norm", "layer_norm"):
             x = root.get_submodule(args[0])(x)
+        elif op == "conv2d":
+            # Zeros to the left, to the right, above and below: not always as many on each side.
+            x = root.get_submodule(args[0])(F.pad(x, args[5]))
         elif op == "relu":
             x = F.relu(x)
         elif op == "relu6":
