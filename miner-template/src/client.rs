@@ -285,6 +285,15 @@ impl Client {
         self.post("/api/v1/tokens", request, keypair, &validator)
     }
 
+    /// Takes back a submission of the key's hotkey that isn't measured yet.
+    ///
+    /// # Errors
+    /// When it is too late, the validator refuses or can't be reached.
+    pub fn withdraw(&self, id: &SubmissionId, keypair: &Keypair) -> Result<SubmissionStatus, ClientError> {
+        let Ready { validator } = self.get("/readyz")?;
+        self.post(&format!("/api/v1/submissions/{id}/withdraw"), &serde_json::Map::new(), keypair, &validator)
+    }
+
     /// Objects to what became of a submission of the key's hotkey: what was said about it by now.
     ///
     /// # Errors

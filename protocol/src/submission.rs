@@ -85,11 +85,13 @@ pub enum State {
     Failed,
     /// Never uploaded. Terminal.
     Expired,
+    /// Its miner took it back before it was measured. Terminal.
+    Withdrawn,
 }
 
 impl State {
     /// All states, in the order of the journey.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AwaitingUpload,
         Self::Checking,
         Self::Queued,
@@ -98,6 +100,7 @@ impl State {
         Self::Rejected,
         Self::Failed,
         Self::Expired,
+        Self::Withdrawn,
     ];
 
     /// The name in JSON and in the database.
@@ -111,22 +114,23 @@ impl State {
             Self::Rejected => "rejected",
             Self::Failed => "failed",
             Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
     /// Whether it never changes again by itself; an operator may still move it by hand, see [`Self::may_be_moved`].
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Scored | Self::Rejected | Self::Failed | Self::Expired)
+        matches!(self, Self::Scored | Self::Rejected | Self::Failed | Self::Expired | Self::Withdrawn)
     }
 
     /// Whether a submission may go from here to `next`. An evaluation that our side lost returns to the queue.
     pub fn may_become(self, next: Self) -> bool {
-        use State::{AwaitingUpload, Checking, Evaluating, Expired, Failed, Queued, Rejected, Scored};
+        use State::{AwaitingUpload, Checking, Evaluating, Expired, Failed, Queued, Rejected, Scored, Withdrawn};
         matches!(
             (self, next),
-            (AwaitingUpload, Checking | Expired | Rejected)
-                | (Checking, Queued | Rejected | Failed)
-                | (Queued, Evaluating | Failed)
+            (AwaitingUpload, Checking | Expired | Rejected | Withdrawn)
+                | (Checking, Queued | Rejected | Failed | Withdrawn)
+                | (Queued, Evaluating | Failed | Withdrawn)
                 | (Evaluating, Scored | Rejected | Failed | Queued)
         )
     }
@@ -243,6 +247,7 @@ codes! {
     HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
     Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
     UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";
+    Withdrawn, "withdrawn", Nobody, "You took it back yourself; enter another when you like. What it drew on your quota stays spent.";
     Disqualified, "disqualified", Miner, "The operator took it out of the competition; the reason stands in the public log, where it can't be taken back.";
 }
 

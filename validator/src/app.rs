@@ -22,9 +22,10 @@ use crate::webhooks::Outside;
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
 use protocol::auth::Keypair;
+use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use transparency::LogSigner;
 
@@ -46,6 +47,8 @@ pub struct Parts {
     pub objects: Objects,
     /// Stake, registrations and weights.
     pub ledger: Arc<dyn Ledger>,
+    /// Where connections are taken, once they are.
+    pub(crate) bound: OnceLock<SocketAddr>,
     /// The evaluation engine.
     pub evaluator: Arc<dyn Evaluator>,
     /// The time.
@@ -161,6 +164,7 @@ impl App {
             db,
             objects,
             ledger,
+            bound: OnceLock::new(),
             evaluator,
             clock,
             log: PublicLog::new(log_signer),
@@ -179,6 +183,19 @@ impl App {
             compare_places: Semaphore::new(1),
             upload_places,
         })))
+    }
+
+    /// Where clients find this validator, without a slash at its end: what people are told to type. Where no setting says, it
+    /// is the address that connections are taken at, or this machine's own name for one that stands for all.
+    pub fn endpoint(&self) -> String {
+        if let Some(base) = self.config.public_base() {
+            return base.to_owned();
+        }
+        let address = self.bound.get().copied().unwrap_or(self.config.listen);
+        match address.ip().is_unspecified() {
+            true => format!("http://localhost:{}", address.port()),
+            false => format!("http://{address}"),
+        }
     }
 }
 

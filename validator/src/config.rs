@@ -34,7 +34,8 @@ const TEMPLATE: &str = "\
 # Where the API and the pages listen. Put a reverse proxy with TLS in front of a public address.
 # listen = \"127.0.0.1:7070\"
 
-# The address that miners see, for absolute links: \"https://validator.example\".
+# The address that miners see, for absolute links: \"https://validator.example\". It may have a path, where a proxy serves this
+# validator below one and takes it off: \"https://example.org/retort\".
 # public_url = \"\"
 
 # Where models and data are stored: a folder (file:///…), a bucket (s3://bucket/prefix, keys from AWS_*), or memory:///.
@@ -333,8 +334,10 @@ impl Home {
 impl Config {
     /// Says what is wrong with the settings, if anything.
     fn check(&self) -> Result<(), String> {
-        if !self.public_url.is_empty() && !is_web_url(&self.public_url) {
-            return Err("public_url must be like `https://validator.example`, or empty".into());
+        if !self.public_url.is_empty() && !is_address(&self.public_url) {
+            return Err(
+                "public_url must be like `https://validator.example` or `https://example.org/retort`, or empty".into(),
+            );
         }
         if !self.drand_url.is_empty() && !is_web_url(&self.drand_url) {
             return Err("drand_url must be like `https://api.drand.sh`, or empty".into());
@@ -358,11 +361,22 @@ impl Config {
         self.limits.check()
     }
 
+    /// The address below which others find us, without a slash at its end; `None` where none is set.
+    pub(crate) fn public_base(&self) -> Option<&str> {
+        Some(self.public_url.trim_end_matches('/')).filter(|base| !base.is_empty())
+    }
+
+    /// The path of `public_url`, without a slash at its end; `None` where we have a host to ourselves.
+    pub(crate) fn root(&self) -> Option<String> {
+        let path = Url::parse(&self.public_url).ok()?.path().trim_end_matches('/').to_owned();
+        (!path.is_empty()).then_some(path)
+    }
+
     /// What a new log is called: where it is found, or else whose it is.
     fn log_origin(&self, hotkey: &Hotkey) -> String {
         let host = Url::parse(&self.public_url).ok();
-        match host.as_ref().map(|url| &url[url::Position::BeforeHost..url::Position::AfterPort]) {
-            Some(host) => format!("{host}/log"),
+        match host.as_ref().map(|url| &url[url::Position::BeforeHost..url::Position::AfterPath]) {
+            Some(host) => format!("{}/log", host.trim_end_matches('/')),
             None => format!("retort/{hotkey}"),
         }
     }
@@ -378,8 +392,14 @@ impl Config {
     }
 }
 
+/// A host, and perhaps a path below it.
+fn is_address(text: &str) -> bool {
+    let is_bare = |url: &Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && is_bare(&url))
+}
+
 fn is_web_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/")
+    is_address(text) && Url::parse(text).is_ok_and(|url| url.path() == "/")
 }
 
 /// Writes `RETORT_*` variables over the settings they name. Others of that prefix, such as `RETORT_LOG`, belong to
@@ -500,6 +520,7 @@ mod tests {
         assert_eq!(name(""), "retort/HOTKEY");
         assert_eq!(name("public_url = \"https://validator.example\""), "validator.example/log");
         assert_eq!(name("public_url = \"http://127.0.0.1:7070\""), "127.0.0.1:7070/log");
+        assert_eq!(name("public_url = \"https://example.org/retort/\""), "example.org/retort/log");
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod operator;
 mod pages;
 pub mod publish;
 pub mod relay;
+mod rooted;
 pub mod rounds;
 mod router;
 mod routes;

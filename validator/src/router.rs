@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::error::{ApiError, PROBLEM_JSON};
 use crate::guard::budget::Class;
 use crate::operator::Peer;
+use crate::rooted::rooted;
 use crate::routes::Routes;
 use crate::{conditional, hub, pages};
 use axum::Router;
@@ -52,6 +53,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { plain(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(middleware::from_fn(conditional::conditional))
+        .layer(middleware::from_fn_with_state(app.clone(), rooted))
         .layer(timed)
         // Uploads take their time: they have limits of their own.
         .merge(Router::from(uploads))

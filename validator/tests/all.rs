@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on should fail where it stands")]
 
+mod addresses;
 mod administration;
 mod appeals;
 mod audit;

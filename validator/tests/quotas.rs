@@ -1,6 +1,6 @@
 //! What a hotkey may have under way and enter in a day; what costs nothing; when it may come again.
 
-use super::lifecycle::script;
+use super::lifecycle::{after_publishing, script};
 use super::support::{Miner, Package, Refusal, Setup, TestApp, competition_toml};
 use protocol::evaluation::EvaluationFailure;
 use protocol::submission::State;
@@ -37,6 +37,55 @@ async fn a_hotkey_has_so_many_under_way_over_all_competitions() {
     app.app.clock.advance(501);
     app.wait_for(&first, State::Expired).await;
     announce(&miner, 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_taken_back_frees_its_place_and_no_quota() {
+    let app = TestApp::with_competition(small()).await;
+    let (miner, other) = (app.miner(1), app.miner(2));
+    let broken_off = announce(&miner, 1).await.unwrap();
+    announce(&miner, 2).await.unwrap();
+    assert_eq!(code(&announce(&miner, 3).await.unwrap_err()).1, "pending_exhausted");
+    assert_eq!(other.withdraw(&broken_off).await.unwrap_err().status, 404, "somebody else's looks like none");
+    for _ in 0..2 {
+        let status = miner.withdraw(&broken_off).await.expect("saying it twice is harmless");
+        assert_eq!(
+            (status.state, status.reason.unwrap().blame),
+            (State::Withdrawn, protocol::submission::Blame::Nobody)
+        );
+    }
+    let third = announce(&miner, 3).await.expect("its place is free");
+    // Four a day: the one that was taken back is among them, and the same package may come again.
+    assert_eq!(miner.withdraw(&third).await.unwrap().state, State::Withdrawn);
+    let again = announce(&miner, 1).await.unwrap();
+    assert_ne!(again, broken_off);
+    miner.withdraw(&again).await.unwrap();
+    assert_eq!(code(&announce(&miner, 4).await.unwrap_err()).1, "quota_exhausted");
+    let mut app = app;
+    app.leave_unfinished();
+}
+
+#[tokio::test]
+async fn what_waits_for_its_turn_can_be_taken_back_and_what_is_measured_can_not() {
+    let (go, gate) = tokio::sync::watch::channel(false);
+    let slow = after_publishing(move |request| {
+        let mut gate = gate.clone();
+        Box::pin(async move {
+            gate.wait_for(|open| *open).await.unwrap();
+            scripted_evaluation(&request, 900_000)
+        })
+    });
+    let app = TestApp::with_competition(Setup { evaluator: slow, ..Setup::default() }).await;
+    let first = app.miner(1).submit(&Package::mlp(&[8], 1)).await.unwrap();
+    app.wait_for(&first, State::Evaluating).await;
+    let second = app.miner(2).submit(&Package::mlp(&[8], 2)).await.unwrap();
+    app.wait_for(&second, State::Queued).await;
+    assert_eq!(code(&app.miner(1).withdraw(&first).await.unwrap_err()).1, "not_withdrawable");
+    assert_eq!(app.miner(2).withdraw(&second).await.unwrap().state, State::Withdrawn);
+    go.send(true).unwrap();
+    app.wait_for(&first, State::Scored).await;
+    assert_eq!(code(&app.miner(1).withdraw(&first).await.unwrap_err()).1, "not_withdrawable");
+    assert_eq!(app.miner(2).status(&second).await.state, State::Withdrawn, "nobody measures it any more");
 }
 
 #[tokio::test]

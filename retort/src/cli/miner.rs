@@ -86,6 +86,19 @@ pub(crate) enum MinerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Take back a submission that isn't measured yet: an upload that broke off, or a mistake
+    ///
+    /// It frees the place that it holds; what it drew on the day's quota stays spent, and the public log says that you took it
+    /// back. Possible until its evaluation begins or its round closes, whichever comes first.
+    Withdraw {
+        /// The submission
+        submission: SubmissionId,
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signed the submission
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
+    },
     /// Object to what became of your submission: the public log will say so, and the operator's answer (three each)
     Appeal {
         /// The submission

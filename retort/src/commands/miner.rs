@@ -84,6 +84,15 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             println!("next: the operator answers; retort miner why {submission} shows it");
             Ok(())
         }
+        MinerCommand::Withdraw { submission, validator, hotkey } => {
+            let keypair = chain::keyfile::load(&hotkey)?;
+            let status = Client::new(&validator.validator).withdraw(&submission, &keypair)?;
+            println!(
+                "{} is {}; its place is free, and what it drew on your quota stays spent",
+                status.id, status.state
+            );
+            Ok(())
+        }
         MinerCommand::Status { submission, validator, follow, json } => {
             let client = Client::new(&validator.validator);
             if follow {
@@ -401,7 +410,9 @@ fn describe(status: &SubmissionStatus) -> String {
 
 fn fail_unless_good(status: &SubmissionStatus) -> Result<()> {
     match status.state {
-        State::Rejected | State::Failed | State::Expired => bail!("{} ended as {}", status.id, status.state),
+        State::Rejected | State::Failed | State::Expired | State::Withdrawn => {
+            bail!("{} ended as {}", status.id, status.state)
+        }
         _ => Ok(()),
     }
 }

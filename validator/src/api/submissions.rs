@@ -1,5 +1,5 @@
-//! `POST /api/v1/submissions`, `POST …/{id}/complete`, `GET …/{id}` and `…/{id}/receipt`: entering a package and asking
-//! after it; `GET …/{id}/why` and `POST …/{id}/appeal`: why it ended as it did, and objecting to that. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
+//! `POST /api/v1/submissions`, `POST …/{id}/complete`, `…/{id}/withdraw`, `GET …/{id}` and `…/{id}/receipt`: entering a
+//! package, taking it back and asking after it; `GET …/{id}/why` and `POST …/{id}/appeal`: why it ended as it did, and objecting to that. `GET /api/v1/submissions`: all of them, page by page. `GET /api/v1/miners/{hotkey}`: what one hotkey did.
 
 use super::json;
 use super::pages::{Slice, limit, linked};
@@ -33,6 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(miner))
         .routes(routes!(status))
         .routes(routes!(complete))
+        .routes(routes!(withdraw))
         .routes(routes!(receipt))
         .routes(routes!(why))
         .routes(routes!(appeal))
@@ -137,6 +138,27 @@ async fn complete(State(app): State<App>, Path(id): Path<String>, signed: Signed
     let id = parse_id(&id)?;
     intake::complete(&app, signed.hotkey, &id).await?;
     Ok((StatusCode::ACCEPTED, find(&app, &id).await?).into_response())
+}
+
+/// Take back what isn't measured yet. The body is empty.
+///
+/// What it drew on the quota stays spent, and the public log says what became of it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/submissions/{id}/withdraw",
+    tag = "submissions",
+    security(("btauth" = [])),
+    params(("id" = SubmissionId, Path, description = "The submission's name.")),
+    responses(
+        (status = 200, description = "It is withdrawn.", body = SubmissionStatus),
+        (status = 404, description = "The signer has no such submission."),
+        (status = 409, description = "not_withdrawable: it is being measured, has ended, or its round has closed."),
+    ),
+)]
+async fn withdraw(State(app): State<App>, Path(id): Path<String>, signed: Signed) -> Result<Response, ApiError> {
+    let id = parse_id(&id)?;
+    intake::withdraw(&app, signed.hotkey, &id).await?;
+    find(&app, &id).await
 }
 
 /// Where a submission is, and all that is known about it.

@@ -8,11 +8,11 @@ use protocol::Digest;
 use sqlx::Row;
 use std::collections::HashSet;
 
-/// Columns in which objects are named. The files of submissions that expired are not kept.
+/// Columns in which objects are named. The files of submissions that expired or were taken back are not kept.
 const NAMED_IN: [&str; 12] = [
     "SELECT competition FROM competitions",
     "SELECT pool_sha256 FROM competitions",
-    "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state != 'expired'",
+    "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state NOT IN ('expired', 'withdrawn')",
     "SELECT sha256 FROM published_files",
     "SELECT report_sha256 || ' ' || logits_sha256 || ' ' || outcomes_sha256 || ' ' || probe_logits_sha256 || ' ' ||
      receipt_sha256 FROM evaluations",
@@ -60,7 +60,7 @@ impl Db {
     pub async fn promised_objects(&self) -> Result<HashSet<Digest>, DbError> {
         let sql = "SELECT sha256 FROM public_objects
                    UNION SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id
-                         WHERE f.stored = 1 AND s.state != 'expired'
+                         WHERE f.stored = 1 AND s.state NOT IN ('expired', 'withdrawn')
                    UNION SELECT sha256 FROM published_files
                    UNION SELECT report_sha256 FROM evaluations UNION SELECT logits_sha256 FROM evaluations
                    UNION SELECT outcomes_sha256 FROM evaluations UNION SELECT probe_logits_sha256 FROM evaluations

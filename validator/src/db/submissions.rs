@@ -185,7 +185,7 @@ pub async fn living(
     package_sha256: &Digest,
 ) -> Result<Option<Submission>, DbError> {
     let query = "SELECT * FROM submissions WHERE competition_id = ? AND hotkey = ? AND package_sha256 = ?
-                 AND state NOT IN ('failed', 'expired')";
+                 AND state NOT IN ('failed', 'expired', 'withdrawn')";
     let row = sqlx::query(query)
         .bind(competition.as_ref())
         .bind(hotkey.to_string())
@@ -206,7 +206,7 @@ pub async fn counted_since(
     since: u64,
 ) -> Result<Vec<u64>, DbError> {
     let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND competition_id = ? AND created_at > ?
-                 AND state NOT IN ('failed', 'expired') ORDER BY created_at";
+                 AND state NOT IN ('failed', 'expired', 'withdrawn') ORDER BY created_at";
     let times: Vec<i64> = sqlx::query_scalar(query)
         .bind(hotkey.to_string())
         .bind(competition.as_ref())

@@ -49,6 +49,8 @@ pub enum Change {
     UploadToken,
     /// All files are there.
     Completion,
+    /// Its miner took it back.
+    Withdrawal,
     /// The admission check has its verdict.
     Admission,
     /// What an earlier process was evaluating returns to the queue.
@@ -178,6 +180,7 @@ impl Change {
         (Self::Announcement, "announcement"),
         (Self::UploadToken, "upload-token"),
         (Self::Completion, "completion"),
+        (Self::Withdrawal, "withdrawal"),
         (Self::Admission, "admission"),
         (Self::Recovery, "recovery"),
         (Self::Renewal, "renewal"),

@@ -215,22 +215,24 @@ fn ours(rejection: &Rejection) -> HubError {
 
 /// What absolute links begin with.
 pub(super) struct Links {
-    base: String,
+    /// Where the settings say how we are reached.
+    base: Option<String>,
+    endpoint: String,
 }
 
 impl Links {
     fn of(app: &App) -> Self {
-        Self { base: app.config.public_url.trim_end_matches('/').to_owned() }
+        Self { base: app.config.public_base().map(str::to_owned), endpoint: app.endpoint() }
     }
 
     /// The address of a path, where the settings say how we are reached.
     pub(super) fn to(&self, path: &str) -> Option<String> {
-        (!self.base.is_empty()).then(|| format!("{}{path}", self.base))
+        self.base.as_ref().map(|base| format!("{base}{path}"))
     }
 
     /// What `HF_ENDPOINT` is to be set to.
     pub(super) fn endpoint(&self) -> &str {
-        if self.base.is_empty() { "http://127.0.0.1:7070" } else { &self.base }
+        &self.endpoint
     }
 }
 

@@ -265,7 +265,6 @@ async fn read_json<T: for<'de> Deserialize<'de>>(app: &App, headers: &HeaderMap,
 
 /// How the client reached us: as the settings say, else as it says. Clients refuse an address of another host.
 pub(super) fn address(app: &App, headers: &HeaderMap) -> String {
-    let public = app.config.public_url.trim_end_matches('/');
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if public.is_empty() { format!("http://{host}") } else { public.to_owned() }
+    app.config.public_base().map_or_else(|| format!("http://{host}"), str::to_owned)
 }

@@ -194,5 +194,5 @@ async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Resul
     let mut tx = app.db.write().await?;
     uploads::replace(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
     failpoints::commit(tx, Change::UploadToken).await?;
-    Ok(format!("{}/api/v1/uploads/{token}", app.config.public_url.trim_end_matches('/')))
+    Ok(format!("{}/api/v1/uploads/{token}", app.config.public_base().unwrap_or_default()))
 }

@@ -5,7 +5,8 @@
 //! 3. [`complete()`]: all files are there, so the admission check is due;
 //! 4. [`check()`]: the very function that miners run admits or rejects.
 //!
-//! [`whole()`] does the same for a package that comes in one request. It does not know how models are evaluated.
+//! [`whole()`] does the same for a package that comes in one request. [`withdraw()`] ends what waits.
+//! It does not know how models are evaluated.
 
 mod announce;
 mod check;
@@ -14,6 +15,7 @@ mod quota;
 mod repeat;
 mod upload;
 mod whole;
+mod withdraw;
 
 pub(crate) use announce::announce;
 pub(crate) use check::check;
@@ -22,6 +24,7 @@ pub(crate) use quota::check_open;
 pub(crate) use repeat::Repeatable;
 pub(crate) use upload::{Space, upload};
 pub(crate) use whole::{has_room, whole};
+pub(crate) use withdraw::withdraw;
 
 use crate::app::App;
 use crate::error::ApiError;

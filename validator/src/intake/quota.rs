@@ -68,7 +68,7 @@ fn a_day_after(oldest: Option<u64>, now: u64, code: &'static str, detail: String
 /// Whether a hotkey with so much under way may enter `bytes` more.
 fn under_way(pending: Pending, bytes: u64, limits: &ServiceLimits, now: u64) -> Result<(), ApiError> {
     let seconds = pending.upload_until.map_or(ASK_AGAIN_SECONDS, |until| until.saturating_sub(now));
-    let hint = "Wait until one is done: GET /api/v1/submissions/{id} shows where it is.";
+    let hint = "Wait until one is done, or take one back: `retort submissions --hotkey` lists them, `retort miner withdraw` frees a place.";
     if pending.submissions >= limits.hotkey_pending_max {
         let detail = format!("{} submissions are under way, limit {}", pending.submissions, limits.hotkey_pending_max);
         return Err(ApiError::too_many("pending_exhausted", detail, hint, seconds));

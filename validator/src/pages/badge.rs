@@ -50,7 +50,9 @@ pub(super) fn submission(status: &SubmissionStatus, view: &CompetitionView, rank
     let (value, colour) = match (status.state, status.rank) {
         (State::Scored, _) if is_champion => (format!("champion of {ranked}"), "#8a5a00"),
         (State::Scored, Some(rank)) => (format!("rank {rank} of {ranked}"), "#1f6f78"),
-        (State::Rejected | State::Failed | State::Expired, _) => (status.state.to_string(), "#a0261c"),
+        (State::Rejected | State::Failed | State::Expired | State::Withdrawn, _) => {
+            (status.state.to_string(), "#a0261c")
+        }
         (state, _) => (state.to_string().replace('_', " "), "#5f5750"),
     };
     draw(view.competition.manifest.id.as_ref(), &value, colour)

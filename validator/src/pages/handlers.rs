@@ -94,7 +94,7 @@ async fn competition(
             round,
             reigns: &reigns,
             query: &query,
-            endpoint: &endpoint(&app),
+            endpoint: &app.endpoint(),
             now: app.clock.now(),
         });
         // What can't be read now can be read in a moment.
@@ -110,14 +110,6 @@ fn changes_at(app: &App, view: &CompetitionView) -> u64 {
     let now = app.clock.now();
     let closes_at = view.competition.manifest.closes_at.filter(|closes_at| *closes_at > now);
     closes_at.unwrap_or(u64::MAX).min(now.saturating_add(3_600))
-}
-
-/// Where the Hub's clients and ours find this validator.
-fn endpoint(app: &App) -> String {
-    match app.config.public_url.trim_end_matches('/') {
-        "" => format!("http://{}", app.config.listen),
-        url => url.to_owned(),
-    }
 }
 
 async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)>) -> Result<Response, PageError> {
@@ -144,7 +136,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         events: &app.db.events(&id).await?,
         appeals: &crate::appeals::of(&app.db, &id).await?,
         samples: samples.as_deref(),
-        endpoint: &endpoint(&app),
+        endpoint: &app.endpoint(),
     };
     Ok(page(submission::render(&sources)))
 }

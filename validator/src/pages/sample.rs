@@ -112,7 +112,7 @@ pub(crate) fn history(state: State) -> Vec<Event> {
     let event = |to, after| Event { at: NOW - 340 + after, from: None, to, reason: None };
     let before = steps.iter().position(|(step, _)| *step == state).map_or(
         match state {
-            State::Expired => 1,
+            State::Expired | State::Withdrawn => 1,
             State::Rejected => 2,
             _ => 4,
         },
@@ -387,6 +387,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
     let code = match state {
         State::Rejected => Some((Code::TensorMissing, "layer3.0.conv2.weight [64, 64, 3, 3]")),
         State::Failed => Some((Code::EvaluationCrashed, "the worker ended with signal 9, three times")),
+        State::Withdrawn => Some((Code::Withdrawn, "its miner took it back")),
         State::Expired => Some((Code::UploadExpired, "model.safetensors never arrived")),
         _ => None,
     };

@@ -218,6 +218,7 @@ fn headline(status: &SubmissionStatus, champion: bool) -> String {
         (State::Rejected, _) => "Rejected".into(),
         (State::Failed, _) => "Failed: our fault, no quota used".into(),
         (State::Expired, _) => "Expired: the files never arrived".into(),
+        (State::Withdrawn, _) => "Withdrawn by its miner".into(),
     }
 }
 
@@ -253,6 +254,7 @@ fn stages(status: &SubmissionStatus, events: &[Event]) -> Vec<Stage> {
         let name = match status.state {
             State::Failed => "Failed",
             State::Expired => "Expired",
+            State::Withdrawn => "Withdrawn",
             _ => "Rejected",
         };
         stages.push(Stage { name, class: "bad", time: figures::moment(status.changed_at) });

@@ -43,8 +43,9 @@ pub enum ServeError {
 /// that takes submissions and does nothing with them is worse than none.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
     descriptors::ask_for(app.config.limits.connections_max);
-    let background = Background::start(&app).await?;
     let address = listener.local_addr()?;
+    let _ = app.bound.set(address);
+    let background = Background::start(&app).await?;
     tracing::info!(%address, hotkey = %app.hotkey, "serving");
     warn_of_settings(&app, address);
     let (graceful, closing) = (GracefulShutdown::new(), CancellationToken::new());

@@ -214,7 +214,13 @@ print(json.dumps({
 
 #[tokio::test]
 async fn a_card_has_the_same_bytes_on_another_validator_with_the_same_facts() {
-    let app = TestApp::with_competition(Setup::default()).await;
+    // Its address is one of the facts.
+    let setup = || {
+        let mut setup = Setup::default();
+        setup.config.public_url = "https://validator.example".into();
+        setup
+    };
+    let app = TestApp::with_competition(setup()).await;
     let read =
         async |app: &TestApp| app.miner(1).get("/teachers/digits/resolve/main/README.md").await.bytes().await.unwrap();
     let before = read(&app).await;
@@ -224,7 +230,7 @@ async fn a_card_has_the_same_bytes_on_another_validator_with_the_same_facts() {
     let db = validator::db::Db::open(&dir.path().join("data.sqlite")).await.unwrap();
     sqlx::query("DELETE FROM hub_revisions").execute(db.pool()).await.unwrap();
     db.close().await;
-    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..setup() }).await;
     assert_eq!(Digest::of(&read(&app).await), Digest::of(&before));
     let again: Value = app.miner(1).get("/api/models/teachers/digits").await.json().await.unwrap();
     assert_eq!(info["sha"], again["sha"]);

@@ -99,6 +99,10 @@ impl Miner {
         read(self.post(&target, Vec::new()).await, &[StatusCode::ACCEPTED]).await
     }
 
+    pub(crate) async fn withdraw(&self, id: &SubmissionId) -> Result<SubmissionStatus, Refusal> {
+        read(self.post(&format!("/api/v1/submissions/{id}/withdraw"), Vec::new()).await, &[StatusCode::OK]).await
+    }
+
     /// Announces, uploads and completes.
     pub(crate) async fn submit(&self, package: &Package) -> Result<SubmissionId, Refusal> {
         self.submit_to("digits", package).await

@@ -1,0 +1,56 @@
+//! Addresses that people are told: those that answer, also behind a proxy that serves us below a path.
+
+use crate::support::{Package, Setup, TestApp};
+use protocol::submission::State;
+use reqwest::{Client, header, redirect};
+
+async fn page(app: &TestApp, target: &str) -> String {
+    app.miner(1).get(target).await.text().await.unwrap()
+}
+
+/// The links of a page that begin at the host's root.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("=\"").skip(1).filter_map(|rest| rest.split('"').next()).filter(|link| link.starts_with('/'))
+}
+
+#[tokio::test]
+async fn copy_blocks_name_the_address_that_answers() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let id = app.miner(1).submit(&Package::mlp(&[16], 1)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let pages = ["/competitions/digits".to_owned(), format!("/submissions/{id}")];
+    for target in pages.into_iter().chain(["/arena/digits/raw/main/README.md".into()]) {
+        let text = page(&app, &target).await;
+        assert!(text.contains(&app.url("")), "{target} names {}: {text}", app.url(""));
+        assert!(!text.contains("127.0.0.1:7070") && !text.contains(":0\""), "{target}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_serves_us_below_a_path_every_link_leads_below_it() {
+    let mut setup = Setup::default();
+    setup.config.public_url = "http://shared.example/hf/".into();
+    let app = TestApp::with_competition(setup).await;
+    let id = app.miner(1).submit(&Package::mlp(&[16], 1)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let pages = ["/", "/api", "/competitions/digits", "/competitions/digits/scatter.svg", "/competitions/nothing"];
+    for target in pages.map(str::to_owned).into_iter().chain([format!("/submissions/{id}")]) {
+        // What the proxy asks, as browsers do, for something compressed.
+        let response =
+            Client::new().get(app.url(&target)).header(header::ACCEPT_ENCODING, "gzip").send().await.unwrap();
+        let text = response.text().await.unwrap();
+        assert!(links(&text).count() > 0, "{target} has links: {text}");
+        for link in links(&text) {
+            assert!(link.starts_with("/hf/"), "{target} leads to {link}");
+        }
+    }
+    let board = page(&app, "/competitions/digits").await;
+    assert!(board.contains("http://shared.example/hf"), "{board}");
+    let style = links(&board).find(|link| link.contains("style.css")).unwrap();
+    let style = page(&app, style.strip_prefix("/hf").unwrap()).await;
+    assert!(style.contains("url(\"fonts/"), "beside the stylesheet, wherever that is: {style}");
+
+    let stays = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
+    let redirect = stays.get(app.url("/arena/digits")).send().await.unwrap();
+    assert_eq!(redirect.headers()[header::LOCATION], "/hf/competitions/digits");
+}
