@@ -292,6 +292,17 @@ pub fn wilson(count: u64, items: u64) -> Estimate {
     }
 }
 
+/// What one share is above another that other items gave, with its 95 % interval, parts per million: the hybrid of both shares'
+/// own intervals (Newcombe 1998, method 10).
+pub fn difference(a: Estimate, b: Estimate) -> Estimate {
+    let apart = |x: i64, y: i64| (x - y) as f64;
+    let value_ppm = a.value_ppm - b.value_ppm;
+    let below = libm::hypot(apart(a.value_ppm, a.low_ppm), apart(b.high_ppm, b.value_ppm));
+    let above = libm::hypot(apart(a.high_ppm, a.value_ppm), apart(b.value_ppm, b.low_ppm));
+    let whole = |value: f64| libm::round(value) as i64;
+    Estimate { value_ppm, low_ppm: value_ppm - whole(below), high_ppm: value_ppm + whole(above) }
+}
+
 /// `count` of `items` in parts per million, rounded to nearest.
 pub fn share_ppm(count: u64, items: u64) -> i64 {
     (count * 1_000_000 + items / 2).checked_div(items).map_or(0, |share| share as i64)

@@ -4,7 +4,7 @@ use protocol::Digest;
 use protocol::report::{
     Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
 };
-use protocol::score::{Ceiling, Contender, PPM, ScoreRules, half_widths, rank, score, wilson};
+use protocol::score::{Ceiling, Contender, PPM, ScoreRules, difference, half_widths, rank, score, wilson};
 
 fn report(correct: u32, ratio_ppm: i64, size_bytes: u64, js_micronats: u64) -> Report {
     Report {
@@ -28,6 +28,14 @@ fn report(correct: u32, ratio_ppm: i64, size_bytes: u64, js_micronats: u64) -> R
 }
 
 const TEACHER: Ceiling = Ceiling { correct: 9_500, items: 10_000 };
+
+#[test]
+fn a_difference_of_shares_has_the_papers_interval() {
+    // Newcombe (1998), table II, (a): 56 of 70 and 48 of 80.
+    let found = difference(wilson(56, 70), wilson(48, 80));
+    assert_eq!(found.value_ppm, 200_000);
+    assert!((found.low_ppm - 52_400).abs() < 100 && (found.high_ppm - 333_900).abs() < 100, "{found:?}");
+}
 
 #[test]
 fn wilsons_interval_is_the_formulas() {

@@ -11,7 +11,8 @@ use datasets::hidden::{Beacon, BeaconRule};
 use protocol::Digest;
 use protocol::api::CompetitionView;
 use protocol::competition::Manifest;
-use protocol::score::PPM;
+use protocol::report::Estimate;
+use protocol::score::{PPM, difference, wilson};
 use protocol::significance::SequentialP;
 
 #[derive(Template)]
@@ -27,6 +28,7 @@ struct Page<'a> {
     beacon: String,
     stages: Vec<Stage>,
     rows: Vec<Row<'a>>,
+    paid: Vec<Paid<'a>>,
     /// Entries that aren't shown: they were screened alone.
     more: usize,
     teacher_gap: Option<String>,
@@ -54,6 +56,14 @@ struct Row<'a> {
     why: String,
 }
 
+/// Somebody who is paid, or what nobody is.
+struct Paid<'a> {
+    who: &'a str,
+    share: String,
+    /// A sentence for each of its submissions that the rules speak of.
+    why: Vec<&'a str>,
+}
+
 /// Entries that are shown; the JSON has all.
 const ROWS_MAX: usize = 60;
 
@@ -78,6 +88,7 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
         layout.reload_seconds = (round.step > Step::Open).then_some(5);
         layout.events = Some(format!("/api/v1/events?competition={}", round.competition));
     }
+    let hotkeys: Vec<String> = round.weights.iter().map(|weight| weight.hotkey.to_string()).collect();
     layout::render(&Page {
         layout,
         manifest,
@@ -89,6 +100,7 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
         beacon: beacon(round),
         stages: stages(round.step),
         rows: rows(round),
+        paid: paid(round, &hotkeys),
         more: round.entries.len().saturating_sub(ROWS_MAX),
         teacher_gap: teacher_gap(round, view),
     })
@@ -104,6 +116,25 @@ fn rows(round: &RoundView) -> Vec<Row<'_>> {
         EntryRole::Screened => 3,
     });
     entries.into_iter().take(ROWS_MAX).map(|entry| Row::new(entry, round)).collect()
+}
+
+/// Who gets which share and why, and last what is burnt; nobody before it is judged.
+fn paid<'a>(round: &'a RoundView, hotkeys: &'a [String]) -> Vec<Paid<'a>> {
+    if round.step < Step::Judged {
+        return Vec::new();
+    }
+    let paid: u32 = round.weights.iter().map(|weight| weight.weight_ppm).sum();
+    let told =
+        |hotkey| round.why.iter().filter(move |reason| reason.hotkey == hotkey).map(|reason| reason.sentence.as_str());
+    let winners = round.weights.iter().zip(hotkeys).map(|(weight, who)| Paid {
+        who,
+        share: figures::percent(weight.weight_ppm.into()),
+        why: told(weight.hotkey).collect(),
+    });
+    let burnt = (PPM - i64::from(paid)).max(0);
+    let nobody =
+        Paid { who: "nobody", share: figures::percent(burnt), why: vec!["Burnt: no rule gives it to anybody."] };
+    winners.chain((burnt > 0).then_some(nobody)).collect()
 }
 
 /// The way that the round goes or went: an abandoned one ends there, and no other comes past that stage.
@@ -174,16 +205,26 @@ fn teacher_gap(round: &RoundView, view: &CompetitionView) -> Option<String> {
         (drawn.known_ceiling.correct + drawn.fresh_ceiling.correct).checked_sub(teacher.correct)?,
         (drawn.known_ceiling.items + drawn.fresh_ceiling.items).checked_sub(teacher.items)?,
     ];
-    Some(points(ppm([teacher.correct, teacher.items]) - ppm(hidden)))
+    Some(gap([teacher.correct, teacher.items], hidden))
 }
 
-fn ppm([right, items]: [u32; 2]) -> i64 {
-    i64::from(right) * PPM / i64::from(items.max(1))
+fn accuracy([right, items]: [u32; 2]) -> Estimate {
+    wilson(right.into(), items.into())
 }
 
-/// A difference of accuracies.
-fn points(ppm: i64) -> String {
-    format!("{:.2}\u{a0}points", ppm as f64 / 1e4)
+/// What is lost from clean items to hidden ones.
+fn gap(clean: [u32; 2], hidden: [u32; 2]) -> String {
+    let lost = difference(accuracy(clean), accuracy(hidden));
+    format!("{:.2}\u{a0}{} points", lost.value_ppm as f64 / 1e4, figures::percent_spread(figures::ends(lost)))
+}
+
+fn share(count: [u32; 2]) -> String {
+    let accuracy = accuracy(count);
+    format!("{}\u{a0}{}", figures::percent(accuracy.value_ppm), figures::percent_spread(figures::ends(accuracy)))
+}
+
+fn latency(ratio: Estimate) -> String {
+    format!("{}\u{a0}{}", figures::ratio(ratio.value_ppm), figures::ratio_spread(ratio.value_ppm, figures::ends(ratio)))
 }
 
 fn p_value(p: Option<SequentialP>) -> String {
@@ -193,8 +234,7 @@ fn p_value(p: Option<SequentialP>) -> String {
 impl<'a> Row<'a> {
     fn new(entry: &'a RoundEntryView, round: &RoundView) -> Self {
         let seated = round.champion.as_ref() == Some(&entry.submission);
-        let share = |count: Option<[u32; 2]>| count.map_or("–".into(), |count| figures::percent(ppm(count)));
-        let gap = entry.clean.zip(entry.changed).map(|(clean, changed)| points(ppm(clean) - ppm(changed)));
+        let gap = entry.clean.zip(entry.changed).map(|(clean, changed)| gap(clean, changed));
         Self {
             name: figures::abbreviated(&entry.submission.to_string()),
             class: if seated { "champion" } else { "" },
@@ -203,10 +243,10 @@ impl<'a> Row<'a> {
                 EntryRole::Challenger => "challenger",
                 EntryRole::Screened => "screened",
             },
-            clean: share(entry.clean),
-            changed: share(entry.changed),
+            clean: entry.clean.map_or("–".into(), share),
+            changed: entry.changed.map_or("–".into(), share),
             gap: gap.unwrap_or_else(|| "–".into()),
-            latency: entry.latency_ratio_ppm.map_or("–".into(), figures::ratio),
+            latency: entry.latency_ratio.map_or("–".into(), latency),
             fresh: entry.fresh_items.map_or("–".into(), |items| items.to_string()),
             p_hidden: p_value(entry.verdict.and_then(|verdict| verdict.hidden).map(|hidden| hidden.p)),
             why: why(entry, seated),
@@ -262,7 +302,20 @@ mod tests {
         let page = render(&sample::round(Step::Revealed), &sample::competition());
         sample::assert_markup(&page);
         let command = format!("retort verify round {} 3", sample::competition().competition.manifest.id);
-        for expected in ["A new champion", &command, "(dethrones)", "0.0021", "The teacher itself loses 4."] {
+        for expected in [
+            "A new champion",
+            &command,
+            "(dethrones)",
+            "0.0021",
+            "The teacher itself loses 4.",
+            "93.10\u{a0}%\u{a0}±0.70",
+            "5.30\u{a0}±1.15 points",
+            "0.412×\u{a0}±0.007",
+            "70.00\u{a0}%",
+            "holds the seat",
+            "30.00\u{a0}%",
+            "Burnt",
+        ] {
             assert!(page.contains(expected), "{expected}: {page}");
         }
     }

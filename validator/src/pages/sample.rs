@@ -17,7 +17,7 @@ use protocol::dethrone::{Comparison, Rule, Verdict};
 use protocol::needs::Needs;
 use protocol::package::PackageConfig;
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
-use protocol::reward::Weight;
+use protocol::reward::{self, Weight};
 use protocol::round::Screening;
 use protocol::score::{Ceiling, score};
 use protocol::significance::{Disputed, SequentialP};
@@ -497,7 +497,7 @@ pub(crate) fn round(step: Step) -> RoundView {
         RoundEntryView {
             clean: None,
             changed: None,
-            latency_ratio_ppm: None,
+            latency_ratio: None,
             ..round_entry(3, EntryRole::Screened, [0, 0], [0, 0], Some(Rule::Screened))
         },
     ];
@@ -533,8 +533,8 @@ pub(crate) fn round(step: Step) -> RoundView {
         crowned_in: 3,
         shared_by: 1,
         champion_age_seconds: 172_800,
-        weights: if judged { vec![Weight { hotkey: hotkey(2), weight_ppm: 1_000_000 }] } else { Vec::new() },
-        why: Vec::new(),
+        weights: if judged { vec![Weight { hotkey: hotkey(2), weight_ppm: 700_000 }] } else { Vec::new() },
+        why: vec![reward::Reason { hotkey: hotkey(2), submission: id(2), sentence: "holds the seat".into() }],
         epoch: judged.then_some(3),
         drawn: revealed.then_some(drawn),
         entries: if judged { entries } else { Vec::new() },
@@ -565,7 +565,7 @@ fn round_entry(n: u64, role: EntryRole, clean: [u32; 2], changed: [u32; 2], rule
         role,
         clean: Some(clean),
         changed: Some(changed),
-        latency_ratio_ppm: Some(412_000),
+        latency_ratio: Some(Estimate { value_ppm: 412_000, low_ppm: 405_000, high_ppm: 420_000 }),
         fresh_items: Some(if role == EntryRole::Screened { 300 } else { 3_500 }),
         screening: Some(Screened {
             outcomes: object("screening", 1_000),

@@ -5,6 +5,7 @@ use crate::db::{Db, DbError};
 use datasets::hidden::{Abandonment, Beacon, BeaconRule, RoundCommitment};
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
+use protocol::report::Estimate;
 use protocol::reward::{Reason, Weight};
 use protocol::{CompetitionId, SubmissionId};
 use serde::{Deserialize, Serialize};
@@ -88,8 +89,8 @@ pub struct RoundEntryView {
     /// Right answers and items on hidden items, all changed.
     #[schema(min_items = 2, max_items = 2)]
     pub changed: Option<[u32; 2]>,
-    /// Candidate over reference in this round, parts per million.
-    pub latency_ratio_ppm: Option<i64>,
+    /// Candidate over reference in this round, with its 99 % interval.
+    pub latency_ratio: Option<Estimate>,
     /// How many fresh items it answered.
     pub fresh_items: Option<u32>,
     /// Its answers to those that screened it, an object once the round is revealed.
@@ -196,7 +197,7 @@ fn entry_view(entry: Entry, revealed: bool, fresh_items: Option<u32>) -> RoundEn
     RoundEntryView {
         clean: result.map(|result| [result.clean_correct, result.clean_items]),
         changed: result.map(|result| [result.changed_correct, result.changed_items]),
-        latency_ratio_ppm: result.map(|result| result.report.latency.ratio.value_ppm),
+        latency_ratio: result.map(|result| result.report.latency.ratio),
         fresh_items: match entry.role {
             EntryRole::Screened => entry.screening.map(|screened| screened.items),
             _ => result.and(fresh_items),
