@@ -46,6 +46,10 @@ pub struct Manifest {
     #[serde(default)]
     #[schema(required)]
     pub description: String,
+    /// What students are given under, as an SPDX expression: whoever announces a package gives it to everybody under that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "MIT")]
+    pub license: Option<String>,
     /// What models do.
     pub task: Task,
     /// When submissions end, in Unix seconds; never if absent. A manifest may write a date with its zone.
@@ -434,6 +438,11 @@ impl Manifest {
         let fields = [
             ("format", self.format == MANIFEST_FORMAT, format!("must be `{MANIFEST_FORMAT}`")),
             ("title", (1..=120).contains(&self.title.len()), "must have 1 to 120 bytes".into()),
+            (
+                "license",
+                self.license.as_ref().is_none_or(|license| spdx::Expression::parse(license).is_ok()),
+                "must be an SPDX expression, such as MIT or CC-BY-4.0 (spdx.org/licenses)".into(),
+            ),
             ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
             (
                 "labels",

@@ -45,6 +45,12 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         MinerCommand::Submit { package, competition: what, validator, hotkey, wait, json } => {
             let (client, id) = competition(&what, &validator.validator)?;
             let keypair = chain::keyfile::load(&hotkey)?;
+            let manifest = client.competition(&id)?.competition.manifest;
+            // What the validator would refuse costs no upload and no quota.
+            admitted(&PackageFiles::read(&package)?, &manifest)?;
+            if let Some(license) = &manifest.license {
+                eprintln!("by submitting you give the model to everybody under {license}, as the competition says");
+            }
             let submission = submit(&client, &id, &package, &keypair)?;
             let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
             if json {

@@ -18,6 +18,11 @@ pub(super) fn percent_spread([low, high]: [i64; 2]) -> String {
     format!("±{:.2}", half_width(low, high) / 1e4)
 }
 
+/// A percentage and half the width of its interval: `91.27 % ±0.52`.
+pub(super) fn percent_within(ppm: i64, interval: [i64; 2]) -> String {
+    format!("{}{SPACE}{}", percent(ppm), percent_spread(interval))
+}
+
 /// A share of one with three decimals: `0.732`.
 pub(super) fn share(ppm: i64) -> String {
     format!("{:.3}", ppm as f64 / 1e6)
@@ -51,6 +56,11 @@ pub(super) fn ratio(ppm: i64) -> String {
 pub(super) fn ratio_spread(ppm: i64, [low, high]: [i64; 2]) -> String {
     let decimals = significant(ppm as f64 / 1e6).split_once('.').map_or(0, |(_, decimals)| decimals.len());
     format!("±{:.decimals$}", half_width(low, high) / 1e6)
+}
+
+/// A ratio and half the width of its interval: `0.420× ±0.012`.
+pub(super) fn ratio_within(ppm: i64, interval: [i64; 2]) -> String {
+    format!("{}{SPACE}{}", ratio(ppm), ratio_spread(ppm, interval))
 }
 
 /// The ends of an estimate, as the functions above take them.

@@ -220,11 +220,11 @@ fn gap(clean: [u32; 2], hidden: [u32; 2]) -> String {
 
 fn share(count: [u32; 2]) -> String {
     let accuracy = accuracy(count);
-    format!("{}\u{a0}{}", figures::percent(accuracy.value_ppm), figures::percent_spread(figures::ends(accuracy)))
+    figures::percent_within(accuracy.value_ppm, figures::ends(accuracy))
 }
 
 fn latency(ratio: Estimate) -> String {
-    format!("{}\u{a0}{}", figures::ratio(ratio.value_ppm), figures::ratio_spread(ratio.value_ppm, figures::ends(ratio)))
+    figures::ratio_within(ratio.value_ppm, figures::ends(ratio))
 }
 
 fn p_value(p: Option<SequentialP>) -> String {

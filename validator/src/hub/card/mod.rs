@@ -28,8 +28,10 @@ pub(super) const TRAINING_IMAGES: &str = "training-images.rtimg";
 /// The teacher's answers to those.
 pub(super) const TRAINING_LOGITS: &str = "training-teacher-logits.rtlog";
 
-/// The name that submitted models go by in the Hub's list of licences: nobody has said one.
-const LICENSE: &str = "unknown";
+/// The name in the Hub's list of licences where nobody has said one.
+const UNKNOWN_LICENSE: &str = "unknown";
+/// The name in that list for whatever it has no name for; the licence is named beside it.
+const OTHER_LICENSE: &str = "other";
 /// The task's name in a result.
 const TASK: &str = "accuracy";
 
@@ -58,7 +60,7 @@ pub(super) fn of_submission(
     let manifest = &scored.stored.competition.manifest;
     let (report, score) = (&scored.evaluation.report, &scored.evaluation.score);
     let kind = config.architecture.kind();
-    let mut front = model(manifest, kind);
+    let mut front = model(manifest, kind, manifest.license.as_deref());
     front["base_model"] = json!(format!("teachers/{}", manifest.id));
     let receipt = verify_token(scored);
     front["model-index"] = index(&repository.id(), manifest, (report, score), Some((&scored.data_commit, &receipt)));
@@ -73,7 +75,7 @@ pub(super) fn of_teacher(
     links: &Links,
 ) -> CardData {
     let (manifest, config) = (&stored.competition.manifest, &stored.competition.teacher.config);
-    let mut front = model(manifest, config.architecture.kind());
+    let mut front = model(manifest, config.architecture.kind(), None);
     front["model-index"] = index(&repository.id(), manifest, (&measured.report, &measured.score), None);
     CardData::new(front, &text::of_teacher(repository, manifest, config, &measured.report, &measured.score, links))
 }
@@ -82,7 +84,7 @@ pub(super) fn of_teacher(
 pub(super) fn of_data(stored: &StoredCompetition, links: &Links) -> CardData {
     let manifest = &stored.competition.manifest;
     let front = json!({
-        "license": LICENSE,
+        "license": UNKNOWN_LICENSE,
         "pretty_name": manifest.title,
         "tags": ["retort", "distillation"],
         "task_categories": ["image-classification"],
@@ -91,15 +93,25 @@ pub(super) fn of_data(stored: &StoredCompetition, links: &Links) -> CardData {
 }
 
 /// What the front matter of every model has.
-fn model(manifest: &Manifest, kind: &str) -> Value {
-    json!({
-        "license": LICENSE,
+fn model(manifest: &Manifest, kind: &str, license: Option<&str>) -> Value {
+    let mut front = json!({
+        "license": UNKNOWN_LICENSE,
         "library_name": "pytorch",
         "pipeline_tag": "image-classification",
         "datasets": [format!("{ARENA}/{}", manifest.id)],
         "metrics": ["accuracy"],
         "tags": ["retort", "distillation", kind],
-    })
+    });
+    match license {
+        // The Hub's names are SPDX's in small letters; what several are joined by is no name there.
+        Some(license) if !license.contains(' ') => front["license"] = license.to_ascii_lowercase().into(),
+        Some(license) => {
+            front["license"] = OTHER_LICENSE.into();
+            front["license_name"] = license.into();
+        }
+        None => {}
+    }
+    front
 }
 
 /// Results as model cards have them.
