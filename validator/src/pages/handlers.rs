@@ -19,6 +19,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::api::{CompetitionView, SubmissionStatus};
+use protocol::package::README_FILE;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
@@ -30,6 +31,8 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'sel
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Events of the first page.
 const LATELY_MAX: u32 = 8;
+/// Characters of a README.md that its submission's page shows; the file has all.
+const README_CHARS_MAX: usize = 20_000;
 /// Submissions of a miner's page.
 const MINER_ROWS_MAX: u32 = 50;
 
@@ -135,10 +138,22 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         entries: &app.db.entry_pairs_of(&id).await?,
         events: &app.db.events(&id).await?,
         appeals: &crate::appeals::of(&app.db, &id).await?,
+        readme: readme(&app, &status).await.as_deref(),
         samples: samples.as_deref(),
         endpoint: &app.endpoint(),
     };
     Ok(page(submission::render(&sources)))
+}
+
+/// What its miner says about it, as far as a page shows it. A page without is better than none.
+async fn readme(app: &App, status: &SubmissionStatus) -> Option<String> {
+    if status.state != protocol::submission::State::Scored || status.withheld_until_round.is_some() {
+        return None;
+    }
+    let file = status.files.iter().find(|file| file.path == README_FILE)?;
+    let bytes = app.objects.get(&file.sha256).await.ok()?;
+    let shown: String = String::from_utf8_lossy(&bytes).chars().take(README_CHARS_MAX).collect();
+    Some(shown)
 }
 
 /// The raw samples of its latency. A page without their picture is better than none.

@@ -41,6 +41,8 @@ struct Page<'a> {
     notes: Vec<Note>,
     /// What its owner said about its end, and the operator.
     appeals: &'a [AppealView],
+    /// What its miner says about it: text, whatever it is written in.
+    readme: Option<&'a str>,
     /// Report and score, once scored.
     result: Option<Measured<'a>>,
 }
@@ -109,6 +111,8 @@ pub(super) struct Sources<'a> {
     pub(super) events: &'a [Event],
     /// What its owner said about its end, and the operator.
     pub(super) appeals: &'a [AppealView],
+    /// Its README.md, once everybody may have it.
+    pub(super) readme: Option<&'a str>,
     /// The raw samples of its latency.
     pub(super) samples: Option<&'a [u8]>,
     /// The validator's address.
@@ -117,7 +121,7 @@ pub(super) struct Sources<'a> {
 
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
-    let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, samples, endpoint } =
+    let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, readme, samples, endpoint } =
         *sources;
     let manifest = &view.competition.manifest;
     let title = format!("{} in {} · Retort", status.id, manifest.title);
@@ -140,6 +144,7 @@ pub(super) fn render(sources: &Sources) -> String {
         endpoint,
         stages: stages(status, events),
         appeals,
+        readme: readme.map(str::trim).filter(|text| !text.is_empty()),
         result: both.map(|(report, score)| Measured {
             histogram: samples.and_then(histogram::draw),
             ..Measured::new(report, score, manifest, teacher)
@@ -455,6 +460,7 @@ mod tests {
             entries: &[],
             events: &events,
             appeals: &[AppealView { number: 1, text: "no <copy>".into(), at: 1, answer: None }],
+            readme: Some("# It <b>learnt</b>\n"),
             samples: Some(samples),
             endpoint: "https://validator.example",
         })
@@ -464,6 +470,7 @@ mod tests {
     fn what_was_said_about_it_is_shown_as_text() {
         let page = page(&sample::status(State::Rejected));
         assert!(page.contains("no &#60;copy&#62;") && page.contains("has not answered yet"), "{page}");
+        assert!(page.contains("# It &#60;b&#62;learnt&#60;/b&#62;"), "{page}");
     }
 
     #[test]
