@@ -173,7 +173,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 36] = [
+    const ALL: [(Self, &str); 37] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),

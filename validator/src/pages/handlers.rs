@@ -128,7 +128,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
     let id = parse("submission", &id)?;
     let (status, view) = find_submission(&app, &id).await?;
     let models = app.db.models(&status.competition).await?;
-    let samples = samples(&app, &status).await;
+    let (readme, samples) = (readme(&app, &status).await, samples(&app, &status).await);
     let sources = submission::Sources {
         status: &status,
         view: &view,
@@ -138,7 +138,7 @@ async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Re
         entries: &app.db.entry_pairs_of(&id).await?,
         events: &app.db.events(&id).await?,
         appeals: &crate::appeals::of(&app.db, &id).await?,
-        readme: readme(&app, &status).await.as_deref(),
+        readme: readme.as_deref(),
         samples: samples.as_deref(),
         endpoint: &app.endpoint(),
     };
