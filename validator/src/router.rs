@@ -13,11 +13,12 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, Any, CorsLayer};
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::{DefaultOnResponse, OnResponse, TraceLayer};
 
@@ -28,16 +29,18 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 const TARGET_BYTES_MAX: usize = 2 * 1024;
 
 /// What browsers are told about everything we send; a page may say more about itself.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'self'; object-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
     ),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
+
+/// Whether pages of others may be given what we send.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Whoever was here over TLS comes back over TLS.
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -61,11 +64,28 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::map_response(as_problem))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn_with_state(app.clone(), around))
+        .layer(cross_origin())
         .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(middleware::map_request(without_strange_id))
         .with_state(app)
+}
+
+/// What pages of others may do in a browser: read what is public, and submit with a token that they are given. A browser never
+/// adds one by itself, since there are no cookies.
+fn cross_origin() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(|_, request| is_for_everybody(request.uri.path())))
+        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers(Any)
+        .max_age(Duration::from_secs(3_600))
+}
+
+/// What an operator alone may see isn't.
+fn is_for_everybody(path: &str) -> bool {
+    !["/operator", "/api/v1/operator", "/metrics"].iter().any(|of_operator| path.starts_with(of_operator))
 }
 
 async fn nothing(uri: Uri) -> Response {
@@ -113,6 +133,7 @@ fn respond<B>(response: &http::Response<B>, latency: Duration, span: &tracing::S
 
 /// Refuses targets that are too long, counts responses and adds the security headers.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let policy = if is_for_everybody(request.uri().path()) { "cross-origin" } else { "same-origin" };
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     let mut response = if target > TARGET_BYTES_MAX {
         plain(StatusCode::URI_TOO_LONG).into_response()
@@ -123,6 +144,7 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(value);
     }
+    response.headers_mut().entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static(policy));
     if app.config.public_url.starts_with("https://") {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
     }

@@ -2,7 +2,7 @@
 
 use crate::support::{Package, Setup, TestApp};
 use protocol::submission::State;
-use reqwest::{Client, header, redirect};
+use reqwest::{Client, Method, header, redirect};
 
 async fn page(app: &TestApp, target: &str) -> String {
     app.miner(1).get(target).await.text().await.unwrap()
@@ -53,4 +53,32 @@ async fn behind_a_proxy_that_serves_us_below_a_path_every_link_leads_below_it() 
     let stays = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
     let redirect = stays.get(app.url("/arena/digits")).send().await.unwrap();
     assert_eq!(redirect.headers()[header::LOCATION], "/hf/competitions/digits");
+}
+
+#[tokio::test]
+async fn pages_of_others_read_what_is_public_and_nothing_of_the_operator() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let client = Client::new();
+    let from_elsewhere = |method: Method, target: &str| {
+        client.request(method, app.url(target)).header(header::ORIGIN, "https://elsewhere.example")
+    };
+    for target in ["/api/v1/competitions", "/api/models/arena/digits", "/log/checkpoint", "/api/v1/nothing"] {
+        let answer = from_elsewhere(Method::GET, target).send().await.unwrap();
+        let headers = answer.headers();
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://elsewhere.example", "{target}");
+        assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
+        assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+        // What a browser asks first where a header isn't one of the plain ones.
+        let asked = from_elsewhere(Method::OPTIONS, target)
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,range");
+        let answer = asked.send().await.unwrap();
+        assert!(answer.status().is_success(), "{target}: {}", answer.status());
+        assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization,range");
+    }
+    for target in ["/operator", "/api/v1/operator", "/metrics"] {
+        let answer = from_elsewhere(Method::GET, target).send().await.unwrap();
+        assert!(!answer.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{target}");
+        assert_eq!(answer.headers()["cross-origin-resource-policy"], "same-origin");
+    }
 }

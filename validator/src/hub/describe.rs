@@ -15,7 +15,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use protocol::strict;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -200,6 +200,9 @@ pub(super) async fn auth_check(State(app): State<App>, place: Place) -> Result<R
     Ok(fresh(&serde_json::json!({})))
 }
 
+/// How many commits a list has, by which clients count them.
+const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
+
 /// What the repository showed, newest first (Hub: list_repo_commits).
 #[utoipa::path(
     get,
@@ -220,7 +223,9 @@ pub(super) async fn commits(State(app): State<App>, place: Place) -> Result<Resp
             commits.push(commit(&place.repository, &revision, &tag.name, tag.at));
         }
     }
-    Ok(fresh(&commits))
+    let mut answer = fresh(&commits);
+    answer.headers_mut().insert(TOTAL, commits.len().into());
+    Ok(answer)
 }
 
 fn commit(repository: &Repository, revision: &Revision, name: &str, at: u64) -> Commit {

@@ -8,15 +8,13 @@ use crate::app::App;
 use crate::board;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, header};
+use http::header;
 use protocol::{CompetitionId, SubmissionId};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// A drawing brings its own style and nothing else.
 const DRAWING_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-/// Drawings may be shown in the README files of others.
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// The routes of all pictures.
 pub(crate) fn pictures() -> OpenApiRouter<App> {
@@ -91,7 +89,6 @@ fn picture(svg: String) -> Response {
         (header::CONTENT_TYPE, "image/svg+xml"),
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, DRAWING_POLICY),
-        (RESOURCE_POLICY, "cross-origin"),
     ];
     (headers, svg).into_response()
 }

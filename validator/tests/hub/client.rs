@@ -132,6 +132,20 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Runs a module that must succeed, beside which JavaScript's clients are installed; what it printed.
+    pub(super) async fn javascript(&self, script: &str) -> String {
+        static MODULES: OnceLock<PathBuf> = OnceLock::new();
+        let modules = || MODULES.get_or_init(|| path_from("node.sh", &[]).join("node_modules")).clone();
+        let modules = tokio::task::spawn_blocking(modules).await.unwrap();
+        std::os::unix::fs::symlink(modules, self.home.path().join("node_modules")).unwrap();
+        std::fs::write(self.home.path().join("script.mjs"), script).unwrap();
+        let (success, output) = told(&self.run(Path::new("node"), None, &["script.mjs"]).await);
+        assert!(success, "{script}\nfailed: {output}");
+        output
+    }
+}
+
 fn told(output: &Output) -> (bool, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let success = output.status.success();
