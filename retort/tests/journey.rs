@@ -3,7 +3,9 @@
 
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 
 #[test]
 fn a_model_travels_from_pytorch_to_the_board_and_back() {
@@ -29,10 +31,17 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert_eq!(checked["predicted_rank"], 1);
     let submitted = service.json(&["miner", "submit", &package, "--hotkey", &hotkey]);
     let id = submitted["id"].as_str().unwrap().to_owned();
-    // Killed while the submission is on its way: nothing acknowledged is lost.
+    let follow = ["miner", "status", &id, "--follow", "--json", "--validator", &service.address];
+    let mut follower = retort().args(follow).stdout(Stdio::piped()).spawn().unwrap();
+    let mut heard = BufReader::new(follower.stdout.take().unwrap()).lines();
+    heard.next().expect("it hears where the submission is").unwrap();
+    // Killed while the submission is on its way: nothing acknowledged is lost, and who waits goes on waiting.
+    let address = service.address.clone();
     drop(service);
 
-    let service = Service::start(&home);
+    let service = Service::start_again(&home, &address);
+    let last = heard.map_while(Result::ok).last().expect("it hears more after the restart");
+    assert!(last.contains(r#""state":"scored""#) && follower.wait().unwrap().success(), "{last}");
     let again = service.json(&["miner", "submit", &package, "--hotkey", &hotkey, "--wait"]);
     assert_eq!(again["id"], id.as_str(), "the same package is the same submission");
     assert_eq!(again["state"], "scored");

@@ -67,9 +67,18 @@ impl Service {
     }
 
     /// The same by a command that ends in the binary's name, such as `taskset 1 retort`.
-    pub(crate) fn start_as(mut command: Command, home: &Path) -> Self {
+    pub(crate) fn start_as(command: Command, home: &Path) -> Self {
+        Self::listen(command, home, "127.0.0.1:0")
+    }
+
+    /// Serves again where one served before.
+    pub(crate) fn start_again(home: &Path, address: &str) -> Self {
+        Self::listen(retort(), home, address)
+    }
+
+    fn listen(mut command: Command, home: &Path, address: &str) -> Self {
         let mut child = command
-            .args(["validator", "serve", "--listen", "127.0.0.1:0", "--dir"])
+            .args(["validator", "serve", "--listen", address, "--dir"])
             .arg(home)
             .stderr(Stdio::piped())
             .spawn()

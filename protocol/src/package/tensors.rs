@@ -27,7 +27,14 @@ pub(super) fn check(file: &[u8], plan: &Plan) -> Result<Header, Rejection> {
 
 fn fits(TensorSpec { name, shape, .. }: &TensorSpec, entry: &TensorEntry) -> Result<(), Rejection> {
     if !WEIGHT_TYPES.contains(&entry.dtype.as_str()) {
-        return Err(Code::TensorDtype.because(format!("`{name}` is {}; use F32, F16 or BF16", entry.dtype)));
+        let instead = match entry.dtype.as_str() {
+            dtype if dtype.starts_with(['I', 'U']) => {
+                "quantised weights aren't read; save each as F16, scale times (value - zero point): two bytes count for every \
+                 value whatever its type"
+            }
+            _ => "use F32, F16 or BF16",
+        };
+        return Err(Code::TensorDtype.because(format!("`{name}` is {}; {instead}", entry.dtype)));
     }
     match entry.shape == *shape {
         true => Ok(()),

@@ -159,7 +159,7 @@ pub(crate) struct WorkerArgs {
 #[derive(Args, Clone)]
 pub(crate) struct Validator {
     /// The validator's address
-    #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070")]
+    #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070", global = true)]
     pub(crate) validator: String,
 }
 
