@@ -1,7 +1,8 @@
 //! The messages of the HTTP API, shared by the service and its clients. Timestamps are Unix seconds.
 
+use crate::amendment::Amendment;
 use crate::architecture::{Architecture, Costs};
-use crate::competition::Competition;
+use crate::competition::{Competition, Manifest};
 use crate::dethrone::Verdict;
 use crate::latency::{LatencyVerdict, judge};
 use crate::needs::Needs;
@@ -525,10 +526,21 @@ pub struct CompetitionView {
     pub competition: Competition,
     /// The submission that leads.
     pub champion: Option<SubmissionId>,
+    /// What was changed since it was published, in order: `competition` is as it was published.
+    #[serde(default)]
+    #[schema(required)]
+    pub amendments: Vec<Amendment>,
     /// Rewards that were announced for later rounds.
     pub reward_changes: Vec<PolicyChange>,
     /// The seed of the copy probes, whose SHA-256 the competition states; once it is over.
     pub probe_seed: Option<Digest>,
+}
+
+impl CompetitionView {
+    /// The manifest as amendments leave it, while `round` runs (0 before the first).
+    pub fn manifest(&self, round: u64) -> Manifest {
+        self.competition.manifest.clone().amended(&self.amendments, round)
+    }
 }
 
 /// RFC 9457 `application/problem+json`.

@@ -432,7 +432,11 @@ impl Manifest {
         self.check()
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
+    /// Whether its numbers make sense.
+    ///
+    /// # Errors
+    /// The field, and what would be right.
+    pub fn check(&self) -> Result<(), ManifestError> {
         let (planes, sides) = (self.input.channels as usize, 1..=DIMENSION_MAX);
         let labels_bytes = serde_json::json!(self.labels).to_string().len() as u64;
         let fields = [

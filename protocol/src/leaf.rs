@@ -4,6 +4,7 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::amendment::Amendment;
 use crate::reward::RewardRules;
 use crate::submission::{Blame, Code, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -213,6 +214,13 @@ pub enum Act {
         /// Why, in the operator's words.
         reason: String,
     },
+    /// Something about a published competition was changed that decides nothing about who wins.
+    CompetitionAmended {
+        /// The competition.
+        competition: CompetitionId,
+        /// What, and why.
+        amendment: Amendment,
+    },
 }
 
 macro_rules! codes {
@@ -341,6 +349,9 @@ impl Act {
                 format!("administration/requeued/{submission}/{attempt}")
             }
             Self::SubmissionDisqualified { submission, .. } => format!("administration/disqualified/{submission}"),
+            Self::CompetitionAmended { competition, amendment } => {
+                format!("administration/amended/{competition}/{}", amendment.number)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: this crate reads no clock, does no I/O, spawns nothing, and holds no float in anything that is hashed,
 //! signed or ranked. Time, bytes and randomness are passed in; what comes out can be recomputed by anyone.
 
+pub mod amendment;
 pub mod api;
 pub mod architecture;
 pub mod attempt;

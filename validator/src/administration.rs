@@ -18,7 +18,7 @@ const REASON_CHARS_MAX: usize = 280;
 
 /// Why an operator did something: one line that everybody will be able to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActReason(String);
+pub struct ActReason(pub(crate) String);
 
 impl FromStr for ActReason {
     type Err = ActError;

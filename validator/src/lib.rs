@@ -8,6 +8,7 @@
 //! [`evaluator::Evaluator`], which the binary implements. State lives in the database; objects are immutable.
 
 pub mod administration;
+pub mod amend;
 mod api;
 pub mod app;
 pub mod appeals;

@@ -10,6 +10,7 @@ use crate::db::competitions::StoredCompetition;
 use crate::db::lists::ListFilter;
 use crate::db::rounds::Step;
 use crate::db::submissions::Submission;
+use protocol::amendment::is_hidden;
 use protocol::api::{BoardRow, CompetitionView, MinerReward, MinerView, SubmissionStatus, SubmissionSummary};
 use protocol::latency::judge;
 use protocol::leaf::receipt_key;
@@ -20,11 +21,13 @@ use std::collections::HashMap;
 /// Seconds that an evaluation is guessed to take while none has been done.
 const PACE_GUESS_MS: u64 = 60_000;
 
-/// All competitions, newest first.
+/// All competitions but hidden ones, newest first.
 pub(crate) async fn competitions(app: &App) -> Result<Vec<CompetitionView>, DbError> {
     let mut views = Vec::new();
     for stored in app.db.competitions().await? {
-        views.push(view(app, stored).await?);
+        if !is_hidden(&stored.amendments) {
+            views.push(view(app, stored).await?);
+        }
     }
     Ok(views)
 }
@@ -41,8 +44,9 @@ async fn view(app: &App, stored: StoredCompetition) -> Result<CompetitionView, D
     let champion = board::champion(app, &stored.competition.manifest.id).await?;
     let reward_changes = app.db.reward_changes(&stored.competition.manifest.id).await?;
     let probe_seed = revealed_probe_seed(&app.db, &stored, app.clock.now()).await?;
-    let (sha256, competition) = (stored.sha256, stored.competition);
-    Ok(CompetitionView { sha256, validator: app.hotkey, competition, champion, reward_changes, probe_seed })
+    let StoredCompetition { sha256, mut competition, published, amendments, .. } = stored;
+    competition.manifest = published;
+    Ok(CompetitionView { sha256, validator: app.hotkey, competition, amendments, champion, reward_changes, probe_seed })
 }
 
 /// Who held a competition's seat, from when to when.

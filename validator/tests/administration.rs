@@ -2,9 +2,10 @@
 
 use super::lifecycle::script;
 use super::rounds::{by_size, play, submit};
-use super::support::{Miner, Package, Setup, TestApp, accept, competition_toml, validator_hotkey};
+use super::support::{Miner, Package, Setup, TestApp, accept, competition, competition_toml, validator_hotkey};
 use protocol::SubmissionId;
-use protocol::api::{Leaderboard, SubmissionStatus};
+use protocol::amendment::{Amended, Amendment};
+use protocol::api::{CompetitionView, Leaderboard, SubmissionStatus};
 use protocol::evaluation::EvaluationFailure;
 use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
@@ -12,6 +13,7 @@ use reqwest::{Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use validator::Evaluator;
+use validator::amend::{AmendError, Wish, amend};
 use validator::evaluator::scripted_evaluation;
 
 const TOKEN: &str = "the operator's own token";
@@ -201,4 +203,104 @@ async fn a_submission_under_way_can_be_disqualified_and_its_evaluation_records_n
     assert_eq!(status.state, State::Rejected);
     let refusal = miner.upload_all(&created, &Package::mlp(&[8], 1)).await.unwrap_err();
     assert_eq!(refusal.problem.code, "upload_closed");
+}
+
+const DAY_SECONDS: u64 = 24 * 3_600;
+
+async fn amended(app: &TestApp, wish: Wish) -> Result<Amendment, AmendError> {
+    let reason = "miners asked for it".parse().unwrap();
+    amend(&app.app.db, validator_hotkey(), &competition("digits"), wish, reason, app.app.clock.now()).await
+}
+
+async fn view(app: &TestApp) -> CompetitionView {
+    app.miner(1).get("/api/v1/competitions/digits").await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn what_hurts_nobody_is_changed_stated_and_shown_and_what_was_published_stays() {
+    let app = TestApp::start(setup(None)).await;
+    let now = app.app.clock.now();
+    let ends_at = now + 3 * DAY_SECONDS;
+    app.publish(&competition_toml("digits", &format!("closes_at = {ends_at}"))).await;
+    let published = view(&app).await;
+    amended(&app, Wish::Title("Numbers, by hand".into())).await.unwrap();
+    let later = amended(&app, Wish::ClosesAt(ends_at + DAY_SECONDS)).await.unwrap();
+    assert_eq!((later.number, &later.change), (2, &Amended::ClosesAt(ends_at + DAY_SECONDS)));
+
+    let after = view(&app).await;
+    assert_eq!((after.sha256, &after.competition), (published.sha256, &published.competition));
+    let manifest = after.manifest(0);
+    assert_eq!((manifest.title.as_str(), manifest.closes_at), ("Numbers, by hand", Some(ends_at + DAY_SECONDS)));
+    let page = app.miner(1).get("/competitions/digits").await.text().await.unwrap();
+    for said in ["Numbers, by hand", "Changed since it was published", "miners asked for it"] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let act = stated(&app, "administration/amended/digits/2").await;
+    assert_eq!(act, Act::CompetitionAmended { competition: competition("digits"), amendment: later });
+
+    // It takes submissions after the old end.
+    app.app.clock.advance(3 * DAY_SECONDS + 1);
+    app.miner(1).submit(&Package::mlp(&[8], 1)).await.unwrap();
+    // Less than a day before the new one nobody moves it any more.
+    for (wish, why) in [
+        (Wish::ClosesAt(ends_at + 9 * DAY_SECONDS), "at least 24 hours before"),
+        (Wish::ClosesAt(ends_at), "no later end"),
+        (Wish::SubmissionsPerDay(4), "only rise"),
+        (Wish::Title(String::new()), "title"),
+    ] {
+        let error = amended(&app, wish).await.unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    let mut app = app;
+    app.leave_unfinished();
+}
+
+#[tokio::test]
+async fn a_hidden_competition_is_found_by_its_name_alone() {
+    let app = TestApp::with_competition(setup(None)).await;
+    let listed = async || {
+        let all: Vec<CompetitionView> = app.miner(1).get("/api/v1/competitions").await.json().await.unwrap();
+        (all.len(), app.miner(1).get("/").await.text().await.unwrap().contains("/competitions/digits\""))
+    };
+    assert_eq!(listed().await, (1, true));
+    amended(&app, Wish::Hidden(true)).await.unwrap();
+    assert_eq!(listed().await, (0, false));
+    assert_eq!(app.miner(1).get("/competitions/digits").await.status(), StatusCode::OK);
+    amended(&app, Wish::Hidden(false)).await.unwrap();
+    assert_eq!(listed().await, (1, true));
+}
+
+#[tokio::test]
+async fn an_early_end_leaves_a_full_round_a_quota_rises_with_the_next_and_three_changes_are_all() {
+    let app = TestApp::start(setup(Some(by_size()))).await;
+    app.publish(&competition_toml("digits", "rounds.seconds = 1000")).await;
+    let miner = app.miner(1);
+    for seed in 0..4 {
+        miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
+    }
+    let raised = amended(&app, Wish::SubmissionsPerDay(5)).await.unwrap();
+    let Amended::SubmissionsPerDay { quota: 5, from_round } = raised.change else { panic!("{raised:?}") };
+    let refusal = miner.submit(&Package::mlp(&[8], 9)).await.unwrap_err();
+    assert_eq!(refusal.problem.code, "quota_exhausted", "not before the next round");
+    let running = app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap();
+    assert_eq!(running.number + 1, from_round);
+    play(&app, running.number).await;
+    for _ in 0..500 {
+        if app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap().number == from_round {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    miner.submit(&Package::mlp(&[8], 9)).await.expect("one more in the next round");
+
+    let running = app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap();
+    let early = amended(&app, Wish::CloseEarly).await.unwrap();
+    assert_eq!(early.change, Amended::ClosesAt(running.closes_at.unwrap() + 1000), "the next full round");
+    assert!(amended(&app, Wish::CloseEarly).await.unwrap_err().to_string().contains("no later than"));
+    amended(&app, Wish::SubmissionsPerDay(6)).await.unwrap();
+    let error = amended(&app, Wish::SubmissionsPerDay(7)).await.unwrap_err().to_string();
+    assert!(error.contains("3 times at most"), "{error}");
+    amended(&app, Wish::Description("As long as one likes.".into())).await.expect("words change as often as one likes");
+    let mut app = app;
+    app.leave_unfinished();
 }

@@ -5,6 +5,8 @@ use clap::{Args, Subcommand};
 use protocol::{CompetitionId, SubmissionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 #[derive(Subcommand)]
 pub(crate) enum ValidatorCommand {
@@ -67,6 +69,12 @@ pub(crate) enum ValidatorCommand {
     Round(RoundCommand),
     /// What finished rounds paid, and what they would have paid under other rules
     Rewards(RewardsArgs),
+    /// Change what hurts nobody about a published competition; the public log will say so, and why
+    ///
+    /// Title, description and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
+    /// is that of the round after the one that runs. Quotas only rise, from the next round on. End and quota change three times
+    /// at most. Rewards change by `retort validator rewards --announce`.
+    Amend(AmendArgs),
     /// Try a submission again that failed through the validator's fault; the public log will say so
     Requeue(ActArgs),
     /// Take a submission out of its competition; the public log will say so, and why
@@ -83,6 +91,53 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct AmendArgs {
+    /// The competition
+    pub(crate) competition: CompetitionId,
+    #[command(flatten)]
+    pub(crate) wish: WishArgs,
+    /// Why, in one line that everybody will be able to read
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+/// One change at a time.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WishArgs {
+    /// Another title
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Another description
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// Leave it out of lists
+    #[arg(long)]
+    pub(crate) hide: bool,
+    /// Put it back into lists
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// A later end: a date with its zone, such as 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub(crate) closes_at: Option<u64>,
+    /// End it as early as can be: when the round after the one that runs is over
+    #[arg(long)]
+    pub(crate) close_early: bool,
+    /// More submissions a day for each hotkey
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) submissions_per_day: Option<u32>,
+}
+
+/// Unix seconds of a date with its zone.
+fn date(text: &str) -> Result<u64, String> {
+    let wrong = || "write a date with its zone, such as 2027-01-31T12:00:00Z".to_owned();
+    let at = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
+    u64::try_from(at.unix_timestamp()).map_err(|_| wrong())
 }
 
 #[derive(Args)]

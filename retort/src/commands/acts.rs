@@ -1,4 +1,4 @@
-//! `retort validator requeue` and `disqualify`: what an operator does to a submission by hand; `answer-appeal`: what an
+//! `retort validator amend`: what an operator changes about a competition; `requeue` and `disqualify`: what an operator does to a submission by hand; `answer-appeal`: what an
 //! operator says about one.
 //!
 //! They write to the database, beside a serving validator or without one; stating the act in the public log is part of
@@ -6,11 +6,14 @@
 
 use super::round::database;
 use super::validator::runtime;
-use crate::cli::ActArgs;
-use anyhow::Result;
+use super::when;
+use crate::cli::{ActArgs, AmendArgs, WishArgs};
+use anyhow::{Context, Result};
 use protocol::SubmissionId;
+use protocol::amendment::Amended;
 use std::path::Path;
 use validator::administration::{self, ActReason};
+use validator::amend::{self, Wish};
 use validator::appeals::{self, Words};
 use validator::{Clock, Home};
 
@@ -32,6 +35,41 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
         stated();
         Ok(())
     })
+}
+
+pub(crate) fn amend(args: AmendArgs) -> Result<()> {
+    let AmendArgs { competition, wish, reason, home } = args;
+    let reason = reason.parse()?;
+    let wish = wished(wish).context("say what to change")?;
+    runtime()?.block_on(async {
+        let hotkey = Home::new(&home.dir).keypair()?.hotkey();
+        let db = database(&home.dir).await?;
+        let amendment = amend::amend(&db, hotkey, &competition, wish, reason, Clock::System.now()).await?;
+        let change = match amendment.change {
+            Amended::Title(_) => "has another title".to_owned(),
+            Amended::Description(_) => "has another description".to_owned(),
+            Amended::Hidden(true) => "is left out of lists".to_owned(),
+            Amended::Hidden(false) => "is in lists again".to_owned(),
+            Amended::ClosesAt(at) => format!("ends {}", when(at)),
+            Amended::SubmissionsPerDay { quota, from_round } => {
+                format!("takes {quota} submissions a day of each hotkey from round {from_round} on")
+            }
+        };
+        println!("{competition} {change}");
+        stated();
+        Ok(())
+    })
+}
+
+fn wished(args: WishArgs) -> Option<Wish> {
+    let WishArgs { title, description, hide, show, closes_at, close_early, submissions_per_day } = args;
+    title
+        .map(Wish::Title)
+        .or(description.map(Wish::Description))
+        .or((hide || show).then_some(Wish::Hidden(hide)))
+        .or(closes_at.map(Wish::ClosesAt))
+        .or(close_early.then_some(Wish::CloseEarly))
+        .or(submissions_per_day.map(Wish::SubmissionsPerDay))
 }
 
 pub(crate) fn answer(dir: &Path, submission: &SubmissionId, number: u64, text: &str) -> Result<()> {

@@ -18,7 +18,7 @@ pub(crate) fn competitions(args: &CompetitionsArgs) -> Result<()> {
     }
     let mut table = table(["competition", "title", "pays", "ends", "champion"]);
     for view in &all {
-        let manifest = &view.competition.manifest;
+        let manifest = view.manifest(0);
         let ends = manifest.closes_at.map_or("open".to_owned(), when);
         let champion = view.champion.as_ref().map_or_else(String::new, ToString::to_string);
         table.add_row([manifest.id.to_string(), manifest.title.clone(), manifest.reward.to_string(), ends, champion]);

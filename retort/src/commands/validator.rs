@@ -59,6 +59,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Restore { from, home } => runtime()?.block_on(restore(&from, &home.dir)),
         ValidatorCommand::Round(command) => super::round::run(command),
         ValidatorCommand::Rewards(args) => super::rewards::run(&args),
+        ValidatorCommand::Amend(args) => super::acts::amend(args),
         ValidatorCommand::Requeue(args) => super::acts::requeue(&args),
         ValidatorCommand::Disqualify(args) => super::acts::disqualify(&args),
         ValidatorCommand::AnswerAppeal { submission, number, text, home } => {

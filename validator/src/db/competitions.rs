@@ -1,6 +1,8 @@
 //! Competitions, the models published with them, and the index of public objects.
 
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::amendment::Amendment;
+use protocol::competition::Manifest;
 use protocol::score::Score;
 use protocol::{Competition, CompetitionId, Digest, Report};
 use sqlx::Row;
@@ -13,8 +15,12 @@ pub struct StoredCompetition {
     pub source_sha256: Digest,
     /// Digest of the competition's canonical JSON.
     pub sha256: Digest,
-    /// What everybody sees.
+    /// What everybody sees; its manifest as amendments leave it, but for quotas, which rise with a round.
     pub competition: Competition,
+    /// The manifest as it was published.
+    pub published: Manifest,
+    /// What was changed since, in order.
+    pub amendments: Vec<Amendment>,
     /// Decides which items are hidden.
     pub split_key: [u8; 32],
     /// Salts the commitment to them.
@@ -85,7 +91,16 @@ impl Db {
             .bind(id.as_ref())
             .fetch_optional(self.pool())
             .await?;
-        row.as_ref().map(competition).transpose()
+        match row {
+            Some(row) => Ok(Some(self.amended(competition(&row)?).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn amended(&self, mut stored: StoredCompetition) -> Result<StoredCompetition, DbError> {
+        stored.amendments = self.amendments(&stored.published.id).await?;
+        stored.competition.manifest = stored.published.clone().amended(&stored.amendments, 0);
+        Ok(stored)
     }
 
     /// All competitions, newest first.
@@ -95,7 +110,11 @@ impl Db {
     pub async fn competitions(&self) -> Result<Vec<StoredCompetition>, DbError> {
         let rows =
             sqlx::query("SELECT * FROM competitions ORDER BY published_at DESC, id").fetch_all(self.pool()).await?;
-        rows.iter().map(competition).collect()
+        let mut all = Vec::new();
+        for row in &rows {
+            all.push(self.amended(competition(row)?).await?);
+        }
+        Ok(all)
     }
 
     /// The models published with a competition, teacher first.
@@ -187,10 +206,13 @@ fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
     let digest = |column: &str| parse("digest", row.get::<&str, _>(column));
     let split_key = key(row.get("split_key"))?;
     let probe_seed = row.get::<Option<&str>, _>("probe_seed").map(|seed| parse("seed", seed)).transpose()?;
+    let competition: Competition = from_json("competition", row.get("competition"))?;
     Ok(StoredCompetition {
         source_sha256: digest("source_sha256")?,
         sha256: digest("sha256")?,
-        competition: from_json("competition", row.get("competition"))?,
+        published: competition.manifest.clone(),
+        amendments: Vec::new(),
+        competition,
         probe_seed: probe_seed.unwrap_or_else(|| crate::copies::own_probe_seed(&split_key)),
         split_key,
         salt: key(row.get("salt"))?,

@@ -30,8 +30,13 @@ pub struct FeedEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Happening {
-    /// A competition was published.
-    Competition,
+    /// A competition was published, or amended.
+    Competition {
+        /// The amendment's number; absent where it was published.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        amendment: Option<u64>,
+    },
     /// A submission changed its state.
     Submission {
         /// Which.
@@ -65,7 +70,7 @@ impl Happening {
     /// Its name in JSON and in streams.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Competition => "competition",
+            Self::Competition { .. } => "competition",
             Self::Submission { .. } => "submission",
             Self::Round { .. } => "round",
             Self::Reward { .. } => "reward",
@@ -150,7 +155,7 @@ fn event(row: &SqliteRow) -> Result<FeedEvent, DbError> {
     let text = |column: &str| row.get::<Option<&str>, _>(column).unwrap_or_default();
     let optional = |column: &str| row.get::<Option<&str>, _>(column);
     let what = match text("kind") {
-        "competition" => Happening::Competition,
+        "competition" => Happening::Competition { amendment: row.get::<Option<i64>, _>("round").map(uint) },
         "submission" => Happening::Submission {
             submission: parse("submission id", text("submission_id"))?,
             hotkey: parse("hotkey", text("hotkey"))?,

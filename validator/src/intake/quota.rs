@@ -32,6 +32,8 @@ pub(super) async fn check(
         return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
     }
     let since = now.saturating_sub(DAY_SECONDS);
+    let round = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number);
+    let manifest = &manifest.clone().amended(&app.db.amendments(&manifest.id).await?, round);
     let quota = u64::from(manifest.limits.submissions_per_day);
     let entered = submissions::counted_since(tx, &manifest.id, hotkey, since).await?;
     // The quota is free again when the one that is `quota` back leaves the window.

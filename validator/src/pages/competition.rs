@@ -8,6 +8,7 @@ use super::scatter::{Canvas, scatter};
 use super::timeline::{self, Span};
 use crate::views::Reign;
 use askama::Template;
+use protocol::amendment::Amended;
 use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
 use protocol::competition::{Competition, InputSpec, Manifest, ObjectRef, PublishedModel, Task};
 use protocol::score::share_ppm;
@@ -112,7 +113,7 @@ pub(super) struct Sources<'a> {
 /// Renders the page.
 pub(super) fn render(sources: &Sources) -> String {
     let Sources { view, board, round, reigns, query, endpoint, now } = *sources;
-    let manifest = &view.competition.manifest;
+    let manifest = &view.manifest(round.unwrap_or_default());
     let selection = query.select(board);
     let submissions = || board.rows.iter().filter(|row| row.kind == RowKind::Submission);
     let mut layout = Layout::new(format!("{} · Retort", manifest.title), manifest.description.as_str());
@@ -298,6 +299,20 @@ fn accuracy(model: &PublishedModel) -> i64 {
 /// A submission's id as text, for the row's links.
 fn link(id: &SubmissionId) -> String {
     format!("/submissions/{id}")
+}
+
+/// What an amendment changed, in words.
+fn changed(change: &Amended) -> String {
+    match change {
+        Amended::Title(_) => "another title".into(),
+        Amended::Description(_) => "another description".into(),
+        Amended::Hidden(true) => "left out of lists".into(),
+        Amended::Hidden(false) => "in lists again".into(),
+        Amended::ClosesAt(at) => format!("it ends {}", figures::moment(*at)),
+        Amended::SubmissionsPerDay { quota, from_round } => {
+            format!("{quota} submissions a day from round {from_round} on")
+        }
+    }
 }
 
 #[cfg(test)]

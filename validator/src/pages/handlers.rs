@@ -111,7 +111,7 @@ async fn competition(
 /// When a competition's page changes although nothing happens: when it closes. Reigns grow a day longer meanwhile.
 fn changes_at(app: &App, view: &CompetitionView) -> u64 {
     let now = app.clock.now();
-    let closes_at = view.competition.manifest.closes_at.filter(|closes_at| *closes_at > now);
+    let closes_at = view.manifest(0).closes_at.filter(|closes_at| *closes_at > now);
     closes_at.unwrap_or(u64::MAX).min(now.saturating_add(3_600))
 }
 

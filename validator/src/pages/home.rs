@@ -25,8 +25,9 @@ struct Line<'a> {
 /// A competition in a few lines.
 struct Card<'a> {
     view: &'a CompetitionView,
+    title: String,
     /// The first sentence of the description.
-    summary: &'a str,
+    summary: String,
     open: bool,
     ranked: usize,
     champion: Option<&'a BoardRow>,
@@ -54,7 +55,8 @@ impl<'a> Line<'a> {
             }
             Happening::Round { round, .. } => (format!("Round {round} opened"), format!("{board}/rounds/{round}")),
             Happening::Reward { from_round } => (format!("Other rewards from round {from_round} on"), board),
-            Happening::Competition => ("The competition was published".into(), board),
+            Happening::Competition { amendment: None } => ("The competition was published".into(), board),
+            Happening::Competition { .. } => ("The competition was amended".into(), format!("{board}#amended")),
         };
         Self { event, words, link }
     }
@@ -62,11 +64,12 @@ impl<'a> Line<'a> {
 
 impl<'a> Card<'a> {
     fn new(view: &'a CompetitionView, board: &'a Leaderboard, now: u64) -> Self {
-        let manifest = &view.competition.manifest;
+        let manifest = view.manifest(0);
         let submissions = || board.rows.iter().filter(|row| row.kind == RowKind::Submission);
         Self {
             view,
-            summary: manifest.description.split_inclusive(". ").next().unwrap_or_default().trim(),
+            summary: manifest.description.split_inclusive(". ").next().unwrap_or_default().trim().to_owned(),
+            title: manifest.title.clone(),
             open: !manifest.is_closed(now),
             ranked: submissions().filter(|row| row.rank.is_some()).count(),
             champion: submissions().find(|row| row.submission.is_some() && row.submission == board.champion),

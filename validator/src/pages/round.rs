@@ -81,7 +81,7 @@ const STAGES: [(Step, &str, &str); 9] = [
 
 /// Renders the page.
 pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
-    let manifest = &view.competition.manifest;
+    let manifest = &view.manifest(0);
     let title = format!("{} · round {}", manifest.title, round.round);
     let mut layout = Layout::new(title, "a round of the arena");
     if !round.step.is_over() {

@@ -132,7 +132,7 @@ pub(crate) fn events() -> Vec<FeedEvent> {
         code: None,
         score_ppm: Some(602_100),
     };
-    let all = [scored, Happening::Round { round: 3, step: Step::Judged }, Happening::Competition];
+    let all = [scored, Happening::Round { round: 3, step: Step::Judged }, Happening::Competition { amendment: None }];
     let event = |(id, what)| FeedEvent { id, at: NOW - id, competition: competition.clone(), what };
     (1..).zip(all).map(event).collect()
 }
@@ -375,6 +375,7 @@ pub(crate) fn competition() -> CompetitionView {
         validator: hotkey(77),
         competition,
         champion: Some(id(0)),
+        amendments: Vec::new(),
         reward_changes: Vec::new(),
         probe_seed: None,
     }

@@ -123,7 +123,7 @@ pub(super) struct Sources<'a> {
 pub(super) fn render(sources: &Sources) -> String {
     let Sources { status, view, teacher, pairs, copies: counted, entries, events, appeals, readme, samples, endpoint } =
         *sources;
-    let manifest = &view.competition.manifest;
+    let manifest = &view.manifest(0);
     let title = format!("{} in {} · Retort", status.id, manifest.title);
     let mut layout = Layout::new(title, format!("A submission to {}.", manifest.title));
     if !status.state.is_terminal() {

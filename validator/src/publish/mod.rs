@@ -308,7 +308,17 @@ impl Publisher {
             manifest: source.manifest,
         };
         let sha256 = Digest::of(crate::db::to_json(&competition).as_bytes());
-        let stored = StoredCompetition { source_sha256, sha256, competition, split_key, salt, pool_sha256, probe_seed };
+        let stored = StoredCompetition {
+            source_sha256,
+            sha256,
+            published: competition.manifest.clone(),
+            amendments: Vec::new(),
+            competition,
+            split_key,
+            salt,
+            pool_sha256,
+            probe_seed,
+        };
         failpoints::at(Moment::PublicationStored)?;
         self.appear(&stored, &models, &probe_logits, &measured.entries).await?;
         Ok(Published { competition: stored.competition, sha256, created: true, screening: None })

@@ -122,7 +122,8 @@ impl Statements {
                     Act::RewardAnnounced { .. }
                     | Act::RoundClosedByHand { .. }
                     | Act::SubmissionRequeued { .. }
-                    | Act::SubmissionDisqualified { .. } => {}
+                    | Act::SubmissionDisqualified { .. }
+                    | Act::CompetitionAmended { .. } => {}
                 }
             }
             _ => {}
