@@ -15,11 +15,10 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 
 #[tokio::test]
 async fn copy_blocks_name_the_address_that_answers() {
-    let app = TestApp::with_competition(Setup::default()).await;
+    let app = TestApp::with_open_packages(Setup::default()).await;
     let id = app.miner(1).submit(&Package::mlp(&[16], 1)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
-    let pages = ["/competitions/digits".to_owned(), format!("/submissions/{id}")];
-    for target in pages.into_iter().chain(["/arena/digits/raw/main/README.md".into()]) {
+    for target in [format!("/submissions/{id}"), "/teachers/digits/raw/main/README.md".into()] {
         let text = page(&app, &target).await;
         assert!(text.contains(&app.url("")), "{target} names {}: {text}", app.url(""));
         assert!(!text.contains("127.0.0.1:7070") && !text.contains(":0\""), "{target}: {text}");
@@ -45,7 +44,8 @@ async fn behind_a_proxy_that_serves_us_below_a_path_every_link_leads_below_it() 
         }
     }
     let board = page(&app, "/competitions/digits").await;
-    assert!(board.contains("http://shared.example/hf"), "{board}");
+    let card = page(&app, "/teachers/digits/raw/main/README.md").await;
+    assert!(card.contains("HF_ENDPOINT=http://shared.example/hf\n"), "{card}");
     let style = links(&board).find(|link| link.contains("style.css")).unwrap();
     let style = page(&app, style.strip_prefix("/hf").unwrap()).await;
     assert!(style.contains("url(\"fonts/"), "beside the stylesheet, wherever that is: {style}");

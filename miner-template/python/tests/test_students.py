@@ -50,8 +50,11 @@ class Students(unittest.TestCase):
         for folder in sorted(FIXTURES.iterdir()):
             with self.subTest(folder.name), torch.inference_mode():
                 config = json.loads((folder / "config.json").read_text())
-                model = retort_miner.build(config["architecture"], config["input"], len(config["labels"])).eval()
                 tensors = load_file(folder / "model.safetensors")
+                # As the validator completes it by the names of tensors.
+                if "conv1.bias" in tensors:
+                    config["architecture"]["batch_norm_fused"] = True
+                model = retort_miner.build(config["architecture"], config["input"], len(config["labels"])).eval()
                 model.load_state_dict({name: tensor.to(model.state_dict()[name].dtype) for name, tensor in tensors.items()})
                 expected = load_file(folder / "expected.safetensors")
                 competition = retort_miner.Competition("", "", {"manifest": config})

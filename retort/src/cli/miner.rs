@@ -39,6 +39,9 @@ pub(crate) enum MinerCommand {
         /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
         #[arg(long, env = "RETORT_HOTKEY")]
         hotkey: PathBuf,
+        /// Send it without trying it by the competition's rules first
+        #[arg(long)]
+        unchecked: bool,
         /// Wait for the score
         #[arg(long)]
         wait: bool,

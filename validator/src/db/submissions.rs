@@ -206,7 +206,7 @@ pub async fn counted_since(
     since: u64,
 ) -> Result<Vec<u64>, DbError> {
     let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND competition_id = ? AND created_at > ?
-                 AND state NOT IN ('failed', 'expired', 'withdrawn') ORDER BY created_at";
+                 AND state NOT IN ('failed', 'expired') ORDER BY created_at";
     let times: Vec<i64> = sqlx::query_scalar(query)
         .bind(hotkey.to_string())
         .bind(competition.as_ref())
