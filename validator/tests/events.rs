@@ -165,7 +165,7 @@ async fn those_who_want_no_stream_get_pages() {
     assert_eq!(first.len(), 3);
     let (second, _) = page(next).await;
     assert_eq!(second[0].id, first[2].id + 1);
-    assert!(first.iter().any(|event| event.what == Happening::Competition));
+    assert!(first.iter().any(|event| event.what == Happening::Competition { amendment: None }));
 }
 
 #[tokio::test]

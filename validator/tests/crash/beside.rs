@@ -17,7 +17,7 @@ use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
 /// Where these tests kill.
-pub(super) const POINTS: [Point; 16] = [
+pub(super) const POINTS: [Point; 18] = [
     Point::Written(Change::Token),
     Point::Committed(Change::Token),
     Point::At(Moment::TokenRevoked),
@@ -29,6 +29,8 @@ pub(super) const POINTS: [Point; 16] = [
     Point::At(Moment::WebhookRemoved),
     Point::Written(Change::HubRevision),
     Point::Committed(Change::HubRevision),
+    Point::Written(Change::Withdrawal),
+    Point::Committed(Change::Withdrawal),
     Point::Written(Change::Repeat),
     Point::Committed(Change::Repeat),
     Point::At(Moment::RoundAttempt),
@@ -240,6 +242,22 @@ async fn a_request_s_key_that_is_cut_off_stands_for_its_submission_or_for_nothin
         assert_eq!(problem.code, "idempotency_key_reused");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_submission_whose_withdrawal_is_cut_off_waits_or_is_withdrawn() {
+    let (arena, miner, _) = scored_in(Arena::new("")).await;
+    let withdrawn = "SELECT count(*) FROM submissions WHERE state = 'withdrawn'";
+    let package = Package::mlp(&[8], 9);
+    for (point, there) in [(Point::Written(Change::Withdrawal), 0), (Point::Committed(Change::Withdrawal), 1)] {
+        killed_at(&arena, point, async |base| {
+            let created = miner.announce_as("waits", base, "digits", &package).await.unwrap();
+            let target = format!("/api/v1/submissions/{}/withdraw", created.id);
+            gone(&miner, Method::POST, base, &target, Value::Null).await;
+        })
+        .await;
+        assert_eq!(count(&arena, withdrawn).await, there, "{point}");
+    }
 }
 
 #[tokio::test]
