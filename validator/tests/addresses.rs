@@ -30,13 +30,9 @@ async fn behind_a_proxy_that_serves_us_below_a_path_every_link_leads_below_it() 
     let mut setup = Setup::default();
     setup.config.public_url = "http://shared.example/hf/".into();
     let app = TestApp::with_competition(setup).await;
-    let id = app.miner(1).submit(&Package::mlp(&[16], 1)).await.unwrap();
-    app.wait_for(&id, State::Scored).await;
-    let pages = ["/", "/api", "/competitions/digits", "/competitions/digits/scatter.svg", "/competitions/nothing"];
-    for target in pages.map(str::to_owned).into_iter().chain([format!("/submissions/{id}")]) {
+    for target in ["/", "/api", "/competitions/digits", "/competitions/nothing"] {
         // What the proxy asks, as browsers do, for something compressed.
-        let response =
-            Client::new().get(app.url(&target)).header(header::ACCEPT_ENCODING, "gzip").send().await.unwrap();
+        let response = Client::new().get(app.url(target)).header(header::ACCEPT_ENCODING, "gzip").send().await.unwrap();
         let text = response.text().await.unwrap();
         assert!(links(&text).count() > 0, "{target} has links: {text}");
         for link in links(&text) {

@@ -73,7 +73,8 @@ async fn home(State(app): State<App>, headers: HeaderMap) -> Result<Response, Pa
             }
         }
         let pairs: Vec<_> = competitions.iter().map(|(view, served)| (view, &served.leaderboard)).collect();
-        let lately = app.db.latest(LATELY_MAX).await?;
+        let mut lately = app.db.latest(LATELY_MAX).await?;
+        lately.retain(|event| pairs.iter().any(|(view, _)| view.competition.manifest.id == event.competition));
         Ok(Made { text: home::render(&pairs, &lately, app.clock.now()), until })
     };
     Ok(app.pages.page(&app, "/", make).await?.ready.answer(PAGE_HEADERS, &headers))
