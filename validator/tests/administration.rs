@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use validator::Evaluator;
 use validator::amend::{AmendError, Wish, amend};
+use validator::db::rounds::{Round, Step};
 use validator::evaluator::scripted_evaluation;
 
 const TOKEN: &str = "the operator's own token";
@@ -270,11 +271,25 @@ async fn a_hidden_competition_is_found_by_its_name_alone() {
     assert_eq!(listed().await, (1, true));
 }
 
+/// The round of this number, once it runs.
+async fn opened(app: &TestApp, number: u64) -> Round {
+    for _ in 0..1_500 {
+        if let Some(round) = app.app.db.latest_round(&competition("digits")).await.unwrap()
+            && round.number == number
+        {
+            return round;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("round {number} doesn't open");
+}
+
 #[tokio::test]
 async fn an_early_end_leaves_a_full_round_a_quota_rises_with_the_next_and_three_changes_are_all() {
     let app = TestApp::start(setup(Some(by_size()))).await;
     app.publish(&competition_toml("digits", "rounds.seconds = 1000")).await;
     let miner = app.miner(1);
+    opened(&app, 1).await;
     for seed in 0..4 {
         miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
     }
@@ -282,18 +297,11 @@ async fn an_early_end_leaves_a_full_round_a_quota_rises_with_the_next_and_three_
     let Amended::SubmissionsPerDay { quota: 5, from_round } = raised.change else { panic!("{raised:?}") };
     let refusal = miner.submit(&Package::mlp(&[8], 9)).await.unwrap_err();
     assert_eq!(refusal.problem.code, "quota_exhausted", "not before the next round");
-    let running = app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap();
-    assert_eq!(running.number + 1, from_round);
-    play(&app, running.number).await;
-    for _ in 0..500 {
-        if app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap().number == from_round {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    assert_eq!(opened(&app, from_round - 1).await.step, Step::Open);
+    play(&app, from_round - 1).await;
+    let running = opened(&app, from_round).await;
     miner.submit(&Package::mlp(&[8], 9)).await.expect("one more in the next round");
 
-    let running = app.app.db.latest_round(&competition("digits")).await.unwrap().unwrap();
     let early = amended(&app, Wish::CloseEarly).await.unwrap();
     assert_eq!(early.change, Amended::ClosesAt(running.closes_at.unwrap() + 1000), "the next full round");
     assert!(amended(&app, Wish::CloseEarly).await.unwrap_err().to_string().contains("no later than"));
