@@ -65,6 +65,18 @@ fn names_and_home_folders_are_looked_up() {
 }
 
 #[test]
+fn the_validator_is_named_before_a_command_of_verify_or_behind_it() {
+    // Nothing listens there: the error names the address that was taken.
+    for args in [["verify", "--validator", "127.0.0.1:1", "log"], ["verify", "log", "--validator", "127.0.0.1:1"]] {
+        let output = retort().args(args).output().unwrap();
+        assert!(stderr(&output).contains("http://127.0.0.1:1"), "{args:?}: {}", stderr(&output));
+    }
+    let output = retort().args(["verify", "--json", "log"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("write the command first"), "{}", stderr(&output));
+}
+
+#[test]
 fn who_reads_no_further_ends_it_quietly_and_a_full_disk_is_an_error() {
     for command in [
         &["completions", "bash"][..],

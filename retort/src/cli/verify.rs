@@ -10,7 +10,7 @@ use transparency::{LogKey, WitnessKey};
 ///
 /// `retort verify RECEIPT` is short for `retort verify receipt RECEIPT`.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct VerifyArgs {
     #[command(subcommand)]
     pub(crate) command: Option<VerifyCommand>,

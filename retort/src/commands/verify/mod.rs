@@ -14,7 +14,7 @@ mod witnesses;
 pub(crate) use checks::Check;
 pub(crate) use receipt::confirm;
 
-use crate::cli::{Cli, VerifyArgs, VerifyCommand};
+use crate::cli::{Cli, ReceiptOptions, VerifyArgs, VerifyCommand};
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -26,6 +26,12 @@ use transparency::{LogKey, Resource};
 const KEY_BYTES_MAX: u64 = 1024;
 
 pub(crate) fn run(args: VerifyArgs) -> Result<()> {
+    let ReceiptOptions { key, signer, outputs_only, json, validator: _ } = &args.options;
+    let is_of_receipt = args.receipt.is_some() || key.is_some() || signer.is_some() || *outputs_only || *json;
+    if args.command.is_some() && is_of_receipt {
+        let problem = "write the command first: `retort verify log --json`; --validator alone may stand before it";
+        Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
+    }
     match (args.command, args.receipt) {
         (Some(VerifyCommand::Receipt { receipt, options }), _) => receipt::run(&receipt, &options),
         (Some(VerifyCommand::Log(options)), _) => log::run(&options),
