@@ -95,13 +95,15 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
     };
     let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();
+    let logits = answers(assets, &plan, &trained.weights, &device)?;
     let made = Distilled {
         parameters: plan.costs().context("count the student's parameters")?.parameters,
-        right: count_right(assets, &plan, &trained.weights, &device)?,
+        right: teacher::count_right(&logits, &assets.evaluation.labels),
         items: assets.evaluation.len(),
         seconds,
     };
     let card = card(assets, options, &made, &trained.curve)?;
+    pack::write_expected(&options.out, &assets.evaluation, &logits).context("write what it answers")?;
     pack::write(&options.out, &config, &trained.weights, &card)
         .with_context(|| format!("write the package to {}", options.out.display()))?;
     checkpoint.clear();
@@ -125,11 +127,11 @@ fn ask_teacher(
 }
 
 /// Right answers on the evaluation images of the weights as a package holds them.
-fn count_right(assets: &Assets, plan: &Plan, weights: &Weights, device: &Device) -> Result<usize> {
+/// The student's logits on the evaluation images.
+fn answers(assets: &Assets, plan: &Plan, weights: &Weights, device: &Device) -> Result<Vec<f32>> {
     let network = teacher::load(plan, &weights.to_safetensors()?, device)?;
     let scale = assets.input.normalisation();
-    let logits = teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, |_| {});
-    Ok(teacher::count_right(&logits, &assets.evaluation.labels))
+    Ok(teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, |_| {}))
 }
 
 fn card(assets: &Assets, options: &Options, made: &Distilled, curve: &[(f32, f32)]) -> Result<String> {
@@ -157,8 +159,15 @@ pub fn default_cache() -> PathBuf {
 /// # Errors
 /// When the folder has other files in it.
 pub fn check_out_folder(out: &Path) -> Result<()> {
-    const OURS: [&str; 6] =
-        ["config.json", "model.safetensors", "README.md", "checkpoint", "checkpoint.next", "checkpoint.old"];
+    const OURS: [&str; 7] = [
+        "config.json",
+        "model.safetensors",
+        "README.md",
+        "expected.safetensors",
+        "checkpoint",
+        "checkpoint.next",
+        "checkpoint.old",
+    ];
     let Ok(entries) = std::fs::read_dir(out) else { return Ok(()) };
     for entry in entries.flatten() {
         let name = entry.file_name();

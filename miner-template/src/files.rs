@@ -2,7 +2,9 @@
 
 use protocol::api::FileDeclaration;
 use protocol::digest::Digest;
-use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
+};
 use protocol::submission::{Code, Rejection};
 use std::{fs, path::Path};
 
@@ -18,6 +20,8 @@ pub struct PackageFiles {
     pub weights: Vec<u8>,
     /// `README.md`, if there is one.
     pub readme: Option<Vec<u8>>,
+    /// `expected.safetensors`, if there is one.
+    pub expected: Option<Vec<u8>>,
 }
 
 impl PackageFiles {
@@ -29,18 +33,17 @@ impl PackageFiles {
         Ok(Self {
             config_json: read(folder, CONFIG_FILE, CONFIG_BYTES_MAX)?,
             weights: read(folder, WEIGHTS_FILE, WEIGHTS_BYTES_MAX)?,
-            // One that says nothing is left out: no validator takes an empty file.
-            readme: match fs::metadata(folder.join(README_FILE)).is_ok_and(|file| file.len() > 0) {
-                true => Some(read(folder, README_FILE, README_BYTES_MAX)?),
-                false => None,
-            },
+            readme: optional(folder, README_FILE, README_BYTES_MAX)?,
+            expected: optional(folder, EXPECTED_FILE, EXPECTED_BYTES_MAX)?,
         })
     }
 
     /// The files by name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let readme = self.readme.as_deref().map(|bytes| (README_FILE, bytes));
-        [(CONFIG_FILE, &self.config_json[..]), (WEIGHTS_FILE, &self.weights[..])].into_iter().chain(readme)
+        let expected = self.expected.as_deref().map(|bytes| (EXPECTED_FILE, bytes));
+        let needed = [(CONFIG_FILE, &self.config_json[..]), (WEIGHTS_FILE, &self.weights[..])];
+        needed.into_iter().chain(readme).chain(expected)
     }
 
     /// What a submission announces.
@@ -53,6 +56,12 @@ impl PackageFiles {
             })
             .collect()
     }
+}
+
+/// A file that may be missing. One that says nothing is left out: no validator takes an empty file.
+fn optional(folder: &Path, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, Rejection> {
+    let is_there = fs::metadata(folder.join(name)).is_ok_and(|file| file.len() > 0);
+    is_there.then(|| read(folder, name, bytes_max)).transpose()
 }
 
 fn read(folder: &Path, name: &str, bytes_max: u64) -> Result<Vec<u8>, Rejection> {

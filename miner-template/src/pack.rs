@@ -1,7 +1,12 @@
 //! Writes a package: `config.json`, `model.safetensors` and a model card.
 
+use datasets::Images;
 use models::Weights;
-use protocol::package::{CONFIG_FILE, PACKAGE_FORMAT, PackageConfig, README_FILE, WEIGHTS_FILE};
+use protocol::package::{
+    CONFIG_FILE, EXPECTED_FILE, EXPECTED_ITEMS_MAX, PACKAGE_FORMAT, PackageConfig, README_FILE, WEIGHTS_FILE,
+};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use std::{fs, io, path::Path};
 
 /// Writes the package into `folder`, which is made if need be. Existing files of a package are replaced.
@@ -15,6 +20,24 @@ pub fn write(folder: &Path, config: &PackageConfig, weights: &Weights, card: &st
     fs::write(folder.join(CONFIG_FILE), json)?;
     fs::write(folder.join(WEIGHTS_FILE), weights.to_safetensors().map_err(io::Error::other)?)?;
     fs::write(folder.join(README_FILE), card)
+}
+
+/// Writes what the model answers to the first of `images`, `logits` `[images, classes]`, so that a validator that reads it as
+/// another function says so. Made in the folder of a package.
+///
+/// # Errors
+/// When the file can't be written.
+pub fn write_expected(folder: &Path, images: &Images, logits: &[f32]) -> io::Result<()> {
+    let items = images.len().min(EXPECTED_ITEMS_MAX);
+    let classes = logits.len() / images.len().max(1);
+    let bytes: Vec<u8> = logits.iter().take(items * classes).flat_map(|value| value.to_le_bytes()).collect();
+    let pixels: Vec<u8> = (0..items).flat_map(|item| images.image(item).to_vec()).collect();
+    let shape = [images.channels, images.height, images.width].map(|side| side as usize);
+    let images = TensorView::new(Dtype::U8, [&[items], &shape[..]].concat(), &pixels).map_err(io::Error::other)?;
+    let logits = TensorView::new(Dtype::F32, vec![items, classes], &bytes).map_err(io::Error::other)?;
+    let file = safetensors::serialize([("images", images), ("logits", logits)], None).map_err(io::Error::other)?;
+    fs::create_dir_all(folder)?;
+    fs::write(folder.join(EXPECTED_FILE), file)
 }
 
 /// The configuration of a student of a competition.

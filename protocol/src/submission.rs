@@ -217,7 +217,7 @@ macro_rules! codes {
 
 codes! {
     FileMissing, "file_missing", Miner, "Put config.json and model.safetensors into the package.";
-    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors and optionally README.md, nothing else.";
+    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors and optionally README.md and expected.safetensors, nothing else.";
     FileTooLarge, "file_too_large", Miner, "Make the file smaller; f16 or bf16 halves the weights.";
     SizeMismatch, "size_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
     DigestMismatch, "digest_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
@@ -238,6 +238,8 @@ codes! {
     TensorNotFinite, "tensor_not_finite", Miner, "The training diverged: lower the learning rate.";
     TensorOutOfRange, "tensor_out_of_range", Miner, "The training diverged: lower the learning rate or add weight decay.";
     OutputsInvalid, "outputs_invalid", Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
+    ExpectedInvalid, "expected_invalid", Miner, "Write expected.safetensors with `retort_miner.save`, or leave it out.";
+    ExpectedDiffers, "expected_differs", Miner, "The model that was saved is another function here: say in config.json what shapes don't show (activation, norm_epsilon_ppb, padding, pooling; see the README), or write expected.safetensors anew.";
     EvaluationTimeout, "evaluation_timeout", Miner, "The model is too slow for the competition's time limit.";
     EvaluationOutOfMemory, "evaluation_out_of_memory", Miner, "The model needs more memory than the competition allows.";
     EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";

@@ -105,7 +105,7 @@ fn submit(address: &str, seed: u8) -> Result<usize, String> {
     let config_json = config.to_string().into_bytes();
     let plan = PackageConfig::from_json(&config_json).unwrap().plan().unwrap();
     let weights = Weights::random(&plan, &mut SmallRng::seed_from_u64(u64::from(seed))).to_safetensors().unwrap();
-    let package = PackageFiles { config_json, weights, readme: None };
+    let package = PackageFiles { config_json, weights, readme: None, expected: None };
     let hotkey = Keypair::from_seed(&[seed; 32]);
     let sent = Client::new(address).submit(&competition(), &package, &hotkey, &|_| {});
     sent.map(|_| package.weights.len()).map_err(|error| error.to_string())

@@ -20,7 +20,7 @@ use protocol::api::{AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboa
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
-use protocol::package::{Admission, Admitted, admit};
+use protocol::package::{Admission, Admitted, EXPECTED_FILE, Expected, admit, is_half_precision};
 use protocol::score::{Ceiling, Score, score};
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
@@ -153,6 +153,9 @@ fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: De
     let board = client.leaderboard(&id)?;
     let trial = if rules_only { None } else { Some(trial(&client, &published, &board, &files, device)?) };
     let logits = trial.as_ref().map(|trial| trial.evaluation.logits.as_slice());
+    if let (Some(expected), Some(logits)) = (&files.expected, logits) {
+        as_expected(&client, &published, &files, expected, logits)?;
+    }
     let likenesses = likeness::find(&client, &published, &board, &files, logits)?;
     show_checked(&passed, trial, Some(likenesses), json)
 }
@@ -172,6 +175,26 @@ fn trial(
     let score = score(&evaluation.report, ceiling, &published.manifest.score);
     let faster = faster_neighbours(&engine, &request)?;
     Ok(Trial { rank: predicted_rank(board, &score), evaluation, score, faster })
+}
+
+/// What the package says of itself, held against what the engine answers to public items.
+fn as_expected(
+    client: &Client,
+    published: &Competition,
+    files: &PackageFiles,
+    expected: &[u8],
+    logits: &[f32],
+) -> Result<()> {
+    let (input, classes) = (published.manifest.input.shape(), published.manifest.labels.len());
+    let public = Images::from_bytes(&client.object(&published.public_images)?)?;
+    let compared = Expected::read(expected, input, classes)
+        .and_then(|expected| expected.compare(&public.pixels, logits, is_half_precision(&files.weights)?));
+    match compared {
+        Ok(0) => eprintln!("{EXPECTED_FILE} answers to none of the public items, so nothing was compared"),
+        Ok(compared) => eprintln!("{EXPECTED_FILE}: {compared} answers are the engine's"),
+        Err(rejection) => bail!("the validator would reject this package: {rejection}. {}", rejection.code.hint()),
+    }
+    Ok(())
 }
 
 /// The validator's own admission.

@@ -1,0 +1,123 @@
+//! `expected.safetensors`: what the framework that a model was trained in answers to a few public items, so that nothing that
+//! shapes don't show (an activation, a padding, a pooling) is misread in silence.
+//!
+//! It is of no model: it counts for no size, nobody publishes it, and a package without one is as good. It does NOT run
+//! anything.
+
+use super::front::{Header, TensorEntry, read_header};
+use crate::architecture::ImageShape;
+use crate::submission::{Code, Rejection};
+
+/// The optional answers.
+pub const EXPECTED_FILE: &str = "expected.safetensors";
+/// They may have this many bytes: images and answers of sixteen items of any competition, and a header.
+pub const EXPECTED_BYTES_MAX: u64 = 8 << 20;
+/// More items tell no more.
+pub const EXPECTED_ITEMS_MAX: usize = 16;
+
+/// How far answers may be from what is expected, as a share of the range of all of them: models in f32, and in 16 bits.
+const TOLERANCE: [f32; 2] = [1e-3, 1e-2];
+
+/// Answers that a package brings: `logits`, F32 `[items, classes]`, to `images`, U8 `[items, channels, height, width]`, or to the
+/// first public items where it brings none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    items: usize,
+    classes: usize,
+    images: Option<Vec<u8>>,
+    logits: Vec<f32>,
+    image_bytes: usize,
+}
+
+impl Expected {
+    /// Reads the file for a competition's input and number of classes.
+    ///
+    /// # Errors
+    /// A [`Rejection`] where it is no such file. Tensors of other names mean nothing.
+    pub fn read(file: &[u8], input: ImageShape, classes: usize) -> Result<Self, Rejection> {
+        let header = read_header(file)?;
+        let logits = header.tensors.get("logits").ok_or_else(|| invalid("it has no tensor `logits`".into()))?;
+        let items = match logits.shape.as_slice() {
+            [items, width] if logits.dtype == "F32" && *width == classes as u64 => usize::try_from(*items).ok(),
+            _ => None,
+        };
+        let items = items.filter(|items| (1..=EXPECTED_ITEMS_MAX).contains(items)).ok_or_else(|| {
+            let found = format!("{} {:?}", logits.dtype.chars().take(16).collect::<String>(), logits.shape);
+            invalid(format!("`logits` is {found}, must be F32 [1 to {EXPECTED_ITEMS_MAX}, {classes}]"))
+        })?;
+        let values = header.data_of(file, logits).as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes);
+        let values: Vec<f32> = values.collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(invalid("`logits` has values that aren't finite".into()));
+        }
+        let image_bytes = usize::try_from(input.values()).unwrap_or(usize::MAX);
+        let images = header.tensors.get("images").map(|images| images_of(&header, file, images, (items, input)));
+        Ok(Self { items, classes, images: images.transpose()?, logits: values, image_bytes })
+    }
+
+    /// Compares with what the engine answers to public items: `pixels` of all of them, and `logits` `[items, classes]` in their
+    /// order. Items that aren't public are left out; the number of those that were compared is given.
+    ///
+    /// # Errors
+    /// A [`Rejection`] with the first difference.
+    pub fn compare(&self, pixels: &[u8], logits: &[f32], is_half_precision: bool) -> Result<usize, Rejection> {
+        let range = self.logits.iter().fold([f32::MAX, f32::MIN], |[low, high], x| [low.min(*x), high.max(*x)]);
+        let [low, high] = range;
+        let most = (high - low) * TOLERANCE[usize::from(is_half_precision)];
+        let mut compared = 0usize;
+        for item in 0..self.items {
+            let Some(place) = self.place(item, pixels) else { continue };
+            let Some(found) = row(logits, place, self.classes) else { continue };
+            let expected = row(&self.logits, item, self.classes).unwrap_or_default();
+            compared = compared.saturating_add(1);
+            let differs = |(ours, theirs): &(&f32, &f32)| !((*ours - *theirs).abs() <= most);
+            if let Some((class, (ours, theirs))) =
+                found.iter().zip(expected).enumerate().find(|(_, pair)| differs(pair))
+            {
+                return Err(Code::ExpectedDiffers.because(format!(
+                    "public item {place}, class {class}: the engine answers {ours}, the package expects {theirs}; at most \
+                     {most} apart"
+                )));
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Which public item the file's `item` is.
+    fn place(&self, item: usize, pixels: &[u8]) -> Option<usize> {
+        let Some(images) = &self.images else { return Some(item) };
+        let image = row(images, item, self.image_bytes)?;
+        pixels.chunks_exact(self.image_bytes).position(|public| public == image)
+    }
+}
+
+fn images_of(
+    header: &Header,
+    file: &[u8],
+    images: &TensorEntry,
+    (items, input): (usize, ImageShape),
+) -> Result<Vec<u8>, Rejection> {
+    let shape = [items as u64, input.channels.into(), input.height.into(), input.width.into()];
+    match images.dtype == "U8" && images.shape == shape {
+        true => Ok(header.data_of(file, images).to_vec()),
+        false => Err(invalid(format!("`images` must be U8 {shape:?}: pixels as they are, from 0 to 255"))),
+    }
+}
+
+fn row<T>(values: &[T], index: usize, width: usize) -> Option<&[T]> {
+    let start = index.checked_mul(width)?;
+    values.get(start..start.checked_add(width)?)
+}
+
+fn invalid(detail: String) -> Rejection {
+    Code::ExpectedInvalid.because(detail)
+}
+
+/// Whether weights have values of 16 bits, whose answers are as rough.
+///
+/// # Errors
+/// A [`Rejection`] where they are no safetensors file.
+pub fn is_half_precision(weights: &[u8]) -> Result<bool, Rejection> {
+    let header = read_header(weights)?;
+    Ok(header.tensors.values().any(|tensor| matches!(tensor.dtype.as_str(), "F16" | "BF16")))
+}
