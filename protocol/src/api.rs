@@ -347,6 +347,11 @@ pub struct BoardRow {
     pub state: State,
     /// The reason for the rank, in words.
     pub why: String,
+    /// Whether its package brings answers of the framework that it was trained in (`expected.safetensors`), which the engine's
+    /// were held against.
+    #[serde(default)]
+    #[schema(required)]
+    pub brings_answers: bool,
     /// The order inside groups too, from 1: by `sort_key`.
     #[serde(default)]
     pub place: Option<u32>,
@@ -475,6 +480,7 @@ impl BoardRow {
             hidden_accuracy_ppm: None,
             gap_ppm: None,
             teacher_gap_ppm: None,
+            brings_answers: false,
             details: Vec::new(),
         }
     }

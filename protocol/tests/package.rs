@@ -1,7 +1,8 @@
 //! The admission check, entered by its one public door with real safetensors bytes.
 
+use protocol::architecture::ImageShape;
 use protocol::competition::{InputSpec, Limits};
-use protocol::package::{Admission, Admitted, CONFIG_BYTES_MAX, PackageConfig, admit, read_header};
+use protocol::package::{Admission, Admitted, CONFIG_BYTES_MAX, Expected, PackageConfig, admit, read_header};
 use protocol::submission::{Code, Rejection};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -398,5 +399,44 @@ proptest::proptest! {
         if read_header(&bytes).is_ok() {
             proptest::prop_assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok());
         }
+    }
+}
+
+/// Answers to images, or to the first items where there are none.
+fn answers(images: Option<&[u8]>, logits: &[f32], items: usize) -> Vec<u8> {
+    let values: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let mut views = vec![("logits", TensorView::new(Dtype::F32, vec![items, logits.len() / items], &values).unwrap())];
+    if let Some(pixels) = images {
+        views.push(("images", TensorView::new(Dtype::U8, vec![items, 1, 1, 2], pixels).unwrap()));
+    }
+    safetensors::serialize(views, None).unwrap()
+}
+
+#[test]
+fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
+    let input = ImageShape { channels: 1, height: 1, width: 2 };
+    let read = |file: &[u8]| Expected::read(file, input, 2);
+    // Three public items of two pixels, and what the engine answers.
+    let (pixels, logits) = ([1, 2, 3, 4, 5, 6], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let first = read(&answers(None, &[0.0, 1.0, 2.0, 3.0], 2)).unwrap();
+    assert_eq!(first.compare(&pixels, &logits, false), Ok(2));
+    // By its pixels the first is the last public item; nobody published the second.
+    let found = read(&answers(Some(&[5, 6, 9, 9]), &[4.0, 5.0, 7.0, 7.0], 2)).unwrap();
+    assert_eq!(found.compare(&pixels, &logits, false), Ok(1));
+    // A thousandth of the range of 3 is allowed, a hundredth where weights are rough.
+    let near = read(&answers(None, &[0.0, 1.0, 2.0, 3.02], 2)).unwrap();
+    assert_eq!(near.compare(&pixels, &logits, true), Ok(2));
+    let differs = near.compare(&pixels, &logits, false).unwrap_err();
+    assert_eq!(differs.code, Code::ExpectedDiffers);
+    assert!(differs.detail.starts_with("public item 1, class 1: the engine answers 3, the package expects 3.02"), "{differs}");
+    assert!(near.compare(&pixels, &[f32::NAN; 6], true).is_err());
+    for (name, file) in [
+        ("no answers", save(&tensors(), Dtype::F32)),
+        ("another number of classes", answers(None, &[0.0; 6], 2)),
+        ("too many", answers(None, &[0.0; 34], 17)),
+        ("not finite", answers(None, &[f32::INFINITY, 0.0], 1)),
+        ("no safetensors", b"no".to_vec()),
+    ] {
+        assert!(read(&file).is_err(), "{name}");
     }
 }

@@ -26,6 +26,7 @@ mod disk;
 pub mod doctor;
 mod error;
 pub mod evaluator;
+mod expected;
 pub mod failpoints;
 mod feed;
 mod guard;

@@ -350,3 +350,43 @@ async fn a_long_idle_worker_still_works_and_a_long_evaluation_is_done_once() {
     }
     assert_eq!(asked.load(Ordering::SeqCst), 40);
 }
+
+/// The package with answers of its own to the first public items.
+fn answering(hidden: &[u32], seed: u64, logits: &[f32]) -> Package {
+    let values: Vec<u8> = logits.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let view = TensorView::new(Dtype::F32, vec![logits.len() / 10, 10], &values).unwrap();
+    let mut package = Package::random(hidden, seed);
+    package.files.push(("expected.safetensors".into(), safetensors::serialize([("logits", view)], None).unwrap()));
+    package
+}
+
+#[tokio::test]
+async fn a_model_that_answers_otherwise_than_its_package_says_is_refused_with_the_first_difference() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let silent = app.miner(1).submit(&Package::random(&[8], 1)).await.unwrap();
+    app.wait_for(&silent, State::Scored).await;
+    // The script gives the same answers for every model.
+    let said = app.app.db.evaluation(&silent).await.unwrap().unwrap().logits_sha256;
+    let bytes = app.app.objects.get(&said).await.unwrap();
+    let mut logits: Vec<f32> = bytes.as_chunks::<4>().0.iter().take(160).copied().map(f32::from_le_bytes).collect();
+
+    let alike = app.miner(2).submit(&answering(&[9], 2, &logits)).await.unwrap();
+    app.wait_for(&alike, State::Scored).await;
+    logits[25] += 1.0;
+    let other = app.miner(3).submit(&answering(&[10], 3, &logits)).await.unwrap();
+    app.wait_for(&other, State::Rejected).await;
+    let reason = app.miner(3).status(&other).await.reason.unwrap();
+    assert_eq!(reason.code, Code::ExpectedDiffers);
+    assert!(reason.detail.contains("public item 2, class 5"), "{}", reason.detail);
+    let unreadable = app.miner(4).submit(&answering(&[11], 4, &[0.0; 170])).await.unwrap();
+    app.wait_for(&unreadable, State::Rejected).await;
+    assert_eq!(app.miner(4).status(&unreadable).await.reason.unwrap().code, Code::ExpectedInvalid);
+
+    let board: Leaderboard =
+        app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    let marked = |id: &SubmissionId| {
+        let row = board.rows.iter().find(|row| row.submission.as_ref() == Some(id)).unwrap();
+        (row.brings_answers, row.details.iter().any(|sentence| sentence.contains("no expected.safetensors")))
+    };
+    assert_eq!((marked(&silent), marked(&alike)), ((false, true), (true, false)));
+}

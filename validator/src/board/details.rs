@@ -12,7 +12,15 @@ pub(super) fn of(row: &BoardRow) -> Vec<String> {
     let needs = row.needs.as_ref().map(ToString::to_string);
     let own_best = row.own_best.as_ref().map(own_best);
     let attempt = row.last_attempt.as_ref().map(attempt);
-    [needs, attempt, own_best, gap(row)].into_iter().flatten().collect()
+    [needs, attempt, own_best, gap(row), unsaid(row)].into_iter().flatten().collect()
+}
+
+/// A package that doesn't say what it should answer is measured as it is read.
+fn unsaid(row: &BoardRow) -> Option<String> {
+    let is_unsaid = row.submission.is_some() && !row.brings_answers;
+    is_unsaid.then(|| {
+        "Its package has no expected.safetensors: nobody says that it answers here as where it was trained.".into()
+    })
 }
 
 fn own_best(own: &OwnBest) -> String {

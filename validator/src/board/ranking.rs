@@ -285,7 +285,8 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     if row.latency_verdict.is_unstable() {
         row.why.push_str("; its latency is provisional: the host never became calm enough");
     }
-    BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), ..row }
+    let brings_answers = submission.brings_answers;
+    BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), brings_answers, ..row }
 }
 
 /// Adds what judged rounds found.

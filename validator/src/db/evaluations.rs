@@ -53,6 +53,8 @@ pub struct ScoredSubmission {
     pub score: Score,
     /// When it was scored.
     pub evaluated_at: u64,
+    /// Whether its package brings answers that the engine's were held against.
+    pub brings_answers: bool,
 }
 
 /// Writes an evaluation, once: a second one of the same submission is refused by the primary key.
@@ -101,7 +103,9 @@ impl Db {
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
-            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
+             EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
+             AS brings_answers
              FROM evaluations e JOIN submissions s ON s.id = e.submission_id
              WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
         )
@@ -148,6 +152,7 @@ fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
         score: from_json("score", row.get("score"))?,
         duration_ms: uint(row.get("duration_ms")),
         evaluated_at: uint(row.get("evaluated_at")),
+        brings_answers: row.get("brings_answers"),
     })
 }
 

@@ -21,7 +21,9 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
-use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
+};
 use protocol::submission::Code;
 use protocol::{CompetitionId, Digest, Hotkey, strict};
 use serde::Deserialize;
@@ -179,6 +181,7 @@ pub(super) async fn preupload(
             CONFIG_FILE => (Code::ConfigTooLarge, CONFIG_BYTES_MAX),
             WEIGHTS_FILE => (Code::FileTooLarge, limits.size_bytes_max),
             README_FILE => (Code::FileTooLarge, README_BYTES_MAX),
+            EXPECTED_FILE => (Code::FileTooLarge, EXPECTED_BYTES_MAX),
             other => return Err(commit::unexpected(&other.chars().take(64).collect::<String>())),
         };
         if *size > bytes_max {

@@ -15,7 +15,10 @@ use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
 use protocol::leaf::Commitment;
-use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE, package_digest};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
+    package_digest,
+};
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
@@ -124,6 +127,7 @@ fn check_files(files: &[FileDeclaration], limits: &Limits) -> Result<Digest, Rej
             CONFIG_FILE => (Code::ConfigTooLarge, CONFIG_BYTES_MAX),
             WEIGHTS_FILE => (Code::FileTooLarge, limits.size_bytes_max),
             README_FILE => (Code::FileTooLarge, README_BYTES_MAX),
+            EXPECTED_FILE => (Code::FileTooLarge, EXPECTED_BYTES_MAX),
             other => {
                 let shown: String = other.chars().take(64).collect();
                 return Err(Code::FileUnexpected.because(format!("{shown:?} is no file of a package")));

@@ -6,6 +6,7 @@
 use crate::app::App;
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, files};
+use crate::expected;
 use crate::failpoints::{self, Change};
 use crate::heavy::{HeavyError, Turn};
 use crate::materials::{self, MaterialError};
@@ -48,9 +49,11 @@ async fn in_turn(app: &App, submission: &Submission, turn: &Turn) -> Result<(), 
     let [config_json, weights] = materials::files_of(app, &submission.id).await?;
     let stored = app.db.competition(&submission.competition).await?.ok_or(CheckError::Competition)?;
     let manifest = stored.competition.manifest;
+    let answers = expected::file_of(app, &submission.id).await?;
     let work = move || {
         let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
         let admitted = admit(&config_json, &weights, &rules)?;
+        answers.map(|file| expected::read(&file, &manifest)).transpose()?;
         let published = published(&admitted, &weights)?;
         Ok((admitted, published))
     };

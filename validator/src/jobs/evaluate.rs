@@ -13,6 +13,7 @@ use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, attempts, is_duplicate, replicates, weights};
 use crate::error::Chain;
 use crate::evaluator::{self, little_endian};
+use crate::expected;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
@@ -161,6 +162,7 @@ async fn measure(
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
     let evaluation = evaluator::measured(app.evaluator.as_ref(), request, submission.package_sha256).await?;
+    expected::compare(app, submission, &stored, &evaluation).await?;
     Ok((stored, evaluation))
 }
 

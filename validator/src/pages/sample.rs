@@ -267,6 +267,7 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         accuracy_ppm: accuracy,
         accuracy_interval_ppm: [accuracy - 5_300, accuracy + 5_000],
         agreement_ppm: accuracy + 14_000,
+        brings_answers: true,
         latency_ratio_ppm: ratio,
         latency_ratio_interval_ppm: [ratio * 95 / 100, ratio * 106 / 100],
         latency_verdict: protocol::latency::LatencyVerdict::Sound,

@@ -28,13 +28,15 @@ use futures::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ndjson::{CommitError, Line, Lines, Piece};
 use protocol::competition::Limits;
-use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
+};
 use protocol::submission::Code;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use std::time::Duration;
 
 /// A package has no more files.
-const FILES_MAX: usize = 3;
+const FILES_MAX: usize = 4;
 
 /// Enters a package (Hub: upload_folder, hf upload).
 ///
@@ -66,7 +68,10 @@ pub(super) async fn commit(
     let manifest = target.open_to(&app, &bearer).await?.competition.manifest;
     app.guard.admit_hotkey(&bearer.hotkey)?;
     let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
-    let _space = Space::reserve(&app, bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX))?;
+    let _space = Space::reserve(
+        &app,
+        bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX),
+    )?;
     let receiving = receive(&app, &manifest.limits, body);
     let seconds = manifest.limits.upload_seconds_max;
     let received = tokio::time::timeout(Duration::from_secs(seconds), receiving).await;
@@ -128,7 +133,7 @@ fn commit_oid(id: &SubmissionId) -> String {
 
 /// The largest file of a package.
 pub(super) fn bytes_max(limits: &Limits) -> u64 {
-    limits.size_bytes_max.max(README_BYTES_MAX)
+    limits.size_bytes_max.max(README_BYTES_MAX).max(EXPECTED_BYTES_MAX)
 }
 
 /// What a commit brought.
@@ -193,7 +198,8 @@ impl<'a> Package<'a> {
     }
 
     async fn end_file(&mut self, path: String) -> Result<(), HubError> {
-        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE].contains(&path.as_str()) || self.received.files.len() == FILES_MAX
+        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE, EXPECTED_FILE].contains(&path.as_str())
+            || self.received.files.len() == FILES_MAX
         {
             let shown: String = path.chars().take(64).collect();
             return Err(unexpected(&shown));
@@ -219,8 +225,8 @@ impl<'a> Package<'a> {
 /// A file that packages don't have.
 pub(super) fn unexpected(shown: &str) -> HubError {
     let detail = format!(
-        "{shown:?} is no file of a package: it has config.json, model.safetensors and, if you like, README.md; \
-         upload those alone with --include"
+        "{shown:?} is no file of a package: it has config.json, model.safetensors and, if you like, README.md and \
+         expected.safetensors; upload those alone with --include"
     );
     ApiError::from(Code::FileUnexpected.because(detail)).into()
 }

@@ -20,8 +20,8 @@ pub(in crate::hub) struct Preupload {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = HubAnnounced)]
 pub(in crate::hub) struct Announced {
-    /// `config.json`, `model.safetensors` or `README.md`.
-    #[schema(pattern = "^(config\\.json|model\\.safetensors|README\\.md)$")]
+    /// `config.json`, `model.safetensors`, `README.md` or `expected.safetensors`.
+    #[schema(pattern = "^(config\\.json|(model|expected)\\.safetensors|README\\.md)$")]
     pub(in crate::hub) path: String,
     /// Bytes.
     pub(in crate::hub) size: u64,
