@@ -428,7 +428,10 @@ fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
     assert_eq!(near.compare(&pixels, &logits, true), Ok(2));
     let differs = near.compare(&pixels, &logits, false).unwrap_err();
     assert_eq!(differs.code, Code::ExpectedDiffers);
-    assert!(differs.detail.starts_with("public item 1, class 1: the engine answers 3, the package expects 3.02"), "{differs}");
+    assert!(
+        differs.detail.starts_with("public item 1, class 1: the engine answers 3, the package expects 3.02"),
+        "{differs}"
+    );
     assert!(near.compare(&pixels, &[f32::NAN; 6], true).is_err());
     for (name, file) in [
         ("no answers", save(&tensors(), Dtype::F32)),

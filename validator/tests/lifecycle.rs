@@ -5,10 +5,11 @@ use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use protocol::Digest;
-use protocol::api::CompetitionView;
+use protocol::api::{CompetitionView, Leaderboard};
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::submission::{Code, State};
+use protocol::{Digest, SubmissionId};
+use safetensors::tensor::{Dtype, TensorView};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -382,8 +383,7 @@ async fn a_model_that_answers_otherwise_than_its_package_says_is_refused_with_th
     app.wait_for(&unreadable, State::Rejected).await;
     assert_eq!(app.miner(4).status(&unreadable).await.reason.unwrap().code, Code::ExpectedInvalid);
 
-    let board: Leaderboard =
-        app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    let board: Leaderboard = app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
     let marked = |id: &SubmissionId| {
         let row = board.rows.iter().find(|row| row.submission.as_ref() == Some(id)).unwrap();
         (row.brings_answers, row.details.iter().any(|sentence| sentence.contains("no expected.safetensors")))
