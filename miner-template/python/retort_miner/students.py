@@ -23,11 +23,12 @@ def build(architecture: dict, input: dict, classes: int) -> nn.Module:
                 module.eps = architecture["norm_epsilon_ppb"] / 1e9
     if architecture.get("batch_norm_fused"):
         _fuse(model)
-    if architecture.get("padding") == "same":
+    pad = PADDINGS[architecture.get("padding", "symmetric")]
+    if pad is not None:
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 module.padding = (0, 0)
-                module.register_forward_pre_hook(_pad_same)
+                module.register_forward_pre_hook(pad)
     return model
 
 
@@ -56,6 +57,17 @@ def _pad_same(conv, inputs):
         total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
         zeros += [total // 2, total - total // 2]
     return (nn.functional.pad(images, zeros),)
+
+
+def _pad_keras(conv, inputs):
+    """Keras's MobileNets: below and to the right where a convolution halves, half a kernel on each side where it doesn't."""
+    (images,) = inputs
+    (kernel, _), (stride, _) = conv.kernel_size, conv.stride
+    half, behind = kernel // 2, max(kernel - stride, 0)
+    return (nn.functional.pad(images, [half] * 4 if stride == 1 else [0, behind, 0, behind]),)
+
+
+PADDINGS = {"symmetric": None, "same": _pad_same, "keras": _pad_keras}
 
 
 ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "gelu": nn.GELU, "silu": nn.SiLU}

@@ -103,8 +103,10 @@ impl Architecture {
         let style = self.style();
         style.check()?;
         let mut ops = style.applied(ops);
-        if style.padding == Some(Padding::Same) {
-            pad_as_tensorflow(&mut ops, Shape::Image(input))?;
+        match style.padding {
+            Some(Padding::Same) => pad(&mut ops, Shape::Image(input), same)?,
+            Some(Padding::Keras) => pad(&mut ops, Shape::Image(input), keras)?,
+            Some(Padding::Symmetric) | None => {}
         }
         Plan::new(input, classes, ops)
     }
@@ -151,6 +153,9 @@ pub enum Padding {
     Symmetric,
     /// TensorFlow's `SAME`: as many as the last step needs, and of an odd number the larger half below and to the right.
     Same,
+    /// As in Keras's MobileNets: `ZeroPadding2D(((0, 1), (0, 1)))` before each convolution that halves, below and to the right
+    /// whatever the size; half a kernel on each side of the others.
+    Keras,
 }
 
 /// What a description says otherwise than its family does.
@@ -190,30 +195,41 @@ impl Style {
     }
 }
 
-/// Puts the zeros of every convolution where TensorFlow's `SAME` has them; `shape` is what the first operation is given.
-/// See the notes on padding of `tf.nn`: ceil(size / stride) outputs, the odd zero behind.
-fn pad_as_tensorflow(ops: &mut [Op], mut shape: Shape) -> Result<(), ArchitectureError> {
+/// Puts the zeros of every convolution where `margins` has them; `shape` is what the first operation is given.
+fn pad(ops: &mut [Op], mut shape: Shape, margins: fn(&Conv2d, ImageShape) -> Margins) -> Result<(), ArchitectureError> {
     for op in ops {
         match (&mut *op, shape) {
-            (Op::Conv2d(conv), Shape::Image(image)) => {
-                let zeros = |size: u32| {
-                    let steps = size.div_ceil(conv.stride).saturating_sub(1);
-                    steps.saturating_mul(conv.stride).saturating_add(conv.kernel).saturating_sub(size)
-                };
-                let (rows, columns) = (zeros(image.height), zeros(image.width));
-                let (top, left) = (rows / 2, columns / 2);
-                conv.padding =
-                    Margins { top, left, bottom: rows.saturating_sub(top), right: columns.saturating_sub(left) };
-            }
+            (Op::Conv2d(conv), Shape::Image(image)) => conv.padding = margins(conv, image),
             (Op::Residual { body, shortcut }, _) => {
-                pad_as_tensorflow(body, shape)?;
-                pad_as_tensorflow(shortcut, shape)?;
+                pad(body, shape, margins)?;
+                pad(shortcut, shape, margins)?;
             }
             _ => {}
         }
         (shape, _) = costs::walk(std::slice::from_ref(op), shape)?;
     }
     Ok(())
+}
+
+/// See the notes on padding of `tf.nn`: ceil(size / stride) outputs, the odd zero behind.
+fn same(conv: &Conv2d, image: ImageShape) -> Margins {
+    let zeros = |size: u32| {
+        let steps = size.div_ceil(conv.stride).saturating_sub(1);
+        steps.saturating_mul(conv.stride).saturating_add(conv.kernel).saturating_sub(size)
+    };
+    let (rows, columns) = (zeros(image.height), zeros(image.width));
+    let (top, left) = (rows / 2, columns / 2);
+    Margins { top, left, bottom: rows.saturating_sub(top), right: columns.saturating_sub(left) }
+}
+
+fn keras(conv: &Conv2d, _: ImageShape) -> Margins {
+    match conv.stride {
+        1 => conv.padding,
+        stride => {
+            let behind = conv.kernel.saturating_sub(stride);
+            Margins { bottom: behind, right: behind, ..Margins::default() }
+        }
+    }
 }
 
 /// A description that can't be built, with the offending value.

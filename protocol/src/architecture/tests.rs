@@ -81,17 +81,20 @@ fn tensorflow_puts_the_odd_zero_behind() {
     let json = r#"{"kind":"depthwise_cnn","stem":8,"stem_stride":2,"padding":"same","blocks":[{"channels":16,"stride":2},{"channels":16,"stride":2}]}"#;
     let wide = ImageShape { channels: 1, height: 28, width: 26 };
     let plan = parse(json).plan(wide, 10).unwrap();
-    let margins = |name: &str| {
+    let of = |plan: &Plan, name: &str| {
         plan.ops().iter().find_map(|op| match op {
             Op::Conv2d(conv) if conv.name == name => Some(conv.padding),
             _ => None,
         })
     };
+    let margins = |name: &str| of(&plan, name);
     let behind = Margins { top: 0, left: 0, bottom: 1, right: 1 };
     assert_eq!(margins("features.0.0"), Some(behind), "28 x 26 to 14 x 13");
     assert_eq!(margins("features.1.0"), Some(Margins { left: 1, ..behind }), "14 x 13 to 7 x 7");
     assert_eq!(margins("features.2.0"), Some(Margins::all(1)), "7 x 7 to 4 x 4");
     assert_eq!(margins("features.1.3"), Some(Margins::default()), "one pixel to one");
+    let keras = parse(&json.replace("same", "keras")).plan(wide, 10).unwrap();
+    assert_eq!(of(&keras, "features.2.0"), Some(behind), "7 x 7 to 3 x 3, as Keras's MobileNet has it");
     let symmetric = parse(&json.replace("same", "symmetric")).plan(wide, 10).unwrap();
     assert_eq!(symmetric.costs().unwrap(), plan.costs().unwrap());
     assert_eq!(symmetric, parse(&json.replace(r#""padding":"same","#, "")).plan(wide, 10).unwrap());
