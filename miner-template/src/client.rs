@@ -8,8 +8,8 @@ use crate::files::PackageFiles;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use protocol::api::{
-    AppealRequest, AppealView, CompetitionView, Leaderboard, Problem, SubmissionCreated, SubmissionRequest,
-    SubmissionStatus, TokenCreated, TokenRequest, Upload,
+    AppealRequest, AppealView, CompetitionView, Leaderboard, NameRequest, Problem, SubmissionCreated,
+    SubmissionRequest, SubmissionStatus, TokenCreated, TokenRequest, Upload,
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
@@ -283,6 +283,15 @@ impl Client {
     pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
         let Ready { validator } = self.get("/readyz")?;
         self.post("/api/v1/tokens", request, keypair, &validator)
+    }
+
+    /// Says what the key's hotkey is called.
+    ///
+    /// # Errors
+    /// When the name is another's, the validator refuses or can't be reached.
+    pub fn call(&self, request: &NameRequest, keypair: &Keypair) -> Result<NameRequest, ClientError> {
+        let Ready { validator } = self.get("/readyz")?;
+        self.post("/api/v1/names", request, keypair, &validator)
     }
 
     /// Takes back a submission of the key's hotkey that isn't measured yet.

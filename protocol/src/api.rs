@@ -5,6 +5,7 @@ use crate::architecture::{Architecture, Costs};
 use crate::competition::{Competition, Manifest};
 use crate::dethrone::Verdict;
 use crate::latency::{LatencyVerdict, judge};
+use crate::name::DisplayName;
 use crate::needs::Needs;
 use crate::report::{Estimate, Report};
 use crate::reward::PolicyChange;
@@ -39,6 +40,14 @@ pub struct SubmissionRequest {
     /// The package's files.
     #[serde(deserialize_with = "objects")]
     pub files: Vec<FileDeclaration>,
+}
+
+/// `POST /api/v1/names`, signed; its answer is the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NameRequest {
+    /// What the signer is called.
+    pub name: DisplayName,
 }
 
 /// Its answer: where each file goes. Files that the store already holds need no upload.
@@ -232,6 +241,10 @@ pub struct SubmissionSummary {
 pub struct MinerView {
     /// Who.
     pub hotkey: Hotkey,
+    /// What it calls itself.
+    #[serde(default)]
+    #[schema(required)]
+    pub name: Option<String>,
     /// Its submissions by state; states without any are absent.
     pub submissions: BTreeMap<State, u64>,
     /// Its best in each competition where it has a rank.
@@ -312,6 +325,10 @@ pub struct BoardRow {
     pub submission: Option<SubmissionId>,
     /// Its owner, for submissions.
     pub hotkey: Option<Hotkey>,
+    /// What its owner calls itself: shown beside the short key, since the key alone says who it is.
+    #[serde(default)]
+    #[schema(required)]
+    pub owner_name: Option<String>,
     /// The family: `mlp`, `resnet`, ...
     pub architecture: String,
     /// Accuracy.
@@ -480,6 +497,7 @@ impl BoardRow {
             hidden_accuracy_ppm: None,
             gap_ppm: None,
             teacher_gap_ppm: None,
+            owner_name: None,
             brings_answers: false,
             details: Vec::new(),
         }

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod evaluation;
 pub mod latency;
 pub mod leaf;
+pub mod name;
 pub mod needs;
 pub mod outcomes;
 pub mod package;

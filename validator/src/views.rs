@@ -143,7 +143,8 @@ pub(crate) async fn miner(app: &App, hotkey: &Hotkey) -> Result<Option<MinerView
         }
     }
     rewards.sort_by_key(|reward| std::cmp::Reverse((reward.at, reward.round)));
-    Ok(Some(MinerView { hotkey: *hotkey, submissions: submissions.into_iter().collect(), best, seats, rewards }))
+    let (name, submissions) = (app.db.name_of(hotkey).await?, submissions.into_iter().collect());
+    Ok(Some(MinerView { hotkey: *hotkey, name, submissions, best, seats, rewards }))
 }
 
 /// Where a submission is, and all that is known about it.

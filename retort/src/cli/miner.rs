@@ -4,6 +4,7 @@ use super::Validator;
 use clap::Subcommand;
 use models::DeviceKind;
 use protocol::SubmissionId;
+use protocol::name::DisplayName;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -88,6 +89,18 @@ pub(crate) enum MinerCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Say what you are called: boards show it beside your short key
+    ///
+    /// A name stays yours for good, and nobody takes one that looks like it. You may have five, of which the last said counts.
+    Name {
+        /// 1 to 32 letters, digits, dots, underscores, hyphens and single spaces
+        name: DisplayName,
+        #[command(flatten)]
+        validator: Validator,
+        /// The hotkey file that signs
+        #[arg(long, env = "RETORT_HOTKEY")]
+        hotkey: PathBuf,
     },
     /// Take back a submission that isn't measured yet: an upload that broke off, or a mistake
     ///

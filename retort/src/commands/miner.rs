@@ -16,7 +16,9 @@ use eval::Engine;
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
-use protocol::api::{AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboard, SubmissionStatus, TokenRequest};
+use protocol::api::{
+    AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboard, NameRequest, SubmissionStatus, TokenRequest,
+};
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
@@ -90,6 +92,12 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             let said = Client::new(&validator.validator).appeal(&submission, &AppealRequest { text }, &keypair)?;
             println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
             println!("next: the operator answers; retort miner why {submission} shows it");
+            Ok(())
+        }
+        MinerCommand::Name { name, validator, hotkey } => {
+            let keypair = chain::keyfile::load(&hotkey)?;
+            let NameRequest { name } = Client::new(&validator.validator).call(&NameRequest { name }, &keypair)?;
+            println!("{} is {name}", keypair.hotkey());
             Ok(())
         }
         MinerCommand::Withdraw { submission, validator, hotkey } => {

@@ -8,6 +8,7 @@ mod events;
 mod leaderboard;
 mod ledger;
 mod log;
+mod names;
 mod objects;
 mod openapi;
 mod operator;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .merge(rounds::routes())
         .merge(submissions::routes())
         .merge(tokens::routes())
+        .merge(names::routes())
         .merge(events::routes())
         .merge(webhooks::routes())
         .merge(objects::routes())

@@ -285,8 +285,8 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     if row.latency_verdict.is_unstable() {
         row.why.push_str("; its latency is provisional: the host never became calm enough");
     }
-    let brings_answers = submission.brings_answers;
-    BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), brings_answers, ..row }
+    let (brings_answers, owner_name) = (submission.brings_answers, submission.owner_name.clone());
+    BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), owner_name, brings_answers, ..row }
 }
 
 /// Adds what judged rounds found.

@@ -55,6 +55,8 @@ pub struct ScoredSubmission {
     pub evaluated_at: u64,
     /// Whether its package brings answers that the engine's were held against.
     pub brings_answers: bool,
+    /// What its owner calls itself.
+    pub owner_name: Option<String>,
 }
 
 /// Writes an evaluation, once: a second one of the same submission is refused by the primary key.
@@ -105,7 +107,8 @@ impl Db {
         let rows = sqlx::query(
             "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
              EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
-             AS brings_answers
+             AS brings_answers,
+             (SELECT name FROM names n WHERE n.hotkey = s.hotkey ORDER BY n.at DESC LIMIT 1) AS owner_name
              FROM evaluations e JOIN submissions s ON s.id = e.submission_id
              WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
         )
@@ -153,6 +156,7 @@ fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
         duration_ms: uint(row.get("duration_ms")),
         evaluated_at: uint(row.get("evaluated_at")),
         brings_answers: row.get("brings_answers"),
+        owner_name: row.get("owner_name"),
     })
 }
 

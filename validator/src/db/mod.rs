@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod latency;
 pub mod lists;
 pub mod log;
+pub mod names;
 pub mod nonces;
 pub mod quotas;
 mod references;

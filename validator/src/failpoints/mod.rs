@@ -51,6 +51,8 @@ pub enum Change {
     Completion,
     /// Its miner took it back.
     Withdrawal,
+    /// A hotkey called itself something.
+    Name,
     /// The admission check has its verdict.
     Admission,
     /// What an earlier process was evaluating returns to the queue.
@@ -173,7 +175,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 37] = [
+    const ALL: [(Self, &str); 38] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -181,6 +183,7 @@ impl Change {
         (Self::UploadToken, "upload-token"),
         (Self::Completion, "completion"),
         (Self::Withdrawal, "withdrawal"),
+        (Self::Name, "name"),
         (Self::Admission, "admission"),
         (Self::Recovery, "recovery"),
         (Self::Renewal, "renewal"),

@@ -76,6 +76,11 @@ impl PageCache {
         Ok(kept)
     }
 
+    /// Forgets all pages after a change that the feed doesn't tell.
+    pub(crate) fn forget(&self) {
+        self.kept().clear();
+    }
+
     fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Kept>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,6 +91,7 @@ pub(crate) fn miner() -> (MinerView, Vec<SubmissionSummary>) {
     let rewards =
         vec![MinerReward { competition: competition.clone(), round: 3, weight_ppm: 400_000, epoch: Some(3), at: NOW }];
     let view = MinerView {
+        name: Some("small nets".into()),
         hotkey: hotkey(1),
         submissions: State::ALL.into_iter().map(|state| (state, 1)).collect(),
         best: submissions.iter().filter(|row| row.rank.is_some()).cloned().collect(),
@@ -267,6 +268,7 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         accuracy_ppm: accuracy,
         accuracy_interval_ppm: [accuracy - 5_300, accuracy + 5_000],
         agreement_ppm: accuracy + 14_000,
+        owner_name: Some("small nets".into()),
         brings_answers: true,
         latency_ratio_ppm: ratio,
         latency_ratio_interval_ppm: [ratio * 95 / 100, ratio * 106 / 100],

@@ -1,0 +1,79 @@
+//! What hotkeys call themselves. It does not know what a name may be.
+
+use super::{Db, DbError, Tx, int};
+use protocol::Hotkey;
+use protocol::name::DisplayName;
+use sqlx::Row;
+use std::collections::HashMap;
+
+/// What became of a wish for a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// It is the hotkey's.
+    Given,
+    /// It, or one that looks like it, is another's.
+    Taken,
+    /// The hotkey has had as many as it may.
+    TooMany,
+}
+
+/// Gives a hotkey a name, one that it had before or a new one; `names_max` are the most that it may have had.
+///
+/// # Errors
+/// When the database fails.
+pub async fn give(
+    tx: &mut Tx,
+    hotkey: &Hotkey,
+    name: &DisplayName,
+    names_max: u64,
+    now: u64,
+) -> Result<Named, DbError> {
+    let owner: Option<String> = sqlx::query_scalar("SELECT hotkey FROM names WHERE folded = ?")
+        .bind(name.folded())
+        .fetch_optional(&mut **tx)
+        .await?;
+    if owner.as_ref().is_some_and(|owner| *owner != hotkey.to_string()) {
+        return Ok(Named::Taken);
+    }
+    let had: i64 = sqlx::query_scalar("SELECT count(*) FROM names WHERE hotkey = ?")
+        .bind(hotkey.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    if owner.is_none() && had >= int(names_max) {
+        return Ok(Named::TooMany);
+    }
+    // The last one counts: two within a second go by their order here.
+    sqlx::query(
+        "INSERT INTO names (folded, name, hotkey, at)
+         VALUES (?1, ?2, ?3, max(?4, (SELECT coalesce(max(at), 0) + 1 FROM names WHERE hotkey = ?3)))
+         ON CONFLICT (folded) DO UPDATE SET name = excluded.name, at = excluded.at",
+    )
+    .bind(name.folded())
+    .bind(name.as_str())
+    .bind(hotkey.to_string())
+    .bind(int(now))
+    .execute(&mut **tx)
+    .await?;
+    Ok(Named::Given)
+}
+
+impl Db {
+    /// What a hotkey calls itself.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn name_of(&self, hotkey: &Hotkey) -> Result<Option<String>, DbError> {
+        let query = "SELECT name FROM names WHERE hotkey = ? ORDER BY at DESC LIMIT 1";
+        Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_optional(self.pool()).await?)
+    }
+
+    /// What all hotkeys call themselves that do.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn names(&self) -> Result<HashMap<String, String>, DbError> {
+        let query = "SELECT hotkey, name, max(at) FROM names GROUP BY hotkey";
+        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
+        Ok(rows.iter().map(|row| (row.get("hotkey"), row.get("name"))).collect())
+    }
+}
