@@ -17,7 +17,7 @@ use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
 /// Where these tests kill.
-pub(super) const POINTS: [Point; 18] = [
+pub(super) const POINTS: [Point; 20] = [
     Point::Written(Change::Token),
     Point::Committed(Change::Token),
     Point::At(Moment::TokenRevoked),
@@ -31,6 +31,8 @@ pub(super) const POINTS: [Point; 18] = [
     Point::Committed(Change::HubRevision),
     Point::Written(Change::Withdrawal),
     Point::Committed(Change::Withdrawal),
+    Point::Written(Change::Name),
+    Point::Committed(Change::Name),
     Point::Written(Change::Repeat),
     Point::Committed(Change::Repeat),
     Point::At(Moment::RoundAttempt),
@@ -257,6 +259,19 @@ async fn a_submission_whose_withdrawal_is_cut_off_waits_or_is_withdrawn() {
         })
         .await;
         assert_eq!(count(&arena, withdrawn).await, there, "{point}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_whose_giving_is_cut_off_is_given_or_free() {
+    let (arena, miner, _) = scored_in(Arena::new("")).await;
+    let names = "SELECT count(*) FROM names";
+    for (point, there) in [(Point::Written(Change::Name), 0), (Point::Committed(Change::Name), 1)] {
+        killed_at(&arena, point, async |base| {
+            gone(&miner, Method::POST, base, "/api/v1/names", json!({ "name": "small nets" })).await;
+        })
+        .await;
+        assert_eq!(count(&arena, names).await, there, "{point}");
     }
 }
 
