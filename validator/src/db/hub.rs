@@ -62,6 +62,21 @@ impl Db {
         row.as_ref().map(revision).transpose()
     }
 
+    /// Whether a revision of one of two repositories, or of any submission's, has a file of this path, and of this digest if one
+    /// is given.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hub_serves(&self, of: &[String; 2], path: &str, sha256: Option<&Digest>) -> Result<bool, DbError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM hub_revisions r, json_each(r.files) f
+                     WHERE (r.repository IN (?1, ?2) OR r.repository >= 'submissions/' AND r.repository < 'submissions0')
+                     AND f.value ->> 'path' = ?3 AND (?4 IS NULL OR f.value ->> 'sha256' = ?4))";
+        let [first, second] = of;
+        let digest = sha256.map(Digest::to_string);
+        let query = sqlx::query_scalar(query).bind(first).bind(second).bind(path).bind(digest);
+        Ok(query.fetch_one(self.pool()).await?)
+    }
+
     /// The revision of `repository` with this commit id.
     ///
     /// # Errors

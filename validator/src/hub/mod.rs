@@ -11,6 +11,7 @@
 //!
 //! It does not know how a model is measured or who should hold the seat.
 
+mod beside;
 mod card;
 mod commit;
 mod contents;

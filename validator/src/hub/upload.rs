@@ -2,7 +2,6 @@
 //!
 //! It does not receive files.
 
-use super::commit;
 use super::errors::HubError;
 use super::messages::Nothing;
 use super::messages::write::{
@@ -10,6 +9,7 @@ use super::messages::write::{
 };
 use super::repository::{ARENA, named};
 use super::revisions::MAIN;
+use super::{beside, commit};
 use crate::app::App;
 use crate::auth::read_body;
 use crate::db::competitions::StoredCompetition;
@@ -66,7 +66,7 @@ impl FromRequestParts<App> for Bearer {
 /// Where an upload goes.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    competition: CompetitionId,
+    pub(super) competition: CompetitionId,
     /// Whom the repository's name says it is from, if it does.
     from: Option<Hotkey>,
 }
@@ -176,12 +176,17 @@ pub(super) async fn preupload(
     let stored = target.open_to(&app, &bearer).await?;
     let limits = &stored.competition.manifest.limits;
     let Preupload { files } = read_json(&app, &headers, body).await?;
+    let (noise, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| beside::is_noise(&file.path));
     for Announced { path, size } in &files {
         let (code, bytes_max) = match path.as_str() {
             CONFIG_FILE => (Code::ConfigTooLarge, CONFIG_BYTES_MAX),
             WEIGHTS_FILE => (Code::FileTooLarge, limits.size_bytes_max),
             README_FILE => (Code::FileTooLarge, README_BYTES_MAX),
             EXPECTED_FILE => (Code::FileTooLarge, EXPECTED_BYTES_MAX),
+            // Which of them are ours their bytes tell, in the commit.
+            other if beside::is_served(&app, &target.competition, other, None).await? => {
+                (Code::FileTooLarge, beside::BYTES_MAX)
+            }
             other => return Err(commit::unexpected(&other.chars().take(64).collect::<String>())),
         };
         if *size > bytes_max {
@@ -189,7 +194,8 @@ pub(super) async fn preupload(
         }
     }
     intake::has_room(&app, &stored.competition.manifest, bearer.hotkey, files.iter().map(|file| file.size)).await?;
-    let files = files.into_iter().map(|file| UploadMode::regular(file.path)).collect();
+    let noise = noise.into_iter().map(|file| UploadMode::ignored(file.path));
+    let files = files.into_iter().map(|file| UploadMode::regular(file.path)).chain(noise).collect();
     Ok(Json(UploadModes { files }).into_response())
 }
 

@@ -324,3 +324,44 @@ fn base64(bytes: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
+
+#[tokio::test]
+async fn what_is_rejected_is_told_in_the_terminal_and_not_called_uploaded() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let package = Package::random(&[16], 7).with_config(|config| config["architecture"]["hidden"] = json!([17]));
+    let client = client(&app, &miner, &package).await;
+    let (success, output) = client.hf(&["upload", "arena/digits", "student", "."]).await;
+    assert!(!success && output.contains("tensor_shape"), "{output}");
+    assert_eq!(app.app.db.count_by_state().await.unwrap(), [(State::Rejected, 1)]);
+}
+
+#[tokio::test]
+async fn what_was_downloaded_is_uploaded_again_with_other_weights() {
+    let app = TestApp::with_open_packages(Setup::default()).await;
+    let first = app.miner(1).submit(&Package::random(&[16], 7)).await.unwrap();
+    app.wait_for(&first, State::Scored).await;
+    let miner = app.miner(2);
+    let client = Client::new(Environment::Hub, &app.url("")).with_token(&token(&miner).await.token);
+    let repository = format!("submissions/{first}");
+    let (success, output) = client.hf(&["download", &repository, "--local-dir", "student"]).await;
+    assert!(success, "{output}");
+    let mut other = Package::random(&[16], 8);
+    write(client.folder(), "model.safetensors", other.file("model.safetensors"));
+    for (file, bytes) in [(".DS_Store", &b"\0"[..]), ("LICENSE", b"MIT\n"), (".gitattributes", b"* text\n")] {
+        write(client.folder(), file, bytes);
+    }
+    // Code of ours that was changed would not be run: whoever sends it shall know.
+    let code = client.folder().join("student/modeling_retort.py");
+    let served = std::fs::read(&code).unwrap();
+    std::fs::write(&code, b"print('mine')\n").unwrap();
+    let (success, output) = client.hf(&["upload", "arena/digits", "student", "."]).await;
+    assert!(!success && output.contains("\"modeling_retort.py\" is no file of a package"), "{output}");
+    std::fs::write(&code, served).unwrap();
+
+    let (success, output) = client.hf(&["upload", "arena/digits", "student", ".", "--quiet"]).await;
+    assert!(success, "{output}");
+    let second = submission(&output);
+    assert_ne!(second, first);
+    app.wait_for(&second, State::Scored).await;
+}

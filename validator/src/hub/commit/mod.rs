@@ -9,12 +9,12 @@
 
 mod ndjson;
 
-use super::drafts;
 use super::errors::{HubError, WARNING};
 use super::messages::write::Committed;
 use super::repository::ARENA;
 use super::revisions;
 use super::upload::{Bearer, Refused, Target, Where};
+use super::{beside, drafts};
 use crate::api::examples;
 use crate::app::App;
 use crate::error::ApiError;
@@ -22,21 +22,24 @@ use crate::intake::{self, Space};
 use crate::objects::{Incoming, ObjectError, Spool, Spooled};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use futures::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ndjson::{CommitError, Line, Lines, Piece};
-use protocol::competition::Limits;
+use protocol::competition::{Limits, Manifest};
 use protocol::package::{
     CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
 };
-use protocol::submission::Code;
+use protocol::submission::{Code, Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use std::time::Duration;
 
 /// A package has no more files.
 const FILES_MAX: usize = 4;
+/// How long a client waits for the admission check, which takes some 50 ms; a page tells it later.
+const CHECK_SECONDS_MAX: Duration = Duration::from_secs(20);
+const CHECK_POLL: Duration = Duration::from_millis(25);
 
 /// Enters a package (Hub: upload_folder, hf upload).
 ///
@@ -59,7 +62,7 @@ const FILES_MAX: usize = 4;
     ),
 )]
 pub(super) async fn commit(
-    State(app): State<App>,
+    Shared(app): Shared<App>,
     bearer: Bearer,
     target: Target,
     headers: HeaderMap,
@@ -72,7 +75,7 @@ pub(super) async fn commit(
         &app,
         bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX),
     )?;
-    let receiving = receive(&app, &manifest.limits, body);
+    let receiving = receive(&app, &manifest, body);
     let seconds = manifest.limits.upload_seconds_max;
     let received = tokio::time::timeout(Duration::from_secs(seconds), receiving).await;
     let Received { mut files, summary, parent } = received.map_err(|_| too_slow(seconds))??;
@@ -90,7 +93,25 @@ pub(super) async fn commit(
         }
     }
     let id = intake::whole(&app, bearer.hotkey, manifest.id, files).await?;
+    if let Some(rejection) = rejection(&app, &id).await? {
+        return Err(ApiError::from(rejection).into());
+    }
     Ok(Json(answer(&app, &headers, &id)).into_response())
+}
+
+/// Why the admission check refuses a package, if it says so while the client waits: nobody is told that an upload went well
+/// which is rejected a moment later.
+async fn rejection(app: &App, id: &SubmissionId) -> Result<Option<Rejection>, HubError> {
+    let checked = async {
+        loop {
+            match app.db.submission(id).await? {
+                Some(submission) if submission.state == State::Checking => tokio::time::sleep(CHECK_POLL).await,
+                Some(submission) if submission.state == State::Rejected => return Ok(submission.reason),
+                _ => return Ok(None),
+            }
+        }
+    };
+    tokio::time::timeout(CHECK_SECONDS_MAX, checked).await.unwrap_or(Ok(None))
 }
 
 /// A part, and those of its package that came before; of two files of a name the later one.
@@ -144,11 +165,11 @@ struct Received {
 }
 
 /// Receives a commit's lines, and each file into a spool of its own.
-async fn receive(app: &App, limits: &Limits, body: Body) -> Result<Received, HubError> {
+async fn receive(app: &App, manifest: &Manifest, body: Body) -> Result<Received, HubError> {
     let stream = body.into_data_stream().map_err(|error| error.to_string());
     let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
     let (mut lines, mut pieces) = (Lines::default(), Vec::new());
-    let mut package = Package::new(app, bytes_max(limits));
+    let mut package = Package::new(app, manifest);
     while let Some(chunk) = incoming.next().await? {
         lines.push(&chunk, &mut pieces)?;
         package.take(&mut pieces).await?;
@@ -161,6 +182,7 @@ async fn receive(app: &App, limits: &Limits, body: Body) -> Result<Received, Hub
 /// A package that is coming.
 struct Package<'a> {
     app: &'a App,
+    competition: &'a CompetitionId,
     bytes_max: u64,
     /// The file whose line is coming: its name comes after its bytes.
     spool: Option<Spool>,
@@ -168,9 +190,9 @@ struct Package<'a> {
 }
 
 impl<'a> Package<'a> {
-    fn new(app: &'a App, bytes_max: u64) -> Self {
+    fn new(app: &'a App, manifest: &'a Manifest) -> Self {
         let received = Received { files: Vec::new(), summary: String::new(), parent: None };
-        Self { app, bytes_max, spool: None, received }
+        Self { app, competition: &manifest.id, bytes_max: bytes_max(&manifest.limits), spool: None, received }
     }
 
     async fn take(&mut self, pieces: &mut Vec<Piece>) -> Result<(), HubError> {
@@ -198,15 +220,18 @@ impl<'a> Package<'a> {
     }
 
     async fn end_file(&mut self, path: String) -> Result<(), HubError> {
-        if ![CONFIG_FILE, WEIGHTS_FILE, README_FILE, EXPECTED_FILE].contains(&path.as_str())
-            || self.received.files.len() == FILES_MAX
-        {
-            let shown: String = path.chars().take(64).collect();
-            return Err(unexpected(&shown));
-        }
         self.spool()?;
-        if let Some(spool) = self.spool.take() {
-            self.received.files.push((path, spool.finish().await?));
+        let Some(spool) = self.spool.take() else { return Ok(()) };
+        let file = spool.finish().await?;
+        let is_of_package = [CONFIG_FILE, WEIGHTS_FILE, README_FILE, EXPECTED_FILE].contains(&path.as_str());
+        if is_of_package && self.received.files.len() < FILES_MAX {
+            self.received.files.push((path, file));
+            return Ok(());
+        }
+        let means_nothing = beside::is_noise(&path)
+            || beside::is_served(self.app, self.competition, &path, Some(&file.object().sha256)).await?;
+        if is_of_package || !means_nothing {
+            return Err(unexpected(&path.chars().take(64).collect::<String>()));
         }
         Ok(())
     }

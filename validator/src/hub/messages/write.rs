@@ -2,7 +2,7 @@
 //!
 //! It does not know how an upload is received.
 
-use super::{Always, Never, Nothing, always, never, nothing};
+use super::{Always, Nothing, always, nothing};
 use protocol::{Hotkey, strict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -43,8 +43,8 @@ pub(in crate::hub) struct UploadMode {
     path: String,
     #[schema(inline)]
     upload_mode: Mode,
-    #[schema(schema_with = never)]
-    should_ignore: Never,
+    /// Whether it means nothing here and need not be sent.
+    should_ignore: bool,
 }
 
 /// In the commit.
@@ -57,7 +57,12 @@ enum Mode {
 impl UploadMode {
     /// In the commit itself.
     pub(in crate::hub) fn regular(path: String) -> Self {
-        Self { path, upload_mode: Mode::Regular, should_ignore: Never }
+        Self { path, upload_mode: Mode::Regular, should_ignore: false }
+    }
+
+    /// Not at all.
+    pub(in crate::hub) fn ignored(path: String) -> Self {
+        Self { path, upload_mode: Mode::Regular, should_ignore: true }
     }
 }
 
