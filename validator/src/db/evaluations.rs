@@ -155,8 +155,6 @@ fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
         score: from_json("score", row.get("score"))?,
         duration_ms: uint(row.get("duration_ms")),
         evaluated_at: uint(row.get("evaluated_at")),
-        brings_answers: row.get("brings_answers"),
-        owner_name: row.get("owner_name"),
     })
 }
 
@@ -170,5 +168,7 @@ fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
         outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
         score: from_json("score", row.get("score"))?,
         evaluated_at: uint(row.get("evaluated_at")),
+        brings_answers: row.get("brings_answers"),
+        owner_name: row.get("owner_name"),
     })
 }

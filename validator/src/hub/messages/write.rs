@@ -2,7 +2,7 @@
 //!
 //! It does not know how an upload is received.
 
-use super::{Always, Nothing, always, nothing};
+use super::{Always, Never, Nothing, always, never, nothing};
 use protocol::{Hotkey, strict};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
