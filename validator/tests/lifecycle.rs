@@ -363,10 +363,11 @@ fn answering(hidden: &[u32], seed: u64, logits: &[f32]) -> Package {
 
 #[tokio::test]
 async fn a_model_that_answers_otherwise_than_its_package_says_is_refused_with_the_first_difference() {
-    let app = TestApp::with_competition(Setup::default()).await;
+    // The script gives the same answers for every model.
+    let evaluator = script(|request, _| scripted_evaluation(&request, 900_000));
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     let silent = app.miner(1).submit(&Package::random(&[8], 1)).await.unwrap();
     app.wait_for(&silent, State::Scored).await;
-    // The script gives the same answers for every model.
     let said = app.app.db.evaluation(&silent).await.unwrap().unwrap().logits_sha256;
     let bytes = app.app.objects.get(&said).await.unwrap();
     let mut logits: Vec<f32> = bytes.as_chunks::<4>().0.iter().take(160).copied().map(f32::from_le_bytes).collect();

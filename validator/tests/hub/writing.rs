@@ -332,7 +332,7 @@ async fn what_is_rejected_is_told_in_the_terminal_and_not_called_uploaded() {
     let package = Package::random(&[16], 7).with_config(|config| config["architecture"]["hidden"] = json!([17]));
     let client = client(&app, &miner, &package).await;
     let (success, output) = client.hf(&["upload", "arena/digits", "student", "."]).await;
-    assert!(!success && output.contains("tensor_shape"), "{output}");
+    assert!(!success && output.contains("must be [17, 64]. Make config.json describe"), "{output}");
     assert_eq!(app.app.db.count_by_state().await.unwrap(), [(State::Rejected, 1)]);
 }
 
