@@ -1,13 +1,14 @@
-//! An evaluation as a story: [`Engine::evaluate`] reads top to bottom.
+//! An evaluation as a story: [`Engine::evaluate_on`] reads top to bottom.
 //!
 //! It knows no competition, no score and no storage; the caller gives bytes and stores what comes back.
 
 use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
+use crate::cancel::Cancel;
 use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
 use crate::host::host;
 use crate::latency::{self, Handicapped};
-use crate::lease::Lease;
+use crate::lease::{Lease, LeaseFolder};
 use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Prepared, prepare};
@@ -37,6 +38,8 @@ pub struct Engine {
     pub worker: WorkerCommand,
     /// What confines it.
     pub confinement: Confinement,
+    /// Where the machine is taken for a measurement.
+    pub lease: LeaseFolder,
     /// Where models run.
     pub device: DeviceKind,
     /// Threads of the accuracy pass; latency always has one.
@@ -90,6 +93,7 @@ impl Engine {
         Self {
             worker,
             confinement: Confinement::default(),
+            lease: LeaseFolder::of_this_user(),
             device: DeviceKind::Flex,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
@@ -100,36 +104,51 @@ impl Engine {
         }
     }
 
-    /// Measures one package. Blocks for seconds to minutes: call it from a thread.
-    ///
-    /// The request's wall clock starts when the machine is free.
+    /// Waits for the machine, as long as it takes, and measures one package on it. For whoever has nothing else to do.
     ///
     /// # Errors
-    /// [`EvaluationFailure::Package`] when the candidate is to blame, [`EvaluationFailure::Infrastructure`] otherwise.
+    /// As [`Engine::evaluate_on`], and when the machine can't be taken.
     pub fn evaluate(
         &self,
         request: &EvaluationRequest,
         progress: &dyn Fn(Progress),
     ) -> Result<Evaluation, EvaluationFailure> {
+        progress(Progress { phase: Phase::Waiting, percent: 0 });
+        let machine = self.machine()?;
+        self.evaluate_on(&machine, request, &Cancel::default(), progress)
+    }
+
+    /// Measures one package. Blocks for seconds to minutes: call it from a thread, and cancel it from another one.
+    ///
+    /// The request's wall clock starts now, since the machine is the caller's.
+    ///
+    /// # Errors
+    /// [`EvaluationFailure::Package`] when the candidate is to blame, [`EvaluationFailure::Infrastructure`] otherwise.
+    pub fn evaluate_on(
+        &self,
+        _machine: &Lease,
+        request: &EvaluationRequest,
+        cancel: &Cancel,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Evaluation, EvaluationFailure> {
         let jail = self.jail(self.confinement, request)?;
-        self.evaluate_in(&jail, request, progress).map_err(|failure| explained(&jail, failure))
+        self.evaluate_in(&jail, request, cancel, progress).map_err(|failure| explained(&jail, failure))
     }
 
     fn evaluate_in(
         &self,
         jail: &Jail,
         request: &EvaluationRequest,
+        cancel: &Cancel,
         progress: &dyn Fn(Progress),
     ) -> Result<Evaluation, EvaluationFailure> {
         let tell = |phase| move |percent| progress(Progress { phase, percent });
 
-        tell(Phase::Waiting)(0);
-        let _lease = lease()?;
         let prepared = prepare(request)?;
         let bounds = bounds(request);
 
         tell(Phase::Accuracy)(0);
-        let launcher = self.launcher(jail, self.accuracy_threads, bounds);
+        let launcher = self.launcher(jail, self.accuracy_threads, bounds, cancel);
         let batch = self.batch.max(1) as usize;
         let pass = accuracy_pass(
             launcher,
@@ -143,7 +162,7 @@ impl Engine {
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
-        let (one_thread, seed) = (self.launcher(jail, 1, bounds), request.seed & SEED_MASK);
+        let (one_thread, seed) = (self.launcher(jail, 1, bounds, cancel), request.seed & SEED_MASK);
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
@@ -179,12 +198,16 @@ impl Engine {
         let jail = self.jail(self.confinement, request)?;
         let other = handicap.confinement.map(|other| self.jail(other, request)).transpose()?;
         let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
-        let _lease = lease()?;
+        let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(request)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request)) };
+        let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request), &cancel) };
         let seed = request.seed & SEED_MASK;
         latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {})
+    }
+
+    fn machine(&self) -> Result<Lease, EvaluationFailure> {
+        self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
     fn jail(&self, confinement: Confinement, request: &EvaluationRequest) -> Result<Jail, EvaluationFailure> {
@@ -192,7 +215,7 @@ impl Engine {
         jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
-    fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds) -> Launcher<'a> {
+    fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds, cancel: &'a Cancel) -> Launcher<'a> {
         Launcher {
             command: &self.worker,
             jail,
@@ -201,6 +224,7 @@ impl Engine {
             slow_down_ppm: 0,
             placement: WorkerPlacement::default(),
             bounds,
+            cancel,
         }
     }
 
@@ -255,10 +279,6 @@ fn explained(jail: &Jail, failure: EvaluationFailure) -> EvaluationFailure {
             .into(),
         failure => failure,
     }
-}
-
-fn lease() -> Result<Lease, EvaluationFailure> {
-    Lease::take().map_err(|error| EvaluationFailure::Infrastructure(format!("take the measurement lease: {error}")))
 }
 
 fn bounds(request: &EvaluationRequest) -> Bounds {

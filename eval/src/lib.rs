@@ -1,6 +1,6 @@
 //! The evaluation engine: loads a package in a worker process, measures it, and reports. It never judges.
 //!
-//! The path of an evaluation reads top to bottom in [`Engine::evaluate`]: lease of the machine → `prepare` (bytes to a
+//! The path of an evaluation reads top to bottom in [`Engine::evaluate_on`], for whoever has the machine's [`Lease`]: `prepare` (bytes to a
 //! model's outline and pixels to inputs) → `accuracy_pass` (all items through one worker) → `latency` (launches of
 //! fresh pairs of workers) → `metrics` (pure, in the parent) → report.
 //!
@@ -12,6 +12,7 @@
 //! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
 
 mod accuracy_pass;
+mod cancel;
 mod confinement;
 mod effort;
 mod evaluate;
@@ -28,9 +29,11 @@ pub mod statistics;
 mod watchdog;
 mod worker;
 
+pub use cancel::{Cancel, CancelOnDrop};
 pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
 pub use evaluate::{Engine, Handicap, Phase, Progress};
+pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};
 pub use placement::Pinning;
 pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

@@ -6,6 +6,9 @@
 //! 3 % above. What is left is chance in where pages lie, which only more launches average out. All on one core was worse
 //! (+-1.5 and +-16 %).
 //!
+//! The workers' core is theirs alone as far as this process goes: while they are timed, every other thread of it (whatever
+//! answers strangers, at the time) keeps to the other cores, and those that begin meanwhile follow whoever began them.
+//!
 //! It asks the system and says what it was given; it doesn't know what is timed. A system that refuses is no error:
 //! then the scheduler places the workers, and the report says so.
 
@@ -13,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How a measurement's processes are laid out over cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub enum Pinning {
     Off,
     /// The workers on one core, the measuring thread wherever it likes.
     Workers,
-    /// The workers on one core, the measuring thread and its watchdogs on the others.
+    /// The workers on one core, all of this process on the others.
     #[default]
     Apart,
     /// All of them on one core.
@@ -34,9 +38,14 @@ const NICE: i32 = -20;
 /// The group of this process, such as `/autogroup-81 nice 0`.
 const AUTOGROUP: &str = "/proc/self/autogroup";
 
-/// The layout while a measurement lasts. Dropping it puts the calling thread back where it was.
+/// One layout at a time, since each moves all threads of this process. Whoever measures has the machine's lease anyway.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// The layout while a measurement lasts. Dropping it puts the calling thread, and whatever kept apart, back where it was.
 #[derive(Debug)]
 pub(crate) struct Placement {
+    /// All other threads, and what keeps to itself meanwhile.
+    others: Option<Others>,
     /// The cores that the calling thread had before; `None` where nothing was changed.
     cores_before: Option<CpuSet>,
     /// Its nice value before; `None` where nothing was changed.
@@ -45,6 +54,45 @@ pub(crate) struct Placement {
     group_before: Option<String>,
     /// How workers are placed.
     pub(crate) workers: WorkerPlacement,
+    _one: MutexGuard<'static, ()>,
+}
+
+/// The threads of this process while they keep off a core.
+#[derive(Debug)]
+struct Others {
+    core: usize,
+    /// What they had before: those that had something else are left alone.
+    before: CpuSet,
+}
+
+impl Others {
+    /// Keeps every thread that may run wherever the calling one may off `core`.
+    fn keep_off(core: usize, before: CpuSet) -> Option<Self> {
+        (before.count() > 1).then(|| {
+            move_all(before, without(before, core));
+            Self { core, before }
+        })
+    }
+}
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        move_all(without(self.before, self.core), self.before);
+    }
+}
+
+/// Gives every thread of this process that has exactly the cores `from` the cores `to`. Twice, because one that begins
+/// while this goes on has its parent's.
+fn move_all(from: CpuSet, to: CpuSet) {
+    for _ in 0..2 {
+        let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        for thread in threads.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)) {
+            if sched_getaffinity(Some(thread)).is_ok_and(|cores| cores == from) {
+                // One that has just ended needs none.
+                let _ = sched_setaffinity(Some(thread), &to);
+            }
+        }
+    }
 }
 
 /// How each worker of a measurement is placed.
@@ -60,18 +108,22 @@ impl Placement {
     /// Lays out the calling thread and says where workers go. On a single core nothing is raised: whatever else this
     /// machine serves would wait until the measurement is over.
     pub(crate) fn take(pinning: Pinning, prior: bool) -> Self {
+        let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let cores = sched_getaffinity(None).map_or(1, |cores| cores.count());
         let nice_before = (prior && cores > 1).then(raise_priority).flatten();
         let group_before = nice_before.and_then(|_| raise_group());
         let (cores_before, core) = lay_out(pinning).unzip();
+        let apart = cores_before.zip(core).filter(|_| pinning == Pinning::Apart);
+        let others = apart.and_then(|(before, core)| Others::keep_off(core, before));
         let workers = WorkerPlacement { core: core.map(|core| core as u32), prior: nice_before.is_some() };
-        Self { cores_before, nice_before, group_before, workers }
+        Self { others, cores_before, nice_before, group_before, workers, _one: one }
     }
 }
 
 impl Drop for Placement {
     fn drop(&mut self) {
-        // Both were in force a moment ago. A thread that stays as it is computes on fewer cores, or before others.
+        drop(self.others.take());
+        // All were in force a moment ago. A thread that stays as it is computes on fewer cores, or before others.
         if let Some(cores) = &self.cores_before {
             let _ = sched_setaffinity(None, cores);
         }
@@ -155,17 +207,51 @@ mod tests {
         (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
     }
 
+    /// Whether it comes to hold soon: other tests lay out the threads of this process, too.
+    fn soon(holds: impl Fn() -> bool) -> bool {
+        (0..500).any(|_| {
+            holds() || {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                false
+            }
+        })
+    }
+
     #[test]
     fn a_thread_keeps_apart_while_it_measures_and_gets_its_cores_back() {
-        let before = (cores(), getpriority_process(None).unwrap());
         let placement = Placement::take(Pinning::Apart, true);
-        if let Some(core) = placement.workers.core {
-            assert_eq!(before.0.last(), Some(&(core as usize)));
-            assert!(before.0.len() == 1 || !cores().contains(&(core as usize)), "{:?}", cores());
+        let before: Option<Vec<usize>> =
+            placement.cores_before.map(|set| (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect());
+        if let (Some(core), Some(before)) = (placement.workers.core, &before) {
+            assert_eq!(before.last(), Some(&(core as usize)));
+            assert!(before.len() == 1 || !cores().contains(&(core as usize)), "{:?}", cores());
         }
         assert_eq!(placement.workers.prior, getpriority_process(None).unwrap() == NICE);
+        let nice = placement.nice_before.unwrap_or_else(|| getpriority_process(None).unwrap());
         drop(placement);
-        assert_eq!((cores(), getpriority_process(None).unwrap()), before);
+        assert!(before.is_none_or(|before| soon(|| cores() == before)), "{:?}", cores());
+        assert_eq!(getpriority_process(None).unwrap(), nice);
+    }
+
+    #[test]
+    fn no_other_thread_of_this_process_runs_where_workers_are_timed() {
+        let (tell, told) = std::sync::mpsc::channel::<std::sync::mpsc::Sender<Vec<usize>>>();
+        let other = std::thread::spawn(move || told.into_iter().for_each(|asked| asked.send(cores()).unwrap()));
+        let others = || {
+            let (ask, answer) = std::sync::mpsc::channel();
+            tell.send(ask).unwrap();
+            answer.recv().unwrap()
+        };
+        let placement = Placement::take(Pinning::Apart, false);
+        let begun_meanwhile = std::thread::spawn(cores).join().unwrap();
+        if let Some(core) = placement.workers.core.filter(|_| placement.others.is_some()) {
+            assert!(!others().contains(&(core as usize)), "{:?}", others());
+            assert!(!begun_meanwhile.contains(&(core as usize)), "{begun_meanwhile:?}");
+            drop(placement);
+            assert!(soon(|| others().contains(&(core as usize))), "it is given back: {:?}", others());
+        }
+        drop(tell);
+        other.join().unwrap();
     }
 
     #[test]

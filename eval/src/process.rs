@@ -3,6 +3,7 @@
 //!
 //! It doesn't know what is measured, nor how a process is confined.
 
+use crate::cancel::Cancel;
 use crate::confinement::WorkerCommand;
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
 use crate::placement::WorkerPlacement;
@@ -48,6 +49,7 @@ pub(crate) struct Launcher<'a> {
     pub(crate) slow_down_ppm: u32,
     pub(crate) placement: WorkerPlacement,
     pub(crate) bounds: Bounds,
+    pub(crate) cancel: &'a Cancel,
 }
 
 /// How a worker failed. Closed: every end of a process is one of these.
@@ -67,6 +69,8 @@ pub(crate) enum WorkerFailure {
     Crashed(String),
     /// It isn't a worker, speaks another language, or the system failed us.
     Broken(String),
+    /// Nobody wants the measurement any more.
+    Cancelled,
 }
 
 impl WorkerFailure {
@@ -82,6 +86,7 @@ impl WorkerFailure {
             Self::Refused(rejection) if rejection.code.blame() == Blame::Miner => EvaluationFailure::Package(rejection),
             Self::Refused(rejection) => EvaluationFailure::Infrastructure(rejection.to_string()),
             Self::Broken(detail) => EvaluationFailure::Infrastructure(detail),
+            Self::Cancelled => EvaluationFailure::Infrastructure("the measurement was cancelled".into()),
         }
     }
 
@@ -124,7 +129,11 @@ impl Worker {
     }
 
     fn spawn(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
-        let Launcher { command, jail, device, threads, bounds, .. } = launcher;
+        let Launcher { command, jail, device, threads, bounds, cancel, .. } = launcher;
+        // Between two launches no watchdog looks.
+        if cancel.is_cancelled() {
+            return Err(WorkerFailure::Cancelled);
+        }
         let program = command.with_environment(jail, device, threads);
         let wall = bounds.deadline.saturating_duration_since(Instant::now());
         // The wall clock ends a worker first; this is for one whose parent can't.
@@ -136,7 +145,7 @@ impl Worker {
             .map_err(|error| broken(error.to_string()))?;
         let process = Arc::new(process);
         let worker = Self {
-            watchdog: Watchdog::start(&process, bounds),
+            watchdog: Watchdog::start(&process, bounds, cancel),
             last_words: keep_last_words(pipes.errors),
             process,
             input: pipes.input,
@@ -277,6 +286,7 @@ impl Worker {
         match self.watchdog.overrun() {
             Some(Overrun::Time) => return WorkerFailure::Timeout,
             Some(Overrun::Memory(detail)) => return WorkerFailure::OutOfMemory(detail.clone()),
+            Some(Overrun::Cancelled) => return WorkerFailure::Cancelled,
             None => {}
         }
         let words = shown(&self.last_words.recv_timeout(LAST_WORDS).unwrap_or_default());

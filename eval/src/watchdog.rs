@@ -1,8 +1,10 @@
 //! A thread that kills a worker at its bounds, and remembers why.
 //!
+//! What counts is what the process holds and what the kernel holds for it: page tables, and stacks of its threads.
 //! Memory is bounded by looking every [`POLL`], so a worker can exceed the bound for that long; where the sandbox is on,
 //! the kernel has a bound of its own not far above. It doesn't know what the worker does.
 
+use crate::cancel::Cancel;
 use sandbox::Worker;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How often time and memory are looked at.
 const POLL: Duration = Duration::from_millis(10);
+
+/// What the kernel holds for a thread: its stack there, and what it knows of it.
+const THREAD_BYTES: u64 = 32 << 10;
 
 /// When a worker is killed.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,8 @@ pub(crate) enum Overrun {
     Time,
     /// Over the memory bound, in words.
     Memory(String),
+    /// Nobody wants its answers any more.
+    Cancelled,
 }
 
 /// Watches one worker until it is stopped.
@@ -36,13 +43,14 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn start(worker: &Arc<Worker>, bounds: Bounds) -> Self {
+    pub(crate) fn start(worker: &Arc<Worker>, bounds: Bounds, cancel: &Cancel) -> Self {
         let (stop, stopped) = mpsc::channel();
         let overrun = Arc::new(OnceLock::new());
-        let (worker, shared) = (Arc::clone(worker), Arc::clone(&overrun));
+        let (worker, shared, cancel) = (Arc::clone(worker), Arc::clone(&overrun), cancel.clone());
         let thread = thread::spawn(move || {
             while stopped.recv_timeout(POLL) == Err(RecvTimeoutError::Timeout) {
-                if let Some(reason) = over_bounds(worker.pid(), bounds) {
+                let cancelled = cancel.is_cancelled().then_some(Overrun::Cancelled);
+                if let Some(reason) = cancelled.or_else(|| over_bounds(worker.pid(), bounds)) {
                     shared.get_or_init(|| reason);
                     worker.kill();
                     return;
@@ -68,17 +76,40 @@ fn over_bounds(pid: u32, bounds: Bounds) -> Option<Overrun> {
     if Instant::now() >= bounds.deadline {
         return Some(Overrun::Time);
     }
-    let bytes = status_field(pid, "VmRSS:")? * 1024;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let bytes = held_bytes(&status)?;
     (bytes > bounds.memory_bytes_max).then(|| Overrun::Memory(over_memory(bytes, bounds.memory_bytes_max)))
+}
+
+/// What a process and the kernel for it hold, by its `/proc/PID/status`.
+fn held_bytes(status: &str) -> Option<u64> {
+    let kibibytes = |name| field(status, name).unwrap_or(0) * 1024;
+    let threads = field(status, "Threads:").unwrap_or(1) * THREAD_BYTES;
+    Some(field(status, "VmRSS:")? * 1024 + kibibytes("VmPTE:") + kibibytes("HugetlbPages:") + threads)
 }
 
 /// The sentence for a worker that held `bytes`.
 pub(crate) fn over_memory(bytes: u64, limit: u64) -> String {
-    format!("{bytes} bytes resident, limit {limit}")
+    format!("{bytes} bytes held, limit {limit}")
 }
 
 /// A number of `/proc/PID/status`.
-pub(crate) fn status_field(pid: u32, field: &str) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()
+pub(crate) fn status_field(pid: u32, name: &str) -> Option<u64> {
+    field(&std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?, name)
+}
+
+fn field(status: &str, name: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_holds_for_a_process_counts() {
+        let status = "Name:\tx\nVmRSS:\t    1000 kB\nVmPTE:\t     600 kB\nThreads:\t3\nHugetlbPages:\t  2048 kB\n";
+        assert_eq!(held_bytes(status), Some((1000 + 600 + 2048) * 1024 + 3 * THREAD_BYTES));
+        assert_eq!(held_bytes("Name:\tx\n"), None, "a process that is gone holds nothing");
+    }
 }

@@ -1,7 +1,7 @@
 //! Workers that misbehave: what the parent makes of them, and how soon.
 
 use crate::support::{MLP, RESNET, config, engine, engine_with, evaluate, package, request};
-use eval::{Confinement, Engine, Handicap};
+use eval::{Cancel, Confinement, Engine, Handicap};
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::report::Clock;
 use protocol::submission::Code;
@@ -15,8 +15,24 @@ fn a_worker_that_never_answers_is_killed_at_the_deadline() {
     let start = Instant::now();
     let failure = evaluate(&engine_with("/bin/sleep", &["600"]), &request).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationTimeout), "{failure}");
-    // The lease may have to wait for another test first.
+    // The machine may have to be waited for first.
     assert!(start.elapsed() < Duration::from_secs(120));
+}
+
+#[test]
+fn a_measurement_that_nobody_wants_any_more_ends_at_once() {
+    let (engine, request) = (engine_with("/bin/sleep", &["600"]), request(package(MLP, 2), None));
+    let machine = engine.lease.wait().unwrap();
+    let cancel = Cancel::default();
+    let measured = std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| engine.evaluate_on(&machine, &request, &cancel, &|_| {}));
+        std::thread::sleep(Duration::from_millis(300));
+        drop(cancel.on_drop());
+        let told = Instant::now();
+        (measuring.join().unwrap(), told.elapsed())
+    });
+    assert!(matches!(&measured.0, Err(EvaluationFailure::Infrastructure(why)) if why.contains("cancelled")));
+    assert!(measured.1 < Duration::from_secs(20), "{:?}", measured.1);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Blocking, since a command line has nothing else to do. Downloads are verified against their digest; a validator's
 //! problem answers become errors with their code and hint. A validator that is too busy is asked again when it says so,
-//! if that is soon.
+//! if that is soon. One whose clock differs from ours is signed for by its own: whose is wrong doesn't matter to it.
 
 use crate::files::PackageFiles;
 use bytes::buf::Reader;
@@ -16,9 +16,11 @@ use protocol::competition::ObjectRef;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
-use reqwest::header::{CONTENT_TYPE, LINK, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, LINK, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a request may take before its connection counts as lost; uploads have no such limit.
@@ -29,6 +31,11 @@ const JSON_BYTES_MAX: u64 = 16 << 20;
 /// How long a validator that is too busy is waited for: at one time, and how many times.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 const WAITS_MAX: u32 = 5;
+
+/// What a validator answers to a request that was signed by another clock than its own.
+const STALE: &str = "stale_request";
+/// A clock that differs by more isn't believed.
+const AHEAD_SECONDS_MAX: i64 = 2 * 24 * 3_600;
 
 /// What `/readyz` says about whom requests are signed for.
 #[derive(serde::Deserialize)]
@@ -41,6 +48,8 @@ struct Ready {
 pub struct Client {
     base: String,
     http: Http,
+    /// By how many seconds the validator's clock is ahead of ours, once it has refused a signature for that.
+    ahead_seconds: Arc<AtomicI64>,
 }
 
 /// Why a call failed.
@@ -148,6 +157,7 @@ impl Client {
         Self {
             base: if has_scheme { base.to_owned() } else { format!("http://{base}") },
             http: Http::builder().timeout(None).build().unwrap_or_default(),
+            ahead_seconds: Arc::default(),
         }
     }
 
@@ -373,7 +383,8 @@ impl Client {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.into()))?;
         // Signed anew at each try: a nonce is good for one.
         let request = || {
-            let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
+            let ahead_ns = i128::from(self.ahead_seconds.load(Ordering::Relaxed)) * 1_000_000_000;
+            let nonce_ns = u64::try_from(unix_ns() + ahead_ns);
             let headers = sign_request(
                 keypair,
                 &OutgoingRequest {
@@ -381,14 +392,34 @@ impl Client {
                     target: path,
                     body_sha256: Digest::of(&body),
                     receiver: Some(*receiver),
-                    nonce_ns: u64::try_from(now_ns).unwrap_or(u64::MAX),
+                    nonce_ns: nonce_ns.unwrap_or_default(),
                 },
             );
             let request = self.http.post(self.url(path)).timeout(TIMEOUT).header("content-type", "application/json");
             let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
             request.body(body.clone())
         };
-        self.json(self.send(request)?)
+        match self.send(&request) {
+            Err(ClientError::Problem(problem)) if problem.code == STALE => {
+                if !self.take_its_time()? {
+                    return Err(ClientError::Problem(problem));
+                }
+                self.json(self.send(request)?)
+            }
+            sent => self.json(sent?),
+        }
+    }
+
+    /// Asks the validator what time it is, for signatures from here on; whether that makes a difference.
+    fn take_its_time(&self) -> Result<bool, ClientError> {
+        let response = self.send(|| self.http.get(self.url("/readyz")).timeout(TIMEOUT))?;
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()?.parse::<httpdate::HttpDate>().ok());
+        let its = date.and_then(|date| SystemTime::from(date).duration_since(UNIX_EPOCH).ok());
+        let Some(its) = its else { return Ok(false) };
+        let ahead = (its.as_nanos() as i128 - unix_ns()).div_euclid(1_000_000_000);
+        let ahead = i64::try_from(ahead).unwrap_or(i64::MAX);
+        let believed = ahead.unsigned_abs() <= AHEAD_SECONDS_MAX.unsigned_abs();
+        Ok(believed && self.ahead_seconds.swap(ahead, Ordering::Relaxed) != ahead)
     }
 
     fn url(&self, path: &str) -> String {
@@ -432,6 +463,11 @@ impl Client {
         response.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Nanoseconds since 1970 by our clock.
+fn unix_ns() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos() as i128)
 }
 
 /// How long a validator that is too busy wants to be left alone.
@@ -488,6 +524,46 @@ mod tests {
         let began = Instant::now();
         assert_eq!(client.get_json::<Vec<u32>>("/").unwrap(), [7]);
         assert!(began.elapsed() >= Duration::from_secs(1), "it waited as it was told");
+    }
+
+    /// A validator an hour ahead of this machine, which says so in its `Date`, and holds signatures against its own clock.
+    fn an_hour_ahead(differs_seconds: i64) -> (String, std::thread::JoinHandle<Vec<i64>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || {
+            let mut ages = Vec::new();
+            while ages.last().is_none_or(|age: &i64| !(-1..10).contains(age)) && ages.len() < 3 {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = [0; 4096];
+                let length = stream.read(&mut head).unwrap();
+                let head = String::from_utf8_lossy(&head[..length]).to_ascii_lowercase();
+                let now = unix_ns() + i128::from(differs_seconds) * 1_000_000_000;
+                let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_nanos(now as u64));
+                let nonce = head.lines().find_map(|line| line.strip_prefix("x-bittensor-nonce: "));
+                let age = nonce.map(|nonce| ((now - nonce.trim().parse::<i128>().unwrap()) / 1_000_000_000) as i64);
+                ages.extend(age);
+                let stale = r#"{"type":"/problems/stale_request","title":"t","status":401,"code":"stale_request","detail":"d","hint":"h"}"#;
+                let (status, body) = match age {
+                    Some(age) if !(-1..10).contains(&age) => ("401 Unauthorized", stale),
+                    _ => ("200 OK", "7"),
+                };
+                stream.write_all(answer(status, &format!("date: {date}\r\n"), body).as_bytes()).unwrap();
+            }
+            ages
+        });
+        (address, serving)
+    }
+
+    #[test]
+    fn a_validator_whose_clock_differs_is_signed_for_by_its_own() {
+        for differs in [3_600, -3_600, 15, -5] {
+            let (base, serving) = an_hour_ahead(differs);
+            let keypair = Keypair::from_seed(&[1; 32]);
+            let answered: u32 = Client::new(&base).post("/api/v1/x", &7, &keypair, &keypair.hotkey()).unwrap();
+            let ages = serving.join().unwrap();
+            assert_eq!((answered, ages.len()), (7, 2), "{differs}: {ages:?}");
+            assert!((ages[0] - differs).abs() <= 1, "{ages:?}");
+        }
     }
 
     #[test]

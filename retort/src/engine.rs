@@ -1,7 +1,7 @@
 //! The evaluation engine behind the validator's narrow door: this binary, run again as a confined worker process.
 
 use anyhow::{Context, Result, ensure};
-use eval::{Confinement, Effort, Engine, Phase, WorkerCommand};
+use eval::{Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Phase, WorkerCommand};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
@@ -9,7 +9,7 @@ use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use sandbox::Host;
 use std::sync::OnceLock;
 use validator::config::LatencyEffort;
-use validator::evaluator::{Evaluator, Progress, ProgressFn};
+use validator::evaluator::{Evaluator, Machine, Progress, ProgressFn};
 
 /// How workers are confined; the command line decides, once.
 static CONFINEMENT: OnceLock<Confinement> = OnceLock::new();
@@ -65,19 +65,42 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
 /// Evaluates in processes of this machine.
 pub(crate) struct ProcessEvaluator(pub(crate) Engine);
 
+impl ProcessEvaluator {
+    /// Waits in line without a thread that would block.
+    async fn lease(&self) -> Result<Lease, LeaseError> {
+        let mut waiting = self.0.lease.line_up()?;
+        loop {
+            if let Some(lease) = waiting.look()? {
+                return Ok(lease);
+            }
+            tokio::time::sleep(LEASE_POLL).await;
+        }
+    }
+}
+
 impl Evaluator for ProcessEvaluator {
+    fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
+        let ours = |error: LeaseError| EvaluationFailure::Infrastructure(error.to_string());
+        async move { self.lease().await.map(Machine::held_by).map_err(ours) }.boxed()
+    }
+
     fn evaluate(
         &self,
+        machine: Machine,
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
-        let engine = self.0.clone();
+        let (engine, cancel) = (self.0.clone(), Cancel::default());
+        let ends_with_this = cancel.on_drop();
         let measure = move || {
-            engine.evaluate(&request, &|at| {
+            // The thread holds the machine until it is through, though nobody may wait for it any more.
+            let bug = || EvaluationFailure::Infrastructure("the machine is somebody else's; this is a bug".into());
+            engine.evaluate_on(machine.hold().ok_or_else(bug)?, &request, &cancel, &|at| {
                 progress(Progress { phase: phase_name(at.phase).into(), done: at.percent.into(), total: 100 });
             })
         };
         async move {
+            let _ends_with_this = ends_with_this;
             let panicked = |error| EvaluationFailure::Infrastructure(format!("the engine's thread ended: {error}"));
             tokio::task::spawn_blocking(measure).await.unwrap_or_else(|error| Err(panicked(error)))
         }

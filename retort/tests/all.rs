@@ -4,6 +4,7 @@
 
 mod attacks;
 mod journey;
+mod machine;
 mod pytorch;
 mod support;
 mod terminal;

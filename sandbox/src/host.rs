@@ -3,10 +3,10 @@
 //! It decides nothing: a validator refuses to start on a host that [`Host::missing`] something, unless its operator says
 //! otherwise.
 
-use crate::cgroup::{Cgroup, CgroupKind};
+use crate::cgroup::{self, Cgroup, CgroupKind, NoCgroup};
 use crate::child::can_begin_in;
 use libc::c_int;
-use std::fs::read_to_string;
+use std::fs::{read_dir, read_to_string};
 use std::sync::OnceLock;
 
 /// The user and group that workers of a superuser become.
@@ -73,6 +73,8 @@ pub struct Host {
     pub namespaces: Namespaces,
     /// Control groups that bound memory.
     pub cgroup: CgroupKind,
+    /// Why there are none although the host has them.
+    pub cgroup_refused: Option<String>,
     /// Whether this process is the superuser's.
     pub is_root: bool,
 }
@@ -99,11 +101,18 @@ impl Host {
 
     fn look() -> Self {
         let actions = read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+        cgroup::sweep();
+        let (cgroup, cgroup_refused) = match Cgroup::new(64 << 20) {
+            Ok(group) => (group.kind(), None),
+            Err(NoCgroup::Absent) => (CgroupKind::None, None),
+            Err(refused @ NoCgroup::Refused { .. }) => (CgroupKind::None, Some(refused.to_string())),
+        };
         Self {
             landlock: landlock_version(),
             seccomp: actions.split_whitespace().any(|action| action == "kill_process"),
             namespaces: Namespaces::try_out(),
-            cgroup: Cgroup::new(64 << 20).map_or(CgroupKind::None, |group| group.kind()),
+            cgroup,
+            cgroup_refused,
             is_root: rustix::process::geteuid().is_root(),
         }
     }
@@ -138,14 +147,25 @@ impl Host {
                 "control groups",
                 false,
                 self.cgroup != CgroupKind::None,
-                match self.cgroup {
-                    CgroupKind::None => "none that this user may make: limits of single processes hold".to_owned(),
-                    kind => format!("{kind}, with the memory controller"),
+                match (self.cgroup, &self.cgroup_refused) {
+                    (CgroupKind::None, Some(refused)) => format!("{refused}; limits of single processes hold"),
+                    (CgroupKind::None, None) => "none on this host: limits of single processes hold".to_owned(),
+                    (kind, _) => format!("{kind}, with the memory controller"),
                 },
             ),
             finding("identity", false, true, identity.to_owned()),
         ]
     }
+}
+
+/// How many tasks a user has, as far as this process sees.
+pub(crate) fn tasks_of(user: u32) -> u64 {
+    let tasks = |status: String| {
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next();
+        (field("Uid:")?.parse() == Ok(user)).then(|| field("Threads:")?.parse::<u64>().ok()).flatten()
+    };
+    let processes = read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|entry| tasks(read_to_string(entry.path().join("status")).ok()?)).sum()
 }
 
 #[expect(unsafe_code, reason = "no crate tells the version without restricting this process")]

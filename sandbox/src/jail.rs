@@ -3,9 +3,9 @@
 //! A [`Jail`] is what the workers of one evaluation share: the profile, the namespaces that this host gives, a control
 //! group where there may be one. It doesn't know what the workers compute, nor when they take too long.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, CgroupKind};
 use crate::child::{Plan, Refusal, out_of_the_way};
-use crate::host::{Host, NOBODY, Namespaces};
+use crate::host::{Host, NOBODY, Namespaces, tasks_of};
 use crate::usher::Usher;
 use crate::worker::Worker;
 use crate::{Profile, Sealed};
@@ -100,25 +100,33 @@ pub struct Jail {
     profile: Option<Profile>,
     namespaces: Namespaces,
     drops_identity: bool,
+    /// Tasks that the worker's user may have while it runs.
+    tasks_max: u64,
     // Before the group, which can't be removed while the thread is in it.
     usher: Usher,
     group: Option<Arc<Cgroup>>,
 }
 
 impl Jail {
-    /// As strict as `profile` says and this host allows. Its workers may hold `memory_bytes` together, where the host has
-    /// control groups.
+    /// As strict as `profile` says and this host allows. Its workers may hold `memory_bytes` together, where the host gave
+    /// control groups when this process began.
     ///
     /// # Errors
-    /// When the system gives it no thread, or takes none into the control group that it has just made.
+    /// When the system gives it no thread, or no control group any more, or takes none into the one that it has just made.
     pub fn new(profile: Profile, memory_bytes: u64) -> Result<Self, JailError> {
         let host = Host::of_this_machine();
-        let group = Cgroup::new(memory_bytes).map(Arc::new);
+        let group = match host.cgroup {
+            CgroupKind::None => None,
+            CgroupKind::V1 | CgroupKind::V2 => Some(Arc::new(Cgroup::new(memory_bytes).map_err(no_group)?)),
+        };
+        // Devices belong to users and groups that nobody isn't in.
+        let drops_identity = host.is_root && profile == Profile::Strict;
+        let user = if drops_identity { NOBODY } else { rustix::process::geteuid().as_raw() };
         Ok(Self {
             profile: Some(profile),
             namespaces: host.namespaces,
-            // Devices belong to users and groups that nobody isn't in.
-            drops_identity: host.is_root && profile == Profile::Strict,
+            drops_identity,
+            tasks_max: tasks_of(user).saturating_add(tasks_allowed()),
             usher: Usher::new(group.as_ref()).map_err(system)?,
             group,
         })
@@ -130,7 +138,8 @@ impl Jail {
     /// When the system gives it no thread.
     pub fn insecure() -> Result<Self, JailError> {
         let usher = Usher::new(None).map_err(system)?;
-        Ok(Self { profile: None, namespaces: Namespaces::default(), drops_identity: false, usher, group: None })
+        let namespaces = Namespaces::default();
+        Ok(Self { profile: None, namespaces, drops_identity: false, tasks_max: 0, usher, group: None })
     }
 
     /// How far its workers must lock themselves; `None` for not at all.
@@ -168,7 +177,8 @@ impl Jail {
         let (pipes, [input, output, errors]) = Pipes::new().map_err(|error| system(("make pipes", error)))?;
         // Numbers beyond those that the worker gets, so that none is overwritten before it is handed over.
         let sealed = |sealed: Option<&Sealed>| {
-            sealed.map(out_of_the_way).transpose().map_err(|error| system(("hand over the package", error)))
+            let opened = sealed.map(|sealed| sealed.for_worker().and_then(out_of_the_way)).transpose();
+            opened.map_err(|error| system(("hand over the package", error)))
         };
         let (namespaces, user_namespace_later) = self.namespaces.at_start(self.drops_identity);
         let plan = Plan {
@@ -190,9 +200,12 @@ impl Jail {
         let always = [(resource(libc::RLIMIT_CORE), 0), (resource(libc::RLIMIT_CPU), limits.cpu_seconds.max(1))];
         let more = match self.profile {
             None => Vec::new(),
-            Some(Profile::Device) => vec![(resource(libc::RLIMIT_NOFILE), DEVICE_FILES_MAX)],
+            Some(Profile::Device) => {
+                vec![(resource(libc::RLIMIT_NOFILE), DEVICE_FILES_MAX), (resource(libc::RLIMIT_NPROC), self.tasks_max)]
+            }
             Some(Profile::Strict) => vec![
                 (resource(libc::RLIMIT_NOFILE), STRICT_FILES_MAX),
+                (resource(libc::RLIMIT_NPROC), self.tasks_max),
                 (resource(libc::RLIMIT_FSIZE), 0),
                 (resource(libc::RLIMIT_MEMLOCK), 0),
                 (resource(libc::RLIMIT_STACK), STACK_BYTES_MAX),
@@ -208,6 +221,17 @@ impl Jail {
         }
         system((step, source))
     }
+}
+
+/// Tasks that the workers of an evaluation may have together, beyond what their user has already: threads of our own, and
+/// a few for each processor. A kernel before 5.14 counts a user's tasks wherever they are, a later one those of the worker's
+/// own namespace, so the bound is looser there than it need be.
+fn tasks_allowed() -> u64 {
+    64 + 4 * std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64)
+}
+
+fn no_group(refused: crate::cgroup::NoCgroup) -> JailError {
+    system(("make a control group, as at the start", io::Error::other(refused)))
 }
 
 fn system((step, source): Refusal) -> JailError {

@@ -30,7 +30,7 @@ mod usher;
 mod worker;
 
 pub use allocator::give_memory_back;
-pub use cgroup::{Cgroup, CgroupKind};
+pub use cgroup::{Cgroup, CgroupKind, NoCgroup};
 pub use float_mode::{flushes_to_zero, without_denormals};
 pub use host::{Finding, Host, Namespaces};
 pub use inherited::{INPUTS_FD, PACKAGE_FD, inputs, package};

@@ -2,10 +2,10 @@
 //!
 //! A memory file (memfd_create(2)) under every seal. It doesn't know what the bytes mean.
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 /// Sealed bytes that workers may be given to read.
@@ -41,7 +41,18 @@ impl Sealed {
         self.bytes == 0
     }
 
-    /// The bytes from `offset`, through the descriptor that workers get.
+    /// The same bytes for one worker, to read and nothing else. Opened anew, because copies of a descriptor share their
+    /// place in the file, and a worker would learn where the one before it stood; and without a trace of when it was read,
+    /// which anybody who has the file can see.
+    ///
+    /// # Errors
+    /// When the system has no `/proc`, or no descriptor left.
+    pub(crate) fn for_worker(&self) -> io::Result<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::NOATIME | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// The bytes from `offset`.
     ///
     /// # Errors
     /// When they are not all there.
@@ -49,12 +60,6 @@ impl Sealed {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
-    }
-}
-
-impl AsFd for Sealed {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
     }
 }
 

@@ -155,6 +155,47 @@ fn attack(name: &str) -> c_long {
             "x32-call" => libc::syscall(0x4000_0000 | libc::SYS_getpid),
             "i386-call" => i386_getpid(),
             "duplicate" => libc::syscall(libc::SYS_dup, 1),
+            "open-library" => {
+                libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path(c"/etc/ld.so.cache"), libc::O_RDONLY)
+            }
+            "open-home" => libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path(c"/root"), libc::O_RDONLY),
+            "open-temporary" => libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path(c"/tmp"), libc::O_RDONLY),
+            "open-root" => libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path(c"/"), libc::O_RDONLY),
+            "open-processes" => libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path(c"/proc"), libc::O_RDONLY),
+            "change-mode" => libc::syscall(libc::SYS_fchmod, 3, 0o600),
+            "change-times" => libc::syscall(libc::SYS_utimensat, 3, none, none, 0),
+            "change-attribute" => libc::syscall(libc::SYS_fsetxattr, 3, path(c"user.x"), path(c"x"), 1, 0),
+            "seek" => libc::syscall(libc::SYS_lseek, 3, 5, libc::SEEK_SET),
+            "tell" => libc::syscall(libc::SYS_lseek, 3, 0, libc::SEEK_CUR),
+            "read-times" => {
+                let mut stat: libc::stat = std::mem::zeroed();
+                let read = libc::syscall(libc::SYS_read, 3, [0u8; 4].as_mut_ptr(), 4);
+                libc::syscall(libc::SYS_fstat, 3, &raw mut stat);
+                if read == 4 { stat.st_atime * 1_000_000_000 + stat.st_atime_nsec } else { read }
+            }
+            "clone-pidfd" => thread_with(libc::CLONE_PIDFD),
+            "clone-untraced" => thread_with(libc::CLONE_UNTRACED),
+            "clone-io" => thread_with(libc::CLONE_IO),
+            "futex-requeue" => futex(3),
+            "futex-compare" => futex(4),
+            "futex-wake-op" => futex(5),
+            "futex-lock-pi" => futex(6),
+            "futex-lock-pi-private" => futex(6 | 128),
+            "futex-wake-bitset" => futex(10),
+            "futex-wait-requeue-pi" => futex(11 | 128 | 256),
+            "futex-lock-pi2" => futex(13),
+            "futex-unknown" => futex(64),
+            "futex-waitv" => libc::syscall(libc::SYS_futex_waitv, none, 1, 0, none, 0),
+            "futex-wake" => futex(1),
+            "futex-wake-private" => futex(1 | 128),
+            "map-stack" => map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_GROWSDOWN),
+            "map-large-pages" => map(libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_HUGETLB),
+            "make-stack" => {
+                let page = map(libc::PROT_READ, libc::MAP_PRIVATE);
+                libc::syscall(libc::SYS_mprotect, page, 4096, libc::PROT_READ | libc::PROT_GROWSDOWN)
+            }
+            "secret-memory" => libc::syscall(libc::SYS_memfd_secret, 0),
+            "page-tables" => page_tables(),
             "sync" => libc::syscall(libc::SYS_sync),
             _ => misbehave(name),
         }
@@ -187,7 +228,8 @@ fn misbehave(name: &str) -> c_long {
                 let sleep = || std::thread::sleep(std::time::Duration::from_secs(1_000));
                 std::thread::Builder::new().spawn(sleep).ok()
             });
-            started.count() as c_long - 100_000
+            let started = started.count() as c_long;
+            if started < 1_000 { -1 } else { started }
         }
         "flood-output" => flood(&mut io::stdout()),
         "flood-errors" => flood(&mut io::stderr()),
@@ -215,6 +257,44 @@ unsafe fn create(path: *const libc::c_char) -> c_long {
 fn socket(family: c_int, kind: c_int) -> c_long {
     // SAFETY: numbers only.
     unsafe { libc::syscall(libc::SYS_socket, family, kind, 0) }
+}
+
+/// Reads a byte of each table of pages: nothing is resident but the tables, 4 KiB for each 2 MiB.
+fn page_tables() -> c_long {
+    const BYTES: usize = 300 << 30;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping wherever there is room, of which only bytes inside are read.
+    unsafe {
+        let mapped = libc::syscall(libc::SYS_mmap, null_mut::<c_void>(), BYTES, libc::PROT_READ, flags, -1, 0);
+        if mapped < 0 {
+            return mapped;
+        }
+        let first = mapped as *const u8;
+        for offset in (0..BYTES).step_by(2 << 20) {
+            std::hint::black_box(first.add(offset).read_volatile());
+        }
+        mapped
+    }
+}
+
+/// Starts a thread as the C library does, with one more flag. It has no stack, so it ends with a bad address if it begins.
+fn thread_with(flag: c_int) -> c_long {
+    let library = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM
+        | libc::CLONE_PARENT_SETTID
+        | libc::CLONE_CHILD_CLEARTID;
+    // SAFETY: none is claimed.
+    unsafe { libc::syscall(libc::SYS_clone, library | flag, 0, [0i32; 2].as_mut_ptr(), [0i32; 2].as_mut_ptr(), 0) }
+}
+
+fn futex(operation: c_int) -> c_long {
+    let word = [0u32; 2];
+    // SAFETY: words of this frame; nobody waits on them.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, 1, 1, word.as_ptr().add(1), 0) }
 }
 
 fn map(protection: c_int, flags: c_int) -> c_long {

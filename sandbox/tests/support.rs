@@ -41,8 +41,19 @@ pub(crate) fn program(profile: &str, attempt: &str) -> Program {
 /// Runs an attempt until its end, or kills it after `patience`.
 pub(crate) fn attempt(jail: &Jail, profile: Profile, attempt: &str, patience: Duration) -> Ended {
     let package = Sealed::new("package", ["the package"]).expect("a memory file");
+    attempt_with(&package, jail, profile, attempt, patience)
+}
+
+/// The same with a package that others may be given, too.
+pub(crate) fn attempt_with(
+    package: &Sealed,
+    jail: &Jail,
+    profile: Profile,
+    attempt: &str,
+    patience: Duration,
+) -> Ended {
     let program = program(profile.as_str(), attempt);
-    let (worker, pipes) = jail.spawn(&program, Some(&package), None, limits()).expect("a worker");
+    let (worker, pipes) = jail.spawn(&program, Some(package), None, limits()).expect("a worker");
     drop(pipes.input);
     let drain = |mut pipe: std::fs::File| {
         std::thread::spawn(move || {

@@ -16,9 +16,9 @@ use serde::de::DeserializeOwned;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Seconds for which nonces are remembered: far longer than the 12 that a request is fresh, should the clock be set back
-/// a little.
-pub(crate) const NONCE_RETENTION_SECONDS: u64 = 300;
+/// Seconds for which nonces are remembered: far longer than the 12 that a request is fresh. A clock that is set back makes
+/// old requests fresh again, and by this much it may be set back: an hour, which is what wrong time zones amount to.
+pub(crate) const NONCE_RETENTION_SECONDS: u64 = 3_900;
 
 /// A request that this hotkey signed for us, for the first time.
 #[derive(Debug)]
@@ -115,7 +115,11 @@ fn refused(error: &AuthError) -> ApiError {
         AuthError::WrongReceiver { .. } => {
             ("wrong_receiver", "Sign for this validator's hotkey, as GET /api/v1/competitions/{id} names it.")
         }
-        AuthError::StaleRequest { .. } => ("stale_request", "Set your clock; a nonce is Unix time in nanoseconds."),
+        AuthError::StaleRequest { .. } => (
+            "stale_request",
+            "Which of the two clocks is wrong isn't known here. Set yours by NTP, or sign anew by the Date of this answer; a \
+             nonce is Unix time in nanoseconds, at most 10 s back and 2 s ahead.",
+        ),
         AuthError::BadSignature(_) => {
             ("bad_signature", "Sign method, path with query as sent, and the SHA-256 of the very body that is sent.")
         }

@@ -47,6 +47,14 @@ const TEMPLATE: &str = "\
 # How long latency is measured: \"full\" as competitions need it, or \"quick\", the same in a fifth of the time.
 # latency = \"full\"
 
+# Whether evaluations may go on where this host gives no control group to bound all of their memory: \"if_available\", with a
+# warning where it has them and gives none, or \"required\".
+# control_groups = \"if_available\"
+
+# The folder in which this machine is taken for a measurement, one at a time; by default one of this user's own. Only its
+# owner and its group may enter it: users who measure on the same machine share one. (Every `retort` takes RETORT_LEASE_DIR.)
+# lease_dir = \"\"
+
 # The Hub that `hf://` teachers of manifests are fetched from, if not https://huggingface.co.
 # hub_endpoint = \"\"
 
@@ -97,6 +105,10 @@ pub struct Config {
     pub require_registration: bool,
     /// How long latency is measured.
     pub latency: LatencyEffort,
+    /// Whether this host must give control groups to evaluations.
+    pub control_groups: ControlGroups,
+    /// The folder in which the machine is taken for a measurement; empty for the user's own.
+    pub lease_dir: String,
     /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
     /// <https://huggingface.co>.
     pub hub_endpoint: String,
@@ -128,6 +140,17 @@ pub enum LatencyEffort {
     Quick,
 }
 
+/// Whether a host must bound the memory of all workers of an evaluation together, beside that of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlGroups {
+    /// Where it can.
+    #[default]
+    IfAvailable,
+    /// Or nothing is evaluated.
+    Required,
+}
+
 impl LatencyEffort {
     /// The name in the settings.
     pub fn as_str(self) -> &'static str {
@@ -146,6 +169,8 @@ impl Default for Config {
             object_store: String::new(),
             require_registration: false,
             latency: LatencyEffort::default(),
+            control_groups: ControlGroups::default(),
+            lease_dir: String::new(),
             hub_endpoint: String::new(),
             drand_url: String::new(),
             operator_token: Secret::default(),
@@ -258,6 +283,11 @@ impl Home {
     /// Where uploads lie until their digest is known; emptied at every start.
     pub fn tmp(&self) -> PathBuf {
         self.0.join("tmp")
+    }
+
+    /// Where the machine is taken for a measurement if the user has no folder for that.
+    pub fn lease(&self) -> PathBuf {
+        self.0.join("lease")
     }
 
     /// Makes the directory with settings and a new hotkey; whatever is there already stays as it is.
@@ -482,6 +512,7 @@ mod tests {
             ("public_url = \"validator.example\"", ("A", ""), "public_url"),
             ("drand_url = \"https://api.drand.sh/chains\"", ("A", ""), "drand_url"),
             ("", ("RETORT_LATENCY", "slow"), "quick"),
+            ("", ("RETORT_CONTROL_GROUPS", "perhaps"), "required"),
             ("operator_token = \"short\"", ("A", ""), "operator_token"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
             ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),

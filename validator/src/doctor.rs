@@ -5,6 +5,7 @@
 use crate::app::App;
 use crate::db::competitions::StoredCompetition;
 use crate::error::Chain;
+use crate::metrics;
 use crate::objects::ObjectError;
 use crate::relay::RelayError;
 use crate::witness;
@@ -126,9 +127,10 @@ async fn witnesses(app: &App) -> Result<String, String> {
 
 async fn queue(app: &App) -> Result<String, String> {
     let since = app.db.queued_since().await.map_err(|error| Chain(&error).to_string())?;
-    let age = since.map_or(0, |since| app.clock.now().saturating_sub(since));
-    Ok(match since {
-        None => "empty".into(),
-        Some(_) => format!("the longest waiting submission waits for {age} s"),
-    })
+    let age = since.map(|since| metrics::age(app.clock.now(), since));
+    match age {
+        None => Ok("empty".into()),
+        Some(age @ ..0) => Err(format!("a submission is queued since {} s from now: the clock was set back", -age)),
+        Some(age) => Ok(format!("the longest waiting submission waits for {age} s")),
+    }
 }

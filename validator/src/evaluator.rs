@@ -13,6 +13,7 @@ use protocol::report::{
     Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
 };
 use protocol::score::share_ppm;
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,30 +31,73 @@ pub struct Progress {
 /// Hears about progress. It may be called from any thread and must not block.
 pub type ProgressFn = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// Measures a package. Dropping the future ends the evaluation and whatever runs for it.
+/// What is measured on, while it is nobody else's: whatever the engine needs to know that, until it is dropped.
+pub struct Machine(Box<dyn Any + Send>);
+
+impl Machine {
+    /// A machine that is held by `hold`.
+    pub fn held_by(hold: impl Any + Send) -> Self {
+        Self(Box::new(hold))
+    }
+
+    /// What holds it, if it is of this kind.
+    pub fn hold<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+}
+
+/// Measures a package. Dropping a future of it ends the waiting, or the evaluation and whatever runs for it.
 pub trait Evaluator: Send + Sync {
-    /// Measures `request.candidate`.
+    /// Waits until the machine is free, as long as that takes: no evaluation has begun, and nobody's time runs.
+    fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
+        std::future::ready(Ok(Machine::held_by(()))).boxed()
+    }
+
+    /// Measures `request.candidate` on a machine that is this evaluation's alone.
     fn evaluate(
         &self,
+        machine: Machine,
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
 }
 
+/// Waits for the machine, however long, and measures on it.
+pub(crate) async fn evaluated(
+    evaluator: &dyn Evaluator,
+    request: EvaluationRequest,
+    progress: ProgressFn,
+) -> Result<Evaluation, EvaluationFailure> {
+    progress(Progress { phase: "waiting for the machine".into(), done: 0, total: 0 });
+    let machine = evaluator.machine().await?;
+    evaluator.evaluate(machine, request, progress).await
+}
+
 /// How much longer than its own limit the engine may take before we stop believing in it.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Measures the package of this digest, and takes a report for an answer only if it is about that package and all the
+/// Waits for the machine, measures the package of this digest on it, and takes a report for an answer only if it is about that package and all the
 /// items asked about.
 pub(crate) async fn measured(
     evaluator: &dyn Evaluator,
     request: EvaluationRequest,
     package_sha256: Digest,
 ) -> Result<Evaluation, EvaluationFailure> {
+    let machine = evaluator.machine().await?;
+    measured_on(evaluator, machine, request, package_sha256).await
+}
+
+/// The same on a machine that was waited for. The engine's time begins here.
+pub(crate) async fn measured_on(
+    evaluator: &dyn Evaluator,
+    machine: Machine,
+    request: EvaluationRequest,
+    package_sha256: Digest,
+) -> Result<Evaluation, EvaluationFailure> {
     let ours = EvaluationFailure::Infrastructure;
     let items = request.items.labels.len();
     let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
-    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(request, silent()))
+    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, silent()))
         .await
         .map_err(|_| ours(format!("no answer for {} s", limit.as_secs())))??;
     let report = &evaluation.report;
@@ -100,6 +144,7 @@ impl Default for ScriptedEvaluator {
 impl Evaluator for ScriptedEvaluator {
     fn evaluate(
         &self,
+        _: Machine,
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {

@@ -61,5 +61,5 @@ pub use api::document as openapi;
 pub use app::{App, OpenError};
 pub use clock::Clock;
 pub use config::{Config, Home};
-pub use evaluator::{Evaluator, Progress, ProgressFn, ScriptedEvaluator};
+pub use evaluator::{Evaluator, Machine, Progress, ProgressFn, ScriptedEvaluator};
 pub use serve::{ServeError, run, work};

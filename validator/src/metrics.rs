@@ -7,9 +7,9 @@ use crate::db::DbError;
 use crate::witness;
 use http::StatusCode;
 use protocol::submission::State;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Counts since the process started.
 #[derive(Debug, Default)]
@@ -26,6 +26,9 @@ pub(crate) struct Counters {
     pub(crate) too_much: AtomicU64,
     /// Background work that ended and was started again.
     pub(crate) restarts: Arc<AtomicU64>,
+    /// How often the clock was set, and by how much in all.
+    pub(crate) clock_jumps: AtomicU64,
+    pub(crate) clock_jumped_seconds: AtomicI64,
 }
 
 impl Counters {
@@ -49,11 +52,11 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     head(&mut text, "retort_waiting_seconds", "gauge", "How long the longest waiting submission is in each state.");
     for state in State::ALL.into_iter().filter(|state| !state.is_terminal()) {
         let since = oldest.iter().find(|(found, _)| *found == state).map(|(_, since)| *since);
-        let age = since.map_or(0, |since| app.clock.now().saturating_sub(since));
+        let age = since.map_or(0, |since| age(app.clock.now(), since));
         line(&mut text, &format!("retort_waiting_seconds{{state=\"{state}\"}}"), age);
     }
     let queued_since = app.db.queued_since().await?;
-    let age = queued_since.map_or(0, |since| app.clock.now().saturating_sub(since));
+    let age = queued_since.map_or(0, |since| age(app.clock.now(), since));
     head(&mut text, "retort_queue_age_seconds", "gauge", "How long the longest waiting submission is queued.");
     line(&mut text, "retort_queue_age_seconds", age);
     let (evaluations, pace_ms) = app.db.evaluation_pace().await?;
@@ -99,6 +102,10 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     line(&mut text, "retort_events_total", app.db.feed_end().await?);
     head(&mut text, "retort_background_restarts_total", "counter", "Background work that ended and was started again.");
     line(&mut text, "retort_background_restarts_total", counters.restarts.load(Ordering::Relaxed));
+    head(&mut text, "retort_clock_jumps_total", "counter", "How often somebody set the clock.");
+    line(&mut text, "retort_clock_jumps_total", counters.clock_jumps.load(Ordering::Relaxed));
+    head(&mut text, "retort_clock_jumped_seconds", "gauge", "By how much it was set in all, forward above zero.");
+    line(&mut text, "retort_clock_jumped_seconds", counters.clock_jumped_seconds.load(Ordering::Relaxed));
     if let Ok(free) = app.objects.free_bytes() {
         head(&mut text, "retort_disk_free_bytes", "gauge", "Bytes free where uploads are received.");
         line(&mut text, "retort_disk_free_bytes", free);
@@ -111,6 +118,11 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
-fn line(text: &mut String, name: &str, value: u64) {
+/// An age in seconds, below zero where the clock was set back since.
+pub(crate) fn age(now: u64, since: u64) -> i64 {
+    i64::try_from(i128::from(now) - i128::from(since)).unwrap_or(i64::MAX)
+}
+
+fn line(text: &mut String, name: &str, value: impl Display) {
     let _ = writeln!(text, "{name} {value}");
 }

@@ -23,6 +23,7 @@ mod journey;
 mod latency;
 mod lifecycle;
 mod log;
+mod machine;
 mod names;
 mod openapi;
 mod overdue;

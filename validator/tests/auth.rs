@@ -1,6 +1,6 @@
 //! Signed requests: who may send what, and each failure with the protocol's own name.
 
-use super::support::{Package, Setup, TestApp, accept};
+use super::support::{Package, Setup, TestApp, accept, validator_hotkey};
 use protocol::Digest;
 use protocol::api::SubmissionRequest;
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
@@ -19,7 +19,7 @@ fn body() -> Vec<u8> {
 async fn each_way_to_sign_wrongly_has_its_code() {
     let app = TestApp::with_competition(Setup::default()).await;
     let miner = app.miner(1);
-    let validator = super::support::validator_hotkey();
+    let validator = validator_hotkey();
     let request = OutgoingRequest {
         method: "POST",
         target: TARGET,
@@ -49,6 +49,32 @@ async fn each_way_to_sign_wrongly_has_its_code() {
         let response = miner.send(Method::POST, TARGET, &headers, body()).await;
         let refusal = accept(response, &[]).await.unwrap_err();
         assert_eq!((refusal.status, refusal.problem.code.as_str()), (401, code), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_is_told_by_how_much_in_which_direction_and_both_times() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    // The clock of the tests stands at 2027-01-15T08:00:00Z.
+    let now_ns = app.app.clock.now_ns();
+    for (off_ms, told) in [
+        (-12_000, "12.0 s behind this one's: it was signed at 2027-01-15T07:59:48Z and came at 2027-01-15T08:00:00Z"),
+        (3_250, "3.2 s ahead of this one's: it was signed at 2027-01-15T08:00:03Z and came at 2027-01-15T08:00:00Z"),
+        (600_000, "600.0 s ahead of this one's: it was signed at 2027-01-15T08:10:00Z"),
+    ] {
+        let request = OutgoingRequest {
+            method: "POST",
+            target: TARGET,
+            body_sha256: Digest::of(&body()),
+            receiver: Some(validator_hotkey()),
+            nonce_ns: now_ns.saturating_add_signed(off_ms * 1_000_000),
+        };
+        let response = miner.send(Method::POST, TARGET, &sign_request(&miner.keypair, &request), body()).await;
+        assert!(response.headers().contains_key("date"), "what to sign by");
+        let problem = accept(response, &[]).await.unwrap_err().problem;
+        assert!(problem.code == "stale_request" && problem.detail.contains(told), "{problem:?}");
+        assert!(problem.hint.contains("isn't known here"), "{problem:?}");
     }
 }
 

@@ -18,6 +18,8 @@
 use super::hotkey::{Hotkey, HotkeyError};
 use super::keypair::{BadSignature, Keypair, Scheme, Signature, SignatureFormatError};
 use crate::digest::Digest;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The version of the protocol: `1`.
 pub const HEADER_VERSION: &str = "X-Bittensor-Version";
@@ -119,7 +121,7 @@ pub enum AuthError {
         expected: Hotkey,
     },
     /// Outside the freshness window.
-    #[error("nonce {nonce_ns} is outside the freshness window around {now_ns}")]
+    #[error("{}", off(*nonce_ns, *now_ns))]
     StaleRequest {
         /// The nonce of the request.
         nonce_ns: u64,
@@ -285,6 +287,24 @@ impl AdmittedClaim {
         sender.verify(scheme, payload.as_bytes(), &signature)?;
         Ok(VerifiedRequest { hotkey: sender, nonce_ns })
     }
+}
+
+/// By how much a request's clock and the verifier's differ, in which direction, and both as people write them.
+fn off(nonce_ns: u64, now_ns: u64) -> String {
+    let way = if nonce_ns < now_ns { "behind" } else { "ahead of" };
+    let tenths = nonce_ns.abs_diff(now_ns) / (NS_PER_S / 10);
+    let written = |ns: u64| {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(ns.into()).ok();
+        let time = time.and_then(|time| time.replace_nanosecond(0).ok());
+        time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{ns} ns"))
+    };
+    format!(
+        "the request's clock is {}.{} s {way} this one's: it was signed at {} and came at {}",
+        tenths / 10,
+        tenths % 10,
+        written(nonce_ns),
+        written(now_ns)
+    )
 }
 
 /// The signed text: eight lines, no line break at the end.

@@ -5,7 +5,7 @@
 
 use super::predict::{self, Prediction};
 use super::pull::{Pulled, pull};
-use super::validator::{bind, log_to_stderr, open_app, publish, tell_caveats, until_interrupted};
+use super::validator::{bind, log_to_stderr, open_app, publish, tell_caveats, time_to_end, until_interrupted};
 use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
 use crate::{plot, table};
@@ -205,7 +205,7 @@ impl Service {
         runtime.block_on(async {
             if serve {
                 eprintln!("serving at {}/ until you press Ctrl-C", self.base);
-                until_interrupted().await;
+                until_interrupted(time_to_end(&self.app)).await;
             }
             let _ = self.stop.send(());
             Ok(self.running.await.context("the service's task")??)

@@ -5,31 +5,35 @@ use crate::cli::ValidatorCommand;
 use crate::engine::{ProcessEvaluator, allow_insecure, engine};
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail, ensure};
+use eval::LeaseFolder;
 use models::DeviceKind;
 use protocol::competition::Manifest;
+use sandbox::{CgroupKind, Host};
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use validator::backup::{Options, backup};
-use validator::config::LatencyEffort;
+use validator::config::ControlGroups;
 use validator::doctor::Finding;
 use validator::publish::{Published, Publisher};
-use validator::{App, Home};
+use validator::{App, Config, Home};
 
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
         ValidatorCommand::Publish { manifest, check: true, .. } => super::market::check(&manifest),
-        ValidatorCommand::Publish { manifest, home, check: false } => runtime()?.block_on(async {
+        ValidatorCommand::Publish { manifest, home, check: false } => run_async(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.
             let home = Home::new(&home.dir);
             let config = home.load(std::env::vars())?;
-            let evaluator = evaluator(config.latency)?;
+            let evaluator = evaluator(&home, &config)?;
             let publisher = Publisher::open(&home, config, evaluator).await?;
             let published = publish(&publisher, &manifest).await?;
             let id = &published.competition.manifest.id;
@@ -41,17 +45,17 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             tell_caveats(&published.competition.manifest);
             published.screening.iter().for_each(|time| eprintln!("{time}"));
             Ok(())
-        }),
+        })?,
         ValidatorCommand::Serve { home, listen } => {
             sandbox::give_memory_back();
             #[cfg(feature = "otel")]
             let traces = traced(&home.dir)?;
-            let served = runtime()?.block_on(serve(&home.dir, listen));
+            let served = run_async(serve(&home.dir, listen))?;
             #[cfg(feature = "otel")]
             traces.end();
             served
         }
-        ValidatorCommand::Doctor { home, json } => runtime()?.block_on(doctor(&home.dir, json)),
+        ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
             runtime()?.block_on(back_up(&home.dir, &to, options))
@@ -89,6 +93,15 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
 /// What a service logs where `RUST_LOG` doesn't say it.
 const LOGGED: &str = "info,sqlx=warn,apalis=warn";
 
+/// Runs a service, or something else that measures, to its end and waits for nothing else: a thread that still computes
+/// ends with the process.
+pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
 /// The runtime of a service, and logs on standard error: lines on a terminal, JSON elsewhere; `RUST_LOG` filters.
 pub(crate) fn runtime() -> Result<Runtime> {
     log_to_stderr(LOGGED);
@@ -120,7 +133,7 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
     let home = Home::new(dir);
     let mut config = home.load(std::env::vars())?;
     config.listen = listen.unwrap_or(config.listen);
-    let evaluator = evaluator(config.latency)?;
+    let evaluator = evaluator(&home, &config)?;
     App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
 }
 
@@ -128,13 +141,54 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
 pub(crate) async fn open_worker(dir: &Path) -> Result<App> {
     let home = Home::new(dir);
     let config = home.load(std::env::vars())?;
-    let evaluator = evaluator(config.latency)?;
+    let evaluator = evaluator(&home, &config)?;
     App::open_worker(&home, config, evaluator).await.with_context(|| format!("work for {}", dir.display()))
 }
 
 /// The engine of this machine behind the validator's door.
-fn evaluator(effort: LatencyEffort) -> Result<Arc<ProcessEvaluator>> {
-    Ok(Arc::new(ProcessEvaluator(engine(DeviceKind::Flex, effort)?)))
+fn evaluator(home: &Home, config: &Config) -> Result<Arc<ProcessEvaluator>> {
+    if let Some(warning) = without_groups(config.control_groups, Host::of_this_machine())? {
+        tracing::warn!("{warning}");
+    }
+    let mut engine = engine(DeviceKind::Flex, config.latency)?;
+    engine.lease = lease_folder(home, config)?;
+    Ok(Arc::new(ProcessEvaluator(engine)))
+}
+
+/// What to warn of where a host gives no control groups: of nothing where it has none, and not at all where the settings
+/// ask for them, which ends it.
+fn without_groups(asked: ControlGroups, host: &Host) -> Result<Option<String>> {
+    let refused = host.cgroup_refused.as_deref();
+    match (host.cgroup, asked) {
+        (CgroupKind::V1 | CgroupKind::V2, _) => Ok(None),
+        (CgroupKind::None, ControlGroups::Required) => bail!(
+            "control_groups = \"required\", and {}. Delegate a group to this user (systemd: Delegate=yes), or say \
+             control_groups = \"if_available\"",
+            refused.unwrap_or("this host has no control groups with a memory controller")
+        ),
+        (CgroupKind::None, ControlGroups::IfAvailable) => Ok(refused.map(|refused| {
+            format!("only each worker's own memory is bounded, not that of all of them together: {refused}")
+        })),
+    }
+}
+
+/// Where this machine is taken, tried out before anybody waits for it: what the settings name, the user's own folder, or
+/// else the validator's, which it has in any case.
+fn lease_folder(home: &Home, config: &Config) -> Result<LeaseFolder> {
+    if !config.lease_dir.is_empty() {
+        let named = LeaseFolder::at(&config.lease_dir);
+        named.prepare()?;
+        return Ok(named);
+    }
+    let own = LeaseFolder::of_this_user();
+    let Err(problem) = own.prepare() else { return Ok(own) };
+    let folder = LeaseFolder::at(std::path::absolute(home.lease())?);
+    folder.prepare()?;
+    tracing::warn!(
+        folder = %folder.path().display(),
+        "only this validator's own measurements keep out of each other's way: {problem}"
+    );
+    Ok(folder)
 }
 
 /// Says what keeps a competition from deciding about money, and how long it lasts.
@@ -160,7 +214,7 @@ pub(crate) async fn publish(publisher: &Publisher, manifest: &Path) -> Result<Pu
 async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
     let app = open_app(dir, listen).await?;
     let listener = bind(app.config.listen).await?;
-    let interrupted = until_interrupted();
+    let interrupted = until_interrupted(time_to_end(&app));
     eprintln!("the page is at http://{}/", listener.local_addr()?);
     Ok(validator::run(listener, app, interrupted).await?)
 }
@@ -175,24 +229,65 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 /// What a process exits with that was told twice to end: 128 and SIGINT, as shells count.
 const FORCED: i32 = 130;
 
-/// Ends with SIGINT or SIGTERM. A second one doesn't wait for what is in flight.
-pub(crate) fn until_interrupted() -> impl Future<Output = ()> + Send {
-    // Both are listened to from the call on, so that neither a first one is lost before anybody waits nor a second one.
-    let listening = signal(SignalKind::interrupt()).and_then(|int| Ok((int, signal(SignalKind::terminate())?)));
-    interrupted(listening)
+/// How long a process may take to end once it is told to.
+pub(crate) fn time_to_end(app: &App) -> Duration {
+    Duration::from_secs(app.config.limits.shutdown_seconds_max)
 }
 
-async fn interrupted(listening: std::io::Result<(Signal, Signal)>) {
-    let Ok((mut interrupted, mut terminated)) = listening else {
-        return drop(tokio::signal::ctrl_c().await);
+/// Ends with SIGINT or SIGTERM. The process is gone `limit` later, whatever it is in the midst of, or whoever waits for this
+/// hasn't come to it yet; a second signal doesn't wait for what is in flight.
+pub(crate) fn until_interrupted(limit: Duration) -> impl Future<Output = ()> + Send {
+    let (tell, told) = oneshot::channel();
+    if let Err(error) = listen(limit, tell) {
+        // Then the system ends this process at once, as it does with those that listen to nothing.
+        tracing::warn!(%error, "signals can't be listened to");
+    }
+    async move {
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Listens to both signals from now on, so that neither a first one is lost nor a second one: in a thread and a runtime of
+/// their own, which no work of the service can keep busy.
+fn listen(limit: Duration, tell: oneshot::Sender<()>) -> std::io::Result<()> {
+    let (ready, listens) = std::sync::mpsc::channel();
+    let both = || Ok::<_, std::io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
+    let work = move || {
+        let listening = async {
+            let (heard, answer) = match both() {
+                Ok(heard) => (Some(heard), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Whoever asked waits for the answer.
+            let _ = ready.send(answer);
+            if let Some((interrupted, terminated)) = heard {
+                end(interrupted, terminated, limit, tell).await;
+            }
+        };
+        // Without a runtime nothing is answered.
+        let _ = tokio::runtime::Builder::new_current_thread().enable_all().build().map(|run| run.block_on(listening));
     };
+    std::thread::Builder::new().name("signals".into()).spawn(work)?;
+    listens.recv().unwrap_or_else(|_| Err(std::io::Error::other("no runtime for signals")))
+}
+
+async fn end(mut interrupted: Signal, mut terminated: Signal, limit: Duration, tell: oneshot::Sender<()>) {
     tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
     eprintln!("ending; once more to end at once");
-    tokio::spawn(async move {
-        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
-        eprintln!("ended at once: what was cut off is taken up at the next start");
-        std::process::exit(FORCED);
-    });
+    // Whoever doesn't wait any more is about to end.
+    let _ = tell.send(());
+    tokio::select! {
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+        () = tokio::time::sleep(limit) => {
+            eprintln!("ended after {} s: what was cut off is taken up at the next start", limit.as_secs());
+            std::process::exit(0);
+        }
+    }
+    eprintln!("ended at once: what was cut off is taken up at the next start");
+    std::process::exit(FORCED);
 }
 
 async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
@@ -222,12 +317,12 @@ async fn restore(from: &Path, dir: &Path) -> Result<()> {
 
 /// What this host offers to confine workers.
 fn confining() -> impl Iterator<Item = Finding> {
-    let found = sandbox::Host::of_this_machine().findings().into_iter();
+    let found = Host::of_this_machine().findings().into_iter();
     found.map(|found| Finding { name: found.name, healthy: found.works || !found.required, detail: found.detail })
 }
 
 async fn doctor(dir: &Path, json: bool) -> Result<()> {
-    if !sandbox::Host::of_this_machine().missing().is_empty() {
+    if !Host::of_this_machine().missing().is_empty() {
         // Said below; and nothing is run here but our own models.
         allow_insecure();
     }
@@ -247,5 +342,30 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
     match findings.iter().filter(|finding| !finding.healthy).count() {
         0 => Ok(()),
         bad => bail!("{bad} of {} checks failed", findings.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_gives_no_control_group_is_told_of_or_refused() {
+        let gives = |cgroup, refused: Option<&str>| Host {
+            cgroup,
+            cgroup_refused: refused.map(str::to_owned),
+            ..Host::of_this_machine().clone()
+        };
+        for asked in [ControlGroups::IfAvailable, ControlGroups::Required] {
+            assert_eq!(without_groups(asked, &gives(CgroupKind::V2, None)).unwrap(), None);
+        }
+        let (has_none, refuses) = (gives(CgroupKind::None, None), gives(CgroupKind::None, Some("they are read-only")));
+        assert_eq!(without_groups(ControlGroups::IfAvailable, &has_none).unwrap(), None, "nothing is amiss");
+        let warning = without_groups(ControlGroups::IfAvailable, &refuses).unwrap().unwrap();
+        assert!(warning.contains("they are read-only"), "{warning}");
+        for (host, why) in [(has_none, "no control groups"), (refuses, "they are read-only")] {
+            let refused = without_groups(ControlGroups::Required, &host).unwrap_err().to_string();
+            assert!(refused.contains(why) && refused.contains("Delegate=yes"), "{refused}");
+        }
     }
 }

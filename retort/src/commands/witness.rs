@@ -1,21 +1,24 @@
 //! `retort witness`: cosigns public logs. What it checks lies in `transparency`, how it is asked in `validator`.
 
-use super::validator::{bind, runtime, until_interrupted};
+use super::validator::{bind, run_async, until_interrupted};
 use crate::cli::WitnessArgs;
 use anyhow::{Context, Result};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::Duration;
 use transparency::{Witness, WitnessSigner, WitnessStore, keyfile};
 use validator::Clock;
 
 /// The private key in the witness's folder.
 const KEY_FILE: &str = "witness.key";
+/// How long it may take to end once it is told to.
+const TIME_TO_END: Duration = Duration::from_secs(20);
 /// What it cosigned.
 const MEMORY: &str = "logs";
 
 pub(crate) fn run(args: &WitnessArgs) -> Result<()> {
-    runtime()?.block_on(async {
+    run_async(async {
         let listener = bind(args.listen).await?;
         let address = listener.local_addr()?;
         let signer = key(&args.dir, args.name.as_deref().unwrap_or(&address.to_string()))?;
@@ -26,9 +29,9 @@ pub(crate) fn run(args: &WitnessArgs) -> Result<()> {
             println!("log: {origin}");
         }
         let store = WitnessStore::open(witness, &args.dir.join(MEMORY))?;
-        validator::witness::serve(listener, store, Clock::System, until_interrupted()).await;
+        validator::witness::serve(listener, store, Clock::System, until_interrupted(TIME_TO_END)).await;
         Ok(())
-    })
+    })?
 }
 
 /// The key in `dir`, or a new one of this name.

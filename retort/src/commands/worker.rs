@@ -1,12 +1,13 @@
 //! `retort worker`: evaluates what a serving validator on the same directory hands out.
 
-use super::validator::{open_worker, runtime, until_interrupted};
+use super::validator::{open_worker, run_async, time_to_end, until_interrupted};
 use crate::cli::WorkerArgs;
 use anyhow::Result;
 
 pub(crate) fn run(args: &WorkerArgs) -> Result<()> {
-    runtime()?.block_on(async {
+    run_async(async {
         let app = open_worker(&args.home.dir).await?;
-        Ok(validator::work(app, until_interrupted()).await?)
-    })
+        let interrupted = until_interrupted(time_to_end(&app));
+        Ok(validator::work(app, interrupted).await?)
+    })?
 }

@@ -10,7 +10,7 @@
 //!   `eval::whatever_a_worker_that_was_taken_over_does_has_its_verdict` (files, sockets, processes, spinning, sleeping,
 //!   memory, endless and false answers, floods of complaints), `eval::a_worker_that_lies_about_its_time_is_timed_all_the_same`
 //!   and `eval::a_worker_that_never_answers_is_killed_at_the_deadline` (no signal is asked for that could be ignored).
-//! - **Escapes** from the lock itself, 65 and 31: `sandbox::whatever_is_not_computing_ends_a_strict_worker` and
+//! - **Escapes** from the lock itself, 85 and 56: `sandbox::whatever_is_not_computing_ends_a_strict_worker` and
 //!   `sandbox::a_drivers_worker_reads_files_and_is_refused_the_rest`, for an ordinary user too. What is here instead is
 //!   the real worker seen from outside while it runs ([`workers`]).
 //! - **Deferred, cached and recognised work** (rows 37 to 39): a model is data, so it takes a worker or an engine that
@@ -28,3 +28,5 @@ mod signatures;
 mod stranger;
 mod swaps;
 mod workers;
+
+pub(crate) use hall::{children, until};

@@ -3,6 +3,7 @@
 //! It is the truth; everything derived from it can be rebuilt. Each table's statements lie in a file of their own.
 //! Nothing here knows HTTP, objects or evaluation.
 
+pub mod ages;
 pub mod amendments;
 pub mod attempts;
 pub mod competitions;

@@ -4,12 +4,13 @@
 
 use super::{BATCH_MAX, engine, wait};
 use crate::app::App;
-use crate::db::{DbError, attempts, submissions};
+use crate::db::{DbError, ages, attempts, submissions};
 use crate::error::Chain;
 use crate::failpoints::{self, Change, Moment};
 use protocol::SubmissionId;
 use protocol::submission::State;
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 /// Takes up what an earlier process left: evaluations that it had begun return to the queue, and whatever is queued is
@@ -33,6 +34,7 @@ pub(super) async fn recover(app: &App) -> Result<(), DbError> {
 /// Makes every task that was handed out void, so that the next look hands all out again.
 async fn renew(app: &App) -> Result<(), DbError> {
     let mut tx = app.db.write().await?;
+    ages::take_up(&mut tx, app.clock.now()).await?;
     attempts::renew_queued(&mut tx).await?;
     failpoints::commit(tx, Change::Renewal).await
 }
@@ -67,7 +69,8 @@ async fn hand_out(
     handed_out.retain(|task| due.contains(task));
     for (id, attempt) in due {
         if !handed_out.contains(&(id.clone(), attempt)) {
-            engine::push(&app.db, &id, attempt).await?;
+            let place = app.signals.handed_out.fetch_add(1, Ordering::Relaxed);
+            engine::push(&app.db, &id, attempt, place).await?;
             failpoints::at(Moment::JobPushed)?;
             handed_out.insert((id, attempt));
         }

@@ -43,12 +43,14 @@ pub(crate) async fn migrate(db: &Db) -> Result<(), sqlx::migrate::MigrateError> 
     migrations.run(db.pool()).await
 }
 
-/// Gives the engine an attempt, once however often this is called.
-pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64) -> Result<(), BoxDynError> {
+/// Gives the engine an attempt, once however often this is called. It is run in its `place` among all that were handed
+/// out; what the engine takes for a time is that number, since a time would wait for a clock that was set back.
+pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64, place: u64) -> Result<(), BoxDynError> {
     let task = TaskBuilder::new(EvaluationTask { submission: id.clone(), attempt })
         .idempotency_key(format!("{id}/{attempt}"))
         // A failed attempt is followed by another one with a key of its own, never by the engine's repetition.
         .max_attempts(1)
+        .run_at_timestamp(place)
         .build();
     storage(db).push_task(task).await?;
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
-use super::receipt;
 use super::verdict::{self, Next};
+use super::{IDLE, receipt};
 use crate::app::App;
 use crate::board::resampled;
 use crate::db::attempts::Begun;
@@ -12,7 +12,7 @@ use crate::db::evaluations::{self, StoredEvaluation};
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, attempts, is_duplicate, replicates, weights};
 use crate::error::Chain;
-use crate::evaluator::{self, little_endian};
+use crate::evaluator::{self, Machine, little_endian};
 use crate::expected;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
@@ -35,6 +35,9 @@ use tracing::Instrument;
 /// How often, and after which rest each time, an attempt is given back of which nothing could be recorded.
 const TAKE_BACK_TRIES: u32 = 60;
 const TAKE_BACK_REST: Duration = Duration::from_secs(1);
+
+/// How long a machine that can't even be waited for is left alone.
+const MACHINE_REST: Duration = Duration::from_secs(10);
 
 /// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +98,18 @@ async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> 
     Ok(())
 }
 
-/// Claims a submission, measures it, and records what came of it.
+/// Waits for the machine, claims a submission, measures it, and records what came of it.
 async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationToken) -> Result<(), AttemptError> {
+    // A task that was handed out anew since waits for nothing.
+    if !app.db.submission(id).await?.is_some_and(|found| found.attempt == attempt && found.state == State::Queued) {
+        return Ok(());
+    }
+    let Some(machine) = machine(app, stop).await else { return Ok(()) };
     let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
     let began = Instant::now();
     let measured = tokio::select! {
-        measured = AssertUnwindSafe(measure(app, submission, begun.seed)).catch_unwind() => {
+        measured = AssertUnwindSafe(measure(app, machine, submission, begun.seed)).catch_unwind() => {
             // Nothing that was being done is used any more.
             measured.unwrap_or_else(|_| Err(EvaluationFailure::Infrastructure("the engine panicked".into())))
         }
@@ -130,6 +138,32 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
     }
 }
 
+/// The machine, once it is free; `None` when there is no time left to wait for it. Until then the submission is queued, and
+/// neither its clock runs nor an attempt counts: somebody may publish for an hour.
+async fn machine(app: &App, stop: &CancellationToken) -> Option<Machine> {
+    let free = async {
+        loop {
+            match app.evaluator.machine().await {
+                Ok(machine) => return machine,
+                Err(failure) => tracing::error!("no evaluation can begin: {failure}"),
+            }
+            tokio::time::sleep(MACHINE_REST).await;
+        }
+    };
+    let waits_on = async {
+        loop {
+            // Whoever waits isn't stuck.
+            app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
+            tokio::time::sleep(IDLE).await;
+        }
+    };
+    tokio::select! {
+        machine = free => Some(machine),
+        () = stop.cancelled() => None,
+        () = waits_on => None,
+    }
+}
+
 /// Takes a submission out of the queue, if it waits for this attempt, and states in the public log that a measurement
 /// begins.
 async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Submission, Begun)>, DbError> {
@@ -154,6 +188,7 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Sub
 
 async fn measure(
     app: &App,
+    machine: Machine,
     submission: &Submission,
     seed: u64,
 ) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
@@ -161,7 +196,8 @@ async fn measure(
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
-    let evaluation = evaluator::measured(app.evaluator.as_ref(), request, submission.package_sha256).await?;
+    let evaluation =
+        evaluator::measured_on(app.evaluator.as_ref(), machine, request, submission.package_sha256).await?;
     expected::compare(app, submission, &stored, &evaluation).await?;
     Ok((stored, evaluation))
 }

@@ -47,6 +47,8 @@ pub(crate) struct Signals {
     pub(crate) scored: Notify,
     /// Something happened that people watch for.
     pub(crate) feed: Notify,
+    /// How many tasks were handed out: the place of the next one.
+    pub(crate) handed_out: AtomicU64,
     /// When an evaluation was last begun or seen under way, in Unix seconds; at first, when the work began.
     pub(crate) busy_at: AtomicU64,
 }

@@ -1,15 +1,20 @@
 //! The reaper: looks at everything that isn't done and ends what has had its time.
 //!
-//! It also forgets nonces and upload tokens that can't matter any more, and notices a worker that takes nothing.
+//! It also forgets nonces and upload tokens that can't matter any more, notices a worker that takes nothing, and before
+//! all that whether the clock was set: then everything under way keeps its age, so that nothing is over too soon or stands
+//! still until the old time comes again.
 
 use super::{IDLE, evaluate};
 use crate::app::App;
 use crate::auth::NONCE_RETENTION_SECONDS;
+use crate::clock::Jumps;
+use crate::db::ages;
 use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, int};
 use crate::error::Chain;
 use crate::failpoints::{self, Change};
 use protocol::submission::{Code, Rejection, State};
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 /// How long the queue may stand although nothing is evaluated.
@@ -19,13 +24,35 @@ const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 
 /// Looks again and again, until `stop`.
 pub(super) async fn run(app: App, stop: CancellationToken) {
+    let mut jumps = Jumps::of(&app.clock);
     while !stop.is_cancelled() {
-        sweep(&app).await;
+        match follow(&app, &mut jumps).await {
+            Ok(()) => sweep(&app).await,
+            // By the new clock's ages nothing may be ended yet.
+            Err(error) => tracing::error!(error = %Chain(&error), "can't follow the clock"),
+        }
         tokio::select! {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(IDLE) => {}
         }
     }
+}
+
+/// Lets what is under way keep its age if the clock was set since the last look.
+async fn follow(app: &App, jumps: &mut Jumps) -> Result<(), DbError> {
+    if let Some(seconds) = jumps.look() {
+        let mut tx = app.db.write().await?;
+        ages::shift(&mut tx, seconds).await?;
+        failpoints::commit(tx, Change::Expiry).await?;
+        let busy_at = &app.signals.busy_at;
+        busy_at.store(busy_at.load(Ordering::Relaxed).saturating_add_signed(seconds), Ordering::Relaxed);
+        app.counters.clock_jumps.fetch_add(1, Ordering::Relaxed);
+        app.counters.clock_jumped_seconds.fetch_add(seconds, Ordering::Relaxed);
+        tracing::warn!(seconds, "the clock was set by {seconds:+} s; what is under way keeps its age");
+        app.signals.queue.notify_one();
+    }
+    jumps.follow();
+    Ok(())
 }
 
 /// Looks at everything once. What fails in one part keeps nobody from looking at the others.
@@ -93,14 +120,14 @@ async fn end_evaluations(app: &App, now: u64) -> Result<(), DbError> {
 /// Asks for a new worker when work is due, nothing is under way, and that has lasted.
 async fn notice_stall(app: &App, now: u64) -> Result<(), DbError> {
     if !app.db.in_state(State::Evaluating, 1).await?.is_empty() {
-        app.signals.busy_at.store(now, std::sync::atomic::Ordering::Relaxed);
+        app.signals.busy_at.store(now, Ordering::Relaxed);
         return Ok(());
     }
     let Some((id, _)) = app.db.due(now, 1).await?.into_iter().next() else { return Ok(()) };
     let Some(submission) = app.db.submission(&id).await? else { return Ok(()) };
-    let idle_since = submission.changed_at.max(app.signals.busy_at.load(std::sync::atomic::Ordering::Relaxed));
+    let idle_since = submission.changed_at.max(app.signals.busy_at.load(Ordering::Relaxed));
     if now.saturating_sub(idle_since) >= STALL_SECONDS {
-        app.signals.busy_at.store(now, std::sync::atomic::Ordering::Relaxed);
+        app.signals.busy_at.store(now, Ordering::Relaxed);
         app.signals.stalled.notify_waiters();
     }
     Ok(())

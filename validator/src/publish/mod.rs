@@ -24,7 +24,7 @@ use crate::config::{Config, Home};
 use crate::copies::{self, Entry, EntryError, EntryPrints};
 use crate::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
 use crate::db::{self, Db, DbError, log};
-use crate::evaluator::{Evaluator, Progress, ProgressFn, little_endian};
+use crate::evaluator::{self, Evaluator, Progress, ProgressFn, little_endian};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials;
 use crate::objects::{ObjectError, Objects};
@@ -272,7 +272,7 @@ impl Publisher {
         let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
             heard(Progress { phase: format!("{role}: {phase}"), done, total });
         });
-        let measured = self.evaluator.evaluate(request, progress).await;
+        let measured = evaluator::evaluated(self.evaluator.as_ref(), request, progress).await;
         measured.map_err(|failure| PublishError::Evaluation { role, failure })
     }
 

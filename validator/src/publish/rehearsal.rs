@@ -6,7 +6,7 @@
 //! takes is said before anybody depends on it.
 
 use super::{Prepared, PublishError, Publisher, Source};
-use crate::evaluator::silent;
+use crate::evaluator::{evaluated, silent};
 use crate::materials;
 use datasets::Images;
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
@@ -148,7 +148,7 @@ impl Publisher {
             wall_seconds_max: self.config.limits.publish_seconds_max,
             memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
         };
-        let answered = self.evaluator.evaluate(request, silent()).await;
+        let answered = evaluated(self.evaluator.as_ref(), request, silent()).await;
         Ok(answered.map_err(|failure| PublishError::Evaluation { role, failure })?.logits)
     }
 }

@@ -6,7 +6,7 @@
 use super::{Advanced, RoundError, Turn, drand};
 use crate::db::log::enqueue;
 use crate::db::rounds::{self, Drawn, Step};
-use crate::evaluator::silent;
+use crate::evaluator::{evaluated, silent};
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, Materials};
 use datasets::hidden::{self, Draw, Spent, relabel, render};
@@ -165,7 +165,7 @@ async fn ask(
         wall_seconds_max: app.config.limits.publish_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
-    let answered = app.evaluator.evaluate(request, silent()).await;
+    let answered = evaluated(app.evaluator.as_ref(), request, silent()).await;
     answered.map_err(|failure| RoundError::Evaluation { who: who.into(), failure })
 }
 

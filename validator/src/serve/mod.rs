@@ -110,15 +110,19 @@ impl Background {
         Ok(background)
     }
 
-    /// Ends the work and `serving` within the time of the settings, then closes the database.
+    /// Ends the work and `serving`, then closes the database: all of it within the time of the settings, of which a quarter
+    /// is kept for the database.
     async fn end(self, app: &App, serving: impl Future<Output = ()>) {
         let finished = async {
             tokio::join!(serving, self.supervisor.end());
         };
         let limit = Duration::from_secs(app.config.limits.shutdown_seconds_max);
-        if tokio::time::timeout(limit, finished).await.is_err() {
+        if tokio::time::timeout(limit / 4 * 3, finished).await.is_err() {
             tracing::warn!("not everything ended in time; what was cut off is taken up at the next start");
         }
-        app.db.close().await;
+        // It waits for whoever still asks it something.
+        if tokio::time::timeout(limit / 4, app.db.close()).await.is_err() {
+            tracing::warn!("the database wasn't closed in time; it loses nothing by that");
+        }
     }
 }
