@@ -61,7 +61,7 @@ async fn pages_of_others_read_what_is_public_and_nothing_of_the_operator() {
     for target in ["/api/v1/competitions", "/api/models/arena/digits", "/log/checkpoint", "/api/v1/nothing"] {
         let answer = from_elsewhere(Method::GET, target).send().await.unwrap();
         let headers = answer.headers();
-        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://elsewhere.example", "{target}");
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*", "{target}");
         assert_eq!(headers["cross-origin-resource-policy"], "cross-origin");
         assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
         // What a browser asks first where a header isn't one of the plain ones.
@@ -70,7 +70,8 @@ async fn pages_of_others_read_what_is_public_and_nothing_of_the_operator() {
             .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "authorization,range");
         let answer = asked.send().await.unwrap();
         assert!(answer.status().is_success(), "{target}: {}", answer.status());
-        assert_eq!(answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS], "authorization,range");
+        let allowed = answer.headers()[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().unwrap();
+        assert!(allowed.contains("authorization") && allowed.contains("range"), "{allowed}");
     }
     for target in ["/operator", "/api/v1/operator", "/metrics"] {
         let answer = from_elsewhere(Method::GET, target).send().await.unwrap();
