@@ -77,15 +77,19 @@ pub fn load(path: &Path) -> Result<Keypair, KeyfileError> {
         return Err(KeyfileError::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(failed("open it"))?;
-    let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
-    if mode & OTHERS != 0 {
-        return Err(KeyfileError::OpenToOthers { path: path.to_owned(), mode });
-    }
+    check_readers(path)?;
     let mut bytes = Vec::new();
     file.take(WALLET_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed("read it"))?;
     let wallet =
         WalletFile::parse(&bytes).map_err(|source| KeyfileError::Unusable { path: path.to_owned(), source })?;
     Ok(wallet.into_keypair())
+}
+
+/// Refuses a file that others may read.
+pub fn check_readers(path: &Path) -> Result<(), KeyfileError> {
+    let failed = |doing| move |source| KeyfileError::Io { path: path.to_owned(), doing, source };
+    let mode = fs::metadata(path).map_err(failed("look at it"))?.mode() & 0o777;
+    if mode & OTHERS != 0 { Err(KeyfileError::OpenToOthers { path: path.to_owned(), mode }) } else { Ok(()) }
 }
 
 /// Writes a key to a new file that nobody else may read; an existing file stays as it is.

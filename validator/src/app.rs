@@ -113,9 +113,10 @@ impl App {
     ///
     /// # Errors
     /// When a part can't be opened.
-    pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+    pub async fn open(home: &Home, mut config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let keypair = home.keypair()?;
         let log_signer = home.log_signer()?;
+        config.operator_token = home.operator_secret(&config)?;
         let ledger = LocalLedger::open(&home.ledger(), keypair.clone())?;
         if let Some(recovery) = ledger.recovery() {
             tracing::warn!(?recovery, "the ledger was repaired after a crash");
@@ -188,14 +189,7 @@ impl App {
     /// Where clients find this validator, without a slash at its end: what people are told to type. Where no setting says, it
     /// is the address that connections are taken at, or this machine's own name for one that stands for all.
     pub fn endpoint(&self) -> String {
-        if let Some(base) = self.config.public_base() {
-            return base.to_owned();
-        }
-        let address = self.bound.get().copied().unwrap_or(self.config.listen);
-        match address.ip().is_unspecified() {
-            true => format!("http://localhost:{}", address.port()),
-            false => format!("http://{address}"),
-        }
+        self.config.endpoint(self.bound.get().copied())
     }
 }
 

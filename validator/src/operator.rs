@@ -14,7 +14,7 @@ use protocol::latency::CONTROL_PPM_MAX;
 use protocol::submission::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
@@ -23,9 +23,6 @@ const WORKERS_SECONDS: u64 = 3_600;
 const ROWS_MAX: u32 = 50;
 /// Measurements that are shown.
 const CONTROLS_MAX: u32 = 200;
-
-/// Headers that proxies add: whoever sends one isn't the machine's own user.
-const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// Whose connection a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -79,31 +76,15 @@ pub(crate) struct HostHealth {
     pub(crate) disk_free_bytes: Option<u64>,
 }
 
-/// Refuses everybody but the operator: whoever shows the token of the settings, or sits at this machine.
+/// Refuses everybody but the operator: whoever shows the token.
 ///
-/// A proxy on this machine also connects from here. So a connection from here is only trusted while no public address
-/// is set, no header says that it was forwarded, and it asked for this machine by a name of its own, which the page of
-/// a stranger in the operator's browser can't.
-pub(crate) fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Sitting at this machine is not enough: proxies, tunnels and other users of the machine connect from here too, and so
+/// does the page of a stranger in the operator's browser.
+pub(crate) fn admit(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if shows_token(app.config.operator_token.expose(), headers) {
         return Ok(());
     }
-    let at_home = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
-    let direct = FORWARDED.iter().all(|name| !headers.contains_key(*name));
-    if at_home && direct && app.config.public_url.is_empty() && asks_for_loopback(headers) {
-        return Ok(());
-    }
-    let hint = "Ask from the validator's own machine, or send `Authorization: Bearer` with its operator_token.";
-    Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
-}
-
-/// Refuses everybody but whoever shows the operator's token. Sitting at this machine is not enough to act: a page of a
-/// stranger in the operator's browser can send a request from there, though it can't read the answer.
-pub(crate) fn admit_to_act(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
-    if shows_token(app.config.operator_token.expose(), headers) {
-        return Ok(());
-    }
-    let hint = "Send `Authorization: Bearer` with the operator_token of the validator's settings.";
+    let hint = "Send `Authorization: Bearer` with the operator's token: `retort validator operator` prints a link with it.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
 }
 
@@ -112,13 +93,6 @@ fn shows_token(token: &str, headers: &HeaderMap) -> bool {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
     !token.is_empty() && shown.is_some_and(|shown| Digest::of(shown.trim().as_bytes()) == Digest::of(token.as_bytes()))
-}
-
-fn asks_for_loopback(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Puts together what the operator is told.
@@ -174,23 +148,6 @@ fn memory_available_bytes(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        let asks = |host: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static(host));
-            asks_for_loopback(&headers)
-        };
-        for host in ["localhost", "localhost:7070", "127.0.0.1:7070", "127.0.0.1", "[::1]:80", "[::1]"] {
-            assert!(asks(host), "{host}");
-        }
-        for host in ["", "validator.example", "validator.example:7070", "127.0.0.1.example", "10.0.0.1:7070"] {
-            assert!(!asks(host), "{host}");
-        }
-        assert!(!asks_for_loopback(&HeaderMap::new()));
-    }
 
     #[test]
     fn proc_files_are_read_or_absent() {

@@ -8,11 +8,12 @@ use crate::guard::budget::Class;
 use crate::operator::Peer;
 use crate::rooted::rooted;
 use crate::routes::Routes;
-use crate::{conditional, hub, pages};
+use crate::{api, conditional, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
@@ -86,6 +87,16 @@ fn cross_origin() -> CorsLayer {
 /// What an operator alone may see isn't.
 fn is_for_everybody(path: &str) -> bool {
     !["/operator", "/api/v1/operator", "/metrics"].iter().any(|of_operator| path.starts_with(of_operator))
+}
+
+/// What is at the address of the settings where the metrics are for everybody: nothing else.
+pub(crate) fn metrics(app: App) -> Router {
+    Router::new()
+        .route("/metrics", get(api::numbers))
+        .fallback(nothing)
+        .layer(middleware::from_fn_with_state(app.clone(), time_limit))
+        .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
+        .with_state(app)
 }
 
 async fn nothing(uri: Uri) -> Response {

@@ -36,6 +36,14 @@ pub(crate) enum ValidatorCommand {
         #[arg(long, value_parser = super::listening)]
         listen: Option<SocketAddr>,
     },
+    /// Print a link that opens the operator's page: its token lies behind the #, so that no log has it
+    Operator {
+        #[command(flatten)]
+        home: Home,
+        /// Overrides the settings, as it does for serve
+        #[arg(long, value_parser = super::listening)]
+        listen: Option<SocketAddr>,
+    },
     /// Check the settings, the store, the database, and how calm this machine is
     Doctor {
         #[command(flatten)]

@@ -55,6 +55,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             traces.end();
             served
         }
+        ValidatorCommand::Operator { home, listen } => operator(&home.dir, listen),
         ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
@@ -87,6 +88,15 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
         "next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}",
         dir.display()
     );
+    Ok(())
+}
+
+/// Prints the link that opens the operator's page.
+fn operator(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
+    let home = Home::new(dir);
+    let mut config = home.load(std::env::vars())?;
+    config.listen = listen.unwrap_or(config.listen);
+    println!("{}", home.operator_link(&config)?);
     Ok(())
 }
 

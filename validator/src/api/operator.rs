@@ -8,8 +8,7 @@ use crate::app::App;
 use crate::auth::read_body;
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
-use crate::operator::{self, OperatorView, Peer};
-use axum::Extension;
+use crate::operator::{self, OperatorView};
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -26,16 +25,16 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// The host's health, the queue and the last latency controls.
 ///
-/// For the operator alone, from the validator's own machine or with the operator's token.
+/// For whoever shows the operator's token.
 #[utoipa::path(
     get,
     path = "/api/v1/operator",
     tag = "operator",
-    security((), ("operator" = [])),
+    security(("operator" = [])),
     responses((status = 200, description = "What the operator's page shows.", body = OperatorView)),
 )]
-async fn view(State(app): State<App>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
+async fn view(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    operator::admit(&app, &headers)?;
     Ok(json(&operator::view(&app).await?))
 }
 
@@ -107,7 +106,7 @@ impl FromRequest<App> for Reason {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        operator::admit_to_act(app, &parts.headers)?;
+        operator::admit(app, &parts.headers)?;
         let body = read_body(&parts.headers, body, &app.config.limits).await?;
         let hint = "Send {\"reason\": \"...\"}: one line, which the public log will show to everybody.";
         let invalid = |why: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint);

@@ -4,8 +4,7 @@ use super::json;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics;
-use crate::operator::{self, Peer};
-use axum::Extension;
+use crate::operator;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
@@ -69,21 +68,22 @@ async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
 
 /// Counts for Prometheus.
 ///
-/// For the operator alone, from the validator's own machine or with the operator's token: how much is waiting helps
-/// whoever wants it to be more.
+/// For whoever shows the operator's token: how much is waiting helps whoever wants it to be more. Scrapers that have no
+/// token ask at the address `metrics_listen` of the settings.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "health",
-    security((), ("operator" = [])),
+    security(("operator" = [])),
     responses((status = 200, description = "Text format 0.0.4.", content_type = "text/plain", body = String)),
 )]
-async fn measured(
-    State(app): State<App>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
+async fn measured(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    operator::admit(&app, &headers)?;
+    numbers(State(app)).await
+}
+
+/// The counts, for whoever may see them.
+pub(crate) async fn numbers(State(app): State<App>) -> Result<Response, ApiError> {
     let text = metrics::text(&app).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

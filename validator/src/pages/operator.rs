@@ -36,6 +36,13 @@ struct Page<'a> {
     rows: Vec<Row>,
 }
 
+/// What everybody else sees at the page's address.
+#[derive(Template)]
+#[template(path = "locked.html")]
+struct Locked {
+    layout: Layout,
+}
+
 /// A worker with how long it has been silent.
 struct Worker<'a> {
     seen: &'a WorkerSeen,
@@ -76,6 +83,11 @@ struct Row {
     launches: u32,
     verdict: String,
     class: &'static str,
+}
+
+/// Renders the page without anything on it, for whoever has shown no token.
+pub(crate) fn locked() -> String {
+    layout::render(&Locked { layout: Layout::new("Operator · Retort", "For the operator alone.") })
 }
 
 /// Renders the page.
@@ -262,6 +274,13 @@ mod tests {
             pinned_core: Some(1),
             verdict,
         }
+    }
+
+    #[test]
+    fn a_locked_page_says_how_it_is_opened() {
+        let page = locked();
+        sample::assert_markup(&page);
+        assert!(page.contains("retort validator operator") && !page.contains("sse-connect"), "{page}");
     }
 
     #[test]

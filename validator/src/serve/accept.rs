@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::guard::AddressBlock;
 use crate::guard::connections::Counted;
 use crate::operator::Peer;
-use crate::router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -35,15 +34,15 @@ connection: close\r\ncontent-length: 204\r\n\r\n{\"type\":\"/problems/too_many_c
 \"Too Many Requests\",\"status\":429,\"detail\":\"your address has too many connections\",\"code\":\
 \"too_many_connections\",\"hint\":\"Reuse connections, or open fewer.\"}";
 
-/// Accepts until it is dropped. Connections end by `graceful`, those that have said nothing yet by `closing`.
+/// Accepts for `router` until it is dropped. Connections end by `graceful`, those that have said nothing yet by `closing`.
 pub(super) async fn accept(
     listener: &TcpListener,
     app: &App,
+    router: axum::Router,
     graceful: &GracefulShutdown,
     closing: &CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(app.config.limits.connections_max as usize));
-    let router = router::router(app.clone());
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("a place, because nobody closes the semaphore");
         let (stream, peer) = match listener.accept().await {

@@ -118,7 +118,6 @@ async fn assert_readable(miner: &Miner, base: &str) {
     for target in [
         "/healthz".to_owned(),
         "/".to_owned(),
-        "/metrics".to_owned(),
         "/log/checkpoint".to_owned(),
         "/api/v1/competitions/digits".to_owned(),
         "/api/v1/competitions/digits/leaderboard".to_owned(),
@@ -126,6 +125,10 @@ async fn assert_readable(miner: &Miner, base: &str) {
         format!("/api/v1/submissions/{id}/receipt"),
     ] {
         let answer = miner.get(base, &target).await;
+        assert!(answer.is_ok(), "{target} of a full validator: {answer:?}");
+    }
+    for target in ["/metrics", "/operator", "/api/v1/operator"] {
+        let answer = miner.as_operator(base, target).await;
         assert!(answer.is_ok(), "{target} of a full validator: {answer:?}");
     }
 }
