@@ -3,7 +3,8 @@
 //! It does not know what a route answers.
 
 use crate::app::App;
-use crate::error::{ApiError, PROBLEM_JSON};
+use crate::error::{ApiError, PROBLEM_JSON, Refused};
+use crate::guard::AddressBlock;
 use crate::guard::budget::Class;
 use crate::operator::Peer;
 use crate::rooted::rooted;
@@ -66,7 +67,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .layer(middleware::from_fn_with_state(app.clone(), around))
         .layer(cross_origin())
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond))
+        // Failures are told where they happen, refusals once a minute.
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond).on_failure(()))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(middleware::map_request(without_strange_id))
@@ -167,6 +169,14 @@ async fn guarded(State(app): State<App>, request: Request, next: Next) -> Respon
     let class = Class::of(request.method(), request.uri().path());
     let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
     let client = app.guard.client(peer, request.headers());
+    let response = admitted(&app, class, client, request, next).await;
+    if let Some(Refused { code, detail }) = response.extensions().get() {
+        app.guard.refusals.note(code, detail, client);
+    }
+    response
+}
+
+async fn admitted(app: &App, class: Class, client: AddressBlock, request: Request, next: Next) -> Response {
     if let Err(error) = app.guard.admit(client, class) {
         app.counters.too_often.fetch_add(1, Ordering::Relaxed);
         return error.into_response();

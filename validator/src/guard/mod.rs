@@ -1,13 +1,14 @@
 //! The guard at the door: how many connections, how often and how much at once, before anything is looked at closely.
 //!
 //! In the order in which a request meets them: [`connections`] counts sockets of one address; [`client`] finds out whose
-//! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once. All of
-//! them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
+//! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once;
+//! [`refusals`] tells the log who was turned away. All of them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
 
 pub(crate) mod budget;
 mod client;
 pub(crate) mod connections;
 mod rates;
+mod refusals;
 
 pub(crate) use client::AddressBlock;
 
@@ -19,6 +20,7 @@ use http::HeaderMap;
 use ipnet::IpNet;
 use protocol::Hotkey;
 use rates::{Buckets, Rate};
+use refusals::Refusals;
 use std::net::IpAddr;
 
 /// All limits on who comes how often.
@@ -26,6 +28,8 @@ pub(crate) struct Guard {
     proxies: Vec<IpNet>,
     /// Sockets of each address.
     pub(crate) connections: Connections,
+    /// Who was turned away, for the log.
+    pub(crate) refusals: Refusals,
     /// What is done at once.
     pub(crate) budgets: Budgets,
     watched: Buckets,
@@ -47,6 +51,7 @@ impl Guard {
         Self {
             proxies: config.trusted_proxies.clone(),
             connections: Connections::new(limits.connections_per_address_max),
+            refusals: Refusals::default(),
             budgets: Budgets::new(limits),
             watched: Buckets::new(requests),
             requests: Buckets::new(requests),

@@ -61,6 +61,8 @@ pub(super) async fn accept(
             }
             None => {
                 app.counters.refused_connections.fetch_add(1, Ordering::Relaxed);
+                let client = AddressBlock::of(peer.ip());
+                app.guard.refusals.note("too_many_connections", "its address has too many connections", client);
                 // Whatever of it doesn't fit is nobody's loss.
                 let _ = stream.try_write(TOO_MANY);
             }
