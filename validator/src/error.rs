@@ -94,7 +94,12 @@ impl ApiError {
     fn turns_away(&self) -> bool {
         let full =
             [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
-        full.contains(&self.status) || self.code == "blocked"
+        full.contains(&self.status) || self.is_blocked()
+    }
+
+    /// Whether the operator has shut somebody out.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.code == "blocked"
     }
 
     /// What clients of the Hub show to their user: problem and hint in one printable line.

@@ -15,6 +15,7 @@ pub mod appeals;
 pub mod audit;
 mod auth;
 pub mod backup;
+pub mod blocks;
 pub mod board;
 pub mod clock;
 mod conditional;

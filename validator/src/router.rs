@@ -178,7 +178,8 @@ async fn guarded(State(app): State<App>, request: Request, next: Next) -> Respon
 
 async fn admitted(app: &App, class: Class, client: AddressBlock, request: Request, next: Next) -> Response {
     if let Err(error) = app.guard.admit(client, class) {
-        app.counters.too_often.fetch_add(1, Ordering::Relaxed);
+        let counter = if error.is_blocked() { &app.counters.blocked } else { &app.counters.too_often };
+        counter.fetch_add(1, Ordering::Relaxed);
         return error.into_response();
     }
     match app.guard.budgets.enter(class) {

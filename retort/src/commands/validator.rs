@@ -67,6 +67,9 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Amend(args) => super::acts::amend(args),
         ValidatorCommand::Requeue(args) => super::acts::requeue(&args),
         ValidatorCommand::Disqualify(args) => super::acts::disqualify(&args),
+        ValidatorCommand::Block(args) => super::acts::block(&args),
+        ValidatorCommand::Allow(args) => super::acts::allow(&args),
+        ValidatorCommand::Blocks { home, json } => super::acts::blocks(&home.dir, json),
         ValidatorCommand::AnswerAppeal { submission, number, text, home } => {
             super::acts::answer(&home.dir, &submission, number, &text)
         }

@@ -6,6 +6,7 @@
 pub mod ages;
 pub mod amendments;
 pub mod attempts;
+pub mod blocks;
 pub mod competitions;
 pub mod copies;
 mod copy;

@@ -24,6 +24,12 @@ impl AddressBlock {
             v4 => v4,
         })
     }
+
+    /// The block as a network.
+    pub(super) fn network(self) -> IpNet {
+        let length = if self.0.is_ipv4() { 32 } else { 64 };
+        IpNet::new_assert(self.0, length)
+    }
 }
 
 /// As networks are written, and a single address by itself.

@@ -1,9 +1,10 @@
 //! The guard at the door: how many connections, how often and how much at once, before anything is looked at closely.
 //!
-//! In the order in which a request meets them: [`connections`] counts sockets of one address; [`client`] finds out whose
+//! In the order in which a request meets them: [`blocks`] knows whom the operator shut out; [`connections`] counts sockets of one address; [`client`] finds out whose
 //! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once;
 //! [`refusals`] tells the log who was turned away. All of them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
 
+pub(crate) mod blocks;
 pub(crate) mod budget;
 mod client;
 pub(crate) mod connections;
@@ -14,6 +15,7 @@ pub(crate) use client::AddressBlock;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use blocks::{Blocks, blocked};
 use budget::{Budgets, Class};
 use connections::Connections;
 use http::HeaderMap;
@@ -28,6 +30,8 @@ pub(crate) struct Guard {
     proxies: Vec<IpNet>,
     /// Sockets of each address.
     pub(crate) connections: Connections,
+    /// Whom the operator blocked.
+    pub(crate) blocks: Blocks,
     /// Who was turned away, for the log.
     pub(crate) refusals: Refusals,
     /// What is done at once.
@@ -51,6 +55,7 @@ impl Guard {
         Self {
             proxies: config.trusted_proxies.clone(),
             connections: Connections::new(limits.connections_per_address_max),
+            blocks: Blocks::default(),
             refusals: Refusals::default(),
             budgets: Budgets::new(limits),
             watched: Buckets::new(requests),
@@ -73,6 +78,9 @@ impl Guard {
 
     /// Whether this address may come again already.
     pub(crate) fn admit(&self, client: AddressBlock, class: Class) -> Result<(), ApiError> {
+        if self.blocks.has_address(client) {
+            return Err(blocked("your network"));
+        }
         let admitted = match class {
             Class::Watch => self.watched.take(&client),
             Class::Read | Class::Upload | Class::Stream => self.requests.take(&client),
@@ -89,6 +97,7 @@ impl Guard {
 
     /// Whether this hotkey may come again already. Only what it proved to have sent counts.
     pub(crate) fn admit_hotkey(&self, hotkey: &Hotkey) -> Result<(), ApiError> {
+        self.blocks.admit(hotkey)?;
         let taken = self.hotkeys.take(hotkey);
         taken.map_err(|seconds| too_often("hotkey_rate", "too many signed requests of this hotkey", seconds))
     }

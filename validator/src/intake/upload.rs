@@ -22,6 +22,7 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     };
     let submission = app.db.submission(&grant.submission).await?;
     let submission = submission.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
+    app.guard.blocks.admit(&submission.hotkey)?;
     let now = app.clock.now();
     if submission.state != State::AwaitingUpload || now >= grant.expires_at {
         let hint = "Ask for the submission's state; an expired one may be submitted again.";

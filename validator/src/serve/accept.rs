@@ -53,6 +53,9 @@ pub(super) async fn accept(
                 continue;
             }
         };
+        if is_blocked(app, peer) {
+            continue;
+        }
         match count(app, peer) {
             Some(counted) => {
                 let held = Held::new(place, counted, app.clone());
@@ -68,6 +71,18 @@ pub(super) async fn accept(
             }
         }
     }
+}
+
+/// Whether the operator blocked the network that a connection comes from: it is closed without a word. Behind a proxy the
+/// requests are looked at.
+fn is_blocked(app: &App, peer: SocketAddr) -> bool {
+    let client = AddressBlock::of(peer.ip());
+    if app.guard.is_proxy(peer.ip()) || !app.guard.blocks.has_address(client) {
+        return false;
+    }
+    app.counters.blocked.fetch_add(1, Ordering::Relaxed);
+    app.guard.refusals.note("blocked", "the operator has blocked its network", client);
+    true
 }
 
 /// Counts a connection, unless its address has enough of them.

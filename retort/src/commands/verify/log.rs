@@ -123,7 +123,9 @@ impl Statements {
                     | Act::RoundClosedByHand { .. }
                     | Act::SubmissionRequeued { .. }
                     | Act::SubmissionDisqualified { .. }
-                    | Act::CompetitionAmended { .. } => {}
+                    | Act::CompetitionAmended { .. }
+                    | Act::Blocked { .. }
+                    | Act::Allowed { .. } => {}
                 }
             }
             _ => {}
