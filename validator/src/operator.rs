@@ -5,9 +5,11 @@
 use crate::app::App;
 use crate::clock::Clock;
 use crate::db::DbError;
+use crate::db::blocks::BlockRow;
 use crate::db::latency::LatencyControl;
-use crate::db::watch::{Storage, Waiting, WorkerSeen};
+use crate::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
 use crate::error::ApiError;
+use crate::guard::holders::Holder;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
 use protocol::latency::CONTROL_PPM_MAX;
@@ -15,12 +17,17 @@ use protocol::submission::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
 const WORKERS_SECONDS: u64 = 3_600;
+/// The window in which computing is counted.
+const DAY_SECONDS: u64 = 24 * 3_600;
 /// Workers and waiting submissions that are shown.
 const ROWS_MAX: u32 = 50;
+/// Addresses and hotkeys that are shown of those who hold something.
+const HOLDERS_MAX: u32 = 20;
 /// Measurements that are shown.
 const CONTROLS_MAX: u32 = 200;
 
@@ -46,6 +53,16 @@ pub(crate) struct OperatorView {
     pub(crate) workers: Vec<WorkerSeen>,
     /// What is worked on and what waits, in the order in which its turn comes.
     pub(crate) queue: Vec<Waiting>,
+    /// Places for requests that are taken now.
+    pub(crate) places: Vec<Places>,
+    /// The addresses that have most under way now.
+    pub(crate) holders: Vec<Holder>,
+    /// The hotkeys that have most submissions under way.
+    pub(crate) queue_holders: Vec<QueueHolder>,
+    /// The hotkeys whose packages take most space.
+    pub(crate) disk_holders: Vec<DiskHolder>,
+    /// Who is blocked, the last one first.
+    pub(crate) blocks: Vec<BlockRow>,
     /// What is stored.
     pub(crate) storage: Storage,
     /// Streams of events that are open.
@@ -60,6 +77,17 @@ pub(crate) struct OperatorView {
     pub(crate) verdicts: BTreeMap<String, u64>,
     /// The last measurements, oldest first.
     pub(crate) controls: Vec<LatencyControl>,
+}
+
+/// Places for one kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Places {
+    /// `connections`, `reads`, `writes`, `uploads` or `streams`.
+    pub(crate) kind: &'static str,
+    /// How many are taken.
+    pub(crate) taken: u64,
+    /// How many there are.
+    pub(crate) of: u64,
 }
 
 /// The machine as `/proc` tells it; `None` where it doesn't.
@@ -114,6 +142,11 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         evaluations,
         workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
         queue: app.db.queue(ROWS_MAX).await?,
+        places: places(app),
+        holders: app.guard.most(HOLDERS_MAX as usize),
+        queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,
+        disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
+        blocks: app.db.blocks().await?,
         storage: app.db.storage().await?,
         streams: app.guard.budgets.streams(),
         evaluation_pace_ms,
@@ -122,6 +155,15 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         verdicts,
         controls,
     })
+}
+
+fn places(app: &App) -> Vec<Places> {
+    let limits = &app.config.limits;
+    let connections = app.counters.connections.load(Ordering::Relaxed);
+    let uploads = limits.uploads_max.saturating_sub(app.upload_places.available_permits() as u64);
+    let ours = [("connections", connections, limits.connections_max), ("uploads", uploads, limits.uploads_max)];
+    let all = ours.into_iter().chain(app.guard.taken(limits));
+    all.map(|(kind, taken, of)| Places { kind, taken, of }).collect()
 }
 
 fn host(app: &App) -> HostHealth {

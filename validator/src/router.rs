@@ -169,6 +169,7 @@ async fn guarded(State(app): State<App>, request: Request, next: Next) -> Respon
     let class = Class::of(request.method(), request.uri().path());
     let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
     let client = app.guard.client(peer, request.headers());
+    let _counted = app.guard.holders.enter(client, class);
     let response = admitted(&app, class, client, request, next).await;
     if let Some(Refused { code, detail }) = response.extensions().get() {
         app.guard.refusals.note(code, detail, client);

@@ -2,22 +2,24 @@
 //!
 //! In the order in which a request meets them: [`blocks`] knows whom the operator shut out; [`connections`] counts sockets of one address; [`client`] finds out whose
 //! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once;
-//! [`refusals`] tells the log who was turned away. All of them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
+//! [`refusals`] tells the log who was turned away, [`holders`] the operator who is here. All of them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
 
 pub(crate) mod blocks;
 pub(crate) mod budget;
 mod client;
 pub(crate) mod connections;
+pub(crate) mod holders;
 mod rates;
 mod refusals;
 
 pub(crate) use client::AddressBlock;
 
-use crate::config::Config;
+use crate::config::{Config, ServiceLimits};
 use crate::error::ApiError;
 use blocks::{Blocks, blocked};
 use budget::{Budgets, Class};
 use connections::Connections;
+use holders::{Holder, Holders};
 use http::HeaderMap;
 use ipnet::IpNet;
 use protocol::Hotkey;
@@ -32,6 +34,8 @@ pub(crate) struct Guard {
     pub(crate) connections: Connections,
     /// Whom the operator blocked.
     pub(crate) blocks: Blocks,
+    /// Who has requests under way.
+    pub(crate) holders: Holders,
     /// Who was turned away, for the log.
     pub(crate) refusals: Refusals,
     /// What is done at once.
@@ -56,6 +60,7 @@ impl Guard {
             proxies: config.trusted_proxies.clone(),
             connections: Connections::new(limits.connections_per_address_max),
             blocks: Blocks::default(),
+            holders: Holders::default(),
             refusals: Refusals::default(),
             budgets: Budgets::new(limits),
             watched: Buckets::new(requests),
@@ -74,6 +79,16 @@ impl Guard {
     /// Who sent a request that came on a connection from `peer`.
     pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> AddressBlock {
         AddressBlock::of(client::sender(peer, headers, &self.proxies))
+    }
+
+    /// The addresses that have most under way now, at most `count_max` of them.
+    pub(crate) fn most(&self, count_max: usize) -> Vec<Holder> {
+        self.holders.most(self.connections.open(), count_max)
+    }
+
+    /// Places that are taken now: what for, how many, of how many.
+    pub(crate) fn taken(&self, limits: &ServiceLimits) -> [(&'static str, u64, u64); 3] {
+        self.budgets.taken(limits)
     }
 
     /// Whether this address may come again already.
