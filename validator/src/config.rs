@@ -279,6 +279,11 @@ impl Home {
         self.0.join("operator.token")
     }
 
+    /// A file that holds nothing but space, for when there is no other.
+    pub fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.0.join("data.sqlite")
@@ -346,7 +351,7 @@ impl Home {
         if !path.exists() {
             make_token(&path).map_err(io_error(&path, "make it"))?;
         }
-        keyfile::check_readers(&path)?;
+        warn_of_readers(&path)?;
         let text = fs::read_to_string(&path).map_err(io_error(&path, "read it"))?;
         let token = Secret::from(text.trim());
         if token.expose().len() < TOKEN_BYTES_MIN {
@@ -375,7 +380,9 @@ impl Home {
         if !path.exists() {
             return Err(ConfigError::NoLogKey { path });
         }
-        Ok(log_keyfile::load(&path)?)
+        let key = log_keyfile::load(&path)?;
+        warn_of_readers(&path)?;
+        Ok(key)
     }
 
     /// The key that answers for this validator.
@@ -383,7 +390,9 @@ impl Home {
     /// # Errors
     /// When it is missing, readable by others, or no key.
     pub fn keypair(&self) -> Result<Keypair, ConfigError> {
-        Ok(keyfile::load(&self.hotkey())?)
+        let key = keyfile::load(&self.hotkey())?;
+        warn_of_readers(&self.hotkey())?;
+        Ok(key)
     }
 
     /// Reads and validates the settings; `variables` are the process's environment.
@@ -494,6 +503,14 @@ impl Config {
 fn is_address(text: &str) -> bool {
     let is_bare = |url: &Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && is_bare(&url))
+}
+
+/// Tells the log where somebody else could read a secret that is taken all the same.
+fn warn_of_readers(path: &Path) -> Result<(), KeyfileError> {
+    if let Some(warning) = keyfile::check_readers(path)? {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
 }
 
 /// Writes a new token into a file that is there whole or not at all; whoever was faster stays.

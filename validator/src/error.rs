@@ -92,8 +92,7 @@ impl ApiError {
 
     /// Whether it says that there is no room, no time or no welcome.
     fn turns_away(&self) -> bool {
-        let full =
-            [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
+        let full = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
         full.contains(&self.status) || self.is_blocked()
     }
 

@@ -112,7 +112,8 @@ pub(crate) fn admit(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if shows_token(app.config.operator_token.expose(), headers) {
         return Ok(());
     }
-    let hint = "Send `Authorization: Bearer` with the operator's token: `retort validator operator` prints a link with it.";
+    let hint =
+        "Send `Authorization: Bearer` with the operator's token: `retort validator operator` prints a link with it.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
 }
 

@@ -14,7 +14,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
@@ -94,11 +93,17 @@ fn is_for_everybody(path: &str) -> bool {
 /// What is at the address of the settings where the metrics are for everybody: nothing else.
 pub(crate) fn metrics(app: App) -> Router {
     Router::new()
-        .route("/metrics", get(api::numbers))
-        .fallback(nothing)
+        .fallback(numbers_or_nothing)
         .layer(middleware::from_fn_with_state(app.clone(), time_limit))
         .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
         .with_state(app)
+}
+
+async fn numbers_or_nothing(app: State<App>, method: Method, uri: Uri) -> Response {
+    if method == Method::GET && uri.path() == "/metrics" {
+        return api::numbers(app).await.into_response();
+    }
+    nothing(uri).await
 }
 
 async fn nothing(uri: Uri) -> Response {
@@ -165,10 +170,11 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
 }
 
 /// Turns away whoever comes too often, and whatever there is no place for, before anything is looked at closely.
-async fn guarded(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn guarded(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let class = Class::of(request.method(), request.uri().path());
     let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
     let client = app.guard.client(peer, request.headers());
+    request.extensions_mut().insert(client);
     let _counted = app.guard.holders.enter(client, class);
     let response = admitted(&app, class, client, request, next).await;
     if let Some(Refused { code, detail }) = response.extensions().get() {

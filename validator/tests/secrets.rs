@@ -60,9 +60,12 @@ async fn journey_of_the_child() {
     };
     tracing::info!(?stored, ?round, "what is stored");
     let guess = "a-guess-of-a-stranger";
-    for (token, target, status) in
-        [(TOKEN, "/api/v1/operator", 200), (TOKEN, "/operator", 200), (TOKEN, "/metrics", 200), (guess, "/metrics", 403)]
-    {
+    for (token, target, status) in [
+        (TOKEN, "/api/v1/operator", 200),
+        (TOKEN, "/operator", 200),
+        (TOKEN, "/metrics", 200),
+        (guess, "/metrics", 403),
+    ] {
         let request = miner.http.get(app.url(target)).header("authorization", format!("Bearer {token}"));
         assert_eq!(request.send().await.unwrap().status(), status, "{target}");
     }

@@ -113,7 +113,7 @@ fn no_address_leads_out_of_the_store_whatever_stands_in_the_place_of_a_name() {
     }
     assert_eq!(stranger.get("/healthz").status, 200);
     let written = fs::read_dir(&hall().home).unwrap().flatten().map(|entry| entry.file_name()).collect::<Vec<_>>();
-    let known = ["data.sqlite", "hotkey", "ledger", "log.key", "objects", "tmp", "validator.toml"];
+    let known = ["ballast", "data.sqlite", "hotkey", "ledger", "log.key", "objects", "tmp", "validator.toml"];
     let strange = written.iter().find(|name| !known.iter().any(|known| name.to_string_lossy().starts_with(known)));
     assert_eq!(strange, None, "nothing new lies in the validator's folder");
 }
@@ -214,7 +214,11 @@ fn the_log_of_an_attack_holds_no_key_and_no_token() {
     let headers = [("Authorization", format!("Bearer {}", token.token))];
     assert_eq!(send(hall().address(), "GET", "/api/whoami-v2", &headers, b"").status, 200);
     let guess = [("Authorization", "Bearer a-guess-of-a-stranger".to_owned())];
-    assert_eq!(send(hall().address(), "GET", "/operator", &guess, b"").status, 403, "though it is asked from this machine");
+    assert_eq!(
+        send(hall().address(), "GET", "/operator", &guess, b"").status,
+        403,
+        "though it is asked from this machine"
+    );
     let created: SubmissionCreated = mallory.announce(&Package::fixture("mlp").holding(|bytes| bytes.push(2))).json();
     let upload = &created.uploads[0].url;
     assert_eq!(mallory.put(upload, b"wrong").refusal().0, 422);

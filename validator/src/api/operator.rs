@@ -159,7 +159,8 @@ async fn read_block(app: &App, headers: &HeaderMap, body: Body) -> Result<(Whom,
 
 /// What can't be read as an act.
 fn invalid(why: String) -> ApiError {
-    let hint = "Compare the body with /openapi.json; a reason is one line, which the public log will show to everybody.";
+    let hint =
+        "Compare the body with /openapi.json; a reason is one line, which the public log will show to everybody.";
     ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint)
 }
 

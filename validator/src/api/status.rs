@@ -48,7 +48,7 @@ async fn alive() -> Response {
     json(&Health { status: Works::Ok, validator: None })
 }
 
-/// Whether requests can be served: the database answers and there is space for uploads.
+/// Whether requests can be served: the database answers, there is space for uploads, and the public log can be written.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -62,6 +62,9 @@ async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     app.db.ping().await.map_err(|_| ApiError::busy("the database doesn't answer"))?;
     if app.objects.free_bytes()? < app.config.limits.disk_reserve_bytes {
         return Err(ApiError::busy("the disk is nearly full"));
+    }
+    if let Some(trouble) = app.log.trouble() {
+        return Err(ApiError::busy(trouble));
     }
     Ok(json(&Health { status: Works::Ok, validator: Some(app.hotkey) }))
 }

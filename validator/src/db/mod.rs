@@ -17,6 +17,7 @@ pub mod files;
 pub mod hub;
 pub mod idempotency;
 pub mod latency;
+pub mod ledger;
 pub mod lists;
 pub mod log;
 pub mod names;

@@ -111,7 +111,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn queue_holders(&self, since: u64, count_max: u32) -> Result<Vec<QueueHolder>, DbError> {
-        let query = "SELECT hotkey, sum(state = 'awaiting_upload') AS awaiting, sum(state != 'awaiting_upload') AS waiting,
+        let query =
+            "SELECT hotkey, sum(state = 'awaiting_upload') AS awaiting, sum(state != 'awaiting_upload') AS waiting,
                      (SELECT coalesce(sum(e.duration_ms), 0) FROM submissions o
                       JOIN evaluations e ON e.submission_id = o.id AND e.evaluated_at >= ?
                       WHERE o.hotkey = s.hotkey) AS took_ms

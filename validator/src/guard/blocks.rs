@@ -111,7 +111,9 @@ impl Blocks {
 /// A block and all networks that it lies in.
 fn supernets(client: AddressBlock) -> impl Iterator<Item = IpNet> {
     let network = client.network();
-    (1..=network.prefix_len()).rev().filter_map(move |length| IpNet::new(network.addr(), length).ok().map(|net| net.trunc()))
+    (1..=network.prefix_len())
+        .rev()
+        .filter_map(move |length| IpNet::new(network.addr(), length).ok().map(|net| net.trunc()))
 }
 
 /// What whoever is blocked is told.
@@ -136,7 +138,10 @@ mod tests {
             ("::ffff:203.0.113.7", Some("203.0.113.7/32")),
             ("2001:db8::7", Some("2001:db8::/64")),
             ("2001:db8:1:2::/48", Some("2001:db8:1::/48")),
-            ("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", Some("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY")),
+            (
+                "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+                Some("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
+            ),
             ("2001:db8::7/128", Some("2001:db8::/64")),
             ("0.0.0.0/0", None),
             ("::/0", None),

@@ -108,7 +108,10 @@ mod tests {
         assert_eq!(block("2001:db8::1"), block("2001:db8::ffff:0:0:2"));
         assert_ne!(block("2001:db8::1"), block("2001:db8:0:1::1"));
         assert_eq!(block("::ffff:192.0.2.1"), block("192.0.2.1"));
-        assert_eq!((block("2001:db8::1").to_string(), block("192.0.2.1").to_string()), ("2001:db8::/64".into(), "192.0.2.1".into()));
+        assert_eq!(
+            (block("2001:db8::1").to_string(), block("192.0.2.1").to_string()),
+            ("2001:db8::/64".into(), "192.0.2.1".into())
+        );
         assert_ne!(block("192.0.2.1"), block("192.0.2.2"));
     }
 }

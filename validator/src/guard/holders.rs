@@ -59,9 +59,7 @@ impl Holders {
         let named = |(client, holder): (AddressBlock, Holder)| Holder { address: client.to_string(), ..holder };
         let mut most: Vec<Holder> = all.into_iter().map(named).collect();
         let held = |holder: &Holder| holder.writes + holder.uploads + holder.reads;
-        most.sort_by(|a, b| {
-            (held(b), b.connections, &a.address).cmp(&(held(a), a.connections, &b.address))
-        });
+        most.sort_by(|a, b| (held(b), b.connections, &a.address).cmp(&(held(a), a.connections, &b.address)));
         most.truncate(count_max);
         most
     }
@@ -88,7 +86,8 @@ mod tests {
         let holders = Holders::default();
         let block = |text: &str| AddressBlock::of(text.parse().unwrap());
         let (one, other) = (block("192.0.2.1"), block("2001:db8::1"));
-        let held = (holders.enter(one, Class::Write), holders.enter(one, Class::Write), holders.enter(other, Class::Upload));
+        let held =
+            (holders.enter(one, Class::Write), holders.enter(one, Class::Write), holders.enter(other, Class::Upload));
         let most = |max| holders.most(HashMap::from([(one, 3), (block("192.0.2.9"), 7)]), max);
         let first = Holder { address: "192.0.2.1".into(), connections: 3, writes: 2, ..Holder::default() };
         let second = Holder { address: "2001:db8::/64".into(), uploads: 1, ..Holder::default() };

@@ -8,7 +8,9 @@ mod stream;
 
 use crate::app::App;
 use crate::db::DbError;
+use crate::error::Chain;
 use crate::jobs;
+use crate::ledger::{self, LostLedger};
 use crate::router;
 use crate::supervise::Supervisor;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -28,6 +30,9 @@ pub enum ServeError {
     /// The listener is broken.
     #[error("the listener: {0}")]
     Listener(#[from] io::Error),
+    /// The ledger is gone or shorter than it was.
+    #[error(transparent)]
+    Ledger(#[from] LostLedger),
     /// Nobody could ask for the metrics.
     #[error("can't listen on {address} for metrics: choose another metrics_listen")]
     Metrics {
@@ -73,6 +78,10 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
         () = doors => Ok(()),
         () = shutdown => Ok(()),
         work = background.supervisor.gave_up() => Err(ServeError::Background { work }),
+        lost = ledger::lost(&app) => {
+            tracing::error!(error = %Chain(&lost), "the ledger is lost: the validator stops");
+            Err(ServeError::Ledger(lost))
+        }
     };
     drop((listener, metrics));
     closing.cancel();
