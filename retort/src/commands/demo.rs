@@ -205,7 +205,10 @@ impl Service {
         runtime.block_on(async {
             if serve {
                 let token = self.app.config.operator_token.expose();
-                eprintln!("serving at {0}/ until you press Ctrl-C; the operator's page: {0}/operator#token={token}", self.base);
+                eprintln!(
+                    "serving at {0}/ until you press Ctrl-C; the operator's page: {0}/operator#token={token}",
+                    self.base
+                );
                 until_interrupted(time_to_end(&self.app)).await;
             }
             let _ = self.stop.send(());

@@ -11,6 +11,7 @@ use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
+use crate::secret::mac;
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
@@ -24,6 +25,9 @@ use protocol::{Digest, Hotkey, SubmissionId};
 use std::sync::Arc;
 use std::time::Duration;
 use transparency::EntryKind;
+
+/// What the validator's key is asked for.
+const UPLOADS: &str = "retort/uploads/1";
 
 /// A submission with where its files go, and whether it is new.
 pub(crate) struct Announced {
@@ -190,13 +194,14 @@ async fn upload_of(app: &App, submission: &Submission, file: &SubmissionFile) ->
     Ok(Upload { path, method: "PUT".into(), url, headers, expires_at: submission.upload_until })
 }
 
-/// A URL on this validator with a fresh token, of which the database keeps the digest only.
+/// A URL on this validator with a token, of which the database keeps the digest only. Whoever announces the same package
+/// again gets the same token: two programs of one miner share an upload, and neither ends the other's.
 async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Result<String, ApiError> {
-    let token = hex::encode(rand::random::<[u8; 32]>());
+    let token = hex::encode(mac(&app.keypair.key_for(UPLOADS), format!("{}\n{path}", submission.id).as_bytes()));
     let grant =
         UploadGrant { submission: submission.id.clone(), path: path.to_owned(), expires_at: submission.upload_until };
     let mut tx = app.db.write().await?;
-    uploads::replace(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
+    uploads::grant(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
     failpoints::commit(tx, Change::UploadToken).await?;
     Ok(format!("{}/api/v1/uploads/{token}", app.config.public_base().unwrap_or_default()))
 }
