@@ -2,7 +2,7 @@
 //! the process's log; and what the operator does about somebody.
 
 use super::crash::miners::Miner as Walker;
-use super::crash::service::Arena;
+use super::crash::service::{Arena, Process};
 use super::support::{Package, Setup, TestApp, accept};
 use protocol::leaf::{Act, Administration};
 use protocol::submission::State;
@@ -10,6 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use validator::sweep::{self, Really, Swept};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,6 +25,11 @@ async fn until<T>(what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
         assert!(began.elapsed() < PATIENCE, "{what} never came");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Waits until a process has said something.
+async fn says(process: &Process, what: &str) {
+    until(what, async || process.stderr().contains(what).then_some(())).await;
 }
 
 async fn status(url: &str) -> u16 {
@@ -190,6 +196,7 @@ async fn a_flood_of_refusals_is_one_line_of_the_log() {
         refused += u32::from(answer.status() == 429);
     }
     assert!(refused > 100, "{refused}");
+    says(&process, "address_rate").await;
     let log = process.stderr();
     let told = log.lines().filter(|line| line.contains("refused")).count();
     assert_eq!(told, 1, "{log}");
@@ -220,10 +227,13 @@ async fn a_log_that_was_damaged_is_put_back_from_the_database_before_anybody_mis
     let arena = Arena::new("");
     let miner = with_history(&arena).await;
     let sound = log_files(arena.home.path());
-    let tiles: Vec<_> = sound.iter().filter(|(path, _)| !path.ends_with("checkpoint")).collect();
-    assert!(tiles.len() >= 2, "{sound:?}");
+    let (_, note) = sound.iter().find(|(path, _)| path.ends_with("checkpoint")).unwrap();
+    let size = String::from_utf8_lossy(note).lines().nth(1).unwrap().to_owned();
+    // Those of past sizes are served out of these.
+    let tiles: Vec<_> = sound.iter().filter(|(path, _)| path.ends_with(format!("000.p/{size}"))).collect();
+    assert_eq!(tiles.len(), 2, "{sound:?}");
     // Gone, torn, and with another byte.
-    for (number, damage) in [0, 1, 2, 3].into_iter().enumerate() {
+    for damage in 0..3 {
         for (index, (path, bytes)) in tiles.iter().enumerate() {
             let mut changed = bytes.clone();
             match (damage + index) % 3 {
@@ -236,18 +246,25 @@ async fn a_log_that_was_damaged_is_put_back_from_the_database_before_anybody_mis
             }
         }
         let (process, base) = arena.serve().await;
-        until("the log as it was", async || (log_files(arena.home.path()) == sound).then_some(())).await;
+        let whole = || tiles.iter().all(|(path, bytes)| std::fs::read(path).is_ok_and(|found| found == *bytes));
+        until("the log as it was", async || whole().then_some(())).await;
         until("readiness", async || (status(&format!("{base}/readyz")).await == 200).then_some(())).await;
-        assert!(process.stderr().contains("are put back"), "{number}: {}", process.stderr());
+        says(&process, "are put back").await;
         assert!(process.stop().await.success());
     }
     let (process, base) = arena.serve().await;
     // A hole that a reader finds while it runs.
     let (path, bytes) = tiles[0];
     std::fs::remove_file(path).unwrap();
-    let target = path.strip_prefix(arena.home.path().join("objects")).unwrap();
-    until("the file", async || miner.get(&base, &format!("/{}", target.display())).await.ok()).await;
+    let target = |path: &Path| format!("/{}", path.strip_prefix(arena.home.path().join("objects")).unwrap().display());
+    until("the file", async || miner.get(&base, &target(path)).await.ok()).await;
     assert_eq!(&std::fs::read(path).unwrap(), bytes);
+    // A tile of a past size, whatever became of its file.
+    let past = sound.iter().find(|(path, _)| path.to_string_lossy().contains("000.p/") && !path.ends_with(&size));
+    if let Some((path, bytes)) = past {
+        std::fs::write(path, b"nothing").unwrap();
+        assert_eq!(miner.get(&base, &target(path)).await.unwrap(), bytes[..]);
+    }
     assert!(process.stop().await.success());
 }
 
@@ -292,7 +309,8 @@ async fn a_ledger_that_is_gone_or_shorter_stops_the_validator_and_says_what_to_d
     let (mut process, base) = arena.serve_within(PATIENCE, "").await;
     assert_eq!(base, None);
     assert!(!process.ended(PATIENCE).await.unwrap().success());
-    assert!(process.stderr().contains("put it back from a backup") && !ledger.exists(), "{}", process.stderr());
+    says(&process, "put it back from a backup").await;
+    assert!(!ledger.exists(), "none was begun anew");
     std::fs::write(&ledger, &whole).unwrap();
     // While it runs.
     let (mut process, base) = arena.serve().await;
@@ -300,7 +318,7 @@ async fn a_ledger_that_is_gone_or_shorter_stops_the_validator_and_says_what_to_d
     std::fs::remove_file(&ledger).unwrap();
     let ended = process.ended(PATIENCE).await;
     assert!(ended.is_some_and(|status| !status.success()), "{}", process.stderr());
-    assert!(process.stderr().contains("saved to"), "{}", process.stderr());
+    says(&process, "saved to").await;
     let saved = std::fs::read_dir(arena.home.path()).unwrap().flatten().map(|entry| entry.path());
     let saved = saved.filter(|path| path.to_string_lossy().contains("ledger.jsonl.saved-")).next().unwrap();
     assert_eq!(std::fs::read(&saved).unwrap(), whole);
@@ -310,7 +328,7 @@ async fn a_ledger_that_is_gone_or_shorter_stops_the_validator_and_says_what_to_d
     until("an answer", async || (status(&format!("{base}/healthz")).await == 200).then_some(())).await;
     std::fs::File::options().write(true).open(&ledger).unwrap().set_len(whole.len() as u64 / 2).unwrap();
     assert!(process.ended(PATIENCE).await.is_some_and(|status| !status.success()), "{}", process.stderr());
-    assert!(process.stderr().contains("cut it off"), "{}", process.stderr());
+    says(&process, "cut it off").await;
 }
 
 #[tokio::test]
@@ -333,4 +351,148 @@ async fn two_programs_that_submit_one_package_share_its_upload() {
     miner.complete(&other.id).await.unwrap();
     app.wait_for(&one.id, State::Scored).await;
     assert_eq!(one.id, other.id);
+}
+
+#[tokio::test]
+async fn an_address_brings_so_many_bytes_a_day_by_keys_that_nobody_registered() {
+    let ledger = std::sync::Arc::new(chain::MemoryLedger::new());
+    let mut setup = Setup { ledger: Some(ledger.clone()), ..Setup::default() };
+    let package = Package::mlp(&[8], 7);
+    let bytes: u64 = package.files.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    setup.config.limits.address_bytes_per_day_max = 2 * bytes + bytes / 2;
+    let mut app = TestApp::with_competition(setup).await;
+    app.leave_unfinished();
+    let registered = app.miner(9);
+    chain::Ledger::register(ledger.as_ref(), chain::Registration::own(registered.hotkey(), 0)).unwrap();
+    let first = app.miner(1).announce("digits", &package).await.unwrap();
+    app.miner(2).announce("digits", &package).await.unwrap();
+    let refusal = app.miner(3).announce("digits", &package).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (429, "address_bytes_exhausted"));
+    assert!(refusal.problem.retry_after_seconds.is_some_and(|wait| wait > 3_600), "{:?}", refusal.problem);
+    // The same again is no more, whoever is registered has no such bound, and another address has its own.
+    assert_eq!(app.miner(1).announce("digits", &package).await.unwrap().id, first.id);
+    registered.announce("digits", &package).await.unwrap();
+    let elsewhere = reqwest::Client::builder().local_address(std::net::IpAddr::from([127, 0, 0, 7])).build().unwrap();
+    let mut other = app.miner(4);
+    other.http = elsewhere;
+    other.announce("digits", &package).await.unwrap();
+    app.app.clock.advance(24 * 3_600 + 1);
+    app.miner(3).announce("digits", &package).await.unwrap();
+}
+
+/// Objects that lie in the store.
+async fn stored(app: &TestApp, package: &Package) -> usize {
+    let mut found = 0;
+    for (_, bytes) in &package.files {
+        found += usize::from(app.app.objects.size_bytes(&protocol::Digest::of(bytes)).await.unwrap().is_some());
+    }
+    found
+}
+
+#[tokio::test]
+async fn pruning_says_first_what_it_would_free_and_takes_nothing_that_was_scored() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let (good, bad) =
+        (Package::mlp(&[8], 7), Package::mlp(&[8], 3).with_config(|config| config["labels"] = json!(["a", "b"])));
+    let scored = miner.submit(&good).await.unwrap();
+    app.wait_for(&scored, State::Scored).await;
+    let rejected = miner.submit(&bad).await.unwrap();
+    app.wait_for(&rejected, State::Rejected).await;
+    // It is scored first and taken out then: a round's check may still want it.
+    let out = miner.submit(&Package::mlp(&[16], 9)).await.unwrap();
+    app.wait_for(&out, State::Scored).await;
+    let (db, objects) = (&app.app.db, &app.app.objects);
+    let reason = "for the test".parse().unwrap();
+    validator::administration::disqualify(db, app.app.hotkey, &out, reason, app.app.clock.now()).await.unwrap();
+    assert_eq!((stored(&app, &good).await, stored(&app, &bad).await), (2, 2));
+
+    let prune = async |really| {
+        sweep::prune_until(db, objects, Duration::from_secs(3_600), u64::MAX, Duration::ZERO, really).await.unwrap()
+    };
+    let said = prune(Really::Count).await;
+    assert_eq!((said.rejected, said.objects), (2, 0), "{said:?}");
+    assert_eq!(stored(&app, &bad).await, 2, "saying it removes nothing");
+    let freed = prune(Really::Remove).await;
+    assert_eq!(freed, said);
+    assert_eq!((stored(&app, &good).await, stored(&app, &bad).await), (2, 0));
+    assert_eq!(stored(&app, &Package::mlp(&[16], 9)).await, 2);
+    assert_eq!(prune(Really::Remove).await, Swept::default(), "once is enough");
+    assert!(db.promised_objects().await.unwrap().len() > 4, "a backup asks for nothing that is gone");
+    for sha256 in db.promised_objects().await.unwrap() {
+        assert!(objects.size_bytes(&sha256).await.unwrap().is_some(), "{sha256}");
+    }
+    assert_eq!(miner.get(&format!("/submissions/{rejected}")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_package_that_is_published_as_it_came_is_stored_once() {
+    let app = TestApp::with_open_packages(Setup::default()).await;
+    let miner = app.miner(1);
+    let first = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+    app.wait_for(&first, State::Scored).await;
+    let status = miner.status(&first).await;
+    let ours = async |path: &str| {
+        let file = status.published.iter().find(|file| file.path == path).unwrap();
+        miner.get(&format!("/api/v1/objects/sha256/{}", file.sha256)).await.bytes().await.unwrap().to_vec()
+    };
+    let files = vec![
+        ("config.json".to_owned(), ours("config.json").await),
+        ("model.safetensors".to_owned(), ours("model.safetensors").await),
+    ];
+    let again = Package { files };
+    let before = app.app.db.named_objects().await.unwrap();
+    let second = app.miner(2).submit(&again).await.unwrap();
+    app.wait_for(&second, State::Scored).await;
+    let status = app.miner(2).status(&second).await;
+    let digests = |files: &[protocol::api::FileDeclaration]| {
+        files.iter().map(|file| file.sha256).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(digests(&status.files), digests(&status.published));
+    assert!(digests(&status.files).is_subset(&before.into_iter().collect()), "no new object");
+}
+
+/// A file system in memory with a validator's folder on it, for as long as this lives; `None` where this user may mount none.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(dir.path()).status();
+        if mounted.is_ok_and(|status| status.success()) { Some(Self(dir)) } else { None }
+    }
+
+    fn make_read_only(&self) {
+        let options = ["-o", "remount,ro"];
+        assert!(std::process::Command::new("mount").args(options).arg(self.0.path()).status().unwrap().success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn keys_that_others_may_read_are_taken_from_a_read_only_mount_and_nowhere_else() {
+    use std::os::unix::fs::PermissionsExt;
+    for mode in [0o440, 0o444, 0o640] {
+        let Some(mount) = Mount::new() else {
+            eprintln!("SKIPPED: nothing can be mounted here, so nothing is known about read-only mounts");
+            return;
+        };
+        let home = validator::Home::new(mount.0.path());
+        home.init().unwrap();
+        for key in [home.hotkey(), home.log_key()] {
+            std::fs::set_permissions(key, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let refused = home.keypair().map(drop).unwrap_err().to_string();
+        assert!(refused.contains("chmod 600") && refused.contains("read-only"), "{refused}");
+        assert!(home.log_signer().is_err());
+        mount.make_read_only();
+        assert!(home.keypair().is_ok() && home.log_signer().is_ok(), "{mode:o}");
+        let warning = chain::keyfile::check_readers(&home.hotkey()).unwrap().unwrap();
+        assert_eq!(warning.contains("everybody"), mode & 0o007 != 0, "{warning}");
+    }
 }

@@ -73,6 +73,17 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
     },
+    /// Say what space could be freed: files of rejected submissions, and what nothing names; with --yes, free it
+    Prune {
+        #[command(flatten)]
+        home: Home,
+        /// Remove it
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show, close, drive rounds: a serving validator drives them by itself
     #[command(subcommand)]
     Round(RoundCommand),

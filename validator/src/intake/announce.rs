@@ -11,6 +11,7 @@ use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
+use crate::guard::AddressBlock;
 use crate::secret::mac;
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
@@ -39,11 +40,11 @@ pub(crate) struct Announced {
 /// request that says which one it is, sent again, is answered as it was before, whatever became of its submission.
 pub(crate) async fn announce(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<Announced, ApiError> {
-    let (created, submission) = enter(app, hotkey, request, repeatable).await?;
+    let (created, submission) = enter(app, (hotkey, client), request, repeatable).await?;
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;
@@ -55,13 +56,13 @@ pub(crate) async fn announce(
 /// The submission of a package, and whether it is new.
 pub(super) async fn enter(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
-    check_registered(app, hotkey).await?;
+    let is_registered = check_registered(app, hotkey).await?;
     let now = app.clock.now();
     let new = Submission {
         arrival: 0,
@@ -99,6 +100,9 @@ pub(super) async fn enter(
     }
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
+    if !is_registered {
+        quota::charge(app, &mut tx, client, now, bytes).await?;
+    }
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
     if let Some(repeatable) = &repeatable {
@@ -153,18 +157,16 @@ fn check_files(files: &[FileDeclaration], limits: &Limits) -> Result<Digest, Rej
     Ok(package_digest(&config.sha256, &weights.sha256))
 }
 
-/// Whether the ledger knows the hotkey, where the settings ask for that.
-async fn check_registered(app: &App, hotkey: Hotkey) -> Result<(), ApiError> {
-    if !app.config.require_registration {
-        return Ok(());
-    }
+/// Whether the ledger knows the hotkey; refuses whom it doesn't where the settings ask for that.
+async fn check_registered(app: &App, hotkey: Hotkey) -> Result<bool, ApiError> {
     let ledger = Arc::clone(&app.ledger);
     let registrations = tokio::task::spawn_blocking(move || ledger.registrations())
         .await
         .map_err(|error| ApiError::internal(&error))?
         .map_err(|error| ApiError::internal(&error))?;
-    if registrations.iter().any(|registration| registration.hotkey == hotkey) {
-        return Ok(());
+    let is_registered = registrations.iter().any(|registration| registration.hotkey == hotkey);
+    if is_registered || !app.config.require_registration {
+        return Ok(is_registered);
     }
     let hint = "Register the hotkey with the subnet first.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "not_registered", format!("{hotkey} is not registered"), hint))

@@ -180,6 +180,34 @@ async fn a_full_disk_refuses_what_is_new_shows_what_is_there_and_goes_on_when_th
     audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
 }
 
+#[tokio::test]
+async fn on_a_full_disk_a_validator_starts_shows_what_it_has_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("32m") else { return };
+    let arena = Arena::at(&disk.path().join("validator"), "");
+    competition(&arena);
+    let mut miner = Miner::new(1, &arena);
+    for is_killed in [false, true] {
+        let (mut process, base) = arena.serve().await;
+        let wanted = miner.entries.len() + 1;
+        mine_patiently(&mut miner, &process, &base, wanted).await;
+        arena.until_done(&miner, &base).await;
+        if is_killed {
+            process.kill().await;
+        } else {
+            assert!(process.stop().await.success());
+        }
+        let filler = disk.fill(0);
+        let (process, base) = arena.serve().await;
+        assert_readable(&miner, &base).await;
+        drop(filler);
+        let wanted = miner.entries.len() + 1;
+        mine_patiently(&mut miner, &process, &base, wanted).await;
+        arena.until_done(&miner, &base).await;
+        assert!(process.stop().await.success());
+    }
+    audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
+}
+
 /// Every point is full now and then, for everybody: miners are told so and try again, and all of it is done in the end.
 #[tokio::test]
 async fn a_disk_that_is_full_at_any_point_now_and_then_loses_nothing() {
