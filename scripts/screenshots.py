@@ -33,7 +33,7 @@ def addresses(base):
         "board": board,
         "board-sorted": f"{board}?sort=latency",
         "board-filtered": f"{board}?division=c97&family=resnet",
-        "operator": "/operator",
+        "operator": "/operator#token=a%20gallery%20has%20no%20secrets",
     }
     for at in read(base, f"/api/v1{board}/rounds"):
         pages.setdefault(f"round-{at['step']}", f"{board}/rounds/{at['round']}")
@@ -76,6 +76,8 @@ def main():
                     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
                     page.on("pageerror", lambda error: said.append(str(error)))
                     page.goto(base + path, wait_until="load")
+                    if name == "operator":
+                        page.wait_for_selector("#controls")
                     # The answers that are meant to be bad are errors of nobody.
                     said = [text for text in said if "status of 40" not in text]
                     where = f"{name} {device} {scheme}"

@@ -1,4 +1,4 @@
-//! Hotkey files on disk: loaded only where nobody else may read them, created where nothing was.
+//! Hotkey files on disk: loaded only where nobody else may read them, or from a read-only mount; created where nothing was.
 //!
 //! It does NOT touch coldkeys: a service never needs the key that holds the money, so a file of that name is refused
 //! before it is opened. What is in a file is `protocol::auth`'s.
@@ -14,6 +14,8 @@ use crate::local::sync_parent;
 
 /// Read and write for the owner, nothing for anyone else.
 const MODE: u32 = 0o600;
+/// The permission bits of the world.
+const WORLD: u32 = 0o007;
 /// The permission bits of group and world.
 const OTHERS: u32 = 0o077;
 
@@ -33,7 +35,7 @@ pub enum KeyfileError {
         path: PathBuf,
     },
     /// Others could have copied the key.
-    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
+    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}, or mount it read-only")]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -77,15 +79,28 @@ pub fn load(path: &Path) -> Result<Keypair, KeyfileError> {
         return Err(KeyfileError::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(failed("open it"))?;
-    let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
-    if mode & OTHERS != 0 {
-        return Err(KeyfileError::OpenToOthers { path: path.to_owned(), mode });
-    }
+    check_readers(path)?;
     let mut bytes = Vec::new();
     file.take(WALLET_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed("read it"))?;
     let wallet =
         WalletFile::parse(&bytes).map_err(|source| KeyfileError::Unusable { path: path.to_owned(), source })?;
     Ok(wallet.into_keypair())
+}
+
+/// Refuses a file that others may read, unless it lies on a file system that is mounted read-only: orchestrators hand out
+/// secrets so, with modes of their own (0440, 0444). A warning where somebody else than the owner could read it there.
+pub fn check_readers(path: &Path) -> Result<Option<String>, KeyfileError> {
+    let failed = |doing| move |source| KeyfileError::Io { path: path.to_owned(), doing, source };
+    let mode = fs::metadata(path).map_err(failed("look at it"))?.mode() & 0o777;
+    if mode & OTHERS == 0 {
+        return Ok(None);
+    }
+    let mount = rustix::fs::statvfs(path).map_err(|error| failed("look at its file system")(error.into()))?;
+    if !mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Err(KeyfileError::OpenToOthers { path: path.to_owned(), mode });
+    }
+    let who = if mode & WORLD != 0 { "everybody on this machine or in this container" } else { "its whole group" };
+    Ok(Some(format!("key file {} has mode {mode:03o} on a read-only mount: {who} may read it", path.display())))
 }
 
 /// Writes a key to a new file that nobody else may read; an existing file stays as it is.

@@ -36,6 +36,11 @@ pub trait Ledger: Send + Sync {
     /// The height of the latest entry.
     fn height(&self) -> Result<u64, LedgerError>;
 
+    /// Sees whether the ledger still is where it was, with all that was written.
+    fn check(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
     /// The hash of the entry at `height`.
     fn block_hash(&self, height: u64) -> Result<Digest, LedgerError>;
 
@@ -127,6 +132,30 @@ pub enum LedgerError {
     InUse {
         /// The file.
         path: PathBuf,
+    },
+    /// The file of an open ledger is gone, or another lies in its place: what would be written would be lost.
+    #[error(
+        "ledger {path} is gone or another one while it is in use; its entries were saved to {saved_to}: see what became of \
+         it, move that file to its place, and start again"
+    )]
+    Vanished {
+        /// The file.
+        path: PathBuf,
+        /// What was known of it, in a new file.
+        saved_to: PathBuf,
+    },
+    /// The file of an open ledger has fewer bytes than were written to it.
+    #[error(
+        "ledger {path} has {found} bytes and had {expected}: somebody cut it off while it was in use; put it back from a \
+         backup, and start again"
+    )]
+    Shrunk {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it has.
+        found: u64,
+        /// Bytes that were written.
+        expected: u64,
     },
     /// The ledger belongs to another key.
     #[error("ledger {path} belongs to {found}, not to {expected}")]

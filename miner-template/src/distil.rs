@@ -3,6 +3,7 @@
 use crate::augment::Augmentation;
 use crate::checkpoint::Checkpoint;
 use crate::files::PackageFiles;
+use crate::outputs;
 use crate::pack::{self, Card};
 use crate::recipe::Recipe;
 use crate::source::Assets;
@@ -71,6 +72,9 @@ pub enum Event {
 /// # Errors
 /// When the student can't be built, the training diverges or a file can't be written.
 pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -> Result<Distilled> {
+    for folder in [&options.out, &options.cache] {
+        outputs::try_folder(folder).with_context(|| format!("{} can't be written", folder.display()))?;
+    }
     let config = pack::config(assets, options.architecture.clone());
     let plan = config.plan().context("build the student")?;
     let device = options.device.open()?;

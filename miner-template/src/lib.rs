@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod client;
 pub mod distil;
 pub mod files;
+pub mod outputs;
 pub mod pack;
 pub mod progress;
 pub mod recipe;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{self, Event, Options};
+use miner_template::outputs;
 use miner_template::progress::Display;
 use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
@@ -210,6 +211,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
 }
 
 fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
+    outputs::try_file(&args.out).with_context(|| format!("{} can't be written", args.out.display()))?;
     let assets = Assets::open(&args.competition).context("open the competition")?;
     let device = args.device.unwrap_or_else(DeviceKind::fastest_for_training).open()?;
     let mut display = Display::new("teacher");

@@ -221,6 +221,24 @@ pub enum Act {
         /// What, and why.
         amendment: Amendment,
     },
+    /// Requests of a hotkey, or from a network, were refused from then on. What was entered before goes its way.
+    Blocked {
+        /// Which such act of this validator it is, from 1 upwards.
+        number: u64,
+        /// The hotkey, or the network in CIDR notation.
+        who: String,
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// Somebody who was blocked may come again.
+    Allowed {
+        /// Which such act of this validator it is, from 1 upwards.
+        number: u64,
+        /// The hotkey, or the network in CIDR notation.
+        who: String,
+        /// Why, in the operator's words.
+        reason: String,
+    },
 }
 
 macro_rules! codes {
@@ -352,6 +370,8 @@ impl Act {
             Self::CompetitionAmended { competition, amendment } => {
                 format!("administration/amended/{competition}/{}", amendment.number)
             }
+            Self::Blocked { number, .. } => format!("administration/blocked/{number}"),
+            Self::Allowed { number, .. } => format!("administration/allowed/{number}"),
         }
     }
 }

@@ -28,7 +28,7 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// Others could have copied the key.
-    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}")]
+    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}, or mount it read-only")]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -110,7 +110,7 @@ impl PrivateKey for WitnessSigner {
 /// The key in a file.
 ///
 /// # Errors
-/// When others may read it, or it holds no key of this kind.
+/// When others may read it where it could be changed, or it holds no key of this kind.
 pub fn load<K: PrivateKey>(path: &Path) -> Result<K, KeyFileError> {
     let failed = |doing| move |source| KeyFileError::Io { path: path.to_owned(), doing, source };
     // Opening a pipe would wait for its writer.
@@ -119,7 +119,9 @@ pub fn load<K: PrivateKey>(path: &Path) -> Result<K, KeyFileError> {
     }
     let file = File::open(path).map_err(failed("open it"))?;
     let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
-    if mode & OTHERS != 0 {
+    // Orchestrators hand out secrets on read-only mounts, with modes of their own.
+    let mount = rustix::fs::fstatvfs(&file).map_err(|error| failed("look at its file system")(error.into()))?;
+    if mode & OTHERS != 0 && !mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
         return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode });
     }
     let mut text = String::new();

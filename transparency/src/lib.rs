@@ -39,7 +39,7 @@ pub use inclusion::verify_inclusion;
 pub use log::{Log, LogError};
 pub use note::{LogKey, LogSigner};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
-pub use repair::repair;
+pub use repair::{KnownEntries, repair, restore};
 pub use store::LogStore;
 pub use tile::{Resource, Tile};
 pub use verify::{Reader, Verified, verify_entries, verify_log};

@@ -78,7 +78,7 @@ pub enum LogError {
         /// The file.
         path: String,
     },
-    /// A file isn't what was written. `repair` mends tiles; entries come back from a copy only.
+    /// A file isn't what was written. `repair` mends tiles, and entries that somebody still knows.
     #[error("log file {path} is damaged: {source}")]
     Damaged {
         /// The file.
@@ -152,6 +152,15 @@ impl Log {
         self.in_doubt = Some(batch.sign(&self.signer));
         self.settle().await?;
         Ok(places)
+    }
+
+    /// Sees whether the log could be appended to: its checkpoint is the one that we left, and its store takes a file.
+    ///
+    /// # Errors
+    /// When it couldn't.
+    pub async fn probe(&mut self) -> Result<(), LogError> {
+        self.settle().await?;
+        Ok(self.files.probe().await?)
     }
 
     /// Brings the stored checkpoint and ours together: stores what is signed, and refuses what somebody else stored.

@@ -118,6 +118,14 @@ impl LogStore {
         }
     }
 
+    /// Writes and removes a file that is none of the log's.
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        let path = self.path("probe");
+        let failed = |source| StoreError::Refused { path: path.to_string(), doing: "write it", source };
+        self.store.put(&path, Vec::from(b"probe").into()).await.map_err(failed)?;
+        self.store.delete(&path).await.map_err(failed)
+    }
+
     /// Whether there is any tile.
     pub(crate) async fn has_tiles(&self) -> Result<bool, StoreError> {
         let path = self.path("tile");

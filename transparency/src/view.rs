@@ -54,15 +54,16 @@ impl LogView {
         match resource {
             Resource::Checkpoint => Ok(Some(self.checkpoint.note().as_bytes().to_vec())),
             resource if !resource.lies_in(self.checkpoint.size()) => Ok(None),
-            resource => match self.files.get(resource).await? {
-                Some(bytes) => Ok(Some(bytes)),
-                None => self.beginning(resource).await,
+            // What lies there of a past size is nothing that anybody looks after; the wider one is.
+            resource => match self.beginning(resource).await {
+                Ok(Some(bytes)) => Ok(Some(bytes)),
+                _ => Ok(self.files.get(resource).await?),
             },
         }
     }
 
-    /// A partial tile of a past size that is gone, out of the wider one that took its place: after a backup was put back
-    /// nobody kept it, and C2SP promises it until the full one is there.
+    /// A partial tile of a past size out of the wider one that took its place: after a backup was put back nobody kept it,
+    /// and C2SP promises it until the full one is there.
     async fn beginning(&self, resource: &Resource) -> Result<Option<Vec<u8>>, LogError> {
         let wider = |tile: &Tile| {
             let first = tile.index.checked_mul(TILE_WIDTH as u64)?;

@@ -6,7 +6,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use std::sync::Arc;
 use transparency::merkle::EMPTY_ROOT;
-use transparency::{Log, LogError, LogSigner, LogStore, ProofError, Resource, repair};
+use transparency::{Entry, KnownEntries, Log, LogError, LogSigner, LogStore, ProofError, Resource, repair, restore};
 
 #[tokio::test]
 async fn a_new_log_is_empty_and_signed() {
@@ -169,6 +169,40 @@ async fn tiles_are_mended_from_entries_and_entries_are_not() {
     changed[20] ^= 1;
     put(&*store, "tile/entries/000", &changed).await;
     assert!(matches!(mend().await, Err(LogError::WrongRoot { what: "entries" })));
+}
+
+/// Somebody who knows the entries of the first `0` places, and says them otherwise from place `1` on.
+struct Knows(u64, u64);
+
+impl KnownEntries for Knows {
+    type Error = LogError;
+
+    async fn entries(&self, places: std::ops::Range<u64>) -> Result<Option<Vec<Entry>>, LogError> {
+        let moved = u64::from(places.end > self.1);
+        Ok((places.end <= self.0).then(|| entries(places.start + moved..places.end + moved)))
+    }
+}
+
+#[tokio::test]
+async fn entries_come_back_from_whoever_knows_them_if_all_has_the_signed_root() {
+    let (store, _) = log_of(&[300]).await;
+    let whole = files(&*store).await;
+    let log_files = LogStore::new(store.clone(), "log").unwrap();
+    let restore = async |knows| restore(&log_files, &signer().key(), &knows).await;
+    let lost = ["tile/entries/000", "tile/entries/001.p/44", "tile/0/000"];
+    let damage = async || {
+        put(&*store, lost[0], b"short").await;
+        delete(&*store, lost[1]).await;
+        delete(&*store, lost[2]).await;
+    };
+    damage().await;
+    let damaged = files(&*store).await;
+    assert!(restore(Knows(256, 300)).await.is_err(), "the last bundle is nowhere");
+    assert!(matches!(restore(Knows(300, 256)).await, Err(LogError::WrongRoot { what: "entries" })));
+    assert_eq!(files(&*store).await, damaged, "nothing is written that was not signed");
+    assert_eq!(restore(Knows(300, 300)).await.unwrap(), lost);
+    assert_eq!(files(&*store).await, whole);
+    assert_eq!(restore(Knows(300, 300)).await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

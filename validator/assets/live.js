@@ -30,6 +30,26 @@
     if (document.getElementById("rows") && state !== "scored" && from !== "scored") event.stopPropagation();
   }, true);
 
+  // The operator's link has the token behind a #, where no server and no log sees it. This tab keeps it, and shows it to
+  // the operator's page alone.
+  if (location.pathname.endsWith("/operator")) {
+    const brought = new URLSearchParams(location.hash.slice(1)).get("token");
+    if (brought) {
+      sessionStorage.setItem("operator", brought);
+      history.replaceState(history.state, "", location.pathname);
+    }
+    const token = sessionStorage.getItem("operator");
+    document.addEventListener("htmx:configRequest", ({ detail }) => {
+      const asked = new URL(detail.path || location.href, location.href);
+      if (token && asked.origin === location.origin && asked.pathname === location.pathname) {
+        detail.headers.Authorization = `Bearer ${token}`;
+      }
+    });
+    if (token && document.getElementById("locked")) {
+      htmx.ajax("GET", location.pathname, { target: "#main", select: "#main", swap: "morph:outerHTML" });
+    }
+  }
+
   // A page that nobody sees, or that can't change any more, holds no connection: browsers have six for a host.
   let source, hidden = false;
   htmx.createEventSource = (url) => (source = new EventSource(url));

@@ -7,6 +7,7 @@ use crate::db::log::enqueue;
 use crate::db::submissions::{self, Submission};
 use crate::db::{Db, DbError, Tx, is_duplicate};
 use crate::failpoints::{self, Change};
+use crate::guard::blocks::Whom;
 use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
 use protocol::{Hotkey, SubmissionId};
@@ -30,6 +31,13 @@ impl FromStr for ActReason {
     }
 }
 
+impl ActReason {
+    /// The line itself.
+    pub(crate) fn into_text(self) -> String {
+        self.0
+    }
+}
+
 /// Why an act was not done. Nothing changed then.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
@@ -49,6 +57,14 @@ pub enum ActError {
     /// Its miner has sent the same package again since.
     #[error("the hotkey of {0} has another entry of the same package by now")]
     Superseded(SubmissionId),
+    /// Blocking them, or letting them come again, changes nothing or can't be done.
+    #[error("{whom} {why}")]
+    Blocked {
+        /// The hotkey or network.
+        whom: Whom,
+        /// Why not.
+        why: &'static str,
+    },
     /// No reason, or one that is no single line.
     #[error("a reason has 1 to {REASON_CHARS_MAX} characters on one line")]
     Reason,
@@ -114,7 +130,7 @@ pub async fn disqualify(
 }
 
 /// States an act in the transaction that does it, which is then done.
-async fn state_and_commit(mut tx: Tx, validator: Hotkey, act: Act, at: u64) -> Result<(), DbError> {
+pub(crate) async fn state_and_commit(mut tx: Tx, validator: Hotkey, act: Act, at: u64) -> Result<(), DbError> {
     let key = act.key();
     enqueue(&mut tx, &key, EntryKind::Administration, &Administration { validator, act, at }).await?;
     failpoints::commit(tx, Change::Act).await

@@ -2,22 +2,27 @@
 //!
 //! Everything that serves a request or does a job is given an [`App`]. It knows its parts and none of their work.
 
+use crate::ballast;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
+use crate::disk;
+use crate::error::Chain;
 use crate::evaluator::Evaluator;
 use crate::feed::Feed;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::hub::Drafts;
 use crate::jobs::Signals;
+use crate::ledger::{self, LostLedger};
 use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
 use crate::metrics::Counters;
 use crate::objects::{ObjectError, Objects};
 use crate::pages::PageCache;
 use crate::relay::Relay;
+use crate::secret::Secret;
 use crate::webhooks::Outside;
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
@@ -100,6 +105,9 @@ pub enum OpenError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger isn't the one that was here.
+    #[error(transparent)]
+    LostLedger(#[from] LostLedger),
     /// What webhooks are told and beacons fetched with.
     #[error("the client of webhooks and beacons: {0}")]
     Client(reqwest::Error),
@@ -113,16 +121,21 @@ impl App {
     ///
     /// # Errors
     /// When a part can't be opened.
-    pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+    pub async fn open(home: &Home, mut config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let keypair = home.keypair()?;
         let log_signer = home.log_signer()?;
+        ballast::give_up_if_full(home);
+        config.operator_token = operator_secret(home, &config)?;
+        let db = Db::open(&home.database()).await?;
+        ledger::check_there(&db, &home.ledger()).await?;
         let ledger = LocalLedger::open(&home.ledger(), keypair.clone())?;
+        ledger::check_same(&db, &home.ledger(), &ledger).await?;
         if let Some(recovery) = ledger.recovery() {
             tracing::warn!(?recovery, "the ledger was repaired after a crash");
         }
-        let db = Db::open(&home.database()).await?;
         let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
         objects.sweep()?;
+        ballast::make_if_roomy(home, config.limits.disk_reserve_bytes);
         Self::compose(config, (keypair, log_signer), db, objects, Arc::new(ledger), evaluator, Clock::System).await
     }
 
@@ -188,14 +201,18 @@ impl App {
     /// Where clients find this validator, without a slash at its end: what people are told to type. Where no setting says, it
     /// is the address that connections are taken at, or this machine's own name for one that stands for all.
     pub fn endpoint(&self) -> String {
-        if let Some(base) = self.config.public_base() {
-            return base.to_owned();
+        self.config.endpoint(self.bound.get().copied())
+    }
+}
+
+/// The operator's token; none where a full disk has no room for a new one, which ends with it.
+fn operator_secret(home: &Home, config: &Config) -> Result<Secret, ConfigError> {
+    match home.operator_secret(config) {
+        Err(error) if disk::is_full(&error) => {
+            tracing::warn!(error = %Chain(&error), "there is no token of the operator until the next start");
+            Ok(Secret::default())
         }
-        let address = self.bound.get().copied().unwrap_or(self.config.listen);
-        match address.ip().is_unspecified() {
-            true => format!("http://localhost:{}", address.port()),
-            false => format!("http://{address}"),
-        }
+        secret => secret,
     }
 }
 

@@ -15,7 +15,7 @@ use protocol::auth::Keypair;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -61,9 +61,12 @@ const TEMPLATE: &str = "\
 # A relay of drand, which gives rounds their beacons: \"https://api.drand.sh\". Without it they are handed in by hand.
 # drand_url = \"\"
 
-# Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator and /metrics from elsewhere than this
-# machine, and lets the operator act.
+# Shown as `Authorization: Bearer ...`, it opens the operator's page at /operator and /metrics, and lets the operator
+# act. Without it, the one in the file operator.token beside this file does; `retort validator operator` prints a link.
 # operator_token = \"\"
+
+# An address at which /metrics needs no token, for scrapers that have none: \"127.0.0.1:9090\". Nothing else is there.
+# metrics_listen = \"\"
 
 # Reverse proxies whose X-Forwarded-For is believed: [\"127.0.0.1/32\"]. Without it everybody behind a proxy shares the
 # limits of one address. (RETORT_TRUSTED_PROXIES: with commas in between.)
@@ -86,6 +89,8 @@ const TEMPLATE: &str = "\
 # evaluation_memory_bytes_max = 2147483648
 ";
 
+/// Random bytes of a token of ours.
+const TOKEN_BYTES: usize = 24;
 /// A shorter token could be guessed.
 const TOKEN_BYTES_MIN: usize = 16;
 /// A note has places for as many signatures with every reader (C2SP signed-note).
@@ -114,8 +119,11 @@ pub struct Config {
     pub hub_endpoint: String,
     /// A relay of drand that beacons are fetched from; empty for beacons that are handed in by hand.
     pub drand_url: String,
-    /// Opens the operator's page from elsewhere than this machine, and lets the operator act; empty for nobody.
+    /// Opens the operator's page and the metrics, and lets the operator act; empty for the one in
+    /// [`Home::operator_token`].
     pub operator_token: Secret,
+    /// Where the metrics are for everybody, as an address with a port; empty for nowhere.
+    pub metrics_listen: String,
     /// Networks of reverse proxies whose `X-Forwarded-For` is believed; each stands for many clients.
     pub trusted_proxies: Vec<IpNet>,
     /// Who is asked to cosign the public log.
@@ -174,6 +182,7 @@ impl Default for Config {
             hub_endpoint: String::new(),
             drand_url: String::new(),
             operator_token: Secret::default(),
+            metrics_listen: String::new(),
             trusted_proxies: Vec::new(),
             witnesses: Vec::new(),
             traces_endpoint: String::new(),
@@ -265,6 +274,16 @@ impl Home {
         self.0.join("log.key")
     }
 
+    /// The operator's token, where the settings have none.
+    pub fn operator_token(&self) -> PathBuf {
+        self.0.join("operator.token")
+    }
+
+    /// A file that holds nothing but space, for when there is no other.
+    pub fn ballast(&self) -> PathBuf {
+        self.0.join("ballast")
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         self.0.join("data.sqlite")
@@ -319,6 +338,39 @@ impl Home {
         Ok(Initialised { hotkey, created, log_key: self.log_signer()?.key() })
     }
 
+    /// The operator's token: the one of the settings, or the one in its file, which is made where there is none. Whoever
+    /// wants another removes the file and starts the validator again.
+    ///
+    /// # Errors
+    /// When the file can't be made or used.
+    pub fn operator_secret(&self, config: &Config) -> Result<Secret, ConfigError> {
+        if !config.operator_token.is_empty() {
+            return Ok(config.operator_token.clone());
+        }
+        let path = self.operator_token();
+        if !path.exists() {
+            make_token(&path).map_err(io_error(&path, "make it"))?;
+        }
+        warn_of_readers(&path)?;
+        let text = fs::read_to_string(&path).map_err(io_error(&path, "read it"))?;
+        let token = Secret::from(text.trim());
+        if token.expose().len() < TOKEN_BYTES_MIN {
+            let problem = format!("it must have at least {TOKEN_BYTES_MIN} characters; remove it to get a new one");
+            return Err(ConfigError::Setting { origin: path.display().to_string(), problem });
+        }
+        Ok(token)
+    }
+
+    /// The address of the operator's page with the token behind the `#`, where no server and no log sees it.
+    ///
+    /// # Errors
+    /// When there is no token.
+    pub fn operator_link(&self, config: &Config) -> Result<String, ConfigError> {
+        let token = self.operator_secret(config)?;
+        let token: String = url::form_urlencoded::byte_serialize(token.expose().as_bytes()).collect();
+        Ok(format!("{}/operator#token={token}", config.endpoint(None)))
+    }
+
     /// The key that signs the public log. Its name is the log's name, for ever.
     ///
     /// # Errors
@@ -328,7 +380,9 @@ impl Home {
         if !path.exists() {
             return Err(ConfigError::NoLogKey { path });
         }
-        Ok(log_keyfile::load(&path)?)
+        let key = log_keyfile::load(&path)?;
+        warn_of_readers(&path)?;
+        Ok(key)
     }
 
     /// The key that answers for this validator.
@@ -336,7 +390,9 @@ impl Home {
     /// # Errors
     /// When it is missing, readable by others, or no key.
     pub fn keypair(&self) -> Result<Keypair, ConfigError> {
-        Ok(keyfile::load(&self.hotkey())?)
+        let key = keyfile::load(&self.hotkey())?;
+        warn_of_readers(&self.hotkey())?;
+        Ok(key)
     }
 
     /// Reads and validates the settings; `variables` are the process's environment.
@@ -378,6 +434,9 @@ impl Config {
         if !self.operator_token.is_empty() && self.operator_token.expose().len() < TOKEN_BYTES_MIN {
             return Err(format!("operator_token must have at least {TOKEN_BYTES_MIN} characters, or be empty"));
         }
+        if !self.metrics_listen.is_empty() && self.metrics_listen.parse::<SocketAddr>().is_err() {
+            return Err("metrics_listen must be an address with a port like `127.0.0.1:9090`, or empty".into());
+        }
         if !self.traces_endpoint.is_empty() && !is_web_url(&self.traces_endpoint) {
             return Err("traces_endpoint must be like `http://127.0.0.1:4318`, or empty".into());
         }
@@ -396,10 +455,28 @@ impl Config {
         Some(self.public_url.trim_end_matches('/')).filter(|base| !base.is_empty())
     }
 
+    /// Where clients find this validator, without a slash at its end: the address of the settings, or else the one that
+    /// connections are taken at, with this machine's own name for one that stands for all.
+    pub(crate) fn endpoint(&self, bound: Option<SocketAddr>) -> String {
+        if let Some(base) = self.public_base() {
+            return base.to_owned();
+        }
+        let address = bound.unwrap_or(self.listen);
+        match address.ip().is_unspecified() {
+            true => format!("http://localhost:{}", address.port()),
+            false => format!("http://{address}"),
+        }
+    }
+
     /// The path of `public_url`, without a slash at its end; `None` where we have a host to ourselves.
     pub(crate) fn root(&self) -> Option<String> {
         let path = Url::parse(&self.public_url).ok()?.path().trim_end_matches('/').to_owned();
         (!path.is_empty()).then_some(path)
+    }
+
+    /// Where the metrics are for everybody.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_listen.parse().ok()
     }
 
     /// What a new log is called: where it is found, or else whose it is.
@@ -426,6 +503,28 @@ impl Config {
 fn is_address(text: &str) -> bool {
     let is_bare = |url: &Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && is_bare(&url))
+}
+
+/// Tells the log where somebody else could read a secret that is taken all the same.
+fn warn_of_readers(path: &Path) -> Result<(), KeyfileError> {
+    if let Some(warning) = keyfile::check_readers(path)? {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}
+
+/// Writes a new token into a file that is there whole or not at all; whoever was faster stays.
+fn make_token(path: &Path) -> io::Result<()> {
+    let text = hex::encode(rand::random::<[u8; TOKEN_BYTES]>()) + "\n";
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // For the owner alone, as all temporary files are.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        _ => Ok(()),
+    }
 }
 
 fn is_web_url(text: &str) -> bool {
@@ -514,6 +613,7 @@ mod tests {
             ("", ("RETORT_LATENCY", "slow"), "quick"),
             ("", ("RETORT_CONTROL_GROUPS", "perhaps"), "required"),
             ("operator_token = \"short\"", ("A", ""), "operator_token"),
+            ("metrics_listen = \"9090\"", ("A", ""), "127.0.0.1:9090"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
             ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
             ("trusted_proxies = [\"somebody\"]", ("A", ""), "trusted_proxies"),
@@ -537,6 +637,22 @@ mod tests {
             let mode = fs::metadata(key).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn there_is_always_a_token_of_the_operator_and_the_settings_win() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new(dir.path());
+        home.init().unwrap();
+        let mut config = home.load(std::iter::empty()).unwrap();
+        let made = home.operator_secret(&config).unwrap();
+        assert!(made.expose().len() >= 2 * TOKEN_BYTES && home.operator_secret(&config).unwrap() == made);
+        let mode = fs::metadata(home.operator_token()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(home.operator_token(), "short\n").unwrap();
+        assert!(home.operator_secret(&config).unwrap_err().to_string().contains("16 characters"));
+        config.operator_token = "sixteen letters!".into();
+        assert_eq!(home.operator_secret(&config).unwrap().expose(), "sixteen letters!");
     }
 
     #[test]

@@ -90,6 +90,17 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, "Try again in a few seconds.").retry_after(5)
     }
 
+    /// Whether it says that there is no room, no time or no welcome.
+    fn turns_away(&self) -> bool {
+        let full = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
+        full.contains(&self.status) || self.is_blocked()
+    }
+
+    /// Whether the operator has shut somebody out.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.code == "blocked"
+    }
+
     /// What clients of the Hub show to their user: problem and hint in one printable line.
     fn message(&self) -> Option<HeaderValue> {
         let text = format!("{}. {}", self.detail, self.hint);
@@ -112,6 +123,15 @@ impl ApiError {
     }
 }
 
+/// Somebody was turned away, and not for what they asked: for whoever tells the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// The problem's code.
+    pub(crate) code: &'static str,
+    /// What happened.
+    pub(crate) detail: String,
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self.problem()).unwrap_or_default();
@@ -123,6 +143,9 @@ impl IntoResponse for ApiError {
         headers.extend(self.message().map(|message| (ERROR_MESSAGE, message)));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.turns_away() {
+            response.extensions_mut().insert(Refused { code: self.code, detail: self.detail });
         }
         response
     }
@@ -137,7 +160,8 @@ impl From<DbError> for ApiError {
             }
             error if error.is_full() => Self::disk_full(),
             error if error.is_busy() => {
-                tracing::warn!(error = %Chain(&error), "the database is held by somebody else");
+                // That somebody was turned away for it is told with other refusals.
+                tracing::debug!(error = %Chain(&error), "the database is held by somebody else");
                 Self::busy("the validator's database is busy")
             }
             error => Self::internal(&error),

@@ -7,7 +7,7 @@ use crate::failpoints::{self, Change};
 use crate::objects::Objects;
 use protocol::Hotkey;
 use protocol::leaf::{Act, Administration};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use transparency::{EntryKind, LogError, LogKey, LogSigner, LogView};
 
 /// Where the log's files lie in the object store.
@@ -18,12 +18,16 @@ pub const LOG_PREFIX: &str = "log";
 pub struct PublicLog {
     signer: LogSigner,
     view: watch::Sender<Option<LogView>>,
+    /// Why nothing can be stated at the moment, in words for everybody.
+    trouble: watch::Sender<Option<&'static str>>,
+    /// Told when a reader finds a file missing or damaged.
+    pub(crate) damage: Notify,
 }
 
 impl PublicLog {
     /// The log of this key, of which nothing has been seen yet.
     pub fn new(signer: LogSigner) -> Self {
-        Self { signer, view: watch::Sender::new(None) }
+        Self { signer, view: watch::Sender::new(None), trouble: watch::Sender::new(None), damage: Notify::new() }
     }
 
     /// The public key.
@@ -38,6 +42,16 @@ impl PublicLog {
     /// Shows readers the log as it is now.
     pub(crate) fn show(&self, view: LogView) {
         self.view.send_replace(Some(view));
+    }
+
+    /// Why nothing can be stated in the log at the moment, if so, in words for everybody.
+    pub fn trouble(&self) -> Option<&'static str> {
+        *self.trouble.borrow()
+    }
+
+    /// Says whether something can be stated; whether that is a change.
+    pub(crate) fn set_trouble(&self, trouble: Option<&'static str>) -> bool {
+        self.trouble.send_replace(trouble) != trouble
     }
 
     /// Follows what readers are shown.

@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     pub(crate) refused_connections: AtomicU64,
     /// Requests refused since their address or hotkey came too often.
     pub(crate) too_often: AtomicU64,
+    /// Connections and requests refused since the operator blocked their network.
+    pub(crate) blocked: AtomicU64,
     /// Requests refused since there was no place for them.
     pub(crate) too_much: AtomicU64,
     /// Background work that ended and was started again.
@@ -91,9 +93,12 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     line(&mut text, "retort_http_connections", app.counters.connections.load(Ordering::Relaxed));
     head(&mut text, "retort_http_refused_total", "counter", "Refused before they were looked at, by why.");
     let counters = &app.counters;
-    for (why, count) in
-        [("connections", &counters.refused_connections), ("rate", &counters.too_often), ("places", &counters.too_much)]
-    {
+    for (why, count) in [
+        ("blocked", &counters.blocked),
+        ("connections", &counters.refused_connections),
+        ("rate", &counters.too_often),
+        ("places", &counters.too_much),
+    ] {
         line(&mut text, &format!("retort_http_refused_total{{why=\"{why}\"}}"), count.load(Ordering::Relaxed));
     }
     head(&mut text, "retort_streams", "gauge", "Streams of events that are open.");

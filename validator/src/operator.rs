@@ -5,27 +5,31 @@
 use crate::app::App;
 use crate::clock::Clock;
 use crate::db::DbError;
+use crate::db::blocks::BlockRow;
 use crate::db::latency::LatencyControl;
-use crate::db::watch::{Storage, Waiting, WorkerSeen};
+use crate::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
 use crate::error::ApiError;
+use crate::guard::holders::Holder;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
 use protocol::latency::CONTROL_PPM_MAX;
 use protocol::submission::State;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
 const WORKERS_SECONDS: u64 = 3_600;
+/// The window in which computing is counted.
+const DAY_SECONDS: u64 = 24 * 3_600;
 /// Workers and waiting submissions that are shown.
 const ROWS_MAX: u32 = 50;
+/// Addresses and hotkeys that are shown of those who hold something.
+const HOLDERS_MAX: u32 = 20;
 /// Measurements that are shown.
 const CONTROLS_MAX: u32 = 200;
-
-/// Headers that proxies add: whoever sends one isn't the machine's own user.
-const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// Whose connection a request came on.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,16 @@ pub(crate) struct OperatorView {
     pub(crate) workers: Vec<WorkerSeen>,
     /// What is worked on and what waits, in the order in which its turn comes.
     pub(crate) queue: Vec<Waiting>,
+    /// Places for requests that are taken now.
+    pub(crate) places: Vec<Places>,
+    /// The addresses that have most under way now.
+    pub(crate) holders: Vec<Holder>,
+    /// The hotkeys that have most submissions under way.
+    pub(crate) queue_holders: Vec<QueueHolder>,
+    /// The hotkeys whose packages take most space.
+    pub(crate) disk_holders: Vec<DiskHolder>,
+    /// Who is blocked, the last one first.
+    pub(crate) blocks: Vec<BlockRow>,
     /// What is stored.
     pub(crate) storage: Storage,
     /// Streams of events that are open.
@@ -65,6 +79,17 @@ pub(crate) struct OperatorView {
     pub(crate) controls: Vec<LatencyControl>,
 }
 
+/// Places for one kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Places {
+    /// `connections`, `reads`, `writes`, `uploads` or `streams`.
+    pub(crate) kind: &'static str,
+    /// How many are taken.
+    pub(crate) taken: u64,
+    /// How many there are.
+    pub(crate) of: u64,
+}
+
 /// The machine as `/proc` tells it; `None` where it doesn't.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct HostHealth {
@@ -79,31 +104,16 @@ pub(crate) struct HostHealth {
     pub(crate) disk_free_bytes: Option<u64>,
 }
 
-/// Refuses everybody but the operator: whoever shows the token of the settings, or sits at this machine.
+/// Refuses everybody but the operator: whoever shows the token.
 ///
-/// A proxy on this machine also connects from here. So a connection from here is only trusted while no public address
-/// is set, no header says that it was forwarded, and it asked for this machine by a name of its own, which the page of
-/// a stranger in the operator's browser can't.
-pub(crate) fn admit(app: &App, peer: Option<Peer>, headers: &HeaderMap) -> Result<(), ApiError> {
+/// Sitting at this machine is not enough: proxies, tunnels and other users of the machine connect from here too, and so
+/// does the page of a stranger in the operator's browser.
+pub(crate) fn admit(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     if shows_token(app.config.operator_token.expose(), headers) {
         return Ok(());
     }
-    let at_home = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
-    let direct = FORWARDED.iter().all(|name| !headers.contains_key(*name));
-    if at_home && direct && app.config.public_url.is_empty() && asks_for_loopback(headers) {
-        return Ok(());
-    }
-    let hint = "Ask from the validator's own machine, or send `Authorization: Bearer` with its operator_token.";
-    Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
-}
-
-/// Refuses everybody but whoever shows the operator's token. Sitting at this machine is not enough to act: a page of a
-/// stranger in the operator's browser can send a request from there, though it can't read the answer.
-pub(crate) fn admit_to_act(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
-    if shows_token(app.config.operator_token.expose(), headers) {
-        return Ok(());
-    }
-    let hint = "Send `Authorization: Bearer` with the operator_token of the validator's settings.";
+    let hint =
+        "Send `Authorization: Bearer` with the operator's token: `retort validator operator` prints a link with it.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "operator_only", "this is for the operator alone", hint))
 }
 
@@ -112,13 +122,6 @@ fn shows_token(token: &str, headers: &HeaderMap) -> bool {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let shown = shown.and_then(|value| value.strip_prefix("Bearer "));
     !token.is_empty() && shown.is_some_and(|shown| Digest::of(shown.trim().as_bytes()) == Digest::of(token.as_bytes()))
-}
-
-fn asks_for_loopback(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Puts together what the operator is told.
@@ -140,6 +143,11 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         evaluations,
         workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
         queue: app.db.queue(ROWS_MAX).await?,
+        places: places(app),
+        holders: app.guard.most(HOLDERS_MAX as usize),
+        queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,
+        disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
+        blocks: app.db.blocks().await?,
         storage: app.db.storage().await?,
         streams: app.guard.budgets.streams(),
         evaluation_pace_ms,
@@ -148,6 +156,15 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         verdicts,
         controls,
     })
+}
+
+fn places(app: &App) -> Vec<Places> {
+    let limits = &app.config.limits;
+    let connections = app.counters.connections.load(Ordering::Relaxed);
+    let uploads = limits.uploads_max.saturating_sub(app.upload_places.available_permits() as u64);
+    let ours = [("connections", connections, limits.connections_max), ("uploads", uploads, limits.uploads_max)];
+    let all = ours.into_iter().chain(app.guard.taken(limits));
+    all.map(|(kind, taken, of)| Places { kind, taken, of }).collect()
 }
 
 fn host(app: &App) -> HostHealth {
@@ -174,23 +191,6 @@ fn memory_available_bytes(meminfo: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        let asks = |host: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static(host));
-            asks_for_loopback(&headers)
-        };
-        for host in ["localhost", "localhost:7070", "127.0.0.1:7070", "127.0.0.1", "[::1]:80", "[::1]"] {
-            assert!(asks(host), "{host}");
-        }
-        for host in ["", "validator.example", "validator.example:7070", "127.0.0.1.example", "10.0.0.1:7070"] {
-            assert!(!asks(host), "{host}");
-        }
-        assert!(!asks_for_loopback(&HeaderMap::new()));
-    }
 
     #[test]
     fn proc_files_are_read_or_absent() {

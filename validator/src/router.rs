@@ -3,12 +3,13 @@
 //! It does not know what a route answers.
 
 use crate::app::App;
-use crate::error::{ApiError, PROBLEM_JSON};
+use crate::error::{ApiError, PROBLEM_JSON, Refused};
+use crate::guard::AddressBlock;
 use crate::guard::budget::Class;
 use crate::operator::Peer;
 use crate::rooted::rooted;
 use crate::routes::Routes;
-use crate::{conditional, hub, pages};
+use crate::{api, conditional, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -66,7 +67,8 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), around))
         .layer(cross_origin())
         .layer(middleware::from_fn(for_the_operator_alone))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond))
+        // Failures are told where they happen, refusals once a minute.
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_response(respond).on_failure(()))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
         .layer(middleware::map_request(without_strange_id))
@@ -99,6 +101,22 @@ async fn for_the_operator_alone(request: Request, next: Next) -> Response {
 /// What an operator alone may see isn't.
 fn is_for_everybody(path: &str) -> bool {
     !["/operator", "/api/v1/operator", "/metrics"].iter().any(|of_operator| path.starts_with(of_operator))
+}
+
+/// What is at the address of the settings where the metrics are for everybody: nothing else.
+pub(crate) fn metrics(app: App) -> Router {
+    Router::new()
+        .fallback(numbers_or_nothing)
+        .layer(middleware::from_fn_with_state(app.clone(), time_limit))
+        .layer(CatchPanicLayer::custom(|_| plain(StatusCode::INTERNAL_SERVER_ERROR).into_response()))
+        .with_state(app)
+}
+
+async fn numbers_or_nothing(app: State<App>, method: Method, uri: Uri) -> Response {
+    if method == Method::GET && uri.path() == "/metrics" {
+        return api::numbers(app).await.into_response();
+    }
+    nothing(uri).await
 }
 
 async fn nothing(uri: Uri) -> Response {
@@ -165,12 +183,23 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
 }
 
 /// Turns away whoever comes too often, and whatever there is no place for, before anything is looked at closely.
-async fn guarded(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn guarded(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let class = Class::of(request.method(), request.uri().path());
     let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
     let client = app.guard.client(peer, request.headers());
+    request.extensions_mut().insert(client);
+    let _counted = app.guard.holders.enter(client, class);
+    let response = admitted(&app, class, client, request, next).await;
+    if let Some(Refused { code, detail }) = response.extensions().get() {
+        app.guard.refusals.note(code, detail, client);
+    }
+    response
+}
+
+async fn admitted(app: &App, class: Class, client: AddressBlock, request: Request, next: Next) -> Response {
     if let Err(error) = app.guard.admit(client, class) {
-        app.counters.too_often.fetch_add(1, Ordering::Relaxed);
+        let counter = if error.is_blocked() { &app.counters.blocked } else { &app.counters.too_often };
+        counter.fetch_add(1, Ordering::Relaxed);
         return error.into_response();
     }
     match app.guard.budgets.enter(class) {

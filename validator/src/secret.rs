@@ -2,7 +2,9 @@
 //!
 //! It does not know what it opens.
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize, Serializer};
+use sha2::Sha256;
 use std::fmt;
 
 /// A secret of the settings. Only [`Secret::expose`] gives it away.
@@ -32,6 +34,13 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.is_empty() { "Secret(none)" } else { "Secret(..)" })
     }
+}
+
+/// HMAC-SHA256: what nobody can make who doesn't have the key.
+pub(crate) fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a MAC, because HMAC takes keys of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
 }
 
 /// Settings that are written out have no secret.

@@ -26,6 +26,7 @@ mod log;
 mod machine;
 mod names;
 mod openapi;
+mod operating;
 mod overdue;
 mod pools;
 mod publishing;

@@ -125,7 +125,7 @@ async fn what_watches_over_the_process_sees_it() {
     app.wait_for(&id, State::Scored).await;
     assert_eq!(miner.get("/healthz").await.status(), 200);
     assert_eq!(miner.get("/readyz").await.status(), 200);
-    let metrics = miner.get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     for line in [
         "retort_submissions{state=\"scored\"} 1",
         "retort_submissions{state=\"queued\"} 0",
@@ -218,7 +218,7 @@ async fn an_upload_that_trickles_is_broken_off() {
 #[tokio::test]
 async fn the_example_dashboard_asks_for_what_is_measured() {
     let app = TestApp::with_competition(Setup::default()).await;
-    let metrics = app.miner(1).get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     let known: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let dashboard: Value = serde_json::from_str(include_str!("../../docs/grafana.json")).unwrap();
     let mut asked = 0;

@@ -192,20 +192,21 @@ async fn the_history_of_controls_is_shown_to_the_operator_alone() {
     let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
 
-    let view: Value = miner.get("/api/v1/operator").await.json().await.unwrap();
+    let view: Value = app.as_operator("/api/v1/operator").await.json().await.unwrap();
     let controls = view["controls"].as_array().unwrap();
     let verdicts: Vec<&Value> = controls.iter().map(|control| &control["verdict"]["verdict"]).collect();
     assert_eq!(verdicts, ["unstable", "sound"]);
     assert_eq!((&controls[0]["control_ppm"], &controls[0]["half_width_ppm"]), (&1_000_400.into(), &40_000.into()));
     assert_eq!((&view["latency"], &view["submissions"]["scored"]), (&"full".into(), &1.into()));
-    let page = miner.get("/operator").await.text().await.unwrap();
+    let page = app.as_operator("/operator").await.text().await.unwrap();
     for part in ["1 of the last 2 latency measurements were spoiled", id.to_string().as_str(), "class=\"band\""] {
         assert!(page.contains(part), "{part}: {page}");
     }
 
-    // A stranger behind a proxy of this machine, and a page in the operator's browser that names this machine its own.
+    // Whoever sits here, a stranger behind a proxy of this machine, and a page in the operator's browser that names this
+    // machine its own.
     for target in ["/operator", "/api/v1/operator"] {
-        for (name, value) in [("x-forwarded-for", "203.0.113.9"), ("host", "evil.example")] {
+        for (name, value) in [("accept", "*/*"), ("x-forwarded-for", "203.0.113.9"), ("host", "evil.example")] {
             let asked = miner.http.get(app.url(target)).header(name, value);
             assert_eq!(asked.send().await.unwrap().status(), 403, "{target} {name}");
             let shown = miner.http.get(app.url(target)).header(name, value).bearer_auth(TOKEN);
@@ -217,12 +218,13 @@ async fn the_history_of_controls_is_shown_to_the_operator_alone() {
 }
 
 #[tokio::test]
-async fn behind_a_public_address_being_at_home_is_not_enough() {
-    let mut setup = Setup::default();
-    setup.config.public_url = "https://validator.example".into();
-    let app = TestApp::start(setup).await;
+async fn the_operators_page_is_locked_for_everybody_and_says_how_it_is_opened() {
+    let app = TestApp::start(Setup::default()).await;
     let answer = app.miner(1).get("/operator").await;
-    assert_eq!(answer.status(), 403);
-    let problem: Value = answer.json().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["cache-control"]), (403, &"no-store".parse().unwrap()));
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("id=\"locked\"") && page.contains("retort validator operator"), "{page}");
+    let problem: Value = app.miner(1).get("/api/v1/operator").await.json().await.unwrap();
     assert_eq!(problem["code"], "operator_only");
+    assert!(problem["hint"].as_str().unwrap().contains("retort validator operator"), "{problem}");
 }

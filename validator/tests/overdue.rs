@@ -145,7 +145,7 @@ async fn the_age_of_whoever_waits_longest_is_a_metric_for_each_state() {
     app.leave_unfinished();
     put(&app.app, 1, State::AwaitingUpload, NOW - 400).await;
     put(&app.app, 2, State::AwaitingUpload, NOW - 40).await;
-    let metrics = app.miner(1).get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     for line in [
         "retort_waiting_seconds{state=\"awaiting_upload\"} 400",
         "retort_waiting_seconds{state=\"evaluating\"} 0",
@@ -158,14 +158,39 @@ async fn the_age_of_whoever_waits_longest_is_a_metric_for_each_state() {
 
 #[tokio::test]
 async fn metrics_are_for_the_operator_alone() {
+    for public_url in ["", "https://validator.example"] {
+        let mut setup = Setup::default();
+        setup.config.public_url = public_url.into();
+        let app = TestApp::start(setup).await;
+        let miner = app.miner(1);
+        assert_eq!(miner.get("/metrics").await.status(), 403, "a proxy on this machine connects from here too");
+        let response = miner.get("/healthz").await;
+        let strict = response.headers().get("strict-transport-security").map(|value| value.as_bytes());
+        assert_eq!(strict, (!public_url.is_empty()).then_some(&b"max-age=31536000"[..]));
+        assert_eq!(app.as_operator("/metrics").await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn metrics_have_an_address_without_a_token_where_the_settings_say_so_and_nothing_else_is_there() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut setup = Setup::default();
-    setup.config.operator_token = "the operator's own token".into();
-    setup.config.public_url = "https://validator.example".into();
+    setup.config.metrics_listen = free.to_string();
     let app = TestApp::start(setup).await;
     let miner = app.miner(1);
-    assert_eq!(miner.get("/metrics").await.status(), 403, "a proxy on this machine connects from here too");
-    let response = miner.get("/healthz").await;
-    assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000");
-    let shown = miner.http.get(app.url("/metrics")).header("authorization", "Bearer the operator's own token");
-    assert_eq!(shown.send().await.unwrap().status(), 200);
+    let get = async |target: &str| {
+        // It listens as soon as the other address does; a crowded machine may take the test there first.
+        loop {
+            match miner.http.get(format!("http://{free}{target}")).send().await {
+                Ok(answer) => return answer,
+                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let metrics = tokio::time::timeout(std::time::Duration::from_secs(30), get("/metrics")).await.unwrap();
+    assert!(metrics.text().await.unwrap().contains("retort_http_connections"));
+    for target in ["/", "/operator", "/api/v1/operator", "/healthz", "/api/v1/competitions"] {
+        assert_eq!(get(target).await.status(), 404, "{target}");
+    }
+    assert_eq!(miner.get("/metrics").await.status(), 403, "at the public address as ever");
 }

@@ -59,9 +59,15 @@ async fn journey_of_the_child() {
         }
     };
     tracing::info!(?stored, ?round, "what is stored");
-    for (token, target) in [(TOKEN, "/api/v1/operator"), (TOKEN, "/operator"), ("a-guess-of-a-stranger", "/metrics")] {
+    let guess = "a-guess-of-a-stranger";
+    for (token, target, status) in [
+        (TOKEN, "/api/v1/operator", 200),
+        (TOKEN, "/operator", 200),
+        (TOKEN, "/metrics", 200),
+        (guess, "/metrics", 403),
+    ] {
         let request = miner.http.get(app.url(target)).header("authorization", format!("Bearer {token}"));
-        assert_eq!(request.send().await.unwrap().status(), 200, "{target}");
+        assert_eq!(request.send().await.unwrap().status(), status, "{target}");
     }
     let act = app.url(&format!("/api/v1/operator/submissions/{}/disqualify", created.id));
     let act = miner.http.post(act).header("authorization", format!("Bearer {TOKEN}")).body(r#"{"reason":"test"}"#);

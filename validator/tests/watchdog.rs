@@ -53,6 +53,6 @@ async fn a_panic_of_the_engine_is_a_failed_attempt_of_ours() {
     app.wait_for(&id, State::Scored).await;
     let submission = app.app.db.submission(&id).await.unwrap().unwrap();
     assert_eq!(submission.failures, 2);
-    let metrics = app.miner(1).get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("retort_background_restarts_total 0"), "the worker itself went on: {metrics}");
 }

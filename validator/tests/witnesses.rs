@@ -160,7 +160,7 @@ async fn checkpoints_are_cosigned_kept_and_served_and_anybody_can_tell_by_when_a
 
     let finding = doctor(&app).await;
     assert!(finding.healthy && finding.detail.contains("witness.test/1 cosigned"), "{finding:?}");
-    let metrics = app.miner(1).get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     let size = last.checkpoint.size();
     for line in [
         "retort_witnesses{cosigns=\"true\"} 2".to_owned(),
@@ -205,7 +205,7 @@ async fn a_silent_witness_holds_up_nothing_and_is_told_of() {
     };
     let problem = tokio::time::timeout(PATIENCE, reached).await.expect("both are told of");
     assert!(!problem.contains("witness.test/1"), "{problem}");
-    let metrics = app.miner(1).get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("retort_witnesses{cosigns=\"false\"} 2"), "{metrics}");
     scored(&app, 2).await;
     cosigned(&app, &good.key).await;

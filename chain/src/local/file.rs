@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Recovery;
@@ -12,7 +12,7 @@ use crate::ledger::LedgerError;
 
 /// The longest line that is read. An entry with the most weights has about 260 kB.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// So many torn ends at the same place are kept apart.
+/// So many files of the same place are kept apart.
 const SAVED_TAILS_MAX: u32 = 1000;
 
 /// An open and locked file whose lines are complete up to `complete_bytes`.
@@ -90,10 +90,34 @@ impl LedgerFile {
 
     /// Appends a line with its line break and waits until it is on the disk. What fails half-way is taken back.
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), LedgerError> {
+        self.check()?;
         self.write(line, self.complete_bytes)?;
         self.starts.push(self.complete_bytes);
         self.complete_bytes += line.len() as u64;
         Ok(())
+    }
+
+    /// Sees whether the path still leads to this file, and all that was written is in it. What can be read of a file that
+    /// has lost its name is saved beside it.
+    pub(super) fn check(&self) -> Result<(), LedgerError> {
+        let failed = |source| io_error(&self.path, "look at it", source);
+        let ours = self.file.metadata().map_err(failed)?;
+        if ours.len() < self.complete_bytes {
+            let (found, expected) = (ours.len(), self.complete_bytes);
+            return Err(LedgerError::Shrunk { path: self.path.clone(), found, expected });
+        }
+        let named = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            named => Some(named.map_err(failed)?),
+        };
+        if named.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())) {
+            return Ok(());
+        }
+        let mut bytes = vec![0; usize::try_from(self.complete_bytes).unwrap_or(usize::MAX)];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|source| io_error(&self.path, "read what is left", source))?;
+        let saved = save_aside(&self.path, "saved", self.complete_bytes, &bytes);
+        let saved_to = saved.map_err(|source| io_error(&self.path, "save what is left", source))?;
+        Err(LedgerError::Vanished { path: self.path.clone(), saved_to })
     }
 
     /// Gives the last line the line break that it lacks.
@@ -124,7 +148,7 @@ impl LedgerFile {
 
     /// Saves a torn end in a file of its own, then cuts it off.
     pub(super) fn cut_off(&mut self, tail: &Tail) -> Result<Recovery, LedgerError> {
-        let saved = save_aside(&self.path, self.complete_bytes, &tail.bytes);
+        let saved = save_aside(&self.path, "torn", self.complete_bytes, &tail.bytes);
         let saved_to = saved.map_err(|source| io_error(&self.path, "save its torn end", source))?;
         let cut = self.file.set_len(self.complete_bytes).and_then(|()| self.file.sync_all());
         cut.map_err(|source| io_error(&self.path, "cut off its torn end", source))?;
@@ -143,11 +167,11 @@ impl Tail {
     }
 }
 
-/// Writes `PATH.torn-OFFSET-N` with the first N that is free.
-fn save_aside(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<PathBuf> {
+/// Writes `PATH.WHAT-OFFSET-N` with the first N that is free.
+fn save_aside(path: &Path, what: &str, offset: u64, bytes: &[u8]) -> io::Result<PathBuf> {
     for number in 0..SAVED_TAILS_MAX {
         let mut name = path.as_os_str().to_owned();
-        name.push(format!(".torn-{offset}-{number}"));
+        name.push(format!(".{what}-{offset}-{number}"));
         let saved_to = PathBuf::from(name);
         let mut file = match OpenOptions::new().write(true).create_new(true).open(&saved_to) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -158,7 +182,7 @@ fn save_aside(path: &Path, offset: u64, bytes: &[u8]) -> io::Result<PathBuf> {
         sync_parent(path)?;
         return Ok(saved_to);
     }
-    Err(io::Error::other(format!("{SAVED_TAILS_MAX} torn ends were saved at offset {offset}")))
+    Err(io::Error::other(format!("{SAVED_TAILS_MAX} files were saved at offset {offset}")))
 }
 
 /// Makes the name of a new file durable.

@@ -130,6 +130,10 @@ impl Ledger for LocalLedger {
         hash_at(&self.state()?.chain.hashes, height)
     }
 
+    fn check(&self) -> Result<(), LedgerError> {
+        self.state()?.file.check()
+    }
+
     fn lines(&self, from: u64, bytes_max: u64) -> Result<Vec<u8>, LedgerError> {
         self.state()?.file.lines(from, bytes_max)
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use validator::blocks::Whom;
 
 #[derive(Subcommand)]
 pub(crate) enum ValidatorCommand {
@@ -33,6 +34,14 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
         /// Overrides the settings
+        #[arg(long, value_parser = super::listening)]
+        listen: Option<SocketAddr>,
+    },
+    /// Print a link that opens the operator's page: its token lies behind the #, so that no log has it
+    Operator {
+        #[command(flatten)]
+        home: Home,
+        /// Overrides the settings, as it does for serve
         #[arg(long, value_parser = super::listening)]
         listen: Option<SocketAddr>,
     },
@@ -64,6 +73,17 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
     },
+    /// Say what space could be freed: files of rejected submissions, and what nothing names; with --yes, free it
+    Prune {
+        #[command(flatten)]
+        home: Home,
+        /// Remove it
+        #[arg(long)]
+        yes: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Show, close, drive rounds: a serving validator drives them by itself
     #[command(subcommand)]
     Round(RoundCommand),
@@ -79,6 +99,18 @@ pub(crate) enum ValidatorCommand {
     Requeue(ActArgs),
     /// Take a submission out of its competition; the public log will say so, and why
     Disqualify(ActArgs),
+    /// Refuse all requests of a hotkey or a network from now on; the public log will say so, and why
+    Block(BlockArgs),
+    /// Let a hotkey or a network come again that was blocked; the public log will say so, and why
+    Allow(BlockArgs),
+    /// List who is blocked
+    Blocks {
+        #[command(flatten)]
+        home: Home,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Answer a miner's appeal, once: the public log will say so (retort miner why shows appeals)
     AnswerAppeal {
         /// The submission
@@ -144,6 +176,18 @@ fn date(text: &str) -> Result<u64, String> {
 pub(crate) struct ActArgs {
     /// The submission
     pub(crate) submission: SubmissionId,
+    /// Why, in one line that everybody will be able to read
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) home: Home,
+}
+
+#[derive(Args)]
+pub(crate) struct BlockArgs {
+    /// A hotkey, an address, or a network like 203.0.113.0/24 or 2001:db8::/48; the public log will show it
+    #[arg(value_name = "HOTKEY|CIDR")]
+    pub(crate) whom: Whom,
     /// Why, in one line that everybody will be able to read
     #[arg(long)]
     pub(crate) reason: String,

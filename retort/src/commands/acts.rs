@@ -1,13 +1,14 @@
-//! `retort validator amend`: what an operator changes about a competition; `requeue` and `disqualify`: what an operator does to a submission by hand; `answer-appeal`: what an
-//! operator says about one.
+//! `retort validator amend`: what an operator changes about a competition; `requeue` and `disqualify`: what an operator does
+//! to a submission by hand; `answer-appeal`: what an operator says about one; `block` and `allow`: who may not come.
 //!
 //! They write to the database, beside a serving validator or without one; stating the act in the public log is part of
 //! it. Over HTTP the same is done by `POST /api/v1/operator/submissions/{id}/…`.
 
+use super::print_json;
 use super::round::database;
 use super::validator::runtime;
 use super::when;
-use crate::cli::{ActArgs, AmendArgs, WishArgs};
+use crate::cli::{ActArgs, AmendArgs, BlockArgs, WishArgs};
 use anyhow::{Context, Result};
 use protocol::SubmissionId;
 use protocol::amendment::Amended;
@@ -15,11 +16,12 @@ use std::path::Path;
 use validator::administration::{self, ActReason};
 use validator::amend::{self, Wish};
 use validator::appeals::{self, Words};
+use validator::blocks;
 use validator::{Clock, Home};
 
 pub(crate) fn requeue(args: &ActArgs) -> Result<()> {
     runtime()?.block_on(async {
-        let (db, hotkey, reason) = opened(args).await?;
+        let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
         administration::requeue(&db, hotkey, &args.submission, reason, Clock::System.now()).await?;
         println!("{} will be checked and evaluated again", args.submission);
         stated();
@@ -29,7 +31,7 @@ pub(crate) fn requeue(args: &ActArgs) -> Result<()> {
 
 pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
     runtime()?.block_on(async {
-        let (db, hotkey, reason) = opened(args).await?;
+        let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
         let before = administration::disqualify(&db, hotkey, &args.submission, reason, Clock::System.now()).await?;
         println!("{} is out of {}", args.submission, before.competition);
         stated();
@@ -83,11 +85,47 @@ pub(crate) fn answer(dir: &Path, submission: &SubmissionId, number: u64, text: &
     })
 }
 
+pub(crate) fn block(args: &BlockArgs) -> Result<()> {
+    runtime()?.block_on(async {
+        let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
+        blocks::block(&db, hotkey, args.whom, reason, Clock::System.now()).await?;
+        println!("{} is blocked; a serving validator knows it within two seconds", args.whom);
+        stated();
+        Ok(())
+    })
+}
+
+pub(crate) fn allow(args: &BlockArgs) -> Result<()> {
+    runtime()?.block_on(async {
+        let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
+        blocks::allow(&db, hotkey, args.whom, reason, Clock::System.now()).await?;
+        println!("{} may come again", args.whom);
+        stated();
+        Ok(())
+    })
+}
+
+pub(crate) fn blocks(dir: &Path, json: bool) -> Result<()> {
+    runtime()?.block_on(async {
+        let rows = database(dir).await?.blocks().await?;
+        if json {
+            return print_json(&rows);
+        }
+        for row in &rows {
+            println!("{} since {}: {}", row.who, row.since, row.reason);
+        }
+        if rows.is_empty() {
+            println!("nobody is blocked");
+        }
+        Ok(())
+    })
+}
+
 /// The reason is read first: nothing is touched for a bad one.
-async fn opened(args: &ActArgs) -> Result<(validator::db::Db, protocol::Hotkey, ActReason)> {
-    let reason = args.reason.parse()?;
-    let hotkey = Home::new(&args.home.dir).keypair()?.hotkey();
-    Ok((database(&args.home.dir).await?, hotkey, reason))
+async fn opened(dir: &Path, reason: &str) -> Result<(validator::db::Db, protocol::Hotkey, ActReason)> {
+    let reason = reason.parse()?;
+    let hotkey = Home::new(dir).keypair()?.hotkey();
+    Ok((database(dir).await?, hotkey, reason))
 }
 
 fn stated() {

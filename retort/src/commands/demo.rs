@@ -204,7 +204,11 @@ impl Service {
     fn end(self, runtime: &Runtime, serve: bool) -> Result<()> {
         runtime.block_on(async {
             if serve {
-                eprintln!("serving at {}/ until you press Ctrl-C", self.base);
+                let token = self.app.config.operator_token.expose();
+                eprintln!(
+                    "serving at {0}/ until you press Ctrl-C; the operator's page: {0}/operator#token={token}",
+                    self.base
+                );
                 until_interrupted(time_to_end(&self.app)).await;
             }
             let _ = self.stop.send(());

@@ -4,6 +4,7 @@ use super::{competition, print_json};
 use crate::cli::PullArgs;
 use anyhow::{Context, Result, bail};
 use miner_template::client::Client;
+use miner_template::outputs;
 use protocol::SubmissionId;
 use protocol::api::FileDeclaration;
 use protocol::competition::ObjectRef;
@@ -47,6 +48,7 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
 
 /// Downloads the model of `submission` into `dir`, in the bytes that the validator wrote of it.
 pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Result<Pulled> {
+    outputs::try_folder(dir).with_context(|| format!("{} can't be written", dir.display()))?;
     let status = client.status(submission)?;
     // One that was admitted before models were published anew has only what was uploaded.
     let files = if status.published.is_empty() { status.files } else { status.published };

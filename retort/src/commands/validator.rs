@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use validator::backup::{Options, backup};
 use validator::config::ControlGroups;
 use validator::doctor::Finding;
+use validator::objects::Objects;
 use validator::publish::{Published, Publisher};
+use validator::sweep::{self, Really};
 use validator::{App, Config, Home};
 
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
@@ -55,17 +57,22 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             traces.end();
             served
         }
+        ValidatorCommand::Operator { home, listen } => operator(&home.dir, listen),
         ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
             runtime()?.block_on(back_up(&home.dir, &to, options))
         }
         ValidatorCommand::Restore { from, home } => runtime()?.block_on(restore(&from, &home.dir)),
+        ValidatorCommand::Prune { home, yes, json } => runtime()?.block_on(prune(&home.dir, yes, json)),
         ValidatorCommand::Round(command) => super::round::run(command),
         ValidatorCommand::Rewards(args) => super::rewards::run(&args),
         ValidatorCommand::Amend(args) => super::acts::amend(args),
         ValidatorCommand::Requeue(args) => super::acts::requeue(&args),
         ValidatorCommand::Disqualify(args) => super::acts::disqualify(&args),
+        ValidatorCommand::Block(args) => super::acts::block(&args),
+        ValidatorCommand::Allow(args) => super::acts::allow(&args),
+        ValidatorCommand::Blocks { home, json } => super::acts::blocks(&home.dir, json),
         ValidatorCommand::AnswerAppeal { submission, number, text, home } => {
             super::acts::answer(&home.dir, &submission, number, &text)
         }
@@ -87,6 +94,15 @@ fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
         "next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}",
         dir.display()
     );
+    Ok(())
+}
+
+/// Prints the link that opens the operator's page.
+fn operator(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
+    let home = Home::new(dir);
+    let mut config = home.load(std::env::vars())?;
+    config.listen = listen.unwrap_or(config.listen);
+    println!("{}", home.operator_link(&config)?);
     Ok(())
 }
 
@@ -299,6 +315,33 @@ async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
     println!("{}: {objects} objects {how}, a public log of {} entries", to.display(), taken.log_size);
     if !options.keys {
         println!("the keys are not in it: keep {} and {} elsewhere", home.hotkey().display(), home.log_key().display());
+    }
+    Ok(())
+}
+
+/// Frees space, or says what could be freed.
+async fn prune(dir: &Path, yes: bool, json: bool) -> Result<()> {
+    let home = Home::new(dir);
+    let config = home.load(std::env::vars())?;
+    let objects = Objects::open(&config.object_store_url(&home)?, home.tmp())?;
+    let db = super::round::database(dir).await?;
+    let age_min = Duration::from_secs(config.limits.orphan_seconds_min);
+    let really = if yes { Really::Remove } else { Really::Count };
+    let swept = sweep::prune(&db, &objects, age_min, really).await?;
+    db.close().await;
+    if json {
+        return print_json(&serde_json::json!({
+            "removed": yes, "bytes": swept.bytes, "rejected": swept.rejected, "nameless": swept.objects,
+            "abandoned": swept.abandoned, "staged": swept.staged,
+        }));
+    }
+    let what = if yes { "freed" } else { "could be freed" };
+    println!("{} bytes {what}:", swept.bytes);
+    println!("  {} objects of rejected submissions", swept.rejected);
+    println!("  {} objects that nothing names, older than {} h", swept.objects, age_min.as_secs() / 3_600);
+    println!("  {} uploads that nobody completed, {} files that were being written", swept.abandoned, swept.staged);
+    if !yes {
+        println!("next: retort validator prune --yes --dir {}", dir.display());
     }
     Ok(())
 }

@@ -18,9 +18,13 @@ pub(super) const SUBMISSIONS_PER_DAY: usize = 5;
 /// How slow a sender may be.
 pub(super) const SLOW: Duration = Duration::from_secs(2);
 
+/// What opens the operator's doors.
+pub(super) const OPERATOR_TOKEN: &str = "the token of the hall's operator";
+
 /// All attackers share one address with the honest, so what an address may do is as much as all of them need. The rest is
 /// as it is for everybody, but for clocks that run out sooner, and no rests between attempts.
-const SETTINGS: [(&str, &str); 11] = [
+const SETTINGS: [(&str, &str); 12] = [
+    ("RETORT_OPERATOR_TOKEN", OPERATOR_TOKEN),
     ("RETORT_LIMITS_CONNECTIONS_PER_ADDRESS_MAX", "1024"),
     ("RETORT_LIMITS_ADDRESS_REQUESTS_PER_SECOND_MAX", "100000"),
     ("RETORT_LIMITS_ADDRESS_REQUESTS_BURST_MAX", "100000"),

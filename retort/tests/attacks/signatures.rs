@@ -1,7 +1,7 @@
 //! Signatures (rows 24 to 28 and 35, incidents E6 to E8 and E11): used twice, too old, made for somebody else, changed a
 //! little; and whoever wants to be taken for another.
 
-use super::hall::{Hall, hall};
+use super::hall::{Hall, OPERATOR_TOKEN, hall};
 use super::package::Package;
 use super::stranger::{Answer, COMPETITION, Header, SUBMISSIONS, Stranger, send};
 use protocol::api::{SubmissionCreated, SubmissionRequest};
@@ -119,7 +119,9 @@ fn a_signature_is_good_once_here_now_and_for_what_it_says_in_one_spelling_only()
     assert_eq!(new.post(&genuine).refusal(), (401, "replayed_request".into()));
     assert_eq!(new.post(&with_signature(&genuine, add_order)).refusal(), (401, "bad_signature".into()));
     assert_eq!(mallory.entered().len(), 1);
-    let metrics = mallory.get("/metrics").text();
+    assert_eq!(mallory.get("/metrics").refusal(), (403, "operator_only".into()));
+    let operator = [("Authorization", format!("Bearer {OPERATOR_TOKEN}"))];
+    let metrics = send(hall().address(), "GET", "/metrics", &operator, b"").text();
     let refused = metrics.lines().find(|line| line.starts_with("retort_http_responses_total") && line.contains("4"));
     assert!(refused.is_some(), "the operator sees how many were turned away: {metrics}");
 }

@@ -76,7 +76,17 @@ async fn tile(State(app): State<App>, uri: Uri) -> Result<Response, ApiError> {
 async fn file(app: &App, uri: &Uri) -> Result<Response, ApiError> {
     let missing = || ApiError::not_found("the log has no such file");
     let resource = uri.path().strip_prefix("/log/").and_then(Resource::parse).ok_or_else(missing)?;
-    let bytes = view(app).await?.read(&resource).await.map_err(|error| unreadable(&error))?.ok_or_else(missing)?;
+    let view = view(app).await?;
+    let promised = resource.lies_in(view.checkpoint().size());
+    let read = view.read(&resource).await.inspect_err(|_| app.log.damage.notify_one());
+    let bytes = read.map_err(|error| unreadable(&error))?;
+    let bytes = bytes.ok_or_else(|| {
+        if promised {
+            // The checkpoint promises it and it is gone: whoever writes the log mends it.
+            app.log.damage.notify_one();
+        }
+        missing()
+    })?;
     let headers = [(header::CONTENT_TYPE, resource.content_type()), (header::CACHE_CONTROL, IMMUTABLE)];
     Ok((headers, bytes).into_response())
 }

@@ -25,6 +25,7 @@ pub(crate) use binary::Binary;
 pub(crate) use objects::not_yet;
 pub use openapi::document;
 pub(crate) use openapi::examples;
+pub(crate) use status::numbers;
 
 use crate::app::App;
 use axum::response::{IntoResponse, Response};

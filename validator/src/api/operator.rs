@@ -1,15 +1,17 @@
-//! `GET /api/v1/operator`: the operator's page as JSON. `POST …/submissions/{id}/requeue` and `…/disqualify`: what the
-//! operator does by hand. All of it for the operator alone.
+//! `GET /api/v1/operator`: the operator's page as JSON. `POST …/submissions/{id}/requeue` and `…/disqualify`,
+//! `…/block` and `…/allow`: what the operator does by hand. All of it for the operator alone.
 
 use super::json;
 use super::submissions::{find, parse_id, unknown};
 use crate::administration::{self, ActError, ActReason};
 use crate::app::App;
 use crate::auth::read_body;
+use crate::blocks::{self, Whom, WhomError};
+use crate::db::blocks::BlockRow;
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
-use crate::operator::{self, OperatorView, Peer};
-use axum::Extension;
+use crate::operator::{self, OperatorView};
+use axum::body::Body;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
@@ -21,21 +23,26 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(view)).routes(routes!(requeue)).routes(routes!(disqualify))
+    OpenApiRouter::default()
+        .routes(routes!(view))
+        .routes(routes!(requeue))
+        .routes(routes!(disqualify))
+        .routes(routes!(block))
+        .routes(routes!(allow))
 }
 
 /// The host's health, the queue and the last latency controls.
 ///
-/// For the operator alone, from the validator's own machine or with the operator's token.
+/// For whoever shows the operator's token.
 #[utoipa::path(
     get,
     path = "/api/v1/operator",
     tag = "operator",
-    security((), ("operator" = [])),
+    security(("operator" = [])),
     responses((status = 200, description = "What the operator's page shows.", body = OperatorView)),
 )]
-async fn view(State(app): State<App>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Result<Response, ApiError> {
-    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
+async fn view(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    operator::admit(&app, &headers)?;
     Ok(json(&operator::view(&app).await?))
 }
 
@@ -83,6 +90,80 @@ async fn disqualify(State(app): State<App>, Path(id): Path<String>, reason: Reas
     answer(&app, &moved).await
 }
 
+/// Refuse all requests of a hotkey, or from a network, from now on.
+///
+/// The public log states it, with the network as it is written. For whoever shows the operator's token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/block",
+    tag = "operator",
+    security(("operator" = [])),
+    request_body = BlockRequest,
+    responses(
+        (status = 200, description = "Who is blocked now, the last one first.", body = [BlockRow]),
+        (status = 409, description = "They are blocked already, or too many are."),
+    ),
+)]
+async fn block(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let (whom, reason) = read_block(&app, &headers, body).await?;
+    blocks::block(&app.db, app.hotkey, whom, reason, app.clock.now()).await?;
+    blocked(&app).await
+}
+
+/// Let a hotkey or a network come again that was blocked.
+///
+/// The public log states it. For whoever shows the operator's token.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operator/allow",
+    tag = "operator",
+    security(("operator" = [])),
+    request_body = BlockRequest,
+    responses(
+        (status = 200, description = "Who is blocked now, the last one first.", body = [BlockRow]),
+        (status = 409, description = "They aren't blocked."),
+    ),
+)]
+async fn allow(State(app): State<App>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
+    let (whom, reason) = read_block(&app, &headers, body).await?;
+    blocks::allow(&app.db, app.hotkey, whom, reason, app.clock.now()).await?;
+    blocked(&app).await
+}
+
+/// Who is blocked after an act, which the door knows by now.
+async fn blocked(app: &App) -> Result<Response, ApiError> {
+    app.signals.log.notify_one();
+    blocks::refresh(app).await?;
+    Ok(json(&app.db.blocks().await?))
+}
+
+/// Whom the operator blocks or allows, and why.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockRequest {
+    /// A hotkey, an address or a network in CIDR notation; the public log shows it to everybody.
+    #[schema(example = "203.0.113.0/24")]
+    who: String,
+    /// One line; the public log shows it to everybody.
+    #[schema(min_length = 1, max_length = 280, example = "it holds all places of writers")]
+    reason: String,
+}
+
+async fn read_block(app: &App, headers: &HeaderMap, body: Body) -> Result<(Whom, ActReason), ApiError> {
+    operator::admit(app, headers)?;
+    let body = read_body(headers, body, &app.config.limits).await?;
+    let BlockRequest { who, reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
+    let whom = who.parse().map_err(|error: WhomError| invalid(error.to_string()))?;
+    Ok((whom, reason.parse().map_err(|error: ActError| invalid(error.to_string()))?))
+}
+
+/// What can't be read as an act.
+fn invalid(why: String) -> ApiError {
+    let hint =
+        "Compare the body with /openapi.json; a reason is one line, which the public log will show to everybody.";
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint)
+}
+
 /// The submission after an act.
 async fn answer(app: &App, moved: &Submission) -> Result<Response, ApiError> {
     app.signals.log.notify_one();
@@ -107,10 +188,8 @@ impl FromRequest<App> for Reason {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        operator::admit_to_act(app, &parts.headers)?;
+        operator::admit(app, &parts.headers)?;
         let body = read_body(&parts.headers, body, &app.config.limits).await?;
-        let hint = "Send {\"reason\": \"...\"}: one line, which the public log will show to everybody.";
-        let invalid = |why: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", why, hint);
         let ActRequest { reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
         Ok(Self(reason.parse().map_err(|error: ActError| invalid(error.to_string()))?))
     }
@@ -121,6 +200,9 @@ impl From<ActError> for ApiError {
         match error {
             ActError::Unknown(id) => unknown(id),
             ActError::Db(error) => error.into(),
+            error @ ActError::Blocked { .. } => {
+                Self::conflict("act_refused", error.to_string(), "GET /api/v1/operator shows who is blocked.")
+            }
             error => Self::conflict("act_refused", error.to_string(), "GET /api/v1/submissions/{id} shows its state."),
         }
     }

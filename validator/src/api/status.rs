@@ -4,8 +4,7 @@ use super::json;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::metrics;
-use crate::operator::{self, Peer};
-use axum::Extension;
+use crate::operator;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
@@ -49,7 +48,7 @@ async fn alive() -> Response {
     json(&Health { status: Works::Ok, validator: None })
 }
 
-/// Whether requests can be served: the database answers and there is space for uploads.
+/// Whether requests can be served: the database answers, there is space for uploads, and the public log can be written.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -64,26 +63,30 @@ async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     if app.objects.free_bytes()? < app.config.limits.disk_reserve_bytes {
         return Err(ApiError::busy("the disk is nearly full"));
     }
+    if let Some(trouble) = app.log.trouble() {
+        return Err(ApiError::busy(trouble));
+    }
     Ok(json(&Health { status: Works::Ok, validator: Some(app.hotkey) }))
 }
 
 /// Counts for Prometheus.
 ///
-/// For the operator alone, from the validator's own machine or with the operator's token: how much is waiting helps
-/// whoever wants it to be more.
+/// For whoever shows the operator's token: how much is waiting helps whoever wants it to be more. Scrapers that have no
+/// token ask at the address `metrics_listen` of the settings.
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "health",
-    security((), ("operator" = [])),
+    security(("operator" = [])),
     responses((status = 200, description = "Text format 0.0.4.", content_type = "text/plain", body = String)),
 )]
-async fn measured(
-    State(app): State<App>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers)?;
+async fn measured(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    operator::admit(&app, &headers)?;
+    numbers(State(app)).await
+}
+
+/// The counts, for whoever may see them.
+pub(crate) async fn numbers(State(app): State<App>) -> Result<Response, ApiError> {
     let text = metrics::text(&app).await?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -9,9 +9,11 @@ use crate::appeals::{self, AppealError};
 use crate::auth::Signed;
 use crate::db::lists::ListFilter;
 use crate::error::ApiError;
+use crate::guard::AddressBlock;
 use crate::intake::Repeatable;
 use crate::why::WhyView;
 use crate::{intake, views};
+use axum::Extension;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -55,13 +57,18 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         (status = 201, description = "A new submission, and where its files go.", body = SubmissionCreated,
             headers(("Location" = String, description = "Its status."))),
         (status = 429, description = "Too often or too much: address_rate, hotkey_rate, quota_exhausted, \
-            announcements_exhausted, pending_exhausted or pending_bytes_exhausted. Retry-After says when to come again."),
+            announcements_exhausted, pending_exhausted, pending_bytes_exhausted or address_bytes_exhausted. Retry-After says when to come again."),
     ),
 )]
-async fn announce(State(app): State<App>, headers: HeaderMap, signed: Signed) -> Result<Response, ApiError> {
+async fn announce(
+    State(app): State<App>,
+    Extension(client): Extension<AddressBlock>,
+    headers: HeaderMap,
+    signed: Signed,
+) -> Result<Response, ApiError> {
     let (hotkey, request) = (signed.hotkey, signed.json()?);
     let repeatable = Repeatable::of(&headers, signed.body_sha256())?;
-    let announced = intake::announce(&app, hotkey, request, repeatable).await?;
+    let announced = intake::announce(&app, (hotkey, client), request, repeatable).await?;
     let status = if announced.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/api/v1/submissions/{}", announced.answer.id);
     Ok((status, [(header::LOCATION, location)], json(&announced.answer)).into_response())

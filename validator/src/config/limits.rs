@@ -81,6 +81,11 @@ pub struct ServiceLimits {
     pub worker_poll_ms: u64,
     /// Seconds that an object may lie in the store without a row that names it.
     pub orphan_seconds_min: u64,
+    /// Seconds that the files of a rejected submission are kept.
+    pub rejected_seconds_max: u64,
+    /// Bytes that an address (or one /64 of IPv6) may announce in 24 hours by hotkeys that the ledger doesn't know, wherever
+    /// they are sent to. The first package of a day may be larger.
+    pub address_bytes_per_day_max: u64,
     /// Resident bytes at which a worker is killed.
     pub evaluation_memory_bytes_max: u64,
     /// Seconds that measuring a teacher may take.
@@ -182,6 +187,8 @@ impl Default for ServiceLimits {
             evaluation_grace_seconds: 60,
             worker_poll_ms: 250,
             orphan_seconds_min: 24 * 3_600,
+            rejected_seconds_max: 6 * 3_600,
+            address_bytes_per_day_max: 4 << 30,
             evaluation_memory_bytes_max: 2 << 30,
             publish_seconds_max: 3_600,
             shutdown_seconds_max: 20,

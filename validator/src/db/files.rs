@@ -3,10 +3,11 @@
 //! It knows digests, never bytes.
 
 use super::{Db, DbError, Tx, int, parse, uint};
-use protocol::SubmissionId;
 use protocol::api::FileDeclaration;
+use protocol::{Digest, SubmissionId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use std::collections::HashSet;
 
 /// A file of a submission.
 #[derive(Clone, Debug)]
@@ -41,6 +42,33 @@ impl Db {
             .await?;
         rows.iter().map(declaration).collect()
     }
+}
+
+/// The files of submissions that were rejected until `horizon` and never scored, as far as they are still kept.
+///
+/// # Errors
+/// When the database fails.
+pub async fn of_rejected(db: &Db, horizon: u64) -> Result<HashSet<Digest>, DbError> {
+    let query = "SELECT DISTINCT sha256 FROM rejected_files WHERE rejected_at <= ?";
+    let rows: Vec<String> = sqlx::query_scalar(query).bind(int(horizon)).fetch_all(db.pool()).await?;
+    rows.iter().map(|sha256| parse("digest", sha256)).collect()
+}
+
+/// Keeps those files no longer. Their digests stay known.
+///
+/// # Errors
+/// When the database fails.
+pub async fn give_up_rejected(db: &Db, horizon: u64) -> Result<(), DbError> {
+    let mut tx = db.write().await?;
+    for query in [
+        "DELETE FROM published_files WHERE submission_id IN
+         (SELECT submission_id FROM rejected_files WHERE rejected_at <= ?)",
+        "UPDATE submission_files SET stored = 0 WHERE submission_id IN
+         (SELECT submission_id FROM rejected_files WHERE rejected_at <= ?)",
+    ] {
+        sqlx::query(query).bind(int(horizon)).execute(&mut *tx).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Remembers that a file's bytes are stored.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use std::ops::Range;
 use transparency::{Entry, EntryError, EntryKind, Envelope};
 
 /// A leaf, in the log or on its way there.
@@ -131,6 +132,16 @@ impl Db {
         let query = "SELECT body FROM log_outbox WHERE key >= ? || '/' AND key < ? || '0' ORDER BY id";
         let bodies: Vec<String> = sqlx::query_scalar(query).bind(prefix).bind(prefix).fetch_all(self.pool()).await?;
         bodies.iter().map(|body| from_json("leaf", body)).collect()
+    }
+
+    /// The leaves that have these places in the log, in its order; fewer where not all of them are known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn leaves_at(&self, places: Range<u64>) -> Result<Vec<Leaf>, DbError> {
+        let query = "SELECT * FROM log_outbox WHERE index_in_log >= ? AND index_in_log < ? ORDER BY index_in_log";
+        let rows = sqlx::query(query).bind(int(places.start)).bind(int(places.end)).fetch_all(self.pool()).await?;
+        rows.iter().map(leaf).collect()
     }
 
     /// How long the log is at least, as far as the database knows.

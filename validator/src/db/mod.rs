@@ -6,6 +6,7 @@
 pub mod ages;
 pub mod amendments;
 pub mod attempts;
+pub mod blocks;
 pub mod competitions;
 pub mod copies;
 mod copy;
@@ -16,6 +17,7 @@ pub mod files;
 pub mod hub;
 pub mod idempotency;
 pub mod latency;
+pub mod ledger;
 pub mod lists;
 pub mod log;
 pub mod names;

@@ -56,7 +56,37 @@ pub async fn announced_before_last(
     Ok(at.map(uint))
 }
 
+/// What an address announced since `since`, and when it announced the first of it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn announced_from(tx: &mut Tx, address: &str, since: u64) -> Result<(u64, Option<u64>), DbError> {
+    let query =
+        "SELECT coalesce(sum(bytes), 0) AS bytes, min(at) AS first FROM address_bytes WHERE address = ? AND at > ?";
+    let row = sqlx::query(query).bind(address).bind(int(since)).fetch_one(&mut **tx).await?;
+    Ok((uint(row.get("bytes")), row.get::<Option<i64>, _>("first").map(uint)))
+}
+
+/// Counts what an address announces.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_from(tx: &mut Tx, address: &str, at: u64, bytes: u64) -> Result<(), DbError> {
+    let query = "INSERT INTO address_bytes (address, at, bytes) VALUES (?, ?, ?)";
+    sqlx::query(query).bind(address).bind(int(at)).bind(int(bytes)).execute(&mut **tx).await?;
+    Ok(())
+}
+
 impl Db {
+    /// Forgets what addresses announced until `horizon`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_address_bytes(&self, horizon: u64) -> Result<(), DbError> {
+        sqlx::query("DELETE FROM address_bytes WHERE at <= ?").bind(int(horizon)).execute(self.pool()).await?;
+        Ok(())
+    }
+
     /// What a hotkey has under way.
     ///
     /// # Errors

@@ -2,17 +2,19 @@
 //!
 //! It errs on the side of keeping: any 64 hex digits in a column that may name an object count as a name.
 
-use super::{Db, DbError};
+use super::{Db, DbError, int};
 use futures::TryStreamExt;
 use protocol::Digest;
 use sqlx::Row;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// Columns in which objects are named. The files of submissions that expired or were taken back are not kept.
 const NAMED_IN: [&str; 12] = [
     "SELECT competition FROM competitions",
     "SELECT pool_sha256 FROM competitions",
-    "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state NOT IN ('expired', 'withdrawn')",
+    "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state NOT IN ('expired', 'withdrawn')
+     AND NOT (s.state = 'rejected' AND f.stored = 0)",
     "SELECT sha256 FROM published_files",
     "SELECT report_sha256 || ' ' || logits_sha256 || ' ' || outcomes_sha256 || ' ' || probe_logits_sha256 || ' ' ||
      receipt_sha256 FROM evaluations",
@@ -37,14 +39,38 @@ const NOT_OBJECTS: [(&str, &str); 7] = [
     ("upload_tokens", "token_sha256"),
 ];
 
+/// Those of the above that name the files of packages.
+const PACKAGES: Range<usize> = 2..4;
+/// The same without what is given up of rejected submissions.
+const PACKAGES_KEPT: &str = "SELECT f.sha256 FROM package_files f JOIN submissions s ON s.id = f.submission_id
+    WHERE s.state NOT IN ('expired', 'withdrawn') AND NOT EXISTS (SELECT 1 FROM rejected_files r
+        WHERE r.submission_id = f.submission_id AND r.rejected_at <= ?)";
+
 impl Db {
+    /// All objects that some row would name, were the files given up of submissions that were rejected until `horizon`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn named_beside_rejected(&self, horizon: u64) -> Result<HashSet<Digest>, DbError> {
+        let mut others = NAMED_IN.to_vec();
+        others.drain(PACKAGES);
+        let mut named = self.named_in(&others).await?;
+        let rows: Vec<String> = sqlx::query_scalar(PACKAGES_KEPT).bind(int(horizon)).fetch_all(self.pool()).await?;
+        named.extend(rows.iter().flat_map(|row| digests(row)));
+        Ok(named)
+    }
+
     /// All objects that some row names.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn named_objects(&self) -> Result<HashSet<Digest>, DbError> {
+        self.named_in(&NAMED_IN).await
+    }
+
+    async fn named_in(&self, all: &[&'static str]) -> Result<HashSet<Digest>, DbError> {
         let mut named = HashSet::new();
-        for sql in NAMED_IN {
+        for sql in all.iter().copied() {
             let mut rows = sqlx::query(sql).fetch(self.pool());
             while let Some(row) = rows.try_next().await? {
                 named.extend(digests(row.get::<&str, _>(0)));

@@ -17,18 +17,14 @@ pub struct UploadGrant {
     pub expires_at: u64,
 }
 
-/// Stores a token's digest with what it allows. Earlier tokens for the same file end, so that asking again and again
-/// fills nothing.
+/// Stores a token's digest with what it allows; one that is there stays as it is.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn replace(tx: &mut Tx, token_sha256: &Digest, grant: &UploadGrant) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM upload_tokens WHERE submission_id = ? AND path = ?")
-        .bind(grant.submission.to_string())
-        .bind(&grant.path)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query("INSERT INTO upload_tokens (token_sha256, submission_id, path, expires_at) VALUES (?, ?, ?, ?)")
+pub async fn grant(tx: &mut Tx, token_sha256: &Digest, grant: &UploadGrant) -> Result<(), DbError> {
+    let query = "INSERT INTO upload_tokens (token_sha256, submission_id, path, expires_at) VALUES (?, ?, ?, ?)
+                 ON CONFLICT (token_sha256) DO NOTHING";
+    sqlx::query(query)
         .bind(token_sha256.to_string())
         .bind(grant.submission.to_string())
         .bind(&grant.path)

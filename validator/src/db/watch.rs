@@ -4,7 +4,7 @@
 
 use super::{Db, DbError, parse, uint};
 use protocol::submission::State;
-use protocol::{CompetitionId, SubmissionId};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -38,6 +38,30 @@ pub struct Waiting {
     pub since: u64,
     /// Attempts that failed through our fault.
     pub failures: u64,
+}
+
+/// A hotkey with submissions under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QueueHolder {
+    /// Whose.
+    pub hotkey: Hotkey,
+    /// Announced, and files are missing.
+    pub awaiting_upload: u64,
+    /// Being checked, queued or measured.
+    pub waiting: u64,
+    /// Seconds that its evaluations took since yesterday at this time.
+    pub seconds_today: u64,
+}
+
+/// A hotkey whose packages are stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct DiskHolder {
+    /// Whose.
+    pub hotkey: Hotkey,
+    /// Submissions whose files are stored.
+    pub submissions: u64,
+    /// Their bytes, as uploaded and as published; what is stored once for several counts for each.
+    pub bytes: u64,
 }
 
 /// What is stored.
@@ -80,6 +104,49 @@ impl Db {
                      WHERE state IN ('queued', 'evaluating') ORDER BY state, arrival LIMIT ?";
         let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
         rows.iter().map(waiting).collect()
+    }
+
+    /// The hotkeys with most submissions under way; evaluations since `since` are counted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queue_holders(&self, since: u64, count_max: u32) -> Result<Vec<QueueHolder>, DbError> {
+        let query =
+            "SELECT hotkey, sum(state = 'awaiting_upload') AS awaiting, sum(state != 'awaiting_upload') AS waiting,
+                     (SELECT coalesce(sum(e.duration_ms), 0) FROM submissions o
+                      JOIN evaluations e ON e.submission_id = o.id AND e.evaluated_at >= ?
+                      WHERE o.hotkey = s.hotkey) AS took_ms
+                     FROM submissions s WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')
+                     GROUP BY hotkey ORDER BY waiting DESC, awaiting DESC, hotkey LIMIT ?";
+        let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
+        let row = |row: &SqliteRow| {
+            Ok(QueueHolder {
+                hotkey: parse("hotkey", row.get("hotkey"))?,
+                awaiting_upload: uint(row.get("awaiting")),
+                waiting: uint(row.get("waiting")),
+                seconds_today: uint(row.get("took_ms")) / 1_000,
+            })
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// The hotkeys whose packages take most space.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn disk_holders(&self, count_max: u32) -> Result<Vec<DiskHolder>, DbError> {
+        let query = "SELECT s.hotkey, count(DISTINCT s.id) AS submissions, sum(f.size_bytes) AS bytes
+                     FROM submissions s JOIN stored_files f ON f.submission_id = s.id
+                     GROUP BY s.hotkey ORDER BY bytes DESC, s.hotkey LIMIT ?";
+        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
+        let row = |row: &SqliteRow| {
+            Ok(DiskHolder {
+                hotkey: parse("hotkey", row.get("hotkey"))?,
+                submissions: uint(row.get("submissions")),
+                bytes: uint(row.get("bytes")),
+            })
+        };
+        rows.iter().map(row).collect()
     }
 
     /// What is stored.

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 const WATCHES_MAX: usize = 8;
 
 /// What a request costs us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
     /// Whether we are alive: answered whatever else goes on.
     Watch,
@@ -67,6 +67,16 @@ impl Budgets {
             streams: Arc::new(places(limits.streams_max)),
             streams_max: usize::try_from(limits.streams_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
         }
+    }
+
+    /// Places that are taken now, by what for.
+    pub(super) fn taken(&self, limits: &ServiceLimits) -> [(&'static str, u64, u64); 3] {
+        let taken = |max: u64, places: &Semaphore| max.saturating_sub(places.available_permits() as u64);
+        [
+            ("reads", taken(limits.reads_max, &self.reads), limits.reads_max),
+            ("writes", taken(limits.writes_max, &self.writes), limits.writes_max),
+            ("streams", self.streams(), limits.streams_max),
+        ]
     }
 
     /// Streams that are open.

@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -22,6 +23,22 @@ impl AddressBlock {
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
             v4 => v4,
         })
+    }
+
+    /// The block as a network.
+    pub(super) fn network(self) -> IpNet {
+        let length = if self.0.is_ipv4() { 32 } else { 64 };
+        IpNet::new_assert(self.0, length)
+    }
+}
+
+/// As networks are written, and a single address by itself.
+impl fmt::Display for AddressBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => write!(f, "{v4}"),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
     }
 }
 
@@ -91,6 +108,10 @@ mod tests {
         assert_eq!(block("2001:db8::1"), block("2001:db8::ffff:0:0:2"));
         assert_ne!(block("2001:db8::1"), block("2001:db8:0:1::1"));
         assert_eq!(block("::ffff:192.0.2.1"), block("192.0.2.1"));
+        assert_eq!(
+            (block("2001:db8::1").to_string(), block("192.0.2.1").to_string()),
+            ("2001:db8::/64".into(), "192.0.2.1".into())
+        );
         assert_ne!(block("192.0.2.1"), block("192.0.2.2"));
     }
 }

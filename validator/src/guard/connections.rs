@@ -39,6 +39,11 @@ impl Connections {
         Some(Counted { of: self.clone(), address: Some(address) })
     }
 
+    /// Who has how many open.
+    pub(super) fn open(&self) -> HashMap<AddressBlock, u64> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A connection that has no limit of its own.
     pub(crate) fn enter_uncounted(&self) -> Counted {
         Counted { of: self.clone(), address: None }

@@ -1,24 +1,30 @@
 //! The guard at the door: how many connections, how often and how much at once, before anything is looked at closely.
 //!
-//! In the order in which a request meets them: [`connections`] counts sockets of one address; [`client`] finds out whose
-//! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once. All of
-//! them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
+//! In the order in which a request meets them: [`blocks`] knows whom the operator shut out; [`connections`] counts sockets of one address; [`client`] finds out whose
+//! address it is; [`rates`] says how often an address and a hotkey may come; [`budget`] how much is done at once;
+//! [`refusals`] tells the log who was turned away, [`holders`] the operator who is here. All of them take a fixed amount of memory, whoever comes. They know addresses and hotkeys, no routes and no database.
 
+pub(crate) mod blocks;
 pub(crate) mod budget;
 mod client;
 pub(crate) mod connections;
+pub(crate) mod holders;
 mod rates;
+mod refusals;
 
 pub(crate) use client::AddressBlock;
 
-use crate::config::Config;
+use crate::config::{Config, ServiceLimits};
 use crate::error::ApiError;
+use blocks::{Blocks, blocked};
 use budget::{Budgets, Class};
 use connections::Connections;
+use holders::{Holder, Holders};
 use http::HeaderMap;
 use ipnet::IpNet;
 use protocol::Hotkey;
 use rates::{Buckets, Rate};
+use refusals::Refusals;
 use std::net::IpAddr;
 
 /// All limits on who comes how often.
@@ -26,6 +32,12 @@ pub(crate) struct Guard {
     proxies: Vec<IpNet>,
     /// Sockets of each address.
     pub(crate) connections: Connections,
+    /// Whom the operator blocked.
+    pub(crate) blocks: Blocks,
+    /// Who has requests under way.
+    pub(crate) holders: Holders,
+    /// Who was turned away, for the log.
+    pub(crate) refusals: Refusals,
     /// What is done at once.
     pub(crate) budgets: Budgets,
     watched: Buckets,
@@ -47,6 +59,9 @@ impl Guard {
         Self {
             proxies: config.trusted_proxies.clone(),
             connections: Connections::new(limits.connections_per_address_max),
+            blocks: Blocks::default(),
+            holders: Holders::default(),
+            refusals: Refusals::default(),
             budgets: Budgets::new(limits),
             watched: Buckets::new(requests),
             requests: Buckets::new(requests),
@@ -66,8 +81,21 @@ impl Guard {
         AddressBlock::of(client::sender(peer, headers, &self.proxies))
     }
 
+    /// The addresses that have most under way now, at most `count_max` of them.
+    pub(crate) fn most(&self, count_max: usize) -> Vec<Holder> {
+        self.holders.most(self.connections.open(), count_max)
+    }
+
+    /// Places that are taken now: what for, how many, of how many.
+    pub(crate) fn taken(&self, limits: &ServiceLimits) -> [(&'static str, u64, u64); 3] {
+        self.budgets.taken(limits)
+    }
+
     /// Whether this address may come again already.
     pub(crate) fn admit(&self, client: AddressBlock, class: Class) -> Result<(), ApiError> {
+        if self.blocks.has_address(client) {
+            return Err(blocked("your network"));
+        }
         let admitted = match class {
             Class::Watch => self.watched.take(&client),
             Class::Read | Class::Upload | Class::Stream => self.requests.take(&client),
@@ -84,6 +112,7 @@ impl Guard {
 
     /// Whether this hotkey may come again already. Only what it proved to have sent counts.
     pub(crate) fn admit_hotkey(&self, hotkey: &Hotkey) -> Result<(), ApiError> {
+        self.blocks.admit(hotkey)?;
         let taken = self.hotkeys.take(hotkey);
         taken.map_err(|seconds| too_often("hotkey_rate", "too many signed requests of this hotkey", seconds))
     }

@@ -11,6 +11,8 @@ use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
+use crate::guard::AddressBlock;
+use crate::secret::mac;
 use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
@@ -25,6 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use transparency::EntryKind;
 
+/// What the validator's key is asked for.
+const UPLOADS: &str = "retort/uploads/1";
+
 /// A submission with where its files go, and whether it is new.
 pub(crate) struct Announced {
     pub(crate) created: bool,
@@ -35,11 +40,11 @@ pub(crate) struct Announced {
 /// request that says which one it is, sent again, is answered as it was before, whatever became of its submission.
 pub(crate) async fn announce(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<Announced, ApiError> {
-    let (created, submission) = enter(app, hotkey, request, repeatable).await?;
+    let (created, submission) = enter(app, (hotkey, client), request, repeatable).await?;
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;
@@ -51,13 +56,13 @@ pub(crate) async fn announce(
 /// The submission of a package, and whether it is new.
 pub(super) async fn enter(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
-    check_registered(app, hotkey).await?;
+    let is_registered = check_registered(app, hotkey).await?;
     let now = app.clock.now();
     let new = Submission {
         arrival: 0,
@@ -95,6 +100,9 @@ pub(super) async fn enter(
     }
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
+    if !is_registered {
+        quota::charge(app, &mut tx, client, now, bytes).await?;
+    }
     let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
     commit_to(&mut tx, &new, arrival).await?;
     if let Some(repeatable) = &repeatable {
@@ -149,18 +157,16 @@ fn check_files(files: &[FileDeclaration], limits: &Limits) -> Result<Digest, Rej
     Ok(package_digest(&config.sha256, &weights.sha256))
 }
 
-/// Whether the ledger knows the hotkey, where the settings ask for that.
-async fn check_registered(app: &App, hotkey: Hotkey) -> Result<(), ApiError> {
-    if !app.config.require_registration {
-        return Ok(());
-    }
+/// Whether the ledger knows the hotkey; refuses whom it doesn't where the settings ask for that.
+async fn check_registered(app: &App, hotkey: Hotkey) -> Result<bool, ApiError> {
     let ledger = Arc::clone(&app.ledger);
     let registrations = tokio::task::spawn_blocking(move || ledger.registrations())
         .await
         .map_err(|error| ApiError::internal(&error))?
         .map_err(|error| ApiError::internal(&error))?;
-    if registrations.iter().any(|registration| registration.hotkey == hotkey) {
-        return Ok(());
+    let is_registered = registrations.iter().any(|registration| registration.hotkey == hotkey);
+    if is_registered || !app.config.require_registration {
+        return Ok(is_registered);
     }
     let hint = "Register the hotkey with the subnet first.";
     Err(ApiError::new(StatusCode::FORBIDDEN, "not_registered", format!("{hotkey} is not registered"), hint))
@@ -190,13 +196,14 @@ async fn upload_of(app: &App, submission: &Submission, file: &SubmissionFile) ->
     Ok(Upload { path, method: "PUT".into(), url, headers, expires_at: submission.upload_until })
 }
 
-/// A URL on this validator with a fresh token, of which the database keeps the digest only.
+/// A URL on this validator with a token, of which the database keeps the digest only. Whoever announces the same package
+/// again gets the same token: two programs of one miner share an upload, and neither ends the other's.
 async fn own_upload_url(app: &App, submission: &Submission, path: &str) -> Result<String, ApiError> {
-    let token = hex::encode(rand::random::<[u8; 32]>());
+    let token = hex::encode(mac(&app.keypair.key_for(UPLOADS), format!("{}\n{path}", submission.id).as_bytes()));
     let grant =
         UploadGrant { submission: submission.id.clone(), path: path.to_owned(), expires_at: submission.upload_until };
     let mut tx = app.db.write().await?;
-    uploads::replace(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
+    uploads::grant(&mut tx, &Digest::of(token.as_bytes()), &grant).await?;
     failpoints::commit(tx, Change::UploadToken).await?;
     Ok(format!("{}/api/v1/uploads/{token}", app.config.public_base().unwrap_or_default()))
 }

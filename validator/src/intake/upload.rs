@@ -6,12 +6,14 @@ use crate::app::App;
 use crate::db::files::{self, SubmissionFile};
 use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
+use crate::objects::{Incoming, ObjectError};
 use axum::body::Body;
 use futures::TryStreamExt;
 use http::StatusCode;
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 use protocol::submission::{Code, State};
+use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,15 +24,21 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     };
     let submission = app.db.submission(&grant.submission).await?;
     let submission = submission.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
+    app.guard.blocks.admit(&submission.hotkey)?;
+    let files = app.db.files(&submission.id).await?;
+    let file = files.into_iter().find(|file| file.declared.path == grant.path);
+    let SubmissionFile { declared, stored } = file.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
     let now = app.clock.now();
+    if stored && now < grant.expires_at {
+        // Another program of the same miner was faster: what comes is read, so that the answer arrives, and dropped.
+        let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
+        return receive_again(app, expected, body).await;
+    }
     if submission.state != State::AwaitingUpload || now >= grant.expires_at {
         let hint = "Ask for the submission's state; an expired one may be submitted again.";
         let detail = format!("the submission is {} and takes no files", submission.state);
         return Err(ApiError::new(StatusCode::CONFLICT, "upload_closed", detail, hint));
     }
-    let files = app.db.files(&submission.id).await?;
-    let file = files.into_iter().find(|file| file.declared.path == grant.path);
-    let SubmissionFile { declared, .. } = file.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
     if let Some(length) = length.filter(|length| *length != declared.size) {
         let detail = format!("{} was announced with {} bytes, {length} are coming", declared.path, declared.size);
         return Err(Code::SizeMismatch.because(detail).into());
@@ -44,6 +52,27 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
     failpoints::at(Moment::UploadAnswer)?;
     Ok(())
+}
+
+/// Reads bytes that are here already, and stores nothing of them; others than announced are refused as they would be.
+async fn receive_again(app: &App, expected: ObjectRef, body: Body) -> Result<(), ApiError> {
+    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
+    let stream = body.into_data_stream().map_err(|error| error.to_string());
+    let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
+    let (mut hasher, mut received, size) = (Sha256::new(), 0_u64, expected.size_bytes);
+    while let Some(chunk) = incoming.next().await? {
+        received = received.saturating_add(chunk.len() as u64);
+        if received > size {
+            break;
+        }
+        hasher.update(&chunk);
+    }
+    if received != size {
+        return Err(ObjectError::Size { expected: size, received }.into());
+    }
+    let sha256 = Digest::from(<[u8; 32]>::from(hasher.finalize()));
+    let differs = || ObjectError::Digest { expected: expected.sha256, received: sha256 };
+    if sha256 == expected.sha256 { Ok(()) } else { Err(differs().into()) }
 }
 
 /// Receives a body within the time that its token has left.

@@ -10,6 +10,7 @@ use crate::db::files::{self, SubmissionFile};
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
+use crate::guard::AddressBlock;
 use crate::objects::Spooled;
 use protocol::api::{FileDeclaration, SubmissionRequest};
 use protocol::competition::Manifest;
@@ -19,7 +20,7 @@ use protocol::{CompetitionId, Hotkey, SubmissionId};
 /// Enters a package and everything that it consists of. The same package of the same hotkey is the same submission.
 pub(crate) async fn whole(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     competition: CompetitionId,
     files: Vec<(String, Spooled)>,
 ) -> Result<SubmissionId, ApiError> {
@@ -28,7 +29,7 @@ pub(crate) async fn whole(
         FileDeclaration { path: path.clone(), size: object.size_bytes, sha256: object.sha256 }
     };
     let request = SubmissionRequest { competition, files: files.iter().map(declare).collect() };
-    let (_, submission) = enter(app, hotkey, request, None).await?;
+    let (_, submission) = enter(app, (hotkey, client), request, None).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;
         complete(app, hotkey, &submission.id).await?;

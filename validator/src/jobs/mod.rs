@@ -56,11 +56,13 @@ pub(crate) struct Signals {
 /// Takes up what an earlier process left, then has all background work supervised.
 pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbError> {
     dispatch::recover(app).await?;
+    crate::blocks::refresh(app).await?;
     // What has waited since an earlier process is no sign that this one's worker is stuck.
     app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
     keep(supervisor, "admission checks", app, check_loop);
     keep(supervisor, "dispatcher", app, dispatch::run);
     start_worker(app, supervisor);
+    keep(supervisor, "blocks", app, crate::blocks::run);
     keep(supervisor, "orphans", app, crate::sweep::run);
     keep(supervisor, "reaper", app, reaper::run);
     keep(supervisor, "copies", app, crate::copies::watch);

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the queue may stand although nothing is evaluated.
 const STALL_SECONDS: u64 = 60;
+/// How long it is remembered what addresses announced.
+const BYTES_RETENTION_SECONDS: u64 = 24 * 3_600;
 /// How long finished tasks of the job engine are kept.
 const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 
@@ -70,6 +72,7 @@ async fn sweep(app: &App) {
         ("a worker that stalls", notice_stall(app, now).await),
         ("nonces", app.db.forget_nonces(since(NONCE_RETENTION_SECONDS)).await),
         ("upload tokens", app.db.forget_upload_grants(now).await),
+        ("bytes of addresses", app.db.forget_address_bytes(since(BYTES_RETENTION_SECONDS)).await),
         ("finished tasks", forget_tasks(app, since(TASK_RETENTION_SECONDS)).await),
     ];
     for (part, looked) in parts {

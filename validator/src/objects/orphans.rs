@@ -7,20 +7,21 @@ use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use protocol::Digest;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 impl Objects {
-    /// The objects that are at least this old.
+    /// The objects that are at least this old, with their sizes.
     ///
     /// # Errors
     /// When the store can't list them.
-    pub async fn older_than(&self, age_min: Duration) -> Result<Vec<Digest>, ObjectError> {
+    pub async fn older_than(&self, age_min: Duration) -> Result<Vec<(Digest, u64)>, ObjectError> {
         let mut listed = self.store.list(Some(&Path::from(FOLDER)));
         let mut old = Vec::new();
         while let Some(meta) = listed.try_next().await? {
             let name = meta.location.filename().and_then(|name| name.parse().ok());
             if let Some(sha256) = name.filter(|_| is_older(meta.last_modified.into(), age_min)) {
-                old.push(sha256);
+                old.push((sha256, meta.size));
             }
         }
         Ok(old)
@@ -50,7 +51,16 @@ impl Objects {
     /// # Errors
     /// When the file system refuses.
     pub fn remove_staged(&self, age_min: Duration) -> Result<u64, ObjectError> {
-        let (mut folders, mut removed) = (Vec::from_iter(self.folder.clone()), 0);
+        let staged = self.staged(age_min)?;
+        for path in &staged {
+            std::fs::remove_file(path)?;
+        }
+        Ok(staged.len() as u64)
+    }
+
+    /// The files that a process was writing when it died, at least this old.
+    pub(crate) fn staged(&self, age_min: Duration) -> Result<Vec<PathBuf>, ObjectError> {
+        let (mut folders, mut found) = (Vec::from_iter(self.folder.clone()), Vec::new());
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder)? {
                 let entry = entry?;
@@ -59,12 +69,11 @@ impl Objects {
                 if kind.is_dir() {
                     folders.push(entry.path());
                 } else if staged && is_older(entry.metadata()?.modified()?, age_min) {
-                    std::fs::remove_file(entry.path())?;
-                    removed += 1;
+                    found.push(entry.path());
                 }
             }
         }
-        Ok(removed)
+        Ok(found)
     }
 }
 

@@ -75,19 +75,29 @@ impl Objects {
         waiting: &HashSet<SubmissionId>,
         age_min: Duration,
     ) -> Result<u64, ObjectError> {
+        let abandoned = self.abandoned(waiting, age_min).await?;
+        for (location, _) in &abandoned {
+            self.store.delete(location).await?;
+        }
+        Ok(abandoned.len() as u64)
+    }
+
+    /// What was sent to signed URLs and is at least this old, with its sizes, unless its submission still waits for it.
+    pub(crate) async fn abandoned(
+        &self,
+        waiting: &HashSet<SubmissionId>,
+        age_min: Duration,
+    ) -> Result<Vec<(Path, u64)>, ObjectError> {
         let mut listed = self.store.list(Some(&Path::from(INCOMING)));
         let mut abandoned = Vec::new();
         while let Some(meta) = listed.try_next().await? {
             let submission = meta.location.parts().nth(1).and_then(|part| part.as_ref().parse().ok());
             let waits = submission.is_some_and(|id: SubmissionId| waiting.contains(&id));
             if !waits && is_older(meta.last_modified.into(), age_min) {
-                abandoned.push(meta.location);
+                abandoned.push((meta.location, meta.size));
             }
         }
-        for location in &abandoned {
-            self.store.delete(location).await?;
-        }
-        Ok(abandoned.len() as u64)
+        Ok(abandoned)
     }
 }
 

@@ -11,12 +11,12 @@ use crate::db::DbError;
 use crate::db::competitions::Role;
 use crate::db::lists::ListFilter;
 use crate::error::ApiError;
-use crate::operator::{self, Peer};
+use crate::operator;
 use crate::{board, rounds, views};
+use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::api::{CompetitionView, SubmissionStatus};
 use protocol::package::README_FILE;
@@ -209,13 +209,13 @@ async fn pair(State(app): State<App>, Path((a, b)): Path<(String, String)>) -> R
     Ok(page(copies::render(&pair.ok_or_else(missing)?)))
 }
 
-async fn operator(
-    State(app): State<App>,
-    peer: Option<Extension<Peer>>,
-    headers: HeaderMap,
-) -> Result<Response, PageError> {
-    operator::admit(&app, peer.map(|Extension(peer)| peer), &headers).map_err(PageError::Broken)?;
-    let mut response = page(operator_page::render(&operator::view(&app).await?));
+/// A browser can't send a token by itself: without one it gets a page whose script asks again with the token that the
+/// operator's link brought.
+async fn operator(State(app): State<App>, headers: HeaderMap) -> Result<Response, PageError> {
+    let mut response = match operator::admit(&app, &headers) {
+        Ok(()) => page(operator_page::render(&operator::view(&app).await?)),
+        Err(_) => (StatusCode::FORBIDDEN, page(operator_page::locked())).into_response(),
+    };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -2,8 +2,9 @@
 
 use super::figures;
 use super::layout::{self, Layout};
+use crate::db::blocks::BlockRow;
 use crate::db::latency::LatencyControl;
-use crate::db::watch::{Storage, Waiting, WorkerSeen};
+use crate::db::watch::{DiskHolder, Storage, Waiting, WorkerSeen};
 use crate::operator::OperatorView;
 use askama::Template;
 use protocol::score::PPM;
@@ -32,8 +33,29 @@ struct Page<'a> {
     storage: Vec<(&'static str, String)>,
     workers: Vec<Worker<'a>>,
     queue: Vec<InLine<'a>>,
+    disk: Vec<OnDisk<'a>>,
+    blocks: Vec<Shut<'a>>,
     chart: Chart,
     rows: Vec<Row>,
+}
+
+/// A hotkey whose packages take space.
+struct OnDisk<'a> {
+    holder: &'a DiskHolder,
+    bytes: String,
+}
+
+/// Somebody who is blocked.
+struct Shut<'a> {
+    row: &'a BlockRow,
+    since: String,
+}
+
+/// What everybody else sees at the page's address.
+#[derive(Template)]
+#[template(path = "locked.html")]
+struct Locked {
+    layout: Layout,
 }
 
 /// A worker with how long it has been silent.
@@ -78,6 +100,11 @@ struct Row {
     class: &'static str,
 }
 
+/// Renders the page without anything on it, for whoever has shown no token.
+pub(crate) fn locked() -> String {
+    layout::render(&Locked { layout: Layout::new("Operator · Retort", "For the operator alone.") })
+}
+
 /// Renders the page.
 pub(crate) fn render(view: &OperatorView) -> String {
     let mut layout = Layout::new("Operator · Retort", "The health of this validator.");
@@ -92,6 +119,8 @@ pub(crate) fn render(view: &OperatorView) -> String {
         storage: storage(&view.storage, view),
         workers: workers(view),
         queue: queue(view),
+        disk: view.disk_holders.iter().map(|holder| OnDisk { holder, bytes: figures::bytes(holder.bytes) }).collect(),
+        blocks: view.blocks.iter().map(|row| Shut { row, since: figures::moment(row.since) }).collect(),
         chart: chart(view),
         rows: rows(view),
     })
@@ -200,7 +229,9 @@ fn ratio(ppm: i64) -> String {
 mod tests {
     use super::*;
     use crate::config::LatencyEffort;
-    use crate::operator::HostHealth;
+    use crate::db::watch::QueueHolder;
+    use crate::guard::holders::Holder;
+    use crate::operator::{HostHealth, Places};
     use crate::pages::sample;
     use protocol::latency::{CONTROL_PPM_MAX, LatencyVerdict, Unstable};
     use protocol::report::Clock;
@@ -231,6 +262,16 @@ mod tests {
                 since: sample::NOW - 61,
                 failures: 1,
             }],
+            places: vec![Places { kind: "writes", taken: 64, of: 64 }],
+            holders: vec![Holder { address: "192.0.2.7".into(), connections: 32, writes: 32, ..Holder::default() }],
+            queue_holders: vec![QueueHolder {
+                hotkey: sample::hotkey(1),
+                awaiting_upload: 2,
+                waiting: 4,
+                seconds_today: 600,
+            }],
+            disk_holders: vec![DiskHolder { hotkey: sample::hotkey(1), submissions: 3, bytes: 5_000_000 }],
+            blocks: vec![BlockRow { who: "203.0.113.0/24".into(), reason: "a <flood>".into(), since: sample::NOW }],
             storage: Storage {
                 public_objects: 3,
                 public_bytes: 9_000_000,
@@ -265,6 +306,13 @@ mod tests {
     }
 
     #[test]
+    fn a_locked_page_says_how_it_is_opened() {
+        let page = locked();
+        sample::assert_markup(&page);
+        assert!(page.contains("retort validator operator") && !page.contains("sse-connect"), "{page}");
+    }
+
+    #[test]
     fn a_quiet_and_a_restless_host_render() {
         for controls in [
             vec![],
@@ -274,6 +322,9 @@ mod tests {
             let page = render(&view(controls));
             sample::assert_markup(&page);
             assert!(page.contains("not said by this system"));
+            for part in ["64 of 64", "192.0.2.7", "203.0.113.0/24", "a &#60;flood&#62;"] {
+                assert!(page.contains(part), "{part}: {page}");
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub(crate) fn id(n: u64) -> SubmissionId {
     SubmissionId::new(NOW * 1_000, u128::from(n) << 40 | 0x5eed)
 }
 
-fn hotkey(n: u64) -> Hotkey {
+pub(crate) fn hotkey(n: u64) -> Hotkey {
     Hotkey::from_bytes(*Digest::of(&n.to_le_bytes()).as_bytes())
 }
 

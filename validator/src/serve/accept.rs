@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::guard::AddressBlock;
 use crate::guard::connections::Counted;
 use crate::operator::Peer;
-use crate::router;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -35,15 +34,15 @@ connection: close\r\ncontent-length: 204\r\n\r\n{\"type\":\"/problems/too_many_c
 \"Too Many Requests\",\"status\":429,\"detail\":\"your address has too many connections\",\"code\":\
 \"too_many_connections\",\"hint\":\"Reuse connections, or open fewer.\"}";
 
-/// Accepts until it is dropped. Connections end by `graceful`, those that have said nothing yet by `closing`.
+/// Accepts for `router` until it is dropped. Connections end by `graceful`, those that have said nothing yet by `closing`.
 pub(super) async fn accept(
     listener: &TcpListener,
     app: &App,
+    router: axum::Router,
     graceful: &GracefulShutdown,
     closing: &CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(app.config.limits.connections_max as usize));
-    let router = router::router(app.clone());
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("a place, because nobody closes the semaphore");
         let (stream, peer) = match listener.accept().await {
@@ -54,6 +53,9 @@ pub(super) async fn accept(
                 continue;
             }
         };
+        if is_blocked(app, peer) {
+            continue;
+        }
         match count(app, peer) {
             Some(counted) => {
                 let held = Held::new(place, counted, app.clone());
@@ -62,11 +64,25 @@ pub(super) async fn accept(
             }
             None => {
                 app.counters.refused_connections.fetch_add(1, Ordering::Relaxed);
+                let client = AddressBlock::of(peer.ip());
+                app.guard.refusals.note("too_many_connections", "its address has too many connections", client);
                 // Whatever of it doesn't fit is nobody's loss.
                 let _ = stream.try_write(TOO_MANY);
             }
         }
     }
+}
+
+/// Whether the operator blocked the network that a connection comes from: it is closed without a word. Behind a proxy the
+/// requests are looked at.
+fn is_blocked(app: &App, peer: SocketAddr) -> bool {
+    let client = AddressBlock::of(peer.ip());
+    if app.guard.is_proxy(peer.ip()) || !app.guard.blocks.has_address(client) {
+        return false;
+    }
+    app.counters.blocked.fetch_add(1, Ordering::Relaxed);
+    app.guard.refusals.note("blocked", "the operator has blocked its network", client);
+    true
 }
 
 /// Counts a connection, unless its address has enough of them.

@@ -8,7 +8,10 @@ mod stream;
 
 use crate::app::App;
 use crate::db::DbError;
+use crate::error::Chain;
 use crate::jobs;
+use crate::ledger::{self, LostLedger};
+use crate::router;
 use crate::supervise::Supervisor;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::io;
@@ -27,6 +30,17 @@ pub enum ServeError {
     /// The listener is broken.
     #[error("the listener: {0}")]
     Listener(#[from] io::Error),
+    /// The ledger is gone or shorter than it was.
+    #[error(transparent)]
+    Ledger(#[from] LostLedger),
+    /// Nobody could ask for the metrics.
+    #[error("can't listen on {address} for metrics: choose another metrics_listen")]
+    Metrics {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// Work that must always run doesn't: everything else was ended in order, and a new process may do better.
     #[error("the background work `{work}` ended again and again; see the log for why")]
     Background {
@@ -43,22 +57,45 @@ pub enum ServeError {
 /// that takes submissions and does nothing with them is worse than none.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
     descriptors::ask_for(app.config.limits.connections_max);
+    let metrics = metrics_listener(&app).await?;
     let address = listener.local_addr()?;
     let _ = app.bound.set(address);
     let background = Background::start(&app).await?;
     tracing::info!(%address, hotkey = %app.hotkey, "serving");
     warn_of_settings(&app, address);
     let (graceful, closing) = (GracefulShutdown::new(), CancellationToken::new());
+    let doors = async {
+        let all = accept::accept(&listener, &app, router::router(app.clone()), &graceful, &closing);
+        match &metrics {
+            Some(metrics) => {
+                let numbers = accept::accept(metrics, &app, router::metrics(app.clone()), &graceful, &closing);
+                tokio::join!(all, numbers);
+            }
+            None => all.await,
+        }
+    };
     let ended = tokio::select! {
-        () = accept::accept(&listener, &app, &graceful, &closing) => Ok(()),
+        () = doors => Ok(()),
         () = shutdown => Ok(()),
         work = background.supervisor.gave_up() => Err(ServeError::Background { work }),
+        lost = ledger::lost(&app) => {
+            tracing::error!(error = %Chain(&lost), "the ledger is lost: the validator stops");
+            Err(ServeError::Ledger(lost))
+        }
     };
-    drop(listener);
+    drop((listener, metrics));
     closing.cancel();
     background.end(&app, graceful.shutdown()).await;
     tracing::info!("stopped");
     ended
+}
+
+/// Where scrapers without a token ask, if the settings say so.
+async fn metrics_listener(app: &App) -> Result<Option<TcpListener>, ServeError> {
+    let Some(address) = app.config.metrics_address() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Metrics { address, source })?;
+    tracing::info!(address = %listener.local_addr()?, "metrics are here for everybody");
+    Ok(Some(listener))
 }
 
 /// Says what about the settings is likely a mistake.

@@ -3,12 +3,10 @@
 //! No such key is stored. It is the HMAC-SHA256, under a key that follows from the validator's hotkey, of the webhook's name
 //! and a salt: whoever has the database alone can sign nothing, and a webhook's key says nothing about another's.
 
-use crate::secret::Secret;
+use crate::secret::{Secret, mac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use protocol::auth::Keypair;
-use sha2::Sha256;
 
 /// What a key begins with in text.
 const PREFIX: &str = "whsec_";
@@ -24,12 +22,6 @@ pub(super) fn new_salt() -> String {
 pub(super) fn secret(validator: &Keypair, id: &str, salt: &str) -> Secret {
     let key = mac(&validator.key_for(PURPOSE), format!("{id}\n{salt}").as_bytes());
     Secret::from(format!("{PREFIX}{}", STANDARD.encode(key)).as_str())
-}
-
-fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a MAC, because HMAC takes keys of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
 }
 
 /// The headers of a message.

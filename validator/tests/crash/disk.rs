@@ -118,7 +118,6 @@ async fn assert_readable(miner: &Miner, base: &str) {
     for target in [
         "/healthz".to_owned(),
         "/".to_owned(),
-        "/metrics".to_owned(),
         "/log/checkpoint".to_owned(),
         "/api/v1/competitions/digits".to_owned(),
         "/api/v1/competitions/digits/leaderboard".to_owned(),
@@ -126,6 +125,10 @@ async fn assert_readable(miner: &Miner, base: &str) {
         format!("/api/v1/submissions/{id}/receipt"),
     ] {
         let answer = miner.get(base, &target).await;
+        assert!(answer.is_ok(), "{target} of a full validator: {answer:?}");
+    }
+    for target in ["/metrics", "/operator", "/api/v1/operator"] {
+        let answer = miner.as_operator(base, target).await;
         assert!(answer.is_ok(), "{target} of a full validator: {answer:?}");
     }
 }
@@ -174,6 +177,34 @@ async fn a_full_disk_refuses_what_is_new_shows_what_is_there_and_goes_on_when_th
     assert_eq!(refused, 7, "each time the disk was full");
     assert!(process.stop().await.success());
     arena.sweep().await;
+    audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
+}
+
+#[tokio::test]
+async fn on_a_full_disk_a_validator_starts_shows_what_it_has_and_goes_on_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount("32m") else { return };
+    let arena = Arena::at(&disk.path().join("validator"), "");
+    competition(&arena);
+    let mut miner = Miner::new(1, &arena);
+    for is_killed in [false, true] {
+        let (mut process, base) = arena.serve().await;
+        let wanted = miner.entries.len() + 1;
+        mine_patiently(&mut miner, &process, &base, wanted).await;
+        arena.until_done(&miner, &base).await;
+        if is_killed {
+            process.kill().await;
+        } else {
+            assert!(process.stop().await.success());
+        }
+        let filler = disk.fill(0);
+        let (process, base) = arena.serve().await;
+        assert_readable(&miner, &base).await;
+        drop(filler);
+        let wanted = miner.entries.len() + 1;
+        mine_patiently(&mut miner, &process, &base, wanted).await;
+        arena.until_done(&miner, &base).await;
+        assert!(process.stop().await.success());
+    }
     audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
 }
 

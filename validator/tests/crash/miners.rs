@@ -1,7 +1,7 @@
 //! Honest miners who are cut off at any moment, try again, and remember what they were told.
 
 use super::service::Arena;
-use crate::support::Package;
+use crate::support::{OPERATOR_TOKEN, Package};
 use protocol::api::{Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, Upload};
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::submission::State;
@@ -150,6 +150,10 @@ impl Miner {
 
     pub(crate) async fn get(&self, base: &str, target: &str) -> Result<bytes::Bytes, Failed> {
         send(self.http.get(format!("{base}{target}"))).await
+    }
+
+    pub(crate) async fn as_operator(&self, base: &str, target: &str) -> Result<bytes::Bytes, Failed> {
+        send(self.http.get(format!("{base}{target}")).bearer_auth(OPERATOR_TOKEN)).await
     }
 
     /// A signed request's answer, as JSON; nothing where there is none.

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Settings under which no limit but a test's own is met.
 const SETTINGS: &str = "
 listen = \"127.0.0.1:0\"
+operator_token = \"the token of the tests' operator\"
 [limits]
 disk_reserve_bytes = 0
 pending_max = 1000000
@@ -189,7 +190,7 @@ pub(crate) struct Metrics(String);
 
 impl Metrics {
     pub(crate) async fn of(miner: &Miner, base: &str) -> Self {
-        Self(String::from_utf8(miner.get(base, "/metrics").await.unwrap().to_vec()).unwrap())
+        Self(String::from_utf8(miner.as_operator(base, "/metrics").await.unwrap().to_vec()).unwrap())
     }
 
     pub(crate) fn value(&self, name: &str) -> u64 {

@@ -27,6 +27,8 @@ use validator::{App, Clock, Config, Evaluator, ScriptedEvaluator};
 
 /// When the tests' clock begins.
 pub(crate) const NOW: u64 = 1_800_000_000;
+/// What opens the operator's doors.
+pub(crate) const OPERATOR_TOKEN: &str = "the token of the tests' operator";
 /// How long a test waits for what should come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,6 +47,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
+        config.operator_token = OPERATOR_TOKEN.into();
         Self {
             evaluator: Arc::new(ScriptedEvaluator::default()),
             config,
@@ -144,6 +147,12 @@ impl TestApp {
 
     pub(crate) fn miner(&self, seed: u8) -> Miner {
         Miner::new(seed, self)
+    }
+
+    /// What is told to the operator.
+    pub(crate) async fn as_operator(&self, target: &str) -> reqwest::Response {
+        let token = self.app.config.operator_token.expose();
+        reqwest::Client::new().get(self.url(target)).bearer_auth(token).send().await.unwrap()
     }
 
     pub(crate) fn url(&self, target: &str) -> String {

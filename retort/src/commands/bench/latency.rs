@@ -61,6 +61,10 @@ pub(crate) fn run(args: &BenchLatencyArgs) -> Result<()> {
         1.0 + f64::from(slow_down_ppm) / 1e6,
         args.measurements
     );
+    if let Some(folder) = &args.samples {
+        miner_template::outputs::try_folder(folder)
+            .with_context(|| format!("{} can't be written", folder.display()))?;
+    }
     let confinement = args.unconfined.then_some(Confinement::Process);
     let mut measured = Vec::new();
     for number in 0..args.measurements {

@@ -8,6 +8,7 @@ use crate::cli::LogOptions;
 use anyhow::{Context, Result};
 use futures::executor::block_on;
 use miner_template::client::Client;
+use miner_template::outputs;
 use protocol::leaf::{Act, Administration};
 use protocol::{Hotkey, Receipt, SignedReceipt};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +28,9 @@ pub(super) fn run(options: &LogOptions) -> Result<()> {
     // Before the log is read: what was cosigned then is in what is read now.
     let trusted = options.trusted.witnesses.clone();
     let witnesses = if trusted.is_empty() { None } else { Some(Witnesses::latest(&client, &key, trusted)?) };
+    if let Some(path) = &options.save {
+        outputs::try_file(path).with_context(|| format!("{} can't be written", path.display()))?;
+    }
     let files = HttpLog(&client);
     let read = verify_entries(&files, &key, previous.as_ref(), |index, entry| statements.take(index, entry));
     match block_on(read) {
@@ -123,7 +127,9 @@ impl Statements {
                     | Act::RoundClosedByHand { .. }
                     | Act::SubmissionRequeued { .. }
                     | Act::SubmissionDisqualified { .. }
-                    | Act::CompetitionAmended { .. } => {}
+                    | Act::CompetitionAmended { .. }
+                    | Act::Blocked { .. }
+                    | Act::Allowed { .. } => {}
                 }
             }
             _ => {}

@@ -61,7 +61,10 @@ impl Modify for Schemes {
              401 with code malformed_auth, wrong_receiver, stale_request, bad_signature or replayed_request.",
         );
         components.add_security_scheme(SIGNED, SecurityScheme::ApiKey(ApiKey::Header(header)));
-        components.add_security_scheme(OPERATOR, bearer("The operator_token of the settings."));
+        components.add_security_scheme(
+            OPERATOR,
+            bearer("The operator's token: `retort validator operator` prints it in a link."),
+        );
         let token = "A token of POST /api/v1/tokens, as HF_TOKEN: it submits for its hotkey. Failures are 403 (401 \
                      outside of /api/models) with code token_missing, token_unknown or token_expired.";
         components.add_security_scheme(TOKEN, bearer(token));

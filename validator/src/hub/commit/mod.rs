@@ -18,12 +18,13 @@ use super::{beside, drafts};
 use crate::api::examples;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::guard::AddressBlock;
 use crate::intake::{self, Space};
 use crate::objects::{Incoming, ObjectError, Spool, Spooled};
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ndjson::{CommitError, Line, Lines, Piece};
@@ -65,6 +66,7 @@ pub(super) async fn commit(
     Shared(app): Shared<App>,
     bearer: Bearer,
     target: Target,
+    Extension(client): Extension<AddressBlock>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HubError> {
@@ -92,7 +94,7 @@ pub(super) async fn commit(
             return Ok(waiting(&app, &headers, &manifest.id, missing));
         }
     }
-    let id = intake::whole(&app, bearer.hotkey, manifest.id, files).await?;
+    let id = intake::whole(&app, (bearer.hotkey, client), manifest.id, files).await?;
     if let Some(rejection) = rejection(&app, &id).await? {
         return Err(ApiError::from(rejection).into());
     }
