@@ -64,11 +64,14 @@ impl Place {
     fn publish(&self, number: u32) -> Killed {
         let text = fs::read_to_string(self.path("competition.toml")).unwrap();
         let another = self.path("another.toml");
-        fs::write(&another, text.replace("\"fashion-mnist\"", &format!("\"another-{number}\""))).unwrap();
+        fs::write(&another, text.replace("id = \"fashion-mnist\"", &format!("id = \"another-{number}\""))).unwrap();
         let mut publish = self.retort();
         publish.args(["validator", "publish", &another, "--dir", &self.path("v")]).env("RETORT_LATENCY", "full");
-        let publish = Killed(publish.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
-        let measures = until(PATIENCE, || (!descendants(publish.0.id()).is_empty()).then_some(()));
+        let mut publish = Killed(publish.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+        let measures = until(PATIENCE, || {
+            assert!(publish.0.try_wait().unwrap().is_none(), "it publishes for as long as a measurement takes");
+            (!descendants(publish.0.id()).is_empty()).then_some(())
+        });
         assert!(measures.is_some());
         publish
     }
