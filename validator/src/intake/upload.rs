@@ -29,7 +29,8 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     let file = files.into_iter().find(|file| file.declared.path == grant.path);
     let SubmissionFile { declared, stored } = file.ok_or_else(|| ApiError::not_found("no upload has this token"))?;
     let now = app.clock.now();
-    if stored && now < grant.expires_at {
+    let has_failed = submission.state.is_terminal() && submission.state != State::Scored;
+    if stored && !has_failed && now < grant.expires_at {
         // Another program of the same miner was faster: what comes is read, so that the answer arrives, and dropped.
         let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
         return receive_again(app, expected, body).await;
