@@ -75,6 +75,8 @@ pub struct Host {
     pub cgroup: CgroupKind,
     /// Why there are none although the host has them.
     pub cgroup_refused: Option<String>,
+    /// Whether the kernel counts the tasks of each user namespace for itself: since 5.14.
+    pub counts_tasks_alone: bool,
     /// Whether this process is the superuser's.
     pub is_root: bool,
 }
@@ -113,6 +115,7 @@ impl Host {
             namespaces: Namespaces::try_out(),
             cgroup,
             cgroup_refused,
+            counts_tasks_alone: is_at_least(&rustix::system::uname().release().to_string_lossy(), (5, 14)),
             is_root: rustix::process::geteuid().is_root(),
         }
     }
@@ -158,6 +161,12 @@ impl Host {
     }
 }
 
+/// Whether a kernel's release, such as `6.1.0-18-amd64`, is this version or a later one.
+fn is_at_least(release: &str, version: (u32, u32)) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+    numbers.next().zip(numbers.next()).is_some_and(|found| found >= version)
+}
+
 /// How many tasks a user has, as far as this process sees.
 pub(crate) fn tasks_of(user: u32) -> u64 {
     let tasks = |status: String| {
@@ -175,4 +184,18 @@ fn landlock_version() -> u32 {
     let version =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0usize, LANDLOCK_CREATE_RULESET_VERSION) };
     u32::try_from(version).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_a_version_and_more() {
+        for (release, later) in
+            [("5.14.0", true), ("6.1.0-18-amd64", true), ("5.10.209-1", false), ("6.18", true), ("", false)]
+        {
+            assert_eq!(is_at_least(release, (5, 14)), later, "{release}");
+        }
+    }
 }

@@ -126,7 +126,7 @@ impl Jail {
             profile: Some(profile),
             namespaces: host.namespaces,
             drops_identity,
-            tasks_max: tasks_of(user).saturating_add(tasks_allowed()),
+            tasks_max: tasks_of(user).saturating_add(tasks_allowed(host.counts_tasks_alone)),
             usher: Usher::new(group.as_ref()).map_err(system)?,
             group,
         })
@@ -223,11 +223,11 @@ impl Jail {
     }
 }
 
-/// Tasks that the workers of an evaluation may have together, beyond what their user has already: threads of our own, and
-/// a few for each processor. A kernel before 5.14 counts a user's tasks wherever they are, a later one those of the worker's
-/// own namespace, so the bound is looser there than it need be.
-fn tasks_allowed() -> u64 {
-    64 + 4 * std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64)
+/// Tasks that a worker may have beyond what its user has already: threads of our own, and a few for each processor. A kernel
+/// before 5.14 counts a user's tasks wherever they are, in other containers too, so it is given room for those.
+fn tasks_allowed(counts_alone: bool) -> u64 {
+    let elsewhere = if counts_alone { 0 } else { 1_024 };
+    64 + elsewhere + 4 * std::thread::available_parallelism().map_or(1, |processors| processors.get() as u64)
 }
 
 fn no_group(refused: crate::cgroup::NoCgroup) -> JailError {
