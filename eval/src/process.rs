@@ -139,7 +139,8 @@ impl Worker {
         // The wall clock ends a worker first; this is for one whose parent can't.
         let cpu_seconds = (wall.as_secs() + 2).saturating_mul(u64::from(threads.max(1)));
         let limits = Limits { memory_bytes: bounds.memory_bytes_max, cpu_seconds };
-        let broken = |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.display()));
+        let broken =
+            |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.path().display()));
         let (process, pipes) = jail
             .spawn(&program, Some(&model.sealed), Some(inputs), limits)
             .map_err(|error| broken(error.to_string()))?;
