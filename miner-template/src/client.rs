@@ -37,7 +37,7 @@ const STALE: &str = "stale_request";
 /// A clock that differs by more isn't believed.
 const AHEAD_SECONDS_MAX: i64 = 2 * 24 * 3_600;
 
-/// What `/readyz` says about whom requests are signed for.
+/// What `/healthz` says about whom requests are signed for.
 #[derive(serde::Deserialize)]
 struct Ready {
     validator: Hotkey,
@@ -291,7 +291,7 @@ impl Client {
     /// # Errors
     /// When the validator refuses or can't be reached.
     pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post("/api/v1/tokens", request, keypair, &validator)
     }
 
@@ -323,7 +323,7 @@ impl Client {
         request: &AppealRequest,
         keypair: &Keypair,
     ) -> Result<Vec<AppealView>, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post(&format!("/api/v1/submissions/{id}/appeal"), request, keypair, &validator)
     }
 

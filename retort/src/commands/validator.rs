@@ -323,8 +323,8 @@ async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
 async fn prune(dir: &Path, yes: bool, json: bool) -> Result<()> {
     let home = Home::new(dir);
     let config = home.load(std::env::vars())?;
-    let objects = Objects::open(&config.object_store_url(&home)?, home.tmp())?;
     let db = super::round::database(dir).await?;
+    let objects = Objects::open_or_begin(&config.object_store_url(&home)?, home.tmp(), db.is_new().await?)?;
     let age_min = Duration::from_secs(config.limits.orphan_seconds_min);
     let really = if yes { Really::Remove } else { Really::Count };
     let swept = sweep::prune(&db, &objects, age_min, really).await?;

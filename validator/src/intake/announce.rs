@@ -69,6 +69,7 @@ pub(super) async fn enter(
         id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
         competition: request.competition,
         hotkey,
+        address: client.to_string(),
         package_sha256,
         state: State::AwaitingUpload,
         created_at: now,

@@ -18,7 +18,7 @@ mod whole;
 mod withdraw;
 
 pub(crate) use announce::announce;
-pub(crate) use check::check;
+pub(crate) use check::{check, count_failed_check};
 pub(crate) use complete::complete;
 pub(crate) use quota::check_open;
 pub(crate) use repeat::Repeatable;
