@@ -258,7 +258,8 @@ impl Client {
         if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
     }
 
-    /// Submits a package: announces it, uploads what the validator lacks, and completes.
+    /// Submits a package: announces it, uploads what the validator lacks, and completes. `invite` is a code of the operator,
+    /// where one is needed.
     ///
     /// `uploaded` hears of every byte that has gone out.
     ///
@@ -268,11 +269,13 @@ impl Client {
         &self,
         competition: &CompetitionId,
         package: &PackageFiles,
+        invite: Option<&str>,
         keypair: &Keypair,
         uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
     ) -> Result<SubmissionId, ClientError> {
         let receiver = self.competition(competition)?.validator;
-        let request = SubmissionRequest { competition: competition.clone(), files: package.declarations() };
+        let (competition, files) = (competition.clone(), package.declarations());
+        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned) };
         let created: SubmissionCreated = self.post("/api/v1/submissions", &request, keypair, &receiver)?;
         for upload in &created.uploads {
             let bytes =

@@ -128,6 +128,7 @@ impl App {
     /// # Errors
     /// When a part can't be opened.
     pub async fn open(home: &Home, mut config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        config.check_registration().map_err(|problem| ConfigError::Setting { origin: "listen".into(), problem })?;
         let keypair = home.keypair()?;
         let log_signer = home.log_signer()?;
         ballast::give_up_if_full(home);

@@ -58,6 +58,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             served
         }
         ValidatorCommand::Operator { home, listen } => operator(&home.dir, listen),
+        ValidatorCommand::Invite { count, home } => super::acts::invite(&home.dir, count),
         ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };

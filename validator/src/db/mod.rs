@@ -16,6 +16,7 @@ pub mod feed;
 pub mod files;
 pub mod hub;
 pub mod idempotency;
+pub mod invites;
 pub mod latency;
 pub mod ledger;
 pub mod lists;

@@ -8,6 +8,7 @@
 //! [`whole()`] does the same for a package that comes in one request. [`withdraw()`] ends what waits.
 //! It does not know how models are evaluated.
 
+mod admittance;
 mod announce;
 mod check;
 mod complete;
