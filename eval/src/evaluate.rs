@@ -166,12 +166,20 @@ impl Engine {
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
-        let samples = match request.scope {
-            Scope::Full => {
+        let is_timed = match request.scope {
+            Scope::Full => true,
+            Scope::FullFrom(correct_min) => {
+                let Items { labels, public, .. } = &request.items;
+                metrics::accuracy(&pass.logits, labels, prepared.candidate.classes, *public).correct >= correct_min
+            }
+            Scope::OutputsOnly => false,
+        };
+        let samples = match is_timed {
+            true => {
                 let alike = Handicapped::default();
                 latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency)?
             }
-            Scope::OutputsOnly => Samples::none(seed),
+            false => Samples::none(seed),
         };
         let workers = placement.workers;
         drop(placement);

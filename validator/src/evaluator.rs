@@ -210,6 +210,9 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
     let quality = Quality { correct, public_correct, confusion, negative_flips: 0, positive_flips: 0 };
     let latency_samples = br#"{"scripted":true}"#.to_vec();
     let mut report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
+    if matches!(request.scope, Scope::FullFrom(correct_min) if correct < correct_min) {
+        report.latency = Latency { samples_sha256: report.latency.samples_sha256, ..Latency::default() };
+    }
     report.outputs_sha256 = outputs_digest(&logits);
     let outcomes = scripted_outcomes(request, &report, &answers);
     let probes = request.probes.len() / config.input.shape().values() as usize;
@@ -230,8 +233,9 @@ fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[us
     let labels = &request.items.labels;
     let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
     let log_ratio_nanos = match request.scope {
-        Scope::Full => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
         Scope::OutputsOnly => Vec::new(),
+        _ if report.latency.launches == 0 => Vec::new(),
+        Scope::Full | Scope::FullFrom(_) => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
     };
     let values = OutcomeValues {
         images_sha256: report.data.images_sha256,

@@ -24,7 +24,7 @@ use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::leaf::Purpose;
-use protocol::score::{Score, score};
+use protocol::score::{Scale, Score, score};
 use protocol::submission::{Code, Rejection, State};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -268,11 +268,17 @@ async fn request(
         reference: materials.reference.clone(),
         items: materials.items.clone(),
         probes: Arc::clone(&materials.probes),
-        scope: Scope::Full,
+        scope: Scope::FullFrom(worth_timing(stored)),
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     })
+}
+
+/// Right answers to the public items without which a model is below the gate beyond doubt, so that nobody times it.
+fn worth_timing(stored: &StoredCompetition) -> u32 {
+    let manifest = &stored.competition.manifest;
+    Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
 }
 
 /// Writes the result, once, and publishes what belongs to it.
