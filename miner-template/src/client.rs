@@ -303,7 +303,7 @@ impl Client {
     /// # Errors
     /// When the name is another's, the validator refuses or can't be reached.
     pub fn call(&self, request: &NameRequest, keypair: &Keypair) -> Result<NameRequest, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post("/api/v1/names", request, keypair, &validator)
     }
 
@@ -312,7 +312,7 @@ impl Client {
     /// # Errors
     /// When it is too late, the validator refuses or can't be reached.
     pub fn withdraw(&self, id: &SubmissionId, keypair: &Keypair) -> Result<SubmissionStatus, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post(&format!("/api/v1/submissions/{id}/withdraw"), &serde_json::Map::new(), keypair, &validator)
     }
 
@@ -415,7 +415,7 @@ impl Client {
 
     /// Asks the validator what time it is, for signatures from here on; whether that makes a difference.
     fn take_its_time(&self) -> Result<bool, ClientError> {
-        let response = self.send(|| self.http.get(self.url("/readyz")).timeout(TIMEOUT))?;
+        let response = self.send(|| self.http.get(self.url("/healthz")).timeout(TIMEOUT))?;
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()?.parse::<httpdate::HttpDate>().ok());
         let its = date.and_then(|date| SystemTime::from(date).duration_since(UNIX_EPOCH).ok());
         let Some(its) = its else { return Ok(false) };

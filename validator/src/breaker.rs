@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// How long the store may take to show that it works.
 const STORE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the engine may take, waiting for the machine included. Longer says nothing.
-const ENGINE_LIMIT: Duration = Duration::from_secs(900);
+const ENGINE_LIMIT: Duration = Duration::from_secs(300);
 /// Wall-clock seconds of the engine's own for a handful of items.
 const ENGINE_SECONDS: u64 = 120;
 /// Items that the reference is asked about.
