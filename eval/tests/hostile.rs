@@ -63,7 +63,8 @@ fn serve(deed: &str, candidate: u64, reference: u64, (package, mark): (&File, &s
 /// Whether the package of so many bytes ends so.
 fn ends_with(package: &File, bytes: u64, mark: &str) -> io::Result<bool> {
     let mut end = vec![0; mark.len() / 2];
-    package.read_exact_at(&mut end, bytes - end.len() as u64)?;
+    let at = bytes.saturating_sub(end.len() as u64);
+    package.read_exact_at(&mut end, at)?;
     Ok(end.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == mark)
 }
 
