@@ -26,6 +26,8 @@ pub(crate) struct AccuracyPass {
     pub(crate) throughput_milli: u64,
     /// Peak resident memory of the worker.
     pub(crate) peak_rss_bytes: u64,
+    /// Processor time of the worker, loading included; `None` where the system doesn't say.
+    pub(crate) processor_time: Option<Duration>,
     /// Whether the worker flushed denormals to zero.
     pub(crate) flushes_to_zero: bool,
 }
@@ -55,6 +57,7 @@ pub(crate) fn accuracy_pass(
         elapsed: pass_start.elapsed(),
         throughput_milli: (inputs.len() as f64 * 1e3 / busy.as_secs_f64().max(1e-9)).round() as u64,
         peak_rss_bytes,
+        processor_time: worker.processor_time(),
         flushes_to_zero: worker.flushes_to_zero,
         logits,
         probe_logits,

@@ -4,10 +4,9 @@
 
 use crate::worker::{PROFILE_VARIABLE, UNCONFINED};
 use models::DeviceKind;
-use sandbox::{Jail, JailError, Profile, Program};
+use sandbox::{Executable, Jail, JailError, Profile, Program};
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 
 /// Where shared libraries are: no worker of a build with LibTorch starts without its own, whatever it computes on.
 const LIBRARIES: &str = "LD_LIBRARY_PATH";
@@ -58,10 +57,10 @@ fn profile(device: DeviceKind) -> Profile {
 }
 
 /// What starts a worker: usually the running binary with its hidden subcommand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct WorkerCommand {
-    /// An absolute path, since workers start in `/`.
-    pub program: PathBuf,
+    /// The program, opened once: replacing its file does no harm.
+    pub program: Executable,
     /// Its arguments.
     pub args: Vec<OsString>,
 }
@@ -70,9 +69,9 @@ impl WorkerCommand {
     /// The running program, called again with `args`.
     ///
     /// # Errors
-    /// When the system doesn't say where the program is.
+    /// When the system doesn't say where the program is, or doesn't let us read it.
     pub fn this_program(args: &[&str]) -> io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, args: args.iter().map(OsString::from).collect() })
+        Ok(Self { program: Executable::running()?, args: args.iter().map(OsString::from).collect() })
     }
 
     /// With all of the environment of a worker in `jail`.
@@ -91,6 +90,6 @@ impl WorkerCommand {
         let drivers = DEVICE_VARIABLES.into_iter().filter(|_| has_driver);
         let inherited = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
         environment.extend(libraries.into_iter().chain(drivers).filter_map(inherited));
-        Program { path: self.program.clone(), arguments: self.args.clone(), environment }
+        Program { executable: self.program.clone(), arguments: self.args.clone(), environment }
     }
 }

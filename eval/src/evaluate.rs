@@ -27,6 +27,12 @@ use std::time::{Duration, Instant};
 /// Longest wall clock that a request can ask for, so that adding it to now can't overflow.
 const WALL_SECONDS_MAX: u64 = 24 * 60 * 60;
 
+/// How many times the processor time that its architecture needs a package must have used to be blamed for being late.
+const TIMES_TWIN_MAX: u32 = 3;
+
+/// Items that tell how much an architecture needs.
+const TWIN_ITEMS_MAX: usize = 256;
+
 /// Reports are canonical JSON, whose integers are exact up to 2^53: higher bits of a seed would be lost on the way to
 /// an auditor, so they don't count.
 const SEED_MASK: u64 = (1 << 53) - 1;
@@ -149,16 +155,7 @@ impl Engine {
 
         tell(Phase::Accuracy)(0);
         let launcher = self.launcher(jail, self.accuracy_threads, bounds, cancel);
-        let batch = self.batch.max(1) as usize;
-        let pass = accuracy_pass(
-            launcher,
-            &prepared.candidate,
-            &prepared.inputs,
-            &prepared.probes,
-            batch,
-            &tell(Phase::Accuracy),
-        )
-        .map_err(WorkerFailure::of_candidate)?;
+        let pass = self.accuracy(launcher, request, &prepared, &tell(Phase::Accuracy))?;
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
@@ -166,12 +163,20 @@ impl Engine {
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
-        let samples = match request.scope {
-            Scope::Full => {
+        let is_timed = match request.scope {
+            Scope::Full => true,
+            Scope::FullFrom(correct_min) => {
+                let Items { labels, public, .. } = &request.items;
+                metrics::accuracy(&pass.logits, labels, prepared.candidate.classes, *public).correct >= correct_min
+            }
+            Scope::OutputsOnly => false,
+        };
+        let samples = match is_timed {
+            true => {
                 let alike = Handicapped::default();
                 latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency)?
             }
-            Scope::OutputsOnly => Samples::none(seed),
+            false => Samples::none(seed),
         };
         let workers = placement.workers;
         drop(placement);
@@ -187,6 +192,74 @@ impl Engine {
         tell(Phase::Metrics)(100);
         let AccuracyPass { logits, probe_logits, .. } = pass;
         Ok(Evaluation { report, logits, probe_logits, outcomes, latency_samples: samples.to_json() })
+    }
+
+    /// All items through the candidate. Whom a failure blames is decided here.
+    fn accuracy(
+        &self,
+        launcher: Launcher<'_>,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+        progress: &dyn Fn(u8),
+    ) -> Result<AccuracyPass, EvaluationFailure> {
+        let Prepared { candidate, inputs, probes, .. } = prepared;
+        let pass = || accuracy_pass(launcher, candidate, inputs, probes, self.batch.max(1) as usize, progress);
+        let passed = match pass() {
+            // Once may be anything; twice is the package's own doing.
+            Err(WorkerFailure::Quit(_)) => match pass() {
+                Err(WorkerFailure::Quit(detail)) => return Err(Code::EvaluationQuit.because(detail).into()),
+                passed => passed,
+            },
+            passed => passed,
+        };
+        passed.map_err(|failure| match failure {
+            WorkerFailure::Timeout(used) => self.late(launcher, request, prepared, used),
+            failure => failure.of_candidate(),
+        })
+    }
+
+    /// Whom it blames that the candidate didn't answer in time: the package, if it used far more of the processor than its
+    /// architecture needs, and otherwise the host, on which it didn't get what it needs.
+    fn late(
+        &self,
+        launcher: Launcher<'_>,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+        used: Option<Duration>,
+    ) -> EvaluationFailure {
+        let needed = self.needed_by_twin(launcher, request, prepared);
+        let (Some(used), Some(needed)) = (used, needed) else {
+            return WorkerFailure::Timeout(used).of_candidate();
+        };
+        let seconds = request.wall_seconds_max;
+        let figures = format!(
+            "no answer within {seconds} s, in which it used {:.1} s of the processor; the same architecture with random \
+             weights needs {:.1} s",
+            used.as_secs_f64(),
+            needed.as_secs_f64()
+        );
+        match used > needed * TIMES_TWIN_MAX {
+            true => Code::EvaluationTimeout.because(figures).into(),
+            false => EvaluationFailure::Infrastructure(format!("the host is too busy: {figures}")),
+        }
+    }
+
+    /// Processor time that the candidate's architecture needs for all items here, by random weights on the first of them;
+    /// `None` where that can't be found out either.
+    fn needed_by_twin(
+        &self,
+        launcher: Launcher<'_>,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+    ) -> Option<Duration> {
+        let twin = prepared.candidate.random_twin(&mut latency::coins(request.seed & SEED_MASK)).ok()?;
+        // With as much time of its own.
+        let launcher = Launcher { bounds: bounds(request), ..launcher };
+        let (some, none) = (prepared.inputs.first(TWIN_ITEMS_MAX), prepared.probes.first(0));
+        let pass = accuracy_pass(launcher, &twin, &some, &none, self.batch.max(1) as usize, &|_| {}).ok()?;
+        let all = prepared.inputs.len() + prepared.probes.len();
+        // Loading is counted as often as items are: in the package's favour.
+        Some(pass.processor_time?.mul_f64(all as f64 / some.len().max(1) as f64))
     }
 
     /// Measures latency alone, with the candidate treated unlike the reference: for measuring how well this engine

@@ -97,7 +97,7 @@ pub(crate) fn measure(
 }
 
 /// The generator of a seed: ChaCha20 with SHA-256("retort-latency/1" and the seed, little-endian) as key.
-fn coins(seed: u64) -> ChaCha20Rng {
+pub(crate) fn coins(seed: u64) -> ChaCha20Rng {
     let key = [SAMPLES_FORMAT.as_bytes(), &seed.to_le_bytes()].concat();
     ChaCha20Rng::from_seed(*Digest::of(&key).as_bytes())
 }

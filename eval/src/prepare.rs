@@ -124,6 +124,12 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// The first few of them.
+    pub(crate) fn first(&self, count_max: usize) -> Self {
+        let pixels = &self.pixels[..self.len().min(count_max) * self.values];
+        Self { pixels, tables: self.tables.clone(), plane: self.plane, values: self.values }
+    }
+
     /// How many items there are.
     pub(crate) fn len(&self) -> usize {
         self.pixels.len() / self.values

@@ -8,7 +8,7 @@ use crate::confinement::WorkerCommand;
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
 use crate::placement::WorkerPlacement;
 use crate::prepare::Model;
-use crate::watchdog::{Bounds, Overrun, Watchdog, status_field};
+use crate::watchdog::{Bounds, Overrun, Watchdog, processor_time, status_field};
 use crate::worker::device_number;
 use models::DeviceKind;
 use protocol::evaluation::EvaluationFailure;
@@ -55,8 +55,8 @@ pub(crate) struct Launcher<'a> {
 /// How a worker failed. Closed: every end of a process is one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum WorkerFailure {
-    /// Over the deadline.
-    Timeout,
+    /// Over the deadline, with the processor time that it had used by then, where the system says it.
+    Timeout(Option<Duration>),
     /// Over the memory bound.
     OutOfMemory(String),
     /// It said why it can't load the package.
@@ -67,6 +67,8 @@ pub(crate) enum WorkerFailure {
     Violation(String),
     /// It greeted and later died of a signal or an error of its own.
     Crashed(String),
+    /// It greeted and later ended in order without an answer.
+    Quit(String),
     /// It isn't a worker, speaks another language, or the system failed us.
     Broken(String),
     /// Nobody wants the measurement any more.
@@ -78,7 +80,9 @@ impl WorkerFailure {
     pub(crate) fn of_candidate(self) -> EvaluationFailure {
         let package = |code: Code, detail: String| EvaluationFailure::Package(code.because(detail));
         match self {
-            Self::Timeout => package(Code::EvaluationTimeout, "killed at the time limit".into()),
+            // Whether that is the host's fault is decided where the model's needs are known.
+            Self::Timeout(_) => EvaluationFailure::Infrastructure("no answer within the time limit".into()),
+            Self::Quit(detail) => EvaluationFailure::Infrastructure(detail),
             Self::OutOfMemory(detail) => package(Code::EvaluationOutOfMemory, detail),
             Self::OutputsInvalid(detail) => package(Code::OutputsInvalid, detail),
             Self::Violation(detail) => package(Code::SandboxViolation, detail),
@@ -139,7 +143,8 @@ impl Worker {
         // The wall clock ends a worker first; this is for one whose parent can't.
         let cpu_seconds = (wall.as_secs() + 2).saturating_mul(u64::from(threads.max(1)));
         let limits = Limits { memory_bytes: bounds.memory_bytes_max, cpu_seconds };
-        let broken = |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.display()));
+        let broken =
+            |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.path().display()));
         let (process, pipes) = jail
             .spawn(&program, Some(&model.sealed), Some(inputs), limits)
             .map_err(|error| broken(error.to_string()))?;
@@ -230,6 +235,11 @@ impl Worker {
         status_field(self.process.pid(), "VmHWM:").map(|kibibytes| kibibytes * 1024)
     }
 
+    /// Processor time of all its threads so far; `None` when the system doesn't say.
+    pub(crate) fn processor_time(&self) -> Option<Duration> {
+        processor_time(self.process.pid())
+    }
+
     /// How often the system took the processor away so far.
     pub(crate) fn involuntary_switches(&self) -> Option<u64> {
         status_field(self.process.pid(), "nonvoluntary_ctxt_switches:")
@@ -284,7 +294,7 @@ impl Worker {
     fn post_mortem(&mut self, symptom: &io::Error) -> WorkerFailure {
         let end = self.end_soon();
         match self.watchdog.overrun() {
-            Some(Overrun::Time) => return WorkerFailure::Timeout,
+            Some(Overrun::Time(used)) => return WorkerFailure::Timeout(*used),
             Some(Overrun::Memory(detail)) => return WorkerFailure::OutOfMemory(detail.clone()),
             Some(Overrun::Cancelled) => return WorkerFailure::Cancelled,
             None => {}
@@ -295,7 +305,10 @@ impl Worker {
             Some(_) if words.starts_with(OUT_OF_MEMORY) => WorkerFailure::OutOfMemory(words),
             // Nobody here sent that signal: the kernel ran out of memory, or an operator.
             Some(End::Killed(KILL)) => WorkerFailure::Broken("someone killed the worker".into()),
-            Some(end) if self.greeted && !end.is_success() => {
+            Some(end) if self.greeted && end.is_success() => {
+                WorkerFailure::Quit(format!("the worker ended without an answer; its last words: {words}"))
+            }
+            Some(end) if self.greeted => {
                 WorkerFailure::Crashed(format!("the worker ended with {end}; its last words: {words}"))
             }
             Some(end) => {

@@ -27,8 +27,8 @@ pub(crate) struct Bounds {
 /// Why a worker was killed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Overrun {
-    /// Over the deadline.
-    Time,
+    /// Over the deadline, with the processor time that it had used by then, where the system says it.
+    Time(Option<Duration>),
     /// Over the memory bound, in words.
     Memory(String),
     /// Nobody wants its answers any more.
@@ -74,7 +74,7 @@ impl Watchdog {
 
 fn over_bounds(pid: u32, bounds: Bounds) -> Option<Overrun> {
     if Instant::now() >= bounds.deadline {
-        return Some(Overrun::Time);
+        return Some(Overrun::Time(processor_time(pid)));
     }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let bytes = held_bytes(&status)?;
@@ -86,6 +86,17 @@ fn held_bytes(status: &str) -> Option<u64> {
     let kibibytes = |name| field(status, name).unwrap_or(0) * 1024;
     let threads = field(status, "Threads:").unwrap_or(1) * THREAD_BYTES;
     Some(field(status, "VmRSS:")? * 1024 + kibibytes("VmPTE:") + kibibytes("HugetlbPages:") + threads)
+}
+
+/// For how long a process's threads that live had a core; `None` where the system doesn't say.
+pub(crate) fn processor_time(pid: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let of_thread = |thread: std::io::Result<std::fs::DirEntry>| -> Option<u64> {
+        let stat = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse().ok()
+    };
+    let nanos: Vec<u64> = threads.filter_map(of_thread).collect();
+    (!nanos.is_empty()).then(|| Duration::from_nanos(nanos.iter().sum()))
 }
 
 /// The sentence for a worker that held `bytes`.

@@ -7,7 +7,6 @@ use crate::support::{ITEMS, RESNET, engine, evaluate, package, request};
 use eval::Engine;
 use models::DeviceKind;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
-use protocol::submission::Code;
 use std::time::{Duration, Instant};
 
 const DEVICES: [DeviceKind; 2] = [DeviceKind::Wgpu, DeviceKind::Tch];
@@ -46,8 +45,8 @@ fn a_device_that_does_not_come_back_is_killed_at_the_deadline() {
     for engine in engines() {
         let start = Instant::now();
         let failure = evaluate(&engine, &request).unwrap_err();
-        let is_timeout = matches!(&failure, EvaluationFailure::Package(why) if why.code == Code::EvaluationTimeout);
-        assert!(is_timeout, "{}: {failure}", engine.device);
+        let is_late = matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("time limit"));
+        assert!(is_late, "an architecture that is too slow here, which its twin is too: {}: {failure}", engine.device);
         assert!(start.elapsed() < Duration::from_secs(20), "{}: {:?}", engine.device, start.elapsed());
     }
 }

@@ -1,10 +1,12 @@
 //! A worker that its model has taken over: locked like any other, it speaks the engine's language and misuses it.
 //!
-//! `eval-hostile DEED CANDIDATE REFERENCE`, the latter two numbers of parameters: it greets, says that it has loaded its
-//! model, and where that is the candidate does its deed when it is asked for outputs. It knows Fashion-MNIST's ten classes
-//! and nothing of a model.
+//! `eval-hostile DEED CANDIDATE REFERENCE MARK`, two numbers of parameters and the candidate's last bytes in hexadecimal: it
+//! greets, says that it has loaded its model, and where that is the candidate, and not its twin, does its deed when it is
+//! asked for outputs. It knows Fashion-MNIST's ten classes and nothing of a model.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,25 +24,31 @@ const TIMED: u32 = 11;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [deed, candidate, reference] = arguments.as_slice() else { return ExitCode::from(2) };
+    let [deed, candidate, reference, mark] = arguments.as_slice() else { return ExitCode::from(2) };
     let [candidate, reference] = [candidate, reference].map(|number| number.parse().expect("a number of parameters"));
+    let package = sandbox::package().expect("a package");
     sandbox::lock(sandbox::Profile::Strict).expect("locked");
-    match serve(deed, candidate, reference) {
+    match serve(deed, candidate, reference, (&package, mark)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-fn serve(deed: &str, candidate: u64, reference: u64) -> io::Result<()> {
+fn serve(deed: &str, candidate: u64, reference: u64, (package, mark): (&File, &str)) -> io::Result<()> {
     let mut deed = deed;
     send(HELLO, &[3u32.to_le_bytes(), 1u32.to_le_bytes()].concat())?;
     loop {
         let (kind, payload) = receive()?;
         match kind {
             LOAD => {
-                let weights_bytes = payload.get(16..24).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-                let is_candidate = weights_bytes > Some(4 * candidate);
-                deed = if is_candidate { deed } else { "nothing" };
+                let length = |at: usize| {
+                    let bytes = payload.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+                    bytes.map_or(0, u64::from_le_bytes)
+                };
+                let (config_bytes, weights_bytes) = (length(8), length(16));
+                let is_candidate = weights_bytes > 4 * candidate;
+                let does = is_candidate && ends_with(package, config_bytes + weights_bytes, mark)?;
+                deed = if does { deed } else { "nothing" };
                 send(LOADED, &(if is_candidate { candidate } else { reference }).to_le_bytes())?;
             }
             ITEMS => {}
@@ -50,6 +58,14 @@ fn serve(deed: &str, candidate: u64, reference: u64) -> io::Result<()> {
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
+}
+
+/// Whether the package of so many bytes ends so.
+fn ends_with(package: &File, bytes: u64, mark: &str) -> io::Result<bool> {
+    let mut end = vec![0; mark.len() / 2];
+    let at = bytes.saturating_sub(end.len() as u64);
+    package.read_exact_at(&mut end, at)?;
+    Ok(end.iter().map(|byte| format!("{byte:02x}")).collect::<String>() == mark)
 }
 
 /// Answers a batch, or does something else.
@@ -73,6 +89,7 @@ fn outputs(deed: &str, span: &[u8]) -> io::Result<()> {
             }
         }
         "abort" => std::process::abort(),
+        "quit" => std::process::exit(0),
         "longer-answer" => send(OUT, &[honest.as_slice(), &[0; 4]].concat()),
         "endless-answer" => {
             let mut output = io::stdout().lock();

@@ -8,6 +8,7 @@ use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Ite
 use protocol::package::PackageConfig;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
+use sandbox::Executable;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ pub(crate) fn engine() -> Engine {
 /// An engine whose workers are `program`, outside the sandbox: nothing that isn't a worker locks itself.
 pub(crate) fn engine_with(program: &str, args: &[&str]) -> Engine {
     let args = args.iter().map(Into::into).collect();
-    let worker = WorkerCommand { program: program.into(), args };
+    let worker = WorkerCommand { program: Executable::open(program).expect("a program"), args };
     let confinement = Confinement::Process;
     Engine { effort: effort(2), accuracy_threads: 1, confinement, ..Engine::new(worker) }
 }

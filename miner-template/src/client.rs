@@ -37,7 +37,7 @@ const STALE: &str = "stale_request";
 /// A clock that differs by more isn't believed.
 const AHEAD_SECONDS_MAX: i64 = 2 * 24 * 3_600;
 
-/// What `/readyz` says about whom requests are signed for.
+/// What `/healthz` says about whom requests are signed for.
 #[derive(serde::Deserialize)]
 struct Ready {
     validator: Hotkey,
@@ -258,7 +258,8 @@ impl Client {
         if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
     }
 
-    /// Submits a package: announces it, uploads what the validator lacks, and completes.
+    /// Submits a package: announces it, uploads what the validator lacks, and completes. `invite` is a code of the operator,
+    /// where one is needed.
     ///
     /// `uploaded` hears of every byte that has gone out.
     ///
@@ -268,11 +269,13 @@ impl Client {
         &self,
         competition: &CompetitionId,
         package: &PackageFiles,
+        invite: Option<&str>,
         keypair: &Keypair,
         uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
     ) -> Result<SubmissionId, ClientError> {
         let receiver = self.competition(competition)?.validator;
-        let request = SubmissionRequest { competition: competition.clone(), files: package.declarations() };
+        let (competition, files) = (competition.clone(), package.declarations());
+        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned) };
         let created: SubmissionCreated = self.post("/api/v1/submissions", &request, keypair, &receiver)?;
         for upload in &created.uploads {
             let bytes =
@@ -291,7 +294,7 @@ impl Client {
     /// # Errors
     /// When the validator refuses or can't be reached.
     pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post("/api/v1/tokens", request, keypair, &validator)
     }
 
@@ -300,7 +303,7 @@ impl Client {
     /// # Errors
     /// When the name is another's, the validator refuses or can't be reached.
     pub fn call(&self, request: &NameRequest, keypair: &Keypair) -> Result<NameRequest, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post("/api/v1/names", request, keypair, &validator)
     }
 
@@ -309,7 +312,7 @@ impl Client {
     /// # Errors
     /// When it is too late, the validator refuses or can't be reached.
     pub fn withdraw(&self, id: &SubmissionId, keypair: &Keypair) -> Result<SubmissionStatus, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post(&format!("/api/v1/submissions/{id}/withdraw"), &serde_json::Map::new(), keypair, &validator)
     }
 
@@ -323,7 +326,7 @@ impl Client {
         request: &AppealRequest,
         keypair: &Keypair,
     ) -> Result<Vec<AppealView>, ClientError> {
-        let Ready { validator } = self.get("/readyz")?;
+        let Ready { validator } = self.get("/healthz")?;
         self.post(&format!("/api/v1/submissions/{id}/appeal"), request, keypair, &validator)
     }
 
@@ -412,7 +415,7 @@ impl Client {
 
     /// Asks the validator what time it is, for signatures from here on; whether that makes a difference.
     fn take_its_time(&self) -> Result<bool, ClientError> {
-        let response = self.send(|| self.http.get(self.url("/readyz")).timeout(TIMEOUT))?;
+        let response = self.send(|| self.http.get(self.url("/healthz")).timeout(TIMEOUT))?;
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok()?.parse::<httpdate::HttpDate>().ok());
         let its = date.and_then(|date| SystemTime::from(date).duration_since(UNIX_EPOCH).ok());
         let Some(its) = its else { return Ok(false) };

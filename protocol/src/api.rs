@@ -40,6 +40,10 @@ pub struct SubmissionRequest {
     /// The package's files.
     #[serde(deserialize_with = "objects")]
     pub files: Vec<FileDeclaration>,
+    /// A code of the operator that lets this hotkey in, where it must be invited; needed once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, max_length = 64)]
+    pub invite: Option<String>,
 }
 
 /// `POST /api/v1/names`, signed; its answer is the same.

@@ -59,6 +59,8 @@ pub enum Scope {
     /// Outputs and latency.
     #[default]
     Full,
+    /// Outputs, and latency only if at least so many answers are right: with fewer no latency could help.
+    FullFrom(u32),
     /// Outputs alone: the report's latency stays empty, and nothing ranks by it.
     OutputsOnly,
 }

@@ -58,6 +58,8 @@ pub enum LatencyVerdict {
     Unstable(Unstable),
     /// The model behaves differently when it is timed.
     Breach(Breach),
+    /// Nothing was timed: the model is below the gate beyond doubt, so no latency could help it.
+    Skipped,
 }
 
 /// Why a host's measurement decides nothing.
@@ -87,6 +89,9 @@ pub enum Breach {
 /// Judges a measurement. A breach in the outputs counts on any host; everything else only on a stable one.
 pub fn judge(latency: &Latency) -> LatencyVerdict {
     let checks = &latency.checks;
+    if latency.launches == 0 {
+        return LatencyVerdict::Skipped;
+    }
     if checks.output_delta_micro_max > OUTPUT_DELTA_MICRO_MAX {
         return LatencyVerdict::Breach(Breach::Outputs);
     }
@@ -136,7 +141,7 @@ pub enum FollowUp {
 /// After `unstable_max` spoiled measurements the next counts whatever it is.
 pub fn follow_up(before: &[LatencyVerdict], latest: LatencyVerdict, unstable_max: u64) -> FollowUp {
     match latest {
-        LatencyVerdict::Sound => FollowUp::Count,
+        LatencyVerdict::Sound | LatencyVerdict::Skipped => FollowUp::Count,
         LatencyVerdict::Breach(breach) if breach == Breach::Outputs || before.contains(&latest) => {
             FollowUp::Reject(breach)
         }
@@ -216,6 +221,7 @@ impl LatencyVerdict {
             Self::Sound => "sound",
             Self::Unstable(_) => "unstable",
             Self::Breach(_) => "breach",
+            Self::Skipped => "skipped",
         }
     }
 
@@ -229,6 +235,7 @@ impl fmt::Display for LatencyVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sound => "sound",
+            Self::Skipped => "not timed: below the gate beyond doubt",
             Self::Unstable(Unstable::Width) => "the host was too restless for a narrow interval",
             Self::Unstable(Unstable::Control) => "the reference student was not as fast as itself on this host",
             Self::Breach(Breach::Outputs) => "timed inferences gave other outputs than the accuracy pass",
@@ -286,7 +293,8 @@ mod tests {
         use LatencyVerdict::{Breach, Sound, Unstable as Restless};
         assert_eq!(judge(&sound()), Sound);
         assert_eq!(after(|l| l.ratio = estimate(494_000, 500_000, 505_000)), Restless(Unstable::Width));
-        assert_eq!(after(|l| l.ratio = estimate(0, 0, 0)), Restless(Unstable::Width), "nothing was timed");
+        assert_eq!(after(|l| l.ratio = estimate(0, 0, 0)), Restless(Unstable::Width), "a ratio of nothing");
+        assert_eq!(judge(&Latency::default()), LatencyVerdict::Skipped, "nothing was timed");
         assert_eq!(after(|l| l.checks.control = check(980_000, 989_000, 999_000)), Restless(Unstable::Control));
         assert_eq!(after(|l| l.checks.control = check(980_000, 989_000, 1_001_000)), Sound, "that may be chance");
         assert_eq!(after(|l| l.checks.output_delta_micro_max = 101), Breach(Outputs));

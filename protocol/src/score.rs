@@ -14,6 +14,9 @@ pub const PPM: i64 = 1_000_000;
 /// The two-sided 95 % quantile of the normal distribution.
 pub(crate) const Z_95: f64 = 1.959_963_984_540_054;
 
+/// The one-sided 99.99 % quantile of the normal distribution.
+const Z_9999: f64 = 3.719_016_485_455_68;
+
 /// How reports become scores.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -164,6 +167,19 @@ impl<'a> Scale<'a> {
         accuracy_ppm * PPM >= self.teacher_ppm * i64::from(self.rules.gate_ppm)
     }
 
+    /// The fewest right answers to `items` with which a model may still be above the gate: with fewer even the upper end of
+    /// its accuracy's interval (Wilson's, one-sided 99.99 %) lies below.
+    pub fn hopeless_below(&self, items: u32) -> u32 {
+        let (mut hopeless, mut hopeful) = (0, items);
+        // More right answers never make the end lower, so it can be closed in on.
+        while hopeless < hopeful {
+            let correct = hopeless + (hopeful - hopeless) / 2;
+            let (_, high) = wilson_ends(u64::from(correct), u64::from(items), Z_9999);
+            if self.gate(ppm(high.min(1.0))) { hopeful = correct } else { hopeless = correct + 1 }
+        }
+        hopeful
+    }
+
     /// u_acc = clip((acc - a0) / (a_T - a0)).
     pub fn accuracy(&self, accuracy_ppm: i64) -> f64 {
         let floor = i64::from(self.rules.accuracy_floor_ppm);
@@ -218,7 +234,11 @@ pub fn score(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Score {
     let items = u64::from(report.data.items);
     let accuracy = wilson(u64::from(report.quality.correct), items);
     let gate = scale.gate(accuracy.value_ppm);
-    let utilities = utilities(report, &scale);
+    let mut utilities = utilities(report, &scale);
+    if !gate && report.latency.launches == 0 {
+        // Nobody timed it, so its latency is worth nothing rather than as much as one of no time at all.
+        utilities[2] = [0.0; 3];
+    }
     Score {
         composite: if gate { composite(&utilities, &rules.weights) } else { Estimate::default() },
         gate,
@@ -281,15 +301,17 @@ pub fn wilson(count: u64, items: u64) -> Estimate {
     if items == 0 {
         return Estimate { value_ppm: 0, low_ppm: 0, high_ppm: PPM };
     }
-    let (n, p) = (items as f64, count as f64 / items as f64);
-    let z2 = Z_95 * Z_95;
+    let (low, high) = wilson_ends(count, items, Z_95);
+    Estimate { value_ppm: share_ppm(count, items), low_ppm: ppm(low.max(0.0)), high_ppm: ppm(high.min(1.0)) }
+}
+
+/// The ends of Wilson's interval of a share of at least one item, `z` standard deviations wide on each side.
+fn wilson_ends(count: u64, items: u64, z: f64) -> (f64, f64) {
+    let (n, p) = (items.max(1) as f64, count as f64 / items.max(1) as f64);
+    let z2 = z * z;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
-    let half = Z_95 / (1.0 + z2 / n) * libm::sqrt(p * (1.0 - p) / n + z2 / (4.0 * n * n));
-    Estimate {
-        value_ppm: share_ppm(count, items),
-        low_ppm: ppm((centre - half).max(0.0)),
-        high_ppm: ppm((centre + half).min(1.0)),
-    }
+    let half = z / (1.0 + z2 / n) * libm::sqrt(p * (1.0 - p) / n + z2 / (4.0 * n * n));
+    (centre - half, centre + half)
 }
 
 /// What one share is above another that other items gave, with its 95 % interval, parts per million: the hybrid of both shares'

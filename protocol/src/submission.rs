@@ -240,7 +240,8 @@ codes! {
     OutputsInvalid, "outputs_invalid", Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
     ExpectedInvalid, "expected_invalid", Miner, "Write expected.safetensors with `retort_miner.save`, or leave it out.";
     ExpectedDiffers, "expected_differs", Miner, "The model that was saved is another function here: say in config.json what shapes don't show (activation, norm_epsilon_ppb, padding, pooling; see the README), or write expected.safetensors anew.";
-    EvaluationTimeout, "evaluation_timeout", Miner, "The model is too slow for the competition's time limit.";
+    EvaluationTimeout, "evaluation_timeout", Miner, "The model used more than three times the processor time that its architecture needs.";
+    EvaluationQuit, "evaluation_quit", Miner, "The worker ended twice without an answer, which no model makes it do. If your package is an ordinary one, tell the operator.";
     EvaluationOutOfMemory, "evaluation_out_of_memory", Miner, "The model needs more memory than the competition allows.";
     EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";
     SandboxViolation, "sandbox_violation", Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";

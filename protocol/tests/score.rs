@@ -115,3 +115,19 @@ proptest::proptest! {
         proptest::prop_assert!(base.low_ppm <= base.value_ppm && base.value_ppm <= base.high_ppm);
     }
 }
+
+#[test]
+fn below_the_gate_beyond_doubt_is_what_no_chance_explains() {
+    use protocol::score::Scale;
+    let rules = ScoreRules { gate_ppm: 900_000, ..ScoreRules::default() };
+    let scale = Scale::new(&rules, Ceiling { correct: 9_500, items: 10_000 });
+    // The gate is at 85.5 %; four standard errors of 10,000 items are 1.3 points.
+    let least = scale.hopeless_below(10_000);
+    assert!((8_400..8_450).contains(&least), "{least}");
+    assert!(!scale.gate(i64::from(least - 1) * 100) && scale.gate(855_000));
+    // Few items leave room for chance, and none at all for everything.
+    assert!((55..75).contains(&scale.hopeless_below(100)), "{}", scale.hopeless_below(100));
+    assert_eq!(scale.hopeless_below(0), 0);
+    let open = ScoreRules { gate_ppm: 0, ..ScoreRules::default() };
+    assert_eq!(Scale::new(&open, Ceiling { correct: 9_500, items: 10_000 }).hopeless_below(10_000), 0, "no gate");
+}

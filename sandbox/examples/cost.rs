@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p sandbox --example cost -- [WORKERS]`
 
-use sandbox::{Jail, Limits, Profile, Program, lock};
+use sandbox::{Executable, Jail, Limits, Profile, Program, lock};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ fn compare(workers: usize) -> Result<(), Failure> {
         ("device", Jail::new(Profile::Device, memory)?),
     ];
     for (name, jail) in jails {
-        let program = Program { path: std::env::current_exe()?, arguments: vec![name.into()], environment: Vec::new() };
+        let executable = Executable::running()?;
+        let program = Program { executable, arguments: vec![name.into()], environment: Vec::new() };
         let (mut starts, mut ends) = (Vec::new(), Vec::new());
         for _ in 0..workers {
             let start = Instant::now();

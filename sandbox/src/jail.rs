@@ -8,7 +8,7 @@ use crate::child::{Plan, Refusal, out_of_the_way};
 use crate::host::{Host, NOBODY, Namespaces, tasks_of};
 use crate::usher::Usher;
 use crate::worker::Worker;
-use crate::{Profile, Sealed};
+use crate::{Executable, Profile, Sealed};
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::fs::File;
 use std::io;
@@ -27,10 +27,10 @@ const STACK_BYTES_MAX: u64 = 8 << 20;
 const RESERVE_BYTES: u64 = 96 << 20;
 
 /// What is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Program {
-    /// An absolute path.
-    pub path: PathBuf,
+    /// The program's file.
+    pub executable: Executable,
     /// What comes after the name.
     pub arguments: Vec<OsString>,
     /// All of its environment.
@@ -172,8 +172,9 @@ impl Jail {
         inputs: Option<&Sealed>,
         limits: Limits,
     ) -> Result<(Worker, Pipes), JailError> {
-        let opened = File::open(&program.path).and_then(out_of_the_way);
-        let opened = opened.map_err(|source| JailError::Program { path: program.path.clone(), source })?;
+        let path = program.executable.path();
+        let opened = out_of_the_way(program.executable.file());
+        let opened = opened.map_err(|source| JailError::Program { path: path.into(), source })?;
         let (pipes, [input, output, errors]) = Pipes::new().map_err(|error| system(("make pipes", error)))?;
         // Numbers beyond those that the worker gets, so that none is overwritten before it is handed over.
         let sealed = |sealed: Option<&Sealed>| {
@@ -191,7 +192,7 @@ impl Jail {
             identity: self.drops_identity.then_some(NOBODY),
             limits: self.limits(limits),
         };
-        let worker = self.usher.start(plan).map_err(|refused| self.refused(&program.path, refused))?;
+        let worker = self.usher.start(plan).map_err(|refused| self.refused(path, refused))?;
         Ok((worker, pipes))
     }
 
@@ -251,7 +252,7 @@ impl Pipes {
 }
 
 fn arguments(program: &Program) -> Result<Vec<CString>, NulError> {
-    let name = program.path.as_os_str();
+    let name = program.executable.path().as_os_str();
     let all = std::iter::once(name).chain(program.arguments.iter().map(OsString::as_os_str));
     all.map(|argument: &OsStr| CString::new(argument.as_bytes())).collect()
 }
@@ -273,7 +274,8 @@ mod tests {
         let usher = Usher::new(Some(&group)).unwrap();
         let jail = Jail { group: Some(group), usher, ..Jail::insecure().unwrap() };
         let arguments = vec!["/proc/self/cgroup".into()];
-        let cat = Program { path: "/bin/cat".into(), arguments, environment: Vec::new() };
+        let executable = Executable::open("/bin/cat").unwrap();
+        let cat = Program { executable, arguments, environment: Vec::new() };
         let limits = Limits { memory_bytes: 1 << 30, cpu_seconds: 10 };
         let (worker, mut pipes) = jail.spawn(&cat, None, None, limits).unwrap();
         let mut groups = String::new();

@@ -19,6 +19,7 @@
 mod allocator;
 mod cgroup;
 mod child;
+mod executable;
 mod filter;
 mod float_mode;
 mod host;
@@ -31,6 +32,7 @@ mod worker;
 
 pub use allocator::give_memory_back;
 pub use cgroup::{Cgroup, CgroupKind, NoCgroup};
+pub use executable::Executable;
 pub use float_mode::{flushes_to_zero, without_denormals};
 pub use host::{Finding, Host, Namespaces};
 pub use inherited::{INPUTS_FD, PACKAGE_FD, inputs, package};

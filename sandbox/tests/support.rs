@@ -1,6 +1,6 @@
 //! Starting the hostile worker and seeing how it ends.
 
-use sandbox::{End, Jail, Limits, Profile, Program, Sealed};
+use sandbox::{End, Executable, Jail, Limits, Profile, Program, Sealed};
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ fn program_path() -> PathBuf {
 
 pub(crate) fn program(profile: &str, attempt: &str) -> Program {
     Program {
-        path: program_path(),
+        executable: Executable::open(program_path()).expect("the hostile worker"),
         arguments: vec![profile.into(), attempt.into()],
         environment: vec![("ONLY".into(), "this".into())],
     }

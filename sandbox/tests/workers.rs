@@ -1,7 +1,8 @@
 //! What a worker is given, how it is started, and that it goes when its parent does.
 
 use crate::support::{attempt, jail, limits, program};
-use sandbox::{CgroupKind, End, Host, Jail, JailError, Profile, Program};
+use sandbox::{CgroupKind, End, Executable, Host, Jail, JailError, Profile, Program};
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -20,9 +21,12 @@ fn a_locked_worker_reads_its_package_and_computes_on_threads() {
     }
 }
 
+fn named(path: &str, arguments: Vec<OsString>) -> Program {
+    Program { executable: Executable::open(path).expect("a program"), arguments, environment: Vec::new() }
+}
+
 fn shell(jail: &Jail, script: &str) -> String {
-    let program =
-        Program { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()], environment: Vec::new() };
+    let program = named("/bin/sh", vec!["-c".into(), script.into()]);
     let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).expect("a worker");
     drop(pipes.input);
     let mut text = String::new();
@@ -67,16 +71,40 @@ fn an_insecure_worker_is_an_ordinary_process() {
 
 #[test]
 fn what_cannot_be_started_says_why() {
-    let absent = Program { path: "/no/such/program".into(), arguments: Vec::new(), environment: Vec::new() };
-    let error = jail(Profile::Strict).spawn(&absent, None, None, limits()).unwrap_err();
+    let error = Executable::open("/no/such/program").unwrap_err();
     assert!(matches!(&error, JailError::Program { .. }) && error.to_string().contains("/no/such/program"), "{error}");
 
-    let no_program = Program { path: "/etc/passwd".into(), arguments: Vec::new(), environment: Vec::new() };
+    let no_program = named("/etc/passwd", Vec::new());
     let error = Jail::insecure().unwrap().spawn(&no_program, None, None, limits()).unwrap_err();
     assert!(error.to_string().contains("execute the worker"), "{error}");
 
-    let zero = Program { path: "/bin/true".into(), arguments: vec!["a\0b".into()], environment: Vec::new() };
+    let zero = named("/bin/true", vec!["a\0b".into()]);
     assert!(matches!(jail(Profile::Strict).spawn(&zero, None, None, limits()), Err(JailError::Argument(_))));
+}
+
+/// As an upgrade does while the validator runs.
+#[test]
+fn a_program_that_was_replaced_or_removed_is_still_started_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("program");
+    std::fs::copy("/bin/sh", &path).unwrap();
+    let (jail, executable) = (Jail::insecure().unwrap(), Executable::open(&path).unwrap());
+    let says = |what: &str| {
+        let arguments = vec!["-c".into(), format!("echo {what}").into()];
+        let program = Program { executable: executable.clone(), arguments, environment: Vec::new() };
+        let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).unwrap();
+        let mut text = String::new();
+        pipes.output.read_to_string(&mut text).unwrap();
+        worker.wait().unwrap();
+        text
+    };
+    assert_eq!(says("first"), "first\n");
+    let other = folder.path().join("other");
+    std::fs::write(&other, "no program").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(says("replaced"), "replaced\n");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(says("removed"), "removed\n");
 }
 
 #[test]

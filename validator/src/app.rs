@@ -4,6 +4,7 @@
 
 use crate::ballast;
 use crate::board::Board;
+use crate::breaker::Breaker;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Home};
 use crate::db::{Db, DbError};
@@ -15,6 +16,7 @@ use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::hub::Drafts;
 use crate::jobs::Signals;
+use crate::jobs::turns::Kept;
 use crate::ledger::{self, LostLedger};
 use crate::log::{self, PublicLog};
 use crate::materials::MaterialsCache;
@@ -74,6 +76,10 @@ pub struct Parts {
     pub(crate) materials: MaterialsCache,
     /// Wakes the background work.
     pub(crate) signals: Signals,
+    /// Whether anything can be measured at the moment.
+    pub(crate) breaker: Breaker,
+    /// Who waits for a turn, as it looked a moment ago.
+    pub(crate) line: Kept,
     /// Who may come how often.
     pub(crate) guard: Guard,
     /// What `/metrics` counts beyond the database.
@@ -122,6 +128,7 @@ impl App {
     /// # Errors
     /// When a part can't be opened.
     pub async fn open(home: &Home, mut config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        config.check_registration().map_err(|problem| ConfigError::Setting { origin: "listen".into(), problem })?;
         let keypair = home.keypair()?;
         let log_signer = home.log_signer()?;
         ballast::give_up_if_full(home);
@@ -133,7 +140,12 @@ impl App {
         if let Some(recovery) = ledger.recovery() {
             tracing::warn!(?recovery, "the ledger was repaired after a crash");
         }
-        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
+        match objects.look().await {
+            // What is there can be shown.
+            Err(ObjectError::Full) => tracing::error!("the disk is full: nothing new is taken until there is space"),
+            looked => looked?,
+        }
         objects.sweep()?;
         ballast::make_if_roomy(home, config.limits.disk_reserve_bytes);
         Self::compose(config, (keypair, log_signer), db, objects, Arc::new(ledger), evaluator, Clock::System).await
@@ -146,7 +158,7 @@ impl App {
     pub async fn open_worker(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let keys = (home.keypair()?, home.log_signer()?);
         let db = Db::open(&home.database()).await?;
-        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
         let ledger = Arc::new(MemoryLedger::new());
         Self::compose(config, keys, db, objects, ledger, evaluator, Clock::System).await
     }
@@ -188,6 +200,8 @@ impl App {
             pages: PageCache::default(),
             materials: MaterialsCache::default(),
             signals: Signals::default(),
+            breaker: Breaker::default(),
+            line: Kept::default(),
             guard,
             counters: Counters::default(),
             drafts: Drafts::default(),

@@ -41,8 +41,9 @@ const TEMPLATE: &str = "\
 # Where models and data are stored: a folder (file:///…), a bucket (s3://bucket/prefix, keys from AWS_*), or memory:///.
 # object_store = \"\"
 
-# Whether only hotkeys that the ledger has registered may submit.
-# require_registration = false
+# Who may submit: \"required\" for hotkeys that the ledger has registered, \"invite\" for these and whoever shows a code of
+# `retort validator invite`, \"open\" for everybody. It must be written as soon as others than this machine can come.
+# registration = \"open\"
 
 # How long latency is measured: \"full\" as competitions need it, or \"quick\", the same in a fifth of the time.
 # latency = \"full\"
@@ -106,8 +107,8 @@ pub struct Config {
     pub public_url: String,
     /// The URL of the object store; empty for the folder `objects` beside the settings.
     pub object_store: String,
-    /// Whether only hotkeys that the ledger has registered may submit.
-    pub require_registration: bool,
+    /// Who may submit.
+    pub registration: Registration,
     /// How long latency is measured.
     pub latency: LatencyEffort,
     /// Whether this host must give control groups to evaluations.
@@ -135,6 +136,29 @@ pub struct Config {
     pub webhooks_private: bool,
     /// Bounds on everything that comes from outside.
     pub limits: ServiceLimits,
+}
+
+/// Who may submit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// Nobody said: everybody, and only from this machine.
+    #[default]
+    #[serde(rename = "")]
+    Unset,
+    /// Hotkeys that the ledger has registered.
+    Required,
+    /// These, and whoever shows a code of the operator.
+    Invite,
+    /// Everybody, with as many keys as he likes.
+    Open,
+}
+
+impl Registration {
+    /// Whether the ledger takes whoever is to be paid.
+    pub(crate) fn registers_the_paid(self) -> bool {
+        self != Self::Required
+    }
 }
 
 /// How long latency is measured.
@@ -175,7 +199,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             public_url: String::new(),
             object_store: String::new(),
-            require_registration: false,
+            registration: Registration::default(),
             latency: LatencyEffort::default(),
             control_groups: ControlGroups::default(),
             lease_dir: String::new(),
@@ -437,6 +461,7 @@ impl Config {
         if !self.metrics_listen.is_empty() && self.metrics_listen.parse::<SocketAddr>().is_err() {
             return Err("metrics_listen must be an address with a port like `127.0.0.1:9090`, or empty".into());
         }
+        self.check_registration()?;
         if !self.traces_endpoint.is_empty() && !is_web_url(&self.traces_endpoint) {
             return Err("traces_endpoint must be like `http://127.0.0.1:4318`, or empty".into());
         }
@@ -477,6 +502,23 @@ impl Config {
     /// Where the metrics are for everybody.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_listen.parse().ok()
+    }
+
+    /// Says that it must be decided who may submit, as soon as others than this machine's own can come.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn check_registration(&self) -> Result<(), String> {
+        let at_home = self.listen.ip().to_canonical().is_loopback();
+        if self.registration != Registration::Unset
+            || (at_home && self.public_url.is_empty() && self.trusted_proxies.is_empty())
+        {
+            return Ok(());
+        }
+        Err("registration must be written once others can come (listen, public_url or trusted_proxies say so): \"required\" \
+             for hotkeys that the ledger has registered, \"invite\" for these and whoever shows a code of `retort validator \
+             invite`, or \"open\" for everybody with any number of keys"
+            .into())
     }
 
     /// What a new log is called: where it is found, or else whose it is.
@@ -598,6 +640,12 @@ mod tests {
         let config = load(
             "listen = \"127.0.0.1:1\"\n[limits]\nuploads_max = 4",
             &[("RETORT_LISTEN", "0.0.0.0:80"), ("RETORT_LIMITS_PENDING_MAX", "7"), ("RETORT_LOG", "debug")],
+            &[
+                ("RETORT_REGISTRATION", "invite"),
+                ("RETORT_LISTEN", "0.0.0.0:80"),
+                ("RETORT_LIMITS_PENDING_MAX", "7"),
+                ("RETORT_DATA_DIR", "/data"),
+            ],
         )
         .unwrap();
         assert_eq!(config.listen, SocketAddr::from(([0, 0, 0, 0], 80)));
@@ -615,7 +663,10 @@ mod tests {
             ("operator_token = \"short\"", ("A", ""), "operator_token"),
             ("metrics_listen = \"9090\"", ("A", ""), "127.0.0.1:9090"),
             ("[limits]\nuploads_max = 0", ("A", ""), "uploads_max"),
-            ("", ("RETORT_REQUIRE_REGISTRATION", "maybe"), "RETORT_REQUIRE_REGISTRATION"),
+            ("", ("RETORT_REGISTRATION", "maybe"), "required"),
+            ("listen = \"0.0.0.0:80\"", ("A", ""), "registration must be written"),
+            ("public_url = \"https://validator.example\"", ("A", ""), "registration must be written"),
+            ("trusted_proxies = [\"127.0.0.1/32\"]", ("A", ""), "registration must be written"),
             ("trusted_proxies = [\"somebody\"]", ("A", ""), "trusted_proxies"),
             ("witnesses = [\"http://127.0.0.1:7071\"]", ("A", ""), "URL KEY"),
             ("witnesses = [\"ftp://127.0.0.1/ a+b+c\"]", ("A", ""), "https://witness.example/"),
@@ -665,9 +716,12 @@ mod tests {
             made.log_key.name().replace(&made.hotkey.to_string(), "HOTKEY")
         };
         assert_eq!(name(""), "retort/HOTKEY");
-        assert_eq!(name("public_url = \"https://validator.example\""), "validator.example/log");
-        assert_eq!(name("public_url = \"http://127.0.0.1:7070\""), "127.0.0.1:7070/log");
-        assert_eq!(name("public_url = \"https://example.org/retort/\""), "example.org/retort/log");
+        assert_eq!(name("registration = 'open'\npublic_url = \"https://validator.example\""), "validator.example/log");
+        assert_eq!(name("registration = 'open'\npublic_url = \"http://127.0.0.1:7070\""), "127.0.0.1:7070/log");
+        assert_eq!(
+            name("registration = 'open'\npublic_url = \"https://example.org/retort/\""),
+            "example.org/retort/log"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! How full the disk is, and whether an error says that it is.
+//! How full the disk is, whether an error says that it is, and whose a file is.
 //!
 //! It does not know what is stored there.
 
 use std::error::Error;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Whether `error` or one of its causes says that there is no space left.
@@ -17,6 +18,15 @@ pub(crate) fn is_full(error: &(dyn Error + 'static)) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Whose `path` is and who we are, where they differ: for a message about what can't be written.
+pub(crate) fn owner(path: &Path) -> String {
+    let own = rustix::process::geteuid().as_raw();
+    match std::fs::metadata(path).map(|found| found.uid()) {
+        Ok(owner) if owner != own => format!("; it belongs to user {owner}, and this runs as user {own}"),
+        _ => String::new(),
+    }
 }
 
 /// Bytes that an ordinary process may still write below `dir`.

@@ -180,6 +180,10 @@ impl From<ObjectError> for ApiError {
                 Self::new(StatusCode::BAD_REQUEST, "upload_broken_off", detail, hint)
             }
             ObjectError::Full => Self::disk_full(),
+            ObjectError::Away(_) | ObjectError::Unwritable { .. } => {
+                tracing::error!("{error}");
+                Self::busy("the validator's objects can't be reached at the moment").retry_after(30)
+            }
             ObjectError::Missing(_)
             | ObjectError::Store(_)
             | ObjectError::Io(_)

@@ -60,6 +60,11 @@ pub trait Evaluator: Send + Sync {
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
+
+    /// Whether it can measure at the moment, shown on a model that is known to work.
+    fn try_out(&self, request: EvaluationRequest) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
+        async move { self.evaluate(self.machine().await?, request, silent()).await.map(drop) }.boxed()
+    }
 }
 
 /// Waits for the machine, however long, and measures on it.
@@ -117,12 +122,24 @@ pub type Script = dyn Fn(EvaluationRequest) -> BoxFuture<'static, Result<Evaluat
 
 /// An evaluator that follows a script: for tests, where no model runs.
 #[derive(Clone)]
-pub struct ScriptedEvaluator(Arc<Script>);
+pub struct ScriptedEvaluator {
+    script: Arc<Script>,
+    fit: Arc<Fit>,
+}
+
+/// Whether a [`ScriptedEvaluator`] works when it is tried out.
+pub type Fit = dyn Fn() -> Result<(), EvaluationFailure> + Send + Sync;
 
 impl ScriptedEvaluator {
-    /// Follows `script`.
+    /// Follows `script`, and always works when it is tried out: the script isn't asked for that.
     pub fn new(script: Arc<Script>) -> Self {
-        Self(script)
+        Self { script, fit: Arc::new(|| Ok(())) }
+    }
+
+    /// The same, but tried out it does as `fit` says.
+    #[must_use]
+    pub fn fit(self, fit: Arc<Fit>) -> Self {
+        Self { fit, ..self }
     }
 }
 
@@ -137,7 +154,7 @@ impl Default for ScriptedEvaluator {
             };
             scripted_evaluation(&request, correct_ppm)
         };
-        Self(Arc::new(move |request| script(request).boxed()))
+        Self::new(Arc::new(move |request| script(request).boxed()))
     }
 }
 
@@ -149,13 +166,17 @@ impl Evaluator for ScriptedEvaluator {
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
         progress(Progress { phase: "accuracy".into(), done: 0, total: 1 });
-        let evaluation = (self.0)(request);
+        let evaluation = (self.script)(request);
         async move {
             let evaluation = evaluation.await;
             progress(Progress { phase: "accuracy".into(), done: 1, total: 1 });
             evaluation
         }
         .boxed()
+    }
+
+    fn try_out(&self, _: EvaluationRequest) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
+        std::future::ready((self.fit)()).boxed()
     }
 }
 
@@ -189,6 +210,9 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
     let quality = Quality { correct, public_correct, confusion, negative_flips: 0, positive_flips: 0 };
     let latency_samples = br#"{"scripted":true}"#.to_vec();
     let mut report = scripted_report(request, &config, quality, Digest::of(&latency_samples));
+    if matches!(request.scope, Scope::FullFrom(correct_min) if correct < correct_min) {
+        report.latency = Latency { samples_sha256: report.latency.samples_sha256, ..Latency::default() };
+    }
     report.outputs_sha256 = outputs_digest(&logits);
     let outcomes = scripted_outcomes(request, &report, &answers);
     let probes = request.probes.len() / config.input.shape().values() as usize;
@@ -209,8 +233,9 @@ fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[us
     let labels = &request.items.labels;
     let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
     let log_ratio_nanos = match request.scope {
-        Scope::Full => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
         Scope::OutputsOnly => Vec::new(),
+        _ if report.latency.launches == 0 => Vec::new(),
+        Scope::Full | Scope::FullFrom(_) => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
     };
     let values = OutcomeValues {
         images_sha256: report.data.images_sha256,

@@ -18,6 +18,7 @@ pub mod backup;
 mod ballast;
 pub mod blocks;
 pub mod board;
+mod breaker;
 pub mod clock;
 mod conditional;
 pub mod config;

@@ -4,6 +4,7 @@
 //! digest gets its name. It does not know who may read what.
 
 mod folder;
+mod mounted;
 mod orphans;
 mod probe;
 mod signed;
@@ -15,6 +16,7 @@ use crate::disk;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
+use mounted::{Away, Mounted};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -75,6 +77,17 @@ pub enum ObjectError {
          writes, as S3, R2, MinIO and Ceph do"
     )]
     Overwrites,
+    /// The folder of the objects isn't there at the moment; nothing is lost.
+    #[error("the folder of objects {} is not there, or empty: is its disk mounted?", .0.display())]
+    Away(PathBuf),
+    /// A folder of this machine that can't be written.
+    #[error("write into {}{}: {source}", path.display(), disk::owner(path))]
+    Unwritable {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
     /// There is no space for more.
     #[error("the disk is full")]
     Full,
@@ -96,7 +109,14 @@ pub enum ObjectError {
 
 impl From<object_store::Error> for ObjectError {
     fn from(error: object_store::Error) -> Self {
-        if disk::is_full(&error) { Self::Full } else { Self::Store(error) }
+        match error {
+            error if disk::is_full(&error) => Self::Full,
+            object_store::Error::Generic { source, .. } if source.is::<Away>() => match source.downcast::<Away>() {
+                Ok(away) => Self::Away(away.0),
+                Err(source) => Self::Store(object_store::Error::Generic { store: "folder", source }),
+            },
+            error => Self::Store(error),
+        }
     }
 }
 
@@ -131,19 +151,42 @@ pub struct ObjectBytes {
 }
 
 impl Objects {
-    /// Opens the store at `url`; unfinished uploads of an earlier process are removed from `tmp`.
+    /// Opens the store at `url`, which may be new: a folder is made where there is none.
     ///
     /// # Errors
     /// When the URL names no store, or a folder can't be used.
     pub fn open(url: &Url, tmp: PathBuf) -> Result<Self, ObjectError> {
+        if let Some(folder) = folder_of(url) {
+            let path = folder.join(FOLDER);
+            std::fs::create_dir_all(&path).map_err(|source| ObjectError::Unwritable { path, source })?;
+        }
+        Self::reopen(url, tmp)
+    }
+
+    /// Opens the store at `url`, which is `new` if nothing was ever stored.
+    ///
+    /// # Errors
+    /// When the URL names no store, or a folder can't be used: [`ObjectError::Away`] when one that isn't new is missing.
+    pub fn open_or_begin(url: &Url, tmp: PathBuf, new: bool) -> Result<Self, ObjectError> {
+        if new { Self::open(url, tmp) } else { Self::reopen(url, tmp) }
+    }
+
+    /// Opens the store at `url`, which was filled before.
+    ///
+    /// # Errors
+    /// When the URL names no store, or a folder can't be used: [`ObjectError::Away`] when it isn't there.
+    fn reopen(url: &Url, tmp: PathBuf) -> Result<Self, ObjectError> {
         let unknown = |problem: String| ObjectError::Url { url: url.to_string(), problem };
         let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|error| unknown(error.to_string()))?;
         match scheme {
             ObjectStoreScheme::Local => {
                 let dir = url.to_file_path().map_err(|()| unknown("not a path on this machine".into()))?;
-                std::fs::create_dir_all(&dir)?;
+                if !dir.join(FOLDER).is_dir() {
+                    return Err(ObjectError::Away(dir));
+                }
                 // What was answered with 2xx must survive a power cut.
                 let store = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true);
+                let store = Mounted::new(store, dir.clone());
                 let objects = Self::with_store(Arc::new(store), None, Path::default(), tmp)?;
                 Ok(Self { folder: Some(dir), ..objects })
             }
@@ -173,7 +216,7 @@ impl Objects {
         prefix: Path,
         tmp: PathBuf,
     ) -> Result<Self, ObjectError> {
-        std::fs::create_dir_all(&tmp)?;
+        std::fs::create_dir_all(&tmp).map_err(|source| ObjectError::Unwritable { path: tmp.clone(), source })?;
         #[cfg(feature = "failpoints")]
         let store = Arc::new(crate::failpoints::FailingStore(store));
         let (folder, naming, copies) = (None, Arc::default(), Arc::new(Semaphore::new(COPIES_MAX)));
@@ -315,6 +358,36 @@ impl Objects {
         Ok(ObjectBytes { range: read.range.clone(), stream: read.into_stream() })
     }
 
+    /// Whether the folder of objects is there, where they lie in one.
+    ///
+    /// # Errors
+    /// [`ObjectError::Away`] when it isn't.
+    pub async fn there(&self) -> Result<(), ObjectError> {
+        match &self.folder {
+            Some(folder) => Mounted::check(folder).await.map_err(|away| ObjectError::Away(away.0)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the folders of objects and uploads are there and may be written. What is no folder isn't looked at.
+    ///
+    /// # Errors
+    /// [`ObjectError::Away`] or [`ObjectError::Unwritable`], with the folder's name.
+    pub async fn look(&self) -> Result<(), ObjectError> {
+        self.there().await?;
+        let folders: Vec<PathBuf> = self.folder.iter().map(|it| it.join(FOLDER)).chain([self.tmp.clone()]).collect();
+        let looked = tokio::task::spawn_blocking(move || {
+            // A file without a name, where the file system has them.
+            let written = |path: PathBuf| match tempfile::tempfile_in(&path) {
+                Ok(_) => Ok(()),
+                Err(source) if disk::is_full(&source) => Err(ObjectError::Full),
+                Err(source) => Err(ObjectError::Unwritable { path, source }),
+            };
+            folders.into_iter().try_for_each(written)
+        });
+        looked.await.map_err(io::Error::other)?
+    }
+
     /// How large an object is; `None` if there is none.
     ///
     /// # Errors
@@ -333,6 +406,11 @@ impl Objects {
         self.store.put(&key(sha256), bytes).await?;
         Ok(())
     }
+}
+
+/// The folder that a URL names, if it names one of this machine.
+fn folder_of(url: &Url) -> Option<PathBuf> {
+    url.to_file_path().ok().filter(|_| url.scheme() == "file")
 }
 
 /// Hands a file over in parts, one after the other.

@@ -10,6 +10,7 @@ use crate::db::latency::LatencyControl;
 use crate::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
 use crate::error::ApiError;
 use crate::guard::holders::Holder;
+use crate::jobs::turns;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
 use protocol::latency::CONTROL_PPM_MAX;
@@ -142,7 +143,7 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         queue_age_seconds: app.db.queued_since().await?.map_or(0, |since| now.saturating_sub(since)),
         evaluations,
         workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
-        queue: app.db.queue(ROWS_MAX).await?,
+        queue: app.db.queue(&turns::foreseen(app).await?.order, ROWS_MAX).await?,
         places: places(app),
         holders: app.guard.most(HOLDERS_MAX as usize),
         queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,

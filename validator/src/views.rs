@@ -10,6 +10,7 @@ use crate::db::competitions::StoredCompetition;
 use crate::db::lists::ListFilter;
 use crate::db::rounds::Step;
 use crate::db::submissions::Submission;
+use crate::jobs::turns;
 use protocol::amendment::is_hidden;
 use protocol::api::{BoardRow, CompetitionView, MinerReward, MinerView, SubmissionStatus, SubmissionSummary};
 use protocol::latency::judge;
@@ -195,7 +196,7 @@ async fn row(app: &App, status: &SubmissionStatus) -> Result<Option<BoardRow>, D
 /// How many are before it, and roughly how long it takes until there is a result.
 async fn waiting(app: &App, submission: &Submission) -> Result<(Option<u32>, Option<u32>), DbError> {
     let ahead = match submission.state {
-        State::Queued => app.db.ahead_of(submission.arrival).await?,
+        State::Queued => turns::ahead_of(app, &submission.id).await?,
         State::Evaluating => 0,
         _ => return Ok((None, None)),
     };

@@ -12,6 +12,7 @@ mod auth;
 mod bad_input;
 mod beacons;
 mod board;
+mod breaker;
 mod browser;
 mod copies;
 mod crash;
@@ -39,6 +40,7 @@ mod stores;
 mod support;
 #[cfg(feature = "otel")]
 mod telemetry;
+mod turns;
 mod watchdog;
 mod webhooks;
 mod weights;

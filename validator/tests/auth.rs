@@ -1,17 +1,21 @@
 //! Signed requests: who may send what, and each failure with the protocol's own name.
 
-use super::support::{Package, Setup, TestApp, accept, validator_hotkey};
+use super::support::{Miner, Package, Setup, TestApp, accept, validator_hotkey};
 use protocol::Digest;
 use protocol::api::SubmissionRequest;
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::submission::State;
 use reqwest::{Method, StatusCode};
+use validator::config::Registration;
 
 const TARGET: &str = "/api/v1/submissions";
 
 fn body() -> Vec<u8> {
-    let request =
-        SubmissionRequest { competition: "digits".parse().unwrap(), files: Package::mlp(&[8], 7).declarations() };
+    let request = SubmissionRequest {
+        competition: "digits".parse().unwrap(),
+        files: Package::mlp(&[8], 7).declarations(),
+        invite: None,
+    };
     serde_json::to_vec(&request).unwrap()
 }
 
@@ -117,9 +121,42 @@ async fn nobody_completes_anothers_submission() {
 }
 
 #[tokio::test]
+async fn where_the_settings_ask_for_invites_each_code_lets_one_hotkey_in_once() {
+    let mut setup = Setup::default();
+    setup.config.registration = Registration::Invite;
+    let app = TestApp::with_competition(setup).await;
+    let (alice, mallory, bob) = (app.miner(1), app.miner(2), app.miner(3));
+    let codes = app.app.db.make_invites(2, app.app.clock.now()).await.unwrap();
+    assert!(codes[0] != codes[1] && codes[0].len() >= 32, "{codes:?}");
+    let announce = async |miner: &Miner, package: &Package, invite: Option<&str>| {
+        let (competition, files) = ("digits".parse().unwrap(), package.declarations());
+        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned) };
+        let answer = miner.post("/api/v1/submissions", serde_json::to_vec(&request).unwrap()).await;
+        let status = answer.status().as_u16();
+        let body: serde_json::Value = answer.json().await.unwrap();
+        (status, body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let package = Package::mlp(&[8], 7);
+    assert_eq!(announce(&alice, &package, None).await, (403, "not_invited".into()));
+    assert_eq!(announce(&alice, &package, Some("no such code")).await, (403, "invite_invalid".into()));
+    assert_eq!(announce(&alice, &package, Some(&codes[0])).await.0, 201);
+    let id = alice.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let second = alice.submit(&Package::mlp(&[8], 8)).await.expect("whoever is in stays in");
+    app.wait_for(&second, State::Scored).await;
+    assert_eq!(announce(&mallory, &package, Some(&codes[0])).await, (403, "invite_invalid".into()));
+    app.app.ledger.register(chain::Registration::own(bob.hotkey(), 0)).unwrap();
+    let id = bob.submit(&package).await.expect("whoever is registered needs no code");
+    app.wait_for(&id, State::Scored).await;
+    let kept: Vec<String> =
+        sqlx::query_scalar("SELECT code_sha256 FROM invites").fetch_all(app.app.db.pool()).await.unwrap();
+    assert!(kept.iter().all(|kept| !codes.contains(kept)), "digests only");
+}
+
+#[tokio::test]
 async fn only_registered_hotkeys_submit_where_the_settings_say_so() {
     let mut setup = Setup::default();
-    setup.config.require_registration = true;
+    setup.config.registration = Registration::Required;
     let app = TestApp::with_competition(setup).await;
     let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
     let refusal = miner.announce("digits", &package).await.unwrap_err();

@@ -1,7 +1,8 @@
 //! What becomes of a latency: scored, measured again at our cost, or refused; and what the operator alone is told.
 
-use super::lifecycle::script;
+use super::lifecycle::{after_publishing, script};
 use super::support::{Package, Setup, TestApp};
+use futures::FutureExt;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::latency::{Breach, LatencyVerdict, Unstable};
 use protocol::report::{Estimate, Latency, LatencyCheck};
@@ -180,6 +181,29 @@ async fn other_outputs_are_no_matter_of_chance_and_reject_at_once() {
     app.wait_for(&id, State::Rejected).await;
     assert_eq!(miner.status(&id).await.reason.unwrap().code, Code::LatencyBreach);
     assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().attempt, 0, "no second measurement");
+}
+
+/// So many right answers to 100 items, of which the teacher has 96 and the gate wants nine tenths of that.
+fn right(correct_ppm: u64) -> Arc<dyn Evaluator> {
+    after_publishing(move |request| async move { scripted_evaluation(&request, correct_ppm) }.boxed())
+}
+
+#[tokio::test]
+async fn who_is_below_the_gate_beyond_doubt_is_scored_without_being_timed_and_nobody_else_is() {
+    for (correct_ppm, is_timed) in [(300_000, false), (800_000, true)] {
+        let app = TestApp::with_competition(setup(right(correct_ppm))).await;
+        let miner = app.miner(1);
+        let id = miner.submit(&Package::mlp(&[8], 7)).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+        let status = miner.status(&id).await;
+        let (report, score) = (status.report.unwrap(), status.score.unwrap());
+        assert!(!score.gate && score.composite.value_ppm == 0, "{score:?}");
+        assert_eq!(report.latency.launches > 0, is_timed, "{correct_ppm}");
+        assert_eq!(status.latency_verdict == Some(LatencyVerdict::Skipped), !is_timed);
+        let page = miner.get(&format!("/submissions/{id}")).await.text().await.unwrap();
+        assert_eq!(page.contains("not timed: below the gate"), !is_timed);
+        assert_eq!(app.app.db.latency_verdicts(&id).await.unwrap().len(), usize::from(is_timed));
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ fn open() -> Setup {
 
 fn body(seed: u32) -> Vec<u8> {
     let files = Package::mlp(&[8], seed).declarations();
-    serde_json::to_vec(&SubmissionRequest { competition: "digits".parse().unwrap(), files }).unwrap()
+    serde_json::to_vec(&SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None }).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,9 @@ pub(crate) enum MinerCommand {
         /// Send it without trying it by the competition's rules first
         #[arg(long)]
         unchecked: bool,
+        /// A code of the validator's operator, where it asks for one; needed once for a hotkey
+        #[arg(long, value_name = "CODE")]
+        invite: Option<String>,
         /// Wait for the score
         #[arg(long)]
         wait: bool,

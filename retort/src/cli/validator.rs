@@ -45,6 +45,14 @@ pub(crate) enum ValidatorCommand {
         #[arg(long, value_parser = super::listening)]
         listen: Option<SocketAddr>,
     },
+    /// Make codes that let one hotkey in each, where the settings say registration = "invite"; they are printed once
+    Invite {
+        /// How many
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+        count: u32,
+        #[command(flatten)]
+        home: Home,
+    },
     /// Check the settings, the store, the database, and how calm this machine is
     Doctor {
         #[command(flatten)]

@@ -1,5 +1,6 @@
 //! `retort validator amend`: what an operator changes about a competition; `requeue` and `disqualify`: what an operator does
-//! to a submission by hand; `answer-appeal`: what an operator says about one; `block` and `allow`: who may not come.
+//! to a submission by hand; `answer-appeal`: what an operator says about one; `block` and `allow`: who may not come;
+//! `invite`: who is let in.
 //!
 //! They write to the database, beside a serving validator or without one; stating the act in the public log is part of
 //! it. Over HTTP the same is done by `POST /api/v1/operator/submissions/{id}/…`.
@@ -116,6 +117,16 @@ pub(crate) fn blocks(dir: &Path, json: bool) -> Result<()> {
         }
         if rows.is_empty() {
             println!("nobody is blocked");
+        }
+        Ok(())
+    })
+}
+
+/// Prints codes for `retort miner submit --invite`, a line each.
+pub(crate) fn invite(dir: &Path, count: u32) -> Result<()> {
+    runtime()?.block_on(async {
+        for code in database(dir).await?.make_invites(count, Clock::System.now()).await? {
+            println!("{code}");
         }
         Ok(())
     })

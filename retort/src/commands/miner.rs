@@ -44,7 +44,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         MinerCommand::Check { package, competition, validator, rules_only, device, json } => {
             check(&package, &competition, &validator.validator, rules_only, device, json)
         }
-        MinerCommand::Submit { package, competition: what, validator, hotkey, unchecked, wait, json } => {
+        MinerCommand::Submit { package, competition: what, validator, hotkey, unchecked, invite, wait, json } => {
             let (client, id) = competition(&what, &validator.validator)?;
             let keypair = chain::keyfile::load(&hotkey)?;
             let manifest = client.competition(&id)?.competition.manifest;
@@ -55,7 +55,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             if let Some(license) = &manifest.license {
                 eprintln!("by submitting you give the model to everybody under {license}, as the competition says");
             }
-            let submission = submit(&client, &id, &package, &keypair)?;
+            let submission = submit(&client, &id, &package, invite.as_deref(), &keypair)?;
             let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
             if json {
                 print_json(&status)?;
@@ -332,11 +332,17 @@ fn show_likenesses(Likenesses { found, compared, not_public }: &Likenesses) {
 }
 
 /// Submits with a bar of bytes.
-pub(crate) fn submit(client: &Client, id: &CompetitionId, package: &Path, keypair: &Keypair) -> Result<SubmissionId> {
+pub(crate) fn submit(
+    client: &Client,
+    id: &CompetitionId,
+    package: &Path,
+    invite: Option<&str>,
+    keypair: &Keypair,
+) -> Result<SubmissionId> {
     let files = PackageFiles::read(package)?;
     let bar = upload_bar(files.iter().map(|(_, bytes)| bytes.len() as u64).sum());
     let counter = bar.clone();
-    let submission = client.submit(id, &files, keypair, &move |bytes| counter.inc(bytes));
+    let submission = client.submit(id, &files, invite, keypair, &move |bytes| counter.inc(bytes));
     bar.finish_and_clear();
     Ok(submission?)
 }

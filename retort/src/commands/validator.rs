@@ -58,6 +58,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             served
         }
         ValidatorCommand::Operator { home, listen } => operator(&home.dir, listen),
+        ValidatorCommand::Invite { count, home } => super::acts::invite(&home.dir, count),
         ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
@@ -323,8 +324,8 @@ async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
 async fn prune(dir: &Path, yes: bool, json: bool) -> Result<()> {
     let home = Home::new(dir);
     let config = home.load(std::env::vars())?;
-    let objects = Objects::open(&config.object_store_url(&home)?, home.tmp())?;
     let db = super::round::database(dir).await?;
+    let objects = Objects::open_or_begin(&config.object_store_url(&home)?, home.tmp(), db.is_new().await?)?;
     let age_min = Duration::from_secs(config.limits.orphan_seconds_min);
     let really = if yes { Really::Remove } else { Really::Count };
     let swept = sweep::prune(&db, &objects, age_min, really).await?;

@@ -39,7 +39,8 @@ impl Announcement<'_> {
 }
 
 fn announcement<'a>(sender: &'a Stranger<'a>, package: &Package) -> Announcement<'a> {
-    let request = SubmissionRequest { competition: COMPETITION.parse().unwrap(), files: package.declarations() };
+    let request =
+        SubmissionRequest { competition: COMPETITION.parse().unwrap(), files: package.declarations(), invite: None };
     Announcement { sender, body: serde_json::to_vec(&request).unwrap() }
 }
 

@@ -124,7 +124,11 @@ impl<'a> Stranger<'a> {
     }
 
     pub(super) fn announce(&self, package: &Package) -> Answer {
-        let request = SubmissionRequest { competition: COMPETITION.parse().unwrap(), files: package.declarations() };
+        let request = SubmissionRequest {
+            competition: COMPETITION.parse().unwrap(),
+            files: package.declarations(),
+            invite: None,
+        };
         self.signed("POST", SUBMISSIONS, &serde_json::to_vec(&request).unwrap())
     }
 

@@ -86,7 +86,7 @@ fn evaluation(request: &EvaluationRequest, config: &PackageConfig, skill: f64) -
     let right: Vec<bool> =
         answers.iter().zip(request.items.labels.iter()).map(|(a, l)| *a == usize::from(*l)).collect();
     let (log_ratios, samples, latency) = match request.scope {
-        Scope::Full => timed(request, config, &costs, &dice),
+        Scope::Full | Scope::FullFrom(_) => timed(request, config, &costs, &dice),
         Scope::OutputsOnly => (Vec::new(), b"{}".to_vec(), Latency::default()),
     };
     let js = 18_000.0 + 2.2e6 * (0.9463 - accuracy).max(0.0);

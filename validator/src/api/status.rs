@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use protocol::Hotkey;
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,16 +19,17 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::default().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(measured))
 }
 
+/// How long a look at the store may take.
+const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
 /// That it works.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
     /// That it does.
     #[schema(inline)]
     status: Works,
-    /// The validator's hotkey; of readyz only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    validator: Option<Hotkey>,
+    /// The validator's hotkey.
+    validator: Hotkey,
 }
 
 /// Nothing else is said in a good answer.
@@ -44,29 +46,42 @@ enum Works {
     tag = "health",
     responses((status = 200, description = "It does.", body = Health)),
 )]
-async fn alive() -> Response {
-    json(&Health { status: Works::Ok, validator: None })
+async fn alive(State(app): State<App>) -> Response {
+    json(&Health { status: Works::Ok, validator: app.hotkey })
 }
 
-/// Whether requests can be served: the database answers, there is space for uploads, and the public log can be written.
+/// Whether a submission would be taken and evaluated: the database and the object store answer, there is space for uploads,
+/// the public log can be written, and the engine works. If not, the detail says why.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "health",
     responses(
-        (status = 200, description = "They can.", body = Health),
-        (status = 503, description = "They can't."),
+        (status = 200, description = "It would.", body = Health),
+        (status = 503, description = "It wouldn't; what is there waits until it is mended."),
     ),
 )]
 async fn ready(State(app): State<App>) -> Result<Response, ApiError> {
     app.db.ping().await.map_err(|_| ApiError::busy("the database doesn't answer"))?;
+    if let Some(fault) = app.breaker.fault() {
+        return Err(ApiError::busy(&format!(
+            "nothing can be evaluated since {}: {}",
+            fault.since,
+            fault.for_strangers()
+        )));
+    }
+    let there = tokio::time::timeout(LOOK_LIMIT, app.objects.there()).await;
+    there.map_err(|_| ApiError::busy("the object store doesn't answer"))??;
     if app.objects.free_bytes()? < app.config.limits.disk_reserve_bytes {
         return Err(ApiError::busy("the disk is nearly full"));
     }
     if let Some(trouble) = app.log.trouble() {
         return Err(ApiError::busy(trouble));
     }
-    Ok(json(&Health { status: Works::Ok, validator: Some(app.hotkey) }))
+    if !app.breaker.has_looked() {
+        return Err(ApiError::busy("the first look at the engine isn't over").retry_after(1));
+    }
+    Ok(json(&Health { status: Works::Ok, validator: app.hotkey }))
 }
 
 /// Counts for Prometheus.

@@ -49,9 +49,9 @@ pub async fn backup(home: &Home, config: &Config, to: &Path, options: Options) -
 }
 
 async fn take(home: &Home, config: &Config, to: &Path, options: Options) -> Result<Backup, BackupError> {
-    let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
-    let (log_key, hotkey) = (home.log_signer()?.key(), home.keypair()?.hotkey());
     let db = Db::open(&home.database()).await?;
+    let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
+    let (log_key, hotkey) = (home.log_signer()?.key(), home.keypair()?.hotkey());
     let mut tries = 0;
     let (log_size, ledger, mut files) = loop {
         tries += 1;

@@ -65,10 +65,8 @@ pub struct ServiceLimits {
     pub pending_max: u64,
     /// Bytes of the disk that uploads may not fill.
     pub disk_reserve_bytes: u64,
-    /// Seconds until an admission check must be done.
+    /// Seconds that an admission check may take once it has begun.
     pub check_seconds_max: u64,
-    /// Seconds that a submission may wait for a worker.
-    pub queue_seconds_max: u64,
     /// Evaluations of one submission before we give up on ourselves.
     pub evaluation_attempts_max: u64,
     /// Seconds between such attempts.
@@ -79,6 +77,8 @@ pub struct ServiceLimits {
     pub evaluation_grace_seconds: u64,
     /// Milliseconds between looks of an idle worker for a task.
     pub worker_poll_ms: u64,
+    /// Milliseconds between looks whether what was broken works again.
+    pub breaker_probe_ms: u64,
     /// Seconds that an object may lie in the store without a row that names it.
     pub orphan_seconds_min: u64,
     /// Seconds that the files of a rejected submission are kept.
@@ -137,7 +137,7 @@ impl ServiceLimits {
             ("hotkey_announcements_per_day_max", self.hotkey_announcements_per_day_max),
             ("pending_max", self.pending_max),
             ("check_seconds_max", self.check_seconds_max),
-            ("queue_seconds_max", self.queue_seconds_max),
+            ("breaker_probe_ms", self.breaker_probe_ms),
             ("worker_poll_ms", self.worker_poll_ms),
             ("evaluation_attempts_max", self.evaluation_attempts_max),
             ("publish_seconds_max", self.publish_seconds_max),
@@ -180,12 +180,12 @@ impl Default for ServiceLimits {
             pending_max: 10_000,
             disk_reserve_bytes: 256 << 20,
             check_seconds_max: 300,
-            queue_seconds_max: 7 * 24 * 3_600,
             evaluation_attempts_max: 3,
             evaluation_retry_seconds: 5,
             evaluation_unstable_max: 3,
             evaluation_grace_seconds: 60,
             worker_poll_ms: 250,
+            breaker_probe_ms: 5_000,
             orphan_seconds_min: 24 * 3_600,
             rejected_seconds_max: 6 * 3_600,
             address_bytes_per_day_max: 4 << 30,

@@ -14,6 +14,7 @@ pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
          retry_at = iif(retry_at > 0, max(retry_at + ?1, 0), 0)
          WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')",
         "UPDATE upload_tokens SET expires_at = max(expires_at + ?1, 0)",
+        "UPDATE machine_time SET ended_at = max(ended_at + ?1, 0)",
         "UPDATE webhooks SET retry_at = max(retry_at + ?1, 0) WHERE retry_at > 0",
     ] {
         sqlx::query(sql).bind(seconds).execute(&mut **tx).await?;
@@ -29,6 +30,8 @@ pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
 pub async fn take_up(tx: &mut Tx, now: u64) -> Result<(), DbError> {
     let sql = "UPDATE submissions SET changed_at = min(changed_at, ?1), retry_at = min(retry_at, ?1)
                WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
+    sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
+    let sql = "UPDATE machine_time SET ended_at = min(ended_at, ?1)";
     sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
     Ok(())
 }

@@ -130,12 +130,3 @@ pub async fn take_back(
     sqlx::query(sql).bind(i64::from(failed)).bind(id.to_string()).execute(&mut **tx).await?;
     Ok(())
 }
-
-/// Counts an attempt for everything queued, so that tasks handed out before do nothing.
-///
-/// # Errors
-/// When the database fails.
-pub async fn renew_queued(tx: &mut Tx) -> Result<(), DbError> {
-    sqlx::query("UPDATE submissions SET attempt = attempt + 1 WHERE state = 'queued'").execute(&mut **tx).await?;
-    Ok(())
-}

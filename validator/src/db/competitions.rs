@@ -117,6 +117,15 @@ impl Db {
         Ok(all)
     }
 
+    /// Whether anything was ever published, so that there must be objects.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_new(&self) -> Result<bool, DbError> {
+        let query = "SELECT NOT EXISTS (SELECT 1 FROM competitions)";
+        Ok(sqlx::query_scalar(query).fetch_one(self.pool()).await?)
+    }
+
     /// The models published with a competition, teacher first.
     ///
     /// # Errors

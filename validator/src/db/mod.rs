@@ -16,6 +16,7 @@ pub mod feed;
 pub mod files;
 pub mod hub;
 pub mod idempotency;
+pub mod invites;
 pub mod latency;
 pub mod ledger;
 pub mod lists;
@@ -29,6 +30,7 @@ pub mod rewards;
 pub mod rounds;
 pub mod submissions;
 pub mod tokens;
+pub mod turns;
 pub mod uploads;
 pub mod watch;
 pub mod webhooks;
@@ -68,6 +70,12 @@ pub enum DbError {
         what: &'static str,
         /// Why.
         problem: String,
+    },
+    /// The database's file, or the folder that it lies in, may not be written.
+    #[error("the database {} can't be written{}", path.display(), disk::owner(path))]
+    Unwritable {
+        /// The file.
+        path: std::path::PathBuf,
     },
     /// The round is no longer at the step that the change begins with.
     #[error("the round is not {expected} any more")]
@@ -121,6 +129,21 @@ impl DbError {
     }
 }
 
+/// Whether `error`, or what caused it, says that the file may be read at most: the lowest byte of the code is
+/// SQLITE_READONLY or SQLITE_CANTOPEN, whatever more is known.
+fn is_unwritable(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(sqlx::Error::Database(error)) = error.downcast_ref()
+            && let Some(code) = error.code().and_then(|code| code.parse::<u32>().ok())
+        {
+            return matches!(code & 0xff, 8 | 14);
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Whether `error` says that a row with this key exists.
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
@@ -151,9 +174,22 @@ impl Db {
         let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).after_release(|connection, _| {
             Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
         });
-        let pool = pool.connect_with(options).await?;
-        sqlx::migrate!("./migrations").run(&pool).await?;
-        Ok(Self { pool })
+        let opened = async {
+            let pool = pool.connect_with(options).await?;
+            sqlx::migrate!("./migrations").run(&pool).await?;
+            let db = Self { pool };
+            match db.write().await {
+                Ok(tx) => tx.rollback().await?,
+                Err(error) if is_unwritable(&error) => return Err(error),
+                // Somebody else holds it, or the disk is full: what is there can be shown.
+                Err(_) => {}
+            }
+            Ok(db)
+        };
+        opened.await.map_err(|error| match is_unwritable(&error) {
+            true => DbError::Unwritable { path: path.into() },
+            false => error,
+        })
     }
 
     /// The connections, for statements and for the job engine.

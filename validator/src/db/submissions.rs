@@ -25,6 +25,8 @@ pub struct Submission {
     pub competition: CompetitionId,
     /// By whom.
     pub hotkey: Hotkey,
+    /// The network that it was announced from; what it may use of the machine is shared there.
+    pub address: String,
     /// The digest over the announced files.
     pub package_sha256: Digest,
     /// Where it is.
@@ -98,6 +100,20 @@ impl Db {
         rows.iter().map(submission).collect()
     }
 
+    /// Gives whatever is still to be uploaded so many seconds more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn postpone_uploads(&self, seconds: u64) -> Result<(), DbError> {
+        for query in [
+            "UPDATE submissions SET upload_until = upload_until + ? WHERE state = 'awaiting_upload'",
+            "UPDATE upload_tokens SET expires_at = expires_at + ?",
+        ] {
+            sqlx::query(query).bind(int(seconds)).execute(self.pool()).await?;
+        }
+        Ok(())
+    }
+
     /// The submissions whose files are still to come.
     ///
     /// # Errors
@@ -106,15 +122,6 @@ impl Db {
         let query = "SELECT id FROM submissions WHERE state = 'awaiting_upload'";
         let ids: Vec<String> = sqlx::query_scalar(query).fetch_all(self.pool()).await?;
         ids.iter().map(|id| parse("submission", id)).collect()
-    }
-
-    /// How many queued or evaluating submissions arrived before this one.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn ahead_of(&self, arrival: u64) -> Result<u32, DbError> {
-        let query = "SELECT count(*) FROM submissions WHERE state IN ('queued', 'evaluating') AND arrival < ?";
-        Ok(sqlx::query_scalar(query).bind(int(arrival)).fetch_one(self.pool()).await?)
     }
 
     /// How many submissions are in each state; states without any are absent.
@@ -162,15 +169,15 @@ impl Db {
         rows.iter().map(submission).collect()
     }
 
-    /// Queued submissions whose next attempt may begin, earliest first.
+    /// How many queued submissions there are whose next attempt may begin, and since when the first of them waits.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn due(&self, now: u64, count_max: u32) -> Result<Vec<(SubmissionId, u64)>, DbError> {
-        let query =
-            "SELECT id, attempt FROM submissions WHERE state = 'queued' AND retry_at <= ? ORDER BY arrival LIMIT ?";
-        let rows = sqlx::query(query).bind(int(now)).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((parse("submission id", row.get("id"))?, uint(row.get("attempt"))))).collect()
+    pub async fn due(&self, now: u64) -> Result<(u64, Option<u64>), DbError> {
+        let query = "SELECT count(*) AS count, min(changed_at) AS since FROM submissions
+                     WHERE state = 'queued' AND retry_at <= ?";
+        let row = sqlx::query(query).bind(int(now)).fetch_one(self.pool()).await?;
+        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("since").map(uint)))
     }
 }
 
@@ -216,13 +223,13 @@ pub async fn counted_since(
     Ok(times.into_iter().map(uint).collect())
 }
 
-/// How many submissions aren't done.
+/// How many hotkeys have submissions that aren't done: each of them has one place, with however many.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
-    let query =
-        "SELECT count(*) FROM submissions WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
+    let query = "SELECT count(DISTINCT hotkey) FROM submissions
+                 WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
     Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
 }
 
@@ -232,12 +239,13 @@ pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
     let written = sqlx::query(
-        "INSERT INTO submissions (id, competition_id, hotkey, package_sha256, state, created_at, changed_at, upload_until)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO submissions (id, competition_id, hotkey, address, package_sha256, state, created_at, changed_at,
+         upload_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id.to_string())
     .bind(new.competition.as_ref())
     .bind(new.hotkey.to_string())
+    .bind(&new.address)
     .bind(new.package_sha256.to_string())
     .bind(new.state.as_str())
     .bind(int(new.created_at))
@@ -347,7 +355,17 @@ async fn state_end(
     log::enqueue(tx, &ended.key(), EntryKind::Ended, &ended).await
 }
 
-/// Writes what the admission check found out.
+/// Counts a check without a verdict, and says when the next may begin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_failed_check(tx: &mut Tx, id: &SubmissionId, retry_at: u64) -> Result<(), DbError> {
+    let query = "UPDATE submissions SET failures = failures + 1, retry_at = ? WHERE id = ? AND state = 'checking'";
+    sqlx::query(query).bind(int(retry_at)).bind(id.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Writes what the admission check found out; its own failures are forgotten.
 ///
 /// # Errors
 /// When the database fails.
@@ -357,7 +375,7 @@ pub async fn set_admitted(
     architecture: &Architecture,
     costs: &Costs,
 ) -> Result<(), DbError> {
-    sqlx::query("UPDATE submissions SET architecture = ?, costs = ? WHERE id = ?")
+    sqlx::query("UPDATE submissions SET architecture = ?, costs = ?, failures = 0, retry_at = 0 WHERE id = ?")
         .bind(to_json(architecture))
         .bind(to_json(costs))
         .bind(id.to_string())
@@ -393,6 +411,7 @@ fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
         id: parse("submission id", row.get("id"))?,
         competition: parse("competition id", row.get("competition_id"))?,
         hotkey: parse("hotkey", row.get("hotkey"))?,
+        address: row.get("address"),
         package_sha256: parse("digest", row.get("package_sha256"))?,
         state: parse("state", row.get("state"))?,
         created_at: uint(row.get("created_at")),

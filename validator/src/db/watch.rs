@@ -21,7 +21,7 @@ pub struct WorkerSeen {
     pub started_at: Option<u64>,
     /// When it was last alive, in Unix seconds by the machine's own clock; it says so twice a minute.
     pub seen_at: u64,
-    /// The submission that it works on.
+    /// The submission that it works on; of several workers that do, the one that was begun first.
     pub submission: Option<SubmissionId>,
 }
 
@@ -88,22 +88,27 @@ impl Db {
     /// When the database fails.
     pub async fn workers(&self, since: u64, count_max: u32) -> Result<Vec<WorkerSeen>, DbError> {
         let query = "SELECT w.id, w.worker_type, w.started_at, w.last_seen,
-                     (SELECT json_extract(CAST(j.job AS TEXT), '$.submission') FROM Jobs j
-                      WHERE j.lock_by = w.id AND j.status = 'Running' LIMIT 1) AS submission
+                     (SELECT s.id FROM submissions s, Jobs j WHERE s.state = 'evaluating'
+                      AND j.lock_by = w.id AND j.status = 'Running' ORDER BY s.changed_at LIMIT 1) AS submission
                      FROM Workers w WHERE w.last_seen >= ? ORDER BY w.last_seen DESC, w.id LIMIT ?";
         let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
         rows.iter().map(worker).collect()
     }
 
-    /// What is worked on and what waits, in the order in which its turn comes.
+    /// What is worked on, and then what waits, in the order of `queued`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn queue(&self, count_max: u32) -> Result<Vec<Waiting>, DbError> {
+    pub async fn queue(&self, queued: &[SubmissionId], count_max: u32) -> Result<Vec<Waiting>, DbError> {
         let query = "SELECT id, competition_id, state, changed_at, failures FROM submissions
-                     WHERE state IN ('queued', 'evaluating') ORDER BY state, arrival LIMIT ?";
-        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(waiting).collect()
+                     WHERE state = 'evaluating' OR (state = 'queued' AND id IN (SELECT value FROM json_each(?)))
+                     ORDER BY state, arrival";
+        let ids: Vec<String> = queued.iter().take(count_max as usize).map(ToString::to_string).collect();
+        let rows = sqlx::query(query).bind(super::to_json(&ids)).fetch_all(self.pool()).await?;
+        let mut found = rows.iter().map(waiting).collect::<Result<Vec<Waiting>, DbError>>()?;
+        found.sort_by_key(|waiting| queued.iter().position(|id| *id == waiting.submission));
+        found.truncate(count_max as usize);
+        Ok(found)
     }
 
     /// The hotkeys with most submissions under way; evaluations since `since` are counted.

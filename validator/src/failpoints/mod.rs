@@ -57,8 +57,6 @@ pub enum Change {
     Admission,
     /// What an earlier process was evaluating returns to the queue.
     Recovery,
-    /// All that waits gets new attempts.
-    Renewal,
     /// A worker takes an attempt.
     Claim,
     /// A measurement for a round is about to begin.
@@ -175,7 +173,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 38] = [
+    const ALL: [(Self, &str); 37] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -186,7 +184,6 @@ impl Change {
         (Self::Name, "name"),
         (Self::Admission, "admission"),
         (Self::Recovery, "recovery"),
-        (Self::Renewal, "renewal"),
         (Self::Claim, "claim"),
         (Self::Attempt, "attempt"),
         (Self::Control, "control"),

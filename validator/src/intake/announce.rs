@@ -3,7 +3,7 @@
 //! It sees names, sizes and digests, never bytes.
 
 use super::repeat::Repeatable;
-use super::{incoming_name, known_competition, quota};
+use super::{admittance, incoming_name, known_competition, quota};
 use crate::app::App;
 use crate::db::files::SubmissionFile;
 use crate::db::submissions::{self, Submission};
@@ -13,7 +13,6 @@ use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
 use crate::guard::AddressBlock;
 use crate::secret::mac;
-use http::StatusCode;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
 use protocol::leaf::Commitment;
@@ -23,7 +22,6 @@ use protocol::package::{
 };
 use protocol::submission::{Code, Rejection, State};
 use protocol::{Digest, Hotkey, SubmissionId};
-use std::sync::Arc;
 use std::time::Duration;
 use transparency::EntryKind;
 
@@ -62,13 +60,13 @@ pub(super) async fn enter(
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
-    let is_registered = check_registered(app, hotkey).await?;
     let now = app.clock.now();
     let new = Submission {
         arrival: 0,
         id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
         competition: request.competition,
         hotkey,
+        address: client.to_string(),
         package_sha256,
         state: State::AwaitingUpload,
         created_at: now,
@@ -98,6 +96,7 @@ pub(super) async fn enter(
         }
         return Ok((false, living));
     }
+    let is_registered = admittance::check(app, &mut tx, &hotkey, request.invite.as_deref()).await?;
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
     if !is_registered {
@@ -155,21 +154,6 @@ fn check_files(files: &[FileDeclaration], limits: &Limits) -> Result<Digest, Rej
     let config = find(CONFIG_FILE).ok_or_else(|| missing(CONFIG_FILE))?;
     let weights = find(WEIGHTS_FILE).ok_or_else(|| missing(WEIGHTS_FILE))?;
     Ok(package_digest(&config.sha256, &weights.sha256))
-}
-
-/// Whether the ledger knows the hotkey; refuses whom it doesn't where the settings ask for that.
-async fn check_registered(app: &App, hotkey: Hotkey) -> Result<bool, ApiError> {
-    let ledger = Arc::clone(&app.ledger);
-    let registrations = tokio::task::spawn_blocking(move || ledger.registrations())
-        .await
-        .map_err(|error| ApiError::internal(&error))?
-        .map_err(|error| ApiError::internal(&error))?;
-    let is_registered = registrations.iter().any(|registration| registration.hotkey == hotkey);
-    if is_registered || !app.config.require_registration {
-        return Ok(is_registered);
-    }
-    let hint = "Register the hotkey with the subnet first.";
-    Err(ApiError::new(StatusCode::FORBIDDEN, "not_registered", format!("{hotkey} is not registered"), hint))
 }
 
 /// Where the files go that have not arrived.

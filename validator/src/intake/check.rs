@@ -14,7 +14,7 @@ use crate::objects::ObjectError;
 use bytes::Bytes;
 use protocol::api::FileDeclaration;
 use protocol::package::{Admission, Admitted, CONFIG_FILE, WEIGHTS_FILE, admit};
-use protocol::submission::{Rejection, State};
+use protocol::submission::{Code, Rejection, State};
 use std::time::Duration;
 
 /// Why a check gave no verdict. It stays due.
@@ -43,6 +43,23 @@ pub(crate) async fn check(app: &App, submission: &Submission) -> Result<(), Chec
     // A store that never answers must not hold up the checks behind it.
     let limit = Duration::from_secs(app.config.limits.check_seconds_max);
     tokio::time::timeout(limit, in_turn(app, submission, &turn)).await.map_err(|_| CheckError::Late(limit))?
+}
+
+/// Counts a check that gave no verdict through our fault: it is tried again, and after too many tries given up.
+pub(crate) async fn count_failed_check(app: &App, submission: &Submission) -> Result<(), DbError> {
+    let (limits, now, id) = (&app.config.limits, app.clock.now(), &submission.id);
+    let mut tx = app.db.write().await?;
+    if submission.failures + 1 >= limits.evaluation_attempts_max {
+        let reason = Code::Infrastructure.because("the admission check didn't end".into());
+        match submissions::transition(&mut tx, id, State::Checking, State::Failed, Some(&reason), now).await {
+            Err(DbError::StateChanged { .. }) => return Ok(()),
+            changed => changed?,
+        }
+        tracing::info!(submission.id = %id, "submission {id} is failed: {reason}");
+    } else {
+        submissions::count_failed_check(&mut tx, id, now + limits.evaluation_retry_seconds).await?;
+    }
+    failpoints::commit(tx, Change::Expiry).await
 }
 
 async fn in_turn(app: &App, submission: &Submission, turn: &Turn) -> Result<(), CheckError> {

@@ -8,6 +8,7 @@
 //! [`whole()`] does the same for a package that comes in one request. [`withdraw()`] ends what waits.
 //! It does not know how models are evaluated.
 
+mod admittance;
 mod announce;
 mod check;
 mod complete;
@@ -18,7 +19,7 @@ mod whole;
 mod withdraw;
 
 pub(crate) use announce::announce;
-pub(crate) use check::check;
+pub(crate) use check::{check, count_failed_check};
 pub(crate) use complete::complete;
 pub(crate) use quota::check_open;
 pub(crate) use repeat::Repeatable;

@@ -3,7 +3,7 @@
 //! The bytes are in files without a name until the announcement is committed; it does not know how they came.
 
 use super::announce::enter;
-use super::{complete, quota};
+use super::{admittance, complete, quota};
 use crate::app::App;
 use crate::db::DbError;
 use crate::db::files::{self, SubmissionFile};
@@ -28,7 +28,8 @@ pub(crate) async fn whole(
         let object = spooled.object();
         FileDeclaration { path: path.clone(), size: object.size_bytes, sha256: object.sha256 }
     };
-    let request = SubmissionRequest { competition, files: files.iter().map(declare).collect() };
+    let files_declared = files.iter().map(declare).collect();
+    let request = SubmissionRequest { competition, files: files_declared, invite: None };
     let (_, submission) = enter(app, (hotkey, client), request, None).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;
@@ -63,7 +64,10 @@ pub(crate) async fn has_room(
 ) -> Result<(), ApiError> {
     let bytes = sizes.fold(0, u64::saturating_add);
     let mut tx = app.db.write().await?;
-    let room = quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await;
+    let room = match admittance::check(app, &mut tx, &hotkey, None).await {
+        Ok(_) => quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await,
+        Err(refused) => Err(refused),
+    };
     tx.rollback().await.map_err(DbError::from)?;
     room
 }

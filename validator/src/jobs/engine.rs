@@ -1,17 +1,16 @@
-//! The job engine: apalis over the same database. One queue for each class of hardware; a worker takes one task at a
+//! The job engine: apalis over the same database. One queue for each class of hardware; a worker takes one turn at a
 //! time, since two evaluations at once would spoil each other's latencies.
 //!
 //! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
 
 use super::{IDLE, evaluate};
 use crate::app::App;
-use crate::db::Db;
+use crate::db::{Db, DbError, uint};
 use crate::error::Chain;
 use apalis::prelude::{
     BackendExt, BoxDynError, Data, PollSnapshot, PollStrategy, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt,
 };
 use apalis_sqlite::{Config, SqliteStorage};
-use protocol::SubmissionId;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -22,12 +21,9 @@ use tokio_util::sync::CancellationToken;
 /// The queue of evaluations that need a CPU and nothing else.
 const CPU_QUEUE: &str = "cpu";
 
-/// One attempt to evaluate a submission.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct EvaluationTask {
-    submission: SubmissionId,
-    attempt: u64,
-}
+/// A turn to evaluate a submission: whichever is next by then.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct EvaluationTurn {}
 
 /// What a task is run with.
 #[derive(Clone)]
@@ -43,17 +39,19 @@ pub(crate) async fn migrate(db: &Db) -> Result<(), sqlx::migrate::MigrateError> 
     migrations.run(db.pool()).await
 }
 
-/// Gives the engine an attempt, once however often this is called. It is run in its `place` among all that were handed
-/// out; what the engine takes for a time is that number, since a time would wait for a clock that was set back.
-pub(super) async fn push(db: &Db, id: &SubmissionId, attempt: u64, place: u64) -> Result<(), BoxDynError> {
-    let task = TaskBuilder::new(EvaluationTask { submission: id.clone(), attempt })
-        .idempotency_key(format!("{id}/{attempt}"))
-        // A failed attempt is followed by another one with a key of its own, never by the engine's repetition.
-        .max_attempts(1)
-        .run_at_timestamp(place)
-        .build();
-    storage(db).push_task(task).await?;
+/// Gives the engine a turn more.
+pub(super) async fn push(db: &Db) -> Result<(), BoxDynError> {
+    // A failed attempt is followed by another turn, never by the engine's repetition; and a turn is for now, by whatever
+    // clock.
+    storage(db).push_task(TaskBuilder::new(EvaluationTurn {}).max_attempts(1).run_at_timestamp(0).build()).await?;
     Ok(())
+}
+
+/// How many turns the engine would hand out now. What a lost worker had taken isn't among them.
+pub(super) async fn turns(db: &Db) -> Result<u64, DbError> {
+    let query = "SELECT count(*) FROM Jobs WHERE job_type = ? AND status = 'Pending' AND lock_by IS NULL";
+    let count: i64 = sqlx::query_scalar(query).bind(CPU_QUEUE).fetch_one(db.pool()).await?;
+    Ok(uint(count))
 }
 
 /// Runs workers until `stop`, one after the other: one that stalls is replaced, and so is one that the database ended,
@@ -88,7 +86,6 @@ async fn worker(app: &App, stop: &CancellationToken) {
         ended = nudged(worker.run_until(until), period) => {
             if let Err(error) = ended {
                 tracing::error!(error = %Chain(&error), "the evaluation worker ended");
-                app.signals.lost.notify_one();
             }
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
@@ -133,15 +130,15 @@ impl PollStrategy for Looks {
     }
 }
 
-async fn run_task(task: EvaluationTask, bench: Data<Bench>) -> Result<(), BoxDynError> {
-    let EvaluationTask { submission, attempt } = task;
-    if let Err(error) = evaluate::attempt(&bench.app, &submission, attempt, &bench.stop).await {
-        tracing::error!(error = %Chain(&error), submission.id = %submission, attempt, "an evaluation's end wasn't recorded");
+async fn run_task(_: EvaluationTurn, bench: Data<Bench>) -> Result<(), BoxDynError> {
+    if let Err(error) = evaluate::turn(&bench.app, &bench.stop).await {
+        tracing::error!(error = %Chain(&error), "an evaluation's end wasn't recorded");
     }
+    bench.app.signals.queue.notify_one();
     // What became of it stands in our own tables; the engine need not know.
     Ok(())
 }
 
-fn storage(db: &Db) -> SqliteStorage<EvaluationTask> {
+fn storage(db: &Db) -> SqliteStorage<EvaluationTurn> {
     SqliteStorage::new(db.pool()).with_config(Config::default().queue(CPU_QUEUE).batch_size(1))
 }

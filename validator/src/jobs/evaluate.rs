@@ -3,9 +3,10 @@
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
 use super::verdict::{self, Next};
-use super::{IDLE, receipt};
+use super::{IDLE, receipt, turns};
 use crate::app::App;
 use crate::board::resampled;
+use crate::breaker;
 use crate::db::attempts::Begun;
 use crate::db::competitions::{PublicObject, StoredCompetition, publish_object};
 use crate::db::evaluations::{self, StoredEvaluation};
@@ -23,7 +24,7 @@ use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
 use protocol::leaf::Purpose;
-use protocol::score::{Score, score};
+use protocol::score::{Scale, Score, score};
 use protocol::submission::{Code, Rejection, State};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -63,19 +64,36 @@ impl AttemptError {
     }
 }
 
+/// Evaluates the submission whose turn it is, if one may be evaluated. A turn waits while nothing can be.
+pub(super) async fn turn(app: &App, stop: &CancellationToken) -> Result<(), AttemptError> {
+    app.breaker.whole(stop).await;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    if turns::next(app, State::Queued).await?.is_none() {
+        return Ok(());
+    }
+    let Some(machine) = machine(app, stop).await else { return Ok(()) };
+    // It may be another's turn by now.
+    match turns::next(app, State::Queued).await? {
+        Some((id, number)) => attempt(app, machine, (&id, number), stop).await,
+        None => Ok(()),
+    }
+}
+
 /// Evaluates a submission, unless it no longer waits for this very attempt. If what came of it can't be recorded, it
 /// returns to the queue as soon as that can be; should this process give that up, the reaper does it in the end.
-pub(super) async fn attempt(
+async fn attempt(
     app: &App,
-    id: &SubmissionId,
-    attempt: u64,
+    machine: Machine,
+    (id, attempt): (&SubmissionId, u64),
     stop: &CancellationToken,
 ) -> Result<(), AttemptError> {
     let span = tracing::info_span!("evaluation", submission.id = %id, attempt);
-    let settled = settle(app, id, attempt, stop).instrument(span).await;
+    let settled = settle(app, machine, (id, attempt), stop).instrument(span).await;
     if let Err(error) = &settled {
-        // A full disk is nobody's failure; what else fails is counted, so that it ends.
-        let failed = !error.is_full();
+        // A full disk is nobody's failure, nor is what fails for everybody; what else fails is counted, so that it ends.
+        let failed = !error.is_full() && !everybodys(app, id, stop).await;
         for _ in 0..TAKE_BACK_TRIES {
             tokio::select! {
                 () = tokio::time::sleep(TAKE_BACK_REST) => {}
@@ -98,13 +116,13 @@ async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> 
     Ok(())
 }
 
-/// Waits for the machine, claims a submission, measures it, and records what came of it.
-async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationToken) -> Result<(), AttemptError> {
-    // A task that was handed out anew since waits for nothing.
-    if !app.db.submission(id).await?.is_some_and(|found| found.attempt == attempt && found.state == State::Queued) {
-        return Ok(());
-    }
-    let Some(machine) = machine(app, stop).await else { return Ok(()) };
+/// Claims a submission, measures it, and records what came of it.
+async fn settle(
+    app: &App,
+    machine: Machine,
+    (id, attempt): (&SubmissionId, u64),
+    stop: &CancellationToken,
+) -> Result<(), AttemptError> {
     let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
     let began = Instant::now();
@@ -115,10 +133,14 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
         }
         () = stop.cancelled() => return Ok(lose(app, submission, None).await?),
     };
+    let used = began.elapsed();
+    if !matches!(&measured, Err(EvaluationFailure::Infrastructure(_))) {
+        turns::charge(app, submission, used).await?;
+    }
     match measured {
         Ok((stored, evaluation)) => {
             failpoints::at(Moment::Measured)?;
-            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let duration_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
             match verdict::next(app, submission, &evaluation.report).await? {
                 Next::Score => record(app, submission, begun, &stored, evaluation, duration_ms).await,
                 Next::Again { reason, repeats } => Ok(verdict::again(app, submission, &reason, repeats).await?),
@@ -128,12 +150,12 @@ async fn settle(app: &App, id: &SubmissionId, attempt: u64, stop: &CancellationT
         Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
             Ok(end(app, submission, State::Rejected, &rejection).await?)
         }
-        Err(EvaluationFailure::Package(rejection)) => Ok(lose(app, submission, Some(rejection)).await?),
-        Err(EvaluationFailure::Infrastructure(problem)) => {
-            // Everybody sees a submission's reason; what happened inside is the operator's alone.
-            tracing::error!(submission.id = %submission.id, "the engine failed: {problem}");
-            let seen = Code::Infrastructure.because("the evaluation failed on the validator's side".into());
-            Ok(lose(app, submission, Some(seen)).await?)
+        Err(failure) => {
+            let counted = ours(app, submission, failure, stop).await;
+            if matches!(&counted, Some(Rejection { code: Code::Infrastructure, .. })) {
+                turns::charge(app, submission, used).await?;
+            }
+            Ok(lose(app, submission, counted).await?)
         }
     }
 }
@@ -145,7 +167,10 @@ async fn machine(app: &App, stop: &CancellationToken) -> Option<Machine> {
         loop {
             match app.evaluator.machine().await {
                 Ok(machine) => return machine,
-                Err(failure) => tracing::error!("no evaluation can begin: {failure}"),
+                Err(failure) => {
+                    tracing::error!("no evaluation can begin: {failure}");
+                    breaker::look(app).await;
+                }
             }
             tokio::time::sleep(MACHINE_REST).await;
         }
@@ -161,6 +186,35 @@ async fn machine(app: &App, stop: &CancellationToken) -> Option<Machine> {
         machine = free => Some(machine),
         () = stop.cancelled() => None,
         () = waits_on => None,
+    }
+}
+
+/// What a failure of ours counts as for the submission that met it; `None` if everybody would have met it.
+async fn ours(
+    app: &App,
+    submission: &Submission,
+    failure: EvaluationFailure,
+    stop: &CancellationToken,
+) -> Option<Rejection> {
+    let id = &submission.id;
+    let seen = match failure {
+        EvaluationFailure::Package(rejection) => rejection,
+        EvaluationFailure::Infrastructure(problem) => {
+            // Everybody sees a submission's reason; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %id, "the engine failed: {problem}");
+            Code::Infrastructure.because("the evaluation failed on the validator's side".into())
+        }
+    };
+    (!everybodys(app, id, stop).await).then_some(seen)
+}
+
+/// Whether a failure that this submission met is everybody's. What is cut off by the end of the process is.
+async fn everybodys(app: &App, id: &SubmissionId, stop: &CancellationToken) -> bool {
+    // A database that says nothing is no fault of the submission's either.
+    let Ok(Some(submission)) = app.db.submission(id).await else { return true };
+    tokio::select! {
+        everybodys = breaker::is_everybodys(app, &submission.competition) => everybodys,
+        () = stop.cancelled() => true,
     }
 }
 
@@ -214,11 +268,17 @@ async fn request(
         reference: materials.reference.clone(),
         items: materials.items.clone(),
         probes: Arc::clone(&materials.probes),
-        scope: Scope::Full,
+        scope: Scope::FullFrom(worth_timing(stored)),
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     })
+}
+
+/// Right answers to the public items without which a model is below the gate beyond doubt, so that nobody times it.
+fn worth_timing(stored: &StoredCompetition) -> u32 {
+    let manifest = &stored.competition.manifest;
+    Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
 }
 
 /// Writes the result, once, and publishes what belongs to it.

@@ -1,9 +1,9 @@
 //! Background work: admission checks, evaluations, the public log, and the reaper that lets nothing be forgotten.
 //!
-//! A submission's row is the truth about what is due. The job engine (apalis, in the same database) hands out
-//! evaluations: the dispatcher gives it one task per attempt with an idempotency key, and the task does nothing unless
-//! the row still waits for that very attempt. So a task that is lost, repeated or late does no harm, and the primary key
-//! of evaluations makes results exactly once. Nothing here knows HTTP.
+//! A submission's row is the truth about what is due. The job engine (apalis, in the same database) hands out turns: the
+//! dispatcher gives it as many as there are submissions whose attempt may begin, and whoever gets one takes the submission
+//! whose turn it is by then. So a turn that is lost, repeated or late does no harm, and the primary key of evaluations
+//! makes results exactly once. Nothing here knows HTTP.
 
 mod dispatch;
 pub(crate) mod engine;
@@ -11,17 +11,19 @@ mod evaluate;
 mod log;
 mod reaper;
 mod receipt;
+pub(crate) mod turns;
 mod verdict;
 
 use crate::app::App;
 use crate::board;
+use crate::breaker;
 use crate::db::DbError;
 use crate::error::Chain;
 use crate::intake;
 use crate::supervise::Supervisor;
 use protocol::submission::State;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -41,14 +43,10 @@ pub(crate) struct Signals {
     pub(crate) log: Notify,
     /// The job engine's worker takes nothing although there is work.
     pub(crate) stalled: Notify,
-    /// A worker ended with tasks that it may have taken along.
-    pub(crate) lost: Notify,
     /// A submission was scored.
     pub(crate) scored: Notify,
     /// Something happened that people watch for.
     pub(crate) feed: Notify,
-    /// How many tasks were handed out: the place of the next one.
-    pub(crate) handed_out: AtomicU64,
     /// When an evaluation was last begun or seen under way, in Unix seconds; at first, when the work began.
     pub(crate) busy_at: AtomicU64,
 }
@@ -86,6 +84,7 @@ pub(crate) async fn start(app: &App, supervisor: &Supervisor) -> Result<(), DbEr
 /// Starts a worker and nothing else: whoever serves the same directory hands out, and looks after what is left.
 pub(crate) fn start_worker(app: &App, supervisor: &Supervisor) {
     keep(supervisor, "evaluation worker", app, engine::run);
+    keep(supervisor, "breaker", app, breaker::run);
 }
 
 /// Has endless work done with `app`.
@@ -107,28 +106,34 @@ async fn wait(notify: &Notify, stop: &CancellationToken) {
     }
 }
 
-/// Checks whatever is complete, one after the other. A check that gives no verdict stays due; the reaper ends its time.
+/// Checks whatever is complete, one after the other, in fair turns. A check that gives no verdict is tried again some times.
 async fn check_loop(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let due = match app.db.in_state(State::Checking, BATCH_MAX).await {
-            Ok(due) => due,
+        app.breaker.whole(&stop).await;
+        match check_next(&app).await {
+            Ok(true) => {}
+            Ok(false) => wait(&app.signals.check, &stop).await,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "can't see which checks are due");
-                Vec::new()
+                wait(&app.signals.check, &stop).await;
             }
-        };
-        let mut lost = due.is_empty();
-        for submission in due {
-            if stop.is_cancelled() {
-                return;
-            }
-            if let Err(error) = intake::check(&app, &submission).await {
-                tracing::error!(error = %Chain(&error), "an admission check gave no verdict");
-                lost = true;
-            }
-        }
-        if lost {
-            wait(&app.signals.check, &stop).await;
         }
     }
+}
+
+/// Checks the submission whose turn it is; whether there was one.
+async fn check_next(app: &App) -> Result<bool, DbError> {
+    let Some((id, _)) = turns::next(app, State::Checking).await? else { return Ok(false) };
+    let Some(submission) = app.db.submission(&id).await? else { return Ok(false) };
+    let began = Instant::now();
+    let checked = intake::check(app, &submission).await;
+    if let Err(error) = checked {
+        tracing::error!(submission.id = %id, error = %Chain(&error), "an admission check gave no verdict");
+        if !breaker::is_everybodys(app, &submission.competition).await {
+            intake::count_failed_check(app, &submission).await?;
+        }
+        return Ok(true);
+    }
+    turns::charge(app, &submission, began.elapsed()).await?;
+    Ok(true)
 }

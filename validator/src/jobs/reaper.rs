@@ -4,7 +4,7 @@
 //! all that whether the clock was set: then everything under way keeps its age, so that nothing is over too soon or stands
 //! still until the old time comes again.
 
-use super::{IDLE, evaluate};
+use super::{IDLE, evaluate, turns};
 use crate::app::App;
 use crate::auth::NONCE_RETENTION_SECONDS;
 use crate::clock::Jumps;
@@ -27,8 +27,12 @@ const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 /// Looks again and again, until `stop`.
 pub(super) async fn run(app: App, stop: CancellationToken) {
     let mut jumps = Jumps::of(&app.clock);
+    let mut before = app.clock.steady_ns();
     while !stop.is_cancelled() {
+        let seconds = app.clock.steady_ns().saturating_sub(before) / 1_000_000_000;
+        before += seconds * 1_000_000_000;
         match follow(&app, &mut jumps).await {
+            Ok(()) if app.breaker.fault().is_some() => hold(&app, seconds).await,
             Ok(()) => sweep(&app).await,
             // By the new clock's ages nothing may be ended yet.
             Err(error) => tracing::error!(error = %Chain(&error), "can't follow the clock"),
@@ -57,22 +61,31 @@ async fn follow(app: &App, jumps: &mut Jumps) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Lets nobody's time pass while we are broken: uploads that can't be taken have as much longer.
+async fn hold(app: &App, seconds: u64) {
+    // An idle worker is not stuck.
+    app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
+    if seconds > 0
+        && let Err(error) = app.db.postpone_uploads(seconds).await
+        && !error.is_full()
+    {
+        tracing::error!(error = %Chain(&error), "can't give uploads more time");
+    }
+}
+
 /// Looks at everything once. What fails in one part keeps nobody from looking at the others.
 async fn sweep(app: &App) {
-    let (limits, now) = (&app.config.limits, app.clock.now());
+    let now = app.clock.now();
     let since = |seconds: u64| now.saturating_sub(seconds);
-    let unchecked = Code::Infrastructure.because("the admission check didn't end".into());
-    let unserved = Code::Infrastructure.because("no worker was free in time".into());
     let unsent = Code::UploadExpired.because("the files didn't arrive in time".into());
     let parts = [
         ("uploads", end_all(app, State::AwaitingUpload, now, (State::Expired, unsent)).await),
-        ("checks", end_all(app, State::Checking, since(limits.check_seconds_max), (State::Failed, unchecked)).await),
-        ("the queue", end_all(app, State::Queued, since(limits.queue_seconds_max), (State::Failed, unserved)).await),
         ("evaluations", end_evaluations(app, now).await),
         ("a worker that stalls", notice_stall(app, now).await),
         ("nonces", app.db.forget_nonces(since(NONCE_RETENTION_SECONDS)).await),
         ("upload tokens", app.db.forget_upload_grants(now).await),
         ("bytes of addresses", app.db.forget_address_bytes(since(BYTES_RETENTION_SECONDS)).await),
+        ("machine time", app.db.forget_machine_time(since(turns::WINDOW_SECONDS)).await),
         ("finished tasks", forget_tasks(app, since(TASK_RETENTION_SECONDS)).await),
     ];
     for (part, looked) in parts {
@@ -126,9 +139,8 @@ async fn notice_stall(app: &App, now: u64) -> Result<(), DbError> {
         app.signals.busy_at.store(now, Ordering::Relaxed);
         return Ok(());
     }
-    let Some((id, _)) = app.db.due(now, 1).await?.into_iter().next() else { return Ok(()) };
-    let Some(submission) = app.db.submission(&id).await? else { return Ok(()) };
-    let idle_since = submission.changed_at.max(app.signals.busy_at.load(Ordering::Relaxed));
+    let (_, Some(since)) = app.db.due(now).await? else { return Ok(()) };
+    let idle_since = since.max(app.signals.busy_at.load(Ordering::Relaxed));
     if now.saturating_sub(idle_since) >= STALL_SECONDS {
         app.signals.busy_at.store(now, Ordering::Relaxed);
         app.signals.stalled.notify_waiters();

@@ -37,6 +37,10 @@ pub(super) enum Next {
 pub(super) async fn next(app: &App, submission: &Submission, report: &Report) -> Result<Next, DbError> {
     let (id, latency) = (&submission.id, &report.latency);
     let verdict = judge(latency);
+    if verdict == LatencyVerdict::Skipped {
+        // It says nothing about the host.
+        return Ok(Next::Score);
+    }
     let before = app.db.latency_verdicts(id).await?;
     remember(&app.db, &LatencyControl::of(id, report, verdict, app.clock.now())).await?;
     let repeats = before.len() as u64 + 1;

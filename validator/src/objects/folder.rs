@@ -5,6 +5,7 @@
 //! sent gives its memory back: a download uses the same buffer or two from its first byte to its last, so that they stay
 //! in the processor's cache and a slow reader holds no more. It does not know who reads.
 
+use super::mounted::Mounted;
 use super::{FOLDER, ObjectBytes, ObjectError};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -33,7 +34,13 @@ pub(super) async fn stream(
         let size_bytes = file.metadata()?.len();
         io::Result::Ok((file, size_bytes))
     });
-    let (file, size_bytes) = opened.await.map_err(io::Error::other)?.map_err(|error| missing(error, sha256))?;
+    let (file, size_bytes) = match opened.await.map_err(io::Error::other)? {
+        Ok(opened) => opened,
+        Err(error) => {
+            Mounted::check(folder).await.map_err(|away| ObjectError::Away(away.0))?;
+            return Err(missing(error, sha256));
+        }
+    };
     let range = range.unwrap_or(0..size_bytes);
     let range = range.start.min(size_bytes)..range.end.min(size_bytes);
     let (file, buffers) = (Arc::new(file), Buffers::default());

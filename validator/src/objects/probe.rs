@@ -4,6 +4,7 @@
 use super::{ObjectError, Objects};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use std::sync::LazyLock;
 
 impl Objects {
     /// Writes, reads and removes a small object.
@@ -11,7 +12,9 @@ impl Objects {
     /// # Errors
     /// When the store doesn't do that.
     pub async fn probe(&self) -> Result<(), ObjectError> {
-        let location = Path::from("probe");
+        // A name of this process's own, so that two that look at once don't take it from each other.
+        static NAME: LazyLock<String> = LazyLock::new(|| format!("probe-{:016x}", rand::random::<u64>()));
+        let location = Path::from(NAME.as_str());
         self.store.put(&location, PutPayload::from_static(b"probe")).await?;
         self.store.get(&location).await?.bytes().await?;
         Ok(self.store.delete(&location).await?)

@@ -391,27 +391,15 @@ fn likeness(report: &Report, score: &Score, teacher: Option<&Report>) -> [Likene
 
 /// The numbers that have no picture of their own, with how they were measured.
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let Report { data, quality, latency, cost, host, phases_ms, .. } = report;
+    let Report { data, quality, cost, host, phases_ms, .. } = report;
     let items = u64::from(data.items);
     let cores = if host.cores == 1 { "core" } else { "cores" };
-    vec![
+    let mut facts = vec![
         ("Items", format!("{items}, of them {} public", data.public_items)),
         ("Right answers", format!("{}, of them {} on public items", quality.correct, quality.public_correct)),
-        ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
-        ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
-        ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
-        (
-            "Measured in",
-            format!(
-                "{} launches, {} pairs of blocks{}",
-                latency.launches,
-                latency.pairs,
-                if is_short(latency.launches) { "; the short preset of the protocol" } else { "" }
-            ),
-        ),
-        ("Verdict on the latency", judge(latency).to_string()),
-        ("Timed on", host.pinned_core.map_or("cores of the system's choice".into(), |core| format!("core {core}"))),
-        ("Cold start", figures::nanos(latency.cold_load_ns)),
+    ];
+    facts.extend(timed(report));
+    facts.extend([
         ("Throughput", format!("{} items/s", figures::significant(cost.throughput_milli as f64 / 1e3))),
         ("Size as scored", figures::bytes(cost.size_bytes)),
         ("File of weights", figures::bytes(cost.file_bytes)),
@@ -431,6 +419,32 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
                 figures::micros(phases_ms.metrics.saturating_mul(1_000))
             ),
         ),
+    ]);
+    facts
+}
+
+/// What was timed, and how.
+fn timed(report: &Report) -> Vec<(&'static str, String)> {
+    let Report { latency, host, .. } = report;
+    if latency.launches == 0 {
+        return vec![("Latency", judge(latency).to_string())];
+    }
+    vec![
+        ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
+        ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
+        ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
+        (
+            "Measured in",
+            format!(
+                "{} launches, {} pairs of blocks{}",
+                latency.launches,
+                latency.pairs,
+                if is_short(latency.launches) { "; the short preset of the protocol" } else { "" }
+            ),
+        ),
+        ("Verdict on the latency", judge(latency).to_string()),
+        ("Timed on", host.pinned_core.map_or("cores of the system's choice".into(), |core| format!("core {core}"))),
+        ("Cold start", figures::nanos(latency.cold_load_ns)),
     ]
 }
 

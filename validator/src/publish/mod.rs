@@ -174,7 +174,7 @@ impl Publisher {
     /// When a part can't be opened.
     pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
         let db = Db::open(&home.database()).await?;
-        let objects = Objects::open(&config.object_store_url(home)?, home.tmp())?;
+        let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
         let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
         Ok(Self { db, objects, evaluator, clock: Clock::System, config, relay })
     }

@@ -32,7 +32,7 @@ pub(super) async fn settle(
 ) -> Result<Settlement, RoundError> {
     let (app, manifest) = (turn.app, &turn.stored.competition.manifest);
     let Judgement { stands, standing, .. } = judgement;
-    let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
+    let (ledger, open) = (Arc::clone(&app.ledger), app.config.registration.registers_the_paid());
     let entrants = standing.entrants;
     let mut not_registered: BTreeSet<Hotkey> = entrants.iter().map(|entrant| entrant.hotkey).collect();
     let entrants = tokio::task::spawn_blocking(move || payable(ledger.as_ref(), entrants, open)).await??;
@@ -99,7 +99,7 @@ pub(super) async fn pay(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let epoch = take_epoch(&mut tx, &turn.round).await?;
     failpoints::commit(tx, Change::RoundEpoch).await?;
     let weights: Vec<_> = turn.round.record.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
-    let (ledger, open) = (Arc::clone(&app.ledger), !app.config.require_registration);
+    let (ledger, open) = (Arc::clone(&app.ledger), app.config.registration.registers_the_paid());
     tokio::task::spawn_blocking(move || {
         if open {
             register(ledger.as_ref(), &weights)?;

@@ -5,6 +5,7 @@
 
 use super::field::{self, Field};
 use super::{Advanced, RoundError, Turn, draw};
+use crate::breaker;
 use crate::copies::{FreshAnswers, on_fresh_items};
 use crate::db::rounds::{self, Contender, Entry, EntryRole, Screened, Step};
 use crate::evaluator::{self, package_of};
@@ -244,6 +245,9 @@ impl Turn<'_> {
         let failure = match failure {
             EvaluationFailure::Package(rejection) => rejection.to_string(),
             failure @ EvaluationFailure::Infrastructure(_) => {
+                if breaker::is_everybodys(app, &self.round.competition).await {
+                    return Err(RoundError::Evaluation { who: id.to_string(), failure });
+                }
                 app.db.count_round_attempt(&self.round, id).await?;
                 failpoints::at(Moment::RoundAttempt)?;
                 if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {

@@ -193,7 +193,11 @@ async fn a_revision_that_is_cut_off_is_made_again_and_is_the_same() {
     let (arena, miner, _) = scored_in(Arena::new("")).await;
     // Cards name the address, which is another at each start unless the settings say one.
     let settings = std::fs::read_to_string(arena.home.config()).unwrap();
-    std::fs::write(arena.home.config(), format!("public_url = \"https://validator.example\"\n{settings}")).unwrap();
+    std::fs::write(
+        arena.home.config(),
+        format!("public_url = \"https://validator.example\"\nregistration = \"open\"\n{settings}"),
+    )
+    .unwrap();
     let info = "/api/models/teachers/digits";
     let rows = "SELECT count(*) FROM hub_revisions";
     let mut commits = Vec::new();

@@ -135,7 +135,11 @@ impl Miner {
     }
 
     fn announcement(&self, base: &str, competition: &str, package: &Package) -> reqwest::RequestBuilder {
-        let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
+        let request = SubmissionRequest {
+            competition: competition.parse().unwrap(),
+            files: package.declarations(),
+            invite: None,
+        };
         self.signed(Method::POST, base, "/api/v1/submissions", serde_json::to_vec(&request).unwrap())
     }
 

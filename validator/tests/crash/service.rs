@@ -24,6 +24,7 @@ disk_reserve_bytes = 0
 pending_max = 1000000
 evaluation_retry_seconds = 0
 evaluation_attempts_max = 1000
+breaker_probe_ms = 100
 worker_poll_ms = 10
 connections_per_address_max = 1000000
 address_requests_per_second_max = 1000000

@@ -71,7 +71,11 @@ impl Miner {
     }
 
     pub(crate) async fn announce(&self, competition: &str, package: &Package) -> Result<SubmissionCreated, Refusal> {
-        let request = SubmissionRequest { competition: competition.parse().unwrap(), files: package.declarations() };
+        let request = SubmissionRequest {
+            competition: competition.parse().unwrap(),
+            files: package.declarations(),
+            invite: None,
+        };
         let body = serde_json::to_vec(&request).unwrap();
         read(self.post("/api/v1/submissions", body).await, &[StatusCode::CREATED, StatusCode::OK]).await
     }

@@ -48,6 +48,7 @@ impl Default for Setup {
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
         config.operator_token = OPERATOR_TOKEN.into();
+        config.limits.breaker_probe_ms = 100;
         Self {
             evaluator: Arc::new(ScriptedEvaluator::default()),
             config,
