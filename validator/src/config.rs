@@ -639,12 +639,11 @@ mod tests {
     fn variables_win_over_the_file() {
         let config = load(
             "listen = \"127.0.0.1:1\"\n[limits]\nuploads_max = 4",
-            &[("RETORT_LISTEN", "0.0.0.0:80"), ("RETORT_LIMITS_PENDING_MAX", "7"), ("RETORT_LOG", "debug")],
             &[
                 ("RETORT_REGISTRATION", "invite"),
                 ("RETORT_LISTEN", "0.0.0.0:80"),
                 ("RETORT_LIMITS_PENDING_MAX", "7"),
-                ("RETORT_DATA_DIR", "/data"),
+                ("RETORT_LOG", "debug"),
             ],
         )
         .unwrap();
