@@ -9,6 +9,7 @@
 //! It does not know how models are evaluated.
 
 mod announce;
+mod announcements;
 mod check;
 mod complete;
 mod quota;
@@ -18,6 +19,7 @@ mod whole;
 mod withdraw;
 
 pub(crate) use announce::announce;
+pub(crate) use announcements::Announcements;
 pub(crate) use check::check;
 pub(crate) use complete::complete;
 pub(crate) use quota::check_open;

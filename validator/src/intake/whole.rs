@@ -29,7 +29,7 @@ pub(crate) async fn whole(
         FileDeclaration { path: path.clone(), size: object.size_bytes, sha256: object.sha256 }
     };
     let request = SubmissionRequest { competition, files: files.iter().map(declare).collect() };
-    let (_, submission) = enter(app, (hotkey, client), request, None).await?;
+    let (_, submission) = enter(app, (hotkey, client), request, None, Ok(None)).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;
         complete(app, hotkey, &submission.id).await?;

@@ -60,6 +60,7 @@ async fn follow(app: &App, jumps: &mut Jumps) -> Result<(), DbError> {
 /// Looks at everything once. What fails in one part keeps nobody from looking at the others.
 async fn sweep(app: &App) {
     let (limits, now) = (&app.config.limits, app.clock.now());
+    app.announcements.sweep(now);
     let since = |seconds: u64| now.saturating_sub(seconds);
     let unchecked = Code::Infrastructure.because("the admission check didn't end".into());
     let unserved = Code::Infrastructure.because("no worker was free in time".into());
@@ -102,6 +103,7 @@ async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) 
         changed => changed?,
     }
     failpoints::commit(tx, Change::Expiry).await?;
+    app.announcements.release(&submission.id);
     tracing::info!(submission.id = %submission.id, "submission {} is {to}: {reason}", submission.id);
     Ok(())
 }
