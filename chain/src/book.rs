@@ -44,6 +44,14 @@ pub(crate) struct Book {
 }
 
 impl Book {
+    /// Refuses keys that anybody can sign for, where something new would name them; what was stored may.
+    pub(crate) fn check_new<'a>(hotkeys: impl IntoIterator<Item = &'a Hotkey>) -> Result<(), LedgerError> {
+        let mut hotkeys = hotkeys.into_iter();
+        hotkeys
+            .find(|hotkey| hotkey.is_anybodys())
+            .map_or(Ok(()), |hotkey| Err(LedgerError::Anybodys { hotkey: *hotkey }))
+    }
+
     /// The entry that registering makes, or `None` where it would change nothing.
     pub(crate) fn register(&self, registration: Registration) -> Result<Option<Record>, LedgerError> {
         at_most("stake in micro-units", registration.stake_micro, INTEGER_MAX)?;

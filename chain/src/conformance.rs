@@ -16,10 +16,23 @@ pub fn ledger_conformance(make: impl Fn() -> Box<dyn Ledger>) {
     weights_are_returned_as_set_and_sorted(&*make());
     weights_of_a_round_are_set_once(&*make());
     refused_weights_leave_no_trace(&*make());
+    whom_anybody_signs_for_is_refused(&*make());
     numbers_beyond_exact_json_are_refused(&*make());
     heights_and_hashes_grow_with_each_change_only(&*make());
     a_mark_is_one_entry_and_keeps_its_height(&*make());
     threads_can_share_a_ledger(&*make());
+}
+
+fn whom_anybody_signs_for_is_refused(ledger: &dyn Ledger) {
+    let before = height(ledger);
+    let (zero, owned) = (hotkey(0), Registration { owner: Some(hotkey(0)), ..Registration::own(hotkey(1), 1) });
+    for refused in
+        [ledger.register(Registration::own(zero, 1)), ledger.register(owned), ledger.set_weights(1, &[(zero, 1)])]
+    {
+        assert!(matches!(refused, Err(LedgerError::Anybodys { hotkey }) if hotkey == zero), "{refused:?}");
+    }
+    assert_eq!(height(ledger), before, "nothing was entered");
+    assert_eq!(owned.owner(), hotkey(1), "what a chain lists owns nothing");
 }
 
 fn hotkey(byte: u8) -> Hotkey {
@@ -127,10 +140,10 @@ fn threads_can_share_a_ledger(ledger: &dyn Ledger) {
     let start = height(ledger);
     std::thread::scope(|scope| {
         for thread in 0..4_u8 {
-            scope.spawn(move || register(ledger, &[4 * thread, 4 * thread + 1, 0, 1]));
+            scope.spawn(move || register(ledger, &[4 * thread + 1, 4 * thread + 2, 1, 2]));
         }
     });
-    // 0, 1, 4, 5, 8, 9, 12 and 13, of which 0 and 1 were registered by all.
+    // 1, 2, 5, 6, 9, 10, 13 and 14, of which 1 and 2 were registered by all.
     assert_eq!(ledger.registrations().expect("registrations can be listed").len(), 8);
     assert_eq!(height(ledger), start + 8);
 }

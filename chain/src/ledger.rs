@@ -72,9 +72,9 @@ impl Registration {
         Self { hotkey, stake_micro, owner: None }
     }
 
-    /// The owner: another key, or the hotkey itself.
+    /// The owner: another key, or the hotkey itself. A key that anybody signs for owns nothing, whatever a chain says.
     pub fn owner(&self) -> Hotkey {
-        self.owner.unwrap_or(self.hotkey)
+        self.owner.filter(|owner| !owner.is_anybodys()).unwrap_or(self.hotkey)
     }
 }
 
@@ -85,6 +85,12 @@ pub enum LedgerError {
     #[error("hotkey {hotkey} is not registered")]
     NotRegistered {
         /// The hotkey that has to register first.
+        hotkey: Hotkey,
+    },
+    /// A key that anybody can sign for would take part, own or be paid. What a chain lists of it is readable all the same.
+    #[error("anybody can sign for {hotkey}: it can't take part, own or be paid; use a key that was drawn at random")]
+    Anybodys {
+        /// The key.
         hotkey: Hotkey,
     },
     /// Weights name somebody twice.

@@ -52,6 +52,7 @@ impl State {
 
 impl Ledger for MemoryLedger {
     fn register(&self, registration: Registration) -> Result<(), LedgerError> {
+        Book::check_new([&registration.hotkey].into_iter().chain(&registration.owner))?;
         let mut state = self.state();
         if let Some(record) = state.book.register(registration)? {
             state.enter(record);
@@ -64,6 +65,7 @@ impl Ledger for MemoryLedger {
     }
 
     fn set_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<(), LedgerError> {
+        Book::check_new(weights_ppm.iter().map(|(hotkey, _)| hotkey))?;
         let mut state = self.state();
         if let Some(record) = state.book.set_weights(round, weights_ppm)? {
             state.enter(record);

@@ -77,7 +77,8 @@ pub struct Upload {
     pub url: String,
     /// Headers to send as they are.
     pub headers: Vec<(String, String)>,
-    /// When the URL ends.
+    /// When the URL ends; until the first byte of the submission's files came, when that must have come. Ask again for URLs
+    /// that are good for longer.
     pub expires_at: u64,
 }
 

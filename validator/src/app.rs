@@ -15,6 +15,7 @@ use crate::feed::Feed;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::hub::Drafts;
+use crate::intake::Announcements;
 use crate::jobs::Signals;
 use crate::jobs::turns::Kept;
 use crate::ledger::{self, LostLedger};
@@ -25,7 +26,7 @@ use crate::objects::{ObjectError, Objects};
 use crate::pages::PageCache;
 use crate::relay::Relay;
 use crate::secret::Secret;
-use crate::webhooks::Outside;
+use crate::webhooks::{Outside, Webhooks};
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
 use protocol::Hotkey;
 use protocol::auth::Keypair;
@@ -68,6 +69,8 @@ pub struct Parts {
     pub(crate) feed: Feed,
     /// Writes to addresses that strangers name.
     pub(crate) outside: Outside,
+    /// What is known of webhooks beside the database.
+    pub(crate) webhooks: Webhooks,
     /// Where beacons of drand come from.
     pub(crate) relay: Arc<Relay>,
     /// Pages that are kept until something happens.
@@ -88,8 +91,8 @@ pub struct Parts {
     pub(crate) heavy: Heavy,
     /// Pairs of submissions that wait to be compared because somebody asks.
     pub(crate) compare_places: Semaphore,
-    /// Places for uploads.
-    pub(crate) upload_places: Arc<Semaphore>,
+    /// What those hold whose files are still to come.
+    pub(crate) announcements: Announcements,
     /// Packages that come file by file and aren't whole yet.
     pub(crate) drafts: Drafts,
     /// Bytes that uploads under way may still write.
@@ -178,10 +181,9 @@ impl App {
     ) -> Result<Self, OpenError> {
         crate::jobs::engine::migrate(&db).await.map_err(|error| OpenError::Jobs(error.to_string()))?;
         log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
-        let guard = Guard::new(&config);
+        let guard = Guard::new(&config, Arc::clone(&ledger));
         let outside = Outside::new(config.webhooks_private).map_err(OpenError::Client)?;
         let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
-        let upload_places = Arc::new(Semaphore::new(config.limits.uploads_max as usize));
         Ok(Self(Arc::new(Parts {
             config,
             hotkey: keypair.hotkey(),
@@ -196,6 +198,7 @@ impl App {
             board: Board::default(),
             feed: Feed::default(),
             outside,
+            webhooks: Webhooks::default(),
             relay,
             pages: PageCache::default(),
             materials: MaterialsCache::default(),
@@ -204,11 +207,11 @@ impl App {
             line: Kept::default(),
             guard,
             counters: Counters::default(),
+            announcements: Announcements::default(),
             drafts: Drafts::default(),
             announced_bytes: Arc::default(),
             heavy: Heavy::default(),
             compare_places: Semaphore::new(1),
-            upload_places,
         })))
     }
 

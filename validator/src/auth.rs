@@ -7,13 +7,17 @@ use crate::app::App;
 use crate::config::ServiceLimits;
 use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
+use crate::guard::AddressBlock;
+use crate::guard::places::Place;
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, OriginalUri, Request};
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
-use protocol::auth::{AuthError, Claim, Policy};
+use protocol::auth::{AuthError, Claim, Policy, VerifiedRequest};
 use protocol::{Digest, Hotkey, strict};
 use serde::de::DeserializeOwned;
-use std::sync::atomic::Ordering;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// Seconds for which nonces are remembered: far longer than the 12 that a request is fresh. A clock that is set back makes
@@ -26,6 +30,8 @@ pub(crate) struct Signed {
     /// Who.
     pub(crate) hotkey: Hotkey,
     body: Bytes,
+    /// Among the requests that change something, until it is answered.
+    _place: Place,
 }
 
 impl Signed {
@@ -58,18 +64,41 @@ impl FromRequest<App> for Signed {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let verified =
             claim.verify(parts.method.as_str(), target, Digest::of(&body)).map_err(|error| refused(&error))?;
-        app.guard.admit_signed()?;
-        if !app.db.remember_nonce(&verified, now_ns / 1_000_000_000).await? {
-            let (hotkey, nonce_ns) = (verified.hotkey, verified.nonce_ns);
-            return Err(refused(&AuthError::ReplayedRequest { hotkey, nonce_ns }));
-        }
-        // What somebody else repeats is refused by now, so it isn't counted against the one who signed it.
-        app.guard.admit_hotkey(&verified.hotkey).inspect_err(|_| {
-            app.counters.too_often.fetch_add(1, Ordering::Relaxed);
-        })?;
+        let place = enter(app, &parts, &verified).await?;
         failpoints::at(Moment::NonceStored)?;
-        Ok(Self { hotkey: verified.hotkey, body })
+        Ok(Self { hotkey: verified.hotkey, body, _place: place })
     }
+}
+
+/// Takes what a proven request needs, its own before what is common: a replay costs nobody anything, and whoever is over its
+/// own rate costs nobody else anything.
+async fn enter(app: &App, parts: &Parts, request: &VerifiedRequest) -> Result<Place, ApiError> {
+    let VerifiedRequest { hotkey, nonce_ns, .. } = *request;
+    let replayed = || refused(&AuthError::ReplayedRequest { hotkey, nonce_ns });
+    if app.db.knows_nonce(request).await? {
+        return Err(replayed());
+    }
+    app.guard.admit_hotkey(&hotkey)?;
+    let place = app.guard.place(&app.guard.budgets.writes, client(parts), &hotkey).await?;
+    app.guard.admit_signed(&hotkey).await?;
+    // Of two that come at once one is first.
+    let is_first = app.db.remember_nonce(request, app.clock.now()).await?;
+    if is_first { Ok(place) } else { Err(replayed()) }
+}
+
+/// Whose address a request came from, as the router found out.
+pub(crate) fn client(parts: &Parts) -> AddressBlock {
+    parts.extensions.get().copied().unwrap_or_else(|| AddressBlock::of(Ipv4Addr::UNSPECIFIED.into()))
+}
+
+/// The request with a body that has come, where it has one.
+pub(crate) async fn with_body_read(request: Request, limits: &ServiceLimits) -> Result<Request, ApiError> {
+    if request.body().is_end_stream() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = read_body(&parts.headers, body, limits).await?;
+    Ok(Request::from_parts(parts, body.into()))
 }
 
 /// Reads a small body within its limits of size and time.

@@ -43,6 +43,10 @@ impl Delivery {
             Requested::Whole => None,
             Requested::Part(range) => Some(range),
             Requested::Unsatisfiable => return Ok(unsatisfiable(size_bytes)),
+            Requested::Malformed => {
+                let hint = "Ask for `bytes=FIRST-LAST`, `bytes=FIRST-` or `bytes=-COUNT`, in digits.";
+                return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_range", "the range is none", hint));
+            }
         };
         let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
         let part = range.clone().unwrap_or(0..size_bytes);
@@ -93,17 +97,26 @@ enum Requested {
     Whole,
     Part(Range<u64>),
     Unsatisfiable,
+    Malformed,
 }
 
-/// Which bytes a request wants. Several ranges at once, or a form we don't know, mean the whole, as RFC 9110 allows.
+/// Which bytes a request wants. Several ranges at once, or a unit that we don't know, mean the whole, as RFC 9110 allows; so
+/// do numbers that nothing has. One range that isn't written as a range is refused, since others may read it.
 fn requested(headers: &HeaderMap, etag: &str, size_bytes: u64) -> Requested {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|version| version != etag) {
         return Requested::Whole;
     }
-    let Some((first, last)) = text(header::RANGE).and_then(|range| range.strip_prefix("bytes=")?.split_once('-'))
-    else {
+    let Some(ranges) = text(header::RANGE).and_then(|range| range.strip_prefix("bytes=")) else {
         return Requested::Whole;
+    };
+    if ranges.contains(',') {
+        return Requested::Whole;
+    }
+    let written = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    let (first, last) = match ranges.trim().split_once('-') {
+        Some((first, last)) if written(first) && written(last) && first.len() + last.len() > 0 => (first, last),
+        _ => return Requested::Malformed,
     };
     let range = match (first.parse::<u64>(), last.parse::<u64>()) {
         (Ok(first), Ok(last)) if last >= first => first..last.saturating_add(1).min(size_bytes),
@@ -138,6 +151,13 @@ mod tests {
             ("bytes=0-1,4-5", Requested::Whole),
             ("lines=0-1", Requested::Whole),
             ("bytes=99999999999999999999-", Requested::Whole),
+            ("bytes=+3-5", Requested::Malformed),
+            ("bytes=3-+5", Requested::Malformed),
+            ("bytes=-+5", Requested::Malformed),
+            ("bytes=--5", Requested::Malformed),
+            ("bytes=3", Requested::Malformed),
+            ("bytes=-", Requested::Malformed),
+            ("bytes=0x1-5", Requested::Malformed),
         ] {
             let headers = HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static(range))]);
             assert_eq!(requested(&headers, "\"e\"", 10), expected, "{range}");

@@ -8,10 +8,10 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::db::feed::{FeedEvent, FeedFilter};
 use crate::error::Chain;
+use crate::guard::places::Place;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -100,17 +100,12 @@ pub(crate) struct Listener {
     beat_at: Instant,
     /// What is said first.
     greeting: Option<Bytes>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Listener {
     /// Listens from after the event `last` on, or from now; `place` is held as long as it listens.
-    pub(crate) async fn new(
-        app: &App,
-        filter: FeedFilter,
-        last: Option<u64>,
-        place: OwnedSemaphorePermit,
-    ) -> Result<Self, DbError> {
+    pub(crate) async fn new(app: &App, filter: FeedFilter, last: Option<u64>, place: Place) -> Result<Self, DbError> {
         // First the ring, then the database: what comes in between is in both.
         let live = app.feed.ring.subscribe();
         let end = app.db.feed_end().await?;

@@ -20,12 +20,8 @@ pub(crate) struct Counters {
     pub(crate) connections: AtomicU64,
     /// Connections closed at once since their address had enough.
     pub(crate) refused_connections: AtomicU64,
-    /// Requests refused since their address or hotkey came too often.
-    pub(crate) too_often: AtomicU64,
     /// Connections and requests refused since the operator blocked their network.
     pub(crate) blocked: AtomicU64,
-    /// Requests refused since there was no place for them.
-    pub(crate) too_much: AtomicU64,
     /// Background work that ended and was started again.
     pub(crate) restarts: Arc<AtomicU64>,
     /// How often the clock was set, and by how much in all.
@@ -96,13 +92,17 @@ pub(crate) async fn text(app: &App) -> Result<String, DbError> {
     for (why, count) in [
         ("blocked", &counters.blocked),
         ("connections", &counters.refused_connections),
-        ("rate", &counters.too_often),
-        ("places", &counters.too_much),
+        ("rate", &app.guard.too_often),
+        ("places", &app.guard.without_place),
     ] {
         line(&mut text, &format!("retort_http_refused_total{{why=\"{why}\"}}"), count.load(Ordering::Relaxed));
     }
+    head(&mut text, "retort_webhook_failures_total", "counter", "Webhooks that didn't answer, by what they were sent.");
+    for (what, count) in [("challenge", &app.webhooks.unanswered), ("event", &app.webhooks.undelivered)] {
+        line(&mut text, &format!("retort_webhook_failures_total{{what=\"{what}\"}}"), count.load(Ordering::Relaxed));
+    }
     head(&mut text, "retort_streams", "gauge", "Streams of events that are open.");
-    line(&mut text, "retort_streams", app.guard.budgets.streams());
+    line(&mut text, "retort_streams", app.guard.budgets.streams.taken());
     head(&mut text, "retort_events_total", "counter", "Events that the feed has.");
     line(&mut text, "retort_events_total", app.db.feed_end().await?);
     head(&mut text, "retort_background_restarts_total", "counter", "Background work that ended and was started again.");

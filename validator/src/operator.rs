@@ -83,7 +83,7 @@ pub(crate) struct OperatorView {
 /// Places for one kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Places {
-    /// `connections`, `reads`, `writes`, `uploads` or `streams`.
+    /// `connections`, `uploads`, `reads`, `writes`, `streams`, `announcements`, `drafts` or `challenges`.
     pub(crate) kind: &'static str,
     /// How many are taken.
     pub(crate) taken: u64,
@@ -150,7 +150,7 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
         blocks: app.db.blocks().await?,
         storage: app.db.storage().await?,
-        streams: app.guard.budgets.streams(),
+        streams: app.guard.budgets.streams.taken(),
         evaluation_pace_ms,
         latency: app.config.latency,
         control_ppm_max: CONTROL_PPM_MAX,
@@ -162,9 +162,8 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
 fn places(app: &App) -> Vec<Places> {
     let limits = &app.config.limits;
     let connections = app.counters.connections.load(Ordering::Relaxed);
-    let uploads = limits.uploads_max.saturating_sub(app.upload_places.available_permits() as u64);
-    let ours = [("connections", connections, limits.connections_max), ("uploads", uploads, limits.uploads_max)];
-    let all = ours.into_iter().chain(app.guard.taken(limits));
+    let ours = [("connections", connections, limits.connections_max)];
+    let all = ours.into_iter().chain(app.guard.taken());
     all.map(|(kind, taken, of)| Places { kind, taken, of }).collect()
 }
 

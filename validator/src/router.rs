@@ -9,7 +9,8 @@ use crate::guard::budget::Class;
 use crate::operator::Peer;
 use crate::rooted::rooted;
 use crate::routes::Routes;
-use crate::{api, conditional, hub, pages};
+use crate::serve::Oddity;
+use crate::{api, auth, conditional, hub, pages};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
@@ -162,15 +163,21 @@ fn respond<B>(response: &http::Response<B>, latency: Duration, span: &tracing::S
     DefaultOnResponse::default().on_response(response, latency, span);
 }
 
-/// Refuses targets that are too long, counts responses and adds the security headers.
+/// Refuses odd heads and targets that are too long, counts responses and adds the security headers.
 async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let policy = if is_for_everybody(request.uri().path()) { "cross-origin" } else { "same-origin" };
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    let mut response = if target > TARGET_BYTES_MAX {
-        plain(StatusCode::URI_TOO_LONG).into_response()
-    } else {
-        next.run(request).await
+    let oddity = request.extensions().get::<Oddity>().copied();
+    // What comes after a body of chunks isn't looked for in the bytes of the connection.
+    let is_last = oddity.is_some() || request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut response = match oddity {
+        Some(oddity) => odd(oddity).into_response(),
+        None if target > TARGET_BYTES_MAX => plain(StatusCode::URI_TOO_LONG).into_response(),
+        None => next.run(request).await,
     };
+    if is_last {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     app.counters.count(response.status());
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().entry(name).or_insert(value);
@@ -182,9 +189,16 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     response
 }
 
-/// Turns away whoever comes too often, and whatever there is no place for, before anything is looked at closely.
+/// What is told to whoever sends a head that others may read otherwise.
+fn odd(oddity: Oddity) -> ApiError {
+    let hint = "Send requests as RFC 9112 has them; clients of HTTP do.";
+    ApiError::new(StatusCode::BAD_REQUEST, "odd_request", oddity.detail(), hint)
+}
+
+/// Turns away whoever comes too often before anything is looked at closely, and reads that there is no place for. Whatever
+/// else takes a place takes it where it is known whose request it is.
 async fn guarded(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let class = Class::of(request.method(), request.uri().path());
+    let class = Class::of(request.method(), request.uri().path(), request.headers());
     let peer = request.extensions().get::<Peer>().map_or(UNKNOWN, |Peer(peer)| peer.ip());
     let client = app.guard.client(peer, request.headers());
     request.extensions_mut().insert(client);
@@ -196,18 +210,23 @@ async fn guarded(State(app): State<App>, mut request: Request, next: Next) -> Re
     response
 }
 
-async fn admitted(app: &App, class: Class, client: AddressBlock, request: Request, next: Next) -> Response {
+async fn admitted(app: &App, class: Class, client: AddressBlock, mut request: Request, next: Next) -> Response {
     if let Err(error) = app.guard.admit(client, class) {
-        let counter = if error.is_blocked() { &app.counters.blocked } else { &app.counters.too_often };
-        counter.fetch_add(1, Ordering::Relaxed);
+        if error.is_blocked() {
+            app.counters.blocked.fetch_add(1, Ordering::Relaxed);
+        }
         return error.into_response();
     }
-    match app.guard.budgets.enter(class) {
+    if class == Class::Read {
+        // What only asks may have a body; nobody holds a place while it is on its way.
+        request = match auth::with_body_read(request, &app.config.limits).await {
+            Ok(request) => request,
+            Err(error) => return error.into_response(),
+        };
+    }
+    match app.guard.enter(class, client) {
         Ok(_place) => next.run(request).await,
-        Err(error) => {
-            app.counters.too_much.fetch_add(1, Ordering::Relaxed);
-            error.into_response()
-        }
+        Err(error) => error.into_response(),
     }
 }
 

@@ -36,6 +36,7 @@ mod replays;
 mod rounds;
 mod s3;
 mod secrets;
+mod siege;
 mod stores;
 mod support;
 #[cfg(feature = "otel")]

@@ -83,6 +83,19 @@ async fn a_clock_that_differs_is_told_by_how_much_in_which_direction_and_both_ti
 }
 
 #[tokio::test]
+async fn the_account_of_zero_bytes_sends_nothing() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let mut headers = miner.sign("POST", TARGET, &body());
+    // What Substrate falls back to; everybody knows a signature of it over anything.
+    headers.retain(|(name, _)| !["X-Bittensor-Hotkey", "X-Bittensor-Signature"].contains(name));
+    headers.push(("X-Bittensor-Hotkey", protocol::Hotkey::from_bytes([0; 32]).to_string()));
+    headers.push(("X-Bittensor-Signature", format!("0x{}80", "00".repeat(63))));
+    let refusal = accept(miner.send(Method::POST, TARGET, &headers, body()).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (401, "bad_signature"));
+}
+
+#[tokio::test]
 async fn a_request_counts_once_even_across_a_restart() {
     let app = TestApp::with_competition(Setup::default()).await;
     let miner = app.miner(1);

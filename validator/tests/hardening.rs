@@ -11,17 +11,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// The host of a network is a loopback address of its own, so that a test can come from many.
-fn address(host: u8) -> IpAddr {
+pub(super) fn address(host: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, host))
 }
 
-async fn connect_from(host: u8, app: &TestApp) -> TcpStream {
+pub(super) async fn connect_from(host: u8, app: &TestApp) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(address(host), 0)).unwrap();
     socket.connect(app.address).await.unwrap()
 }
 
-fn client_from(host: u8) -> Client {
+pub(super) fn client_from(host: u8) -> Client {
     Client::builder().local_address(address(host)).build().unwrap()
 }
 
@@ -227,9 +227,9 @@ async fn writes_are_counted_before_any_signature_is_looked_at() {
     let limits = &mut setup.config.limits;
     (limits.address_writes_per_second_max, limits.address_writes_burst_max) = (1, 2);
     let app = TestApp::start(setup).await;
-    let mut codes = Vec::new();
+    let (client, mut codes) = (client_from(6), Vec::new());
     for _ in 0..3 {
-        let response = client_from(6).post(app.url("/api/v1/submissions")).body("{}").send().await.unwrap();
+        let response = client.post(app.url("/api/v1/submissions")).body("{}").send().await.unwrap();
         codes.push(accept(response, &[]).await.unwrap_err().problem.code);
     }
     assert_eq!(codes, ["malformed_auth", "malformed_auth", "address_rate"]);
@@ -271,31 +271,39 @@ async fn a_hotkey_may_come_so_often_from_wherever_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_every_place_for_writes_is_taken_reads_and_health_go_on() {
+async fn bodies_that_never_come_hold_no_place() {
     let mut setup = Setup::default();
     let limits = &mut setup.config.limits;
-    (limits.writes_max, limits.body_read_seconds_max) = (2, 5);
-    let app = TestApp::with_competition(setup).await;
-    let miner = app.miner(1);
+    (limits.writes_max, limits.reads_max, limits.body_read_seconds_max) = (2, 2, 30);
+    let mut app = TestApp::with_competition(setup).await;
+    app.leave_unfinished();
     let mut held = Vec::new();
-    for _ in 0..2 {
-        let headers = miner.sign("POST", "/api/v1/submissions", &[b'{'; 10]);
+    // Signed and not, what changes something and what only asks.
+    for (index, host) in (0..64).zip([2, 3].into_iter().cycle()) {
+        let (target, signs) = match index % 4 {
+            0 => ("/api/v1/submissions", false),
+            1 => ("/api/v1/submissions", true),
+            2 => ("/api/models/arena/digits/paths-info/main", false),
+            _ => ("/api/validate-yaml", false),
+        };
+        let headers = if signs { app.miner(1).sign("POST", target, &[b'{'; 100]) } else { Vec::new() };
         let headers: String = headers.into_iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let mut stream = TcpStream::connect(app.address).await.unwrap();
-        let head = format!("POST /api/v1/submissions HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 10\r\n\r\n{{");
+        let mut stream = connect_from(host, &app).await;
+        let head = format!("POST {target} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: 100\r\n\r\n{{");
         stream.write_all(head.as_bytes()).await.unwrap();
         held.push(stream);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let response = miner.post("/api/v1/submissions", b"{}".to_vec()).await;
-    assert_eq!(response.headers()["retry-after"], "1");
-    let refusal = accept(response, &[]).await.unwrap_err();
-    assert_eq!((refusal.status, refusal.problem.code.as_str()), (503, "busy"));
+    for seed in 2..42 {
+        let announced = app.miner(seed).announce("digits", &Package::mlp(&[8], u32::from(seed))).await;
+        announced.unwrap_or_else(|refusal| panic!("{seed}: {refusal:?}"));
+    }
+    let miner = app.miner(1);
     for target in ["/healthz", "/readyz", "/api/v1/competitions", "/"] {
         assert_eq!(miner.get(target).await.status(), 200, "{target}");
     }
     let metrics = app.as_operator("/metrics").await.text().await.unwrap();
-    assert!(metrics.contains("retort_http_refused_total{why=\"places\"} 1"), "{metrics}");
+    assert!(metrics.contains("retort_http_refused_total{why=\"places\"} 0"), "{metrics}");
 }
 
 #[tokio::test]
@@ -326,10 +334,12 @@ async fn downloads_have_one_range_at_most_and_are_saved_not_shown() {
         ("bytes=0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0", 200, object.size_bytes),
         ("bytes=-18446744073709551615", 206, object.size_bytes),
         ("bytes=18446744073709551615-", 416, 0),
+        ("bytes=+3-5", 400, 0),
+        ("bytes=3-+5", 400, 0),
     ] {
         let response = get("range", range).await;
         assert_eq!(response.status(), status, "{range}");
-        if status != 416 {
+        if status < 400 {
             assert_eq!(response.bytes().await.unwrap().len() as u64, length, "{range}");
         }
     }
@@ -395,4 +405,61 @@ async fn nothing_is_unpacked_and_there_is_no_second_version_of_http() {
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+}
+
+#[tokio::test]
+async fn heads_that_two_readers_may_understand_differently_are_refused() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let target = "/api/v1/competitions";
+    for (what, request, expected) in [
+        ("a plain one", format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "200"),
+        ("two hosts", format!("GET {target} HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"), "400"),
+        ("no host", format!("GET {target} HTTP/1.1\r\n\r\n"), "400"),
+        ("no host, as HTTP/1.0 may", format!("GET {target} HTTP/1.0\r\n\r\n"), "200"),
+        ("bare line feeds", format!("GET {target} HTTP/1.1\nHost: x\n\n"), "400"),
+        ("one bare line feed", format!("GET {target} HTTP/1.1\r\nHost: x\nAccept: a\r\n\r\n"), "400"),
+        (
+            "identity beside chunked",
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n"),
+            "400",
+        ),
+        (
+            "identity in a line of its own",
+            format!(
+                "GET {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 0\r\n\r\n"
+            ),
+            "400",
+        ),
+        (
+            "two lengths",
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na"),
+            "400",
+        ),
+        (
+            "chunks alone",
+            format!("GET {target} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+            "200",
+        ),
+    ] {
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = rest(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected} "))
+                || answer.starts_with(&format!("HTTP/1.0 {expected} ")),
+            "{what}: {answer}"
+        );
+        assert!(expected == "200" || answer.contains("odd_request"), "{what}: {answer}");
+    }
+    // In the second request of a connection too.
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let first = format!("GET {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\n\n");
+    stream.write_all(first.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 64 << 10];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+    stream.write_all(format!("GET {target} HTTP/1.1\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.contains("HTTP/1.1 400 ") && answer.contains("odd_request"), "{answer}");
 }

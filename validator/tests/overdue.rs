@@ -43,6 +43,7 @@ pub(crate) async fn put(app: &App, number: u64, state: State, since: u64) -> Sub
         created_at: since,
         changed_at: since,
         upload_until: since + 600,
+        first_byte_until: None,
         attempt: 0,
         failures: 0,
         reason: None,

@@ -160,3 +160,32 @@ async fn failures_of_ours_cost_nothing() {
         assert!(!text.contains("/srv"), "what happens inside is nobody's business: {text}");
     }
 }
+
+#[tokio::test]
+async fn announcements_whose_bytes_never_come_keep_nobody_out_and_end_soon() {
+    let mut setup = Setup::default();
+    setup.config.limits.pending_max = 4;
+    let mut app = TestApp::start(setup).await;
+    app.publish(&competition_toml("digits", "").replace("upload_seconds_max = 600", "upload_seconds_max = 3600")).await;
+    app.leave_unfinished();
+    // Those that came whole don't count as announced, and those that are announced don't as waiting.
+    let client = |host: u8| {
+        let mut miner = app.miner(host);
+        miner.http = super::hardening::client_from(host);
+        miner
+    };
+    let silent = [announce(&client(2), 1).await.unwrap(), announce(&client(2), 2).await.unwrap()];
+    let refusal = announce(&client(2), 3).await.unwrap_err();
+    assert_eq!(code(&refusal), (503, "busy", Some(1)), "beyond the half an address has its share");
+    let begun = client(3).announce("digits", &Package::mlp(&[8], 4)).await.unwrap();
+    assert_eq!(begun.uploads[0].expires_at, app.app.clock.now() + 600);
+    client(3).put(&begun.uploads[0], Package::mlp(&[8], 4).files[0].1.clone()).await.unwrap();
+    app.app.clock.advance(600);
+    for id in &silent {
+        app.wait_for(id, State::Expired).await;
+    }
+    assert_eq!(app.app.db.submission(&begun.id).await.unwrap().unwrap().state, State::AwaitingUpload);
+    let again = client(3).announce("digits", &Package::mlp(&[8], 4)).await.unwrap();
+    assert_eq!(again.uploads[0].expires_at, app.app.clock.now() + 3_000);
+    announce(&client(2), 3).await.expect("their places are free");
+}

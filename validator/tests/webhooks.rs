@@ -71,6 +71,11 @@ async fn register(miner: &Miner, body: Value) -> reqwest::Response {
     miner.post("/api/v1/webhooks", body.to_string().into_bytes()).await
 }
 
+async fn listed(miner: &Miner) -> Value {
+    let headers = miner.sign("GET", "/api/v1/webhooks", b"");
+    miner.send(reqwest::Method::GET, "/api/v1/webhooks", &headers, Vec::new()).await.json().await.unwrap()
+}
+
 async fn submit(app: &TestApp, miner: &Miner, seed: u32) -> protocol::SubmissionId {
     let id = miner.submit(&Package::mlp(&[8], seed)).await.unwrap();
     app.wait_for(&id, Reached::Scored).await;
@@ -101,11 +106,9 @@ async fn a_receiver_is_told_every_step_in_order_and_can_check_who_says_so() {
         let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
         assert_eq!(header("webhook-signature"), expected);
     }
-    let listed: Value = {
-        let headers = alice.sign("GET", "/api/v1/webhooks", b"");
-        alice.send(reqwest::Method::GET, "/api/v1/webhooks", &headers, Vec::new()).await.json().await.unwrap()
-    };
+    let listed = listed(&alice).await;
     assert_eq!(listed[0]["id"], registered["id"]);
+    assert!(registered["confirmed_at"].is_null() && listed[0]["confirmed_at"].is_u64());
     assert!(listed[0].get("secret").is_none(), "it is shown once");
 }
 
@@ -190,9 +193,22 @@ async fn whoever_does_not_answer_the_challenge_is_not_told_and_four_are_enough()
     let app = start().await;
     let (alice, receiver) = (app.miner(1), Receiver::default());
     submit(&app, &alice, 7).await;
-    // Our own address answers, and not with the challenge.
-    let refusal = accept(register(&alice, json!({ "url": app.url("/healthz") })).await, &[]).await.unwrap_err();
-    assert_eq!((refusal.status, refusal.problem.code.as_str()), (422, "webhook_unusable"));
+    // Our own address answers, and not with the challenge: that is tried three times.
+    assert_eq!(register(&alice, json!({ "url": app.url("/healthz") })).await.status(), 201);
+    let ended = async {
+        loop {
+            let listed = listed(&alice).await;
+            if let Some(ended) = listed[0]["ended"].as_str() {
+                assert!(ended.contains("not with the challenge") && listed[0]["confirmed_at"].is_null(), "{ended}");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            app.app.clock.advance(5);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends");
+    let metrics = alice.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("retort_webhook_failures_total{what=\"challenge\"} 3"), "{metrics}");
     let url = receiver.listen().await;
     let mut ids = Vec::new();
     for _ in 0..4 {
@@ -207,4 +223,72 @@ async fn whoever_does_not_answer_the_challenge_is_not_told_and_four_are_enough()
         miner.send(reqwest::Method::DELETE, &target, &headers, Vec::new()).await.status().as_u16()
     };
     assert_eq!((remove(&app.miner(2)).await, remove(&alice).await, remove(&alice).await), (404, 204, 404));
+}
+
+/// Somebody who answers the challenge and takes for ever for everything else; without an answer to the challenge, for that too.
+async fn sluggard(answers_challenge: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let router = Router::new().fallback(async move |body: Bytes| {
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        match message["data"]["challenge"].as_str() {
+            Some(challenge) if answers_challenge => challenge.to_owned(),
+            _ => std::future::pending().await,
+        }
+    });
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_that_never_answer_hold_up_nobody_who_does() {
+    let app = start().await;
+    let (slow, silent) = (sluggard(true).await, sluggard(false).await);
+    let began = std::time::Instant::now();
+    for seed in 1..=9 {
+        let miner = app.miner(seed);
+        submit(&app, &miner, u32::from(seed)).await;
+        for url in [&slow, &slow, &slow, &silent] {
+            let body = json!({ "url": url, "competition": "digits" });
+            assert_eq!(register(&miner, body).await.status(), 201);
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(60), "nobody waits for a challenge: {:?}", began.elapsed());
+    let (alice, receiver) = (app.miner(20), Receiver::default());
+    submit(&app, &alice, 20).await;
+    let body = json!({ "url": receiver.listen().await, "competition": "digits" });
+    assert_eq!(register(&alice, body).await.status(), 201);
+    submit(&app, &app.miner(21), 21).await;
+    // Fewer than the seconds that 27 of them would take one after the other.
+    let told = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let count = receiver.messages().len();
+            if count > 5 {
+                return count;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    told.await.expect("it is told all of it");
+}
+
+#[tokio::test]
+async fn a_hotkey_has_so_many_addresses_challenged() {
+    let app = start().await;
+    let (alice, receiver) = (app.miner(1), Receiver::default());
+    submit(&app, &alice, 7).await;
+    let url = receiver.listen().await;
+    let mut codes = Vec::new();
+    for _ in 0..9 {
+        let registered = register(&alice, json!({ "url": url })).await;
+        if registered.status() != 201 {
+            codes.push(accept(registered, &[]).await.unwrap_err().problem.code);
+            continue;
+        }
+        let webhook: Value = registered.json().await.unwrap();
+        let target = format!("/api/v1/webhooks/{}", webhook["id"].as_str().unwrap());
+        let headers = alice.sign("DELETE", &target, b"");
+        alice.send(reqwest::Method::DELETE, &target, &headers, Vec::new()).await;
+    }
+    assert_eq!(codes, ["challenge_rate"]);
 }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard};
 use protocol::auth::{Hotkey, Keypair};
 use protocol::digest::Digest;
 
-use crate::book::Record;
+use crate::book::{Book, Record};
 use crate::ledger::{Ledger, LedgerError, Registration};
 use crate::memory::hash_at;
 pub(crate) use entry::Refusal;
@@ -90,6 +90,7 @@ impl LocalLedger {
 
 impl Ledger for LocalLedger {
     fn register(&self, registration: Registration) -> Result<(), LedgerError> {
+        Book::check_new([&registration.hotkey].into_iter().chain(&registration.owner))?;
         let mut state = self.state()?;
         match state.chain.book.register(registration)? {
             Some(record) => state.append(&self.owner, record),
@@ -102,6 +103,7 @@ impl Ledger for LocalLedger {
     }
 
     fn set_weights(&self, round: u64, weights_ppm: &[(Hotkey, u32)]) -> Result<(), LedgerError> {
+        Book::check_new(weights_ppm.iter().map(|(hotkey, _)| hotkey))?;
         let mut state = self.state()?;
         match state.chain.book.set_weights(round, weights_ppm)? {
             Some(record) => state.append(&self.owner, record),

@@ -68,6 +68,9 @@ pub enum KeypairError {
     /// The first 32 bytes are not a scalar in canonical form; the ed25519-expanded form of an sr25519 key looks so.
     #[error("private key does not begin with a canonical scalar")]
     NotCanonical,
+    /// The scalar is zero: everybody has this key.
+    #[error("private key is zero, which everybody knows")]
+    Zero,
 }
 
 impl Scheme {
@@ -86,9 +89,19 @@ impl Scheme {
 }
 
 impl Hotkey {
+    /// Whether anybody can sign for this key: nobody needs a secret for the identity of sr25519, which is 32 bytes of zero and
+    /// the account that Substrate falls back to, nor for the points of small order of ed25519. Such a key signs nothing, owns
+    /// nothing and is paid nothing; a chain may well list it.
+    pub fn is_anybodys(&self) -> bool {
+        let identity = schnorrkel::PublicKey::default();
+        *self.as_bytes() == identity.to_bytes()
+            || ed25519_dalek::VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| key.is_weak())
+    }
+
     /// Whether `signature` is this key's over `message`, under this scheme only.
     pub fn verify(&self, scheme: Scheme, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
         let verified = match scheme {
+            _ if self.is_anybodys() => None,
             Scheme::Sr25519 => verify_sr25519(self.as_bytes(), message, &signature.0),
             Scheme::Ed25519 => verify_ed25519(self.as_bytes(), message, &signature.0),
         };
@@ -106,7 +119,8 @@ impl Keypair {
     /// The key with this private key: canonical scalar, then nonce seed, 32 bytes each.
     pub fn from_private_key(private_key: &[u8; 64]) -> Result<Self, KeypairError> {
         let secret = schnorrkel::SecretKey::from_bytes(private_key).map_err(|_| KeypairError::NotCanonical)?;
-        Ok(Self { keys: secret.to_keypair(), seed: None })
+        let keypair = Self { keys: secret.to_keypair(), seed: None };
+        if keypair.hotkey().is_anybodys() { Err(KeypairError::Zero) } else { Ok(keypair) }
     }
 
     /// The public half.

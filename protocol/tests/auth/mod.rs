@@ -5,7 +5,7 @@
 mod requests;
 mod wallets;
 
-use protocol::auth::{Hotkey, HotkeyError, Keypair, Scheme, Signature};
+use protocol::auth::{Hotkey, HotkeyError, Keypair, KeypairError, Scheme, Signature};
 use serde_json::Value;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -128,6 +128,33 @@ fn a_small_order_ed25519_key_signs_nothing() {
     forged[0] = 1;
     let verified = Hotkey::from_bytes(identity).verify(Scheme::Ed25519, b"any", &Signature::from_bytes(forged));
     assert!(verified.is_err());
+}
+
+#[test]
+fn a_key_of_zero_bytes_signs_nothing_and_can_be_read() {
+    // R = identity and s = 0, which belongs to the identity point over any message; the last bit marks schnorrkel's form.
+    let mut forged = [0; 64];
+    forged[63] = 0x80;
+    let zero = Hotkey::from_bytes([0; 32]);
+    for scheme in [Scheme::Sr25519, Scheme::Ed25519] {
+        assert!(zero.verify(scheme, b"any", &Signature::from_bytes(forged)).is_err(), "{scheme:?}");
+    }
+    assert_eq!(zero.to_string().parse(), Ok(zero), "a chain may list it");
+    assert!(zero.is_anybodys());
+    // Points of small order of ed25519, the last of them in two spellings.
+    for text in [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    ] {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text, &mut key).unwrap();
+        assert!(Hotkey::from_bytes(key).is_anybodys(), "{text}");
+    }
+    assert!((0..50).all(|seed| !Keypair::from_seed(&[seed; 32]).hotkey().is_anybodys()));
+    assert_eq!(Keypair::from_private_key(&[0; 64]).unwrap_err(), KeypairError::Zero);
 }
 
 #[test]

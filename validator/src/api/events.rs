@@ -7,7 +7,9 @@ use crate::app::App;
 use crate::db::feed::{FeedEvent, FeedFilter};
 use crate::error::ApiError;
 use crate::feed::Listener;
+use crate::guard::AddressBlock;
 use crate::intake;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
@@ -66,6 +68,7 @@ struct Query {
 async fn events(
     State(app): State<App>,
     OriginalUri(uri): OriginalUri,
+    Extension(client): Extension<AddressBlock>,
     headers: HeaderMap,
     Asked(query): Asked<Query>,
 ) -> Result<Response, ApiError> {
@@ -80,7 +83,7 @@ async fn events(
         let next = events.last().filter(|_| events.len() == slice.limit as usize).map(|event| event.id);
         return Ok(linked(&events, &uri, "after", next));
     }
-    let place = app.guard.budgets.stream()?;
+    let place = app.guard.stream(client)?;
     let listener = Listener::new(&app, filter, heard, place).await?;
     let stream = futures::stream::unfold(listener, async |mut listener| {
         let words = listener.next().await?;

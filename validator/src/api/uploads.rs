@@ -3,7 +3,9 @@
 use super::Binary;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::guard::AddressBlock;
 use crate::intake;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use http::{HeaderMap, StatusCode, header};
@@ -26,11 +28,12 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
 )]
 async fn upload(
     State(app): State<App>,
+    Extension(client): Extension<AddressBlock>,
     Path(token): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    intake::upload(&app, &token, length, body).await?;
+    intake::upload(&app, client, &token, length, body).await?;
     Ok(StatusCode::NO_CONTENT)
 }

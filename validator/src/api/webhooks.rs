@@ -5,8 +5,10 @@ use super::openapi::examples;
 use crate::app::App;
 use crate::auth::Signed;
 use crate::error::ApiError;
+use crate::guard::AddressBlock;
 use crate::webhooks::WebhookView;
 use crate::{intake, webhooks};
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -36,7 +38,8 @@ pub(super) struct WebhookRequest {
 /// webhook-timestamp and webhook-signature (v1: HMAC-SHA256 with the key that the answer shows once). They come in order
 /// and at least once; an answer in the two hundreds means that a message was heard, anything else that it is sent again,
 /// later and later, for about half a day. The address must first answer a `retort.challenge` with `data.challenge` in
-/// its body.
+/// its body, within five seconds; it is asked soon after the registration, and again twice. Until then it is told nothing
+/// (`confirmed_at`), and events wait for it.
 // The answer holds the key of the signatures, which is shown once: nobody in between may keep it.
 #[utoipa::path(
     post,
@@ -44,14 +47,22 @@ pub(super) struct WebhookRequest {
     tag = "events",
     security(("btauth" = [])),
     request_body = WebhookRequest,
-    responses((status = 201, description = "From now on.", body = WebhookView, example = examples::new_webhook)),
+    responses(
+        (status = 201, description = "From now on, once its address answers.", body = WebhookView,
+            example = examples::new_webhook),
+        (status = 429, description = "challenge_rate: a hotkey may register eight at once, and four an hour."),
+    ),
 )]
-async fn register(State(app): State<App>, signed: Signed) -> Result<Response, ApiError> {
+async fn register(
+    State(app): State<App>,
+    Extension(client): Extension<AddressBlock>,
+    signed: Signed,
+) -> Result<Response, ApiError> {
     let WebhookRequest { url, competition } = signed.json()?;
     if let Some(competition) = &competition {
         intake::known_competition(&app, competition).await?;
     }
-    let registered = webhooks::register(&app, signed.hotkey, competition, &url).await?;
+    let registered = webhooks::register(&app, (signed.hotkey, client), competition, &url).await?;
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], axum::Json(registered)).into_response())
 }
 

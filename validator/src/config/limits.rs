@@ -16,8 +16,8 @@ pub struct ServiceLimits {
     pub body_read_seconds_max: u64,
     /// Connections at once; others wait.
     pub connections_max: u64,
-    /// Connections at once from one address, or from one /64 of IPv6; more are closed at once. Trusted proxies stand for
-    /// many and have no such limit.
+    /// Connections at once from one address, or from one /64 of IPv6, and four times as many from a /56 and a /48; more are
+    /// closed at once. Trusted proxies stand for many and have no such limit.
     pub connections_per_address_max: u64,
     /// Seconds that a client may take for the head of a request, from the moment that it is its turn: a new connection
     /// that says nothing and one that is kept alive and idle are closed after that time too.
@@ -28,19 +28,24 @@ pub struct ServiceLimits {
     pub response_idle_seconds_max: u64,
     /// Bytes a second that a client must take of an answer that waits for it, in each such window.
     pub response_bytes_per_second_min: u64,
+    /// Seconds from a submission's announcement until the first byte of its files, where they come through us.
+    pub upload_first_byte_seconds_max: u64,
     /// Seconds an upload may be silent.
     pub upload_idle_seconds_max: u64,
     /// Bytes a second that an upload must bring on average, once that long has passed.
     pub upload_bytes_per_second_min: u64,
-    /// Uploads at once; others are told to come back.
+    /// Uploads at once; others are told to come back. Once more than half of them are under way, an address may have a
+    /// sixteenth of them; hotkeys that are registered have as many as they like. So it is with the other places.
     pub uploads_max: u64,
     /// Other requests that only read, at once; more are told to come back. Health checks have places of their own.
     pub reads_max: u64,
     /// Streams of events at once; more are told to come back. Each holds one of the connections.
     pub streams_max: u64,
-    /// Requests that change something, at once; more are told to come back.
+    /// Requests that change something, at once, from the moment that they came whole and it is known who signed them; more
+    /// are told to come back.
     pub writes_max: u64,
-    /// Requests a second from one address (or one /64 of IPv6) in the long run, uploads included.
+    /// Requests a second from one address (or one /64 of IPv6) in the long run, uploads included; four times as many from a
+    /// /56 and a /48.
     pub address_requests_per_second_max: u64,
     /// How many of them may come at once after a rest.
     pub address_requests_burst_max: u64,
@@ -52,7 +57,8 @@ pub struct ServiceLimits {
     pub hotkey_requests_per_minute_max: u64,
     /// How many of them may come at once after a rest.
     pub hotkey_requests_burst_max: u64,
-    /// Signed requests a second of all hotkeys together: what bounds the table of nonces.
+    /// Signed requests a second of all hotkeys together that aren't registered, and four times as many at once after a rest:
+    /// what bounds the table of nonces.
     pub signed_requests_per_second_max: u64,
     /// Submissions of one hotkey that aren't done, over all competitions.
     pub hotkey_pending_max: u64,
@@ -61,7 +67,8 @@ pub struct ServiceLimits {
     /// Submissions of one hotkey in 24 hours over all competitions, those included whose files never came; only failures
     /// of ours don't count. (What a competition takes a day stands in its manifest.)
     pub hotkey_announcements_per_day_max: u64,
-    /// Submissions that aren't done; more are told to come back.
+    /// Submissions whose files are all there and that aren't done; more are told to come back. As many may be announced
+    /// whose files are still to come, in places of their own.
     pub pending_max: u64,
     /// Bytes of the disk that uploads may not fill.
     pub disk_reserve_bytes: u64,
@@ -121,6 +128,7 @@ impl ServiceLimits {
             ("header_read_seconds_max", self.header_read_seconds_max),
             ("request_seconds_max", self.request_seconds_max),
             ("response_idle_seconds_max", self.response_idle_seconds_max),
+            ("upload_first_byte_seconds_max", self.upload_first_byte_seconds_max),
             ("upload_idle_seconds_max", self.upload_idle_seconds_max),
             ("uploads_max", self.uploads_max),
             ("reads_max", self.reads_max),
@@ -156,11 +164,12 @@ impl Default for ServiceLimits {
             body_bytes_max: 64 << 10,
             body_read_seconds_max: 10,
             connections_max: 2_048,
-            connections_per_address_max: 32,
+            connections_per_address_max: 64,
             header_read_seconds_max: 5,
             request_seconds_max: 30,
             response_idle_seconds_max: 10,
             response_bytes_per_second_min: 4 << 10,
+            upload_first_byte_seconds_max: 600,
             upload_idle_seconds_max: 10,
             upload_bytes_per_second_min: 16 << 10,
             uploads_max: 128,

@@ -4,6 +4,16 @@ use super::{Db, DbError, int, is_duplicate};
 use protocol::auth::VerifiedRequest;
 
 impl Db {
+    /// Whether a verified request was seen before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn knows_nonce(&self, request: &VerifiedRequest) -> Result<bool, DbError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM nonces WHERE hotkey = ? AND nonce_ns = ?)";
+        let known = sqlx::query_scalar(query).bind(request.hotkey.to_string()).bind(int(request.nonce_ns));
+        Ok(known.fetch_one(self.pool()).await?)
+    }
+
     /// Remembers a verified request; `false` when it was seen before.
     ///
     /// # Errors

@@ -20,12 +20,13 @@ pub struct Pending {
 /// # Errors
 /// When the database fails.
 pub async fn pending_of(tx: &mut Tx, hotkey: &Hotkey) -> Result<Pending, DbError> {
-    let query = "WITH mine AS (SELECT id, state, upload_until FROM submissions
+    let query = "WITH mine AS (SELECT id, state, coalesce(min(upload_until, first_byte_until), upload_until) AS until
+                 FROM submissions
                  WHERE hotkey = ? AND state IN ('awaiting_upload', 'checking', 'queued', 'evaluating'))
                  SELECT (SELECT count(*) FROM mine) AS submissions,
                  (SELECT coalesce(sum(size_bytes), 0) FROM submission_files
                   WHERE submission_id IN (SELECT id FROM mine)) AS bytes,
-                 (SELECT min(upload_until) FROM mine WHERE state = 'awaiting_upload') AS upload_until";
+                 (SELECT min(until) FROM mine WHERE state = 'awaiting_upload') AS upload_until";
     let row = sqlx::query(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?;
     Ok(Pending {
         submissions: uint(row.get("submissions")),

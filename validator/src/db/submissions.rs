@@ -37,6 +37,8 @@ pub struct Submission {
     pub changed_at: u64,
     /// Until when its files must have come.
     pub upload_until: u64,
+    /// Until when the first byte of them must have come; `None` once it did, and where files don't pass us.
+    pub first_byte_until: Option<u64>,
     /// Evaluations handed to the job engine and lost, for whatever reason.
     pub attempt: u64,
     /// Those of them that failed through our fault.
@@ -162,8 +164,10 @@ impl Db {
     /// When the database fails.
     pub async fn overdue(&self, state: State, since: u64) -> Result<Vec<Submission>, DbError> {
         let query = match state {
-            State::AwaitingUpload => "SELECT * FROM submissions WHERE state = ? AND upload_until <= ? LIMIT 256",
-            _ => "SELECT * FROM submissions WHERE state = ? AND changed_at <= ? LIMIT 256",
+            State::AwaitingUpload => {
+                "SELECT * FROM submissions WHERE state = ?1 AND (upload_until <= ?2 OR first_byte_until <= ?2) LIMIT 256"
+            }
+            _ => "SELECT * FROM submissions WHERE state = ?1 AND changed_at <= ?2 LIMIT 256",
         };
         let rows = sqlx::query(query).bind(state.as_str()).bind(int(since)).fetch_all(self.pool()).await?;
         rows.iter().map(submission).collect()
@@ -223,13 +227,13 @@ pub async fn counted_since(
     Ok(times.into_iter().map(uint).collect())
 }
 
-/// How many hotkeys have submissions that aren't done: each of them has one place, with however many.
+/// How many hotkeys have submissions that wait for us: all of their files are there, and they aren't done. Each of them has one
+/// place, with however many.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
-    let query = "SELECT count(DISTINCT hotkey) FROM submissions
-                 WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
+    let query = "SELECT count(DISTINCT hotkey) FROM submissions WHERE state IN ('checking', 'queued', 'evaluating')";
     Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
 }
 
@@ -240,7 +244,7 @@ pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
 pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
     let written = sqlx::query(
         "INSERT INTO submissions (id, competition_id, hotkey, address, package_sha256, state, created_at, changed_at,
-         upload_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         upload_until, first_byte_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id.to_string())
     .bind(new.competition.as_ref())
@@ -251,6 +255,7 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     .bind(int(new.created_at))
     .bind(int(new.changed_at))
     .bind(int(new.upload_until))
+    .bind(new.first_byte_until.map(int))
     .execute(&mut **tx)
     .await?;
     for file in files {
@@ -264,6 +269,16 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     }
     append_event(tx, &new.id, None, new.state, None, new.created_at).await?;
     Ok(uint(written.last_insert_rowid()))
+}
+
+/// The first byte of a submission's files came.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begun(db: &Db, id: &SubmissionId) -> Result<(), DbError> {
+    let query = "UPDATE submissions SET first_byte_until = NULL WHERE id = ? AND first_byte_until IS NOT NULL";
+    sqlx::query(query).bind(id.to_string()).execute(db.pool()).await?;
+    Ok(())
 }
 
 /// Changes the state of a submission as its journey goes. This and [`overrule`] are the only places that do.
@@ -417,6 +432,7 @@ fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
         created_at: uint(row.get("created_at")),
         changed_at: uint(row.get("changed_at")),
         upload_until: uint(row.get("upload_until")),
+        first_byte_until: row.get::<Option<i64>, _>("first_byte_until").map(uint),
         attempt: uint(row.get("attempt")),
         failures: uint(row.get("failures")),
         reason: reason(row)?,

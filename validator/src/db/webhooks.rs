@@ -28,6 +28,8 @@ pub struct Webhook {
     pub retry_at: u64,
     /// When it was registered.
     pub created_at: u64,
+    /// When its address answered the challenge; it is told nothing before.
+    pub confirmed_at: Option<u64>,
     /// Why it is told nothing any more.
     pub ended: Option<String>,
 }
@@ -45,15 +47,40 @@ impl Db {
         rows.iter().map(webhook).collect()
     }
 
-    /// Webhooks that have not heard of event `end` and may be tried at `now`.
+    /// The webhook of this name, unless it has ended.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn webhooks_due(&self, end: u64, now: u64, count_max: u32) -> Result<Vec<Webhook>, DbError> {
-        let query =
-            "SELECT * FROM webhooks WHERE ended IS NULL AND cursor < ? AND retry_at <= ? ORDER BY retry_at LIMIT ?";
-        let rows = sqlx::query(query).bind(int(end)).bind(int(now)).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(webhook).collect()
+    pub async fn webhook(&self, id: &str) -> Result<Option<Webhook>, DbError> {
+        let query = "SELECT * FROM webhooks WHERE id = ? AND ended IS NULL";
+        let row = sqlx::query(query).bind(id).fetch_optional(self.pool()).await?;
+        row.as_ref().map(webhook).transpose()
+    }
+
+    /// Webhooks that have not heard of event `end` and may be tried at `now`, and whether each has answered its challenge;
+    /// those that haven't may be asked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhooks_due(&self, end: u64, now: u64) -> Result<Vec<(String, bool)>, DbError> {
+        let query = "SELECT id, confirmed_at IS NOT NULL AS confirmed FROM webhooks
+                     WHERE ended IS NULL AND (cursor < ? OR confirmed_at IS NULL) AND retry_at <= ?
+                     ORDER BY retry_at, created_at";
+        let rows = sqlx::query(query).bind(int(end)).bind(int(now)).fetch_all(self.pool()).await?;
+        Ok(rows.iter().map(|row| (row.get("id"), row.get("confirmed"))).collect())
+    }
+
+    /// A webhook's address answered the challenge.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn webhook_confirmed(&self, id: &str, now: u64) -> Result<(), DbError> {
+        sqlx::query("UPDATE webhooks SET confirmed_at = ?, failures = 0, retry_at = 0 WHERE id = ?")
+            .bind(int(now))
+            .bind(id)
+            .execute(self.pool())
+            .await?;
+        Ok(())
     }
 
     /// Whether a hotkey has entered anything.
@@ -148,6 +175,7 @@ fn webhook(row: &SqliteRow) -> Result<Webhook, DbError> {
         failures: u32::try_from(row.get::<i64, _>("failures")).unwrap_or(u32::MAX),
         retry_at: uint(row.get("retry_at")),
         created_at: uint(row.get("created_at")),
+        confirmed_at: row.get::<Option<i64>, _>("confirmed_at").map(uint),
         ended: row.get("ended"),
     })
 }

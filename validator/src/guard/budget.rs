@@ -3,39 +3,45 @@
 //! Whoever finds no place is told to come back instead of waiting, since a queue of requests only grows. It knows paths
 //! only as far as it takes to tell the classes apart.
 
+use super::places::Places;
 use crate::config::ServiceLimits;
-use crate::error::ApiError;
-use http::Method;
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use http::{HeaderMap, Method};
+use protocol::auth::HEADER_SIGNATURE;
 
 /// Checks of health and metrics at once.
-const WATCHES_MAX: usize = 8;
+const WATCHES_MAX: u64 = 8;
+
+/// Addresses of webhooks that haven't answered their challenge, at once.
+const CHALLENGES_MAX: u64 = 64;
+/// Packages that come file by file and wait for parts, at once.
+const DRAFTS_MAX: u64 = 64;
 
 /// What a request costs us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Class {
     /// Whether we are alive: answered whatever else goes on.
     Watch,
-    /// Reads only.
+    /// Reads only, whatever its method.
     Read,
     /// Bytes of a file, which have places of their own.
     Upload,
     /// An answer that doesn't end: it has a place of its own for as long as it lasts.
     Stream,
-    /// Changes something: a signature to check, a transaction to write.
+    /// A signature to check, a transaction to write.
     Write,
 }
 
 impl Class {
     /// The class of a request.
-    pub(crate) fn of(method: &Method, path: &str) -> Self {
+    pub(crate) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
         match path {
             "/healthz" | "/readyz" | "/metrics" => Self::Watch,
             path if path.starts_with("/api/v1/uploads/") => Self::Upload,
             path if *method == Method::POST && is_commit(path) => Self::Upload,
             "/api/v1/events" => Self::Stream,
-            _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
+            _ if headers.contains_key(HEADER_SIGNATURE) => Self::Write,
+            path if *method == Method::POST && asks_only(path) => Self::Read,
+            _ if [Method::GET, Method::HEAD, Method::OPTIONS].contains(method) => Self::Read,
             _ => Self::Write,
         }
     }
@@ -43,84 +49,93 @@ impl Class {
 
 /// Whether a request brings a package by the Hub protocol: `/api/models/{namespace}/{name}/commit/{revision}`.
 fn is_commit(path: &str) -> bool {
-    let rest = path.strip_prefix("/api/models/");
-    rest.is_some_and(|rest| rest.split('/').nth(2) == Some("commit"))
+    is_about_a_repository(path, "commit")
+}
+
+/// Whether a POST is a question, as the Hub protocol has some: what they ask for is in their body.
+fn asks_only(path: &str) -> bool {
+    path == "/api/validate-yaml" || is_about_a_repository(path, "paths-info")
+}
+
+/// `/api/{models|datasets}/{namespace}/{name}/{what}/…`
+fn is_about_a_repository(path: &str, what: &str) -> bool {
+    let rest = path.strip_prefix("/api/models/").or_else(|| path.strip_prefix("/api/datasets/"));
+    rest.is_some_and(|rest| rest.split('/').nth(2) == Some(what))
 }
 
 /// The places of each class.
 pub(crate) struct Budgets {
-    watches: Semaphore,
-    reads: Semaphore,
-    writes: Semaphore,
-    streams: Arc<Semaphore>,
-    streams_max: usize,
+    /// For health and metrics.
+    pub(super) watches: Places,
+    /// For requests that only read.
+    pub(super) reads: Places,
+    /// For requests that change something, once it is known who sent them.
+    pub(crate) writes: Places,
+    /// For files that are coming.
+    pub(crate) uploads: Places,
+    /// For answers that don't end.
+    pub(crate) streams: Places,
+    /// For announcements whose files are still to come.
+    pub(crate) announcements: Places,
+    /// For packages that wait for parts.
+    pub(crate) drafts: Places,
+    /// For addresses that haven't answered their challenge.
+    pub(crate) challenges: Places,
 }
 
 impl Budgets {
     pub(super) fn new(limits: &ServiceLimits) -> Self {
-        let places =
-            |count: u64| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
         Self {
-            watches: Semaphore::new(WATCHES_MAX),
-            reads: places(limits.reads_max),
-            writes: places(limits.writes_max),
-            streams: Arc::new(places(limits.streams_max)),
-            streams_max: usize::try_from(limits.streams_max).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS),
+            watches: Places::new(WATCHES_MAX),
+            reads: Places::new(limits.reads_max),
+            writes: Places::new(limits.writes_max),
+            uploads: Places::new(limits.uploads_max),
+            streams: Places::new(limits.streams_max),
+            announcements: Places::new(limits.pending_max),
+            drafts: Places::new(DRAFTS_MAX),
+            challenges: Places::new(CHALLENGES_MAX),
         }
     }
 
-    /// Places that are taken now, by what for.
-    pub(super) fn taken(&self, limits: &ServiceLimits) -> [(&'static str, u64, u64); 3] {
-        let taken = |max: u64, places: &Semaphore| max.saturating_sub(places.available_permits() as u64);
+    /// Places that are taken now: what for, how many, of how many.
+    pub(super) fn taken(&self) -> [(&'static str, u64, u64); 7] {
         [
-            ("reads", taken(limits.reads_max, &self.reads), limits.reads_max),
-            ("writes", taken(limits.writes_max, &self.writes), limits.writes_max),
-            ("streams", self.streams(), limits.streams_max),
+            ("uploads", &self.uploads),
+            ("reads", &self.reads),
+            ("writes", &self.writes),
+            ("streams", &self.streams),
+            ("announcements", &self.announcements),
+            ("drafts", &self.drafts),
+            ("challenges", &self.challenges),
         ]
-    }
-
-    /// Streams that are open.
-    pub(crate) fn streams(&self) -> u64 {
-        self.streams_max.saturating_sub(self.streams.available_permits()) as u64
-    }
-
-    /// A place for a stream until it ends.
-    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let full = |_| ApiError::busy("too many listen at once").retry_after(10);
-        Arc::clone(&self.streams).try_acquire_owned().map_err(full)
-    }
-
-    /// A place for a request of this class until it is answered; uploads take theirs once their token is known, streams
-    /// when they begin.
-    pub(crate) fn enter(&self, class: Class) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
-        let places = match class {
-            Class::Watch => &self.watches,
-            Class::Read => &self.reads,
-            Class::Write => &self.writes,
-            Class::Upload | Class::Stream => return Ok(None),
-        };
-        places.try_acquire().map(Some).map_err(|_| ApiError::busy("too many requests at once").retry_after(1))
+        .map(|(what, places)| (what, places.taken(), places.places_max()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     #[test]
-    fn health_and_reads_have_places_while_writes_have_none() {
-        let budgets = Budgets::new(&ServiceLimits { writes_max: 1, reads_max: 2, ..ServiceLimits::default() });
-        let class = |method: Method, path: &str| Class::of(&method, path);
-        let write = class(Method::POST, "/api/v1/submissions");
-        let held = budgets.enter(write).unwrap();
-        assert!(budgets.enter(write).is_err());
-        let commit = "/api/models/arena/digits/commit/main";
-        assert_eq!(class(Method::POST, commit), Class::Upload);
-        assert_eq!(class(Method::POST, "/api/models/arena/digits/preupload/main"), Class::Write);
-        for (method, path) in [(Method::GET, "/healthz"), (Method::GET, "/"), (Method::PUT, "/api/v1/uploads/x")] {
-            assert!(budgets.enter(class(method, path)).is_ok(), "{path}");
+    fn what_only_asks_is_a_read_and_what_is_signed_is_none() {
+        let (mut signed, unsigned) = (HeaderMap::new(), HeaderMap::new());
+        signed.insert(HEADER_SIGNATURE, HeaderValue::from_static("0x00"));
+        for (method, path, headers, class) in [
+            (Method::GET, "/healthz", &unsigned, Class::Watch),
+            (Method::GET, "/", &unsigned, Class::Read),
+            (Method::GET, "/api/v1/tokens", &signed, Class::Write),
+            (Method::POST, "/api/v1/submissions", &unsigned, Class::Write),
+            (Method::PUT, "/api/v1/uploads/x", &unsigned, Class::Upload),
+            (Method::PUT, "/api/v1/uploads/x", &signed, Class::Upload),
+            (Method::POST, "/api/models/arena/digits/commit/main", &unsigned, Class::Upload),
+            (Method::POST, "/api/models/arena/digits/preupload/main", &unsigned, Class::Write),
+            (Method::POST, "/api/models/arena/digits/paths-info/main", &unsigned, Class::Read),
+            (Method::POST, "/api/datasets/arena/digits/paths-info/main", &unsigned, Class::Read),
+            (Method::POST, "/api/validate-yaml", &unsigned, Class::Read),
+            (Method::GET, "/api/v1/events", &unsigned, Class::Stream),
+        ] {
+            assert_eq!(Class::of(&method, path, headers), class, "{method} {path}");
         }
-        drop(held);
-        assert!(budgets.enter(write).is_ok());
     }
 }

@@ -4,15 +4,15 @@
 //! what goes over them.
 
 use super::AddressBlock;
+use super::tally::Tally;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Open connections by address.
 #[derive(Clone)]
 pub(crate) struct Connections {
     per_address_max: u64,
-    open: Arc<Mutex<HashMap<AddressBlock, u64>>>,
+    open: Arc<Mutex<Tally>>,
 }
 
 /// A connection that is counted until this is dropped.
@@ -31,17 +31,16 @@ impl Connections {
     /// Counts a connection of `address`, unless it has enough.
     pub(crate) fn enter(&self, address: AddressBlock) -> Option<Counted> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.get(&address).copied().unwrap_or(0);
-        if count >= self.per_address_max {
+        if !open.has_room(address, self.per_address_max) {
             return None;
         }
-        open.insert(address, count + 1);
+        open.add(address);
         Some(Counted { of: self.clone(), address: Some(address) })
     }
 
     /// Who has how many open.
     pub(super) fn open(&self) -> HashMap<AddressBlock, u64> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).by_client()
     }
 
     /// A connection that has no limit of its own.
@@ -53,13 +52,7 @@ impl Connections {
 impl Drop for Counted {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        let mut open = self.of.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = open.entry(address) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
+        self.of.open.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
     }
 }
 

@@ -4,6 +4,8 @@
 //! a key that is drawn at the start and nobody knows, onto one of [`BUCKETS`] buckets: at most that many rows, and two
 //! clients share one by chance, not by design. It does not know who comes.
 
+use super::AddressBlock;
+use super::client::WIDE_TIMES;
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -26,6 +28,19 @@ impl Rate {
     /// So many a minute in the long run, and `burst` at once after a rest.
     pub(super) fn per_minute(count: u64, burst: u64) -> Self {
         Self(Quota::per_minute(positive(count)).allow_burst(positive(burst)))
+    }
+
+    /// So many an hour in the long run, and `burst` at once after a rest.
+    pub(super) fn per_hour(count: u64, burst: u64) -> Self {
+        Self(Quota::per_hour(positive(count)).allow_burst(positive(burst)))
+    }
+
+    /// So many times as often, and as much at once.
+    fn times(self, times: u64) -> Self {
+        let Self(quota) = self;
+        let interval = quota.replenish_interval() / positive(times).get();
+        let burst = quota.burst_size().saturating_mul(positive(times));
+        Self(Quota::with_period(interval).unwrap_or(quota).allow_burst(burst))
     }
 }
 
@@ -56,9 +71,39 @@ impl Buckets {
     }
 }
 
+/// Buckets of addresses: one for each, and larger ones for the networks that addresses of IPv6 lie in.
+pub(super) struct AddressBuckets {
+    narrow: Buckets,
+    wide: Buckets,
+}
+
+impl AddressBuckets {
+    pub(super) fn new(rate: Rate) -> Self {
+        Self { narrow: Buckets::new(rate), wide: Buckets::new(rate.times(WIDE_TIMES)) }
+    }
+
+    /// Takes one from each bucket of `client`, the narrowest first: whoever has had enough costs its network nothing.
+    pub(super) fn take(&self, client: AddressBlock) -> Result<(), u64> {
+        let take = |(block, times)| if times == 1 { self.narrow.take(&block) } else { self.wide.take(&block) };
+        client.widening().try_for_each(take)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_may_come_four_times_as_often_as_one_of_its_customers() {
+        let buckets = AddressBuckets::new(Rate::per_minute(1, 5));
+        let come = |text: String| {
+            let client = AddressBlock::of(text.parse().unwrap());
+            (0..100).filter(|_| buckets.take(client).is_ok()).count()
+        };
+        let customers: Vec<usize> = (0..8).map(|customer| come(format!("2001:db8:1:{customer:x}00::1"))).collect();
+        assert_eq!(customers, [5, 5, 5, 5, 0, 0, 0, 0]);
+        assert_eq!((come("2001:db8:2::1".into()), come("192.0.2.1".into())), (5, 5));
+    }
 
     #[test]
     fn a_burst_is_allowed_and_then_it_says_how_long_to_wait() {

@@ -2,16 +2,15 @@
 //!
 //! A commit whose summary says that it uploads one file, as the clients' `upload_file` writes it, is a part. Parts wait
 //! for each other for a while, in files without a name; a restart forgets them. Whatever is no part is a whole package,
-//! and an error where it isn't. It does not know what a package needs.
+//! and an error where it isn't. Each holds a place, so that nobody's takes another's. It does not know what a package needs.
 
+use crate::guard::places::Place;
 use crate::objects::Spooled;
 use protocol::{CompetitionId, Hotkey};
 use std::sync::{Mutex, PoisonError};
 
 /// How long the parts of a package may be apart.
 pub(super) const SECONDS_MAX: u64 = 600;
-/// Packages that wait for parts at once; one more drops the oldest.
-const DRAFTS_MAX: usize = 16;
 
 /// The packages that wait for parts.
 #[derive(Default)]
@@ -21,24 +20,24 @@ struct Draft {
     of: (Hotkey, CompetitionId),
     files: Vec<(String, Spooled)>,
     until: u64,
+    /// Among all that wait.
+    place: Place,
 }
 
 impl Drafts {
-    /// The parts that came so far, which don't wait any more; none where they are too old.
-    pub(super) fn take(&self, of: &(Hotkey, CompetitionId), now: u64) -> Vec<(String, Spooled)> {
+    /// The parts that came so far, which don't wait any more, and their place; none where they are too old.
+    pub(super) fn take(&self, of: &(Hotkey, CompetitionId), now: u64) -> Option<(Vec<(String, Spooled)>, Place)> {
         let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         drafts.retain(|draft| now < draft.until);
-        let found = drafts.iter().position(|draft| draft.of == *of);
-        found.map(|place| drafts.remove(place).files).unwrap_or_default()
+        let found = drafts.iter().position(|draft| draft.of == *of)?;
+        let Draft { files, place, .. } = drafts.swap_remove(found);
+        Some((files, place))
     }
 
     /// Lets parts wait for more.
-    pub(super) fn keep(&self, of: (Hotkey, CompetitionId), files: Vec<(String, Spooled)>, now: u64) {
+    pub(super) fn keep(&self, of: (Hotkey, CompetitionId), files: Vec<(String, Spooled)>, place: Place, now: u64) {
         let mut drafts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if drafts.len() >= DRAFTS_MAX {
-            drafts.remove(0);
-        }
-        drafts.push(Draft { of, files, until: now.saturating_add(SECONDS_MAX) });
+        drafts.push(Draft { of, files, until: now.saturating_add(SECONDS_MAX), place });
     }
 }
 

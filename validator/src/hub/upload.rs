@@ -14,11 +14,13 @@ use crate::app::App;
 use crate::auth::read_body;
 use crate::db::competitions::StoredCompetition;
 use crate::error::ApiError;
+use crate::guard::AddressBlock;
+use crate::guard::places::Place;
 use crate::intake;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use protocol::package::{
@@ -60,6 +62,14 @@ impl FromRequestParts<App> for Bearer {
             return Err(refused("token_expired", "the token's time is over", hint));
         }
         Ok(Self { hotkey: found.hotkey, label: found.label })
+    }
+}
+
+impl Bearer {
+    /// A place among the requests that change something, for whoever shows this token and has sent its whole request.
+    async fn enter(&self, app: &App, client: AddressBlock) -> Result<Place, ApiError> {
+        app.guard.admit_hotkey(&self.hotkey)?;
+        app.guard.place(&app.guard.budgets.writes, client, &self.hotkey).await
     }
 }
 
@@ -168,14 +178,16 @@ impl FromRequestParts<App> for Target {
 )]
 pub(super) async fn preupload(
     State(app): State<App>,
+    Extension(client): Extension<AddressBlock>,
     bearer: Bearer,
     target: Target,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HubError> {
+    let Preupload { files } = read_json(&app, &headers, body).await?;
+    let _place = bearer.enter(&app, client).await?;
     let stored = target.open_to(&app, &bearer).await?;
     let limits = &stored.competition.manifest.limits;
-    let Preupload { files } = read_json(&app, &headers, body).await?;
     let (noise, files): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| beside::is_noise(&file.path));
     for Announced { path, size } in &files {
         let (code, bytes_max) = match path.as_str() {
@@ -217,11 +229,13 @@ pub(super) async fn preupload(
 )]
 pub(super) async fn create(
     State(app): State<App>,
+    Extension(client): Extension<AddressBlock>,
     bearer: Bearer,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HubError> {
     let Repository { name, organization, kind } = read_json(&app, &headers, body).await?;
+    let _place = bearer.enter(&app, client).await?;
     if kind.is_some_and(|kind| kind != "model") {
         let hint = "Upload models, to arena/<competition>.";
         let detail = "submissions are models";

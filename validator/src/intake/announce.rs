@@ -12,6 +12,7 @@ use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
 use crate::guard::AddressBlock;
+use crate::guard::places::Place;
 use crate::secret::mac;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
@@ -42,7 +43,8 @@ pub(crate) async fn announce(
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<Announced, ApiError> {
-    let (created, submission) = enter(app, (hotkey, client), request, repeatable).await?;
+    let place = app.guard.place(&app.guard.budgets.announcements, client, &hotkey).await.map(Some);
+    let (created, submission) = enter(app, (hotkey, client), request, repeatable, place).await?;
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;
@@ -51,12 +53,13 @@ pub(crate) async fn announce(
     Ok(Announced { created, answer })
 }
 
-/// The submission of a package, and whether it is new.
+/// The submission of a package, and whether it is new. A new one whose files are still to come holds `place` meanwhile.
 pub(super) async fn enter(
     app: &App,
     (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
+    place: Result<Option<Place>, ApiError>,
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = known_competition(app, &request.competition).await?.competition.manifest;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
@@ -72,6 +75,8 @@ pub(super) async fn enter(
         created_at: now,
         changed_at: now,
         upload_until: now + manifest.limits.upload_seconds_max,
+        // Where files go past us nobody sees when they begin.
+        first_byte_until: (!app.objects.signs()).then(|| now + app.config.limits.upload_first_byte_seconds_max),
         attempt: 0,
         failures: 0,
         reason: None,
@@ -97,6 +102,7 @@ pub(super) async fn enter(
         return Ok((false, living));
     }
     let is_registered = admittance::check(app, &mut tx, &hotkey, request.invite.as_deref()).await?;
+    let place = place?;
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
     if !is_registered {
@@ -108,6 +114,9 @@ pub(super) async fn enter(
         repeatable.remember(&mut tx, &hotkey, &new.id, now).await?;
     }
     failpoints::commit(tx, Change::Announcement).await?;
+    if let Some(place) = place {
+        app.announcements.hold(&new.id, new.upload_until, place);
+    }
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     Ok((true, new))
@@ -177,7 +186,8 @@ async fn upload_of(app: &App, submission: &Submission, file: &SubmissionFile) ->
         None => own_upload_url(app, submission, &path).await?,
     };
     let headers = vec![("content-type".to_owned(), "application/octet-stream".to_owned())];
-    Ok(Upload { path, method: "PUT".into(), url, headers, expires_at: submission.upload_until })
+    let expires_at = submission.first_byte_until.unwrap_or(u64::MAX).min(submission.upload_until);
+    Ok(Upload { path, method: "PUT".into(), url, headers, expires_at })
 }
 
 /// A URL on this validator with a token, of which the database keeps the digest only. Whoever announces the same package

@@ -10,6 +10,7 @@
 
 mod admittance;
 mod announce;
+mod announcements;
 mod check;
 mod complete;
 mod quota;
@@ -19,6 +20,7 @@ mod whole;
 mod withdraw;
 
 pub(crate) use announce::announce;
+pub(crate) use announcements::Announcements;
 pub(crate) use check::{check, count_failed_check};
 pub(crate) use complete::complete;
 pub(crate) use quota::check_open;

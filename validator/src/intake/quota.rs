@@ -60,16 +60,19 @@ const ADDRESSES: &str = "retort/addresses/1";
 /// Counts what a hotkey that the ledger doesn't know announces from `client`, unless that address has brought enough for a
 /// day: free keys are no more space than their address has.
 pub(super) async fn charge(app: &App, tx: &mut Tx, client: AddressBlock, now: u64, bytes: u64) -> Result<(), ApiError> {
-    let address = hex::encode(mac(&app.keypair.key_for(ADDRESSES), client.to_string().as_bytes()));
-    let (brought, first) = quotas::announced_from(tx, &address, now.saturating_sub(DAY_SECONDS)).await?;
-    let bytes_max = app.config.limits.address_bytes_per_day_max;
-    if brought > 0 && brought.saturating_add(bytes) > bytes_max {
-        let hint = "Wait until what was announced earlier is 24 hours old, or register the hotkey.";
-        let detail =
-            format!("{bytes_max} bytes in 24 hours are the limit of an address, by hotkeys that aren't registered");
-        return Err(a_day_after(first, now, "address_bytes_exhausted", detail, hint));
+    for (block, times) in client.widening() {
+        let address = hex::encode(mac(&app.keypair.key_for(ADDRESSES), block.to_string().as_bytes()));
+        let (brought, first) = quotas::announced_from(tx, &address, now.saturating_sub(DAY_SECONDS)).await?;
+        let bytes_max = app.config.limits.address_bytes_per_day_max.saturating_mul(times);
+        if brought > 0 && brought.saturating_add(bytes) > bytes_max {
+            let hint = "Wait until what was announced earlier is 24 hours old, or register the hotkey.";
+            let detail =
+                format!("{bytes_max} bytes in 24 hours are the limit of {block}, by hotkeys that aren't registered");
+            return Err(a_day_after(first, now, "address_bytes_exhausted", detail, hint));
+        }
+        quotas::count_from(tx, &address, now, bytes).await?;
     }
-    Ok(quotas::count_from(tx, &address, now, bytes).await?)
+    Ok(())
 }
 
 /// Refuses what comes after the close.

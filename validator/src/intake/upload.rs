@@ -4,21 +4,29 @@
 
 use crate::app::App;
 use crate::db::files::{self, SubmissionFile};
-use crate::error::ApiError;
+use crate::db::submissions;
+use crate::error::{ApiError, Chain};
 use crate::failpoints::{self, Moment};
+use crate::guard::AddressBlock;
 use crate::objects::{Incoming, ObjectError};
 use axum::body::Body;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
-use protocol::Digest;
 use protocol::competition::ObjectRef;
 use protocol::submission::{Code, State};
+use protocol::{Digest, SubmissionId};
 use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Receives one file. Sending it again is harmless.
-pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Body) -> Result<(), ApiError> {
+pub(crate) async fn upload(
+    app: &App,
+    client: AddressBlock,
+    token: &str,
+    length: Option<u64>,
+    body: Body,
+) -> Result<(), ApiError> {
     let Some(grant) = app.db.upload_grant(&Digest::of(token.as_bytes())).await? else {
         return Err(ApiError::not_found("no upload has this token"));
     };
@@ -33,6 +41,7 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
     if stored && !has_failed && now < grant.expires_at {
         // Another program of the same miner was faster: what comes is read, so that the answer arrives, and dropped.
         let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
+        let _place = app.guard.place(&app.guard.budgets.uploads, client, &submission.hotkey).await?;
         return receive_again(app, expected, body).await;
     }
     if submission.state != State::AwaitingUpload || now >= grant.expires_at {
@@ -44,10 +53,10 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
         let detail = format!("{} was announced with {} bytes, {length} are coming", declared.path, declared.size);
         return Err(Code::SizeMismatch.because(detail).into());
     }
-    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
+    let _place = app.guard.place(&app.guard.budgets.uploads, client, &submission.hotkey).await?;
     let _space = Space::reserve(app, declared.size)?;
-    receive(app, ObjectRef { sha256: declared.sha256, size_bytes: declared.size }, grant.expires_at - now, body)
-        .await?;
+    let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
+    receive(app, &submission.id, expected, grant.expires_at - now, body).await?;
     files::set_stored(&app.db, &submission.id, &declared.path).await?;
     failpoints::at(Moment::FileMarked)?;
     tracing::info!(submission.id = %submission.id, path = declared.path, bytes = declared.size, "received a file");
@@ -57,7 +66,6 @@ pub(crate) async fn upload(app: &App, token: &str, length: Option<u64>, body: Bo
 
 /// Reads bytes that are here already, and stores nothing of them; others than announced are refused as they would be.
 async fn receive_again(app: &App, expected: ObjectRef, body: Body) -> Result<(), ApiError> {
-    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
     let stream = body.into_data_stream().map_err(|error| error.to_string());
     let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
     let (mut hasher, mut received, size) = (Sha256::new(), 0_u64, expected.size_bytes);
@@ -77,8 +85,23 @@ async fn receive_again(app: &App, expected: ObjectRef, body: Body) -> Result<(),
 }
 
 /// Receives a body within the time that its token has left.
-async fn receive(app: &App, expected: ObjectRef, seconds_left: u64, body: Body) -> Result<(), ApiError> {
-    let stream = body.into_data_stream().map_err(|error| error.to_string());
+async fn receive(
+    app: &App,
+    id: &SubmissionId,
+    expected: ObjectRef,
+    seconds_left: u64,
+    body: Body,
+) -> Result<(), ApiError> {
+    let stream = body.into_data_stream().enumerate().then(async |(index, chunk)| {
+        if index == 0
+            && chunk.is_ok()
+            && let Err(error) = submissions::begun(&app.db, id).await
+        {
+            tracing::error!(error = %Chain(&error), "can't note that an upload began");
+        }
+        chunk.map_err(|error| error.to_string())
+    });
+    let stream = std::pin::pin!(stream);
     let received = app.objects.receive(expected, app.config.limits.upload_pace(), stream);
     match tokio::time::timeout(Duration::from_secs(seconds_left), received).await {
         Ok(received) => Ok(received?),

@@ -30,7 +30,7 @@ pub(crate) async fn whole(
     };
     let files_declared = files.iter().map(declare).collect();
     let request = SubmissionRequest { competition, files: files_declared, invite: None };
-    let (_, submission) = enter(app, (hotkey, client), request, None).await?;
+    let (_, submission) = enter(app, (hotkey, client), request, None, Ok(None)).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;
         complete(app, hotkey, &submission.id).await?;

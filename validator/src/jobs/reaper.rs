@@ -76,6 +76,7 @@ async fn hold(app: &App, seconds: u64) {
 /// Looks at everything once. What fails in one part keeps nobody from looking at the others.
 async fn sweep(app: &App) {
     let now = app.clock.now();
+    app.announcements.sweep(now);
     let since = |seconds: u64| now.saturating_sub(seconds);
     let unsent = Code::UploadExpired.because("the files didn't arrive in time".into());
     let parts = [
@@ -115,6 +116,7 @@ async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) 
         changed => changed?,
     }
     failpoints::commit(tx, Change::Expiry).await?;
+    app.announcements.release(&submission.id);
     tracing::info!(submission.id = %submission.id, "submission {} is {to}: {reason}", submission.id);
     Ok(())
 }

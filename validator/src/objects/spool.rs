@@ -28,7 +28,12 @@ pub struct Pace {
 pub struct Incoming<S> {
     stream: S,
     pace: Pace,
+    /// Bytes that came.
     received: u64,
+    /// Those of them that count.
+    counted: u64,
+    /// Whether all of them do.
+    counts_all: bool,
     began: Instant,
 }
 
@@ -39,7 +44,18 @@ where
 {
     /// Begins to receive.
     pub fn new(stream: S, pace: Pace) -> Self {
-        Self { stream, pace, received: 0, began: Instant::now() }
+        Self { stream, pace, received: 0, counted: 0, counts_all: true, began: Instant::now() }
+    }
+
+    /// Begins to receive what has more in it than what is wanted: only bytes that [`Incoming::count`] is told of keep the
+    /// pace.
+    pub fn with_padding(stream: S, pace: Pace) -> Self {
+        Self { counts_all: false, ..Self::new(stream, pace) }
+    }
+
+    /// So many of the bytes that came were wanted.
+    pub fn count(&mut self, bytes: u64) {
+        self.counted += bytes;
     }
 
     /// The next bytes; `None` at the end.
@@ -47,17 +63,21 @@ where
     /// # Errors
     /// [`ObjectError::BrokenOff`] when the sender is silent, too slow, or gone.
     pub async fn next(&mut self) -> Result<Option<Bytes>, ObjectError> {
-        let Self { pace: Pace { idle_max, bytes_per_second_min }, received, .. } = *self;
+        let Self { pace: Pace { idle_max, bytes_per_second_min }, received, counted, .. } = *self;
         let broken_off = |problem: String| ObjectError::BrokenOff { received, problem };
         let elapsed = self.began.elapsed();
-        if elapsed > idle_max && received < elapsed.as_secs() * bytes_per_second_min {
+        if elapsed > idle_max && counted < elapsed.as_secs() * bytes_per_second_min {
             return Err(broken_off(format!("slower than {bytes_per_second_min} bytes/s")));
         }
         let chunk = match tokio::time::timeout(idle_max, self.stream.next()).await {
             Err(_) => return Err(broken_off(format!("silent for {} s", idle_max.as_secs()))),
             Ok(chunk) => chunk.transpose().map_err(|error| broken_off(error.to_string()))?,
         };
-        self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        let bytes = chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+        self.received += bytes;
+        if self.counts_all {
+            self.count(bytes);
+        }
         Ok(chunk)
     }
 }

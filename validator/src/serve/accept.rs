@@ -2,20 +2,23 @@
 //!
 //! It is ours since axum's own has no time limit for the head of a request. It does not know what is served.
 
-use super::stream::PacedStream;
+use super::stream::{PacedStream, Told};
 use crate::app::App;
 use crate::guard::AddressBlock;
 use crate::guard::connections::Counted;
 use crate::operator::Peer;
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -134,8 +137,9 @@ impl Connection {
         }
         // Small answers shouldn't wait for more to be sent with them; without this they are only slower.
         let _ = stream.set_nodelay(true);
-        let routes = FromPeer { routes: TowerToHyperService::new(router), peer: Peer(peer) };
-        let stream = PacedStream::new(stream, limits.response_pace());
+        let told = Arc::new(Told::default());
+        let routes = FromPeer { routes: TowerToHyperService::new(router), peer: Peer(peer), told: Arc::clone(&told) };
+        let stream = PacedStream::new(stream, limits.response_pace(), told);
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             // It begins when it is the client's turn, so it ends connections that are kept alive and idle as well.
@@ -150,20 +154,57 @@ impl Connection {
     }
 }
 
-/// The routes, told of each request whose connection it came on.
+/// The routes, told of each request whose connection it came on, and what was odd about it.
 struct FromPeer {
     routes: TowerToHyperService<axum::Router>,
     peer: Peer,
+    told: Arc<Told>,
 }
 
 impl Service<http::Request<Incoming>> for FromPeer {
-    type Response = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Response;
-    type Error = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Error;
-    type Future = <TowerToHyperService<axum::Router> as Service<http::Request<Incoming>>>::Future;
+    type Response = <TowerToHyperService<axum::Router> as Service<http::Request<Requested>>>::Response;
+    type Error = <TowerToHyperService<axum::Router> as Service<http::Request<Requested>>>::Error;
+    type Future = <TowerToHyperService<axum::Router> as Service<http::Request<Requested>>>::Future;
 
     fn call(&self, mut request: http::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        self.routes.call(request)
+        if let Some(oddity) = self.told.oddity.get() {
+            request.extensions_mut().insert(*oddity);
+        }
+        let told = Arc::clone(&self.told);
+        self.routes.call(request.map(|body| Requested { ended: body.is_end_stream(), body, told }))
+    }
+}
+
+/// The body of a request, which tells when it is dropped before all of it was read.
+struct Requested {
+    body: Incoming,
+    ended: bool,
+    told: Arc<Told>,
+}
+
+impl Body for Requested {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.ended |= frame.is_none() || self.body.is_end_stream();
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Requested {
+    fn drop(&mut self) {
+        self.told.unread.store(!self.ended, Ordering::Relaxed);
     }
 }
 

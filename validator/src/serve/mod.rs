@@ -1,10 +1,14 @@
 //! Serving: accepts connections, runs background work, and ends both within a bounded time.
 //!
-//! `accept` takes connections, `stream` gives up on clients that take nothing. It does not know what is served.
+//! `accept` takes connections, `stream` gives up on clients that take nothing, `head` finds what is odd about a request.
+//! It does not know what is served.
 
 mod accept;
 mod descriptors;
+mod head;
 mod stream;
+
+pub(crate) use head::Oddity;
 
 use crate::app::App;
 use crate::db::DbError;

@@ -2,10 +2,12 @@
 //!
 //! Signatures are those of Standard Webhooks (standardwebhooks.com): `webhook-signature: v1,` and the base64 of an
 //! HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`, so that libraries of every language check them. An address
-//! is taken only if it answers a challenge, so that nobody can have us write to a stranger; [`outside`] keeps us from
-//! writing to ourselves. What can't be delivered is tried again, later and later; after [`FAILURES_MAX`] tries the webhook
-//! ends and says why. It knows events and addresses, no submissions.
+//! is told only once it has answered a challenge, so that nobody can have us write to a stranger; nobody waits for that, and
+//! [`outside`] keeps us from writing to ourselves. What can't be delivered is tried again, later and later; after
+//! [`FAILURES_MAX`] tries the webhook ends and says why. Whose turn it is says [`lanes`]. It knows events and addresses, no
+//! submissions.
 
+mod lanes;
 mod outside;
 mod signature;
 
@@ -17,104 +19,152 @@ use crate::db::webhooks::{self, Webhook};
 use crate::db::{DbError, to_json};
 use crate::error::{ApiError, Chain};
 use crate::failpoints::{self, Change, Moment};
+use crate::guard::AddressBlock;
+use crate::guard::places::Place;
 use crate::secret::Secret;
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use http::StatusCode;
+use lanes::{Lane, Lanes, Turn};
+use outside::PostError;
 use protocol::{CompetitionId, Hotkey};
 use serde::Serialize;
 use serde_json::json;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 /// How often it is looked whether there is something to tell.
 const TICK: Duration = Duration::from_millis(500);
-/// Webhooks that are told at once.
-const DELIVERIES_MAX: usize = 4;
-/// Webhooks that one look takes up.
-const BATCH_MAX: u32 = 32;
-/// Events that a webhook is told in one go.
-const EVENTS_MAX: u32 = 32;
 /// The pause after the first failure; each further one doubles it.
 const PAUSE_SECONDS: u64 = 5;
 /// The longest pause.
 const PAUSE_SECONDS_MAX: u64 = 3_600;
 /// Failures in a row after which a webhook ends: about half a day.
 const FAILURES_MAX: u32 = 20;
+/// Challenges that an address may leave unanswered before its webhook ends.
+const CHALLENGES_MAX: u32 = 3;
 /// Webhooks of a hotkey.
 const PER_HOTKEY_MAX: u64 = 4;
-/// Webhooks of all hotkeys.
+/// Webhooks of all hotkeys that aren't registered.
 const TOTAL_MAX: u64 = 1_000;
 
-/// Tells until `stop`.
+/// Tells until `stop`. What was sent and not written down by then is sent again: at least once.
 pub(crate) async fn run(app: App, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Err(error) = round(&app, &stop).await {
-            tracing::error!(error = %Chain(&error), "can't see who is to be told what");
-        }
+    let (mut lanes, mut turns) = (Lanes::default(), FuturesUnordered::new());
+    let mut look = tokio::time::interval(TICK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
         tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
-            () = stop.cancelled() => {}
+            () = stop.cancelled() => return,
+            _ = look.tick() => find_due(&app, &mut lanes).await,
+            Some(ended) = turns.next() => end(&mut lanes, ended),
+        }
+        while let Some(turn) = lanes.next() {
+            turns.push(take(&app, turn));
         }
     }
 }
 
-/// Tells everybody who is due what they haven't heard.
-async fn round(app: &App, stop: &CancellationToken) -> Result<(), DbError> {
-    let end = app.db.feed_end().await?;
-    let due = app.db.webhooks_due(end, app.clock.now(), BATCH_MAX).await?;
-    let told = futures::stream::iter(due).for_each_concurrent(DELIVERIES_MAX, |webhook| async move {
-        if let Err(error) = tell(app, &webhook, end).await {
-            tracing::error!(webhook = webhook.id, error = %Chain(&error), "can't tell a webhook");
+/// Lets everybody wait who has something to hear.
+async fn find_due(app: &App, lanes: &mut Lanes) {
+    let found = async { app.db.webhooks_due(app.db.feed_end().await?, app.clock.now()).await };
+    match found.await {
+        Ok(due) => due.into_iter().for_each(|(id, confirmed)| lanes.add(id, confirmed, Instant::now())),
+        Err(error) => tracing::error!(error = %Chain(&error), "can't see who is to be told what"),
+    }
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    /// Whether there may be more to tell at once.
+    again: bool,
+    /// Whether it took too long for the lane of the quick ones.
+    took_long: bool,
+}
+
+fn end(lanes: &mut Lanes, (turn, Outcome { again, took_long }): (Turn, Outcome)) {
+    lanes.ended(&turn, took_long, Instant::now());
+    if again {
+        lanes.add(turn.id, true, Instant::now());
+    }
+}
+
+async fn take(app: &App, turn: Turn) -> (Turn, Outcome) {
+    let taken = async {
+        // It may have been removed while it waited.
+        match app.db.webhook(&turn.id).await? {
+            Some(webhook) if webhook.confirmed_at.is_none() => challenge(app, &webhook).await,
+            Some(webhook) => tell(app, &webhook, turn.lane).await,
+            None => Ok(Outcome::default()),
         }
+    };
+    let outcome = taken.await.unwrap_or_else(|error| {
+        tracing::error!(webhook = turn.id, error = %Chain(&error), "can't tell a webhook");
+        Outcome::default()
     });
-    tokio::select! {
-        () = told => {}
-        // What was sent and not written down is sent again: at least once.
-        () = stop.cancelled() => {}
-    }
-    Ok(())
+    (turn, outcome)
 }
 
-/// Tells one webhook what it hasn't heard up to event `end`, in order, until one delivery fails.
-async fn tell(app: &App, webhook: &Webhook, end: u64) -> Result<(), DbError> {
+/// Tells a webhook the next event that it hasn't heard.
+async fn tell(app: &App, webhook: &Webhook, lane: Lane) -> Result<Outcome, DbError> {
     let filter = match &webhook.competition {
         Some(competition) => FeedFilter { competition: Some(competition.clone()), ..FeedFilter::default() },
         None => FeedFilter { hotkey: Some(webhook.hotkey), ..FeedFilter::default() },
     };
-    let events = app.db.feed(webhook.cursor, &filter, EVENTS_MAX).await?;
-    let whole = events.len() == EVENTS_MAX as usize;
-    let mut failures = webhook.failures;
-    for event in &events {
-        if let Err(problem) = deliver(app, webhook, event).await {
-            failures = failures.saturating_add(1);
-            tracing::info!(webhook = webhook.id, failures, problem, "a webhook wasn't told");
-            let pause = PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(20)).min(PAUSE_SECONDS_MAX);
-            let ended = (failures >= FAILURES_MAX).then(|| format!("it failed {failures} times in a row: {problem}"));
-            app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await?;
-            return failpoints::at(Moment::WebhookMissed);
-        }
-        failpoints::at(Moment::WebhookDelivered)?;
-        app.db.webhook_told(&webhook.id, event.id).await?;
-        failpoints::at(Moment::WebhookTold)?;
-        failures = 0;
-    }
-    if !whole && webhook.cursor < end && events.last().is_none_or(|last| last.id < end) {
+    let end = app.db.feed_end().await?;
+    let Some(event) = app.db.feed(webhook.cursor, &filter, 1).await?.into_iter().next() else {
         // Whatever else happened until then wasn't for it.
         app.db.webhook_told(&webhook.id, end).await?;
         failpoints::at(Moment::WebhookTold)?;
+        return Ok(Outcome::default());
+    };
+    let began = Instant::now();
+    let delivered = deliver(app, webhook, &event, lane.budget()).await;
+    let took_long = began.elapsed() >= Lane::Quick.budget();
+    match delivered {
+        Ok(()) => {
+            failpoints::at(Moment::WebhookDelivered)?;
+            app.db.webhook_told(&webhook.id, event.id).await?;
+            failpoints::at(Moment::WebhookTold)?;
+            Ok(Outcome { again: true, took_long })
+        }
+        // No failure yet: among the slow ones it has more time.
+        Err(PostError::Late) if lane == Lane::Quick => Ok(Outcome { again: true, took_long: true }),
+        Err(problem) => {
+            app.webhooks.undelivered.fetch_add(1, Ordering::Relaxed);
+            failed(app, webhook, FAILURES_MAX, &problem).await?;
+            failpoints::at(Moment::WebhookMissed)?;
+            Ok(Outcome { again: false, took_long })
+        }
     }
-    Ok(())
+}
+
+/// Notes that an address didn't answer as it should: when it is tried again, or that it never is.
+async fn failed(app: &App, webhook: &Webhook, failures_max: u32, problem: &PostError) -> Result<(), DbError> {
+    let failures = webhook.failures.saturating_add(1);
+    tracing::info!(webhook = webhook.id, failures, %problem, "a webhook wasn't told");
+    let pause = PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(20)).min(PAUSE_SECONDS_MAX);
+    let ended = (failures >= failures_max).then(|| format!("it failed {failures} times in a row: {problem}"));
+    if ended.is_some() {
+        app.webhooks.forget(&webhook.id);
+    }
+    app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await
 }
 
 /// Sends an event; an answer in the two hundreds means that it was heard.
-async fn deliver(app: &App, webhook: &Webhook, event: &FeedEvent) -> Result<(), String> {
+async fn deliver(app: &App, webhook: &Webhook, event: &FeedEvent, budget: Duration) -> Result<(), PostError> {
     let body =
         to_json(&json!({ "type": format!("retort.{}", event.what.kind()), "timestamp": event.at, "data": event }));
     let id = format!("{}-{}", webhook.id, event.id);
     let headers = signature::headers(&id, app.clock.now(), &body, key(app, webhook).expose());
-    let (status, _) = app.outside.post(&webhook.url, &headers, body).await?;
-    if status.is_success() { Ok(()) } else { Err(format!("the answer was {status}")) }
+    let (status, _) = app.outside.post(&webhook.url, &headers, body, budget).await?;
+    if status.is_success() { Ok(()) } else { Err(PostError::Failed(format!("the answer was {status}"))) }
 }
 
 /// The key of a webhook's signatures.
@@ -134,7 +184,9 @@ pub(crate) struct WebhookView {
     url: String,
     /// When it was registered, in Unix seconds.
     created_at: u64,
-    /// Deliveries that failed since the last one that didn't.
+    /// When its address answered the challenge, in Unix seconds; it is told nothing before.
+    confirmed_at: Option<u64>,
+    /// Deliveries, or challenges, that failed since the last one that didn't.
     failures: u32,
     /// Why it is told nothing any more.
     ended: Option<String>,
@@ -146,15 +198,36 @@ pub(crate) struct WebhookView {
 
 impl WebhookView {
     fn new(webhook: Webhook, secret: Option<String>) -> Self {
-        let Webhook { id, competition, url, created_at, failures, ended, .. } = webhook;
-        Self { id, competition, url, created_at, failures, ended, secret }
+        let Webhook { id, competition, url, created_at, confirmed_at, failures, ended, .. } = webhook;
+        Self { id, competition, url, created_at, confirmed_at, failures, ended, secret }
     }
 }
 
-/// Registers an address, once it has answered the challenge.
+/// What is known of webhooks beside the database.
+#[derive(Debug, Default)]
+pub(crate) struct Webhooks {
+    /// What those hold that haven't answered their challenge.
+    unconfirmed: Mutex<HashMap<String, Place>>,
+    /// Challenges that weren't answered.
+    pub(crate) unanswered: AtomicU64,
+    /// Deliveries that failed.
+    pub(crate) undelivered: AtomicU64,
+}
+
+impl Webhooks {
+    fn hold(&self, id: &str, place: Place) {
+        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), place);
+    }
+
+    fn forget(&self, id: &str) {
+        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// Registers an address. It is challenged when it is its turn, and told from then on.
 pub(crate) async fn register(
     app: &App,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     competition: Option<CompetitionId>,
     url: &str,
 ) -> Result<WebhookView, ApiError> {
@@ -174,41 +247,58 @@ pub(crate) async fn register(
         failures: 0,
         retry_at: 0,
         created_at: app.clock.now(),
+        confirmed_at: None,
         ended: None,
     };
-    // Places are looked at before and after: nobody may have us knock at many doors.
     let mut tx = app.db.write().await?;
-    check_places(webhooks::count(&mut tx, &hotkey).await?)?;
+    let (total, own) = webhooks::count(&mut tx, &hotkey).await?;
     tx.rollback().await.map_err(DbError::from)?;
-    challenge(app, &webhook).await?;
+    check_own(own)?;
+    if total >= TOTAL_MAX && !app.guard.is_registered(&hotkey).await {
+        return Err(ApiError::busy("there are as many webhooks as there may be"));
+    }
+    // Nobody may have us knock at many doors.
+    app.guard.admit_challenge(&hotkey)?;
+    let place = app.guard.place(&app.guard.budgets.challenges, client, &hotkey).await?;
     let mut tx = app.db.write().await?;
-    check_places(webhooks::count(&mut tx, &hotkey).await?)?;
+    check_own(webhooks::count(&mut tx, &hotkey).await?.1)?;
     webhooks::insert(&mut tx, &webhook).await?;
-    failpoints::commit(tx, Change::Webhook).await?;
+    app.webhooks.hold(&webhook.id, place);
+    failpoints::commit(tx, Change::Webhook).await.inspect_err(|_| app.webhooks.forget(&webhook.id))?;
     let secret = key(app, &webhook);
     Ok(WebhookView::new(webhook, Some(secret.expose().to_owned())))
 }
 
-fn check_places((total, own): (u64, u64)) -> Result<(), ApiError> {
+fn check_own(own: u64) -> Result<(), ApiError> {
     if own >= PER_HOTKEY_MAX {
         let detail = format!("a hotkey may have {PER_HOTKEY_MAX} webhooks");
         return Err(ApiError::conflict("webhooks_exhausted", detail, "Remove one first."));
     }
-    if total >= TOTAL_MAX { Err(ApiError::busy("there are as many webhooks as there may be")) } else { Ok(()) }
+    Ok(())
 }
 
-/// Asks the address whether it wants to be told: it must answer with the challenge in its body.
-async fn challenge(app: &App, webhook: &Webhook) -> Result<(), ApiError> {
+/// Asks an address whether it wants to be told: it must answer with the challenge in its body.
+async fn challenge(app: &App, webhook: &Webhook) -> Result<Outcome, DbError> {
+    let Err(problem) = ask(app, webhook).await else {
+        app.db.webhook_confirmed(&webhook.id, app.clock.now()).await?;
+        app.webhooks.forget(&webhook.id);
+        return Ok(Outcome { again: true, took_long: false });
+    };
+    app.webhooks.unanswered.fetch_add(1, Ordering::Relaxed);
+    failed(app, webhook, CHALLENGES_MAX, &problem).await?;
+    Ok(Outcome::default())
+}
+
+async fn ask(app: &App, webhook: &Webhook) -> Result<(), PostError> {
     let challenge = hex::encode(rand::random::<[u8; 16]>());
     let now = app.clock.now();
     let body = to_json(&json!({ "type": "retort.challenge", "timestamp": now, "data": { "challenge": challenge } }));
     let headers = signature::headers(&format!("{}-0", webhook.id), now, &body, key(app, webhook).expose());
-    let (status, answer) =
-        app.outside.post(&webhook.url, &headers, body).await.map_err(|problem| unusable(&problem))?;
+    let (status, answer) = app.outside.post(&webhook.url, &headers, body, Lane::Challenge.budget()).await?;
     if status.is_success() && answer.contains(&challenge) {
         return Ok(());
     }
-    Err(unusable(&format!("it answered {status} and not with the challenge")))
+    Err(PostError::Failed(format!("it answered {status} and not with the challenge")))
 }
 
 fn unusable(problem: &str) -> ApiError {
@@ -232,5 +322,6 @@ pub(crate) async fn remove(app: &App, hotkey: &Hotkey, id: &str) -> Result<(), A
     if !app.db.remove_webhook(hotkey, id).await? {
         return Err(ApiError::not_found("you have no such webhook"));
     }
+    app.webhooks.forget(id);
     Ok(failpoints::at(Moment::WebhookRemoved)?)
 }

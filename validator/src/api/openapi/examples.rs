@@ -114,6 +114,7 @@ pub(crate) fn commit() -> &'static str {
 /// A webhook as its owner is told of it, once with the key.
 pub(crate) fn new_webhook() -> Value {
     let mut webhook: Value = parsed(include_str!("examples/webhook.json"));
+    webhook["confirmed_at"] = Value::Null;
     webhook["secret"] = json!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     webhook
 }

@@ -33,11 +33,13 @@ use protocol::package::{
     CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
 };
 use protocol::submission::{Code, Rejection, State};
-use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use protocol::{CompetitionId, Digest, SubmissionId};
 use std::time::Duration;
 
 /// A package has no more files.
 const FILES_MAX: usize = 4;
+/// Files of the largest size that may lie beside a package.
+const BESIDE_FILES: u64 = 8;
 /// How long a client waits for the admission check, which takes some 50 ms; a page tells it later.
 const CHECK_SECONDS_MAX: Duration = Duration::from_secs(20);
 const CHECK_POLL: Duration = Duration::from_millis(25);
@@ -64,16 +66,16 @@ const CHECK_POLL: Duration = Duration::from_millis(25);
 )]
 pub(super) async fn commit(
     Shared(app): Shared<App>,
+    Extension(client): Extension<AddressBlock>,
     bearer: Bearer,
     target: Target,
-    Extension(client): Extension<AddressBlock>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HubError> {
     let manifest = target.open_to(&app, &bearer).await?.competition.manifest;
     app.guard.admit_hotkey(&bearer.hotkey)?;
-    let _place = app.upload_places.try_acquire().map_err(|_| ApiError::busy("too many uploads at once"))?;
-    let _space = Space::reserve(
+    let place = app.guard.place(&app.guard.budgets.uploads, client, &bearer.hotkey).await?;
+    let space = Space::reserve(
         &app,
         bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX),
     )?;
@@ -88,13 +90,21 @@ pub(super) async fn commit(
         && drafts::is_part(&summary, path)
     {
         let of = (bearer.hotkey, manifest.id.clone());
-        files = with_earlier(&app, &of, files);
+        let earlier = app.drafts.take(&of, app.clock.now());
+        let (earlier, place) = earlier.map_or_else(Default::default, |(files, place)| (files, Some(place)));
+        files = with_earlier(earlier, files);
         if let Some(missing) = missing(&files) {
-            app.drafts.keep(of, files, app.clock.now());
+            let place = match place {
+                Some(place) => place,
+                None => app.guard.place(&app.guard.budgets.drafts, client, &bearer.hotkey).await?,
+            };
+            app.drafts.keep(of, files, place, app.clock.now());
             return Ok(waiting(&app, &headers, &manifest.id, missing));
         }
     }
     let id = intake::whole(&app, (bearer.hotkey, client), manifest.id, files).await?;
+    // Nobody waits for a place while this one waits for its check.
+    drop((place, space));
     if let Some(rejection) = rejection(&app, &id).await? {
         return Err(ApiError::from(rejection).into());
     }
@@ -117,9 +127,9 @@ async fn rejection(app: &App, id: &SubmissionId) -> Result<Option<Rejection>, Hu
 }
 
 /// A part, and those of its package that came before; of two files of a name the later one.
-fn with_earlier(app: &App, of: &(Hotkey, CompetitionId), part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
-    let earlier = app.drafts.take(of, app.clock.now()).into_iter();
-    let mut files: Vec<_> = earlier.filter(|(path, _)| part.iter().all(|(new, _)| new != path)).collect();
+fn with_earlier(earlier: Vec<(String, Spooled)>, part: Vec<(String, Spooled)>) -> Vec<(String, Spooled)> {
+    let of_others = |(path, _): &(String, Spooled)| part.iter().all(|(new, _)| new != path);
+    let mut files: Vec<_> = earlier.into_iter().filter(of_others).collect();
     files.extend(part);
     files
 }
@@ -159,6 +169,12 @@ pub(super) fn bytes_max(limits: &Limits) -> u64 {
     limits.size_bytes_max.max(README_BYTES_MAX).max(EXPECTED_BYTES_MAX)
 }
 
+/// All files of a commit: those of a package, and what lies beside them.
+fn all_bytes_max(limits: &Limits) -> u64 {
+    let package = limits.size_bytes_max.saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX);
+    package.saturating_add(BESIDE_FILES * beside::BYTES_MAX)
+}
+
 /// What a commit brought.
 struct Received {
     files: Vec<(String, Spooled)>,
@@ -169,11 +185,13 @@ struct Received {
 /// Receives a commit's lines, and each file into a spool of its own.
 async fn receive(app: &App, manifest: &Manifest, body: Body) -> Result<Received, HubError> {
     let stream = body.into_data_stream().map_err(|error| error.to_string());
-    let mut incoming = Incoming::new(stream, app.config.limits.upload_pace());
+    // Blanks and line breaks are no progress.
+    let mut incoming = Incoming::with_padding(stream, app.config.limits.upload_pace());
     let (mut lines, mut pieces) = (Lines::default(), Vec::new());
     let mut package = Package::new(app, manifest);
     while let Some(chunk) = incoming.next().await? {
         lines.push(&chunk, &mut pieces)?;
+        incoming.count(pieces.iter().map(Piece::content_bytes).sum());
         package.take(&mut pieces).await?;
     }
     lines.finish(&mut pieces)?;
@@ -186,6 +204,8 @@ struct Package<'a> {
     app: &'a App,
     competition: &'a CompetitionId,
     bytes_max: u64,
+    /// Bytes of files that may still come, whatever they are.
+    bytes_left: u64,
     /// The file whose line is coming: its name comes after its bytes.
     spool: Option<Spool>,
     received: Received,
@@ -194,13 +214,17 @@ struct Package<'a> {
 impl<'a> Package<'a> {
     fn new(app: &'a App, manifest: &'a Manifest) -> Self {
         let received = Received { files: Vec::new(), summary: String::new(), parent: None };
-        Self { app, competition: &manifest.id, bytes_max: bytes_max(&manifest.limits), spool: None, received }
+        let bytes_max = bytes_max(&manifest.limits);
+        let bytes_left = all_bytes_max(&manifest.limits);
+        Self { app, competition: &manifest.id, bytes_max, bytes_left, spool: None, received }
     }
 
     async fn take(&mut self, pieces: &mut Vec<Piece>) -> Result<(), HubError> {
         for piece in pieces.drain(..) {
             match piece {
                 Piece::Content(bytes) => {
+                    let left = self.bytes_left.checked_sub(bytes.len() as u64);
+                    self.bytes_left = left.ok_or_else(|| self.too_many())?;
                     let written = self.spool()?.write(&bytes).await;
                     written.map_err(|error| self.too_large(error))?;
                 }
@@ -214,11 +238,11 @@ impl<'a> Package<'a> {
         Ok(())
     }
 
-    fn spool(&mut self) -> Result<&mut Spool, ObjectError> {
+    fn spool(&mut self) -> Result<&mut Spool, HubError> {
         if self.spool.is_none() {
             self.spool = Some(self.app.objects.spool(self.bytes_max)?);
         }
-        self.spool.as_mut().ok_or(ObjectError::Full)
+        self.spool.as_mut().ok_or_else(|| ObjectError::Full.into())
     }
 
     async fn end_file(&mut self, path: String) -> Result<(), HubError> {
@@ -236,6 +260,10 @@ impl<'a> Package<'a> {
             return Err(unexpected(&path.chars().take(64).collect::<String>()));
         }
         Ok(())
+    }
+
+    fn too_many(&self) -> HubError {
+        ApiError::from(Code::FileTooLarge.because("the files of the commit have too many bytes together".into())).into()
     }
 
     fn too_large(&self, error: ObjectError) -> HubError {

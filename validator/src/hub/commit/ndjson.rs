@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 /// A line may have this many bytes beside the content of its file: a summary and a description are a few hundred.
 const LINE_BYTES_MAX: usize = 16 * 1024;
+/// A commit has no more lines, the empty ones included: a header, a package and what lies beside it. So what is beside
+/// content has an end.
+const LINES_MAX: u64 = 64;
 /// The field whose text is decoded as it comes, and how deep it lies.
 const CONTENT: &[u8] = b"content";
 const CONTENT_DEPTH: u32 = 2;
@@ -22,6 +25,16 @@ pub(super) enum Piece {
     Content(Bytes),
     /// The end of a line.
     Line(Line),
+}
+
+impl Piece {
+    /// How many bytes of a file it is.
+    pub(super) fn content_bytes(&self) -> u64 {
+        match self {
+            Self::Content(bytes) => bytes.len() as u64,
+            Self::Line(_) => 0,
+        }
+    }
 }
 
 /// A line, once all of it came.
@@ -63,6 +76,9 @@ pub(super) enum CommitError {
         /// From 1 upwards.
         line: u64,
     },
+    /// A package has few files.
+    #[error("the commit has more than {LINES_MAX} lines")]
+    TooMany,
     /// Not base64.
     #[error("line {line} of the commit: the file's content is no base64")]
     NotBase64 {
@@ -216,6 +232,9 @@ impl Lines {
     }
 
     fn end_line(&mut self, pieces: &mut Vec<Piece>) -> Result<(), CommitError> {
+        if self.line > LINES_MAX {
+            return Err(CommitError::TooMany);
+        }
         let next = Self { line: self.line + 1, ..Self::default() };
         let Self { around, content, line, .. } = std::mem::replace(self, next);
         if around.iter().all(u8::is_ascii_whitespace) {
@@ -394,6 +413,7 @@ mod tests {
             ),
             (&long, "line 1 of the commit has more than 16384 bytes beside a file's content"),
             (r#"{"key":"file","value":{"content":"aGk="#, "line 1 of the commit: EOF while parsing"),
+            (&"\n".repeat(65), "the commit has more than 64 lines"),
         ] {
             let error = taken(body.as_bytes(), 5).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.starts_with(expected), "{error}");
