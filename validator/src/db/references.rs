@@ -29,11 +29,12 @@ const NAMED_IN: [&str; 12] = [
 
 /// Columns that hold digests of something else than objects: tables and columns, for the test below and its reader.
 #[cfg(test)]
-const NOT_OBJECTS: [(&str, &str); 7] = [
+const NOT_OBJECTS: [(&str, &str); 8] = [
     ("api_tokens", "token_sha256"),
     ("competitions", "source_sha256"),
     ("competitions", "sha256"),
     ("idempotency_keys", "request_sha256"),
+    ("invites", "code_sha256"),
     ("models", "package_sha256"),
     ("submissions", "package_sha256"),
     ("upload_tokens", "token_sha256"),
