@@ -51,6 +51,21 @@ fn log_files(home: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
+/// A file of the log.
+type LogFile = (PathBuf, Vec<u8>);
+
+/// The tiles of the log as long as it is, which may be longer each time, and those of past sizes, which are served out of
+/// these.
+fn tiles(home: &Path) -> (Vec<LogFile>, Vec<LogFile>) {
+    let files = log_files(home);
+    let (_, note) = files.iter().find(|(path, _)| path.ends_with("checkpoint")).unwrap();
+    let now = format!("000.p/{}", String::from_utf8_lossy(note).lines().nth(1).unwrap());
+    let tiles = files.into_iter().filter(|(path, _)| path.to_string_lossy().contains("000.p/"));
+    let (tiles, past): (Vec<_>, Vec<_>) = tiles.partition(|(path, _)| path.ends_with(&now));
+    assert_eq!(tiles.len(), 2, "{tiles:?}");
+    (tiles, past)
+}
+
 async fn block(app: &TestApp, act: &str, who: &str) -> reqwest::Response {
     let url = app.url(&format!("/api/v1/operator/{act}"));
     let body = json!({ "who": who, "reason": "it holds all places" }).to_string();
@@ -226,14 +241,9 @@ async fn with_history(arena: &Arena) -> Walker {
 async fn a_log_that_was_damaged_is_put_back_from_the_database_before_anybody_misses_it() {
     let arena = Arena::new("");
     let miner = with_history(&arena).await;
-    let sound = log_files(arena.home.path());
-    let (_, note) = sound.iter().find(|(path, _)| path.ends_with("checkpoint")).unwrap();
-    let size = String::from_utf8_lossy(note).lines().nth(1).unwrap().to_owned();
-    // Those of past sizes are served out of these.
-    let tiles: Vec<_> = sound.iter().filter(|(path, _)| path.ends_with(format!("000.p/{size}"))).collect();
-    assert_eq!(tiles.len(), 2, "{sound:?}");
     // Gone, torn, and with another byte.
     for damage in 0..3 {
+        let (tiles, _) = tiles(arena.home.path());
         for (index, (path, bytes)) in tiles.iter().enumerate() {
             let mut changed = bytes.clone();
             match (damage + index) % 3 {
@@ -252,16 +262,16 @@ async fn a_log_that_was_damaged_is_put_back_from_the_database_before_anybody_mis
         says(&process, "are put back").await;
         assert!(process.stop().await.success());
     }
+    let (tiles, past) = tiles(arena.home.path());
     let (process, base) = arena.serve().await;
     // A hole that a reader finds while it runs.
-    let (path, bytes) = tiles[0];
+    let (path, bytes) = &tiles[0];
     std::fs::remove_file(path).unwrap();
     let target = |path: &Path| format!("/{}", path.strip_prefix(arena.home.path().join("objects")).unwrap().display());
     until("the file", async || miner.get(&base, &target(path)).await.ok()).await;
     assert_eq!(&std::fs::read(path).unwrap(), bytes);
     // A tile of a past size, whatever became of its file.
-    let past = sound.iter().find(|(path, _)| path.to_string_lossy().contains("000.p/") && !path.ends_with(&size));
-    if let Some((path, bytes)) = past {
+    if let Some((path, bytes)) = past.first() {
         std::fs::write(path, b"nothing").unwrap();
         assert_eq!(miner.get(&base, &target(path)).await.unwrap(), bytes[..]);
     }
