@@ -11,5 +11,5 @@ mod split;
 /// Of a file of this crate's folder, as hexadecimal digits.
 fn sha256_of(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    protocol::Digest::of(&std::fs::read(path).unwrap()).to_string()
+    protocol::Digest::of(&std::fs::read(path).expect("the file of the clone")).to_string()
 }

@@ -402,7 +402,7 @@ impl Client {
             let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
             request.body(body.clone())
         };
-        match self.send(&request) {
+        match self.send(request) {
             Err(ClientError::Problem(problem)) if problem.code == STALE => {
                 if !self.take_its_time()? {
                     return Err(ClientError::Problem(problem));

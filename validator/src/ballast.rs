@@ -28,7 +28,7 @@ pub(crate) fn give_up_if_full(home: &Home) {
         Ok(()) => tracing::warn!("the disk is full: {} is given up, so that what there is can be read", path.display()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::warn!(error = %Chain(&error), "the disk is full, and {} can't be removed", path.display())
+            tracing::warn!(error = %Chain(&error), "the disk is full, and {} can't be removed", path.display());
         }
     }
 }
