@@ -11,6 +11,7 @@ use super::{DbError, Tx, int};
 pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
     for sql in [
         "UPDATE submissions SET changed_at = max(changed_at + ?1, 0), upload_until = max(upload_until + ?1, 0),
+         first_byte_until = max(first_byte_until + ?1, 0),
          retry_at = iif(retry_at > 0, max(retry_at + ?1, 0), 0)
          WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')",
         "UPDATE upload_tokens SET expires_at = max(expires_at + ?1, 0)",
