@@ -107,7 +107,7 @@ fn submit(address: &str, seed: u8) -> Result<usize, String> {
     let weights = Weights::random(&plan, &mut SmallRng::seed_from_u64(u64::from(seed))).to_safetensors().unwrap();
     let package = PackageFiles { config_json, weights, readme: None, expected: None };
     let hotkey = Keypair::from_seed(&[seed; 32]);
-    let sent = Client::new(address).submit(&competition(), &package, &hotkey, &|_| {});
+    let sent = Client::new(address).submit(&competition(), &package, None, &hotkey, &|_| {});
     sent.map(|_| package.weights.len()).map_err(|error| error.to_string())
 }
 
@@ -157,11 +157,13 @@ async fn fill_board(database: &Path) {
             id: SubmissionId::new(u64::from(row), 0),
             competition: competition(),
             hotkey: Keypair::from_seed(digest.as_bytes()).hotkey(),
+            address: String::new(),
             package_sha256: digest,
             state: State::Scored,
             created_at: 0,
             changed_at: 0,
             upload_until: 0,
+            first_byte_until: None,
             attempt: 0,
             failures: 0,
             reason: None,

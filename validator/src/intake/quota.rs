@@ -5,9 +5,9 @@
 
 use crate::app::App;
 use crate::config::ServiceLimits;
-use crate::db::Tx;
 use crate::db::quotas::{self, Pending};
 use crate::db::submissions;
+use crate::db::{DbError, Tx};
 use crate::error::ApiError;
 use crate::guard::AddressBlock;
 use crate::secret::mac;
@@ -19,7 +19,15 @@ const DAY_SECONDS: u64 = 24 * 3_600;
 /// When somebody whose submissions wait for us may ask again.
 const ASK_AGAIN_SECONDS: u64 = 60;
 
-/// Whether the competition, the queue and the hotkey's quotas take one more.
+/// A competition's manifest with the quotas of the round that runs. Asked for before a transaction begins: many that wait for
+/// the write lock hold all connections that there are.
+pub(super) async fn in_force(app: &App, manifest: Manifest) -> Result<Manifest, DbError> {
+    let round = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number);
+    let amendments = app.db.amendments(&manifest.id).await?;
+    Ok(manifest.amended(&amendments, round))
+}
+
+/// Whether the competition, the queue and the hotkey's quotas take one more; `manifest` is the one in force.
 pub(super) async fn check(
     app: &App,
     manifest: &Manifest,
@@ -34,8 +42,6 @@ pub(super) async fn check(
         return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
     }
     let since = now.saturating_sub(DAY_SECONDS);
-    let round = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number);
-    let manifest = &manifest.clone().amended(&app.db.amendments(&manifest.id).await?, round);
     let quota = u64::from(manifest.limits.submissions_per_day);
     let entered = submissions::counted_since(tx, &manifest.id, hotkey, since).await?;
     // The quota is free again when the one that is `quota` back leaves the window.

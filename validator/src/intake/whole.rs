@@ -63,6 +63,7 @@ pub(crate) async fn has_room(
     sizes: impl Iterator<Item = u64>,
 ) -> Result<(), ApiError> {
     let bytes = sizes.fold(0, u64::saturating_add);
+    let manifest = &quota::in_force(app, manifest.clone()).await?;
     let mut tx = app.db.write().await?;
     let room = match admittance::check(app, &mut tx, &hotkey, None).await {
         Ok(_) => quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await,
