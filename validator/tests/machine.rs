@@ -16,19 +16,22 @@ use validator::{Evaluator, Machine, ProgressFn, ScriptedEvaluator};
 /// An engine whose machine is free when the test says so, and which remembers what it was asked about.
 struct Elsewhere {
     free: watch::Receiver<bool>,
-    asked: Arc<Mutex<Vec<Digest>>>,
+    asked: Asked,
     engine: ScriptedEvaluator,
 }
 
+/// The packages that an engine was asked about, in order.
+type Asked = Arc<Mutex<Vec<Digest>>>;
+
 impl Elsewhere {
     /// The engine, and what says whether its machine is free; at first it is.
-    fn new() -> (watch::Sender<bool>, Arc<dyn Evaluator>) {
+    fn with_switch() -> (watch::Sender<bool>, Arc<dyn Evaluator>) {
         let (says, evaluator, _) = Self::remembering();
         (says, evaluator)
     }
 
-    fn remembering() -> (watch::Sender<bool>, Arc<dyn Evaluator>, Arc<Mutex<Vec<Digest>>>) {
-        let ((says, free), asked) = (watch::channel(true), Arc::<Mutex<Vec<Digest>>>::default());
+    fn remembering() -> (watch::Sender<bool>, Arc<dyn Evaluator>, Asked) {
+        let ((says, free), asked) = (watch::channel(true), Asked::default());
         let evaluator = Self { free, asked: Arc::clone(&asked), engine: ScriptedEvaluator::default() };
         (says, Arc::new(evaluator), asked)
     }
@@ -57,7 +60,7 @@ impl Evaluator for Elsewhere {
 
 #[tokio::test]
 async fn who_waits_for_the_machine_is_queued_and_pays_nothing_for_it() {
-    let (free, evaluator) = Elsewhere::new();
+    let (free, evaluator) = Elsewhere::with_switch();
     let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     free.send_replace(false);
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
@@ -79,7 +82,7 @@ async fn who_waits_for_the_machine_is_queued_and_pays_nothing_for_it() {
 
 #[tokio::test]
 async fn a_validator_that_waits_for_the_machine_stops_at_once() {
-    let (free, evaluator) = Elsewhere::new();
+    let (free, evaluator) = Elsewhere::with_switch();
     let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     free.send_replace(false);
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();

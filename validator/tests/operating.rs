@@ -329,8 +329,8 @@ async fn a_ledger_that_is_gone_or_shorter_stops_the_validator_and_says_what_to_d
     let ended = process.ended(PATIENCE).await;
     assert!(ended.is_some_and(|status| !status.success()), "{}", process.stderr());
     says(&process, "saved to").await;
-    let saved = std::fs::read_dir(arena.home.path()).unwrap().flatten().map(|entry| entry.path());
-    let saved = saved.filter(|path| path.to_string_lossy().contains("ledger.jsonl.saved-")).next().unwrap();
+    let mut paths = std::fs::read_dir(arena.home.path()).unwrap().flatten().map(|entry| entry.path());
+    let saved = paths.find(|path| path.to_string_lossy().contains("ledger.jsonl.saved-")).unwrap();
     assert_eq!(std::fs::read(&saved).unwrap(), whole);
     std::fs::rename(&saved, &ledger).unwrap();
     // Shorter while it runs.

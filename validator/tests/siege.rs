@@ -37,7 +37,7 @@ async fn announce(miner: &Miner, package: &Package) -> SubmissionCreated {
         match miner.announce("digits", package).await {
             Ok(created) => return created,
             Err(refusal) if refusal.problem.detail.contains("database") => {
-                tokio::time::sleep(Duration::from_secs(1)).await
+                tokio::time::sleep(Duration::from_secs(1)).await;
             }
             Err(refusal) => panic!("{refusal:?}"),
         }
