@@ -2,7 +2,7 @@
 //!
 //! It has two faces. [`Clock::now`] is the time of day, which people and machines may set at any moment; it stands on
 //! everything that is shown, signed or kept. [`Clock::steady_ns`] only ever goes on, and tells how long something takes.
-//! [`Jumps`] holds one against the other. It does not sleep; waiting is tokio's.
+//! `Jumps` holds one against the other. It does not sleep; waiting is tokio's.
 
 use std::sync::Arc;
 use std::sync::LazyLock;
