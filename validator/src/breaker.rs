@@ -22,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the store may take to show that it works.
 const STORE_LIMIT: Duration = Duration::from_secs(30);
-/// How long the engine may take, waiting for the machine included. Longer says nothing.
+/// How long the engine may take, waiting for the machine included; longer says nothing. While all seems well nobody waits for
+/// a machine that somebody else has.
 const ENGINE_LIMIT: Duration = Duration::from_secs(300);
+const ENGINE_GLANCE: Duration = Duration::from_secs(20);
 /// Wall-clock seconds of the engine's own for a handful of items.
 const ENGINE_SECONDS: u64 = 120;
 /// Items that the reference is asked about.
@@ -93,12 +95,12 @@ impl Breaker {
         *self.0.borrow() != Known::Nothing
     }
 
-    /// Waits until somebody has looked and nothing is broken.
+    /// Waits while something is broken.
     pub(crate) async fn whole(&self, stop: &CancellationToken) {
         let mut known = self.0.subscribe();
         tokio::select! {
             // The sender lives as long as this does.
-            _ = known.wait_for(|known| *known == Known::Works) => {}
+            _ = known.wait_for(|known| !matches!(known, Known::Broken(_))) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -229,7 +231,7 @@ impl Schedule {
         let now = app.clock.now();
         let idle_seconds = now.saturating_sub(app.signals.busy_at.load(Ordering::Relaxed));
         if self.engine.is_none() || (is_due(self.engine, ENGINE_EVERY) && idle_seconds >= ENGINE_EVERY.as_secs()) {
-            engine(app, None).await?;
+            engine(app, None, ENGINE_GLANCE).await?;
             self.engine = Some(Instant::now());
         }
         Ok(())
@@ -240,7 +242,7 @@ impl Schedule {
 async fn all(app: &App, competition: Option<&CompetitionId>) -> Result<(), Problem> {
     folders(app).await?;
     store(app).await?;
-    engine(app, competition).await
+    engine(app, competition, ENGINE_LIMIT).await
 }
 
 async fn folders(app: &App) -> Result<(), Problem> {
@@ -253,7 +255,7 @@ async fn store(app: &App) -> Result<(), Problem> {
 
 /// A handful of a competition's items through its own reference; the newest competition's, unless one is named. While
 /// somebody else measures for long, nothing is known.
-async fn engine(app: &App, competition: Option<&CompetitionId>) -> Result<(), Problem> {
+async fn engine(app: &App, competition: Option<&CompetitionId>, limit: Duration) -> Result<(), Problem> {
     let stored = match competition {
         Some(id) => app.db.competition(id).await?,
         None => app.db.competitions().await?.into_iter().next(),
@@ -262,7 +264,7 @@ async fn engine(app: &App, competition: Option<&CompetitionId>) -> Result<(), Pr
     let id = &stored.competition.manifest.id;
     let request = timeout(STORE_LIMIT, request(app, &stored)).await.map_err(|_| Problem::Silent)?;
     let request = request.map_err(|error| Problem::Data(id.clone(), error))?;
-    match timeout(ENGINE_LIMIT, app.evaluator.try_out(request)).await {
+    match timeout(limit, app.evaluator.try_out(request)).await {
         Ok(Err(failure)) => Err(Problem::Engine(id.clone(), failure.to_string())),
         Ok(Ok(())) | Err(_) => Ok(()),
     }

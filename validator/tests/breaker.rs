@@ -97,7 +97,7 @@ async fn a_folder_of_objects_that_is_away_fails_nothing_and_all_are_scored_when_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_fails_for_everybody_is_waited_for_and_one_that_fails_for_one_is_not() {
-    let broken = Arc::new(AtomicBool::new(true));
+    let broken = Arc::new(AtomicBool::new(false));
     let (seen, tried) = (Arc::clone(&broken), Arc::clone(&broken));
     let no_jail = || EvaluationFailure::Infrastructure("prepare the sandbox: /sys/fs/cgroup is read-only".into());
     let evaluator = ScriptedEvaluator::new(Arc::new(move |request| {
@@ -109,6 +109,7 @@ async fn an_engine_that_fails_for_everybody_is_waited_for_and_one_that_fails_for
     let evaluator = evaluator.fit(Arc::new(move || if tried.load(Ordering::SeqCst) { Err(no_jail()) } else { Ok(()) }));
     let app = TestApp::with_competition(Setup { evaluator: Arc::new(evaluator), ..Setup::default() }).await;
     ready(&app, 200).await;
+    broken.store(true, Ordering::SeqCst);
     let mut ids = Vec::new();
     for number in 0..3 {
         ids.push(app.miner(number + 1).submit(&Package::mlp(&[8], number.into())).await.unwrap());
