@@ -207,7 +207,7 @@ async fn whoever_does_not_answer_the_challenge_is_not_told_and_four_are_enough()
         }
     };
     tokio::time::timeout(Duration::from_secs(30), ended).await.expect("it ends");
-    let metrics = alice.get("/metrics").await.text().await.unwrap();
+    let metrics = app.as_operator("/metrics").await.text().await.unwrap();
     assert!(metrics.contains("retort_webhook_failures_total{what=\"challenge\"} 3"), "{metrics}");
     let url = receiver.listen().await;
     let mut ids = Vec::new();
