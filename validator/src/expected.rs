@@ -4,15 +4,14 @@
 //! It does not know how anything is evaluated.
 
 use crate::app::App;
-use crate::db::competitions::StoredCompetition;
-use crate::db::submissions::Submission;
-use crate::materials::{self, MaterialError};
+use crate::materials::MaterialError;
 use bytes::Bytes;
 use protocol::SubmissionId;
 use protocol::competition::Manifest;
-use protocol::evaluation::{Evaluation, EvaluationFailure};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::package::{EXPECTED_FILE, Expected, is_half_precision};
 use protocol::submission::Rejection;
+use std::sync::Arc;
 
 /// The bytes of a submission's file, if it brings one.
 pub(crate) async fn file_of(app: &App, id: &SubmissionId) -> Result<Option<Bytes>, MaterialError> {
@@ -28,18 +27,33 @@ pub(crate) fn read(file: &[u8], manifest: &Manifest) -> Result<Expected, Rejecti
     Expected::read(file, manifest.input.shape(), manifest.labels.len())
 }
 
-/// Holds a measurement's answers to public items against what its package says.
-pub(crate) async fn compare(
-    app: &App,
-    submission: &Submission,
-    stored: &StoredCompetition,
-    evaluation: &Evaluation,
-) -> Result<(), EvaluationFailure> {
-    let ours = |error: MaterialError| EvaluationFailure::Infrastructure(error.to_string());
-    let Some(file) = file_of(app, &submission.id).await.map_err(ours)? else { return Ok(()) };
-    let materials = app.materials.of(&app.objects, stored).await.map_err(ours)?;
-    let [_, weights] = materials::files_of(app, &submission.id).await.map_err(ours)?;
-    let expected = read(&file, &stored.competition.manifest)?;
-    expected.compare(&materials.items.pixels, &evaluation.logits, is_half_precision(&weights)?)?;
-    Ok(())
+/// What a package says it answers, with what it takes to hold a measurement against that.
+pub(crate) struct Expectation {
+    answers: Expected,
+    is_half_precision: bool,
+    /// Of the public items.
+    pixels: Arc<[u8]>,
+}
+
+impl Expectation {
+    /// That of the candidate of a request, if it has one. The request's own bytes are looked at, so that no model is read twice.
+    pub(crate) async fn of(
+        app: &App,
+        id: &SubmissionId,
+        manifest: &Manifest,
+        request: &EvaluationRequest,
+    ) -> Result<Option<Self>, EvaluationFailure> {
+        let file = file_of(app, id).await.map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))?;
+        let Some(file) = file else { return Ok(None) };
+        Ok(Some(Self {
+            answers: read(&file, manifest)?,
+            is_half_precision: is_half_precision(&request.candidate.weights)?,
+            pixels: Arc::clone(&request.items.pixels),
+        }))
+    }
+
+    /// Holds a measurement's answers to public items against it.
+    pub(crate) fn compare(&self, evaluation: &Evaluation) -> Result<(), Rejection> {
+        self.answers.compare(&self.pixels, &evaluation.logits, self.is_half_precision).map(drop)
+    }
 }

@@ -63,8 +63,8 @@ impl Expected {
     /// # Errors
     /// A [`Rejection`] with the first difference.
     pub fn compare(&self, pixels: &[u8], logits: &[f32], is_half_precision: bool) -> Result<usize, Rejection> {
-        let range = self.logits.iter().fold([f32::MAX, f32::MIN], |[low, high], x| [low.min(*x), high.max(*x)]);
-        let [low, high] = range;
+        let widened = |[low, high]: [f32; 2], value: &f32| [low.min(*value), high.max(*value)];
+        let [low, high] = self.logits.iter().fold([f32::MAX, f32::MIN], widened);
         let most = (high - low) * if is_half_precision { TOLERANCE_HALF_PRECISION } else { TOLERANCE };
         let mut compared = 0usize;
         for item in 0..self.items {

@@ -61,8 +61,7 @@ pub(super) async fn enter(
     repeatable: Option<Repeatable>,
     place: Result<Option<Place>, ApiError>,
 ) -> Result<(bool, Submission), ApiError> {
-    let manifest = known_competition(app, &request.competition).await?.competition.manifest;
-    let manifest = quota::in_force(app, manifest).await?;
+    let manifest = quota::in_force(app, known_competition(app, &request.competition).await?).await?;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
     let now = app.clock.now();
     let new = Submission {

@@ -5,6 +5,7 @@
 
 use crate::app::App;
 use crate::config::ServiceLimits;
+use crate::db::competitions::StoredCompetition;
 use crate::db::quotas::{self, Pending};
 use crate::db::submissions;
 use crate::db::{DbError, Tx};
@@ -21,10 +22,9 @@ const ASK_AGAIN_SECONDS: u64 = 60;
 
 /// A competition's manifest with the quotas of the round that runs. Asked for before a transaction begins: many that wait for
 /// the write lock hold all connections that there are.
-pub(super) async fn in_force(app: &App, manifest: Manifest) -> Result<Manifest, DbError> {
-    let round = app.db.latest_round(&manifest.id).await?.map_or(0, |round| round.number);
-    let amendments = app.db.amendments(&manifest.id).await?;
-    Ok(manifest.amended(&amendments, round))
+pub(super) async fn in_force(app: &App, stored: StoredCompetition) -> Result<Manifest, DbError> {
+    let round = app.db.latest_round(&stored.published.id).await?.map_or(0, |round| round.number);
+    Ok(stored.published.amended(&stored.amendments, round))
 }
 
 /// Whether the competition, the queue and the hotkey's quotas take one more; `manifest` is the one in force.

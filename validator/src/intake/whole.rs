@@ -6,6 +6,7 @@ use super::announce::enter;
 use super::{admittance, complete, quota};
 use crate::app::App;
 use crate::db::DbError;
+use crate::db::competitions::StoredCompetition;
 use crate::db::files::{self, SubmissionFile};
 use crate::db::submissions::Submission;
 use crate::error::ApiError;
@@ -13,7 +14,6 @@ use crate::failpoints::{self, Moment};
 use crate::guard::AddressBlock;
 use crate::objects::Spooled;
 use protocol::api::{FileDeclaration, SubmissionRequest};
-use protocol::competition::Manifest;
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 
@@ -58,12 +58,12 @@ async fn store(app: &App, submission: &Submission, files: Vec<(String, Spooled)>
 /// Whether a package of these sizes would be taken now, so that a client hears it before it sends the bytes.
 pub(crate) async fn has_room(
     app: &App,
-    manifest: &Manifest,
+    stored: StoredCompetition,
     hotkey: Hotkey,
     sizes: impl Iterator<Item = u64>,
 ) -> Result<(), ApiError> {
     let bytes = sizes.fold(0, u64::saturating_add);
-    let manifest = &quota::in_force(app, manifest.clone()).await?;
+    let manifest = &quota::in_force(app, stored).await?;
     let mut tx = app.db.write().await?;
     let room = match admittance::check(app, &mut tx, &hotkey, None).await {
         Ok(_) => quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await,
