@@ -42,11 +42,9 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
 
 pub(crate) fn amend(args: AmendArgs) -> Result<()> {
     let AmendArgs { competition, wish, reason, home } = args;
-    let reason = reason.parse()?;
     let wish = wished(wish).context("say what to change")?;
     runtime()?.block_on(async {
-        let hotkey = Home::new(&home.dir).keypair()?.hotkey();
-        let db = database(&home.dir).await?;
+        let (db, hotkey, reason) = opened(&home.dir, &reason).await?;
         let amendment = amend::amend(&db, hotkey, &competition, wish, reason, Clock::System.now()).await?;
         let change = match amendment.change {
             Amended::Title(_) => "has another title".to_owned(),
