@@ -15,9 +15,12 @@ pub mod gzip;
 pub mod hidden;
 pub mod idx;
 mod images;
+pub mod inspect;
 mod logits;
 pub mod merkle;
+pub mod picture;
 pub mod round;
+pub mod source;
 pub mod split;
 
 pub use digits::load_digits;

@@ -5,7 +5,9 @@ mod fashion_mnist;
 mod formats;
 mod hidden;
 mod idx;
+mod pictures;
 mod round;
+mod sources;
 mod split;
 
 /// Of a file of this crate's folder, as hexadecimal digits.

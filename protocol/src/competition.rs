@@ -189,9 +189,13 @@ impl InputSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
-    /// A data set that the `datasets` crate knows, such as `fashion-mnist`; or images of the publisher's own, `file:` and a
-    /// folder relative to the manifest's file with `training.rtimg` and `evaluation.rtimg` in it (format `RTIMG1`).
+    /// A data set that the `datasets` crate knows, such as `fashion-mnist`; or the publisher's own, relative to the manifest's
+    /// file: `folder:` and a folder of class folders; `parquet:` and a file or folder of Parquet with embedded pictures, as
+    /// Hugging Face's `datasets` writes it; `file:` and a folder with `training.rtimg` and `evaluation.rtimg` (`RTIMG1`).
     pub source: String,
+    /// How the rows of `folder:` and `parquet:` become items.
+    #[serde(default, skip_serializing_if = "RowSpec::is_default")]
+    pub rows: RowSpec,
     /// How many evaluation items are published with the teacher's outputs; the others stay hidden.
     pub public_items: u32,
     /// How many items are hidden.
@@ -200,6 +204,71 @@ pub struct DataSpec {
     #[serde(default)]
     #[schema(required)]
     pub hidden_pool: HiddenPool,
+}
+
+/// How the rows of a source become items: which are for training, which column is what, how a picture gets its size.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RowSpec {
+    /// The part that miners train on; `train` unless said. A source with one part alone is split by the secret key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub training: Option<String>,
+    /// The part that items are taken from; `test`, else `validation`, unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<String>,
+    /// The column of pictures, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The column of labels, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// So many rows that can't be read are left out of each part; one more ends it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable_max: u32,
+    /// What becomes of pictures of another size than the model's.
+    #[serde(skip_serializing_if = "PictureSpec::is_default")]
+    pub pictures: PictureSpec,
+}
+
+/// How a picture gets the model's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PictureSpec {
+    /// Without it pictures of another size are refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
+    /// With `crop`: what the shorter side is resized to first, in pixels, as in torchvision's `Resize(256)` before
+    /// `CenterCrop(224)`; without it the middle is as large as the picture allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<u32>,
+}
+
+/// What becomes of a picture of another size. All of them resize by Pillow's `BILINEAR`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Its middle is taken.
+    Crop,
+    /// Black is put beside it.
+    Pad,
+    /// Its sides become those of the model, whatever their proportions.
+    Stretch,
+}
+
+impl RowSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl PictureSpec {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// Who knows the images and labels that hidden items are made of.
