@@ -1,7 +1,7 @@
 //! `retort validator`: what an operator asks.
 
 use super::Home;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use protocol::{CompetitionId, SubmissionId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +19,16 @@ pub(crate) enum ValidatorCommand {
         #[arg(long)]
         hotkey: Option<PathBuf>,
     },
+    /// Look at data before publishing it: classes, sizes, duplicates, rows that can't be read, error bars
+    Inspect {
+        #[command(flatten)]
+        data: Data,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a manifest for data of your own and a teacher, with what was measured on the data in comments
+    New(NewCompetition),
     /// Publish a competition from its manifest
     Publish {
         /// The manifest (TOML)
@@ -260,4 +270,59 @@ pub(crate) enum RoundCommand {
         /// The file
         file: PathBuf,
     },
+}
+
+/// Rows of one's own.
+#[derive(Args)]
+pub(crate) struct Data {
+    /// A folder of class folders (train/cat/1.png, or cat/1.png), or Parquet with pictures in it: a file, or a folder of files
+    pub(crate) data: PathBuf,
+    /// The part to train on [default: train]
+    #[arg(long)]
+    pub(crate) training: Option<String>,
+    /// The part that items are taken from [default: test, else validation]
+    #[arg(long)]
+    pub(crate) evaluation: Option<String>,
+    /// The column of pictures, where there are several
+    #[arg(long)]
+    pub(crate) image: Option<String>,
+    /// The column of labels, where there are several
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+}
+
+/// What a manifest is made from.
+#[derive(Args)]
+pub(crate) struct NewCompetition {
+    #[command(flatten)]
+    pub(crate) data: Data,
+    /// The teacher's package: its config.json says which inputs it takes and what its labels are
+    #[arg(long)]
+    pub(crate) teacher: PathBuf,
+    /// The reference student's package; every latency is a ratio to it
+    #[arg(long)]
+    pub(crate) reference: PathBuf,
+    /// The competition's name in addresses: lower case letters, digits and hyphens
+    #[arg(long)]
+    pub(crate) id: CompetitionId,
+    /// The pictures and labels of the hidden part are known to nobody else
+    #[arg(long)]
+    pub(crate) private: bool,
+    /// What becomes of pictures of another size than the teacher's
+    #[arg(long, value_enum)]
+    pub(crate) fit: Option<PictureFit>,
+    /// Where to write it; paths in it are relative to its folder
+    #[arg(long, default_value = "competition.toml")]
+    pub(crate) out: PathBuf,
+}
+
+/// `protocol::competition::Fit`, as it is written on the command line.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum PictureFit {
+    /// Take the middle
+    Crop,
+    /// Put black beside it
+    Pad,
+    /// Take the model's size, whatever the proportions
+    Stretch,
 }

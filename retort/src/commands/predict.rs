@@ -3,21 +3,22 @@
 use super::print_json;
 use crate::cli::PredictArgs;
 use crate::picture;
-use crate::pictures::{self, Picture};
+use crate::pictures;
 use anyhow::{Context, Result, ensure};
+use datasets::picture::Picture;
 use datasets::{FashionMnist, Images, arg_max};
 use miner_template::augment::Augmentation;
 use miner_template::files::PackageFiles;
 use miner_template::teacher;
 use models::DeviceKind;
 use protocol::architecture::ImageShape;
-use protocol::competition::Limits;
+use protocol::competition::{Fit, Limits, PictureSpec};
 use protocol::package::{Admission, PackageConfig, admit};
 use serde::Serialize;
 use std::path::Path;
 
 /// No limit of a competition holds where none is.
-const UNLIMITED: Limits = Limits {
+pub(crate) const UNLIMITED: Limits = Limits {
     size_bytes_max: u64::MAX,
     parameters_max: u64::MAX,
     macs_max: u64::MAX,
@@ -26,6 +27,9 @@ const UNLIMITED: Limits = Limits {
     upload_seconds_max: u64::MAX,
     evaluation_seconds_max: u64::MAX,
 };
+
+/// A picture keeps its proportions, with black beside it.
+const BESIDE_BLACK: PictureSpec = PictureSpec { fit: Some(Fit::Pad), shorter_side: None };
 
 /// One answer.
 #[derive(Clone, Debug, Serialize)]
@@ -141,11 +145,11 @@ fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Resul
         }
         for file in pictures::files(Path::new(input))? {
             let name = file.display().to_string();
-            let picture = pictures::read(&file, shape, invert).with_context(|| format!("read {name}"))?;
+            let picture = read_picture(&file, invert).with_context(|| format!("read {name}"))?;
             remark(&name, &picture, config, invert);
             names.push(name);
             truths.push(None);
-            pixels.extend(picture.pixels);
+            pixels.extend(picture.fitted(shape, BESIDE_BLACK)?);
         }
     }
     let ImageShape { channels, height, width } = shape;
@@ -153,15 +157,24 @@ fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Resul
     Ok(Inputs { names, images, truths })
 }
 
-/// What was done to a picture, and what may be wrong with it.
+fn read_picture(file: &Path, invert: bool) -> Result<Picture> {
+    let mut picture = Picture::decode(&std::fs::read(file)?)?;
+    if invert {
+        picture.invert();
+    }
+    Ok(picture)
+}
+
+/// What becomes of a picture, and what may be wrong with it.
 fn remark(name: &str, picture: &Picture, config: &PackageConfig, invert: bool) {
     let shape = config.input.shape();
-    if let Some((width, height)) = picture.resized_from {
+    let (width, height) = picture.size();
+    if (width, height) != (shape.width, shape.height) {
         eprintln!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
     }
     // Data whose mean is dark are drawings on black.
     let dark = config.input.mean_ppm.iter().all(|mean| *mean < 500_000);
-    if picture.on_light && dark && shape.channels == 1 {
+    if dark && picture.is_on_light() && shape.channels == 1 {
         let hint = if invert { "leave --invert out" } else { "--invert turns it round" };
         eprintln!("{name}: its border is light, and the model learnt from light on dark; {hint}");
     }

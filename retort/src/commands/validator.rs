@@ -30,6 +30,8 @@ use validator::{App, Config, Home};
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
+        ValidatorCommand::Inspect { data, json } => super::own_data::run_inspect(&data, json),
+        ValidatorCommand::New(new) => super::own_data::run_new(&new),
         ValidatorCommand::Publish { manifest, check: true, .. } => super::market::check(&manifest),
         ValidatorCommand::Publish { manifest, home, check: false } => run_async(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.

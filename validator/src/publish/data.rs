@@ -14,7 +14,9 @@ const DIGITS_TRAINING: u32 = 1_000;
 #[derive(Debug, thiserror::Error)]
 pub enum DataSetError {
     /// No data set has this name.
-    #[error("data source `{0}` is not known; use `fashion-mnist`, `digits` or `file:FOLDER`")]
+    #[error(
+        "data source `{0}` is not known; use `fashion-mnist`, `digits`, `folder:PATH`, `parquet:PATH` or `file:FOLDER`"
+    )]
     Unknown(String),
     /// A published data set can't be a private pool.
     #[error("the images of data source `{0}` and their labels are known to the world: its hidden_pool is `public`")]
@@ -44,6 +46,31 @@ pub enum DataSetError {
         found: u32,
         /// Public and hidden items together.
         expected: u64,
+    },
+    /// The source's classes are not the manifest's labels.
+    #[error(
+        "label {place} of the manifest is {expected}, class {place} of the data is {found}; `retort validator inspect` prints all"
+    )]
+    Classes {
+        /// The first that differs, from 0.
+        place: usize,
+        /// The manifest's.
+        expected: String,
+        /// The data's.
+        found: String,
+    },
+    /// More than a published item's label can tell apart.
+    #[error("the data has more than 256 classes, which can't be published yet")]
+    TooManyClasses,
+    /// A source in one part that is all used up.
+    #[error(
+        "data source `{data}` has {found} rows in one part, all of which would be items; fewer leave some to train on"
+    )]
+    NothingToTrainOn {
+        /// The data set.
+        data: String,
+        /// Its rows.
+        found: u32,
     },
     /// A label that the manifest doesn't name.
     #[error("data source `{data}` has label {found}, the manifest names {labels}")]
@@ -89,7 +116,8 @@ impl Prepared {
     ) -> Result<Self, DataSetError> {
         let data = &manifest.data;
         let (training, all) = match own {
-            Some(Own { training, evaluation }) => (training, evaluation),
+            Some(Own::Parts { training, evaluation }) => (training, evaluation),
+            Some(Own::Whole(all)) => divided(manifest, &all, split_key)?,
             None if data.hidden_pool == HiddenPool::Private => {
                 return Err(DataSetError::KnownToTheWorld(data.source.clone()));
             }
@@ -107,11 +135,37 @@ impl Prepared {
 
 /// Labelled images that a publisher has, and perhaps nobody else.
 #[derive(Clone)]
-pub(super) struct Own {
-    /// For miners to train on.
-    pub(super) training: Images,
-    /// To be split into public and hidden ones.
-    pub(super) evaluation: Images,
+pub(super) enum Own {
+    /// In parts, as their source says.
+    Parts {
+        /// For miners to train on.
+        training: Images,
+        /// To be split into public and hidden ones.
+        evaluation: Images,
+    },
+    /// In one part: the manifest's items are drawn from it, and the others are for training.
+    Whole(Images),
+}
+
+/// Draws as many items as the manifest wants, by a key that follows from the secret one; the others are for training, in the
+/// order that they had.
+fn divided(manifest: &Manifest, all: &Images, split_key: &[u8; 32]) -> Result<(Images, Images), DataSetError> {
+    check_evaluation(manifest, all)?;
+    let wanted = manifest.data.public_items.saturating_add(manifest.data.hidden_items);
+    let key = Digest::of(&[b"retort training part".as_slice(), split_key].concat());
+    let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), all.count, wanted)?;
+    if training.is_empty() {
+        return Err(DataSetError::NothingToTrainOn { data: manifest.data.source.clone(), found: all.count });
+    }
+    training.sort_unstable();
+    Ok((all.select(&training), all.select(&evaluation)))
+}
+
+/// The first class that isn't the manifest's label.
+pub(super) fn other_classes(classes: &[String], labels: &[String]) -> DataSetError {
+    let place = classes.iter().zip(labels).take_while(|(class, label)| class == label).count();
+    let named = |names: &[String]| names.get(place).map_or_else(|| "none".to_owned(), |name| format!("`{name}`"));
+    DataSetError::Classes { place, expected: named(labels), found: named(classes) }
 }
 
 /// Training images and evaluation images.

@@ -31,6 +31,7 @@ use crate::objects::{ObjectError, Objects};
 use crate::relay::{Relay, RelayError};
 use data::{DataSetError, Prepared};
 use datasets::hidden::{DrandChain, DrawError, RenderError};
+use datasets::source::SourceError;
 use datasets::{FormatError, Logits};
 use protocol::competition::{ManifestError, ObjectRef, PublishedModel};
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
@@ -89,6 +90,9 @@ pub enum PublishError {
     /// The data set doesn't fit the manifest.
     #[error(transparent)]
     Data(#[from] DataSetError),
+    /// The publisher's own rows can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// A file of logits or images isn't in its format.
     #[error(transparent)]
     Format(#[from] FormatError),

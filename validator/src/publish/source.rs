@@ -3,11 +3,12 @@
 //! It does not know data sets, stores or evaluation.
 
 use super::PublishError;
-use super::data::Own;
+use super::data::{DataSetError, Own, other_classes};
+use datasets::source::{Inputs, Part, Source as RowSource};
 use datasets::{Images, Logits};
 use protocol::Digest;
 use protocol::architecture::Costs;
-use protocol::competition::{Limits, Manifest, ManifestError};
+use protocol::competition::{InputSpec, Limits, Manifest, ManifestError};
 use protocol::evaluation::PackageBytes;
 use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
 use std::fs::File;
@@ -40,7 +41,7 @@ pub(super) struct Source {
     pub(super) training_teacher_logits: Option<Vec<u8>>,
     /// Images of the publisher's own.
     pub(super) own: Option<Own>,
-    own_sha256: Option<[Digest; 2]>,
+    own_sha256: Option<Vec<Digest>>,
 }
 
 /// An admitted package.
@@ -97,8 +98,7 @@ impl Source {
             ..manifest.limits.clone()
         };
         let logits = manifest.training_teacher_logits.as_ref().map(|logits| folder.join(logits));
-        let own = manifest.data.source.strip_prefix(OWN).map(|own| read_own(&folder.join(own))).transpose()?;
-        let (own, own_sha256) = own.unzip();
+        let (own, own_sha256) = own(&manifest, folder)?.unzip();
         let model =
             |role, named: &str, fetched, limits| Model::read(role, &folder.join(named), fetched, &manifest, limits);
         let teacher = model("teacher", &manifest.teacher.package, teacher, &unlimited)?;
@@ -122,7 +122,7 @@ impl Source {
         let logits = self.training_teacher_logits.as_deref().map(Digest::of);
         let known: Vec<Digest> = self.known.iter().map(|model| model.package_sha256).collect();
         let models = (self.teacher.package_sha256, self.reference.package_sha256, known);
-        Digest::of(crate::db::to_json(&(&self.manifest, models, logits, self.own_sha256)).as_bytes())
+        Digest::of(crate::db::to_json(&(&self.manifest, models, logits, &self.own_sha256)).as_bytes())
     }
 }
 
@@ -164,12 +164,63 @@ fn read_logits(path: &Path) -> Result<Vec<u8>, PublishError> {
     Ok(bytes)
 }
 
-/// Reads the images in a folder, with the digests of their files.
-fn read_own(folder: &Path) -> Result<(Own, [Digest; 2]), PublishError> {
+/// Reads the publisher's own data, if the manifest names such, with the digests of what was read.
+fn own(manifest: &Manifest, folder: &Path) -> Result<Option<(Own, Vec<Digest>)>, PublishError> {
+    if let Some(own) = manifest.data.source.strip_prefix(OWN) {
+        return read_own(&folder.join(own)).map(Some);
+    }
+    match RowSource::of(&manifest.data.source, folder) {
+        Some(source) => Ok(Some(read_rows(&source, manifest)?)),
+        None => Ok(None),
+    }
+}
+
+/// Reads the images in a folder of files in our own format.
+fn read_own(folder: &Path) -> Result<(Own, Vec<Digest>), PublishError> {
     let [training, evaluation] = OWN_FILES.map(|name| read(&folder.join(name), IMAGES_BYTES_MAX));
     let (training, evaluation) = (training?, evaluation?);
-    let digests = [Digest::of(&training), Digest::of(&evaluation)];
-    Ok((Own { training: Images::from_bytes(&training)?, evaluation: Images::from_bytes(&evaluation)? }, digests))
+    let digests = vec![Digest::of(&training), Digest::of(&evaluation)];
+    let (training, evaluation) = (Images::from_bytes(&training)?, Images::from_bytes(&evaluation)?);
+    Ok((Own::Parts { training, evaluation }, digests))
+}
+
+/// Reads pictures and makes inputs of them. Their classes have to be the manifest's labels, where the source names any.
+fn read_rows(source: &RowSource, manifest: &Manifest) -> Result<(Own, Vec<Digest>), PublishError> {
+    let spec = &manifest.data.rows;
+    let table = source.open(spec)?;
+    if let Some(classes) = &table.classes
+        && *classes != manifest.labels
+    {
+        return Err(PublishError::Data(other_classes(classes, &manifest.labels)));
+    }
+    let images = |part: &Part| {
+        let inputs = part.inputs(manifest.input.shape(), spec, IMAGES_BYTES_MAX, &|_, _| {})?;
+        for row in &inputs.left_out {
+            tracing::warn!(part = %part.name, row = row.number, "left out {}: {}", row.origin, row.problem);
+        }
+        images(&manifest.input, inputs)
+    };
+    let [training, evaluation] = table.training_and_evaluation(spec)?;
+    let own = if training.name == evaluation.name {
+        Own::Whole(images(evaluation)?)
+    } else {
+        Own::Parts { training: images(training)?, evaluation: images(evaluation)? }
+    };
+    let digests = match &own {
+        Own::Parts { training, evaluation } => {
+            vec![Digest::of(&training.to_bytes()?), Digest::of(&evaluation.to_bytes()?)]
+        }
+        Own::Whole(all) => vec![Digest::of(&all.to_bytes()?)],
+    };
+    Ok((own, digests))
+}
+
+fn images(shape: &InputSpec, inputs: Inputs) -> Result<Images, PublishError> {
+    let labels: Result<Vec<u8>, _> = inputs.labels.iter().map(|label| u8::try_from(*label)).collect();
+    let labels = labels.map_err(|_| DataSetError::TooManyClasses)?;
+    let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
+    let InputSpec { channels, height, width, .. } = *shape;
+    Ok(Images { count, channels, height, width, pixels: inputs.pixels, labels })
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PublishError> {
