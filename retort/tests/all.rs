@@ -5,6 +5,7 @@
 mod attacks;
 mod journey;
 mod machine;
+mod own_data;
 mod pytorch;
 mod support;
 mod terminal;

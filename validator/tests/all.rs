@@ -29,6 +29,7 @@ mod names;
 mod openapi;
 mod operating;
 mod overdue;
+mod own_data;
 mod pools;
 mod publishing;
 mod quotas;

@@ -12,7 +12,7 @@ mod market;
 pub(crate) mod miner;
 mod own_data;
 pub(crate) mod predict;
-mod pull;
+pub(crate) mod pull;
 pub(crate) mod rewards;
 pub(crate) mod round;
 pub(crate) mod simulate;

@@ -13,7 +13,7 @@ use miner_template::files::PackageFiles;
 use protocol::architecture::Costs;
 use protocol::competition::{Fit, PictureSpec, RowSpec};
 use protocol::package::{Admission, PackageConfig, admit};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -187,12 +187,14 @@ fn package(folder: &Path) -> Result<(PackageConfig, Costs)> {
     Ok((config, costs))
 }
 
+/// Classes are labels by their names, in whatever order.
 fn check_labels(found: &Inspection, labels: &[String]) -> Result<()> {
-    if found.classes.is_empty() || found.classes == labels {
+    let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<String>>();
+    if found.classes.is_empty() || sorted(&found.classes) == sorted(labels) {
         return Ok(());
     }
     bail!(
-        "the teacher's labels are {}, the data's classes {}; they have to be the same, in the same order",
+        "the teacher's labels are {}; the data's classes are {}; the names have to be the same",
         labels.join(", "),
         found.classes.join(", ")
     )

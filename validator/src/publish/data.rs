@@ -47,17 +47,19 @@ pub enum DataSetError {
         /// Public and hidden items together.
         expected: u64,
     },
-    /// The source's classes are not the manifest's labels.
-    #[error(
-        "label {place} of the manifest is {expected}, class {place} of the data is {found}; `retort validator inspect` prints all"
-    )]
-    Classes {
-        /// The first that differs, from 0.
-        place: usize,
-        /// The manifest's.
-        expected: String,
-        /// The data's.
-        found: String,
+    /// A label that no class of the data has.
+    #[error("no class of the data is called `{label}`, as a label of the manifest is; the classes are {classes}")]
+    NoItems {
+        /// The label.
+        label: String,
+        /// What the data names.
+        classes: String,
+    },
+    /// A class that is no label.
+    #[error("class `{class}` of the data is no label of the manifest")]
+    Unnamed {
+        /// The class.
+        class: String,
     },
     /// More than a published item's label can tell apart.
     #[error("the data has more than 256 classes, which can't be published yet")]
@@ -161,11 +163,18 @@ fn divided(manifest: &Manifest, all: &Images, split_key: &[u8; 32]) -> Result<(I
     Ok((all.select(&training), all.select(&evaluation)))
 }
 
-/// The first class that isn't the manifest's label.
-pub(super) fn other_classes(classes: &[String], labels: &[String]) -> DataSetError {
-    let place = classes.iter().zip(labels).take_while(|(class, label)| class == label).count();
-    let named = |names: &[String]| names.get(place).map_or_else(|| "none".to_owned(), |name| format!("`{name}`"));
-    DataSetError::Classes { place, expected: named(labels), found: named(classes) }
+/// The label of each class: the manifest's of the same name.
+///
+/// # Errors
+/// When one has a name that the other doesn't.
+pub(super) fn by_name(classes: &[String], labels: &[String]) -> Result<Vec<u16>, DataSetError> {
+    if let Some(label) = labels.iter().find(|label| !classes.contains(label)) {
+        return Err(DataSetError::NoItems { label: label.clone(), classes: classes.join(", ") });
+    }
+    let place =
+        |class: &String| labels.iter().position(|label| label == class).and_then(|place| u16::try_from(place).ok());
+    let unnamed = |class: &String| DataSetError::Unnamed { class: class.clone() };
+    classes.iter().map(|class| place(class).ok_or_else(|| unnamed(class))).collect()
 }
 
 /// Training images and evaluation images.

@@ -3,7 +3,7 @@
 //! It does not know data sets, stores or evaluation.
 
 use super::PublishError;
-use super::data::{DataSetError, Own, other_classes};
+use super::data::{DataSetError, Own, by_name};
 use datasets::source::{Inputs, Part, Source as RowSource};
 use datasets::{Images, Logits};
 use protocol::Digest;
@@ -184,21 +184,20 @@ fn read_own(folder: &Path) -> Result<(Own, Vec<Digest>), PublishError> {
     Ok((Own::Parts { training, evaluation }, digests))
 }
 
-/// Reads pictures and makes inputs of them. Their classes have to be the manifest's labels, where the source names any.
+/// Reads pictures and makes inputs of them. Where the source names its classes, they are the manifest's labels by name.
 fn read_rows(source: &RowSource, manifest: &Manifest) -> Result<(Own, Vec<Digest>), PublishError> {
     let spec = &manifest.data.rows;
     let table = source.open(spec)?;
-    if let Some(classes) = &table.classes
-        && *classes != manifest.labels
-    {
-        return Err(PublishError::Data(other_classes(classes, &manifest.labels)));
-    }
+    let label_of = match &table.classes {
+        Some(classes) => by_name(classes, &manifest.labels)?,
+        None => (0..=u16::MAX).collect(),
+    };
     let images = |part: &Part| {
         let inputs = part.inputs(manifest.input.shape(), spec, IMAGES_BYTES_MAX, &|_, _| {})?;
         for row in &inputs.left_out {
             tracing::warn!(part = %part.name, row = row.number, "left out {}: {}", row.origin, row.problem);
         }
-        images(&manifest.input, inputs)
+        images(&manifest.input, inputs, &label_of)
     };
     let [training, evaluation] = table.training_and_evaluation(spec)?;
     let own = if training.name == evaluation.name {
@@ -215,9 +214,10 @@ fn read_rows(source: &RowSource, manifest: &Manifest) -> Result<(Own, Vec<Digest
     Ok((own, digests))
 }
 
-fn images(shape: &InputSpec, inputs: Inputs) -> Result<Images, PublishError> {
-    let labels: Result<Vec<u8>, _> = inputs.labels.iter().map(|label| u8::try_from(*label)).collect();
-    let labels = labels.map_err(|_| DataSetError::TooManyClasses)?;
+fn images(shape: &InputSpec, inputs: Inputs, label_of: &[u16]) -> Result<Images, PublishError> {
+    let label = |class: &u16| label_of.get(usize::from(*class)).and_then(|label| u8::try_from(*label).ok());
+    let labels: Option<Vec<u8>> = inputs.labels.iter().map(label).collect();
+    let labels = labels.ok_or(DataSetError::TooManyClasses)?;
     let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
     let InputSpec { channels, height, width, .. } = *shape;
     Ok(Images { count, channels, height, width, pixels: inputs.pixels, labels })

@@ -1,0 +1,112 @@
+//! Data of a publisher's own: a folder of class folders, and Parquet as `datasets` writes it, become the items of a competition; what
+//! can't says which row or name it is.
+
+use super::support::{Setup, TestApp, competition_toml};
+use datasets::{Images, load_digits};
+use std::path::Path;
+use validator::evaluator::silent;
+
+const NAMES: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+/// A manifest of the first 60 digits, named by words.
+fn manifest(id: &str, source: &str, rows: &str) -> String {
+    let items = format!("data = {{ source = \"{source}\", public_items = 10, hidden_items = 10{rows} }}");
+    let toml = competition_toml(id, "score.gate_ppm = 0")
+        .replace("data = { source = \"digits\", public_items = 100, hidden_items = 300 }", &items);
+    (0..10).fold(toml, |toml, digit| toml.replace(&format!("\"{digit}\""), &format!("\"{}\"", NAMES[digit])))
+}
+
+fn fixture(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/tests/fixtures").join(name).display().to_string()
+}
+
+/// The digits from 0 to `count` as ImageFolder has them, all in one part.
+fn write_folder(folder: &Path, count: usize) {
+    let digits = load_digits().unwrap();
+    for index in 0..count {
+        let class = folder.join(NAMES[usize::from(digits.labels[index])]);
+        std::fs::create_dir_all(&class).unwrap();
+        let picture = image::GrayImage::from_raw(8, 8, digits.image(index).to_vec()).unwrap();
+        picture.save(class.join(format!("{index:03}.png"))).unwrap();
+    }
+}
+
+async fn images(app: &TestApp, object: &protocol::competition::ObjectRef) -> Images {
+    Images::from_bytes(&app.app.objects.get(&object.sha256).await.unwrap()).unwrap()
+}
+
+/// Each picture with its label, in an order of their own.
+fn sorted(images: &[&Images]) -> Vec<(Vec<u8>, u8)> {
+    let mut rows: Vec<(Vec<u8>, u8)> = (images.iter())
+        .flat_map(|images| (0..images.len()).map(|index| (images.image(index).to_vec(), images.labels[index])))
+        .collect();
+    rows.sort();
+    rows
+}
+
+#[tokio::test]
+async fn parquet_that_datasets_wrote_is_published_as_it_is() {
+    let app = TestApp::start(Setup::default()).await;
+    let toml = manifest("own-parquet", &format!("parquet:{}", fixture("hub")), "");
+    let published = app.publish(&toml).await;
+    let digits = load_digits().unwrap();
+    let training = images(&app, &published.competition.training_images).await;
+    assert_eq!(training.labels, digits.labels[..40]);
+    let public = images(&app, &published.competition.public_images).await;
+    let test = sorted(&[&digits.select(&(40..60).collect::<Vec<_>>())]);
+    assert!(public.len() == 10 && sorted(&[&public]).iter().all(|row| test.contains(row)));
+    assert!(!app.publish(&toml).await.created);
+}
+
+#[tokio::test]
+async fn a_folder_in_one_part_is_split_by_the_secret_key() {
+    let app = TestApp::start(Setup::default()).await;
+    write_folder(&app.dir.path().join("pictures"), 60);
+    let published = app.publish(&manifest("own-folder", "folder:pictures", "")).await;
+    let training = images(&app, &published.competition.training_images).await;
+    let public = images(&app, &published.competition.public_images).await;
+    assert_eq!((training.len(), public.len()), (40, 10));
+    let all = sorted(&[&load_digits().unwrap().select(&(0..60).collect::<Vec<_>>())]);
+    let shown = sorted(&[&training, &public]);
+    assert!(shown.iter().all(|row| all.contains(row)));
+
+    // Changed under the publication: another competition, which doesn't take its name.
+    std::fs::remove_file(app.dir.path().join("pictures/zero/000.png")).unwrap();
+    let manifest = app.write_competition(&manifest("own-folder", "folder:pictures", ""));
+    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+    assert!(error.to_string().starts_with("another competition is published as own-folder"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cant_be_published_names_the_row_or_the_class() {
+    let app = TestApp::start(Setup::default()).await;
+    let folder = app.dir.path().join("pictures");
+    write_folder(&folder, 60);
+    let hub = format!("parquet:{}", fixture("hub"));
+    let plain = format!("parquet:{}", fixture("plain.parquet"));
+    std::fs::write(folder.join("one/999.png"), b"not a picture").unwrap();
+    for (toml, problem) in [
+        (manifest("a", "folder:nowhere", ""), "read "),
+        (manifest("a", "folder:pictures", ""), "row 12 (one/999.png): it is no picture of a known format"),
+        (manifest("a", &plain, ""), "row 0 (plain.parquet row 0): it has no embedded picture"),
+        (
+            manifest("a", &hub, ", rows = { evaluation = \"dev\" }"),
+            "there is no part `dev`; the parts are `test`, `train`",
+        ),
+        (manifest("a", &hub, "").replace("\"three\"", "\"drei\""), "no class of the data is called `drei`"),
+        (
+            manifest("a", &hub, "").replace("public_items = 10", "public_items = 11"),
+            "has 20 evaluation items, the manifest wants 21",
+        ),
+        (
+            manifest("a", "folder:pictures", ", rows = { unreadable_max = 1 }").replace("_items = 10", "_items = 30"),
+            "fewer leave some",
+        ),
+    ] {
+        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}\nnot: {problem}");
+    }
+    assert!(app.app.db.competitions().await.unwrap().is_empty());
+    let left_out = manifest("a", "folder:pictures", ", rows = { unreadable_max = 1 }");
+    assert!(app.publish(&left_out).await.created);
+}
