@@ -7,7 +7,7 @@ use crate::cancel::Cancel;
 use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
 use crate::host::host;
-use crate::latency::{self, Handicapped};
+use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
 use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
@@ -174,7 +174,12 @@ impl Engine {
         let samples = match is_timed {
             true => {
                 let alike = Handicapped::default();
-                latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency)?
+                let measured =
+                    latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency);
+                measured.map_err(|stopped| match stopped {
+                    Stopped::Failed(failure) => failure,
+                    Stopped::Late(used) => self.late_launch(one_thread, request, &prepared, used),
+                })?
             }
             false => Samples::none(seed),
         };
@@ -218,8 +223,7 @@ impl Engine {
         })
     }
 
-    /// Whom it blames that the candidate didn't answer in time: the package, if it used far more of the processor than its
-    /// architecture needs, and otherwise the host, on which it didn't get what it needs.
+    /// Whom it blames that the candidate didn't answer all items in time.
     fn late(
         &self,
         launcher: Launcher<'_>,
@@ -228,20 +232,21 @@ impl Engine {
         used: Option<Duration>,
     ) -> EvaluationFailure {
         let needed = self.needed_by_twin(launcher, request, prepared);
-        let (Some(used), Some(needed)) = (used, needed) else {
-            return WorkerFailure::Timeout(used).of_candidate();
-        };
-        let seconds = request.wall_seconds_max;
-        let figures = format!(
-            "no answer within {seconds} s, in which it used {:.1} s of the processor; the same architecture with random \
-             weights needs {:.1} s",
-            used.as_secs_f64(),
-            needed.as_secs_f64()
-        );
-        match used > needed * TIMES_TWIN_MAX {
-            true => Code::EvaluationTimeout.because(figures).into(),
-            false => EvaluationFailure::Infrastructure(format!("the host is too busy: {figures}")),
-        }
+        blamed(request, "in which it used", used, needed)
+    }
+
+    /// Whom it blames that the launches didn't end in time, of which the candidate used so much in one.
+    fn late_launch(
+        &self,
+        launcher: Launcher<'_>,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+        used: Option<Duration>,
+    ) -> EvaluationFailure {
+        // With as much time of its own.
+        let launcher = Launcher { bounds: bounds(request), ..launcher };
+        let needed = latency::needed_by_twin(launcher, prepared, request.seed & SEED_MASK, &self.effort);
+        blamed(request, "in one launch of which it used", used, needed)
     }
 
     /// Processor time that the candidate's architecture needs for all items here, by random weights on the first of them;
@@ -276,7 +281,11 @@ impl Engine {
         let placement = Placement::take(self.pinning, self.prior);
         let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request), &cancel) };
         let seed = request.seed & SEED_MASK;
-        latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {})
+        let measured = latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {});
+        measured.map_err(|stopped| match stopped {
+            Stopped::Failed(failure) => failure,
+            Stopped::Late(used) => WorkerFailure::Timeout(used).of_candidate(),
+        })
     }
 
     fn machine(&self) -> Result<Lease, EvaluationFailure> {
@@ -351,6 +360,30 @@ fn explained(jail: &Jail, failure: EvaluationFailure) -> EvaluationFailure {
             .because(format!("the kernel ended a worker for want of memory: {detail}"))
             .into(),
         failure => failure,
+    }
+}
+
+/// Whom it blames that a package wasn't measured in time: the package, if it used far more of the processor than its
+/// architecture needs for the same, and otherwise the host, on which it didn't get what it needs.
+fn blamed(
+    request: &EvaluationRequest,
+    what: &str,
+    used: Option<Duration>,
+    needed: Option<Duration>,
+) -> EvaluationFailure {
+    let (Some(used), Some(needed)) = (used, needed) else {
+        return WorkerFailure::Timeout(used).of_candidate();
+    };
+    let seconds = request.wall_seconds_max;
+    let figures = format!(
+        "no answer within {seconds} s, {what} {:.1} s of the processor; the same architecture with random weights needs \
+         {:.1} s",
+        used.as_secs_f64(),
+        needed.as_secs_f64()
+    );
+    match used > needed * TIMES_TWIN_MAX {
+        true => Code::EvaluationTimeout.because(figures).into(),
+        false => EvaluationFailure::Infrastructure(format!("the host is too busy: {figures}")),
     }
 }
 

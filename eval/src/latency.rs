@@ -50,6 +50,22 @@ pub(crate) struct Handicapped<'a> {
     pub(crate) jail: Option<&'a Jail>,
 }
 
+/// Why a measurement ended before its time.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// It is known whose fault that is.
+    Failed(EvaluationFailure),
+    /// The time was over, whoever was asked by then. The most of the processor that any launch of the candidate used, the one
+    /// that was broken off included; `None` where the system doesn't say.
+    Late(Option<Duration>),
+}
+
+impl From<EvaluationFailure> for Stopped {
+    fn from(failure: EvaluationFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Measures the candidate beside the reference. `expected` are the candidate's logits of the accuracy pass.
 pub(crate) fn measure(
     launcher: Launcher<'_>,
@@ -59,7 +75,7 @@ pub(crate) fn measure(
     effort: &Effort,
     handicap: Handicapped<'_>,
     progress: &dyn Fn(u8),
-) -> Result<Samples, EvaluationFailure> {
+) -> Result<Samples, Stopped> {
     let mut rng = coins(seed);
     let items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX)?;
     let other_items = ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX)?;
@@ -70,7 +86,7 @@ pub(crate) fn measure(
     let twin = |items| Entrant { role: Role::Twin, model: &twin, items, expected: &[] };
 
     let mut samples = Samples { block_ns_min: BLOCK_NS_MIN, ..Samples::none(seed) };
-    let mut bench = Bench { launcher, handicap, effort, rng, delta: 0.0 };
+    let mut bench = Bench { launcher, handicap, effort, rng, delta: 0.0, used: None };
     let planned = effort.looks.first().copied().unwrap_or(1).max(1);
     for look in &effort.looks {
         while samples.launches.len() < *look as usize {
@@ -94,6 +110,24 @@ pub(crate) fn measure(
     progress(100);
     samples.output_delta_micro_max = libm::round(bench.delta * 1e6) as u64;
     Ok(samples)
+}
+
+/// Processor time that the candidate's architecture needs for one launch here, by random weights in the candidate's place;
+/// `None` where that can't be found out either.
+pub(crate) fn needed_by_twin(
+    launcher: Launcher<'_>,
+    prepared: &Prepared<'_>,
+    seed: u64,
+    effort: &Effort,
+) -> Option<Duration> {
+    let mut rng = coins(seed);
+    let items = &ItemSet::choose(&prepared.inputs, &mut rng, ITEMS_MAX).ok()?;
+    let twin = &prepared.candidate.random_twin(&mut rng).ok()?;
+    let twin = Entrant { role: Role::Candidate, model: twin, items, expected: &[] };
+    let reference = Entrant { role: Role::Reference, model: &prepared.reference, items, expected: &[] };
+    let mut bench = Bench { launcher, handicap: Handicapped::default(), effort, rng, delta: 0.0, used: None };
+    bench.launch(&twin, &reference).ok()?;
+    bench.used
 }
 
 /// The generator of a seed: ChaCha20 with SHA-256("retort-latency/1" and the seed, little-endian) as key.
@@ -139,12 +173,15 @@ enum Role {
 }
 
 impl Role {
-    fn blame(self, failure: WorkerFailure) -> EvaluationFailure {
-        match self {
-            Self::Candidate => failure.of_candidate(),
-            Self::Reference => failure.of_reference(),
-            Self::Twin => EvaluationFailure::Infrastructure(format!("the random twin failed: {failure:?}")),
-        }
+    fn blame(self, failure: WorkerFailure) -> Stopped {
+        Stopped::Failed(match (self, failure) {
+            (Self::Candidate, WorkerFailure::Timeout(used)) => return Stopped::Late(used),
+            // It may be late because the candidate was slow before it.
+            (_, WorkerFailure::Timeout(_)) => return Stopped::Late(None),
+            (Self::Candidate, failure) => failure.of_candidate(),
+            (Self::Reference, failure) => failure.of_reference(),
+            (Self::Twin, failure) => EvaluationFailure::Infrastructure(format!("the random twin failed: {failure:?}")),
+        })
     }
 }
 
@@ -165,17 +202,37 @@ struct Bench<'a> {
     rng: ChaCha20Rng,
     /// The largest difference of a timed output of the candidate from the accuracy pass's.
     delta: f64,
+    /// The most of the processor that a launch of the candidate used.
+    used: Option<Duration>,
 }
 
 impl Bench<'_> {
-    /// One launch: both processes fresh, in random order.
-    fn launch(&mut self, subject: &Entrant<'_>, baseline: &Entrant<'_>) -> Result<Launch, EvaluationFailure> {
+    /// One launch, and what the candidate used in it.
+    fn launch(&mut self, subject: &Entrant<'_>, baseline: &Entrant<'_>) -> Result<Launch, Stopped> {
+        match self.launch_pair(subject, baseline) {
+            Ok((launch, used)) => {
+                self.used = self.used.max(used);
+                Ok(launch)
+            }
+            Err(Stopped::Late(used)) => Err(Stopped::Late(self.used.max(used))),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Both processes fresh, in random order; and the processor time of the subject, where that is the candidate.
+    fn launch_pair(
+        &mut self,
+        subject: &Entrant<'_>,
+        baseline: &Entrant<'_>,
+    ) -> Result<(Launch, Option<Duration>), Stopped> {
         let subject_first = flip(&mut self.rng);
         let start = |entrant| Contestant::start(self.launcher_for(entrant), entrant);
         let (mut subject, mut baseline) = in_order(subject_first, || start(subject), || start(baseline))?;
         calibrate(&mut subject, &mut baseline, self.effort.warm_up)?;
         let pairs = self.pairs(&mut subject, &mut baseline)?;
-        Ok(Launch { subject_first, subject: subject.side(), baseline: baseline.side(), pairs })
+        let is_candidate = matches!(subject.entrant.role, Role::Candidate);
+        let used = is_candidate.then(|| subject.worker.processor_time()).flatten();
+        Ok((Launch { subject_first, subject: subject.side(), baseline: baseline.side(), pairs }, used))
     }
 
     fn launcher_for(&self, entrant: &Entrant<'_>) -> Launcher<'_> {
@@ -188,11 +245,7 @@ impl Bench<'_> {
         }
     }
 
-    fn pairs(
-        &mut self,
-        subject: &mut Contestant<'_>,
-        baseline: &mut Contestant<'_>,
-    ) -> Result<Vec<Pair>, EvaluationFailure> {
+    fn pairs(&mut self, subject: &mut Contestant<'_>, baseline: &mut Contestant<'_>) -> Result<Vec<Pair>, Stopped> {
         let stored = subject.entrant.items.chosen.len().max(baseline.entrant.items.chosen.len()) as u32;
         let start = Instant::now();
         let (mut pairs, mut first) = (Vec::new(), 0);
@@ -231,11 +284,7 @@ fn in_order<A, B, E>(
 
 /// Warms both up and chooses the lengths of their blocks. Both blocks last about equally long, the slower side's
 /// single inference or [`BLOCK_NS_MIN`], so that the round trip in each weighs alike and cancels in the ratio.
-fn calibrate(
-    subject: &mut Contestant<'_>,
-    baseline: &mut Contestant<'_>,
-    warm_up: Duration,
-) -> Result<(), EvaluationFailure> {
+fn calibrate(subject: &mut Contestant<'_>, baseline: &mut Contestant<'_>, warm_up: Duration) -> Result<(), Stopped> {
     let (one, other) = (subject.warm_up(warm_up)?, baseline.warm_up(warm_up)?);
     let block_ns = one.max(other).max(BLOCK_NS_MIN);
     subject.block = inferences(block_ns, one);
@@ -259,7 +308,7 @@ struct Contestant<'a> {
 }
 
 impl<'a> Contestant<'a> {
-    fn start(launcher: Launcher<'_>, entrant: &'a Entrant<'a>) -> Result<Self, EvaluationFailure> {
+    fn start(launcher: Launcher<'_>, entrant: &'a Entrant<'a>) -> Result<Self, Stopped> {
         let blame = |failure| entrant.role.blame(failure);
         let start = Instant::now();
         let inputs = &entrant.items.inputs;
@@ -272,12 +321,12 @@ impl<'a> Contestant<'a> {
         Ok(Self { entrant, worker, cold_load_ns, round_trip_ns: pings[PINGS / 2], block: 1 })
     }
 
-    fn time(&mut self, first: u32, count: u32) -> Result<Timed, EvaluationFailure> {
+    fn time(&mut self, first: u32, count: u32) -> Result<Timed, Stopped> {
         self.worker.time(Span { first, count }).map_err(|failure| self.entrant.role.blame(failure))
     }
 
     /// Nanoseconds of an inference in the fastest block of the warm-up.
-    fn warm_up(&mut self, at_least: Duration) -> Result<u64, EvaluationFailure> {
+    fn warm_up(&mut self, at_least: Duration) -> Result<u64, Stopped> {
         let start = Instant::now();
         let (mut done, mut count, mut fastest) = (0, 1, u64::MAX);
         while done < WARM_UP_INFERENCES || start.elapsed() < at_least {
@@ -290,7 +339,7 @@ impl<'a> Contestant<'a> {
     }
 
     /// One discarded inference, then a block on the items that follow.
-    fn block(&mut self, first: u32) -> Result<Timed, EvaluationFailure> {
+    fn block(&mut self, first: u32) -> Result<Timed, Stopped> {
         self.time(first, 1)?;
         self.time(first + 1, self.block)
     }

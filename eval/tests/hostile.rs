@@ -110,10 +110,18 @@ fn outputs(deed: &str, span: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Takes ten milliseconds for each block, and says so, or that it was a nanosecond.
+/// Takes ten milliseconds for each block, and says so, or that it was a nanosecond; or never ends it.
 fn timed(deed: &str, span: &[u8]) -> io::Result<()> {
     let start = Instant::now();
-    std::thread::sleep(Duration::from_millis(10));
+    match deed {
+        "spin-when-timed" => loop {
+            std::hint::spin_loop();
+        },
+        "sleep-when-timed" => std::thread::sleep(Duration::from_secs(1_000)),
+        // Late by all launches together, and by none of them alone.
+        "compute-when-timed" => while start.elapsed() < Duration::from_millis(20) {},
+        _ => std::thread::sleep(Duration::from_millis(10)),
+    }
     let told_ns = if deed == "lie-about-time" { 1 } else { start.elapsed().as_nanos() as u64 };
     send(TIMED, &[span, &told_ns.to_le_bytes(), &[0; 40]].concat())
 }

@@ -170,6 +170,24 @@ fn whoever_is_late_without_having_used_the_processor_blames_the_host() {
     assert!(ours, "{failure}");
 }
 
+/// The launches of a measurement that has no time for them all: whom that blames follows from what one of them used.
+#[test]
+fn whoever_is_late_in_a_launch_is_blamed_for_what_it_computes_and_not_for_waiting() {
+    for (deed, is_package) in [("spin-when-timed", true), ("compute-when-timed", true), ("sleep-when-timed", false)] {
+        let request = EvaluationRequest { wall_seconds_max: 4, ..hostile_request() };
+        let failure = evaluate(&hostile_engine(deed), &request).unwrap_err();
+        match is_package {
+            true => assert!(is_code(&failure, Code::EvaluationTimeout), "{deed}: {failure}"),
+            false => {
+                let ours =
+                    matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("the host is too busy"));
+                assert!(ours, "{deed}: {failure}");
+            }
+        }
+        assert!(failure.to_string().contains("one launch"), "{deed}: {failure}");
+    }
+}
+
 #[test]
 fn a_worker_that_lies_about_its_time_is_timed_all_the_same() {
     let samples = hostile_engine("lie-about-time").latency_with(&hostile_request(), Handicap::default()).unwrap();

@@ -15,7 +15,6 @@ use crate::feed::Feed;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::hub::Drafts;
-use crate::intake::Announcements;
 use crate::jobs::Signals;
 use crate::jobs::turns::Kept;
 use crate::ledger::{self, LostLedger};
@@ -32,7 +31,6 @@ use protocol::Hotkey;
 use protocol::auth::Keypair;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
 use transparency::LogSigner;
@@ -91,12 +89,8 @@ pub struct Parts {
     pub(crate) heavy: Heavy,
     /// Pairs of submissions that wait to be compared because somebody asks.
     pub(crate) compare_places: Semaphore,
-    /// What those hold whose files are still to come.
-    pub(crate) announcements: Announcements,
     /// Packages that come file by file and aren't whole yet.
     pub(crate) drafts: Drafts,
-    /// Bytes that uploads under way may still write.
-    pub(crate) announced_bytes: Arc<AtomicU64>,
 }
 
 /// Why the parts don't come together.
@@ -118,8 +112,10 @@ pub enum OpenError {
     #[error(transparent)]
     LostLedger(#[from] LostLedger),
     /// What webhooks are told and beacons fetched with.
-    #[error("the client of webhooks and beacons: {0}")]
-    Client(reqwest::Error),
+    #[error(
+        "the client of webhooks and beacons can't be made: are there certificates of authorities here (Debian: ca-certificates)?"
+    )]
+    Client(#[source] reqwest::Error),
     /// The job engine's tables.
     #[error("the job engine: {0}")]
     Jobs(String),
@@ -207,9 +203,7 @@ impl App {
             line: Kept::default(),
             guard,
             counters: Counters::default(),
-            announcements: Announcements::default(),
             drafts: Drafts::default(),
-            announced_bytes: Arc::default(),
             heavy: Heavy::default(),
             compare_places: Semaphore::new(1),
         })))

@@ -52,6 +52,7 @@ mod router;
 mod routes;
 pub mod secret;
 mod serve;
+mod shares;
 mod supervise;
 pub mod sweep;
 #[cfg(feature = "otel")]

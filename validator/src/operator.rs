@@ -7,10 +7,12 @@ use crate::clock::Clock;
 use crate::db::DbError;
 use crate::db::blocks::BlockRow;
 use crate::db::latency::LatencyControl;
+use crate::db::origins::Counted;
 use crate::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
 use crate::error::ApiError;
 use crate::guard::holders::Holder;
 use crate::jobs::turns;
+use crate::webhooks;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
 use protocol::latency::CONTROL_PPM_MAX;
@@ -83,7 +85,8 @@ pub(crate) struct OperatorView {
 /// Places for one kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Places {
-    /// `connections`, `uploads`, `reads`, `writes`, `streams`, `announcements`, `drafts` or `challenges`.
+    /// `connections`, `uploads`, `reads`, `writes`, `streams`, `drafts`, `announcements`, `waiting` (hotkeys with submissions that
+    /// wait for us), `webhooks` or `challenges` (of webhooks).
     pub(crate) kind: &'static str,
     /// How many are taken.
     pub(crate) taken: u64,
@@ -144,7 +147,7 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
         evaluations,
         workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
         queue: app.db.queue(&turns::foreseen(app).await?.order, ROWS_MAX).await?,
-        places: places(app),
+        places: places(app).await?,
         holders: app.guard.most(HOLDERS_MAX as usize),
         queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,
         disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
@@ -159,12 +162,20 @@ pub(crate) async fn view(app: &App) -> Result<OperatorView, DbError> {
     })
 }
 
-fn places(app: &App) -> Vec<Places> {
+async fn places(app: &App) -> Result<Vec<Places>, DbError> {
     let limits = &app.config.limits;
     let connections = app.counters.connections.load(Ordering::Relaxed);
     let ours = [("connections", connections, limits.connections_max)];
-    let all = ours.into_iter().chain(app.guard.taken());
-    all.map(|(kind, taken, of)| Places { kind, taken, of }).collect()
+    let mut all: Vec<_> = ours.into_iter().chain(app.guard.taken()).collect();
+    for (kind, what, of) in [
+        ("announcements", Counted::Announcements, limits.pending_max),
+        ("waiting", Counted::Waiting, limits.pending_max),
+        ("webhooks", Counted::Webhooks, webhooks::TOTAL_MAX),
+        ("challenges", Counted::Challenges, webhooks::UNCONFIRMED_MAX),
+    ] {
+        all.push((kind, app.db.counted(what).await?, of));
+    }
+    Ok(all.into_iter().map(|(kind, taken, of)| Places { kind, taken, of }).collect())
 }
 
 fn host(app: &App) -> HostHealth {

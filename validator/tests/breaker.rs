@@ -48,9 +48,10 @@ async fn until(app: &TestApp, state: State, wanted: u64) {
     tokio::time::timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("never {wanted} {state}"));
 }
 
+/// `AWAY_QUEUED=40 cargo test -p validator --test all breaker::a_folder` is the figure of docs/SECURITY.md.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_objects_that_is_away_fails_nothing_and_all_are_scored_when_it_is_back() {
-    const QUEUED: u64 = 12;
+    let queued: u64 = std::env::var("AWAY_QUEUED").map_or(12, |count| count.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (objects, away) = (dir.path().join("objects"), dir.path().join("away"));
     let store = Objects::open(&Url::from_directory_path(&objects).unwrap(), dir.path().join("tmp")).unwrap();
@@ -69,10 +70,10 @@ async fn a_folder_of_objects_that_is_away_fails_nothing_and_all_are_scored_when_
     setup.config.limits.check_seconds_max = 1;
     let app = TestApp::with_competition(setup).await;
     ready(&app, 200).await;
-    for number in 0..QUEUED {
+    for number in 0..queued {
         app.miner(number as u8 + 1).submit(&Package::mlp(&[8], number as u32)).await.unwrap();
     }
-    until(&app, State::Queued, QUEUED - 1).await;
+    until(&app, State::Queued, queued - 1).await;
 
     std::fs::rename(&objects, &away).unwrap();
     gate.add_permits(1_000);
@@ -83,13 +84,13 @@ async fn a_folder_of_objects_that_is_away_fails_nothing_and_all_are_scored_when_
     // Longer than all attempts and the check's limit would last, and an hour for whoever uploads.
     app.app.clock.advance(3_600);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    until(&app, State::Queued, QUEUED - 1).await;
+    until(&app, State::Queued, queued - 1).await;
     assert!(!objects.exists(), "nothing is written where the disk belongs");
 
     std::fs::rename(&away, &objects).unwrap();
     ready(&app, 200).await;
     app.miner(99).submit(&Package::mlp(&[8], 99)).await.expect("its time stood still");
-    until(&app, State::Scored, QUEUED + 1).await;
+    until(&app, State::Scored, queued + 1).await;
     let failures: i64 =
         sqlx::query_scalar("SELECT sum(failures) FROM submissions").fetch_one(app.app.db.pool()).await.unwrap();
     assert_eq!(failures, 0, "no attempt is counted");

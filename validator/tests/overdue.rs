@@ -36,7 +36,7 @@ pub(crate) async fn put(app: &App, number: u64, state: State, since: u64) -> Sub
         arrival: 0,
         id: SubmissionId::new(NOW * 1_000 + number, number.into()),
         competition: "digits".parse().unwrap(),
-        address: String::new(),
+        origin: Default::default(),
         hotkey: Keypair::from_seed(digest.as_bytes()).hotkey(),
         package_sha256: digest,
         state: State::AwaitingUpload,

@@ -1,9 +1,13 @@
 //! What a hotkey may have under way and enter in a day; what costs nothing; when it may come again.
 
+use super::hardening::client_from;
 use super::lifecycle::{after_publishing, script};
 use super::support::{Miner, Package, Refusal, Setup, TestApp, competition_toml};
+use chain::Registration;
 use protocol::evaluation::EvaluationFailure;
 use protocol::submission::State;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use validator::evaluator::scripted_evaluation;
 
 fn small() -> Setup {
@@ -171,7 +175,7 @@ async fn announcements_whose_bytes_never_come_keep_nobody_out_and_end_soon() {
     // Those that came whole don't count as announced, and those that are announced don't as waiting.
     let client = |host: u8| {
         let mut miner = app.miner(host);
-        miner.http = super::hardening::client_from(host);
+        miner.http = client_from(host);
         miner
     };
     let silent = [announce(&client(2), 1).await.unwrap(), announce(&client(2), 2).await.unwrap()];
@@ -188,4 +192,90 @@ async fn announcements_whose_bytes_never_come_keep_nobody_out_and_end_soon() {
     let again = client(3).announce("digits", &Package::mlp(&[8], 4)).await.unwrap();
     assert_eq!(again.uploads[0].expires_at, app.app.clock.now() + 3_000);
     announce(&client(2), 3).await.expect("their places are free");
+}
+
+/// A miner with a key of its own at an address.
+fn miner_at(app: &TestApp, host: u8, key: u8) -> Miner {
+    let mut miner = app.miner(key);
+    miner.http = client_from(host);
+    miner
+}
+
+#[tokio::test]
+async fn what_is_announced_holds_its_place_after_a_restart_and_no_address_stands_in_the_database() {
+    let setup = || {
+        let mut setup = Setup::default();
+        setup.config.limits.pending_max = 4;
+        setup
+    };
+    let app = TestApp::with_competition(setup()).await;
+    for key in [1, 2] {
+        announce(&miner_at(&app, 2, key), key.into()).await.unwrap();
+    }
+    let full = (503, "busy", Some(1));
+    assert_eq!(code(&announce(&miner_at(&app, 2, 3), 3).await.unwrap_err()), full);
+    let (dir, objects) = app.stop().await;
+    let mut read = 0;
+    for file in std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap()) {
+        if file.file_name().to_string_lossy().starts_with("data.sqlite") {
+            let bytes = std::fs::read(file.path()).unwrap();
+            read += bytes.len();
+            assert!(!bytes.windows(9).any(|part| part == b"127.0.0.2"), "{:?} names an address", file.file_name());
+        }
+    }
+    assert!(read > 0);
+
+    let mut app = TestApp::start_in(dir, Setup { objects: Some(objects), ..setup() }).await;
+    app.leave_unfinished();
+    assert_eq!(code(&announce(&miner_at(&app, 2, 3), 3).await.unwrap_err()), full);
+    announce(&miner_at(&app, 3, 4), 4).await.expect("another address has its share");
+    let places: serde_json::Value = app.as_operator("/api/v1/operator").await.json().await.unwrap();
+    let places = places["places"].as_array().unwrap();
+    let announced = places.iter().find(|place| place["kind"] == "announcements").unwrap();
+    assert_eq!((&announced["taken"], &announced["of"]), (&3.into(), &4.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_waits_an_address_has_its_share_and_free_keys_never_stop_whoever_is_registered() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let evaluator = after_publishing(move |request| {
+        let gate = Arc::clone(&opened);
+        Box::pin(async move {
+            let _passed = gate.acquire().await;
+            scripted_evaluation(&request, 900_000)
+        })
+    });
+    let mut setup = Setup { evaluator, ..Setup::default() };
+    setup.config.limits.pending_max = 8;
+    let app = TestApp::with_competition(setup).await;
+    let submit = async |host: u8, key: u8| miner_at(&app, host, key).submit(&Package::mlp(&[8], key.into())).await;
+    let refused = |refusal: Refusal| {
+        assert_eq!(code(&refusal), (503, "busy", Some(60)));
+        refusal.problem.detail
+    };
+    // Half is for anybody; then it is two for each.
+    for (host, key) in [(2, 1), (2, 2), (2, 3), (2, 4), (3, 5), (3, 6)] {
+        submit(host, key).await.unwrap();
+    }
+    for (host, key) in [(2, 7), (3, 8)] {
+        assert!(refused(submit(host, key).await.unwrap_err()).contains("your address"));
+    }
+    for key in [9, 10] {
+        submit(4, key).await.expect("another address has its share");
+    }
+    assert!(!refused(submit(5, 11).await.unwrap_err()).contains("your address"), "all are taken");
+    // Whoever waits already takes no more by sending another.
+    let second = miner_at(&app, 2, 1).submit(&Package::mlp(&[8], 50)).await.unwrap();
+    let registered = miner_at(&app, 2, 12);
+    app.app.ledger.register(Registration::own(registered.hotkey(), 1)).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    let id = registered.submit(&Package::mlp(&[8], 12)).await.expect("it has paid for its place");
+    gate.add_permits(1_000);
+    app.wait_for(&id, State::Scored).await;
+    app.wait_for(&second, State::Scored).await;
+    for (host, key) in [(2, 1), (2, 2), (2, 3), (2, 4), (3, 5), (3, 6), (4, 9), (4, 10)] {
+        let living = submit(host, key).await.unwrap();
+        app.wait_for(&living, State::Scored).await;
+    }
 }

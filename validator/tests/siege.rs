@@ -1,17 +1,20 @@
 //! Strangers from a few addresses, with as many free keys as they like, try to take what everybody needs: places, the bucket
 //! of signed requests, drafts. Whoever is honest is served beside them.
 
+use super::crash::disk::SmallDisk;
 use super::hardening::{client_from, connect_from};
-use super::support::{Miner, Package, Setup, TestApp, accept};
+use super::support::{Miner, Package, Setup, TestApp, accept, competition_toml};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chain::Registration;
 use futures::future::join_all;
-use protocol::api::SubmissionCreated;
+use protocol::Digest;
+use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest};
 use protocol::auth::Keypair;
 use protocol::submission::State;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,6 +104,57 @@ async fn four_addresses_do_not_take_all_places_of_uploads() {
     let stranger = miner_at(&app, 2, 101).submit(&Package::mlp(&[8], 101)).await.unwrap_err();
     assert_eq!((stranger.status, stranger.problem.code.as_str()), (503, "busy"));
     assert!(stranger.problem.detail.contains("your address"), "{}", stranger.problem.detail);
+}
+
+/// Begins an upload of a mebibyte that goes no further, and says whether it is taken.
+async fn hold_a_mebibyte(app: &TestApp, host: u8, key: u32) -> (TcpStream, bool) {
+    let miner = miner_at(app, host, key);
+    let mut files = Package::mlp(&[8], key).declarations();
+    files[1] = FileDeclaration { size: 1 << 20, sha256: Digest::of(&key.to_le_bytes()), ..files[1].clone() };
+    let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None };
+    let answer = miner.post("/api/v1/submissions", serde_json::to_vec(&request).unwrap()).await;
+    let created: SubmissionCreated = accept(answer, &[StatusCode::CREATED]).await.unwrap().json().await.unwrap();
+    let mut stream = connect_from(host, app).await;
+    let head = format!("PUT {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", created.uploads[1].url, 1 << 20);
+    stream.write_all(&[head.as_bytes(), &[0; 100]].concat()).await.unwrap();
+    let is_taken = tokio::time::timeout(Duration::from_secs(1), stream.read_u8()).await.is_err();
+    (stream, is_taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_addresses_do_not_take_all_space_for_uploads_and_none_that_of_the_registered() {
+    let Some(disk) = SmallDisk::mount("64m") else { return };
+    let dir = Arc::new(tempfile::tempdir_in(disk.path()).unwrap());
+    let mut app = TestApp::start_in(dir, patient()).await;
+    app.publish(&competition_toml("digits", "").replace("size_bytes_max = 20000", "size_bytes_max = 2000000")).await;
+    app.leave_unfinished();
+    let hold = async |hosts: &[u8], first: u32| {
+        let began = hosts.iter().zip(first..).map(|(host, key)| hold_a_mebibyte(&app, *host, key));
+        join_all(began).await
+    };
+    let taken = |held: &[(TcpStream, bool)]| held.iter().filter(|(_, is_taken)| *is_taken).count();
+    // Each needs two of some 62 MiB.
+    let half = hold(&[2; 20], 0).await;
+    assert!((14..=16).contains(&taken(&half)), "{}", taken(&half));
+    let others = hold(&[3, 4, 5], 100).await;
+    let more = hold(&[2, 3, 4, 5], 200).await;
+    assert_eq!((taken(&others), taken(&more)), (3, 0));
+    let honest = miner_at(&app, 9, 300);
+    let id = honest.submit(&Package::mlp(&[8], 1)).await.expect("another address has its space");
+    app.wait_for(&id, State::Scored).await;
+    // Strangers from many addresses take no more than three quarters.
+    let crowd = hold(&(20..40).collect::<Vec<u8>>(), 400).await;
+    assert!((2..=7).contains(&taken(&crowd)), "{}", taken(&crowd));
+    let stranger = miner_at(&app, 50, 500).submit(&Package::mlp(&[8], 2)).await;
+    let registered = miner_at(&app, 2, 600);
+    app.app.ledger.register(Registration::own(registered.hotkey(), 1)).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let (_held, is_taken) = hold_a_mebibyte(&app, 2, 600).await;
+    assert!(is_taken, "a quarter is theirs");
+    // Some kilobytes may still fit; a mebibyte doesn't.
+    assert!(stranger.is_ok() || stranger.unwrap_err().status == 503);
+    assert_eq!(taken(&hold(&[51], 700).await), 0);
+    drop((half, others, more, crowd));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,8 +39,8 @@ async fn a_flood_of_keys_from_four_addresses_keeps_nobody_waiting_but_itself() {
     });
     let mut setup = Setup { evaluator, ..Setup::default() };
     setup.config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-    // Each hotkey has one place, with however many models.
-    setup.config.limits.pending_max = u64::from(KEYS) + 2;
+    // Each hotkey has one place, with however many models; half of the places are anybody's.
+    setup.config.limits.pending_max = 2 * (u64::from(KEYS) + 2);
     let app = TestApp::with_competition(setup).await;
     for key in 0..KEYS {
         let mallory = from(&app, key, &format!("192.0.2.{}", key % ADDRESSES));

@@ -1,11 +1,13 @@
 //! Webhooks: told in order, signed so that a receiver can check it, tried again, and never led to our own machines.
 
+use super::hardening::client_from;
 use super::support::{Miner, Package, Setup, TestApp, accept};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use chain::Registration;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, StatusCode};
 use protocol::submission::State as Reached;
@@ -291,4 +293,60 @@ async fn a_hotkey_has_so_many_addresses_challenged() {
         alice.send(reqwest::Method::DELETE, &target, &headers, Vec::new()).await;
     }
     assert_eq!(codes, ["challenge_rate"]);
+}
+
+/// A miner at an address who takes part; its webhooks lead to `url`.
+async fn taking_part(app: &TestApp, host: u8, key: u8) -> Miner {
+    let mut miner = app.miner(key);
+    miner.http = client_from(host);
+    miner.announce("digits", &Package::mlp(&[8], key.into())).await.unwrap();
+    miner
+}
+
+/// As if this webhook had been registered so many times more, by others from its address.
+async fn multiply(app: &TestApp, webhook: &Value, times: u32) {
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+               INSERT INTO webhooks (id, hotkey, url, salt, cursor, created_at, confirmed_at, address, network_56, network_48)
+               SELECT w.id || '-' || i, w.hotkey, w.url, w.salt, 1000000, w.created_at, 1, w.address, w.network_56, w.network_48
+               FROM webhooks w, n WHERE w.id = ?";
+    sqlx::query(sql).bind(times).bind(webhook["id"].as_str()).execute(app.app.db.pool()).await.unwrap();
+}
+
+#[tokio::test]
+async fn strangers_do_not_take_all_webhooks_and_what_fails_for_long_makes_room() {
+    let mut app = start().await;
+    app.leave_unfinished();
+    let receiver = Receiver::default();
+    let body = json!({ "url": receiver.listen().await });
+    let stranger = taking_part(&app, 2, 1).await;
+    let first: Value = register(&stranger, body.clone()).await.json().await.unwrap();
+    multiply(&app, &first, 498).await;
+    let last_of_the_half = register(&taking_part(&app, 2, 2).await, body.clone()).await;
+    assert_eq!(last_of_the_half.status(), 201, "half is for anybody");
+    let refusal = accept(register(&taking_part(&app, 2, 3).await, body.clone()).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (503, "busy"));
+    assert!(refusal.problem.detail.contains("your address"), "{}", refusal.problem.detail);
+    // An address and a key that are honest have their share, and whoever is registered as many as ever.
+    let honest = taking_part(&app, 9, 4).await;
+    assert_eq!(register(&honest, body.clone()).await.status(), 201);
+    let refusal = accept(register(&honest, body.clone()).await, &[]).await.unwrap_err();
+    assert_eq!((refusal.status, refusal.problem.code.as_str()), (409, "webhooks_exhausted"));
+    let registered = taking_part(&app, 2, 5).await;
+    app.app.ledger.register(Registration::own(registered.hotkey(), 1)).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for _ in 0..4 {
+        assert_eq!(register(&registered, body.clone()).await.status(), 201);
+    }
+    // All are taken, for strangers.
+    let other: Value = register(&taking_part(&app, 3, 6).await, body.clone()).await.json().await.unwrap();
+    multiply(&app, &other, 500).await;
+    let newcomer = taking_part(&app, 10, 7).await;
+    assert_eq!(register(&newcomer, body.clone()).await.status(), 503);
+    let failing = "UPDATE webhooks SET failures = 8 WHERE id LIKE '%-%'";
+    sqlx::query(failing).execute(app.app.db.pool()).await.unwrap();
+    assert_eq!(register(&newcomer, body.clone()).await.status(), 201, "they give their places back");
+    let count = "SELECT count(*) FROM webhooks WHERE ended LIKE 'it failed for long%'";
+    let ended: i64 = sqlx::query_scalar(count).fetch_one(app.app.db.pool()).await.unwrap();
+    assert_eq!(ended, 998);
+    assert_eq!(register(&taking_part(&app, 2, 8).await, body).await.status(), 201);
 }

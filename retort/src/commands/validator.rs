@@ -375,7 +375,9 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
     let app = open_app(dir, None).await?;
     let mut findings = validator::doctor::examine(&app).await;
     findings.extend(confining());
-    findings.push(tokio::task::spawn_blocking(bench::latency_health).await.context("time the reference student")?);
+    let lease = lease_folder(&Home::new(dir), &app.config)?;
+    let timed = tokio::task::spawn_blocking(move || bench::latency_health(lease));
+    findings.push(timed.await.context("time the reference student")?);
     if json {
         let rows =
             findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));

@@ -6,10 +6,16 @@ use super::package::Package;
 use super::stranger::{SUBMISSIONS, Stranger, raw};
 use protocol::api::SubmissionCreated;
 use protocol::submission::State;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 /// E25: repositories that were announced and never filled were tried first, for ever.
 #[test]
@@ -159,4 +165,82 @@ fn a_length_that_lies_ends_its_own_request_and_smuggles_no_other() {
     assert_eq!(mallory.complete(&created.id.to_string()).refusal(), (409, "upload_incomplete".into()));
     assert!(hall().forgets_uploads());
     assert_eq!(mallory.put(target, &package.weights).status, 204, "who sends what it says is served as ever");
+}
+
+/// Somebody who reads pages from one address as fast as they come, until told to stop.
+struct Reader {
+    stop: Arc<AtomicBool>,
+    read: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// Its machine is this one, but it must not be: it keeps off the core on which models are timed, the last one.
+    fn at(host: u8, address: SocketAddr) -> Self {
+        let (stop, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&read));
+        let reading = move || {
+            let mut cores = sched_getaffinity(None).unwrap();
+            let last = (0..CpuSet::MAX_CPU).rev().find(|core| cores.is_set(*core)).unwrap();
+            if cores.count() > 1 {
+                cores.unset(last);
+                sched_setaffinity(None, &cores).unwrap();
+            }
+            let run = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            run.block_on(async {
+                let sockets = (0..4).map(|_| read_on(host, address, &stopped, &count));
+                futures::future::join_all(sockets).await;
+            });
+        };
+        Self { stop, read, thread: Some(std::thread::spawn(reading)) }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Reads one page after the other; a connection that is closed is opened again.
+async fn read_on(host: u8, address: SocketAddr, stop: &AtomicBool, count: &AtomicU64) {
+    let pages =
+        ["/", "/competitions/fashion-mnist", "/api/v1/competitions/fashion-mnist/leaderboard", "/api/v1/submissions"];
+    let mut answer = vec![0; 64 << 10];
+    while !stop.load(Ordering::Relaxed) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::new(127, 0, 0, host), 0).into()).unwrap();
+        let Ok(mut stream) = socket.connect(address).await else { continue };
+        for page in pages.iter().cycle() {
+            let asked = stream.write_all(format!("GET {page} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await;
+            // However much of it comes at once: what is asked is what costs the validator.
+            let came = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await;
+            if stop.load(Ordering::Relaxed) || asked.is_err() || !matches!(came, Ok(Ok(1..))) {
+                break;
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Five addresses that read as fast as they can while a model is measured: the same one as in quiet, written with half the digits.
+#[test]
+fn readers_at_full_speed_make_no_measurement_wrong() {
+    let alice = Stranger::new(hall());
+    let measured = |fixture: &str| {
+        let ended = alice.end(&alice.submit(&Package::fixture(fixture)));
+        assert_eq!(ended.state, State::Scored, "{:?}", ended.reason);
+        (ended.report.unwrap().latency.ratio, ended.latency_verdict.unwrap())
+    };
+    let (quiet, quiet_verdict) = measured("resnet");
+    let address: SocketAddr = hall().address().parse().unwrap();
+    let readers: Vec<Reader> = (2..7).map(|host| Reader::at(host, address)).collect();
+    let (beside, verdict) = measured("resnet_f16");
+    let read: u64 = readers.iter().map(|reader| reader.read.load(Ordering::Relaxed)).sum();
+    drop(readers);
+    println!("{quiet:?} {quiet_verdict} in quiet; {beside:?} {verdict} beside {read} reads");
+    assert!(read > 1_000, "they read: {read}");
+    let overlap = beside.low_ppm <= quiet.high_ppm && quiet.low_ppm <= beside.high_ppm;
+    assert!(overlap || verdict.is_unstable() || quiet_verdict.is_unstable(), "{quiet:?}, {beside:?} {verdict}");
 }

@@ -50,6 +50,8 @@ pub(super) struct WebhookRequest {
     responses(
         (status = 201, description = "From now on, once its address answers.", body = WebhookView,
             example = examples::new_webhook),
+        (status = 409, description = "webhooks_exhausted: a hotkey may have four; one, if it isn't registered and more than \
+            half of all places are taken."),
         (status = 429, description = "challenge_rate: a hotkey may register eight at once, and four an hour."),
     ),
 )]

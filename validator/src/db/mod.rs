@@ -23,6 +23,7 @@ pub mod lists;
 pub mod log;
 pub mod names;
 pub mod nonces;
+pub mod origins;
 pub mod quotas;
 mod references;
 pub mod replicates;

@@ -3,6 +3,7 @@
 //! [`transition`] is the one place where a state changes, and an end without a score becomes a leaf of the public log with
 //! it. It does not decide which change is due.
 
+use super::origins::Origin;
 use super::{Db, DbError, Tx, from_json, int, log, parse, to_json, uint};
 use protocol::api::FileDeclaration;
 use protocol::architecture::{Architecture, Costs};
@@ -25,8 +26,8 @@ pub struct Submission {
     pub competition: CompetitionId,
     /// By whom.
     pub hotkey: Hotkey,
-    /// The network that it was announced from; what it may use of the machine is shared there.
-    pub address: String,
+    /// Where it was announced from; what it may use of the machine is shared there.
+    pub origin: Origin,
     /// The digest over the announced files.
     pub package_sha256: Digest,
     /// Where it is.
@@ -227,14 +228,14 @@ pub async fn counted_since(
     Ok(times.into_iter().map(uint).collect())
 }
 
-/// How many hotkeys have submissions that wait for us: all of their files are there, and they aren't done. Each of them has one
-/// place, with however many.
+/// Whether a hotkey has a submission that waits for us: all of its files are there, and it isn't done.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
-    let query = "SELECT count(DISTINCT hotkey) FROM submissions WHERE state IN ('checking', 'queued', 'evaluating')";
-    Ok(uint(sqlx::query_scalar(query).fetch_one(&mut **tx).await?))
+pub async fn is_waiting(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
+    let query =
+        "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = ? AND state IN ('checking', 'queued', 'evaluating'))";
+    Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
 }
 
 /// Writes a new submission with its files; returns its place in the order of arrival.
@@ -243,13 +244,15 @@ pub async fn pending(tx: &mut Tx) -> Result<u64, DbError> {
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
     let written = sqlx::query(
-        "INSERT INTO submissions (id, competition_id, hotkey, address, package_sha256, state, created_at, changed_at,
-         upload_until, first_byte_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO submissions (id, competition_id, hotkey, address, network_56, network_48, package_sha256, state,
+         created_at, changed_at, upload_until, first_byte_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id.to_string())
     .bind(new.competition.as_ref())
     .bind(new.hotkey.to_string())
-    .bind(&new.address)
+    .bind(&new.origin.address)
+    .bind(&new.origin.network_56)
+    .bind(&new.origin.network_48)
     .bind(new.package_sha256.to_string())
     .bind(new.state.as_str())
     .bind(int(new.created_at))
@@ -426,7 +429,7 @@ fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
         id: parse("submission id", row.get("id"))?,
         competition: parse("competition id", row.get("competition_id"))?,
         hotkey: parse("hotkey", row.get("hotkey"))?,
-        address: row.get("address"),
+        origin: Origin::of_row(row),
         package_sha256: parse("digest", row.get("package_sha256"))?,
         state: parse("state", row.get("state"))?,
         created_at: uint(row.get("created_at")),

@@ -15,8 +15,10 @@ pub struct Waiting {
     pub attempt: u64,
     /// Whose.
     pub hotkey: Hotkey,
-    /// The network address that it was announced from.
+    /// The address that it was announced from, as a digest.
     pub address: String,
+    /// The network that it lies in, where one owner has many: a /48 of IPv6. One of IPv4 stands for itself.
+    pub network: String,
     /// Order of arrival.
     pub arrival: u64,
     /// Whether its next attempt may begin already.
@@ -28,8 +30,10 @@ pub struct Waiting {
 pub struct Used {
     /// For whom.
     pub hotkey: Hotkey,
-    /// Where it was announced from.
+    /// Where it was announced from, as digests.
     pub address: String,
+    /// The network of that.
+    pub network: String,
     /// For how long, in milliseconds.
     pub used_ms: u64,
 }
@@ -40,8 +44,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn waiting(&self, state: State, now: u64) -> Result<Vec<Waiting>, DbError> {
-        let query = "SELECT id, attempt, hotkey, address, arrival, retry_at FROM submissions WHERE state = ?
-                     ORDER BY arrival";
+        let query = "SELECT id, attempt, hotkey, address, network_48, arrival, retry_at FROM submissions
+                     WHERE state = ? ORDER BY arrival";
         let rows = sqlx::query(query).bind(state.as_str()).fetch_all(self.pool()).await?;
         let waiting = rows.iter().map(|row| {
             Ok(Waiting {
@@ -49,6 +53,7 @@ impl Db {
                 attempt: uint(row.get("attempt")),
                 hotkey: parse("hotkey", row.get("hotkey"))?,
                 address: row.get("address"),
+                network: row.get("network_48"),
                 arrival: uint(row.get("arrival")),
                 due: uint(row.get("retry_at")) <= now,
             })
@@ -61,16 +66,18 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn machine_time(&self, since: u64, now: u64) -> Result<Vec<Used>, DbError> {
-        let query = "SELECT hotkey, address, sum(used_ms) AS used_ms FROM (
-                         SELECT hotkey, address, used_ms FROM machine_time WHERE ended_at > ?
+        let query = "SELECT hotkey, address, network_48, sum(used_ms) AS used_ms FROM (
+                         SELECT hotkey, address, network_48, used_ms FROM machine_time WHERE ended_at > ?
                          UNION ALL
-                         SELECT hotkey, address, 1000 * max(1, ? - changed_at) FROM submissions WHERE state = 'evaluating'
-                     ) GROUP BY hotkey, address";
+                         SELECT hotkey, address, network_48, 1000 * max(1, ? - changed_at) FROM submissions
+                         WHERE state = 'evaluating'
+                     ) GROUP BY hotkey, address, network_48";
         let rows = sqlx::query(query).bind(int(since)).bind(int(now)).fetch_all(self.pool()).await?;
         let used = rows.iter().map(|row| {
             Ok(Used {
                 hotkey: parse("hotkey", row.get("hotkey"))?,
                 address: row.get("address"),
+                network: row.get("network_48"),
                 used_ms: uint(row.get("used_ms")),
             })
         });
@@ -82,9 +89,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn charge(&self, submission: &Submission, used_ms: u64, now: u64) -> Result<(), DbError> {
-        sqlx::query("INSERT INTO machine_time (hotkey, address, ended_at, used_ms) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO machine_time (hotkey, address, network_48, ended_at, used_ms) VALUES (?, ?, ?, ?, ?)")
             .bind(submission.hotkey.to_string())
-            .bind(&submission.address)
+            .bind(&submission.origin.address)
+            .bind(&submission.origin.network_48)
             .bind(int(now))
             .bind(int(used_ms))
             .execute(self.pool())

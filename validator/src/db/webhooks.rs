@@ -2,6 +2,7 @@
 //!
 //! It sends nothing.
 
+use super::origins::Origin;
 use super::{Db, DbError, Tx, int, parse, uint};
 use protocol::{CompetitionId, Hotkey};
 use sqlx::Row;
@@ -14,6 +15,8 @@ pub struct Webhook {
     pub id: String,
     /// Who registered it.
     pub hotkey: Hotkey,
+    /// Where it was registered from.
+    pub origin: Origin,
     /// Everything of this competition; `None` for the hotkey's own submissions, wherever they are.
     pub competition: Option<CompetitionId>,
     /// Where to.
@@ -119,6 +122,16 @@ impl Db {
         Ok(())
     }
 
+    /// Forgets the webhooks that ended before `horizon`, and why they did.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_ended_webhooks(&self, horizon: u64) -> Result<(), DbError> {
+        let query = "DELETE FROM webhooks WHERE ended IS NOT NULL AND max(retry_at, created_at) < ?";
+        sqlx::query(query).bind(int(horizon)).execute(self.pool()).await?;
+        Ok(())
+    }
+
     /// Forgets a hotkey's webhook; whether there was one.
     ///
     /// # Errors
@@ -133,14 +146,32 @@ impl Db {
     }
 }
 
-/// How many webhooks there are, and how many of this hotkey.
+/// How many webhooks a hotkey has.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn count(tx: &mut Tx, hotkey: &Hotkey) -> Result<(u64, u64), DbError> {
-    let query = "SELECT count(*) AS total, count(*) FILTER (WHERE hotkey = ?) AS own FROM webhooks WHERE ended IS NULL";
-    let row = sqlx::query(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?;
-    Ok((uint(row.get("total")), uint(row.get("own"))))
+pub async fn count_of(tx: &mut Tx, hotkey: &Hotkey) -> Result<u64, DbError> {
+    let query = "SELECT count(*) FROM webhooks WHERE hotkey = ? AND ended IS NULL";
+    Ok(uint(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?))
+}
+
+/// The webhooks that failed at least so often in a row, and whose they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn failing(tx: &mut Tx, failures_min: u32) -> Result<Vec<(String, Hotkey)>, DbError> {
+    let query = "SELECT id, hotkey FROM webhooks WHERE ended IS NULL AND failures >= ?";
+    let rows = sqlx::query(query).bind(failures_min).fetch_all(&mut **tx).await?;
+    rows.iter().map(|row| Ok((row.get("id"), parse("hotkey", row.get("hotkey"))?))).collect()
+}
+
+/// A webhook is told nothing any more, and why.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<(), DbError> {
+    sqlx::query("UPDATE webhooks SET ended = ? WHERE id = ?").bind(why).bind(id).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// Writes a new webhook.
@@ -149,7 +180,8 @@ pub async fn count(tx: &mut Tx, hotkey: &Hotkey) -> Result<(u64, u64), DbError> 
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT INTO webhooks (id, hotkey, competition_id, url, salt, cursor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO webhooks (id, hotkey, competition_id, url, salt, cursor, created_at, address, network_56, network_48)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&new.id)
     .bind(new.hotkey.to_string())
@@ -158,6 +190,9 @@ pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
     .bind(&new.salt)
     .bind(int(new.cursor))
     .bind(int(new.created_at))
+    .bind(&new.origin.address)
+    .bind(&new.origin.network_56)
+    .bind(&new.origin.network_48)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -168,6 +203,7 @@ fn webhook(row: &SqliteRow) -> Result<Webhook, DbError> {
     Ok(Webhook {
         id: row.get("id"),
         hotkey: parse("hotkey", row.get("hotkey"))?,
+        origin: Origin::of_row(row),
         competition: competition.map(|id| parse("competition id", id)).transpose()?,
         url: row.get("url"),
         salt: row.get("salt"),

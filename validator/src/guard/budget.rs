@@ -11,8 +11,6 @@ use protocol::auth::HEADER_SIGNATURE;
 /// Checks of health and metrics at once.
 const WATCHES_MAX: u64 = 8;
 
-/// Addresses of webhooks that haven't answered their challenge, at once.
-const CHALLENGES_MAX: u64 = 64;
 /// Packages that come file by file and wait for parts, at once.
 const DRAFTS_MAX: u64 = 64;
 
@@ -75,12 +73,8 @@ pub(crate) struct Budgets {
     pub(crate) uploads: Places,
     /// For answers that don't end.
     pub(crate) streams: Places,
-    /// For announcements whose files are still to come.
-    pub(crate) announcements: Places,
     /// For packages that wait for parts.
     pub(crate) drafts: Places,
-    /// For addresses that haven't answered their challenge.
-    pub(crate) challenges: Places,
 }
 
 impl Budgets {
@@ -91,22 +85,18 @@ impl Budgets {
             writes: Places::new(limits.writes_max),
             uploads: Places::new(limits.uploads_max),
             streams: Places::new(limits.streams_max),
-            announcements: Places::new(limits.pending_max),
             drafts: Places::new(DRAFTS_MAX),
-            challenges: Places::new(CHALLENGES_MAX),
         }
     }
 
     /// Places that are taken now: what for, how many, of how many.
-    pub(super) fn taken(&self) -> [(&'static str, u64, u64); 7] {
+    pub(super) fn taken(&self) -> [(&'static str, u64, u64); 5] {
         [
             ("uploads", &self.uploads),
             ("reads", &self.reads),
             ("writes", &self.writes),
             ("streams", &self.streams),
-            ("announcements", &self.announcements),
             ("drafts", &self.drafts),
-            ("challenges", &self.challenges),
         ]
         .map(|(what, places)| (what, places.taken(), places.places_max()))
     }

@@ -16,7 +16,7 @@ const V4_BITS: u8 = 32;
 /// Bits that the blocks of IPv6 have in common: what one customer is given, and two sizes of what others are given.
 const V6_BITS: [u8; 3] = [64, 56, 48];
 /// How many times as much as one customer's block the wider ones may have.
-pub(super) const WIDE_TIMES: u64 = 4;
+pub(crate) const WIDE_TIMES: u64 = 4;
 
 /// The addresses that count as one: a single one of IPv4, a /64 of IPv6, which is what one customer is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -31,10 +31,10 @@ impl Connections {
     /// Counts a connection of `address`, unless it has enough.
     pub(crate) fn enter(&self, address: AddressBlock) -> Option<Counted> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if !open.has_room(address, self.per_address_max) {
+        if !open.has_room(address, 1, self.per_address_max) {
             return None;
         }
-        open.add(address);
+        open.add(address, 1);
         Some(Counted { of: self.clone(), address: Some(address) })
     }
 
@@ -52,7 +52,7 @@ impl Connections {
 impl Drop for Counted {
     fn drop(&mut self) {
         let Some(address) = self.address else { return };
-        self.of.open.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        self.of.open.lock().unwrap_or_else(PoisonError::into_inner).remove(address, 1);
     }
 }
 

@@ -3,7 +3,7 @@
 //! In the order in which a request meets them: [`blocks`] knows whom the operator shut out; [`connections`] counts sockets
 //! of one address; [`client`] finds out whose address it is; [`rates`] says how often an address and a hotkey may come;
 //! [`budget`] how much is done at once, in [`places`] that are taken last, when it is known whose request it is;
-//! [`refusals`] tells the log who was turned away, [`holders`] the operator who is here. All of them take a fixed amount of
+//! [`space`] is how much of the disk uploads may need; [`refusals`] tells the log who was turned away, [`holders`] the operator who is here. All of them take a fixed amount of
 //! memory, whoever comes. They know addresses and hotkeys, no routes and no database; [`registered`] asks the ledger whom it
 //! knows.
 
@@ -16,6 +16,7 @@ pub(crate) mod places;
 mod rates;
 mod refusals;
 mod registered;
+pub(crate) mod space;
 mod tally;
 
 pub(crate) use client::AddressBlock;
@@ -34,6 +35,7 @@ use protocol::Hotkey;
 use rates::{AddressBuckets, Buckets, Rate};
 use refusals::Refusals;
 use registered::Registered;
+use space::{NoSpace, Reservations, Space};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +46,8 @@ const CHALLENGES_PER_HOUR_MAX: u64 = 4;
 const CHALLENGES_BURST_MAX: u64 = 8;
 /// When whoever found no place for a stream may ask again.
 const STREAM_RETRY_SECONDS: u64 = 10;
+/// When whoever found no space for an upload may ask again.
+const SPACE_RETRY_SECONDS: u64 = 5;
 /// A longer word of a proxy is cut off in the log.
 const UNREAD_CHARS_MAX: usize = 64;
 
@@ -64,6 +68,8 @@ pub(crate) struct Guard {
     pub(crate) refusals: Refusals,
     /// What is done at once.
     pub(crate) budgets: Budgets,
+    /// Space that uploads under way may still need.
+    space: Reservations,
     watched: AddressBuckets,
     requests: AddressBuckets,
     writes: AddressBuckets,
@@ -96,6 +102,7 @@ impl Guard {
             holders: Holders::default(),
             refusals: Refusals::default(),
             budgets: Budgets::new(limits),
+            space: Reservations::default(),
             watched: AddressBuckets::new(requests),
             requests: AddressBuckets::new(requests),
             writes: AddressBuckets::new(writes),
@@ -133,7 +140,7 @@ impl Guard {
     }
 
     /// Places that are taken now: what for, how many, of how many.
-    pub(crate) fn taken(&self) -> [(&'static str, u64, u64); 7] {
+    pub(crate) fn taken(&self) -> [(&'static str, u64, u64); 5] {
         self.budgets.taken()
     }
 
@@ -182,8 +189,24 @@ impl Guard {
         entered.map_err(|why| self.no_place(why).retry_after(STREAM_RETRY_SECONDS))
     }
 
+    /// So many of `free` bytes for what `hotkey` sends from `client`, until it has come.
+    pub(crate) async fn space(
+        &self,
+        free: u64,
+        bytes: u64,
+        client: AddressBlock,
+        hotkey: &Hotkey,
+    ) -> Result<Space, ApiError> {
+        let stranger = if self.registered.contains(hotkey).await { None } else { Some(client) };
+        self.space.reserve(free, bytes, stranger).map_err(|why| match why {
+            NoSpace::Full => ApiError::disk_full(),
+            NoSpace::Strangers => self.no_place(NoPlace::Full).retry_after(SPACE_RETRY_SECONDS),
+            NoSpace::Share => self.no_place(NoPlace::Share).retry_after(SPACE_RETRY_SECONDS),
+        })
+    }
+
     /// What whoever finds no place is told.
-    fn no_place(&self, why: NoPlace) -> ApiError {
+    pub(crate) fn no_place(&self, why: NoPlace) -> ApiError {
         self.without_place.fetch_add(1, Ordering::Relaxed);
         let detail = match why {
             NoPlace::Full => "too many at once",

@@ -10,9 +10,21 @@ use super::tally::Tally;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An address may have one of so many parts of the places once they are scarce..
-const SHARES: u64 = 16;
+pub(super) const SHARES: u64 = 16;
 /// .. and so many at least: whoever has few places has few clients.
 const SHARE_MIN: u64 = 2;
+
+pub(crate) use super::client::WIDE_TIMES;
+
+/// Whether one more than `taken` would be more than half.
+pub(crate) fn is_scarce(taken: u64, places_max: u64) -> bool {
+    (taken + 1).saturating_mul(2) > places_max
+}
+
+/// What one address may have then.
+pub(crate) fn share(places_max: u64) -> u64 {
+    (places_max / SHARES).max(SHARE_MIN)
+}
 
 /// Places of one kind.
 #[derive(Debug)]
@@ -80,11 +92,10 @@ impl Places {
             return Err(NoPlace::Full);
         }
         if let Some(client) = client {
-            let scarce = (taken.all + 1).saturating_mul(2) > places_max;
-            if scarce && !taken.by_address.has_room(client, (places_max / SHARES).max(SHARE_MIN)) {
+            if is_scarce(taken.all, places_max) && !taken.by_address.has_room(client, 1, share(places_max)) {
                 return Err(NoPlace::Share);
             }
-            taken.by_address.add(client);
+            taken.by_address.add(client, 1);
         }
         taken.all += 1;
         Ok(Place { of: Arc::clone(&self.0), client })
@@ -96,7 +107,7 @@ impl Drop for Place {
         let mut taken = self.of.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all -= 1;
         if let Some(client) = self.client {
-            taken.by_address.remove(client);
+            taken.by_address.remove(client, 1);
         }
     }
 }

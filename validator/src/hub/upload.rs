@@ -205,7 +205,7 @@ pub(super) async fn preupload(
             return Err(ApiError::from(code.because(format!("{path} has {size} bytes, limit {bytes_max}"))).into());
         }
     }
-    intake::has_room(&app, stored, bearer.hotkey, files.iter().map(|file| file.size)).await?;
+    intake::has_room(&app, stored, (bearer.hotkey, client), files.iter().map(|file| file.size)).await?;
     let noise = noise.into_iter().map(|file| UploadMode::ignored(file.path));
     let files = files.into_iter().map(|file| UploadMode::regular(file.path)).chain(noise).collect();
     Ok(Json(UploadModes { files }).into_response())

@@ -6,14 +6,15 @@ use super::repeat::Repeatable;
 use super::{admittance, incoming_name, known_competition, quota};
 use crate::app::App;
 use crate::db::files::SubmissionFile;
+use crate::db::origins::Counted;
 use crate::db::submissions::{self, Submission};
 use crate::db::uploads::{self, UploadGrant};
 use crate::db::{DbError, Tx, log};
 use crate::error::ApiError;
 use crate::failpoints::{self, Change, Moment};
 use crate::guard::AddressBlock;
-use crate::guard::places::Place;
 use crate::secret::mac;
+use crate::shares;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
 use protocol::leaf::Commitment;
@@ -43,8 +44,7 @@ pub(crate) async fn announce(
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
 ) -> Result<Announced, ApiError> {
-    let place = app.guard.place(&app.guard.budgets.announcements, client, &hotkey).await.map(Some);
-    let (created, submission) = enter(app, (hotkey, client), request, repeatable, place).await?;
+    let (created, submission) = enter(app, (hotkey, client), request, repeatable, Files::ToCome).await?;
     let uploads = uploads(app, &submission).await?;
     if created {
         failpoints::at(Moment::AnnouncementAnswer)?;
@@ -53,13 +53,22 @@ pub(crate) async fn announce(
     Ok(Announced { created, answer })
 }
 
-/// The submission of a package, and whether it is new. A new one whose files are still to come holds `place` meanwhile.
+/// Where the files of an announced package are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Files {
+    /// Nowhere yet: until they are all there, or won't come, the announcement holds a place among its own kind.
+    ToCome,
+    /// With us, in an upload's place.
+    Here,
+}
+
+/// The submission of a package, and whether it is new.
 pub(super) async fn enter(
     app: &App,
     (hotkey, client): (Hotkey, AddressBlock),
     request: SubmissionRequest,
     repeatable: Option<Repeatable>,
-    place: Result<Option<Place>, ApiError>,
+    files: Files,
 ) -> Result<(bool, Submission), ApiError> {
     let manifest = quota::in_force(app, known_competition(app, &request.competition).await?).await?;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
@@ -69,7 +78,7 @@ pub(super) async fn enter(
         id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
         competition: request.competition,
         hotkey,
-        address: client.to_string(),
+        origin: shares::origin(app, client),
         package_sha256,
         state: State::AwaitingUpload,
         created_at: now,
@@ -102,7 +111,12 @@ pub(super) async fn enter(
         return Ok((false, living));
     }
     let is_registered = admittance::check(app, &mut tx, &hotkey, request.invite.as_deref()).await?;
-    let place = place?;
+    if !is_registered {
+        if files == Files::ToCome {
+            shares::admit(app, &mut tx, Counted::Announcements, app.config.limits.pending_max, &new.origin).await?;
+        }
+        quota::check_waiting(app, &mut tx, &hotkey, &new.origin).await?;
+    }
     let bytes = request.files.iter().map(|file| file.size).fold(0, u64::saturating_add);
     quota::check(app, &manifest, &mut tx, &hotkey, now, bytes).await?;
     if !is_registered {
@@ -114,9 +128,6 @@ pub(super) async fn enter(
         repeatable.remember(&mut tx, &hotkey, &new.id, now).await?;
     }
     failpoints::commit(tx, Change::Announcement).await?;
-    if let Some(place) = place {
-        app.announcements.hold(&new.id, new.upload_until, place);
-    }
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     Ok((true, new))

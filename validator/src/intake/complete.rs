@@ -33,7 +33,6 @@ pub(crate) async fn complete(app: &App, hotkey: Hotkey, id: &SubmissionId) -> Re
         changed => changed?,
     }
     failpoints::commit(tx, Change::Completion).await?;
-    app.announcements.release(id);
     app.signals.check.notify_one();
     tracing::info!(submission.id = %id, "submission {id} is complete");
     failpoints::at(Moment::CompletionAnswer)?;

@@ -10,7 +10,6 @@
 
 mod admittance;
 mod announce;
-mod announcements;
 mod check;
 mod complete;
 mod quota;
@@ -20,12 +19,11 @@ mod whole;
 mod withdraw;
 
 pub(crate) use announce::announce;
-pub(crate) use announcements::Announcements;
 pub(crate) use check::{check, count_failed_check};
 pub(crate) use complete::complete;
 pub(crate) use quota::check_open;
 pub(crate) use repeat::Repeatable;
-pub(crate) use upload::{Space, upload};
+pub(crate) use upload::{space_for, upload};
 pub(crate) use whole::{has_room, whole};
 pub(crate) use withdraw::withdraw;
 

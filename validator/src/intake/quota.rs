@@ -6,12 +6,13 @@
 use crate::app::App;
 use crate::config::ServiceLimits;
 use crate::db::competitions::StoredCompetition;
+use crate::db::origins::{Counted, Origin};
 use crate::db::quotas::{self, Pending};
 use crate::db::submissions;
 use crate::db::{DbError, Tx};
 use crate::error::ApiError;
 use crate::guard::AddressBlock;
-use crate::secret::mac;
+use crate::shares;
 use protocol::Hotkey;
 use protocol::competition::Manifest;
 
@@ -27,7 +28,7 @@ pub(super) async fn in_force(app: &App, stored: StoredCompetition) -> Result<Man
     Ok(stored.published.amended(&stored.amendments, round))
 }
 
-/// Whether the competition, the queue and the hotkey's quotas take one more; `manifest` is the one in force.
+/// Whether the competition and the hotkey's quotas take one more; `manifest` is the one in force.
 pub(super) async fn check(
     app: &App,
     manifest: &Manifest,
@@ -38,9 +39,6 @@ pub(super) async fn check(
 ) -> Result<(), ApiError> {
     let limits = &app.config.limits;
     check_open(manifest, now)?;
-    if submissions::pending(tx).await? >= limits.pending_max {
-        return Err(ApiError::busy("too many submissions are waiting").retry_after(ASK_AGAIN_SECONDS));
-    }
     let since = now.saturating_sub(DAY_SECONDS);
     let quota = u64::from(manifest.limits.submissions_per_day);
     let entered = submissions::counted_since(tx, &manifest.id, hotkey, since).await?;
@@ -60,14 +58,20 @@ pub(super) async fn check(
     under_way(quotas::pending_of(tx, hotkey).await?, bytes, limits, now)
 }
 
-/// What a keyed digest of an address is asked for.
-const ADDRESSES: &str = "retort/addresses/1";
+/// Whether one more of a stranger from `origin` may wait for us, beside the others that do. Who waits already holds a place.
+pub(super) async fn check_waiting(app: &App, tx: &mut Tx, hotkey: &Hotkey, origin: &Origin) -> Result<(), ApiError> {
+    if submissions::is_waiting(tx, hotkey).await? {
+        return Ok(());
+    }
+    let admitted = shares::admit(app, tx, Counted::Waiting, app.config.limits.pending_max, origin).await;
+    admitted.map_err(|refused| refused.retry_after(ASK_AGAIN_SECONDS))
+}
 
 /// Counts what a hotkey that the ledger doesn't know announces from `client`, unless that address has brought enough for a
 /// day: free keys are no more space than their address has.
 pub(super) async fn charge(app: &App, tx: &mut Tx, client: AddressBlock, now: u64, bytes: u64) -> Result<(), ApiError> {
     for (block, times) in client.widening() {
-        let address = hex::encode(mac(&app.keypair.key_for(ADDRESSES), block.to_string().as_bytes()));
+        let address = shares::digest(app, block);
         let (brought, first) = quotas::announced_from(tx, &address, now.saturating_sub(DAY_SECONDS)).await?;
         let bytes_max = app.config.limits.address_bytes_per_day_max.saturating_mul(times);
         if brought > 0 && brought.saturating_add(bytes) > bytes_max {

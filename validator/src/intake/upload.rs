@@ -8,15 +8,15 @@ use crate::db::submissions;
 use crate::error::{ApiError, Chain};
 use crate::failpoints::{self, Moment};
 use crate::guard::AddressBlock;
+use crate::guard::space::Space;
 use crate::objects::{Incoming, ObjectError};
 use axum::body::Body;
 use futures::{StreamExt, TryStreamExt};
 use http::StatusCode;
 use protocol::competition::ObjectRef;
 use protocol::submission::{Code, State};
-use protocol::{Digest, SubmissionId};
+use protocol::{Digest, Hotkey, SubmissionId};
 use sha2::{Digest as _, Sha256};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Receives one file. Sending it again is harmless.
@@ -54,7 +54,7 @@ pub(crate) async fn upload(
         return Err(Code::SizeMismatch.because(detail).into());
     }
     let _place = app.guard.place(&app.guard.budgets.uploads, client, &submission.hotkey).await?;
-    let _space = Space::reserve(app, declared.size)?;
+    let _space = space_for(app, client, &submission.hotkey, declared.size).await?;
     let expected = ObjectRef { sha256: declared.sha256, size_bytes: declared.size };
     receive(app, &submission.id, expected, grant.expires_at - now, body).await?;
     files::set_stored(&app.db, &submission.id, &declared.path).await?;
@@ -116,26 +116,14 @@ async fn receive(
 
 /// Space on the disk for an upload, beside what others under way may need and a reserve, so that uploads can't stop the
 /// database however many there are at once.
-pub(crate) struct Space<'a> {
-    announced: &'a AtomicU64,
-    bytes: u64,
-}
-
-impl<'a> Space<'a> {
-    /// Reserves space for so many bytes; it is free again when this is dropped.
-    pub(crate) fn reserve(app: &'a App, size_bytes: u64) -> Result<Self, ApiError> {
-        // An upload lies there twice for a moment: as a temporary file and as an object.
-        let bytes = size_bytes.saturating_mul(2);
-        let announced = &app.announced_bytes;
-        let others = announced.fetch_add(bytes, Ordering::Relaxed);
-        let space = Self { announced, bytes };
-        let needed = app.config.limits.disk_reserve_bytes.saturating_add(others).saturating_add(bytes);
-        if app.objects.free_bytes()? < needed { Err(ApiError::disk_full()) } else { Ok(space) }
-    }
-}
-
-impl Drop for Space<'_> {
-    fn drop(&mut self) {
-        self.announced.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
+pub(crate) async fn space_for(
+    app: &App,
+    client: AddressBlock,
+    hotkey: &Hotkey,
+    size_bytes: u64,
+) -> Result<Space, ApiError> {
+    // An upload lies there twice for a moment: as a temporary file and as an object.
+    let bytes = size_bytes.saturating_mul(2);
+    let free = app.objects.free_bytes()?.saturating_sub(app.config.limits.disk_reserve_bytes);
+    app.guard.space(free, bytes, client, hotkey).await
 }

@@ -2,7 +2,7 @@
 //!
 //! The bytes are in files without a name until the announcement is committed; it does not know how they came.
 
-use super::announce::enter;
+use super::announce::{Files, enter};
 use super::{admittance, complete, quota};
 use crate::app::App;
 use crate::db::DbError;
@@ -13,6 +13,7 @@ use crate::error::ApiError;
 use crate::failpoints::{self, Moment};
 use crate::guard::AddressBlock;
 use crate::objects::Spooled;
+use crate::shares;
 use protocol::api::{FileDeclaration, SubmissionRequest};
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
@@ -30,7 +31,7 @@ pub(crate) async fn whole(
     };
     let files_declared = files.iter().map(declare).collect();
     let request = SubmissionRequest { competition, files: files_declared, invite: None };
-    let (_, submission) = enter(app, (hotkey, client), request, None, Ok(None)).await?;
+    let (_, submission) = enter(app, (hotkey, client), request, None, Files::Here).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;
         complete(app, hotkey, &submission.id).await?;
@@ -59,16 +60,19 @@ async fn store(app: &App, submission: &Submission, files: Vec<(String, Spooled)>
 pub(crate) async fn has_room(
     app: &App,
     stored: StoredCompetition,
-    hotkey: Hotkey,
+    (hotkey, client): (Hotkey, AddressBlock),
     sizes: impl Iterator<Item = u64>,
 ) -> Result<(), ApiError> {
     let bytes = sizes.fold(0, u64::saturating_add);
     let manifest = &quota::in_force(app, stored).await?;
     let mut tx = app.db.write().await?;
-    let room = match admittance::check(app, &mut tx, &hotkey, None).await {
-        Ok(_) => quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await,
-        Err(refused) => Err(refused),
+    let room = async {
+        if !admittance::check(app, &mut tx, &hotkey, None).await? {
+            quota::check_waiting(app, &mut tx, &hotkey, &shares::origin(app, client)).await?;
+        }
+        quota::check(app, manifest, &mut tx, &hotkey, app.clock.now(), bytes).await
     };
+    let room = room.await;
     tx.rollback().await.map_err(DbError::from)?;
     room
 }

@@ -34,7 +34,6 @@ pub(crate) async fn withdraw(app: &App, hotkey: Hotkey, id: &SubmissionId) -> Re
         changed => changed?,
     }
     failpoints::commit(tx, Change::Withdrawal).await?;
-    app.announcements.release(id);
     tracing::info!(submission.id = %id, "its miner took submission {id} back");
     Ok(())
 }

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 const STALL_SECONDS: u64 = 60;
 /// How long it is remembered what addresses announced.
 const BYTES_RETENTION_SECONDS: u64 = 24 * 3_600;
+/// How long it is told why a webhook ended.
+const WEBHOOK_RETENTION_SECONDS: u64 = 7 * 24 * 3_600;
 /// How long finished tasks of the job engine are kept.
 const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 
@@ -76,7 +78,6 @@ async fn hold(app: &App, seconds: u64) {
 /// Looks at everything once. What fails in one part keeps nobody from looking at the others.
 async fn sweep(app: &App) {
     let now = app.clock.now();
-    app.announcements.sweep(now);
     let since = |seconds: u64| now.saturating_sub(seconds);
     let unsent = Code::UploadExpired.because("the files didn't arrive in time".into());
     let parts = [
@@ -87,6 +88,7 @@ async fn sweep(app: &App) {
         ("upload tokens", app.db.forget_upload_grants(now).await),
         ("bytes of addresses", app.db.forget_address_bytes(since(BYTES_RETENTION_SECONDS)).await),
         ("machine time", app.db.forget_machine_time(since(turns::WINDOW_SECONDS)).await),
+        ("webhooks that ended", app.db.forget_ended_webhooks(since(WEBHOOK_RETENTION_SECONDS)).await),
         ("finished tasks", forget_tasks(app, since(TASK_RETENTION_SECONDS)).await),
     ];
     for (part, looked) in parts {
@@ -116,7 +118,6 @@ async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) 
         changed => changed?,
     }
     failpoints::commit(tx, Change::Expiry).await?;
-    app.announcements.release(&submission.id);
     tracing::info!(submission.id = %submission.id, "submission {} is {to}: {reason}", submission.id);
     Ok(())
 }

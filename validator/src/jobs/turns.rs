@@ -14,7 +14,6 @@ use crate::error::Chain;
 use protocol::submission::State;
 use protocol::{Hotkey, SubmissionId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
@@ -125,10 +124,10 @@ struct Work {
 type Place = (bool, u64, u64, u64, u64, u64);
 
 impl Work {
-    fn add(&mut self, owner: Option<Hotkey>, address: &str, hotkey: Hotkey, used_ms: u64) {
+    fn add(&mut self, owner: Option<Hotkey>, (address, network): (&str, &str), hotkey: Hotkey, used_ms: u64) {
         let add = |sum: &mut u64| *sum = sum.saturating_add(used_ms);
         add(self.owners.entry(owner).or_default());
-        add(self.networks.entry((owner, network(address))).or_default());
+        add(self.networks.entry((owner, network.to_owned())).or_default());
         add(self.addresses.entry((owner, address.to_owned())).or_default());
         add(self.hotkeys.entry(hotkey).or_default());
     }
@@ -138,19 +137,11 @@ impl Work {
         (
             owner.is_none(),
             of(self.owners.get(&owner)),
-            of(self.networks.get(&(owner, network(&waiting.address)))),
+            of(self.networks.get(&(owner, waiting.network.clone()))),
             of(self.addresses.get(&(owner, waiting.address.clone()))),
             of(self.hotkeys.get(&waiting.hotkey)),
             waiting.arrival,
         )
-    }
-}
-
-/// The network that an address belongs to, where one owner has many: a /48 of IPv6. One of IPv4 stands for itself.
-fn network(address: &str) -> String {
-    match address.split('/').next().unwrap_or_default().parse() {
-        Ok(IpAddr::V6(address)) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80)).to_string(),
-        _ => address.to_owned(),
     }
 }
 
@@ -169,9 +160,9 @@ impl Line {
         for one in waiting {
             line.waiting.entry(one.hotkey).or_default().push_back(one);
         }
-        for Used { hotkey, address, used_ms } in used {
+        for Used { hotkey, address, network, used_ms } in used {
             let owner = line.owners.get(hotkey).copied();
-            line.work.add(owner, address, *hotkey, *used_ms);
+            line.work.add(owner, (address, network), *hotkey, *used_ms);
         }
         line
     }
@@ -190,10 +181,10 @@ impl Line {
     fn foresee(mut self, each_ms: u64, count_max: usize) -> Vec<SubmissionId> {
         let mut order = Vec::new();
         while order.len() < count_max
-            && let Some(Waiting { id, hotkey, address, .. }) = self.first().cloned()
+            && let Some(Waiting { id, hotkey, address, network, .. }) = self.first().cloned()
         {
             let owner = self.owners.get(&hotkey).copied();
-            self.work.add(owner, &address, hotkey, each_ms);
+            self.work.add(owner, (&address, &network), hotkey, each_ms);
             if let Some(own) = self.waiting.get_mut(&hotkey) {
                 own.pop_front();
                 if own.is_empty() {
@@ -219,7 +210,13 @@ mod tests {
 
     fn waiting(arrival: u64, key: u16, address: &str) -> Waiting {
         let id = SubmissionId::new(arrival, arrival.into());
-        Waiting { id, attempt: 0, hotkey: hotkey(key), address: address.into(), arrival, due: true }
+        let network = network(address);
+        Waiting { id, attempt: 0, hotkey: hotkey(key), address: address.into(), network, arrival, due: true }
+    }
+
+    /// What is before a dot, as addresses of one network begin here.
+    fn network(address: &str) -> String {
+        address.split('.').next().unwrap_or_default().to_owned()
     }
 
     fn order(waiting: Vec<Waiting>, used: &[Used], owners: Owners) -> Vec<u64> {
@@ -235,15 +232,11 @@ mod tests {
         for model in 0..20 {
             for key in 0..100 {
                 let arrival = model * 100 + u64::from(key);
-                all.push(waiting(
-                    arrival,
-                    key,
-                    ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"][usize::from(key) % 4],
-                ));
+                all.push(waiting(arrival, key, ["a", "b", "c", "d"][usize::from(key) % 4]));
             }
         }
-        all.push(waiting(5_000, 1_000, "198.51.100.1"));
-        all.push(waiting(5_001, 1_001, "192.0.2.1"));
+        all.push(waiting(5_000, 1_000, "e"));
+        all.push(waiting(5_001, 1_001, "a"));
         let owners = Owners::from([(hotkey(1_001), hotkey(2_000))]);
         let order = order(all, &[], owners);
         assert_eq!(order.len(), 2_002, "nobody is forgotten");
@@ -257,6 +250,7 @@ mod tests {
         let used = |key, address: &str, seconds: u64| Used {
             hotkey: hotkey(key),
             address: address.into(),
+            network: network(address),
             used_ms: seconds * 1_000,
         };
         // Two owners, one with two hotkeys: what one hotkey used counts for its sister.
@@ -267,10 +261,9 @@ mod tests {
         // Without owners: where they come from, then the key.
         assert_eq!(order(all.clone(), &[], Owners::default()), [1, 2, 3]);
         assert_eq!(order(all, &[used(7, "a", 60)], Owners::default()), [2, 1, 3]);
-        // Addresses of one network of IPv6 share what each of them used.
-        let all =
-            vec![waiting(1, 1, "2001:db8:0:1::"), waiting(2, 2, "2001:db8:0:2::"), waiting(3, 3, "2001:db8:1:1::")];
-        assert_eq!(order(all, &[used(7, "2001:db8:0:3::", 60)], Owners::default()), [3, 1, 2]);
+        // Addresses of one network share what each of them used.
+        let all = vec![waiting(1, 1, "n.a"), waiting(2, 2, "n.b"), waiting(3, 3, "m.a")];
+        assert_eq!(order(all, &[used(7, "n.c", 60)], Owners::default()), [3, 1, 2]);
     }
 
     #[test]

@@ -15,13 +15,14 @@ pub(crate) use outside::Outside;
 
 use crate::app::App;
 use crate::db::feed::{FeedEvent, FeedFilter};
+use crate::db::origins::Counted;
 use crate::db::webhooks::{self, Webhook};
-use crate::db::{DbError, to_json};
+use crate::db::{DbError, Tx, to_json};
 use crate::error::{ApiError, Chain};
 use crate::failpoints::{self, Change, Moment};
 use crate::guard::AddressBlock;
-use crate::guard::places::Place;
 use crate::secret::Secret;
+use crate::shares;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use http::StatusCode;
@@ -30,9 +31,7 @@ use outside::PostError;
 use protocol::{CompetitionId, Hotkey};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +49,15 @@ const FAILURES_MAX: u32 = 20;
 const CHALLENGES_MAX: u32 = 3;
 /// Webhooks of a hotkey.
 const PER_HOTKEY_MAX: u64 = 4;
-/// Webhooks of all hotkeys that aren't registered.
-const TOTAL_MAX: u64 = 1_000;
+/// Webhooks of hotkeys that aren't registered, those of others counted in; beyond the half an address has a share.
+pub(crate) const TOTAL_MAX: u64 = 1_000;
+/// Webhooks of a hotkey that isn't registered, once more than half of the total are taken.
+const PER_STRANGER_MAX: u64 = 1;
+/// Of those webhooks, how many may not have answered their challenge.
+pub(crate) const UNCONFIRMED_MAX: u64 = 64;
+/// Failures in a row, after some twenty minutes, by which a stranger's webhook gives its place to others once more than half
+/// are taken.
+const FAILURES_GIVE_WAY: u32 = 8;
 
 /// Tells until `stop`. What was sent and not written down by then is sent again: at least once.
 pub(crate) async fn run(app: App, stop: CancellationToken) {
@@ -151,9 +157,6 @@ async fn failed(app: &App, webhook: &Webhook, failures_max: u32, problem: &PostE
     tracing::info!(webhook = webhook.id, failures, %problem, "a webhook wasn't told");
     let pause = PAUSE_SECONDS.saturating_mul(1 << (failures - 1).min(20)).min(PAUSE_SECONDS_MAX);
     let ended = (failures >= failures_max).then(|| format!("it failed {failures} times in a row: {problem}"));
-    if ended.is_some() {
-        app.webhooks.forget(&webhook.id);
-    }
     app.db.webhook_failed(&webhook.id, app.clock.now() + pause, ended.as_deref()).await
 }
 
@@ -206,22 +209,10 @@ impl WebhookView {
 /// What is known of webhooks beside the database.
 #[derive(Debug, Default)]
 pub(crate) struct Webhooks {
-    /// What those hold that haven't answered their challenge.
-    unconfirmed: Mutex<HashMap<String, Place>>,
     /// Challenges that weren't answered.
     pub(crate) unanswered: AtomicU64,
     /// Deliveries that failed.
     pub(crate) undelivered: AtomicU64,
-}
-
-impl Webhooks {
-    fn hold(&self, id: &str, place: Place) {
-        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), place);
-    }
-
-    fn forget(&self, id: &str) {
-        self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-    }
 }
 
 /// Registers an address. It is challenged when it is its turn, and told from then on.
@@ -240,6 +231,7 @@ pub(crate) async fn register(
     let webhook = Webhook {
         id: format!("wh_{}", hex::encode(rand::random::<[u8; 12]>())),
         hotkey,
+        origin: shares::origin(app, client),
         competition,
         url,
         salt: signature::new_salt(),
@@ -250,28 +242,41 @@ pub(crate) async fn register(
         confirmed_at: None,
         ended: None,
     };
+    let is_registered = app.guard.is_registered(&hotkey).await;
     let mut tx = app.db.write().await?;
-    let (total, own) = webhooks::count(&mut tx, &hotkey).await?;
-    tx.rollback().await.map_err(DbError::from)?;
-    check_own(own)?;
-    if total >= TOTAL_MAX && !app.guard.is_registered(&hotkey).await {
-        return Err(ApiError::busy("there are as many webhooks as there may be"));
+    let own = webhooks::count_of(&mut tx, &hotkey).await?;
+    check_own(own, PER_HOTKEY_MAX)?;
+    if !is_registered {
+        admit_stranger(app, &mut tx, &webhook, own).await?;
     }
     // Nobody may have us knock at many doors.
     app.guard.admit_challenge(&hotkey)?;
-    let place = app.guard.place(&app.guard.budgets.challenges, client, &hotkey).await?;
-    let mut tx = app.db.write().await?;
-    check_own(webhooks::count(&mut tx, &hotkey).await?.1)?;
     webhooks::insert(&mut tx, &webhook).await?;
-    app.webhooks.hold(&webhook.id, place);
-    failpoints::commit(tx, Change::Webhook).await.inspect_err(|_| app.webhooks.forget(&webhook.id))?;
+    failpoints::commit(tx, Change::Webhook).await?;
     let secret = key(app, &webhook);
     Ok(WebhookView::new(webhook, Some(secret.expose().to_owned())))
 }
 
-fn check_own(own: u64) -> Result<(), ApiError> {
-    if own >= PER_HOTKEY_MAX {
-        let detail = format!("a hotkey may have {PER_HOTKEY_MAX} webhooks");
+/// Whether a hotkey that isn't registered and has so many webhooks may have this one, too. Those that fail for long make
+/// room first.
+async fn admit_stranger(app: &App, tx: &mut Tx, new: &Webhook, own: u64) -> Result<(), ApiError> {
+    if shares::are_scarce(tx, Counted::Webhooks, TOTAL_MAX).await? {
+        for (id, hotkey) in webhooks::failing(tx, FAILURES_GIVE_WAY).await? {
+            if !app.guard.is_registered(&hotkey).await {
+                webhooks::end(tx, &id, "it failed for long, and others waited for its place").await?;
+            }
+        }
+        if shares::are_scarce(tx, Counted::Webhooks, TOTAL_MAX).await? {
+            check_own(own, PER_STRANGER_MAX)?;
+        }
+    }
+    shares::admit(app, tx, Counted::Webhooks, TOTAL_MAX, &new.origin).await?;
+    shares::admit(app, tx, Counted::Challenges, UNCONFIRMED_MAX, &new.origin).await
+}
+
+fn check_own(own: u64, own_max: u64) -> Result<(), ApiError> {
+    if own >= own_max {
+        let detail = format!("a hotkey may have so many webhooks at the moment: {own_max}");
         return Err(ApiError::conflict("webhooks_exhausted", detail, "Remove one first."));
     }
     Ok(())
@@ -281,7 +286,6 @@ fn check_own(own: u64) -> Result<(), ApiError> {
 async fn challenge(app: &App, webhook: &Webhook) -> Result<Outcome, DbError> {
     let Err(problem) = ask(app, webhook).await else {
         app.db.webhook_confirmed(&webhook.id, app.clock.now()).await?;
-        app.webhooks.forget(&webhook.id);
         return Ok(Outcome { again: true, took_long: false });
     };
     app.webhooks.unanswered.fetch_add(1, Ordering::Relaxed);
@@ -322,6 +326,5 @@ pub(crate) async fn remove(app: &App, hotkey: &Hotkey, id: &str) -> Result<(), A
     if !app.db.remove_webhook(hotkey, id).await? {
         return Err(ApiError::not_found("you have no such webhook"));
     }
-    app.webhooks.forget(id);
     Ok(failpoints::at(Moment::WebhookRemoved)?)
 }

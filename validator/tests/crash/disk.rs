@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const FULL: [u16; 2] = [507, 503];
 
 /// A file system in memory, for as long as this lives.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     dir: tempfile::TempDir,
     mounted: bool,
 }
 
 impl SmallDisk {
     /// `None` where this user may not mount one.
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let options = format!("size={size},mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
@@ -37,7 +37,7 @@ impl SmallDisk {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 

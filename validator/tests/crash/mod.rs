@@ -8,7 +8,7 @@ mod audit;
 mod backup;
 mod beside;
 mod campaign;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod miners;
 pub(crate) mod service;
 mod soak;

@@ -19,7 +19,7 @@ use crate::api::examples;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::guard::AddressBlock;
-use crate::intake::{self, Space};
+use crate::intake;
 use crate::objects::{Incoming, ObjectError, Spool, Spooled};
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -75,10 +75,8 @@ pub(super) async fn commit(
     let manifest = target.open_to(&app, &bearer).await?.competition.manifest;
     app.guard.admit_hotkey(&bearer.hotkey)?;
     let place = app.guard.place(&app.guard.budgets.uploads, client, &bearer.hotkey).await?;
-    let space = Space::reserve(
-        &app,
-        bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX),
-    )?;
+    let bytes = bytes_max(&manifest.limits).saturating_add(CONFIG_BYTES_MAX + README_BYTES_MAX + EXPECTED_BYTES_MAX);
+    let space = intake::space_for(&app, client, &bearer.hotkey, bytes).await?;
     let receiving = receive(&app, &manifest, body);
     let seconds = manifest.limits.upload_seconds_max;
     let received = tokio::time::timeout(Duration::from_secs(seconds), receiving).await;
