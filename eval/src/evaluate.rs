@@ -11,7 +11,7 @@ use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
 use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
@@ -19,6 +19,7 @@ use models::DeviceKind;
 use protocol::Digest;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
 use protocol::outcomes::{OutcomeValues, Outcomes};
+use protocol::package::{Expected, is_half_precision};
 use protocol::report::{Cost, DataSeen, Fidelity, Phases, Quality, REPORT_FORMAT, Report};
 use protocol::submission::Code;
 use sandbox::Jail;
@@ -76,6 +77,8 @@ pub struct Handicap {
 pub enum Phase {
     /// Another evaluation has the machine.
     Waiting,
+    /// What the package says that it answers, held against what it does.
+    Expected,
     /// All items through one worker.
     Accuracy,
     /// Launches against the reference student.
@@ -153,9 +156,15 @@ impl Engine {
         let prepared = prepare(request)?;
         let bounds = bounds(request);
 
-        tell(Phase::Accuracy)(0);
         let launcher = self.launcher(jail, self.accuracy_threads, bounds, cancel);
-        let pass = self.accuracy(launcher, request, &prepared, &tell(Phase::Accuracy))?;
+        if let Some(expected) = &request.expected {
+            tell(Phase::Expected)(0);
+            self.as_expected(launcher, request, &prepared, expected)?;
+        }
+
+        tell(Phase::Accuracy)(0);
+        let pass =
+            self.accuracy(launcher, request, &prepared, (&prepared.inputs, &prepared.probes), &tell(Phase::Accuracy))?;
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
@@ -199,15 +208,33 @@ impl Engine {
         Ok(Evaluation { report, logits, probe_logits, outcomes, latency_samples: samples.to_json() })
     }
 
-    /// All items through the candidate. Whom a failure blames is decided here.
+    /// The few items that the package has answers to through the candidate, before it costs anybody time.
+    fn as_expected(
+        &self,
+        launcher: Launcher<'_>,
+        request: &EvaluationRequest,
+        prepared: &Prepared<'_>,
+        expected: &Expected,
+    ) -> Result<(), EvaluationFailure> {
+        let asked = expected.asks(prepared.public_pixels(&request.items));
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let items = prepared.inputs.at(asked.iter().map(|asked| asked.place));
+        let pass = self.accuracy(launcher, request, prepared, (&items, &prepared.probes.first(0)), &|_| {})?;
+        Ok(expected.compare(&asked, &pass.logits, is_half_precision(&request.candidate.weights)?)?)
+    }
+
+    /// Items and probes through the candidate. Whom a failure blames is decided here.
     fn accuracy(
         &self,
         launcher: Launcher<'_>,
         request: &EvaluationRequest,
         prepared: &Prepared<'_>,
+        (inputs, probes): (&Inputs<'_>, &Inputs<'_>),
         progress: &dyn Fn(u8),
     ) -> Result<AccuracyPass, EvaluationFailure> {
-        let Prepared { candidate, inputs, probes, .. } = prepared;
+        let candidate = &prepared.candidate;
         let pass = || accuracy_pass(launcher, candidate, inputs, probes, self.batch.max(1) as usize, progress);
         let passed = match pass() {
             // Once may be anything; twice is the package's own doing.

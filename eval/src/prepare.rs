@@ -11,6 +11,7 @@ use protocol::package::{PackageConfig, package_digest};
 use protocol::submission::Code;
 use rand::Rng;
 use sandbox::Sealed;
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -66,6 +67,13 @@ pub(crate) struct Prepared<'a> {
     pub(crate) probes: Inputs<'a>,
 }
 
+impl Prepared<'_> {
+    /// The pixels of the public ones of these items, which come first.
+    pub(crate) fn public_pixels<'a>(&self, items: &'a Items) -> &'a [u8] {
+        &items.pixels[..items.pixels.len().min(items.public as usize * self.inputs.values)]
+    }
+}
+
 /// Reads both configurations and checks that models and items fit each other.
 pub(crate) fn prepare(request: &EvaluationRequest) -> Result<Prepared<'_>, EvaluationFailure> {
     let items = &request.items;
@@ -105,7 +113,7 @@ fn check_items(items: &Items, values: usize, classes: usize) -> Result<(), Strin
 
 /// Pixels and the table that turns them into a model's inputs.
 pub(crate) struct Inputs<'a> {
-    pixels: &'a [u8],
+    pixels: Cow<'a, [u8]>,
     /// What each pixel value becomes, a table per plane, in bytes of f32 little-endian.
     tables: Vec<[[u8; 4]; 256]>,
     /// Values of a plane.
@@ -117,7 +125,7 @@ pub(crate) struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     fn new(input: &InputSpec, pixels: &'a [u8]) -> Self {
         Self {
-            pixels,
+            pixels: Cow::Borrowed(pixels),
             tables: input.normalisation().into_iter().map(|table| table.map(f32::to_le_bytes)).collect(),
             plane: input.height as usize * input.width as usize,
             values: input.shape().values() as usize,
@@ -125,9 +133,18 @@ impl<'a> Inputs<'a> {
     }
 
     /// The first few of them.
-    pub(crate) fn first(&self, count_max: usize) -> Self {
-        let pixels = &self.pixels[..self.len().min(count_max) * self.values];
-        Self { pixels, tables: self.tables.clone(), plane: self.plane, values: self.values }
+    pub(crate) fn first(&self, count_max: usize) -> Inputs<'_> {
+        self.with(Cow::Borrowed(&self.pixels[..self.len().min(count_max) * self.values]))
+    }
+
+    /// Those at `places`, as far as there are any.
+    pub(crate) fn at(&self, places: impl Iterator<Item = usize>) -> Inputs<'static> {
+        let item = |place: usize| self.pixels.chunks_exact(self.values).nth(place).unwrap_or_default();
+        self.with(Cow::Owned(places.flat_map(item).copied().collect()))
+    }
+
+    fn with<'b>(&self, pixels: Cow<'b, [u8]>) -> Inputs<'b> {
+        Inputs { pixels, tables: self.tables.clone(), plane: self.plane, values: self.values }
     }
 
     /// How many items there are.

@@ -8,10 +8,13 @@ use burn::tensor::{Device, Tensor, TensorData};
 use eval::{Engine, Handicap, Phase, Pinning, Progress, Samples};
 use models::{Network, Weights};
 use protocol::Digest;
-use protocol::evaluation::EvaluationFailure;
-use protocol::package::package_digest;
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use protocol::package::{Expected, package_digest};
 use protocol::submission::Code;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 #[test]
 fn a_report_says_what_was_measured_and_on_what() {
@@ -116,6 +119,45 @@ fn progress_goes_through_every_phase_and_never_back() {
     }
 }
 
+/// What a package would bring that answers like this to the public items from `first` on, named by their pixels.
+fn expected(first: usize, logits: &[f32]) -> Arc<Expected> {
+    let (items, values) = (logits.len() / 10, logits.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    let pixels = &images().pixels[784 * first..][..784 * items];
+    let logits = TensorView::new(Dtype::F32, vec![items, 10], &values).unwrap();
+    let images = TensorView::new(Dtype::U8, vec![items, 1, 28, 28], pixels).unwrap();
+    let file = safetensors::serialize([("logits", logits), ("images", images)], None).unwrap();
+    Arc::new(Expected::read(&file, input().shape(), 10).unwrap())
+}
+
+#[test]
+fn what_a_package_expects_is_compared_before_anything_is_measured() {
+    let usual = request(package(RESNET, 2), None);
+    let logits = evaluate(&engine(), &usual).unwrap().logits;
+    let phases = |request: &EvaluationRequest| {
+        let seen = RefCell::new(Vec::new());
+        let came = engine().evaluate(request, &|at: Progress| seen.borrow_mut().push(at.phase));
+        let mut seen = seen.into_inner();
+        seen.dedup();
+        (seen, came)
+    };
+    // Items 100 to 115, so that the engine must find them.
+    let mut answers = logits[1000..1160].to_vec();
+    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(100, &answers)), ..usual.clone() });
+    assert_eq!(seen, [Phase::Waiting, Phase::Expected, Phase::Accuracy, Phase::Latency, Phase::Metrics]);
+    assert_eq!(came.unwrap().logits, logits, "what was compared changes nothing that is measured");
+
+    answers[34] += 1.0;
+    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(100, &answers)), ..usual.clone() });
+    assert_eq!(seen, [Phase::Waiting, Phase::Expected], "something was measured");
+    let Err(EvaluationFailure::Package(rejection)) = came else { panic!("no rejection") };
+    assert_eq!(rejection.code, Code::ExpectedDiffers);
+    assert!(rejection.detail.starts_with("public item 103, class 4: the engine answers"), "{rejection}");
+
+    // Nobody published items 120 and on, so there is nothing to compare.
+    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(PUBLIC as usize, &answers)), ..usual });
+    assert!(came.is_ok() && seen.contains(&Phase::Latency));
+}
+
 #[test]
 fn logits_that_are_no_numbers_are_the_packages_fault() {
     let spoiled = changed_package(MLP, 2, |weights| {
@@ -184,7 +226,7 @@ fn code_of(outcome: Result<protocol::evaluation::Evaluation, EvaluationFailure>)
 #[test]
 fn a_seed_comes_back_as_json_can_hold_it() {
     let engine = Engine { effort: effort(1), ..engine() };
-    let request = protocol::evaluation::EvaluationRequest { seed: u64::MAX, ..request(package(MLP, 2), None) };
+    let request = EvaluationRequest { seed: u64::MAX, ..request(package(MLP, 2), None) };
     let evaluation = evaluate(&engine, &request).unwrap();
     assert_eq!(evaluation.report.data.seed, (1 << 53) - 1);
     let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();

@@ -75,6 +75,7 @@ pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>)
             teacher_logits: teacher_logits.map(Arc::from),
         },
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::Full,
         seed: 7,
         wall_seconds_max: 120,

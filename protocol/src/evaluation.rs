@@ -4,6 +4,7 @@
 
 use crate::competition::InputSpec;
 use crate::outcomes::Outcomes;
+use crate::package::Expected;
 use crate::report::Report;
 use crate::submission::Rejection;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub struct EvaluationRequest {
     pub items: Items,
     /// Inputs beside the items, pixels as theirs: only the outputs are wanted, to recognise copies by. May be empty.
     pub probes: Arc<[u8]>,
+    /// What the package says that it answers: held against the engine before anything is measured, and nothing is where they
+    /// differ.
+    pub expected: Option<Arc<Expected>>,
     /// How much is measured.
     pub scope: Scope,
     /// Decides the order of items and pairs.

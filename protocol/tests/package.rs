@@ -245,6 +245,18 @@ fn names_that_fit_nowhere_are_told_beside_those_that_are_missing() {
     foreign.iter_mut().for_each(|tensor| tensor.0 = format!("trunk-output.{}", tensor.0.replace("weight", "kernel")));
     let told = refused(&foreign);
     assert!(told.contains("`1.weight`") && told.contains("`trunk-output.1.bias` of shape"), "{told}");
+    assert!(told.contains("0 of its 4 tensors are there, so that it may be an architecture that the catalogue lacks"));
+    foreign[0].0 = "blocks.0.attn.qkv.weight".into();
+    let told = refused(&foreign);
+    assert!(told.contains("these are timm's names: `retort_miner.from_timm`"), "{told}");
+    // As torchvision has it.
+    let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
+    let mut stem = renamed(resnet, str::to_owned);
+    let first = stem.iter_mut().find(|(name, ..)| name == "conv1.weight").unwrap();
+    (first.1, first.2) = (vec![2, 1, 7, 7], vec![0.5; 98]);
+    let told = check(&config(resnet), &save(&stem, Dtype::F32)).unwrap_err();
+    assert_eq!(told.code, Code::TensorShape);
+    assert!(told.detail.contains("begin with 3 x 3 and don't pool"), "{told}");
     let mut prefixed = tensors();
     prefixed.iter_mut().for_each(|tensor| tensor.0 = format!("module.{}", tensor.0));
     prefixed.pop();
@@ -317,13 +329,64 @@ fn pytorch_counters_are_tolerated_and_nothing_else_is() {
         header.insert(tensor.name, entry);
         end += bytes;
     }
-    let with = |name: &str| {
+    let with = |name: &str, dtype: &str, shape: &[u64], bytes: u64| {
         let mut header = header.clone();
-        header.insert(name.into(), serde_json::json!({"dtype":"I64","shape":[],"data_offsets":[end, end + 8]}));
-        code(&config(resnet), &file(&serde_json::Value::Object(header).to_string(), end as usize + 8))
+        let entry = serde_json::json!({"dtype":dtype,"shape":shape,"data_offsets":[end, end + bytes]});
+        header.insert(name.into(), entry);
+        code(&config(resnet), &file(&serde_json::Value::Object(header).to_string(), (end + bytes) as usize))
     };
-    assert_eq!(with("bn1.num_batches_tracked"), "admitted");
-    assert_eq!(with("conv1.num_batches_tracked"), "tensor_unexpected");
+    // Of whatever type and shape: `half()` of all, PyTorch 0.4, round trips through JAX, MLX and ONNX.
+    for (dtype, shape, bytes) in [
+        ("I64", &[][..], 8),
+        ("F16", &[], 2),
+        ("BF16", &[1], 2),
+        ("I64", &[1], 8),
+        ("I32", &[], 4),
+        ("F32", &[1, 1], 4),
+        ("U8", &[], 1),
+        ("F64", &[], 8),
+    ] {
+        assert_eq!(with("bn1.num_batches_tracked", dtype, shape, bytes), "admitted", "{dtype} {shape:?}");
+    }
+    assert_eq!(with("conv1.num_batches_tracked", "I64", &[], 8), "tensor_unexpected");
+}
+
+/// Whatever frameworks note in a header, as long as the header is small.
+#[test]
+fn metadata_means_nothing_whatever_it_is() {
+    let good = save(&tensors(), Dtype::F32);
+    let length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&good[8..8 + length]).unwrap();
+    for metadata in [
+        serde_json::json!({"training_args": "x".repeat(3_000), "format": "pt"}),
+        serde_json::json!({"leer": "", "\u{e4}": "\u{1f600}\n"}),
+        serde_json::json!({}),
+        serde_json::Value::Null,
+    ] {
+        let mut noted = header.clone();
+        noted["__metadata__"] = metadata.clone();
+        let noted = file(&noted.to_string(), 0);
+        assert_eq!(code(&config(MLP), &[&noted[..], &good[8 + length..]].concat()), "admitted", "{metadata}");
+    }
+}
+
+/// Told what to do: they aren't read.
+#[test]
+fn quantised_weights_are_told_how_to_be_saved() {
+    let header = |dtype: &str| {
+        let tensors = tensors().into_iter().scan(0, |end, (name, shape, values)| {
+            let bytes = values.len();
+            let entry = serde_json::json!({"dtype":dtype,"shape":shape,"data_offsets":[*end, *end + bytes]});
+            *end += bytes;
+            Some((name, entry))
+        });
+        serde_json::Value::Object(tensors.collect()).to_string()
+    };
+    for dtype in ["I8", "U8"] {
+        let refused = check(&config(MLP), &file(&header(dtype), 43)).unwrap_err();
+        assert_eq!(refused.code, Code::TensorDtype, "{dtype}");
+        assert!(refused.detail.contains("save each as F16"), "{refused}");
+    }
 }
 
 #[test]
@@ -419,20 +482,26 @@ fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
     // Three public items of two pixels, and what the engine answers.
     let (pixels, logits) = ([1, 2, 3, 4, 5, 6], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     let first = read(&answers(None, &[0.0, 1.0, 2.0, 3.0], 2)).unwrap();
-    assert_eq!(first.compare(&pixels, &logits, false), Ok(2));
+    // The engine is asked what the file has answers to, and nothing else.
+    let held = |expected: &Expected, is_half_precision: bool| {
+        let asked = expected.asks(&pixels);
+        let answers: Vec<f32> = asked.iter().flat_map(|asked| &logits[2 * asked.place..][..2]).copied().collect();
+        expected.compare(&asked, &answers, is_half_precision).map(|()| asked.len())
+    };
+    assert_eq!(held(&first, false), Ok(2));
     // By its pixels the first is the last public item; nobody published the second.
     let found = read(&answers(Some(&[5, 6, 9, 9]), &[4.0, 5.0, 7.0, 7.0], 2)).unwrap();
-    assert_eq!(found.compare(&pixels, &logits, false), Ok(1));
+    assert_eq!(held(&found, false), Ok(1));
     // A thousandth of the range of 3 is allowed, a hundredth where weights are rough.
     let near = read(&answers(None, &[0.0, 1.0, 2.0, 3.02], 2)).unwrap();
-    assert_eq!(near.compare(&pixels, &logits, true), Ok(2));
-    let differs = near.compare(&pixels, &logits, false).unwrap_err();
+    assert_eq!(held(&near, true), Ok(2));
+    let differs = held(&near, false).unwrap_err();
     assert_eq!(differs.code, Code::ExpectedDiffers);
     assert!(
         differs.detail.starts_with("public item 1, class 1: the engine answers 3, the package expects 3.02"),
         "{differs}"
     );
-    assert!(near.compare(&pixels, &[f32::NAN; 6], true).is_err());
+    assert!(near.compare(&near.asks(&pixels), &[f32::NAN; 4], true).is_err());
     for (name, file) in [
         ("no answers", save(&tensors(), Dtype::F32)),
         ("another number of classes", answers(None, &[0.0; 6], 2)),

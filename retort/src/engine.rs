@@ -56,6 +56,7 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
 pub(crate) fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Waiting => "waiting for the machine",
+        Phase::Expected => "expected answers",
         Phase::Accuracy => "accuracy",
         Phase::Latency => "latency",
         Phase::Metrics => "metrics",

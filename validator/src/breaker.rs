@@ -280,6 +280,7 @@ async fn request(app: &App, stored: &StoredCompetition) -> Result<EvaluationRequ
         reference,
         items: first(&materials.items, ITEMS_MAX),
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: ENGINE_SECONDS,

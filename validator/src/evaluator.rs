@@ -13,6 +13,7 @@ use protocol::report::{
     Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, REPORT_FORMAT, Report,
 };
 use protocol::score::share_ppm;
+use protocol::submission::Rejection;
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,6 +205,7 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
         logits[index * classes + answer] = 4.0;
         confusion[usize::from(*label)][*answer] += 1;
     }
+    as_expected(request, &logits, classes)?;
     let right = |count: usize| answers.iter().zip(labels.iter()).take(count).filter(|(a, l)| **a == usize::from(**l));
     let correct = right(labels.len()).count() as u32;
     let public_correct = right(request.items.public as usize).count() as u32;
@@ -217,6 +219,14 @@ pub fn scripted_evaluation(request: &EvaluationRequest, correct_ppm: u64) -> Res
     let outcomes = scripted_outcomes(request, &report, &answers);
     let probes = request.probes.len() / config.input.shape().values() as usize;
     Ok(Evaluation { report, logits, probe_logits: vec![0.0; probes * classes], outcomes, latency_samples })
+}
+
+/// As the engine does first of all.
+fn as_expected(request: &EvaluationRequest, logits: &[f32], classes: usize) -> Result<(), Rejection> {
+    let Some(expected) = &request.expected else { return Ok(()) };
+    let asked = expected.asks(&request.items.pixels);
+    let rows = asked.iter().flat_map(|asked| logits.iter().skip(asked.place * classes).take(classes));
+    expected.compare(&asked, &rows.copied().collect::<Vec<f32>>(), false)
 }
 
 /// What a report calls its outputs by: all logits, f32 little-endian, in item order.

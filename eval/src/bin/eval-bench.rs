@@ -114,6 +114,7 @@ fn self_request(package: &PackageBytes, images: &Images) -> Outcome<EvaluationRe
             teacher_logits: None,
         },
         probes: Default::default(),
+        expected: None,
         scope: Scope::Full,
         seed: 1,
         wall_seconds_max: 3_600,

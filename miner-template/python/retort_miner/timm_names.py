@@ -30,7 +30,8 @@ def from_timm(state: dict[str, torch.Tensor], architecture: dict) -> dict[str, t
     kind = architecture["kind"]
     if kind == "vit":
         return _vit(state)
-    if kind == "mobilenet_v2":
+    # torchvision's names are the catalogue's already.
+    if kind == "mobilenet_v2" and "features.0.0.weight" not in state:
         return _mobilenet_v2(state, architecture)
     return dict(state)
 
@@ -44,11 +45,14 @@ def _vit(state):
             for which, piece in zip(("query", "key", "value"), tensor.chunk(3)):
                 renamed[f"vit.encoder.layer.{layer}.attention.attention.{which}.{part}"] = piece.contiguous()
             continue
-        for pattern, replacement in VIT:
-            name, found = re.subn(pattern, replacement, name)
-            if found:
-                break
-        renamed[name] = tensor
+        known = [re.subn(pattern, replacement, name) for pattern, replacement in VIT]
+        known = [place for place, found in known if found]
+        if not known and not name.startswith(("vit.", "classifier.")):
+            raise ValueError(
+                f"`{name}` has no place in the catalogue's vit: it knows Hugging Face's encoder and nothing else, no layer "
+                "scale, no normalised queries, no registers, no normalisation behind the pooling"
+            )
+        renamed[known[0] if known else name] = tensor
     return renamed
 
 
@@ -85,6 +89,8 @@ def _mobilenet_v2(state, architecture):
             name = f"features.{place}.conv.{inner[expands][part]}.{rest}"
         else:
             part, _, rest = name.partition(".")
-            name = f"{outer.get(part, part)}.{rest}"
+            if part not in outer:
+                raise ValueError(f"`{name}` has no place in the catalogue's mobilenet_v2")
+            name = f"{outer[part]}.{rest}"
         renamed[name] = tensor
     return renamed

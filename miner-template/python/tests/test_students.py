@@ -82,6 +82,12 @@ class Students(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "^`blocks.* has no place in the catalogue's mobilenet_v2"):
                 retort_miner.from_timm(theirs, MOBILENET_V2)
 
+        theirs = timm.models.VisionTransformer(
+            img_size=28, patch_size=7, embed_dim=32, depth=1, num_heads=4, init_values=1e-5, in_chans=1, num_classes=10
+        ).state_dict()
+        with self.assertRaisesRegex(ValueError, "^`blocks.0.ls1.gamma` has no place in the catalogue's vit"):
+            retort_miner.from_timm(theirs, VIT)
+
     def test_an_unknown_family_is_named_with_those_that_there_are(self):
         with self.assertRaisesRegex(ValueError, "no family is called 'lstm'; there are mlp, resnet"):
             retort_miner.build({"kind": "lstm"}, SMALL, 10)

@@ -5,6 +5,7 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::hotkey::{Hotkey, HotkeyError};
@@ -38,16 +39,40 @@ pub enum WalletError {
         format: &'static str,
     },
     /// Not a JSON object with the fields of a wallet file.
-    #[error("wallet file is not a JSON object with the known fields (line {line}, column {column})")]
+    #[error(
+        "wallet file is not a JSON object as Bittensor's tools write it (line {line}, column {column}); `retort keys new FILE` \
+         makes one"
+    )]
     NotWalletJson {
         /// Where reading stopped.
         line: usize,
         /// Where reading stopped.
         column: usize,
     },
-    /// A `*pub.txt` file: it holds no secret.
-    #[error("wallet file holds no private key and no seed; is it the public half?")]
+    /// A `*pub.txt` file, or an address: it holds no secret.
+    #[error(
+        "wallet file holds no private key and no seed: it is the public half, and what signs is the file of the same name \
+         without `pub`"
+    )]
     PublicOnly,
+    /// The words that a key is made of again.
+    #[error(
+        "wallet file holds a phrase alone, which isn't read here; `btcli wallet regen-hotkey --mnemonic` writes the file of its \
+         key"
+    )]
+    PhraseOnly,
+    /// An export of polkadot-js or Talisman.
+    #[error(
+        "wallet file is an export of polkadot-js, encrypted with a password; a service needs a hotkey that is stored without \
+         one: `retort keys new FILE` or `btcli wallet new-hotkey` makes it"
+    )]
+    PolkadotJs,
+    /// Nothing is in it.
+    #[error("wallet file is empty; `retort keys new FILE` makes one where none is")]
+    Empty,
+    /// Text of another encoding.
+    #[error("wallet file begins with the byte order mark of UTF-16: save it as UTF-8")]
+    Utf16,
     /// An ed25519 key, which can be verified but does not sign here.
     #[error("wallet file has crypto type {crypto_type}; only sr25519 (1) keys sign here")]
     UnsupportedCrypto {
@@ -86,9 +111,11 @@ impl WalletFile {
         if bytes.len() > WALLET_FILE_BYTES_MAX {
             return Err(WalletError::TooLarge { size_bytes: bytes.len() });
         }
+        let bytes = unmarked(bytes)?;
         refuse_encrypted(bytes)?;
-        let fields: WalletJson = serde_json::from_slice(bytes)
-            .map_err(|error| WalletError::NotWalletJson { line: error.line(), column: error.column() })?;
+        let fields: WalletJson = serde_json::from_slice(bytes).map_err(|error| {
+            bare(bytes).unwrap_or_else(|| WalletError::NotWalletJson { line: error.line(), column: error.column() })
+        })?;
         let crypto_type = fields.crypto_type.unwrap_or(CRYPTO_TYPE_SR25519);
         if crypto_type != CRYPTO_TYPE_SR25519 {
             return Err(WalletError::UnsupportedCrypto { crypto_type });
@@ -124,12 +151,14 @@ impl WalletFile {
             secret_seed: self.keypair.seed().map(|seed| prefixed_hex(seed)),
             ss58_address: Some(hotkey.to_string()),
             crypto_type: Some(CRYPTO_TYPE_SR25519),
+            secret_phrase: None,
+            encoded: None,
         };
         serde_json::to_string(&fields).expect("JSON, because strings and a small number can always be written")
     }
 }
 
-/// The fields that we use. Others, such as `secretPhrase`, are passed over: a phrase is never needed to sign.
+/// The fields that we use. Others are passed over: a phrase is never needed to sign.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WalletJson {
@@ -145,6 +174,12 @@ struct WalletJson {
     ss58_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     crypto_type: Option<u8>,
+    /// Whether there is a phrase, to say what to do where there is nothing else. It is not kept.
+    #[serde(default, skip_serializing)]
+    secret_phrase: Option<IgnoredAny>,
+    /// What polkadot-js keeps a secret in.
+    #[serde(default, skip_serializing)]
+    encoded: Option<IgnoredAny>,
 }
 
 impl WalletJson {
@@ -166,6 +201,8 @@ impl WalletJson {
             }),
             // The seeded one is kept where there is one, because it can write both fields again.
             (Some(keypair), _) | (None, Some(keypair)) => Ok(keypair),
+            (None, None) if self.encoded.is_some() => Err(WalletError::PolkadotJs),
+            (None, None) if self.secret_phrase.is_some() => Err(WalletError::PhraseOnly),
             (None, None) => Err(WalletError::PublicOnly),
         }
     }
@@ -185,6 +222,27 @@ impl WalletJson {
 
 fn inconsistent(field: &'static str, found: Hotkey, derived: Hotkey) -> WalletError {
     WalletError::Inconsistent { field, found, derived }
+}
+
+/// The text without the mark that editors on Windows write before it.
+fn unmarked(bytes: &[u8]) -> Result<&[u8], WalletError> {
+    match bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(WalletError::Utf16),
+        [0xef, 0xbb, 0xbf, text @ ..] => Ok(text),
+        text => Ok(text),
+    }
+}
+
+/// What is no JSON and yet known: nothing, a phrase, an address.
+fn bare(bytes: &[u8]) -> Option<WalletError> {
+    let text = str::from_utf8(bytes).ok()?.trim();
+    let words = text.split_whitespace().count();
+    let is_phrase = (12..=24).contains(&words) && text.chars().all(|char| char.is_ascii_lowercase() || char == ' ');
+    match text {
+        "" => Some(WalletError::Empty),
+        _ if is_phrase => Some(WalletError::PhraseOnly),
+        _ => text.parse::<Hotkey>().is_ok().then_some(WalletError::PublicOnly),
+    }
 }
 
 /// The three encrypted forms announce themselves in their first bytes.

@@ -31,6 +31,15 @@ pub struct Expected {
     image_bytes: usize,
 }
 
+/// A public item that a package brings an answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which of the package's answers is for it.
+    row: usize,
+    /// Which public item it is, from 0.
+    pub place: usize,
+}
+
 impl Expected {
     /// Reads the file for a competition's input and number of classes.
     ///
@@ -57,23 +66,32 @@ impl Expected {
         Ok(Self { items, classes, images: images.transpose()?, logits: values, image_bytes })
     }
 
-    /// Compares with what the engine answers to public items: `pixels` of all of them, and `logits` `[items, classes]` in their
-    /// order. Items that aren't public are left out; the number of those that were compared is given.
+    /// Which of the public items, whose `pixels` these are, it speaks of: what the engine is asked before anything is measured.
+    /// Items that aren't public are left out.
+    pub fn asks(&self, pixels: &[u8]) -> Vec<Asked> {
+        let place = |row: usize| match &self.images {
+            None => (row < pixels.len() / self.image_bytes.max(1)).then_some(row),
+            Some(images) => {
+                let image = row_of(images, row, self.image_bytes)?;
+                pixels.chunks_exact(self.image_bytes.max(1)).position(|public| public == image)
+            }
+        };
+        (0..self.items).filter_map(|row| Some(Asked { row, place: place(row)? })).collect()
+    }
+
+    /// Compares with what the engine answers: `logits` `[asked, classes]`, in the order of what was `asked`.
     ///
     /// # Errors
     /// A [`Rejection`] with the first difference.
-    pub fn compare(&self, pixels: &[u8], logits: &[f32], is_half_precision: bool) -> Result<usize, Rejection> {
+    pub fn compare(&self, asked: &[Asked], logits: &[f32], is_half_precision: bool) -> Result<(), Rejection> {
         let widened = |[low, high]: [f32; 2], value: &f32| [low.min(*value), high.max(*value)];
         let [low, high] = self.logits.iter().fold([f32::MAX, f32::MIN], widened);
         let most = (high - low) * if is_half_precision { TOLERANCE_HALF_PRECISION } else { TOLERANCE };
-        let mut compared = 0usize;
-        for item in 0..self.items {
-            let Some(place) = self.place(item, pixels) else { continue };
-            let Some(found) = row(logits, place, self.classes) else { continue };
-            let expected = row(&self.logits, item, self.classes).unwrap_or_default();
-            compared = compared.saturating_add(1);
-            // NaN is nobody's answer.
-            let differs = |(ours, theirs): &(&f32, &f32)| !matches!((*ours - *theirs).abs().partial_cmp(&most), Some(order) if order.is_le());
+        // NaN is nobody's answer.
+        let differs = |(ours, theirs): &(&f32, &f32)| !matches!((*ours - *theirs).abs().partial_cmp(&most), Some(order) if order.is_le());
+        for (index, Asked { row, place }) in asked.iter().enumerate() {
+            let expected = row_of(&self.logits, *row, self.classes).unwrap_or_default();
+            let found = row_of(logits, index, self.classes).unwrap_or_default();
             if let Some((class, (ours, theirs))) =
                 found.iter().zip(expected).enumerate().find(|(_, pair)| differs(pair))
             {
@@ -83,14 +101,7 @@ impl Expected {
                 )));
             }
         }
-        Ok(compared)
-    }
-
-    /// Which public item the file's `item` is.
-    fn place(&self, item: usize, pixels: &[u8]) -> Option<usize> {
-        let Some(images) = &self.images else { return Some(item) };
-        let image = row(images, item, self.image_bytes)?;
-        pixels.chunks_exact(self.image_bytes).position(|public| public == image)
+        Ok(())
     }
 }
 
@@ -107,7 +118,7 @@ fn images_of(
     }
 }
 
-fn row<T>(values: &[T], index: usize, width: usize) -> Option<&[T]> {
+fn row_of<T>(values: &[T], index: usize, width: usize) -> Option<&[T]> {
     let start = index.checked_mul(width)?;
     values.get(start..start.checked_add(width)?)
 }

@@ -15,7 +15,7 @@ mod names;
 mod tensors;
 
 pub use canonical::CanonicalWeights;
-pub use expected::{EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
+pub use expected::{Asked, EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
 pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, read_header};
 pub use names::tensor_names;
 

@@ -65,7 +65,8 @@ fn assign(
     let mut assigned = BTreeMap::new();
     for tensor in &implied {
         let Some((name, entry)) = spelt(tensor) else {
-            return Err(Code::TensorMissing.because(told(tensor, &prefix, stray)));
+            let advice = advice(header, read.len(), implied.len());
+            return Err(Code::TensorMissing.because(told(tensor, &prefix, stray) + &advice));
         };
         fits(tensor, entry)?;
         assigned.insert(tensor.name.clone(), name.to_owned());
@@ -129,6 +130,22 @@ fn told(missing: &TensorSpec, prefix: &str, stray: Option<(&String, &TensorEntry
     };
     let under = if prefix.is_empty() { String::new() } else { format!(" under the prefix `{}`", shown(prefix)) };
     format!("`{}` of shape {:?}{under}{beside}", missing.name, missing.shape)
+}
+
+/// What else to try where `found` of `implied` tensors are there: a renaming that exists, or another architecture.
+fn advice(header: &Header, found: usize, implied: usize) -> String {
+    let is_of_timm = |name: &String| name.contains(".attn.qkv.") || name.ends_with("conv_stem.weight");
+    if header.tensors.keys().any(is_of_timm) {
+        return "; these are timm's names: `retort_miner.from_timm` gives them the catalogue's, or says what the catalogue lacks"
+            .into();
+    }
+    match found.saturating_mul(2) < implied {
+        true => format!(
+            "; {found} of its {implied} tensors are there, so that it may be an architecture that the catalogue lacks: it has \
+             mlp, resnet, depthwise_cnn, mobilenet_v2 and vit"
+        ),
+        false => String::new(),
+    }
 }
 
 /// A file's own name, no longer than a message bears.

@@ -38,7 +38,25 @@ fn fits(TensorSpec { name, shape, .. }: &TensorSpec, entry: &TensorEntry) -> Res
     }
     match entry.shape == *shape {
         true => Ok(()),
-        false => Err(Code::TensorShape.because(format!("`{name}` is {:?}, must be {shape:?}", entry.shape))),
+        false => {
+            let advice = advice(name, shape, &entry.shape);
+            Err(Code::TensorShape.because(format!("`{name}` is {:?}, must be {shape:?}{advice}", entry.shape)))
+        }
+    }
+}
+
+/// What torchvision's residual networks have that the catalogue's don't, where a kernel of them is found.
+fn advice(name: &str, wanted: &[u64], found: &[u64]) -> &'static str {
+    let ([.., 3, 3], [.., rows, columns]) = (wanted, found) else { return "" };
+    match (rows, columns) {
+        (7, 7) if name == "conv1.weight" => {
+            "; the catalogue's residual networks begin with 3 x 3 and don't pool: give it such a `conv1` and \
+             `maxpool = nn.Identity()`, and train it so"
+        }
+        (1, 1) if name.ends_with(".conv1.weight") => {
+            "; bottlenecks aren't in the catalogue: its residual networks have blocks of two 3 x 3 convolutions"
+        }
+        _ => "",
     }
 }
 

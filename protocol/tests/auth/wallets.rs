@@ -98,6 +98,25 @@ fn unusable_files_are_refused_by_name_and_without_their_secrets() {
         assert!(error.contains(message), "{error}");
         assert!(!error.contains(&private[2..20]), "{error}");
     }
+    let phrase = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+    for (text, message) in [
+        (serde_json::json!({ "secretPhrase": phrase }).to_string(), "btcli wallet regen-hotkey"),
+        (format!("{phrase}\n"), "btcli wallet regen-hotkey"),
+        (format!("{ALICE}\n"), "public half"),
+        (
+            serde_json::json!({ "encoded": "x", "encoding": {}, "address": ALICE, "meta": {} }).to_string(),
+            "polkadot-js",
+        ),
+        (String::new(), "is empty"),
+    ] {
+        let error = WalletFile::parse(text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(message) && !error.contains("bottom"), "{error}");
+    }
+    let file = wallet_vectors()["alice_keyfile"].to_string();
+    let marked = WalletFile::parse(format!("\u{feff}{file}").as_bytes()).unwrap();
+    assert_eq!(marked.keypair().hotkey(), WalletFile::parse(file.as_bytes()).unwrap().keypair().hotkey());
+    let wide: Vec<u8> = format!("\u{feff}{file}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(WalletFile::parse(&wide).unwrap_err(), WalletError::Utf16);
     assert!(matches!(WalletFile::parse(b"0x33a6f309"), Err(WalletError::NotWalletJson { line: 1, .. })));
     let large = vec![b' '; WALLET_FILE_BYTES_MAX + 1];
     assert_eq!(WalletFile::parse(&large).unwrap_err(), WalletError::TooLarge { size_bytes: large.len() });

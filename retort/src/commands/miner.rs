@@ -21,13 +21,14 @@ use protocol::api::{
 };
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
-use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
-use protocol::package::{Admission, Admitted, EXPECTED_FILE, Expected, admit, is_half_precision};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::package::{Admission, Admitted, EXPECTED_FILE, Expected, admit};
 use protocol::score::{Ceiling, Score, score};
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use validator::config::LatencyEffort;
 use validator::why::WhyView;
@@ -153,17 +154,17 @@ fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: De
     if what.ends_with(".toml") {
         let text = std::fs::read_to_string(what).with_context(|| format!("read {what}"))?;
         let manifest = Manifest::from_toml(&text)?;
-        return show_checked(&admitted(&files, &manifest)?, None, None, json);
+        let passed = admitted(&files, &manifest)?;
+        expected(&files, &manifest)?;
+        return show_checked(&passed, None, None, json);
     }
     let (client, id) = competition(what, address)?;
     let published = client.competition(&id)?.competition;
     let passed = admitted(&files, &published.manifest)?;
+    let expected = expected(&files, &published.manifest)?;
     let board = client.leaderboard(&id)?;
-    let trial = if rules_only { None } else { Some(trial(&client, &published, &board, &files, device)?) };
+    let trial = if rules_only { None } else { Some(trial(&client, &published, &board, (&files, expected), device)?) };
     let logits = trial.as_ref().map(|trial| trial.evaluation.logits.as_slice());
-    if let (Some(expected), Some(logits)) = (&files.expected, logits) {
-        as_expected(&client, &published, &files, expected, logits)?;
-    }
     let likenesses = likeness::find(&client, &published, &board, &files, logits)?;
     show_checked(&passed, trial, Some(likenesses), json)
 }
@@ -173,36 +174,35 @@ fn trial(
     client: &Client,
     published: &Competition,
     board: &Leaderboard,
-    files: &PackageFiles,
+    (files, expected): (&PackageFiles, Option<Arc<Expected>>),
     device: DeviceKind,
 ) -> Result<Trial> {
-    let (request, ceiling) = request(client, published, files)?;
+    let (request, ceiling) = request(client, published, files, expected)?;
     // A prediction needs no more than the short preset; the validator measures at its own length.
     let engine = engine(device, LatencyEffort::Quick)?;
     let evaluation = measure(&engine, &request)?;
+    tell_compared(&request);
     let score = score(&evaluation.report, ceiling, &published.manifest.score);
     let faster = faster_neighbours(&engine, &request)?;
     Ok(Trial { rank: predicted_rank(board, &score), evaluation, score, faster })
 }
 
-/// What the package says of itself, held against what the engine answers to public items.
-fn as_expected(
-    client: &Client,
-    published: &Competition,
-    files: &PackageFiles,
-    expected: &[u8],
-    logits: &[f32],
-) -> Result<()> {
-    let (input, classes) = (published.manifest.input.shape(), published.manifest.labels.len());
-    let public = Images::from_bytes(&client.object(&published.public_images)?)?;
-    let compared = Expected::read(expected, input, classes)
-        .and_then(|expected| expected.compare(&public.pixels, logits, is_half_precision(&files.weights)?));
-    match compared {
-        Ok(0) => eprintln!("{EXPECTED_FILE} answers to none of the public items, so nothing was compared"),
-        Ok(compared) => eprintln!("{EXPECTED_FILE}: {compared} answers are the engine's"),
-        Err(rejection) => bail!("the validator would reject this package: {rejection}. {}", rejection.code.hint()),
+/// What the package says that it answers, if it says so.
+fn expected(files: &PackageFiles, manifest: &Manifest) -> Result<Option<Arc<Expected>>> {
+    let Some(file) = &files.expected else { return Ok(None) };
+    Expected::read(file, manifest.input.shape(), manifest.labels.len())
+        .map(|expected| Some(Arc::new(expected)))
+        .map_err(|rejection| anyhow::anyhow!("{rejection}. {}", rejection.code.hint()))
+        .context("the validator would reject this package")
+}
+
+/// Says how much of what the package says was compared.
+fn tell_compared(request: &EvaluationRequest) {
+    match request.expected.as_ref().map(|expected| expected.asks(&request.items.pixels).len()) {
+        None => {}
+        Some(0) => eprintln!("{EXPECTED_FILE} answers to none of the public items, so nothing was compared"),
+        Some(compared) => eprintln!("{EXPECTED_FILE}: {compared} answers are the engine's"),
     }
-    Ok(())
 }
 
 /// The validator's own admission.
@@ -214,7 +214,12 @@ fn admitted(files: &PackageFiles, manifest: &Manifest) -> Result<Admitted> {
 }
 
 /// What the engine is asked for on the public part; also gives the teacher's right answers there.
-fn request(client: &Client, published: &Competition, files: &PackageFiles) -> Result<(EvaluationRequest, Ceiling)> {
+fn request(
+    client: &Client,
+    published: &Competition,
+    files: &PackageFiles,
+    expected: Option<Arc<Expected>>,
+) -> Result<(EvaluationRequest, Ceiling)> {
     let images = Images::from_bytes(&client.object(&published.public_images)?)?;
     let teacher = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
     let correct = miner_template::teacher::count_right(&teacher.values, &images.labels);
@@ -236,6 +241,7 @@ fn request(client: &Client, published: &Competition, files: &PackageFiles) -> Re
             teacher_logits: Some(teacher.values.into()),
         },
         probes: Default::default(),
+        expected,
         scope: Scope::Full,
         seed: rand::random(),
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
@@ -249,7 +255,12 @@ fn measure(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation> {
     let phases = Phases::new("check");
     let result = engine.evaluate(request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
-    Ok(result?)
+    match result {
+        Err(EvaluationFailure::Package(rejection)) => {
+            bail!("the validator would reject this package: {rejection}. {}", rejection.code.hint())
+        }
+        result => Ok(result?),
+    }
 }
 
 /// The rank on the board as it stands; below the gate there is none.

@@ -268,6 +268,7 @@ pub(super) fn request(
         reference,
         items,
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: case.competition.manifest.limits.evaluation_seconds_max.max(WALL_SECONDS_MAX),

@@ -14,7 +14,7 @@ use crate::db::submissions::{self, Submission};
 use crate::db::{DbError, attempts, is_duplicate, replicates, weights};
 use crate::error::Chain;
 use crate::evaluator::{self, Machine, little_endian};
-use crate::expected::Expectation;
+use crate::expected;
 use crate::failpoints::{self, Change, Moment};
 use crate::materials::{self, MaterialError};
 use crate::objects::ObjectError;
@@ -249,13 +249,10 @@ async fn measure(
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
-    let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
-    let expectation = Expectation::of(app, &submission.id, &stored.competition.manifest, &request).await?;
+    let mut request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
+    request.expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
     let evaluation =
         evaluator::measured_on(app.evaluator.as_ref(), machine, request, submission.package_sha256).await?;
-    if let Some(expectation) = expectation {
-        expectation.compare(&evaluation)?;
-    }
     Ok((stored, evaluation))
 }
 
@@ -271,6 +268,7 @@ async fn request(
         reference: materials.reference.clone(),
         items: materials.items.clone(),
         probes: Arc::clone(&materials.probes),
+        expected: None,
         scope: Scope::FullFrom(worth_timing(stored)),
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,

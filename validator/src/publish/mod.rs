@@ -267,6 +267,7 @@ impl Publisher {
             reference: source.reference.bytes.clone(),
             items: materials::items(&manifest.input, public, prepared.public.clone(), teacher_logits),
             probes: Arc::clone(probes),
+            expected: None,
             scope,
             seed: rand::random(),
             wall_seconds_max: self.config.limits.publish_seconds_max,

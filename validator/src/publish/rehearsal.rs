@@ -143,6 +143,7 @@ impl Publisher {
             reference: source.reference.bytes.clone(),
             items: materials::items(&source.manifest.input, 0, items.clone(), teacher_logits.map(<[f32]>::to_vec)),
             probes: Arc::from([]),
+            expected: None,
             scope: Scope::OutputsOnly,
             seed: 0,
             wall_seconds_max: self.config.limits.publish_seconds_max,

@@ -160,6 +160,7 @@ async fn ask(
         reference,
         items: materials::items(&competition.manifest.input, 0, items.clone(), teacher_logits),
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: app.config.limits.publish_seconds_max,

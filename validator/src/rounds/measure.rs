@@ -98,6 +98,7 @@ async fn request(
         reference: reference.clone(),
         items: items.clone(),
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::Full,
         seed: begun.seed,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,

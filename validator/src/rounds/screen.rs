@@ -212,6 +212,7 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         reference: reference.clone(),
         items: items.clone(),
         probes: Arc::from([]),
+        expected: None,
         scope: Scope::OutputsOnly,
         // Outputs follow from the package and the items: no seed decides them.
         seed: 0,

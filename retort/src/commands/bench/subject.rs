@@ -60,6 +60,7 @@ impl Subject {
                 teacher_logits: None,
             },
             probes: Default::default(),
+            expected: None,
             scope: Scope::Full,
             seed,
             wall_seconds_max: WALL_SECONDS_MAX,
