@@ -13,6 +13,7 @@ use protocol::api::{
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
+use protocol::name::DisplayName;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
@@ -50,6 +51,15 @@ pub struct Client {
     http: Http,
     /// By how many seconds the validator's clock is ahead of ours, once it has refused a signature for that.
     ahead_seconds: Arc<AtomicI64>,
+}
+
+/// What an announcement may say beside what it announces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Announcing {
+    /// A code of the operator that lets a hotkey in, where one is needed.
+    pub invite: Option<String>,
+    /// What the model is called there.
+    pub name: Option<DisplayName>,
 }
 
 /// Why a call failed.
@@ -258,8 +268,7 @@ impl Client {
         if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
     }
 
-    /// Submits a package: announces it, uploads what the validator lacks, and completes. `invite` is a code of the operator,
-    /// where one is needed.
+    /// Submits a package: announces it, uploads what the validator lacks, and completes.
     ///
     /// `uploaded` hears of every byte that has gone out.
     ///
@@ -269,13 +278,14 @@ impl Client {
         &self,
         competition: &CompetitionId,
         package: &PackageFiles,
-        invite: Option<&str>,
+        with: &Announcing,
         keypair: &Keypair,
         uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
     ) -> Result<SubmissionId, ClientError> {
         let receiver = self.competition(competition)?.validator;
         let (competition, files) = (competition.clone(), package.declarations());
-        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned) };
+        let Announcing { invite, name } = with.clone();
+        let request = SubmissionRequest { competition, files, invite, name };
         let created: SubmissionCreated = self.post("/api/v1/submissions", &request, keypair, &receiver)?;
         for upload in &created.uploads {
             let bytes =

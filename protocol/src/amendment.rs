@@ -35,6 +35,8 @@ pub enum Amended {
     Title(String),
     /// The paragraph for people.
     Description(String),
+    /// Where questions go.
+    Contact(String),
     /// Whether lists leave it out; who knows its name finds it.
     Hidden(bool),
     /// When submissions end, in Unix seconds: later than before, or at the end of the next full round.
@@ -63,6 +65,7 @@ impl Manifest {
             match &amendment.change {
                 Amended::Title(title) => self.title.clone_from(title),
                 Amended::Description(description) => self.description.clone_from(description),
+                Amended::Contact(contact) => self.contact = Some(contact.clone()),
                 Amended::ClosesAt(at) => self.closes_at = Some(*at),
                 Amended::SubmissionsPerDay { quota, from_round } if *from_round <= round => {
                     self.limits.submissions_per_day = *quota;

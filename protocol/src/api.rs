@@ -44,6 +44,11 @@ pub struct SubmissionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, max_length = 64)]
     pub invite: Option<String>,
+    /// What the model is called, on this validator alone. A submission that has no name yet gets it when the same package is
+    /// announced again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub name: Option<DisplayName>,
 }
 
 /// `POST /api/v1/names`, signed; its answer is the same.
@@ -91,6 +96,10 @@ pub struct SubmissionStatus {
     pub competition: CompetitionId,
     /// By whom.
     pub hotkey: Hotkey,
+    /// What its owner calls it: shown beside its id, since the id alone says which it is.
+    #[serde(default)]
+    #[schema(required)]
+    pub name: Option<String>,
     /// Where it is.
     pub state: State,
     /// Why it ended without a score, or why it is in the queue again.
@@ -223,6 +232,10 @@ pub struct SubmissionSummary {
     pub competition: CompetitionId,
     /// By whom.
     pub hotkey: Hotkey,
+    /// What its owner calls it.
+    #[serde(default)]
+    #[schema(required)]
+    pub name: Option<String>,
     /// Order of arrival over all competitions; lists go from the last to the first.
     pub arrival: u64,
     /// Where it is.
@@ -334,6 +347,10 @@ pub struct BoardRow {
     #[serde(default)]
     #[schema(required)]
     pub owner_name: Option<String>,
+    /// What its owner calls the model: shown beside its short id.
+    #[serde(default)]
+    #[schema(required)]
+    pub model_name: Option<String>,
     /// The family: `mlp`, `resnet`, ...
     pub architecture: String,
     /// Accuracy.
@@ -503,6 +520,7 @@ impl BoardRow {
             gap_ppm: None,
             teacher_gap_ppm: None,
             owner_name: None,
+            model_name: None,
             brings_answers: false,
             details: Vec::new(),
         }

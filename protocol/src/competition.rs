@@ -50,6 +50,10 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "MIT")]
     pub license: Option<String>,
+    /// Where questions go: a mail address or an https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "arena@example.com")]
+    pub contact: Option<String>,
     /// What models do.
     pub task: Task,
     /// When submissions end, in Unix seconds; never if absent. A manifest may write a date with its zone.
@@ -373,6 +377,31 @@ impl Limits {
     }
 }
 
+/// A contact longer than this is none.
+const CONTACT_BYTES_MAX: usize = 200;
+
+/// Whether a text is a mail address or an https URL that may stand on any page as it is: letters, digits and what belongs
+/// there, a host with a dot, and nobody's name before it.
+fn is_contact(text: &str) -> bool {
+    let plain = |part: &str, more: &str| {
+        !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || more.contains(char))
+    };
+    let is_host = |host: &str| host.contains('.') && host.split('.').all(|label| plain(label, "-"));
+    if text.len() > CONTACT_BYTES_MAX {
+        return false;
+    }
+    match text.strip_prefix("https://") {
+        Some(rest) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+            is_host(host)
+                && port.is_none_or(|port| port.parse::<u16>().is_ok())
+                && (path.is_empty() || plain(path, "/?#=&%+-._~:@,;!$*()"))
+        }
+        None => text.split_once('@').is_some_and(|(local, host)| plain(local, ".+-_%") && is_host(host)),
+    }
+}
+
 /// A limit in seconds beyond a week is a slip.
 const SECONDS_MAX: u64 = 7 * 86_400;
 /// The end of the year 2100; what lies beyond was written in milliseconds.
@@ -515,6 +544,12 @@ impl Manifest {
                 "license",
                 self.license.as_ref().is_none_or(|license| spdx::Expression::parse(license).is_ok()),
                 "must be an SPDX expression, such as MIT or CC-BY-4.0 (spdx.org/licenses)".into(),
+            ),
+            (
+                "contact",
+                self.contact.as_deref().is_none_or(is_contact),
+                "must be a mail address, such as arena@example.com, or an https:// URL, in at most 200 plain characters"
+                    .into(),
             ),
             ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
             (

@@ -108,3 +108,37 @@ fn limits_that_nobody_means_are_named() {
         }
     }
 }
+
+#[test]
+fn a_contact_is_a_mail_address_or_a_page_and_plain() {
+    let with = |contact: &str| {
+        let line = format!("contact = {}\ntask = ", serde_json::Value::from(contact));
+        Manifest::from_toml(&REAL.replacen("task = ", &line, 1)).map(|manifest| manifest.contact)
+    };
+    for good in ["arena@example.com", "a.b+c@mail.example.co.uk", "https://example.com", "https://e.org:8443/x?y=%20#z"]
+    {
+        assert_eq!(with(good).unwrap().as_deref(), Some(good));
+    }
+    let long = format!("https://example.com/{}", "x".repeat(200));
+    for bad in [
+        "",
+        "arena",
+        "@example.com",
+        "a@b",
+        "a@b@example.com",
+        "a b@example.com",
+        "http://example.com",
+        "javascript:alert(1)",
+        "https://",
+        "https://localhost",
+        "https://bank.example@evil.example/",
+        "https://example.com/<script>",
+        "https://example.com/\"x",
+        "https://ex\u{e4}mple.com",
+        "a@example.com\nb",
+        &long,
+    ] {
+        let error = with(bad).unwrap_err().to_string();
+        assert!(error.starts_with("manifest field `contact`"), "{bad:?}: {error}");
+    }
+}

@@ -157,6 +157,7 @@ async fn fill_board(database: &Path) {
             id: SubmissionId::new(u64::from(row), 0),
             competition: competition(),
             hotkey: Keypair::from_seed(digest.as_bytes()).hotkey(),
+            name: None,
             address: String::new(),
             package_sha256: digest,
             state: State::Scored,

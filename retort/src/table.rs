@@ -91,7 +91,7 @@ fn cells(row: &BoardRow) -> [String; 13] {
     [
         row.rank_label().unwrap_or_default(),
         who(row),
-        row.architecture.clone(),
+        model(row),
         with_error(row.accuracy_ppm, row.accuracy_interval_ppm, 1e4, 2),
         format!("{:.1}", row.agreement_ppm as f64 / 1e4),
         with_error(row.latency_ratio_ppm, row.latency_ratio_interval_ppm, 1e6, 3),
@@ -103,6 +103,17 @@ fn cells(row: &BoardRow) -> [String; 13] {
         row.needs.map_or_else(String::new, |needs| missing(needs.missing_ppm)),
         row.why.clone(),
     ]
+}
+
+/// What its owner calls it beside its short id, and its family.
+fn model(row: &BoardRow) -> String {
+    match (&row.model_name, &row.submission) {
+        (Some(name), Some(id)) => {
+            let id = id.to_string();
+            format!("{name} …{} {}", &id[id.len().saturating_sub(8)..], row.architecture)
+        }
+        _ => row.architecture.clone(),
+    }
 }
 
 /// What it is worth on fresh hidden items, or that nobody asked it yet.

@@ -78,9 +78,11 @@ fn the_validator_is_named_before_a_command_of_verify_or_behind_it() {
 
 #[test]
 fn who_reads_no_further_ends_it_quietly_and_a_full_disk_is_an_error() {
+    let student = repository("models/fixtures/pytorch_student").display().to_string();
     for command in [
         &["completions", "bash"][..],
         &["simulate", "dethrone", "--items", "200", "--equals", "1", "--repetitions", "1"],
+        &["predict", &student, "fashion-mnist:0", "fashion-mnist:1", "--json"],
     ] {
         let mut child = retort().args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
@@ -154,6 +156,19 @@ fn the_rules_admit_what_pytorch_saved_and_name_what_is_wrong_with_the_rest() {
     let good = check(&repository("models/fixtures/pytorch_student"));
     assert!(good.status.success(), "{}", stderr(&good));
     assert!(stdout(&good).starts_with("admitted: "), "{}", stdout(&good));
+    assert!(stderr(&good).is_empty(), "it brings answers, so nothing is assumed: {}", stderr(&good));
+
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(repository("models/fixtures/pytorch_student").join(file), dir.path().join(file)).unwrap();
+    }
+    fs::write(dir.path().join("README.md"), "").unwrap();
+    let plain = check(dir.path());
+    assert!(plain.status.success(), "an empty README.md says nothing, and is left out: {}", stderr(&plain));
+    let assumed = "activation relu, norm_epsilon_ppb 10000, padding symmetric. A model that was trained otherwise";
+    assert!(stderr(&plain).contains(assumed), "{}", stderr(&plain));
+    let entered = miner_template::files::PackageFiles::read(dir.path()).unwrap().declarations();
+    assert_eq!(entered.len(), 2, "{entered:?}");
 
     let dir = tempfile::tempdir().unwrap();
     let missing = check(dir.path());
@@ -219,6 +234,10 @@ fn pictures_are_taken_as_they_are() {
     tall.save(dir.path().join("tall.bmp")).unwrap();
     let told = stderr(&ask(&[&format!("{folder}/tall.bmp")]));
     assert!(told.contains("its border is light"), "paper is paper in any shape: {told}");
+    // As many pixels, in another shape: that is no reason to read them in another order.
+    image::GrayImage::from_raw(14, 56, vec![9; 784]).unwrap().save(dir.path().join("strip.png")).unwrap();
+    let told = stderr(&ask(&[&format!("{folder}/strip.png")]));
+    assert!(told.contains("resized from 14 x 56 to 28 x 28 pixels"), "{told}");
     let text = ask(&[&format!("{folder}/notes.txt")]);
     assert!(stderr(&text).contains("no picture of a known format"), "{}", stderr(&text));
 }

@@ -211,7 +211,7 @@ async fn submit(address: SocketAddr, package: Arc<Large>, index: u32) -> (protoc
     let view: CompetitionView = view.json().await.unwrap();
     let keypair = Keypair::from_seed(Digest::of(&index.to_le_bytes()).as_bytes());
     let files = package.declarations(index);
-    let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None };
+    let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None, name: None };
     let body = serde_json::to_vec(&request).unwrap();
     let mut retries = 0;
     let post = async |target: &str, body: &[u8], retries: &mut u32| loop {

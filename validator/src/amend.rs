@@ -1,4 +1,4 @@
-//! Changing a published competition: a title at any time, a later end with notice, an early one with time to enter, more
+//! Changing a published competition: a title or contact at any time, a later end with notice, an early one with time to enter, more
 //! submissions a day from the next round. Each change is stated in the public log in the transaction that makes it.
 //!
 //! It does not know who the operator is, nor HTTP. Rewards change by `rounds::change`.
@@ -21,6 +21,8 @@ pub enum Wish {
     Title(String),
     /// Another description.
     Description(String),
+    /// Another contact.
+    Contact(String),
     /// To be left out of lists, or not any more.
     Hidden(bool),
     /// A later end, in Unix seconds.
@@ -38,7 +40,7 @@ pub enum AmendError {
     #[error("no competition is called {0}")]
     Unknown(CompetitionId),
     /// It is over.
-    #[error("{0} is over: nothing but its title, description and place in lists can be changed")]
+    #[error("{0} is over: nothing but its title, description, contact and place in lists can be changed")]
     Over(CompetitionId),
     /// It isn't allowed.
     #[error("{0}")]
@@ -95,6 +97,7 @@ async fn granted(db: &Db, manifest: &Manifest, wish: Wish, now: u64) -> Result<A
     let change = match wish {
         Wish::Title(title) => return Ok(Amended::Title(title)),
         Wish::Description(description) => return Ok(Amended::Description(description)),
+        Wish::Contact(contact) => return Ok(Amended::Contact(contact)),
         Wish::Hidden(hidden) => return Ok(Amended::Hidden(hidden)),
         wish => wish,
     };
@@ -112,7 +115,9 @@ async fn granted(db: &Db, manifest: &Manifest, wish: Wish, now: u64) -> Result<A
             let from_round = db.latest_round(&manifest.id).await?.map_or(0, |round| round.number) + 1;
             Ok(Amended::SubmissionsPerDay { quota, from_round })
         }
-        Wish::Title(_) | Wish::Description(_) | Wish::Hidden(_) => unreachable!("granted above; this is a bug"),
+        Wish::Title(_) | Wish::Description(_) | Wish::Contact(_) | Wish::Hidden(_) => {
+            unreachable!("granted above; this is a bug")
+        }
     }
 }
 

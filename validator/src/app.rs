@@ -26,7 +26,7 @@ use crate::pages::PageCache;
 use crate::relay::Relay;
 use crate::secret::Secret;
 use crate::webhooks::{Outside, Webhooks};
-use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger};
+use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger, Replica, ReplicaError};
 use protocol::Hotkey;
 use protocol::auth::Keypair;
 use std::net::SocketAddr;
@@ -108,6 +108,12 @@ pub enum OpenError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger that another process has open.
+    #[error("read the ledger: {0}")]
+    LedgerFile(std::io::Error),
+    /// What that holds.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
     /// The ledger isn't the one that was here.
     #[error(transparent)]
     LostLedger(#[from] LostLedger),
@@ -160,6 +166,24 @@ impl App {
         let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
         let ledger = Arc::new(MemoryLedger::new());
         Self::compose(config, keys, db, objects, ledger, evaluator, Clock::System).await
+    }
+
+    /// Opens what a look needs beside a serving process: what a worker has, and the ledger as it lies there, verified.
+    ///
+    /// # Errors
+    /// When a part can't be opened, or the ledger is not what its owner wrote.
+    pub async fn open_beside(
+        home: &Home,
+        config: Config,
+        evaluator: Arc<dyn Evaluator>,
+    ) -> Result<(Self, Replica), OpenError> {
+        let app = Self::open_worker(home, config, evaluator).await?;
+        let lines = std::fs::read(home.ledger()).map_err(OpenError::LedgerFile)?;
+        // The last line may be on its way.
+        let whole = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let mut replica = Replica::new(app.hotkey);
+        replica.take(lines.get(..whole).unwrap_or_default())?;
+        Ok((app, replica))
     }
 
     /// Puts parts together that were opened elsewhere; the keys are the validator's and its log's.

@@ -9,6 +9,7 @@ use crate::metrics;
 use crate::objects::ObjectError;
 use crate::relay::RelayError;
 use crate::witness;
+use chain::Replica;
 use datasets::hidden::DrandChain;
 use protocol::round::BeaconSource;
 use transparency::LogError;
@@ -26,13 +27,23 @@ pub struct Finding {
 
 /// Looks at everything that can be looked at without evaluating a model.
 pub async fn examine(app: &App) -> Vec<Finding> {
+    let ledger = ledger(app).await;
+    findings(app, ledger).await
+}
+
+/// The same beside a process that has the ledger, of which this is a copy.
+pub async fn examine_beside(app: &App, ledger: &Replica) -> Vec<Finding> {
+    findings(app, Ok(beside(ledger))).await
+}
+
+async fn findings(app: &App, ledger: Result<String, String>) -> Vec<Finding> {
     let database = app.db.ping().await.map(|()| "answers".to_owned());
     let store = object_store(app).await;
     vec![
         finding("database", database.map_err(|error| Chain(&error).to_string())),
         finding("object store", store.map_err(|error| Chain(&error).to_string())),
         finding("disk", disk(app)),
-        finding("ledger", ledger(app).await),
+        finding("ledger", ledger),
         finding("beacons", beacons(app).await),
         finding("competitions", competitions(app).await),
         finding("queue", queue(app).await),
@@ -58,6 +69,12 @@ fn disk(app: &App) -> Result<String, String> {
     let reserve = app.config.limits.disk_reserve_bytes;
     let found = format!("{} MiB free, {} MiB kept in reserve", free >> 20, reserve >> 20);
     if free > reserve { Ok(found) } else { Err(format!("{found}: uploads are refused until there is space")) }
+}
+
+/// What is in a ledger that somebody else writes.
+fn beside(ledger: &Replica) -> String {
+    let height = ledger.next_height().saturating_sub(1);
+    format!("height {height}, {} registered; a validator that serves has it", ledger.registrations().len())
 }
 
 async fn ledger(app: &App) -> Result<String, String> {

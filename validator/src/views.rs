@@ -157,6 +157,7 @@ pub(crate) async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Su
         id: submission.id,
         competition: submission.competition,
         hotkey: submission.hotkey,
+        name: submission.name.map(String::from),
         state: submission.state,
         reason: submission.reason.map(Into::into),
         queue_position,

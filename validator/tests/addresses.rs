@@ -18,8 +18,21 @@ async fn copy_blocks_name_the_address_that_answers() {
     let app = TestApp::with_open_packages(Setup::default()).await;
     let id = app.miner(1).submit(&Package::mlp(&[16], 1)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
-    for target in [format!("/submissions/{id}"), "/teachers/digits/raw/main/README.md".into()] {
+    for target in
+        ["/competitions/digits".into(), format!("/submissions/{id}"), "/teachers/digits/raw/main/README.md".into()]
+    {
         let text = page(&app, &target).await;
+        // Each command that asks a validator says which, or was told by the line before it.
+        for block in text.split("<pre class=\"command\"><code>").skip(1).filter_map(|rest| rest.split("</code>").next())
+        {
+            let asks = block.lines().filter(|line| line.starts_with("retort ") && !line.starts_with("retort keys"));
+            for line in asks {
+                assert!(
+                    line.contains(&app.url("")) || block.starts_with("export RETORT_VALIDATOR="),
+                    "{target}: {line}"
+                );
+            }
+        }
         assert!(text.contains(&app.url("")), "{target} names {}: {text}", app.url(""));
         assert!(!text.contains("127.0.0.1:7070") && !text.contains(":0\""), "{target}: {text}");
     }
@@ -77,5 +90,30 @@ async fn pages_of_others_read_what_is_public_and_nothing_of_the_operator() {
         let answer = from_elsewhere(Method::GET, target).send().await.unwrap();
         assert!(!answer.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{target}");
         assert_eq!(answer.headers()["cross-origin-resource-policy"], "same-origin");
+    }
+}
+
+/// As social networks, newsletters and advertisements leave them.
+#[tokio::test]
+async fn a_shared_link_leads_where_it_led_before_it_was_shared() {
+    let app = TestApp::with_open_packages(Setup::default()).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::mlp(&[16], 1)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    for target in
+        ["/", "/api", "/competitions/digits", "/competitions/digits?sort=latency", "/competitions/digits/rounds/1"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([
+                format!("/submissions/{id}"),
+                format!("/miners/{}", miner.hotkey()),
+                format!("/miners/{}?before=9", miner.hotkey()),
+            ])
+    {
+        let mark = if target.contains('?') { "&" } else { "?" };
+        for more in ["fbclid=x", "utm_source=mail&utm_medium=", "gclid", "ref=a%20b&mc_cid=1"] {
+            let status = miner.get(&format!("{target}{mark}{more}")).await.status();
+            assert_eq!(status, 200, "{target}{mark}{more}");
+        }
     }
 }

@@ -236,6 +236,12 @@ async fn what_hurts_nobody_is_changed_stated_and_shown_and_what_was_published_st
     for said in ["Numbers, by hand", "Changed since it was published", "miners asked for it"] {
         assert!(page.contains(said), "{said}: {page}");
     }
+    assert_eq!(manifest.contact, None);
+    amended(&app, Wish::Contact("arena@example.com".into())).await.unwrap();
+    amended(&app, Wish::Contact("https://example.com/arena?x=1".into())).await.unwrap();
+    assert_eq!(view(&app).await.manifest(0).contact.as_deref(), Some("https://example.com/arena?x=1"));
+    let page = app.miner(1).get("/competitions/digits").await.text().await.unwrap();
+    assert!(page.contains(r#"<a href="https://example.com/arena?x=1" rel="nofollow noopener">"#), "{page}");
     let act = stated(&app, "administration/amended/digits/2").await;
     assert_eq!(act, Act::CompetitionAmended { competition: competition("digits"), amendment: later });
 
@@ -248,6 +254,7 @@ async fn what_hurts_nobody_is_changed_stated_and_shown_and_what_was_published_st
         (Wish::ClosesAt(ends_at), "no later end"),
         (Wish::SubmissionsPerDay(4), "only rise"),
         (Wish::Title(String::new()), "title"),
+        (Wish::Contact("javascript:alert(1)".into()), "contact"),
     ] {
         let error = amended(&app, wish).await.unwrap_err().to_string();
         assert!(error.contains(why), "{error}");

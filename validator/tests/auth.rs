@@ -15,6 +15,7 @@ fn body() -> Vec<u8> {
         competition: "digits".parse().unwrap(),
         files: Package::mlp(&[8], 7).declarations(),
         invite: None,
+        name: None,
     };
     serde_json::to_vec(&request).unwrap()
 }
@@ -143,7 +144,7 @@ async fn where_the_settings_ask_for_invites_each_code_lets_one_hotkey_in_once() 
     assert!(codes[0] != codes[1] && codes[0].len() >= 32, "{codes:?}");
     let announce = async |miner: &Miner, package: &Package, invite: Option<&str>| {
         let (competition, files) = ("digits".parse().unwrap(), package.declarations());
-        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned) };
+        let request = SubmissionRequest { competition, files, invite: invite.map(str::to_owned), name: None };
         let answer = miner.post("/api/v1/submissions", serde_json::to_vec(&request).unwrap()).await;
         let status = answer.status().as_u16();
         let body: serde_json::Value = answer.json().await.unwrap();

@@ -104,7 +104,7 @@ async fn every_bad_announcement_is_refused_before_anything_is_stored() {
         ("a large config", vec![file("config.json", CONFIG_BYTES_MAX + 1), weights.clone()], "config_too_large"),
         ("a book", vec![config.clone(), weights.clone(), file("README.md", 262_145)], "file_too_large"),
     ] {
-        let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None };
+        let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None, name: None };
         let response = miner.post("/api/v1/submissions", serde_json::to_vec(&request).unwrap()).await;
         let refusal = super::support::accept(response, &[]).await.unwrap_err();
         if (refusal.status, refusal.problem.code.as_str()) != (422, code) {

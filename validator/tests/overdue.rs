@@ -38,6 +38,7 @@ pub(crate) async fn put(app: &App, number: u64, state: State, since: u64) -> Sub
         competition: "digits".parse().unwrap(),
         origin: Default::default(),
         hotkey: Keypair::from_seed(digest.as_bytes()).hotkey(),
+        name: None,
         package_sha256: digest,
         state: State::AwaitingUpload,
         created_at: since,

@@ -25,7 +25,8 @@ fn open() -> Setup {
 
 fn body(seed: u32) -> Vec<u8> {
     let files = Package::mlp(&[8], seed).declarations();
-    serde_json::to_vec(&SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None }).unwrap()
+    serde_json::to_vec(&SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None, name: None })
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use super::rounds::{by_size, play, submit, wait_for};
 use super::support::{Miner, Package, Setup, TestApp, competition, competition_toml};
 use protocol::SubmissionId;
+use protocol::api::Leaderboard;
 use protocol::submission::State;
 use serde_json::Value;
 use std::time::Duration;
@@ -122,6 +123,32 @@ async fn nothing_is_kept_back_once_a_competition_is_over() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{last} is never public");
+}
+
+/// Announced before the end and complete soon after it: the last round waits, and page, board and round name one champion.
+#[tokio::test]
+async fn who_is_in_time_for_the_end_is_in_the_last_round_and_paid() {
+    let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let closes_at = app.app.clock.now() + 100;
+    app.publish(&competition_toml("digits", &format!("closes_at = {closes_at}"))).await;
+    wait_for(&app, 1, Step::Open).await;
+    app.app.clock.advance(95);
+    let (miner, package) = (app.miner(1), Package::mlp(&[25], 7));
+    let created = miner.announce("digits", &package).await.unwrap();
+    app.app.clock.advance(10);
+    let refused = app.miner(2).announce("digits", &Package::mlp(&[20], 7)).await.unwrap_err();
+    assert_eq!(refused.problem.code, "competition_closed");
+    miner.upload_all(&created, &package).await.unwrap();
+    miner.complete(&created.id).await.unwrap();
+    app.wait_for(&created.id, State::Scored).await;
+    let round = wait_for(&app, 1, Step::Revealed).await;
+    assert_eq!(round.champion, Some(created.id.clone()));
+    assert_eq!(round.weights.iter().map(|weight| weight.hotkey).collect::<Vec<_>>(), [miner.hotkey()]);
+    let board: Leaderboard = miner.get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
+    assert_eq!(board.champion, Some(created.id.clone()));
+    let page = miner.get("/competitions/digits").await.text().await.unwrap();
+    let hero = page.split("id=\"champion\"").nth(1).expect("the page names a champion");
+    assert!(hero.split("</section>").next().unwrap().contains(&created.id.to_string()), "{page}");
 }
 
 /// Who asked for the list before keeps the list, and no more.

@@ -128,6 +128,34 @@ impl Architecture {
         Some(other)
     }
 
+    /// What shapes don't show and the description doesn't say either, as field and value: what is assumed of the model.
+    pub fn assumed(&self) -> Vec<(&'static str, String)> {
+        let style = self.style();
+        let activation = match self {
+            Self::Mlp(_) | Self::Resnet(_) | Self::DepthwiseCnn(_) => "relu",
+            Self::MobilenetV2(_) => "relu6",
+            Self::Vit(_) => "gelu",
+        };
+        let mut assumed = Vec::new();
+        if style.activation.is_none() {
+            assumed.push(("activation", activation.to_owned()));
+        }
+        match self {
+            Self::Mlp(_) => {}
+            Self::Vit(vit) if vit.pooling == Pooling::default() => assumed.push(("pooling", "class_token".to_owned())),
+            Self::Vit(_) => {}
+            Self::Resnet(_) | Self::DepthwiseCnn(_) | Self::MobilenetV2(_) => {
+                if style.norm_epsilon_ppb.is_none() && !style.is_fused {
+                    assumed.push(("norm_epsilon_ppb", NORM_EPSILON_PPB.to_string()));
+                }
+                if style.padding.is_none() {
+                    assumed.push(("padding", "symmetric".to_owned()));
+                }
+            }
+        }
+        assumed
+    }
+
     /// What a description says of what shapes don't show.
     fn style(&self) -> Style {
         match self {

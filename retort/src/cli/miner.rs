@@ -46,6 +46,10 @@ pub(crate) enum MinerCommand {
         /// A code of the validator's operator, where it asks for one; needed once for a hotkey
         #[arg(long, value_name = "CODE")]
         invite: Option<String>,
+        /// What the model is called here, beside its short id: 1 to 32 letters, digits, dots, underscores, hyphens and single
+        /// spaces, unlike every other name. The same package submitted again may say it later
+        #[arg(long)]
+        name: Option<DisplayName>,
         /// Wait for the score
         #[arg(long)]
         wait: bool,

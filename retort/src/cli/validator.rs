@@ -109,7 +109,7 @@ pub(crate) enum ValidatorCommand {
     Rewards(RewardsArgs),
     /// Change what hurts nobody about a published competition; the public log will say so, and why
     ///
-    /// Title, description and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
+    /// Title, description, contact and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
     /// is that of the round after the one that runs. Quotas only rise, from the next round on. End and quota change three times
     /// at most. Rewards change by `retort validator rewards --announce`.
     Amend(AmendArgs),
@@ -166,6 +166,9 @@ pub(crate) struct WishArgs {
     /// Another description
     #[arg(long)]
     pub(crate) description: Option<String>,
+    /// Where questions go from now on: a mail address or an https URL
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) contact: Option<String>,
     /// Leave it out of lists
     #[arg(long)]
     pub(crate) hide: bool,

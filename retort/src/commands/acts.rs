@@ -49,6 +49,7 @@ pub(crate) fn amend(args: AmendArgs) -> Result<()> {
         let change = match amendment.change {
             Amended::Title(_) => "has another title".to_owned(),
             Amended::Description(_) => "has another description".to_owned(),
+            Amended::Contact(contact) => format!("answers questions at {contact}"),
             Amended::Hidden(true) => "is left out of lists".to_owned(),
             Amended::Hidden(false) => "is in lists again".to_owned(),
             Amended::ClosesAt(at) => format!("ends {}", when(at)),
@@ -63,10 +64,11 @@ pub(crate) fn amend(args: AmendArgs) -> Result<()> {
 }
 
 fn wished(args: WishArgs) -> Option<Wish> {
-    let WishArgs { title, description, hide, show, closes_at, close_early, submissions_per_day } = args;
+    let WishArgs { title, description, contact, hide, show, closes_at, close_early, submissions_per_day } = args;
     title
         .map(Wish::Title)
         .or(description.map(Wish::Description))
+        .or(contact.map(Wish::Contact))
         .or((hide || show).then_some(Wish::Hidden(hide)))
         .or(closes_at.map(Wish::ClosesAt))
         .or(close_early.then_some(Wish::CloseEarly))

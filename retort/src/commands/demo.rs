@@ -12,7 +12,7 @@ use crate::{plot, table};
 use ::copies::disguise::shape::{Filling, widened};
 use anyhow::{Context, Result, bail};
 use datasets::Images;
-use miner_template::client::Client;
+use miner_template::client::{Announcing, Client};
 use miner_template::distil::{Event, Options, distil};
 use miner_template::progress::Display;
 use miner_template::recipe::{Changes, Loss, Plain, Recipe};
@@ -322,7 +322,7 @@ fn submit_all(
             chain::keyfile::create(&hotkey, &chain::keyfile::generate()?)?;
         }
         let keypair = chain::keyfile::load(&hotkey)?;
-        let submission = miner::submit(client, id, package, None, &keypair)?;
+        let submission = miner::submit(client, id, package, &Announcing::default(), &keypair)?;
         let from = if *name == "dave" { " (trained in PyTorch)" } else { "" };
         say(&format!("{name}{from} signed and uploaded {submission}"));
         submissions.push((*name, submission));

@@ -46,7 +46,7 @@ pub(crate) fn submissions(args: &SubmissionsArgs) -> Result<()> {
             it.hotkey.to_string(),
             state,
             when(it.changed_at),
-            it.architecture.clone().unwrap_or_default(),
+            it.name.iter().chain(&it.architecture).cloned().collect::<Vec<_>>().join(", "),
             score,
             it.rank.map_or_else(String::new, |rank| rank.to_string()),
         ]);

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use copies::Relation;
 use datasets::{Images, Logits};
 use eval::Engine;
-use miner_template::client::Client;
+use miner_template::client::{Announcing, Client};
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
 use protocol::api::{
@@ -45,7 +45,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         MinerCommand::Check { package, competition, validator, rules_only, device, json } => {
             check(&package, &competition, &validator.validator, rules_only, device, json)
         }
-        MinerCommand::Submit { package, competition: what, validator, hotkey, unchecked, invite, wait, json } => {
+        MinerCommand::Submit { package, competition: what, validator, hotkey, unchecked, invite, name, wait, json } => {
             let (client, id) = competition(&what, &validator.validator)?;
             let keypair = chain::keyfile::load(&hotkey)?;
             let manifest = client.competition(&id)?.competition.manifest;
@@ -56,7 +56,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             if let Some(license) = &manifest.license {
                 eprintln!("by submitting you give the model to everybody under {license}, as the competition says");
             }
-            let submission = submit(&client, &id, &package, invite.as_deref(), &keypair)?;
+            let submission = submit(&client, &id, &package, &Announcing { invite, name }, &keypair)?;
             let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
             if json {
                 print_json(&status)?;
@@ -155,13 +155,14 @@ fn check(package: &Path, what: &str, address: &str, rules_only: bool, device: De
         let text = std::fs::read_to_string(what).with_context(|| format!("read {what}"))?;
         let manifest = Manifest::from_toml(&text)?;
         let passed = admitted(&files, &manifest)?;
-        expected(&files, &manifest)?;
+        tell_assumed(&passed, expected(&files, &manifest)?.as_deref());
         return show_checked(&passed, None, None, json);
     }
     let (client, id) = competition(what, address)?;
     let published = client.competition(&id)?.competition;
     let passed = admitted(&files, &published.manifest)?;
     let expected = expected(&files, &published.manifest)?;
+    tell_assumed(&passed, expected.as_deref());
     let board = client.leaderboard(&id)?;
     let trial = if rules_only { None } else { Some(trial(&client, &published, &board, (&files, expected), device)?) };
     let logits = trial.as_ref().map(|trial| trial.evaluation.logits.as_slice());
@@ -194,6 +195,19 @@ fn expected(files: &PackageFiles, manifest: &Manifest) -> Result<Option<Arc<Expe
         .map(|expected| Some(Arc::new(expected)))
         .map_err(|rejection| anyhow::anyhow!("{rejection}. {}", rejection.code.hint()))
         .context("the validator would reject this package")
+}
+
+/// Says what nobody can see in a package that brings no answers to be compared with.
+fn tell_assumed(passed: &Admitted, expected: Option<&Expected>) {
+    let assumed: Vec<String> =
+        passed.config.architecture.assumed().iter().map(|(field, value)| format!("{field} {value}")).collect();
+    if expected.is_none() && !assumed.is_empty() {
+        eprintln!(
+            "assumed, since shapes don't show it and config.json doesn't say: {}. A model that was trained otherwise is \
+             another function here: write it there, or bring {EXPECTED_FILE}, which is compared",
+            assumed.join(", ")
+        );
+    }
 }
 
 /// Says how much of what the package says was compared.
@@ -347,13 +361,13 @@ pub(crate) fn submit(
     client: &Client,
     id: &CompetitionId,
     package: &Path,
-    invite: Option<&str>,
+    with: &Announcing,
     keypair: &Keypair,
 ) -> Result<SubmissionId> {
     let files = PackageFiles::read(package)?;
     let bar = upload_bar(files.iter().map(|(_, bytes)| bytes.len() as u64).sum());
     let counter = bar.clone();
-    let submission = client.submit(id, &files, invite, keypair, &move |bytes| counter.inc(bytes));
+    let submission = client.submit(id, &files, with, keypair, &move |bytes| counter.inc(bytes));
     bar.finish_and_clear();
     Ok(submission?)
 }
@@ -443,7 +457,9 @@ fn quoted(appeal: &AppealView) -> String {
 }
 
 fn describe(status: &SubmissionStatus) -> String {
-    let mut text = format!("{} in {}: {}", status.id, status.competition, status.state);
+    let name = status.name.as_ref().map_or_else(String::new, |name| format!("{name} ("));
+    let end = if name.is_empty() { "" } else { ")" };
+    let mut text = format!("{name}{}{end} in {}: {}", status.id, status.competition, status.state);
     if let Some(reason) = &status.reason {
         text.push_str(&format!("\n{}: {}\nblames the {:?}. {}", reason.code, reason.detail, reason.blame, reason.hint));
     }

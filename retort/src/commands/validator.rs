@@ -5,6 +5,7 @@ use crate::cli::ValidatorCommand;
 use crate::engine::{ProcessEvaluator, allow_insecure, engine};
 use crate::progress::Phases;
 use anyhow::{Context, Result, bail, ensure};
+use chain::LedgerError;
 use eval::LeaseFolder;
 use models::DeviceKind;
 use protocol::competition::Manifest;
@@ -25,7 +26,7 @@ use validator::doctor::Finding;
 use validator::objects::Objects;
 use validator::publish::{Published, Publisher};
 use validator::sweep::{self, Really};
-use validator::{App, Config, Home};
+use validator::{App, Config, Home, OpenError};
 
 pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
@@ -367,13 +368,28 @@ fn confining() -> impl Iterator<Item = Finding> {
     found.map(|found| Finding { name: found.name, healthy: found.works || !found.required, detail: found.detail })
 }
 
+/// Whether the validator can't be opened because another process has it.
+fn is_served(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Ledger(LedgerError::InUse { .. })))
+}
+
 async fn doctor(dir: &Path, json: bool) -> Result<()> {
     if !Host::of_this_machine().missing().is_empty() {
         // Said below; and nothing is run here but our own models.
         allow_insecure();
     }
-    let app = open_app(dir, None).await?;
-    let mut findings = validator::doctor::examine(&app).await;
+    let mut findings = match open_app(dir, None).await {
+        Ok(app) => validator::doctor::examine(&app).await,
+        Err(error) if is_served(&error) => {
+            let home = Home::new(dir);
+            let config = home.load(std::env::vars())?;
+            let evaluator = evaluator(&home, &config)?;
+            let opened = App::open_beside(&home, config, evaluator).await;
+            let (app, ledger) = opened.with_context(|| format!("look at the validator in {}", dir.display()))?;
+            validator::doctor::examine_beside(&app, &ledger).await
+        }
+        Err(error) => return Err(error),
+    };
     findings.extend(confining());
     let lease = lease_folder(&Home::new(dir), &app.config)?;
     let timed = tokio::task::spawn_blocking(move || bench::latency_health(lease));

@@ -39,8 +39,12 @@ impl Announcement<'_> {
 }
 
 fn announcement<'a>(sender: &'a Stranger<'a>, package: &Package) -> Announcement<'a> {
-    let request =
-        SubmissionRequest { competition: COMPETITION.parse().unwrap(), files: package.declarations(), invite: None };
+    let request = SubmissionRequest {
+        competition: COMPETITION.parse().unwrap(),
+        files: package.declarations(),
+        invite: None,
+        name: None,
+    };
     Announcement { sender, body: serde_json::to_vec(&request).unwrap() }
 }
 

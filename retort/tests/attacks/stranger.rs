@@ -128,6 +128,7 @@ impl<'a> Stranger<'a> {
             competition: COMPETITION.parse().unwrap(),
             files: package.declarations(),
             invite: None,
+            name: None,
         };
         self.signed("POST", SUBMISSIONS, &serde_json::to_vec(&request).unwrap())
     }

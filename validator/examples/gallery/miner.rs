@@ -30,8 +30,12 @@ impl Miner {
 
     /// Names what it will send.
     pub(crate) async fn announce(&self, competition: &CompetitionId, package: &Package) -> SubmissionCreated {
-        let request =
-            SubmissionRequest { competition: competition.clone(), files: package.declarations(), invite: None };
+        let request = SubmissionRequest {
+            competition: competition.clone(),
+            files: package.declarations(),
+            invite: None,
+            name: None,
+        };
         self.post("/api/v1/submissions", &serde_json::to_vec(&request).unwrap()).await.json().await.unwrap()
     }
 

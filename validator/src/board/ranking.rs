@@ -285,8 +285,14 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     if row.latency_verdict.is_unstable() {
         row.why.push_str("; its latency is provisional: the host never became calm enough");
     }
-    let (brings_answers, owner_name) = (submission.brings_answers, submission.owner_name.clone());
-    BoardRow { submission: Some(id.clone()), hotkey: Some(*hotkey), owner_name, brings_answers, ..row }
+    BoardRow {
+        submission: Some(id.clone()),
+        hotkey: Some(*hotkey),
+        owner_name: submission.owner_name.clone(),
+        model_name: submission.model_name.clone(),
+        brings_answers: submission.brings_answers,
+        ..row
+    }
 }
 
 /// Adds what judged rounds found.

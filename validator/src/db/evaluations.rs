@@ -57,6 +57,8 @@ pub struct ScoredSubmission {
     pub brings_answers: bool,
     /// What its owner calls itself.
     pub owner_name: Option<String>,
+    /// What its owner calls it.
+    pub model_name: Option<String>,
 }
 
 /// Writes an evaluation, once: a second one of the same submission is refused by the primary key.
@@ -105,7 +107,7 @@ impl Db {
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         let rows = sqlx::query(
-            "SELECT s.id, s.hotkey, s.arrival, s.architecture, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, s.name AS model_name, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
              EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
              AS brings_answers,
              (SELECT name FROM names n WHERE n.hotkey = s.hotkey ORDER BY n.at DESC LIMIT 1) AS owner_name
@@ -170,5 +172,6 @@ fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
         evaluated_at: uint(row.get("evaluated_at")),
         brings_answers: row.get("brings_answers"),
         owner_name: row.get("owner_name"),
+        model_name: row.get("model_name"),
     })
 }

@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 /// What every row of a list is made of.
 const COLUMNS: &str = "SELECT s.id, s.competition_id, s.hotkey, s.arrival, s.state, s.code, s.created_at, s.changed_at,
-    s.architecture, e.score_ppm FROM submissions s LEFT JOIN evaluations e ON e.submission_id = s.id";
+    s.architecture, s.name, e.score_ppm FROM submissions s LEFT JOIN evaluations e ON e.submission_id = s.id";
 
 /// Which submissions somebody wants: those that agree with all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +82,7 @@ fn summary(row: &SqliteRow) -> Result<SubmissionSummary, DbError> {
         id: parse("submission id", row.get("id"))?,
         competition: parse("competition id", row.get("competition_id"))?,
         hotkey: parse("hotkey", row.get("hotkey"))?,
+        name: row.get("name"),
         arrival: uint(row.get("arrival")),
         state: parse("state", row.get("state"))?,
         code: text("code").map(|code| parse("code", code)).transpose()?,

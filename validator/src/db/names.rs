@@ -11,7 +11,7 @@ use std::collections::HashMap;
 pub enum Named {
     /// It is the hotkey's.
     Given,
-    /// It, or one that looks like it, is another's.
+    /// It, or one that looks like it, is another's, or another's model's.
     Taken,
     /// The hotkey has had as many as it may.
     TooMany,
@@ -32,7 +32,15 @@ pub async fn give(
         .bind(name.folded())
         .fetch_optional(&mut **tx)
         .await?;
-    if owner.as_ref().is_some_and(|owner| *owner != hotkey.to_string()) {
+    let model: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = ? AND hotkey <> ?
+         AND state NOT IN ('rejected', 'expired', 'withdrawn'))",
+    )
+    .bind(name.folded())
+    .bind(hotkey.to_string())
+    .fetch_one(&mut **tx)
+    .await?;
+    if model || owner.as_ref().is_some_and(|owner| *owner != hotkey.to_string()) {
         return Ok(Named::Taken);
     }
     let had: i64 = sqlx::query_scalar("SELECT count(*) FROM names WHERE hotkey = ?")

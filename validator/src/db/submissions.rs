@@ -8,6 +8,7 @@ use super::{Db, DbError, Tx, from_json, int, log, parse, to_json, uint};
 use protocol::api::FileDeclaration;
 use protocol::architecture::{Architecture, Costs};
 use protocol::leaf::{Attempt, Ended};
+use protocol::name::DisplayName;
 use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use sqlx::Row;
@@ -26,6 +27,8 @@ pub struct Submission {
     pub competition: CompetitionId,
     /// By whom.
     pub hotkey: Hotkey,
+    /// What its owner calls it.
+    pub name: Option<DisplayName>,
     /// Where it was announced from; what it may use of the machine is shared there.
     pub origin: Origin,
     /// The digest over the announced files.
@@ -245,7 +248,8 @@ pub async fn is_waiting(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
 pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
     let written = sqlx::query(
         "INSERT INTO submissions (id, competition_id, hotkey, address, network_56, network_48, package_sha256, state,
-         created_at, changed_at, upload_until, first_byte_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         created_at, changed_at, upload_until, first_byte_until, name, name_folded)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(new.id.to_string())
     .bind(new.competition.as_ref())
@@ -259,6 +263,8 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     .bind(int(new.changed_at))
     .bind(int(new.upload_until))
     .bind(new.first_byte_until.map(int))
+    .bind(new.name.as_ref().map(DisplayName::as_str))
+    .bind(new.name.as_ref().map(DisplayName::folded))
     .execute(&mut **tx)
     .await?;
     for file in files {
@@ -272,6 +278,43 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     }
     append_event(tx, &new.id, None, new.state, None, new.created_at).await?;
     Ok(uint(written.last_insert_rowid()))
+}
+
+/// Whether a model can't be called that: another model that is alive or scored is, or a hotkey that isn't this one; or
+/// something that looks like it. The same package may carry its name into other competitions.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_name_taken(
+    tx: &mut Tx,
+    name: &DisplayName,
+    hotkey: &Hotkey,
+    package_sha256: &Digest,
+) -> Result<bool, DbError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = ?1
+                     AND state NOT IN ('rejected', 'expired', 'withdrawn')
+                     AND NOT (hotkey = ?2 AND (package_sha256 = ?3 OR state = 'failed')))
+                 OR EXISTS (SELECT 1 FROM names WHERE folded = ?1 AND hotkey <> ?2)";
+    Ok(sqlx::query_scalar(query)
+        .bind(name.folded())
+        .bind(hotkey.to_string())
+        .bind(package_sha256.to_string())
+        .fetch_one(&mut **tx)
+        .await?)
+}
+
+/// Gives a submission its name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn give_name(tx: &mut Tx, id: &SubmissionId, name: &DisplayName) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET name = ?, name_folded = ? WHERE id = ?")
+        .bind(name.as_str())
+        .bind(name.folded())
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// The first byte of a submission's files came.
@@ -423,12 +466,13 @@ async fn append_event(
 }
 
 fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
-    let json = |column: &str| row.get::<Option<&str>, _>(column);
+    let text = |column: &str| row.get::<Option<&str>, _>(column);
     Ok(Submission {
         arrival: uint(row.get("arrival")),
         id: parse("submission id", row.get("id"))?,
         competition: parse("competition id", row.get("competition_id"))?,
         hotkey: parse("hotkey", row.get("hotkey"))?,
+        name: text("name").map(|name| parse("model name", name)).transpose()?,
         origin: Origin::of_row(row),
         package_sha256: parse("digest", row.get("package_sha256"))?,
         state: parse("state", row.get("state"))?,
@@ -439,8 +483,8 @@ fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
         attempt: uint(row.get("attempt")),
         failures: uint(row.get("failures")),
         reason: reason(row)?,
-        architecture: json("architecture").map(|text| from_json("architecture", text)).transpose()?,
-        costs: json("costs").map(|text| from_json("costs", text)).transpose()?,
+        architecture: text("architecture").map(|json| from_json("architecture", json)).transpose()?,
+        costs: text("costs").map(|json| from_json("costs", json)).transpose()?,
     })
 }
 

@@ -18,6 +18,7 @@ use crate::shares;
 use protocol::api::{FileDeclaration, SubmissionCreated, SubmissionRequest, Upload};
 use protocol::competition::Limits;
 use protocol::leaf::Commitment;
+use protocol::name::DisplayName;
 use protocol::package::{
     CONFIG_BYTES_MAX, CONFIG_FILE, EXPECTED_BYTES_MAX, EXPECTED_FILE, README_BYTES_MAX, README_FILE, WEIGHTS_FILE,
     package_digest,
@@ -79,6 +80,7 @@ pub(super) async fn enter(
         competition: request.competition,
         hotkey,
         origin: shares::origin(app, client),
+        name: request.name.clone(),
         package_sha256,
         state: State::AwaitingUpload,
         created_at: now,
@@ -101,6 +103,11 @@ pub(super) async fn enter(
         return Ok((false, found));
     }
     if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
+        if let Some(name) = &request.name
+            && living.name.as_ref() != Some(name)
+        {
+            return Ok((false, name_living(app, tx, living, name).await?));
+        }
         match &repeatable {
             Some(repeatable) => {
                 repeatable.remember(&mut tx, &hotkey, &living.id, now).await?;
@@ -111,6 +118,9 @@ pub(super) async fn enter(
         return Ok((false, living));
     }
     let is_registered = admittance::check(app, &mut tx, &hotkey, request.invite.as_deref()).await?;
+    if let Some(name) = &request.name {
+        nameable(&mut tx, &new, name).await?;
+    }
     if !is_registered {
         if files == Files::ToCome {
             shares::admit(app, &mut tx, Counted::Announcements, app.config.limits.pending_max, &new.origin).await?;
@@ -131,6 +141,30 @@ pub(super) async fn enter(
     app.signals.log.notify_one();
     tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
     Ok((true, new))
+}
+
+/// Gives a submission that has none the name that its owner asks for.
+async fn name_living(app: &App, mut tx: Tx, living: Submission, name: &DisplayName) -> Result<Submission, ApiError> {
+    if let Some(given) = &living.name {
+        let hint = "Announce it without a name, or with the one that it has.";
+        return Err(ApiError::conflict("name_stays", format!("{} is called {given} already", living.id), hint));
+    }
+    nameable(&mut tx, &living, name).await?;
+    submissions::give_name(&mut tx, &living.id, name).await?;
+    failpoints::commit(tx, Change::Name).await?;
+    app.board.changed_by_hand();
+    app.pages.forget();
+    Ok(Submission { name: Some(name.clone()), ..living })
+}
+
+async fn nameable(tx: &mut Tx, submission: &Submission, name: &DisplayName) -> Result<(), ApiError> {
+    match submissions::is_name_taken(tx, name, &submission.hotkey, &submission.package_sha256).await? {
+        false => Ok(()),
+        true => {
+            let hint = "Choose one that doesn't look like another's, or leave it out and say it later.";
+            Err(ApiError::conflict("name_taken", format!("{name} is another's"), hint))
+        }
+    }
 }
 
 /// States in the public log whose package it is, before anybody else can have its bytes.

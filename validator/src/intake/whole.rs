@@ -30,7 +30,7 @@ pub(crate) async fn whole(
         FileDeclaration { path: path.clone(), size: object.size_bytes, sha256: object.sha256 }
     };
     let files_declared = files.iter().map(declare).collect();
-    let request = SubmissionRequest { competition, files: files_declared, invite: None };
+    let request = SubmissionRequest { competition, files: files_declared, invite: None, name: None };
     let (_, submission) = enter(app, (hotkey, client), request, None, Files::Here).await?;
     if submission.state == State::AwaitingUpload {
         store(app, &submission, files).await?;

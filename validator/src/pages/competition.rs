@@ -301,11 +301,17 @@ fn link(id: &SubmissionId) -> String {
     format!("/submissions/{id}")
 }
 
+/// Where a click on a contact leads: it is a mail address or an https URL.
+fn contact_link(contact: &str) -> String {
+    if contact.starts_with("https://") { contact.to_owned() } else { format!("mailto:{contact}") }
+}
+
 /// What an amendment changed, in words.
 fn changed(change: &Amended) -> String {
     match change {
         Amended::Title(_) => "another title".into(),
         Amended::Description(_) => "another description".into(),
+        Amended::Contact(contact) => format!("questions go to {contact}"),
         Amended::Hidden(true) => "left out of lists".into(),
         Amended::Hidden(false) => "in lists again".into(),
         Amended::ClosesAt(at) => format!("it ends {}", figures::moment(*at)),

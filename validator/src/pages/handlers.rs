@@ -122,7 +122,7 @@ async fn round(State(app): State<App>, Path((id, number)): Path<(String, String)
     let view = views::competition(&app, &id).await?.ok_or_else(missing)?;
     let number = number.parse().map_err(|_| missing())?;
     let found = rounds::view(&app.db, &id, number).await?.ok_or_else(missing)?;
-    Ok(page(round::render(&found, &view)))
+    Ok(page(round::render(&found, &view, &app.endpoint())))
 }
 
 async fn submission(State(app): State<App>, Path(id): Path<String>) -> Result<Response, PageError> {
@@ -192,14 +192,11 @@ async fn miner(
     Ok(page(miner::render(&view, &listed, next)))
 }
 
-/// Where a list goes on.
+/// Where a list goes on. What others append to a link that is shared means nothing.
 fn before(query: &str) -> Result<Option<u64>, PageError> {
-    let wrong = || PageError::Asked("A miner's page takes `before` and the number that a link names.".into());
-    match query.split_once('=') {
-        None if query.is_empty() => Ok(None),
-        Some(("before", number)) => number.parse().map(Some).map_err(|_| wrong()),
-        _ => Err(wrong()),
-    }
+    let wrong = |_| PageError::Asked("A miner's page takes `before` and the number that a link names.".into());
+    let number = query.split('&').find_map(|pair| pair.strip_prefix("before="));
+    number.map(str::parse).transpose().map_err(wrong)
 }
 
 async fn pair(State(app): State<App>, Path((a, b)): Path<(String, String)>) -> Result<Response, PageError> {

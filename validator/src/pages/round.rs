@@ -20,6 +20,8 @@ use protocol::significance::SequentialP;
 struct Page<'a> {
     layout: Layout,
     manifest: &'a Manifest,
+    /// Where commands find this validator.
+    endpoint: &'a str,
     round: &'a RoundView,
     headline: String,
     lede: String,
@@ -80,7 +82,7 @@ const STAGES: [(Step, &str, &str); 9] = [
 ];
 
 /// Renders the page.
-pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
+pub(crate) fn render(round: &RoundView, view: &CompetitionView, endpoint: &str) -> String {
     let manifest = &view.manifest(0);
     let title = format!("{} · round {}", manifest.title, round.round);
     let mut layout = Layout::new(title, "a round of the arena");
@@ -92,6 +94,7 @@ pub(crate) fn render(round: &RoundView, view: &CompetitionView) -> String {
     layout::render(&Page {
         layout,
         manifest,
+        endpoint,
         round,
         headline: headline(round),
         lede: lede(round),
@@ -278,18 +281,18 @@ mod tests {
 
     #[test]
     fn a_round_under_way_shows_its_commitment_and_nothing_of_its_items() {
-        let page = render(&sample::round(Step::Open), &sample::competition());
+        let page = render(&sample::round(Step::Open), &sample::competition(), "https://validator.example");
         sample::assert_markup(&page);
         assert!(page.contains("none yet: it comes after the close") && !page.contains("retort verify round"), "{page}");
     }
 
     #[test]
     fn a_round_without_its_beacon_says_what_it_waits_for_and_an_abandoned_one_whose_fault_it_is() {
-        let page = render(&sample::round(Step::Closed), &sample::competition());
+        let page = render(&sample::round(Step::Closed), &sample::competition(), "https://validator.example");
         sample::assert_markup(&page);
         assert!(page.contains("takes no other") && page.contains("no answer in time"), "{page}");
         assert!(!page.contains("<b>abandoned</b>"), "{page}");
-        let page = render(&sample::round(Step::Abandoned), &sample::competition());
+        let page = render(&sample::round(Step::Abandoned), &sample::competition(), "https://validator.example");
         sample::assert_markup(&page);
         for expected in ["Round 3 is abandoned", "<b>abandoned</b>", "nobody is paid", "in the next round"] {
             assert!(page.contains(expected), "{expected}: {page}");
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_revealed_round_says_who_sits_and_how_to_check_it() {
-        let page = render(&sample::round(Step::Revealed), &sample::competition());
+        let page = render(&sample::round(Step::Revealed), &sample::competition(), "https://validator.example");
         sample::assert_markup(&page);
         let command = format!("retort verify round {} 3", sample::competition().competition.manifest.id);
         for expected in [

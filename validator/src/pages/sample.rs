@@ -78,6 +78,7 @@ pub(crate) fn miner() -> (MinerView, Vec<SubmissionSummary>) {
         id: id(n as u64),
         competition: competition.clone(),
         hotkey: hotkey(1),
+        name: (n % 2 == 0).then(|| format!("small net {n}")),
         arrival: n as u64 + 1,
         state,
         code: (state == State::Rejected).then_some(Code::TensorMissing),
@@ -240,6 +241,7 @@ fn submission(n: u64) -> BoardRow {
         row.details.push("On hidden items 90.69 % is right: it loses 2.43 %; the teacher loses 1.91 %.".into());
     }
     row.submission = Some(id(n));
+    row.model_name = (n % 3 == 0).then(|| format!("small net {n}"));
     row.hotkey = Some(hotkey(n));
     row.why = match n {
         0 => "leads by 1.10 points of score [0.69, 1.53] (accuracy +3.44, latency -4.20)".into(),
@@ -269,6 +271,7 @@ fn row(kind: RowKind, (family, accuracy, ratio, us, size, score): (&str, i64, i6
         accuracy_interval_ppm: [accuracy - 5_300, accuracy + 5_000],
         agreement_ppm: accuracy + 14_000,
         owner_name: Some("small nets".into()),
+        model_name: None,
         brings_answers: true,
         latency_ratio_ppm: ratio,
         latency_ratio_interval_ppm: [ratio * 95 / 100, ratio * 106 / 100],
@@ -400,6 +403,7 @@ pub(crate) fn status(state: State) -> SubmissionStatus {
         id: id(1),
         competition: "fashion-mnist-resnet18".parse().unwrap(),
         hotkey: hotkey(1),
+        name: Some("small net 1".into()),
         state,
         reason: code.map(|(code, detail)| Reason::from(code.because(detail.into()))),
         queue_position: (state == State::Queued).then_some(3),

@@ -139,6 +139,7 @@ impl Miner {
             competition: competition.parse().unwrap(),
             files: package.declarations(),
             invite: None,
+            name: None,
         };
         self.signed(Method::POST, base, "/api/v1/submissions", serde_json::to_vec(&request).unwrap())
     }

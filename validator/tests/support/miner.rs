@@ -3,6 +3,7 @@
 use super::{Package, TestApp, validator_hotkey};
 use protocol::api::{Problem, SubmissionCreated, SubmissionRequest, SubmissionStatus, Upload};
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
+use protocol::name::DisplayName;
 use protocol::{Digest, Hotkey, SubmissionId};
 use reqwest::{Method, Response, StatusCode};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,11 +72,23 @@ impl Miner {
     }
 
     pub(crate) async fn announce(&self, competition: &str, package: &Package) -> Result<SubmissionCreated, Refusal> {
-        let request = SubmissionRequest {
-            competition: competition.parse().unwrap(),
-            files: package.declarations(),
-            invite: None,
-        };
+        self.announce_as(competition, package, None).await
+    }
+
+    /// What it announces with.
+    pub(crate) fn request(&self, competition: &str, package: &Package) -> SubmissionRequest {
+        let (competition, files) = (competition.parse().unwrap(), package.declarations());
+        SubmissionRequest { competition, files, invite: None, name: None }
+    }
+
+    /// Announces a package under a name, or none.
+    pub(crate) async fn announce_as(
+        &self,
+        competition: &str,
+        package: &Package,
+        name: Option<DisplayName>,
+    ) -> Result<SubmissionCreated, Refusal> {
+        let request = SubmissionRequest { name, ..self.request(competition, package) };
         let body = serde_json::to_vec(&request).unwrap();
         read(self.post("/api/v1/submissions", body).await, &[StatusCode::CREATED, StatusCode::OK]).await
     }

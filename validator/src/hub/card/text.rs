@@ -23,7 +23,8 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, config: &P
         manifest.id,
         described(manifest, config),
     );
-    let title = format!("{}: `{}` of {} parameters", escaped(&manifest.title), config.architecture.kind(), {
+    let name = submission.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
+    let title = format!("{}: {name}`{}` of {} parameters", escaped(&manifest.title), config.architecture.kind(), {
         grouped(report.cost.parameters)
     });
     let results = table(report, &scored.evaluation.score);
@@ -108,9 +109,12 @@ print(pixels.shape, labels[:10], teacher.argmax(1)[:10])
     )
 }
 
-/// What keeps the competition from deciding about money, a line each.
+/// What keeps the competition from deciding about money, a line each, and where questions go. A card is as its competition was
+/// published: its page has what was changed since.
 fn caveats(manifest: &Manifest) -> String {
-    manifest.caveats().iter().map(|caveat| format!("\n> For trying out: {caveat}.\n")).collect()
+    let caveats = manifest.caveats().into_iter().map(|caveat| format!("\n> For trying out: {caveat}.\n"));
+    let contact = manifest.contact.iter().map(|contact| format!("\nQuestions about the competition: <{contact}>.\n"));
+    caveats.chain(contact).collect()
 }
 
 /// What goes in and what comes out.
