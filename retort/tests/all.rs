@@ -7,6 +7,7 @@ mod journey;
 mod machine;
 mod own_data;
 mod pytorch;
+mod snippets;
 mod support;
 mod terminal;
 mod verify;

@@ -54,7 +54,13 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert_eq!(service.json(&["submissions", "--competition", "fashion-mnist"])[0]["id"], id.as_str());
     let listed = service.run(&["competitions"]);
     assert!(stdout(&listed).contains("fashion-mnist") && stdout(&listed).contains("ladder"), "{}", stdout(&listed));
+    let tail = format!("…{}", &id[18..]);
+    assert_eq!(service.json(&["miner", "status", &tail])["id"], id.as_str(), "the end of an id will do");
+    assert_eq!(service.json(&["miner", "why", &id[20..]])["submission"], id.as_str());
+    let unknown = service.run(&["miner", "status", "ZZZZZZZZ"]);
+    assert!(stderr(&unknown).contains("no submission's id ends with ZZZZZZZZ"), "{}", stderr(&unknown));
     let table = service.run(&["board"]);
+    assert!(stdout(&table).contains(&id[18..]), "the board shows it: {}", stdout(&table));
     assert!(stdout(&table).contains("teacher") && stdout(&table).contains('±'), "{}", stdout(&table));
 
     let champion = dir.path().join("champion").display().to_string();
