@@ -5,15 +5,30 @@ use super::support::{Setup, TestApp, competition_toml};
 use datasets::{Images, load_digits};
 use std::path::Path;
 use validator::evaluator::silent;
+use validator::publish::{PublishError, Published};
 
 const NAMES: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+/// Publishes; the models beside the manifest name the digits by words, too.
+async fn publish(app: &TestApp, toml: &str) -> Result<Published, PublishError> {
+    let path = app.write_competition(toml);
+    for role in ["teacher", "reference"] {
+        let config = path.with_file_name(role).join("config.json");
+        std::fs::write(&config, by_words(&std::fs::read_to_string(&config).unwrap())).unwrap();
+    }
+    app.app.publisher().publish(&path, silent()).await
+}
+
+fn by_words(text: &str) -> String {
+    (0..10).fold(text.to_owned(), |text, digit| text.replace(&format!("\"{digit}\""), &format!("\"{}\"", NAMES[digit])))
+}
 
 /// A manifest of the first 60 digits, named by words.
 fn manifest(id: &str, source: &str, rows: &str) -> String {
     let items = format!("data = {{ source = \"{source}\", public_items = 10, hidden_items = 10{rows} }}");
     let toml = competition_toml(id, "score.gate_ppm = 0")
         .replace("data = { source = \"digits\", public_items = 100, hidden_items = 300 }", &items);
-    (0..10).fold(toml, |toml, digit| toml.replace(&format!("\"{digit}\""), &format!("\"{}\"", NAMES[digit])))
+    by_words(&toml)
 }
 
 fn fixture(name: &str) -> String {
@@ -48,21 +63,22 @@ fn sorted(images: &[&Images]) -> Vec<(Vec<u8>, u8)> {
 async fn parquet_that_datasets_wrote_is_published_as_it_is() {
     let app = TestApp::start(Setup::default()).await;
     let toml = manifest("own-parquet", &format!("parquet:{}", fixture("hub")), "");
-    let published = app.publish(&toml).await;
+    let published = publish(&app, &toml).await.unwrap();
     let digits = load_digits().unwrap();
     let training = images(&app, &published.competition.training_images).await;
     assert_eq!(training.labels, digits.labels[..40]);
     let public = images(&app, &published.competition.public_images).await;
     let test = sorted(&[&digits.select(&(40..60).collect::<Vec<_>>())]);
     assert!(public.len() == 10 && sorted(&[&public]).iter().all(|row| test.contains(row)));
-    assert!(!app.publish(&toml).await.created);
+    assert!(!publish(&app, &toml).await.unwrap().created);
 }
 
 #[tokio::test]
 async fn a_folder_in_one_part_is_split_by_the_secret_key() {
     let app = TestApp::start(Setup::default()).await;
     write_folder(&app.dir.path().join("pictures"), 60);
-    let published = app.publish(&manifest("own-folder", "folder:pictures", "")).await;
+    let toml = manifest("own-folder", "folder:pictures", "");
+    let published = publish(&app, &toml).await.unwrap();
     let training = images(&app, &published.competition.training_images).await;
     let public = images(&app, &published.competition.public_images).await;
     assert_eq!((training.len(), public.len()), (40, 10));
@@ -72,8 +88,7 @@ async fn a_folder_in_one_part_is_split_by_the_secret_key() {
 
     // Changed under the publication: another competition, which doesn't take its name.
     std::fs::remove_file(app.dir.path().join("pictures/zero/000.png")).unwrap();
-    let manifest = app.write_competition(&manifest("own-folder", "folder:pictures", ""));
-    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+    let error = publish(&app, &toml).await.unwrap_err();
     assert!(error.to_string().starts_with("another competition is published as own-folder"), "{error}");
 }
 
@@ -87,7 +102,7 @@ async fn what_cant_be_published_names_the_row_or_the_class() {
     std::fs::write(folder.join("one/999.png"), b"not a picture").unwrap();
     for (toml, problem) in [
         (manifest("a", "folder:nowhere", ""), "read "),
-        (manifest("a", "folder:pictures", ""), "row 12 (one/999.png): it is no picture of a known format"),
+        (manifest("a", "folder:pictures", ""), "(one/999.png): it is no picture of a known format"),
         (manifest("a", &plain, ""), "row 0 (plain.parquet row 0): it has no embedded picture"),
         (
             manifest("a", &hub, ", rows = { evaluation = \"dev\" }"),
@@ -103,10 +118,10 @@ async fn what_cant_be_published_names_the_row_or_the_class() {
             "fewer leave some",
         ),
     ] {
-        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();
+        let error = publish(&app, &toml).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}\nnot: {problem}");
     }
     assert!(app.app.db.competitions().await.unwrap().is_empty());
     let left_out = manifest("a", "folder:pictures", ", rows = { unreadable_max = 1 }");
-    assert!(app.publish(&left_out).await.created);
+    assert!(publish(&app, &left_out).await.unwrap().created);
 }
