@@ -11,15 +11,15 @@ const NAMES: [&str; 10] =
     ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 const EACH_PART: [(&str, usize); 2] = [("train", 400), ("test", 400)];
 
-/// Pictures by class, in colour and larger than a model takes them, as cameras make them.
-fn write_pictures(folder: &Path) {
+/// Pictures by class, in colour as cameras make them.
+fn write_pictures(folder: &Path, side: u32) {
     let FashionMnist { train, test } = FashionMnist::load().unwrap();
     for ((part, count), images) in EACH_PART.iter().zip([&train, &test]) {
         for index in 0..*count {
             let class = folder.join(part).join(NAMES[usize::from(images.labels[index])]);
             fs::create_dir_all(&class).unwrap();
             let grey = image::GrayImage::from_raw(28, 28, images.image(index).to_vec()).unwrap();
-            let large = image::imageops::resize(&grey, 56, 56, image::imageops::FilterType::Nearest);
+            let large = image::imageops::resize(&grey, side, side, image::imageops::FilterType::Nearest);
             image::DynamicImage::ImageLuma8(large).into_rgb8().save(class.join(format!("{index:03}.png"))).unwrap();
         }
     }
@@ -40,11 +40,18 @@ fn run(dir: &Path, args: &[&str]) -> Output {
     output
 }
 
+/// Pictures with a teacher and a reference for them, as README.md calls them.
+pub(crate) fn write_all(dir: &Path) {
+    write_pictures(&dir.join("my-pictures"), 28);
+    renamed("models/teacher", &dir.join("my-teacher"));
+    renamed("models/reference", &dir.join("my-reference"));
+}
+
 #[test]
 fn a_folder_of_pictures_becomes_a_competition_in_five_commands() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    write_pictures(&at("pictures"));
+    write_pictures(&at("pictures"), 56);
     renamed("models/teacher", &at("teacher"));
     renamed("models/reference", &at("reference"));
     let student = renamed("models/fixtures/mlp", &at("student"));

@@ -2,6 +2,7 @@
 //! reader would put in is put in: addresses, ids, and a model of one's own. The competition is a small one that lies where
 //! README's does.
 
+use crate::own_data;
 use crate::support::{Service, manifest, repository, stderr, stdout};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,10 @@ fn readme_pages_and_cards_are_right_to_the_letter() {
         readme.retain(|(_, text)| !text.starts_with(begins));
     }
     let reader = Reader::new();
+
+    // Somebody with data.
+    own_data::write_all(reader.dir.path());
+    reader.types(&take(&mut readme, "sh", "retort validator inspect my-pictures"));
 
     // A validator.
     let validator = take(&mut readme, "sh", "retort validator init");
