@@ -1,7 +1,7 @@
 //! `retort miner`: what somebody who enters a model asks.
 
 use super::{Validator, Which};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use models::DeviceKind;
 use protocol::name::DisplayName;
 use std::path::PathBuf;
@@ -28,34 +28,7 @@ pub(crate) enum MinerCommand {
         json: bool,
     },
     /// Sign and upload a package
-    Submit {
-        /// The package
-        package: PathBuf,
-        /// The competition: an id or http://HOST/competitions/ID
-        #[arg(long, default_value = "fashion-mnist")]
-        competition: String,
-        #[command(flatten)]
-        validator: Validator,
-        /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
-        #[arg(long, env = "RETORT_HOTKEY")]
-        hotkey: PathBuf,
-        /// Send it without trying it by the competition's rules first
-        #[arg(long)]
-        unchecked: bool,
-        /// A code of the validator's operator, where it asks for one; needed once for a hotkey
-        #[arg(long, value_name = "CODE")]
-        invite: Option<String>,
-        /// What the model is called here, beside its short id: 1 to 32 letters, digits, dots, underscores, hyphens and single
-        /// spaces, unlike every other name. The same package submitted again may say it later
-        #[arg(long)]
-        name: Option<DisplayName>,
-        /// Wait for the score
-        #[arg(long)]
-        wait: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Submit(SubmitArgs),
     /// Make a token that submits for a hotkey: HF_TOKEN for `hf upload`, see docs/HUB.md
     Token {
         #[command(flatten)]
@@ -134,4 +107,35 @@ pub(crate) enum MinerCommand {
         #[arg(long, env = "RETORT_HOTKEY")]
         hotkey: PathBuf,
     },
+}
+
+/// A package and who sends it.
+#[derive(Args)]
+pub(crate) struct SubmitArgs {
+    /// The package
+    pub(crate) package: PathBuf,
+    /// The competition: an id or http://HOST/competitions/ID
+    #[arg(long, default_value = "fashion-mnist")]
+    pub(crate) competition: String,
+    #[command(flatten)]
+    pub(crate) validator: Validator,
+    /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
+    #[arg(long, env = "RETORT_HOTKEY")]
+    pub(crate) hotkey: PathBuf,
+    /// Send it without trying it by the competition's rules first
+    #[arg(long)]
+    pub(crate) unchecked: bool,
+    /// A code of the validator's operator, where it asks for one; needed once for a hotkey
+    #[arg(long, value_name = "CODE")]
+    pub(crate) invite: Option<String>,
+    /// What the model is called here, beside its short id: 1 to 32 letters, digits, dots, underscores, hyphens and single
+    /// spaces, unlike every other name. The same package submitted again may say it later
+    #[arg(long)]
+    pub(crate) name: Option<DisplayName>,
+    /// Wait for the score
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

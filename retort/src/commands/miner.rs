@@ -5,7 +5,7 @@
 use super::bench::{Neighbour, faster_neighbours};
 use super::likeness::{self, Likeness, Likenesses};
 use super::{competition, print_json};
-use crate::cli::MinerCommand;
+use crate::cli::{MinerCommand, SubmitArgs, Which};
 use crate::engine::{engine, phase_name};
 use crate::progress::{Phases, upload_bar};
 use crate::table;
@@ -17,7 +17,8 @@ use miner_template::client::{Announcing, Client};
 use miner_template::files::PackageFiles;
 use models::DeviceKind;
 use protocol::api::{
-    AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboard, NameRequest, SubmissionStatus, TokenRequest,
+    AppealAnswer, AppealRequest, AppealView, BoardRow, Leaderboard, NameRequest, SubmissionStatus, TokenCreated,
+    TokenRequest,
 };
 use protocol::auth::Keypair;
 use protocol::competition::{Competition, Manifest};
@@ -45,58 +46,15 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         MinerCommand::Check { package, competition, validator, rules_only, device, json } => {
             check(&package, &competition, &validator.validator, rules_only, device, json)
         }
-        MinerCommand::Submit { package, competition: what, validator, hotkey, unchecked, invite, name, wait, json } => {
-            let (client, id) = competition(&what, &validator.validator)?;
-            let keypair = chain::keyfile::load(&hotkey)?;
-            let manifest = client.competition(&id)?.competition.manifest;
-            // What the validator would refuse costs no upload and no quota.
-            if !unchecked {
-                admitted(&PackageFiles::read(&package)?, &manifest)?;
-            }
-            if let Some(license) = &manifest.license {
-                eprintln!("by submitting you give the model to everybody under {license}, as the competition says");
-            }
-            let submission = submit(&client, &id, &package, &Announcing { invite, name }, &keypair)?;
-            let status = if wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
-            if json {
-                print_json(&status)?;
-            } else {
-                println!("{}", describe(&status));
-            }
-            if !wait && !json {
-                println!("follow it: retort miner status {submission} --validator {}", client.base());
-            }
-            fail_unless_good(&status)
-        }
+        MinerCommand::Submit(args) => run_submit(args),
         MinerCommand::Token { validator, hotkey, label, days, json } => {
             let request = TokenRequest { label, expires_in_seconds: days * 24 * 3_600 };
             let created = Client::new(&validator.validator).token(&request, &chain::keyfile::load(&hotkey)?)?;
-            if json {
-                return print_json(&created);
-            }
-            // Alone on its line, so that HF_TOKEN=$(retort miner token …) is what it looks like.
-            println!("{}", created.token);
-            eprintln!("submits for {} for {days} days; it is told this once", created.view.hotkey);
-            Ok(())
+            print_token(&created, days, json)
         }
-        MinerCommand::Why { submission, validator, json } => {
-            let client = Client::new(&validator.validator);
-            let submission = super::submission(&client, &submission)?;
-            let why: WhyView = client.get_json(&format!("/api/v1/submissions/{submission}/why"))?;
-            if json {
-                return print_json(&why);
-            }
-            println!("{}", told(&why));
-            Ok(())
-        }
+        MinerCommand::Why { submission, validator, json } => print_why(&submission, &validator.validator, json),
         MinerCommand::Appeal { submission, text, validator, hotkey } => {
-            let keypair = chain::keyfile::load(&hotkey)?;
-            let client = Client::new(&validator.validator);
-            let submission = super::submission(&client, &submission)?;
-            let said = client.appeal(&submission, &AppealRequest { text }, &keypair)?;
-            println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
-            println!("next: the operator answers; retort miner why {submission} shows it");
-            Ok(())
+            appeal(&submission, text, &validator.validator, &chain::keyfile::load(&hotkey)?)
         }
         MinerCommand::Name { name, validator, hotkey } => {
             let keypair = chain::keyfile::load(&hotkey)?;
@@ -105,30 +63,88 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             Ok(())
         }
         MinerCommand::Withdraw { submission, validator, hotkey } => {
-            let keypair = chain::keyfile::load(&hotkey)?;
-            let client = Client::new(&validator.validator);
-            let status = client.withdraw(&super::submission(&client, &submission)?, &keypair)?;
-            println!(
-                "{} is {}; its place is free, and what it drew on your quota stays spent",
-                status.id, status.state
-            );
-            Ok(())
+            withdraw(&submission, &validator.validator, &chain::keyfile::load(&hotkey)?)
         }
         MinerCommand::Status { submission, validator, follow, json } => {
-            let client = Client::new(&validator.validator);
-            let submission = super::submission(&client, &submission)?;
-            if follow {
-                return follow_to_the_end(&client, &submission, json);
-            }
-            let status = client.status(&submission)?;
-            if json {
-                print_json(&status)
-            } else {
-                println!("{}", describe(&status));
-                Ok(())
-            }
+            print_status(&submission, &validator.validator, follow, json)
         }
     }
+}
+
+fn run_submit(args: SubmitArgs) -> Result<()> {
+    let (client, id) = competition(&args.competition, &args.validator.validator)?;
+    let keypair = chain::keyfile::load(&args.hotkey)?;
+    let manifest = client.competition(&id)?.competition.manifest;
+    // What the validator would refuse costs no upload and no quota.
+    if !args.unchecked {
+        admitted(&PackageFiles::read(&args.package)?, &manifest)?;
+    }
+    if let Some(license) = &manifest.license {
+        eprintln!("by submitting you give the model to everybody under {license}, as the competition says");
+    }
+    let announcing = Announcing { invite: args.invite, name: args.name };
+    let submission = submit(&client, &id, &args.package, &announcing, &keypair)?;
+    let status = if args.wait { wait_for_end(&client, &submission)? } else { client.status(&submission)? };
+    if args.json {
+        print_json(&status)?;
+    } else {
+        println!("{}", describe(&status));
+    }
+    if !args.wait && !args.json {
+        println!("follow it: retort miner status {submission} --validator {}", client.base());
+    }
+    fail_unless_good(&status)
+}
+
+fn print_token(created: &TokenCreated, days: u64, json: bool) -> Result<()> {
+    if json {
+        return print_json(created);
+    }
+    // Alone on its line, so that HF_TOKEN=$(retort miner token …) is what it looks like.
+    println!("{}", created.token);
+    eprintln!("submits for {} for {days} days; it is told this once", created.view.hotkey);
+    Ok(())
+}
+
+fn print_why(submission: &Which, validator: &str, json: bool) -> Result<()> {
+    let client = Client::new(validator);
+    let submission = super::submission(&client, submission)?;
+    let why: WhyView = client.get_json(&format!("/api/v1/submissions/{submission}/why"))?;
+    if json {
+        return print_json(&why);
+    }
+    println!("{}", told(&why));
+    Ok(())
+}
+
+fn appeal(submission: &Which, text: String, validator: &str, keypair: &Keypair) -> Result<()> {
+    let client = Client::new(validator);
+    let submission = super::submission(&client, submission)?;
+    let said = client.appeal(&submission, &AppealRequest { text }, keypair)?;
+    println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
+    println!("next: the operator answers; retort miner why {submission} shows it");
+    Ok(())
+}
+
+fn withdraw(submission: &Which, validator: &str, keypair: &Keypair) -> Result<()> {
+    let client = Client::new(validator);
+    let status = client.withdraw(&super::submission(&client, submission)?, keypair)?;
+    println!("{} is {}; its place is free, and what it drew on your quota stays spent", status.id, status.state);
+    Ok(())
+}
+
+fn print_status(submission: &Which, validator: &str, follow: bool, json: bool) -> Result<()> {
+    let client = Client::new(validator);
+    let submission = super::submission(&client, submission)?;
+    if follow {
+        return follow_to_the_end(&client, &submission, json);
+    }
+    let status = client.status(&submission)?;
+    if json {
+        return print_json(&status);
+    }
+    println!("{}", describe(&status));
+    Ok(())
 }
 
 /// What `miner check` found, for `--json`.

@@ -74,26 +74,7 @@ pub(super) async fn enter(
     let manifest = quota::in_force(app, known_competition(app, &request.competition).await?).await?;
     let package_sha256 = check_files(&request.files, &manifest.limits)?;
     let now = app.clock.now();
-    let new = Submission {
-        arrival: 0,
-        id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
-        competition: request.competition,
-        hotkey,
-        origin: shares::origin(app, client),
-        name: request.name.clone(),
-        package_sha256,
-        state: State::AwaitingUpload,
-        created_at: now,
-        changed_at: now,
-        upload_until: now + manifest.limits.upload_seconds_max,
-        // Where files go past us nobody sees when they begin.
-        first_byte_until: (!app.objects.signs()).then(|| now + app.config.limits.upload_first_byte_seconds_max),
-        attempt: 0,
-        failures: 0,
-        reason: None,
-        architecture: None,
-        costs: None,
-    };
+    let new = announced(app, (hotkey, client), &request, package_sha256, &manifest.limits);
     let mut tx = app.db.write().await?;
     if let Some(repeatable) = &repeatable
         && let Some(id) = repeatable.before(&mut tx, &hotkey, now).await?
@@ -103,19 +84,7 @@ pub(super) async fn enter(
         return Ok((false, found));
     }
     if let Some(living) = submissions::living(&mut tx, &new.competition, &hotkey, &package_sha256).await? {
-        if let Some(name) = &request.name
-            && living.name.as_ref() != Some(name)
-        {
-            return Ok((false, name_living(app, tx, living, name).await?));
-        }
-        match &repeatable {
-            Some(repeatable) => {
-                repeatable.remember(&mut tx, &hotkey, &living.id, now).await?;
-                failpoints::commit(tx, Change::Repeat).await?;
-            }
-            None => tx.rollback().await.map_err(DbError::from)?,
-        }
-        return Ok((false, living));
+        return Ok((false, again(app, tx, living, request.name.as_ref(), repeatable).await?));
     }
     let is_registered = admittance::check(app, &mut tx, &hotkey, request.invite.as_deref()).await?;
     if let Some(name) = &request.name {
@@ -132,15 +101,82 @@ pub(super) async fn enter(
     if !is_registered {
         quota::charge(app, &mut tx, client, now, bytes).await?;
     }
-    let arrival = submissions::insert(&mut tx, &new, &request.files).await?;
-    commit_to(&mut tx, &new, arrival).await?;
+    record(app, tx, &new, &request.files, repeatable).await?;
+    Ok((true, new))
+}
+
+/// A submission as it begins.
+fn announced(
+    app: &App,
+    (hotkey, client): (Hotkey, AddressBlock),
+    request: &SubmissionRequest,
+    package_sha256: Digest,
+    limits: &Limits,
+) -> Submission {
+    let now = app.clock.now();
+    Submission {
+        arrival: 0,
+        id: SubmissionId::new(app.clock.now_ns() / 1_000_000, rand::random()),
+        competition: request.competition.clone(),
+        hotkey,
+        origin: shares::origin(app, client),
+        name: request.name.clone(),
+        package_sha256,
+        state: State::AwaitingUpload,
+        created_at: now,
+        changed_at: now,
+        upload_until: now + limits.upload_seconds_max,
+        // Where files go past us nobody sees when they begin.
+        first_byte_until: (!app.objects.signs()).then(|| now + app.config.limits.upload_first_byte_seconds_max),
+        attempt: 0,
+        failures: 0,
+        reason: None,
+        architecture: None,
+        costs: None,
+    }
+}
+
+/// The same package, announced again: it may say its name now.
+async fn again(
+    app: &App,
+    mut tx: Tx,
+    living: Submission,
+    name: Option<&DisplayName>,
+    repeatable: Option<Repeatable>,
+) -> Result<Submission, ApiError> {
+    if let Some(name) = name
+        && living.name.as_ref() != Some(name)
+    {
+        return name_living(app, tx, living, name).await;
+    }
+    match &repeatable {
+        Some(repeatable) => {
+            repeatable.remember(&mut tx, &living.hotkey, &living.id, app.clock.now()).await?;
+            failpoints::commit(tx, Change::Repeat).await?;
+        }
+        None => tx.rollback().await.map_err(DbError::from)?,
+    }
+    Ok(living)
+}
+
+/// Writes a new submission, and states in the log whose it is.
+async fn record(
+    app: &App,
+    mut tx: Tx,
+    new: &Submission,
+    files: &[FileDeclaration],
+    repeatable: Option<Repeatable>,
+) -> Result<(), ApiError> {
+    let arrival = submissions::insert(&mut tx, new, files).await?;
+    commit_to(&mut tx, new, arrival).await?;
     if let Some(repeatable) = &repeatable {
-        repeatable.remember(&mut tx, &hotkey, &new.id, now).await?;
+        repeatable.remember(&mut tx, &new.hotkey, &new.id, new.created_at).await?;
     }
     failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
-    tracing::info!(submission.id = %new.id, %hotkey, competition = %new.competition, "announced submission {}", new.id);
-    Ok((true, new))
+    let (id, hotkey) = (new.id, new.hotkey);
+    tracing::info!(submission.id = %id, %hotkey, competition = %new.competition, "announced submission {id}");
+    Ok(())
 }
 
 /// Gives a submission that has none the name that its owner asks for.
