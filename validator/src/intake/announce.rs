@@ -174,7 +174,7 @@ async fn record(
     }
     failpoints::commit(tx, Change::Announcement).await?;
     app.signals.log.notify_one();
-    let (id, hotkey) = (new.id, new.hotkey);
+    let (id, hotkey) = (&new.id, new.hotkey);
     tracing::info!(submission.id = %id, %hotkey, competition = %new.competition, "announced submission {id}");
     Ok(())
 }
