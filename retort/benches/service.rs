@@ -10,7 +10,7 @@
 #[path = "../tests/support.rs"]
 mod support;
 
-use miner_template::client::Client;
+use miner_template::client::{Announcing, Client};
 use miner_template::files::PackageFiles;
 use models::Weights;
 use protocol::auth::Keypair;
@@ -107,7 +107,7 @@ fn submit(address: &str, seed: u8) -> Result<usize, String> {
     let weights = Weights::random(&plan, &mut SmallRng::seed_from_u64(u64::from(seed))).to_safetensors().unwrap();
     let package = PackageFiles { config_json, weights, readme: None, expected: None };
     let hotkey = Keypair::from_seed(&[seed; 32]);
-    let sent = Client::new(address).submit(&competition(), &package, None, &hotkey, &|_| {});
+    let sent = Client::new(address).submit(&competition(), &package, &Announcing::default(), &hotkey, &|_| {});
     sent.map(|_| package.weights.len()).map_err(|error| error.to_string())
 }
 
@@ -158,7 +158,7 @@ async fn fill_board(database: &Path) {
             competition: competition(),
             hotkey: Keypair::from_seed(digest.as_bytes()).hotkey(),
             name: None,
-            address: String::new(),
+            origin: Default::default(),
             package_sha256: digest,
             state: State::Scored,
             created_at: 0,

@@ -1,15 +1,68 @@
 //! The leaderboard as a table with error bars, and below it what the figures mean.
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{
+    Cell, CellAlignment, ContentArrangement, Table,
+    presets::{NOTHING, UTF8_FULL_CONDENSED},
+};
+use protocol::SubmissionId;
 use protocol::api::{BoardRow, Leaderboard, RowKind};
 use protocol::standing::Division;
 
-/// The board, best first, the teacher above and the reference below.
+/// A narrower terminal is shown the board that fits 80 columns.
+const WIDE_COLUMNS_MIN: u16 = 150;
+
+/// The board, best first, the teacher above and the reference below: as much of it as fits where it is shown.
 pub(crate) fn board(leaderboard: &Leaderboard) -> String {
+    match Table::new().width() {
+        Some(columns) if columns < WIDE_COLUMNS_MIN => narrow(leaderboard),
+        _ => wide(leaderboard),
+    }
+}
+
+/// What fits 80 columns. All of it is in the wide one, in JSON and in CSV; `--why` says the rest in words.
+fn narrow(leaderboard: &Leaderboard) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["#", "id", "who", "model", "acc. %", "lat. ×ref", "size", "score", "hidden"]);
+    for row in &leaderboard.rows {
+        let id = row.submission.as_ref().map_or_else(String::new, tail);
+        let hidden = row.hidden_score_ppm.map_or_else(String::new, |ppm| format!("{:.3}", ppm as f64 / 1e6));
+        table.add_row([
+            row.rank_label().unwrap_or_default(),
+            id,
+            short_owner(row),
+            row.architecture.chars().take(9).collect(),
+            close_error(row.accuracy_ppm, row.accuracy_interval_ppm, 1e4, 1),
+            close_error(row.latency_ratio_ppm, row.latency_ratio_interval_ppm, 1e6, 3),
+            bytes(row.size_bytes).replace(' ', ""),
+            close_error(row.score_ppm, row.score_interval_ppm, 1e6, 3),
+            hidden,
+        ]);
+    }
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 1));
+    });
+    let lines = table.to_string();
+    lines.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// `value±half-width`, close together.
+fn close_error(value: i64, interval: [i64; 2], unit: f64, digits: usize) -> String {
+    with_error(value, interval, unit, digits).replace(" ± ", "±")
+}
+
+/// The end of an id, which every command takes in its place.
+fn tail(id: &SubmissionId) -> String {
+    let id = id.to_string();
+    id.chars().skip(id.len().saturating_sub(8)).collect()
+}
+
+fn wide(leaderboard: &Leaderboard) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header([
         "#",
+        "id",
         "who",
         "model",
         "accuracy %",
@@ -25,7 +78,7 @@ pub(crate) fn board(leaderboard: &Leaderboard) -> String {
     ]);
     for row in &leaderboard.rows {
         let mut cells: Vec<Cell> = cells(row).into_iter().map(Cell::new).collect();
-        for cell in &mut cells[3..12] {
+        for cell in &mut cells[4..13] {
             *cell = cell.clone().set_alignment(CellAlignment::Right);
         }
         table.add_row(cells);
@@ -87,9 +140,10 @@ pub(crate) fn reasons(leaderboard: &Leaderboard) -> String {
     leaderboard.rows.iter().map(reason).collect::<Vec<_>>().join("\n")
 }
 
-fn cells(row: &BoardRow) -> [String; 13] {
+fn cells(row: &BoardRow) -> [String; 14] {
     [
         row.rank_label().unwrap_or_default(),
+        row.submission.as_ref().map_or_else(String::new, tail),
         who(row),
         model(row),
         with_error(row.accuracy_ppm, row.accuracy_interval_ppm, 1e4, 2),
@@ -105,15 +159,9 @@ fn cells(row: &BoardRow) -> [String; 13] {
     ]
 }
 
-/// What its owner calls it beside its short id, and its family.
+/// What its owner calls it, and its family.
 fn model(row: &BoardRow) -> String {
-    match (&row.model_name, &row.submission) {
-        (Some(name), Some(id)) => {
-            let id = id.to_string();
-            format!("{name} …{} {}", &id[id.len().saturating_sub(8)..], row.architecture)
-        }
-        _ => row.architecture.clone(),
-    }
+    row.model_name.iter().chain([&row.architecture]).cloned().collect::<Vec<_>>().join(", ")
 }
 
 /// What it is worth on fresh hidden items, or that nobody asked it yet.
@@ -130,8 +178,13 @@ fn missing(ppm: i64) -> String {
     if ppm == 0 { "enough".into() } else { format!("+{:.2}", (ppm as f64 / 100.0).ceil() / 100.0) }
 }
 
-/// The owner's first letters, or what the row stands for.
+/// What the owner is called beside the key's first letters, or what the row stands for.
 pub(crate) fn who(row: &BoardRow) -> String {
+    row.owner_name.iter().cloned().chain([short_owner(row)]).collect::<Vec<_>>().join(" ")
+}
+
+/// The owner's first letters, or what the row stands for.
+fn short_owner(row: &BoardRow) -> String {
     match (row.kind, &row.hotkey) {
         (RowKind::Teacher, _) => "teacher".into(),
         (RowKind::Reference, _) => "reference".into(),

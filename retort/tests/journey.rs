@@ -5,7 +5,7 @@ use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_model_travels_from_pytorch_to_the_board_and_back() {
@@ -54,7 +54,18 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert_eq!(service.json(&["submissions", "--competition", "fashion-mnist"])[0]["id"], id.as_str());
     let listed = service.run(&["competitions"]);
     assert!(stdout(&listed).contains("fashion-mnist") && stdout(&listed).contains("ladder"), "{}", stdout(&listed));
+    let tail = format!("…{}", &id[18..]);
+    assert_eq!(service.json(&["miner", "status", &tail])["id"], id.as_str(), "the end of an id will do");
+    assert_eq!(service.json(&["miner", "why", &id[20..]])["submission"], id.as_str());
+    let unknown = service.run(&["miner", "status", "ZZZZZZZZ"]);
+    assert!(stderr(&unknown).contains("no submission's id ends with ZZZZZZZZ"), "{}", stderr(&unknown));
     let table = service.run(&["board"]);
+    assert!(stdout(&table).contains(&id[18..]), "the board shows it: {}", stdout(&table));
+    let line = format!("stty cols 80; exec {} board --validator {}", env!("CARGO_BIN_EXE_retort"), service.address);
+    let terminal = Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+    let shown = stdout(&terminal);
+    let row = shown.lines().find(|line| line.contains(&id[18..]) && line.contains('±')).expect("a row of the board");
+    assert!(row.trim_end().chars().count() <= 80, "a terminal of 80 columns: {shown}");
     assert!(stdout(&table).contains("teacher") && stdout(&table).contains('±'), "{}", stdout(&table));
 
     let champion = dir.path().join("champion").display().to_string();

@@ -274,6 +274,36 @@ fn a_prediction_is_what_a_validator_would_count() {
     assert!(stderr(&wild).contains("isn't finite"), "{}", stderr(&wild));
 }
 
+/// Copied elsewhere, begun at the root, with the clone gone: data and models that it brings are in it.
+#[test]
+fn a_binary_that_was_copied_stands_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = dir.path().join("retort");
+    let binary = env!("CARGO_BIN_EXE_retort");
+    if fs::hard_link(binary, &alone).is_err() {
+        fs::copy(binary, &alone).unwrap();
+    }
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(repository("models/fixtures/pytorch_student").join(file), dir.path().join(file)).unwrap();
+    }
+    let clone = repository("").canonicalize().unwrap();
+    let hidden = dir.path().join("nothing");
+    fs::create_dir(&hidden).unwrap();
+    // What is above the clone stays, so that the shell can be found; the clone looks empty.
+    let story = "set -e; mount --bind \"$NOTHING\" \"$CLONE\"; test -z \"$(ls \"$CLONE\")\"; cd /
+        \"$ALONE/retort\" predict \"$ALONE\" fashion-mnist:0 --json
+        \"$ALONE/retort\" validator init --dir \"$ALONE/v\" > /dev/null
+        \"$ALONE/retort\" bench latency --aa --model mlp --measurements 1 --effort quick --launch-ms 20 --insecure-sandbox";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "bash", "-c", story])
+        .envs([("NOTHING", &hidden), ("CLONE", &clone), ("ALONE", &dir.path().to_owned())])
+        .env("HOME", dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("Ankle boot"), "{}", stdout(&output));
+}
+
 #[test]
 fn a_folder_that_is_no_validator_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();

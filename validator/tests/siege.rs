@@ -111,7 +111,7 @@ async fn hold_a_mebibyte(app: &TestApp, host: u8, key: u32) -> (TcpStream, bool)
     let miner = miner_at(app, host, key);
     let mut files = Package::mlp(&[8], key).declarations();
     files[1] = FileDeclaration { size: 1 << 20, sha256: Digest::of(&key.to_le_bytes()), ..files[1].clone() };
-    let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None };
+    let request = SubmissionRequest { competition: "digits".parse().unwrap(), files, invite: None, name: None };
     let answer = miner.post("/api/v1/submissions", serde_json::to_vec(&request).unwrap()).await;
     let created: SubmissionCreated = accept(answer, &[StatusCode::CREATED]).await.unwrap().json().await.unwrap();
     let mut stream = connect_from(host, app).await;

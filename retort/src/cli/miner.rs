@@ -1,9 +1,8 @@
 //! `retort miner`: what somebody who enters a model asks.
 
-use super::Validator;
+use super::{Validator, Which};
 use clap::Subcommand;
 use models::DeviceKind;
-use protocol::SubmissionId;
 use protocol::name::DisplayName;
 use std::path::PathBuf;
 
@@ -76,8 +75,8 @@ pub(crate) enum MinerCommand {
     },
     /// Where a submission is, and why
     Status {
-        /// The submission
-        submission: SubmissionId,
+        /// The submission, or the end of its id
+        submission: Which,
         #[command(flatten)]
         validator: Validator,
         /// Tell each change until it has ended
@@ -89,8 +88,8 @@ pub(crate) enum MinerCommand {
     },
     /// Why a submission ended as it did: admission, gate, copies, each round, pay, and what was said about it
     Why {
-        /// The submission
-        submission: SubmissionId,
+        /// The submission, or the end of its id
+        submission: Which,
         #[command(flatten)]
         validator: Validator,
         /// Print JSON
@@ -114,8 +113,8 @@ pub(crate) enum MinerCommand {
     /// It frees the place that it holds; what it drew on the day's quota stays spent, and the public log says that you took it
     /// back. Possible until its evaluation begins or its round closes, whichever comes first.
     Withdraw {
-        /// The submission
-        submission: SubmissionId,
+        /// The submission, or the end of its id
+        submission: Which,
         #[command(flatten)]
         validator: Validator,
         /// The hotkey file that signed the submission
@@ -124,8 +123,8 @@ pub(crate) enum MinerCommand {
     },
     /// Object to what became of your submission: the public log will say so, and the operator's answer (three each)
     Appeal {
-        /// The submission
-        submission: SubmissionId,
+        /// The submission, or the end of its id
+        submission: Which,
         /// Why, in one line that everybody will be able to read
         #[arg(long)]
         text: String,

@@ -13,9 +13,11 @@ pub(crate) use verify::*;
 use clap::{Args, Parser, Subcommand};
 use models::DeviceKind;
 use protocol::standing::Division;
-use protocol::{CompetitionId, Hotkey};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::str::FromStr;
 use transparency::LogKey;
 
 /// The arena for distilled models.
@@ -122,6 +124,44 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object on standard output, progress on standard error
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A submission by its id, or by the end of it, as tables and pages show it: `…RCVER4C`.
+#[derive(Clone, Debug)]
+pub(crate) struct Which(String);
+
+/// A shorter end of an id is too many submissions'.
+const TAIL_CHARS_MIN: usize = 6;
+
+impl Which {
+    /// The id, if all of it was written.
+    pub(crate) fn whole(&self) -> Option<SubmissionId> {
+        self.0.parse().ok()
+    }
+
+    /// Whether a submission may be meant.
+    pub(crate) fn may_mean(&self, id: &SubmissionId) -> bool {
+        id.to_string().ends_with(&self.0)
+    }
+}
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let tail = text.trim_start_matches(['\u{2026}', '.']);
+        let is_part = tail.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        match is_part && (TAIL_CHARS_MIN..=26).contains(&tail.len()) {
+            true => Ok(Self(tail.to_owned())),
+            false => Err("write a submission's id, or its last 6 characters or more, as the board shows them".into()),
+        }
+    }
 }
 
 /// Where the validator's files are.

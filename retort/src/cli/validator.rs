@@ -1,8 +1,8 @@
 //! `retort validator`: what an operator asks.
 
-use super::Home;
+use super::{Home, Which};
 use clap::{Args, Subcommand, ValueEnum};
-use protocol::{CompetitionId, SubmissionId};
+use protocol::CompetitionId;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use time::OffsetDateTime;
@@ -132,7 +132,7 @@ pub(crate) enum ValidatorCommand {
     /// Answer a miner's appeal, once: the public log will say so (retort miner why shows appeals)
     AnswerAppeal {
         /// The submission
-        submission: SubmissionId,
+        submission: Which,
         /// The appeal's number
         number: u64,
         /// The answer, in one line that everybody will be able to read
@@ -196,7 +196,7 @@ fn date(text: &str) -> Result<u64, String> {
 #[derive(Args)]
 pub(crate) struct ActArgs {
     /// The submission
-    pub(crate) submission: SubmissionId,
+    pub(crate) submission: Which,
     /// Why, in one line that everybody will be able to read
     #[arg(long)]
     pub(crate) reason: String,

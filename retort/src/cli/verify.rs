@@ -1,8 +1,8 @@
 //! `retort verify`: what anybody asks who believes nobody.
 
-use super::Validator;
+use super::{Validator, Which};
 use clap::{Args, Subcommand};
-use protocol::{Hotkey, SubmissionId};
+use protocol::Hotkey;
 use std::path::PathBuf;
 use transparency::{LogKey, WitnessKey};
 
@@ -42,9 +42,9 @@ pub(crate) enum VerifyCommand {
 #[derive(Args, Clone)]
 pub(crate) struct VerifyCopyArgs {
     /// One submission
-    pub(crate) first: SubmissionId,
+    pub(crate) first: Which,
     /// The other, of the same competition; in any order
-    pub(crate) second: SubmissionId,
+    pub(crate) second: Which,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// Print JSON

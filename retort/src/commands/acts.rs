@@ -9,7 +9,7 @@ use super::print_json;
 use super::round::database;
 use super::validator::runtime;
 use super::when;
-use crate::cli::{ActArgs, AmendArgs, BlockArgs, WishArgs};
+use crate::cli::{ActArgs, AmendArgs, BlockArgs, Which, WishArgs};
 use anyhow::{Context, Result};
 use protocol::SubmissionId;
 use protocol::amendment::Amended;
@@ -18,23 +18,39 @@ use validator::administration::{self, ActReason};
 use validator::amend::{self, Wish};
 use validator::appeals::{self, Words};
 use validator::blocks;
+use validator::db::Db;
+use validator::db::lists::ListFilter;
 use validator::{Clock, Home};
+
+/// Where the end of an id is looked for: the latest submissions.
+const LATEST_MAX: u32 = 10_000;
 
 pub(crate) fn requeue(args: &ActArgs) -> Result<()> {
     runtime()?.block_on(async {
         let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
-        administration::requeue(&db, hotkey, &args.submission, reason, Clock::System.now()).await?;
-        println!("{} will be checked and evaluated again", args.submission);
+        let submission = named(&db, &args.submission).await?;
+        administration::requeue(&db, hotkey, &submission, reason, Clock::System.now()).await?;
+        println!("{submission} will be checked and evaluated again");
         stated();
         Ok(())
     })
 }
 
+/// The submission that is meant.
+async fn named(db: &Db, which: &Which) -> Result<SubmissionId> {
+    if let Some(id) = which.whole() {
+        return Ok(id);
+    }
+    let latest = db.list(&ListFilter::default(), None, LATEST_MAX).await?;
+    super::only(which, latest.into_iter().map(|submission| submission.id))
+}
+
 pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
     runtime()?.block_on(async {
         let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
-        let before = administration::disqualify(&db, hotkey, &args.submission, reason, Clock::System.now()).await?;
-        println!("{} is out of {}", args.submission, before.competition);
+        let submission = named(&db, &args.submission).await?;
+        let before = administration::disqualify(&db, hotkey, &submission, reason, Clock::System.now()).await?;
+        println!("{submission} is out of {}", before.competition);
         stated();
         Ok(())
     })
@@ -75,11 +91,13 @@ fn wished(args: WishArgs) -> Option<Wish> {
         .or(submissions_per_day.map(Wish::SubmissionsPerDay))
 }
 
-pub(crate) fn answer(dir: &Path, submission: &SubmissionId, number: u64, text: &str) -> Result<()> {
+pub(crate) fn answer(dir: &Path, which: &Which, number: u64, text: &str) -> Result<()> {
     let words: Words = text.parse()?;
     runtime()?.block_on(async {
         let hotkey = Home::new(dir).keypair()?.hotkey();
-        appeals::answer(&database(dir).await?, hotkey, submission, number, words, Clock::System.now()).await?;
+        let db = database(dir).await?;
+        let submission = &named(&db, which).await?;
+        appeals::answer(&db, hotkey, submission, number, words, Clock::System.now()).await?;
         println!("appeal {number} of {submission} is answered");
         stated();
         Ok(())

@@ -80,8 +80,9 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
             Ok(())
         }
         MinerCommand::Why { submission, validator, json } => {
-            let why: WhyView =
-                Client::new(&validator.validator).get_json(&format!("/api/v1/submissions/{submission}/why"))?;
+            let client = Client::new(&validator.validator);
+            let submission = super::submission(&client, &submission)?;
+            let why: WhyView = client.get_json(&format!("/api/v1/submissions/{submission}/why"))?;
             if json {
                 return print_json(&why);
             }
@@ -90,7 +91,9 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         }
         MinerCommand::Appeal { submission, text, validator, hotkey } => {
             let keypair = chain::keyfile::load(&hotkey)?;
-            let said = Client::new(&validator.validator).appeal(&submission, &AppealRequest { text }, &keypair)?;
+            let client = Client::new(&validator.validator);
+            let submission = super::submission(&client, &submission)?;
+            let said = client.appeal(&submission, &AppealRequest { text }, &keypair)?;
             println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
             println!("next: the operator answers; retort miner why {submission} shows it");
             Ok(())
@@ -103,7 +106,8 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         }
         MinerCommand::Withdraw { submission, validator, hotkey } => {
             let keypair = chain::keyfile::load(&hotkey)?;
-            let status = Client::new(&validator.validator).withdraw(&submission, &keypair)?;
+            let client = Client::new(&validator.validator);
+            let status = client.withdraw(&super::submission(&client, &submission)?, &keypair)?;
             println!(
                 "{} is {}; its place is free, and what it drew on your quota stays spent",
                 status.id, status.state
@@ -112,6 +116,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
         }
         MinerCommand::Status { submission, validator, follow, json } => {
             let client = Client::new(&validator.validator);
+            let submission = super::submission(&client, &submission)?;
             if follow {
                 return follow_to_the_end(&client, &submission, json);
             }

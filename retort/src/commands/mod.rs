@@ -21,9 +21,11 @@ pub(crate) mod verify;
 pub(crate) mod witness;
 pub(crate) mod worker;
 
-use anyhow::{Context, Result};
+use crate::cli::Which;
+use anyhow::{Context, Result, ensure};
 use miner_template::client::Client;
-use protocol::CompetitionId;
+use protocol::api::SubmissionSummary;
+use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 
 /// A competition by id at `validator`, or by its whole address.
@@ -33,6 +35,26 @@ fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
     }
     let id = what.parse().map_err(anyhow::Error::msg).with_context(|| format!("read {what:?} as a competition"))?;
     Ok((Client::new(validator), id))
+}
+
+/// Where the end of an id is looked for: the latest submissions.
+const LATEST_MAX: usize = 10_000;
+
+/// The submission that is meant.
+fn submission(client: &Client, which: &Which) -> Result<SubmissionId> {
+    if let Some(id) = which.whole() {
+        return Ok(id);
+    }
+    let latest: Vec<SubmissionSummary> = client.list("/api/v1/submissions?", LATEST_MAX)?;
+    only(which, latest.into_iter().map(|submission| submission.id))
+}
+
+/// The one that is meant.
+fn only(which: &Which, ids: impl Iterator<Item = SubmissionId>) -> Result<SubmissionId> {
+    let mut meant = ids.filter(|id| which.may_mean(id));
+    let first = meant.next().with_context(|| format!("no submission's id ends with {which}"))?;
+    ensure!(meant.next().is_none(), "several submissions' ids end with {which}: write more of it");
+    Ok(first)
 }
 
 /// A time of day, as operators and logs write it.

@@ -1,7 +1,7 @@
 //! `retort pull`: download a package and verify every byte of it.
 
 use super::{competition, print_json};
-use crate::cli::PullArgs;
+use crate::cli::{PullArgs, Which};
 use anyhow::{Context, Result, bail};
 use miner_template::client::Client;
 use miner_template::outputs;
@@ -25,9 +25,18 @@ pub(crate) struct Pulled {
 }
 
 pub(crate) fn run(args: &PullArgs) -> Result<()> {
-    let (client, submission, name) = match args.what.parse::<SubmissionId>() {
-        Ok(submission) => (Client::new(&args.validator.validator), submission, args.what.clone()),
-        Err(_) => {
+    // Competitions are written in small letters.
+    let is_submission = |what: &&Which| {
+        what.whole().is_some() || args.what.chars().any(|char| !char.is_ascii_lowercase() && !char.is_ascii_digit())
+    };
+    let (client, submission, name) = match args.what.parse::<Which>().ok().as_ref().filter(is_submission) {
+        Some(which) => {
+            let client = Client::new(&args.validator.validator);
+            let submission = super::submission(&client, which)?;
+            let name = submission.to_string();
+            (client, submission, name)
+        }
+        None => {
             let (client, id) = competition(&args.what, &args.validator.validator)?;
             let Some(champion) = client.competition(&id)?.champion else {
                 bail!("{id} has no champion yet; `retort board {id}` shows what there is");

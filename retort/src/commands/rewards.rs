@@ -34,12 +34,16 @@ pub(crate) fn run(args: &RewardsArgs) -> Result<()> {
         let rounds = db.rounds(&args.competition).await?;
         let standings: Vec<Standing> =
             rounds.into_iter().filter_map(|round| round.record.settled).map(|settled| settled.standing).collect();
-        if standings.is_empty() {
-            bail!("{} has no finished round yet; `retort validator round status` shows where it is", args.competition);
-        }
         let mut rules = vec![stored.competition.manifest.reward];
         for what in &args.preview {
             rules.push(read(what)?);
+        }
+        if standings.is_empty() && !args.json {
+            println!(
+                "{} has no finished round yet; `retort validator round status` shows where it is",
+                args.competition
+            );
+            return Ok(());
         }
         let preview = preview(&rules, &standings);
         if args.json {

@@ -378,17 +378,21 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
         // Said below; and nothing is run here but our own models.
         allow_insecure();
     }
-    let mut findings = match open_app(dir, None).await {
-        Ok(app) => validator::doctor::examine(&app).await,
+    let (app, served) = match open_app(dir, None).await {
+        Ok(app) => (app, None),
         Err(error) if is_served(&error) => {
             let home = Home::new(dir);
             let config = home.load(std::env::vars())?;
             let evaluator = evaluator(&home, &config)?;
             let opened = App::open_beside(&home, config, evaluator).await;
             let (app, ledger) = opened.with_context(|| format!("look at the validator in {}", dir.display()))?;
-            validator::doctor::examine_beside(&app, &ledger).await
+            (app, Some(ledger))
         }
         Err(error) => return Err(error),
+    };
+    let mut findings = match &served {
+        None => validator::doctor::examine(&app).await,
+        Some(ledger) => validator::doctor::examine_beside(&app, ledger).await,
     };
     findings.extend(confining());
     let lease = lease_folder(&Home::new(dir), &app.config)?;

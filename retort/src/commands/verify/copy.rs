@@ -3,6 +3,7 @@
 //! Weights are compared at any time. Errors on the probes (T4) can be had again once the competition is over, when the
 //! probes' seed is shown: until then a miner could train against them. Who announced what when is the log's business.
 
+use super::super::submission;
 use super::checks::Checks;
 use super::receipt::{fetched, model, uploaded};
 use super::rerun;
@@ -25,7 +26,8 @@ pub(super) fn run(args: &VerifyCopyArgs) -> Result<()> {
 }
 
 fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Result<()> {
-    let stated: PairView = client.get_json(&format!("/api/v1/copies/{}/{}", args.first, args.second))?;
+    let [first, second] = [&args.first, &args.second].map(|which| submission(client, which));
+    let stated: PairView = client.get_json(&format!("/api/v1/copies/{}/{}", first?, second?))?;
     let view = client.competition(&stated.competition)?;
     let Some(earlier) = package(client, &stated.earlier, checks)? else { return Ok(()) };
     let Some(later) = package(client, &stated.later, checks)? else { return Ok(()) };

@@ -6,7 +6,7 @@
 use super::checks::{Check, Checks};
 use super::rerun::{Materials, rerun};
 use super::{HttpLog, line, log_key};
-use crate::cli::{ReceiptOptions, Validator};
+use crate::cli::{ReceiptOptions, Validator, Which};
 use anyhow::{Context, Result, bail};
 use datasets::{Images, Logits};
 use futures::executor::block_on;
@@ -65,10 +65,10 @@ fn find(what: &str, validator: &str) -> Result<(Client, Vec<u8>)> {
     if Path::new(what).exists() {
         return Ok((client, fs::read(what).with_context(|| format!("read {what}"))?));
     }
-    let Ok(id) = what.parse::<SubmissionId>() else {
+    let Ok(which) = what.parse::<Which>() else {
         bail!("{what} is no file, no submission and no address");
     };
-    let bytes = client.receipt(&id)?;
+    let bytes = client.receipt(&super::super::submission(&client, &which)?)?;
     Ok((client, bytes))
 }
 
