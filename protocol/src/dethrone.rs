@@ -253,7 +253,7 @@ pub fn judge(bout: &Bout<'_>) -> Verdict {
     }
 }
 
-/// Whether [`judge`] would say [`Rule::Dethrones`], without the figures: a simulation of many bouts draws a fraction.
+/// Whether [`judge`] would say [`Rule::Dethrones`], without the figures: for simulations of many bouts ([`Pair::is_better`]).
 pub fn dethrones(bout: &Bout<'_>) -> bool {
     let pair = pair(bout);
     let epsilon_ppm = bout.rules.epsilon_ppm_at(bout.champion_age_seconds);

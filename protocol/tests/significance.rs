@@ -239,3 +239,39 @@ fn scrambled(number: u64) -> u64 {
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
+
+/// Answers of two models on so many items, of which the first is right on `gain` items in a thousand more, and how far apart two
+/// such models err.
+fn drawn_pair(items: u64, gain: u64) -> [Outcomes; 2] {
+    let one = |which: u64| {
+        let share = |index: u64, salt: u64| scrambled(index * 64 + salt) >> 44;
+        let right = |index: u64| match (share(index, 0) * 1_000) >> 20 {
+            0..779 => true,
+            979.. => false,
+            _ => (share(index, 1 + which) * 1_000) >> 20 < 700 + if which == 0 { 5 * gain } else { 0 },
+        };
+        let js = |index: u64| ((share(index, 3 + which) * if right(index) { 60_000 } else { 500_000 }) >> 20) as u32;
+        let mut values = model(1).values().clone();
+        values.right = (0..items).map(right).collect();
+        values.js_micronats = (0..items).map(js).collect();
+        Outcomes::new(values).unwrap()
+    };
+    [one(0), one(1)]
+}
+
+#[test]
+fn resampling_by_kinds_decides_as_resampling_items_does() {
+    let rules = ScoreRules::default();
+    for (items, gain, correct) in [(2_500, 18, 95), (2_500, 20, 93), (5_000, 15, 95), (800, 25, 95)] {
+        let [challenger, champion] = drawn_pair(items, gain);
+        let round = Round { ceiling: Ceiling { correct, items: 100 }, ..round(&rules) };
+        let pair = Pair::new(&challenger, &champion, &round).unwrap();
+        let fine = Level { ppm: 1_000, shared_by: NonZeroU32::MIN };
+        let p = pair.p_value(1_000, fine);
+        // The error of each is a fifth at most, so half and twice the figure are decided.
+        let ppm = (p.ppb() / 1_000) as u32;
+        assert!((2_000..300_000).contains(&ppm), "{items} {gain}: {ppm}");
+        let better = |ppm| pair.is_better(1_000, Level { ppm, shared_by: NonZeroU32::MIN });
+        assert!(better(ppm * 2) && !better(ppm / 2), "{items} {gain}: {ppm}");
+    }
+}

@@ -65,13 +65,11 @@ impl Stage {
     }
 }
 
-/// Two models, or one with itself, on the items that both answered.
+/// One model, or two, on the items that all of them answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Common {
-    /// The first one's answers and launches; no item is public.
-    pub first: Outcomes,
-    /// The other's.
-    pub second: Outcomes,
+pub struct Pooled<const N: usize> {
+    /// Each one's answers and launches; no item is public.
+    pub models: [Outcomes; N],
     /// The teacher on the same items.
     pub ceiling: Ceiling,
     /// From how many rounds they are.
@@ -89,6 +87,15 @@ impl Sheet {
         }
     }
 
+    /// Its first `count` answers.
+    pub fn first(&self, count: u32) -> Self {
+        let count = count as usize;
+        Self {
+            right: self.right.iter().copied().take(count).collect(),
+            js_micronats: self.js_micronats.iter().copied().take(count).collect(),
+        }
+    }
+
     /// The same without the first `count` items, which weren't fresh.
     #[must_use]
     pub fn behind(mut self, count: u32) -> Self {
@@ -100,50 +107,53 @@ impl Sheet {
 }
 
 impl Evidence {
-    /// The same without rounds before `first`: what counts against a champion begins with its reign.
-    #[must_use]
-    pub fn since(mut self, first: u64) -> Self {
-        self.sheets = self.sheets.split_off(&first);
-        self
+    /// This model alone on all that it answered of a stage since round `first`. `None` where that is nothing.
+    pub fn pooled(&self, first: u64, drawn: &BTreeMap<u64, Drawn>, stage: Stage) -> Option<Pooled<1>> {
+        pool([self], first, drawn, stage)
     }
 
-    /// This model alone on all that it answered of a stage. `None` where that is nothing, or it has no latency.
-    pub fn pooled(&self, drawn: &BTreeMap<u64, Drawn>, stage: Stage) -> Option<Common> {
-        self.common(self, drawn, stage)
-    }
-
-    /// Both models on what both answered of a stage, over the latest [`POOLED_ROUNDS_MAX`] rounds that they share.
-    /// `None` where that is nothing.
-    pub fn common(&self, other: &Self, drawn: &BTreeMap<u64, Drawn>, stage: Stage) -> Option<Common> {
-        let mut pool = Pool::default();
-        let shared = self.sheets.iter().rev().filter_map(|(round, own)| {
-            let (others, items) = (other.sheets.get(round)?, drawn.get(round)?);
-            let range = stage.range(items.cut);
-            let answered = own.right.len().min(others.right.len()).min(items.teacher_right.len());
-            let range = range.start..range.end.min(answered);
-            (!range.is_empty()).then_some((*round, own, others, items, range))
-        });
-        for (round, own, others, items, range) in shared.take(POOLED_ROUNDS_MAX) {
-            pool.add(round, own, others, items, range)?;
-        }
-        pool.common(self, other)
+    /// Both models on what both answered of a stage since round `first`, over the latest [`POOLED_ROUNDS_MAX`] rounds that
+    /// they share. `None` where that is nothing.
+    pub fn common(&self, other: &Self, first: u64, drawn: &BTreeMap<u64, Drawn>, stage: Stage) -> Option<Pooled<2>> {
+        pool([self, other], first, drawn, stage)
     }
 }
 
+fn pool<const N: usize>(
+    models: [&Evidence; N],
+    first: u64,
+    drawn: &BTreeMap<u64, Drawn>,
+    stage: Stage,
+) -> Option<Pooled<N>> {
+    let mut pool =
+        Pool { named: Vec::new(), answers: [const { (Vec::new(), Vec::new()) }; N], teacher_right: 0, rounds: 0 };
+    let rounds = models.first()?.sheets.range(first..).rev();
+    let shared = rounds.filter_map(|(round, _)| {
+        let items = drawn.get(round)?;
+        let sheets: Vec<&Sheet> = models.iter().map(|model| model.sheets.get(round)).collect::<Option<_>>()?;
+        let all = stage.range(items.cut);
+        let answered = sheets.iter().map(|sheet| sheet.right.len()).min()?.min(items.teacher_right.len());
+        let range = all.start..all.end.min(answered);
+        (!range.is_empty()).then_some((*round, sheets, items, range))
+    });
+    for (round, sheets, items, range) in shared.take(POOLED_ROUNDS_MAX) {
+        pool.add(round, &sheets, items, range)?;
+    }
+    pool.of(models)
+}
+
 /// Answers to the same items of several rounds.
-#[derive(Default)]
-struct Pool {
+struct Pool<const N: usize> {
     /// What the items are, so that only equal pools are ever compared.
     named: Vec<u8>,
-    first: (Vec<bool>, Vec<u32>),
-    second: (Vec<bool>, Vec<u32>),
+    answers: [(Vec<bool>, Vec<u32>); N],
     teacher_right: u32,
     rounds: u32,
 }
 
-impl Pool {
-    fn add(&mut self, round: u64, own: &Sheet, others: &Sheet, drawn: &Drawn, range: Range<usize>) -> Option<()> {
-        for ((right, js), sheet) in [(&mut self.first, own), (&mut self.second, others)] {
+impl<const N: usize> Pool<N> {
+    fn add(&mut self, round: u64, sheets: &[&Sheet], drawn: &Drawn, range: Range<usize>) -> Option<()> {
+        for ((right, js), sheet) in self.answers.iter_mut().zip(sheets) {
             right.extend_from_slice(sheet.right.get(range.clone())?);
             js.extend_from_slice(sheet.js_micronats.get(range.clone())?);
         }
@@ -154,19 +164,21 @@ impl Pool {
         Some(())
     }
 
-    fn common(self, first: &Evidence, second: &Evidence) -> Option<Common> {
-        let items = u32::try_from(self.first.0.len()).ok()?;
+    fn of(self, models: [&Evidence; N]) -> Option<Pooled<N>> {
+        let items = self.answers.first().map_or(0, |(right, _)| right.len());
         let images_sha256 = Digest::of(&[b"retort-pooled/1 ", self.named.as_slice()].concat());
-        let outcomes = |(right, js_micronats): (Vec<bool>, Vec<u32>), of: &Evidence| {
+        let mut models = models.into_iter();
+        let outcomes = self.answers.map(|(right, js_micronats)| {
+            let of = models.next()?;
             let (size_bytes, log_ratio_nanos) = (of.size_bytes, of.log_ratio_nanos.clone());
             let values =
                 OutcomeValues { images_sha256, size_bytes, public_items: 0, right, js_micronats, log_ratio_nanos };
             Outcomes::new(values).ok()
-        };
-        Some(Common {
-            first: outcomes(self.first, first)?,
-            second: outcomes(self.second, second)?,
-            ceiling: Ceiling { correct: self.teacher_right, items },
+        });
+        let outcomes: Vec<Outcomes> = outcomes.into_iter().collect::<Option<_>>()?;
+        Some(Pooled {
+            models: outcomes.try_into().ok()?,
+            ceiling: Ceiling { correct: self.teacher_right, items: u32::try_from(items).ok()? },
             rounds: self.rounds,
         })
     }

@@ -37,26 +37,26 @@ impl Field {
         self.decided.get(index).copied().unwrap_or(false)
     }
 
-    /// Screens round `number`, whose answers `sheets` has: two prefixes, then all for the champion and those that are
-    /// decided. Roles are set and waiting is counted. `out` is who is below the gate beyond doubt by now.
+    /// Screens round `number`: asks for the first items, twice, then for all of the champion and of those that are decided.
+    /// `ask` gives a model's answers to so many of the first items; nothing for one that takes no part. Roles are set and
+    /// waiting is counted. `out` is who is below the gate beyond doubt by now.
     pub(crate) fn screen(
         &mut self,
         referee: &Referee,
         rules: &RoundRules,
         (number, cut): (u64, Cut),
         champion: Option<usize>,
-        sheets: &[Sheet],
+        ask: impl Fn(usize, u32) -> Option<Sheet>,
     ) -> (Selection<usize>, Vec<usize>) {
         let owner = champion.and_then(|index| self.contestants.get(index)).map(|it| it.owner);
-        let lives =
-            |index: &usize| Some(*index) != champion && sheets.get(*index).is_some_and(|it| !it.right.is_empty());
+        let lives = |index: &usize| Some(*index) != champion && ask(*index, 0).is_some();
         let living: Vec<usize> = (0..self.contestants.len()).filter(lives).collect();
-        self.show(number, sheets, cut.all, champion.as_slice());
-        self.show(number, sheets, cut.first, &living);
+        self.ask(number, &ask, cut.all, champion.as_slice());
+        self.ask(number, &ask, cut.first, &living);
         let first = finalists(self.candidates(referee, &living), rules, owner.as_ref());
-        self.show(number, sheets, cut.second, &first);
+        self.ask(number, &ask, cut.second, &first);
         let selection = select(self.candidates(referee, &living), rules, owner.as_ref());
-        self.show(number, sheets, cut.all, &selection.decided);
+        self.ask(number, &ask, cut.all, &selection.decided);
         for index in &living {
             let decided = selection.decided.contains(index);
             self.take(*index, if decided { EntryRole::Challenger } else { EntryRole::Screened });
@@ -82,16 +82,11 @@ impl Field {
         contestant.and_then(|it| referee.merit(&it.evidence, Stage::All)).is_some_and(|merit| merit.out_of_reach)
     }
 
-    /// Lets some answer the first items of a round.
-    fn show(&mut self, number: u64, sheets: &[Sheet], items: u32, whom: &[usize]) {
+    /// Asks some for the first items of a round.
+    fn ask(&mut self, number: u64, ask: impl Fn(usize, u32) -> Option<Sheet>, items: u32, whom: &[usize]) {
         for index in whom {
-            if let (Some(contestant), Some(sheet)) = (self.contestants.get_mut(*index), sheets.get(*index)) {
-                let count = items as usize;
-                let prefix = Sheet {
-                    right: sheet.right.iter().copied().take(count).collect(),
-                    js_micronats: sheet.js_micronats.iter().copied().take(count).collect(),
-                };
-                contestant.evidence.sheets.insert(number, prefix);
+            if let (Some(contestant), Some(sheet)) = (self.contestants.get_mut(*index), ask(*index, items)) {
+                contestant.evidence.sheets.insert(number, sheet);
             }
         }
     }

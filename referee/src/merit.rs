@@ -2,7 +2,7 @@
 //!
 //! The formulas are `protocol::score`'s; here they are applied to outcomes instead of a report. It does NOT compare models.
 
-use crate::evidence::Common;
+use crate::evidence::Pooled;
 use protocol::outcomes::OutcomeValues;
 use protocol::report::Estimate;
 use protocol::score::{Scale, ScoreRules, Totals, Utilities, share_ppm, wilson};
@@ -35,9 +35,10 @@ pub struct Merit {
 }
 
 impl Merit {
-    /// Of the first of two models; `None` without a launch.
-    pub fn of(common: &Common, rules: &ScoreRules) -> Option<Self> {
-        let (values, scale) = (common.first.values(), Scale::new(rules, common.ceiling));
+    /// Of a model on what it answered; `None` without a launch.
+    pub fn of(pooled: &Pooled<1>, rules: &ScoreRules) -> Option<Self> {
+        let [model] = &pooled.models;
+        let (values, scale) = (model.values(), Scale::new(rules, pooled.ceiling));
         let totals = totals(values)?;
         let accuracy = wilson(totals.correct, totals.items);
         let highest = wilson_high(totals.correct, totals.items, Z_BEYOND_DOUBT);

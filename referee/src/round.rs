@@ -3,7 +3,7 @@
 //!
 //! It does NOT know how anything was measured, who is registered, or the ledger.
 
-use crate::evidence::{Common, Drawn, Evidence, Stage};
+use crate::evidence::{Drawn, Evidence, Pooled, Stage};
 use crate::merit::Merit;
 use protocol::dethrone::{Bout, DethroneRules, Incumbent, Rule, Successor, Verdict, crown, dethrones, judge};
 use protocol::latency::{self, LatencyVerdict};
@@ -100,7 +100,7 @@ impl Referee {
 
     /// What a model is worth on a stage's items; `None` where it answered none of them.
     pub fn merit(&self, evidence: &Evidence, stage: Stage) -> Option<Merit> {
-        Merit::of(&evidence.pooled(&self.drawn, stage)?, &self.score)
+        Merit::of(&evidence.pooled(0, &self.drawn, stage)?, &self.score)
     }
 
     /// Judges the round: bouts, the seat, places and the margin that a new champion is paid by.
@@ -177,18 +177,18 @@ impl Referee {
         judged: impl FnOnce(&Bout<'_>) -> T,
     ) -> Option<T> {
         let common = champion.and_then(|champion| {
-            let [own, its] = [challenger, champion].map(|it| it.evidence.clone().since(self.reign_began));
-            own.common(&its, &self.drawn, Stage::Deciding)
+            challenger.evidence.common(&champion.evidence, self.reign_began, &self.drawn, Stage::Deciding)
         });
+        let models = common.as_ref().map(|common| &common.models);
         let measured = challenger.latency.as_ref().map(latency::judge);
         Some(judged(&Bout {
-            champion: match (champion, &common) {
+            champion: match (champion, models) {
                 (None, _) => Incumbent::NotMeasured,
-                (Some(_), Some(common)) => Incumbent::Measured(&common.second),
+                (Some(_), Some([_, champion])) => Incumbent::Measured(champion),
                 (Some(_), None) => return None,
             },
             champion_age_seconds: self.champion_age_seconds,
-            challenger: common.as_ref().filter(|_| measured.is_some()).map(|common| &common.first),
+            challenger: models.filter(|_| measured.is_some()).map(|[challenger, _]| challenger),
             latency_stable: measured.is_some_and(|verdict| !verdict.is_unstable()),
             latency_compliant: measured.is_some_and(|verdict| !matches!(verdict, LatencyVerdict::Breach(_))),
             near_copy: challenger.copy_of.is_some(),
@@ -227,8 +227,9 @@ impl Referee {
     /// The earliest among those that can't be told from the best on the round's deciding items.
     pub fn successor(&self, winners: &[&Contestant]) -> Option<SubmissionId> {
         let drawn = winners.iter().filter_map(|winner| {
-            let own = winner.evidence.clone().since(self.number).pooled(&self.drawn, Stage::Deciding)?;
-            Some((*winner, Replicates::draw(&own.first, &self.part(&own))?))
+            let own = winner.evidence.pooled(self.number, &self.drawn, Stage::Deciding)?;
+            let [model] = &own.models;
+            Some((*winner, Replicates::draw(model, &self.part(&own))?))
         });
         let drawn: Vec<(&Contestant, Replicates)> = drawn.collect();
         let successors = drawn.iter().map(|(winner, hidden)| Successor {
@@ -239,14 +240,15 @@ impl Referee {
         crown(successors.collect())
     }
 
-    fn part(&self, common: &Common) -> Round<'_> {
-        Round { part: Part::Hidden, seed: self.seed, ceiling: common.ceiling, rules: &self.score }
+    fn part<const N: usize>(&self, pooled: &Pooled<N>) -> Round<'_> {
+        Round { part: Part::Hidden, seed: self.seed, ceiling: pooled.ceiling, rules: &self.score }
     }
 
     /// The paired difference of two models on all fresh items that both answered.
     pub fn difference(&self, first: &Evidence, second: &Evidence) -> Option<Difference> {
-        let common = first.common(second, &self.drawn, Stage::All)?;
-        Some(Pair::new(&common.first, &common.second, &self.part(&common))?.difference())
+        let common = first.common(second, 0, &self.drawn, Stage::All)?;
+        let [own, its] = &common.models;
+        Some(Pair::new(own, its, &self.part(&common))?.difference())
     }
 
     /// How everybody stands by fresh items, the best first. The first leads a group, and each next one joins it while its

@@ -198,38 +198,43 @@ impl<'a> Arena<'a> {
         let number = u64::from(number);
         let items = Items::draw(self.world.items, words);
         let cut = self.world.round.screening.cut(self.world.items);
-        let teacher_right = items.answers(TEACHER_CHANCE_PPM, words).right;
-        self.field.drawn.insert(number, Drawn { cut, teacher_right });
-        let champion = items.answers(CHANCE_PPM, words);
-        let sheets: Vec<Sheet> = (0..self.field.contestants.len())
-            .map(|index| match index {
-                0 => champion.clone(),
-                _ if self.out.contains(&index) => Sheet::default(),
-                _ if self.is_memoriser(index) => memorised(&items, words),
-                _ => self.challenger(index, &items, &champion, words),
-            })
-            .collect();
-        let screened = self.judge(number, &sheets, words).is_some_and(|index| self.counts(index));
+        self.field.drawn.insert(number, Drawn { cut, teacher_right: items.answers(TEACHER_CHANCE_PPM, words) });
+        let answers = self.answers(&items, words);
+        let screened = self.judge(number, &answers, words).is_some_and(|index| self.counts(index));
         let mut gives = [false; 5];
-        let counted = sheets.iter().enumerate().filter(|(index, _)| self.counts(*index) && !self.is_memoriser(*index));
-        for (_, sheet) in counted {
+        let (champion, others) = answers.right.split_first().map_or((None, [].as_slice()), |(a, b)| (a.as_ref(), b));
+        let counted = (1..).zip(others).filter(|(index, _)| self.counts(*index) && !self.is_memoriser(*index));
+        for disputed in counted.filter_map(|(_, right)| Some(Disputed::of(right.as_ref()?, champion?))) {
             for (any, contest) in gives.iter_mut().zip(Contest::ALL) {
-                *any |= match contest {
-                    Contest::Screened => screened,
-                    simple => simple_rule(simple, sheet, &champion),
-                };
+                *any |= if contest == Contest::Screened { screened } else { simple_rule(contest, disputed) };
             }
         }
         gives
     }
 
+    /// What all who live answer.
+    fn answers(&self, items: &Items, words: &mut ChaCha8Rng) -> Answers {
+        let champion = items.answers(CHANCE_PPM, words);
+        let others = (1..self.field.contestants.len()).map(|index| match index {
+            _ if self.out.contains(&index) => None,
+            _ if self.is_memoriser(index) => Some(items.0.iter().map(|_| ppm(words) < MEMORISER_PPM).collect()),
+            _ => Some(self.challenger(index, items, &champion, words)),
+        });
+        let others: Vec<Option<Vec<bool>>> = others.collect();
+        let mut divergences = [0; 32];
+        words.fill_bytes(&mut divergences);
+        let right = [Some(champion)].into_iter().chain(others).collect();
+        Answers { right, divergences, clones: self.world.fresh_ppm < 1_000_000 }
+    }
+
     /// Screens, decides and judges by the real rules; who would take the seat.
-    fn judge(&mut self, number: u64, sheets: &[Sheet], words: &mut ChaCha8Rng) -> Option<usize> {
+    fn judge(&mut self, number: u64, answers: &Answers, words: &mut ChaCha8Rng) -> Option<usize> {
         let seed = Digest::of(&words.next_u64().to_le_bytes());
         let rules = (ScoreRules::default(), self.world.rules);
         let referee = Referee::new(rules, (number, seed), (1, 0), self.field.drawn.clone());
         let cut = self.world.round.screening.cut(self.world.items);
-        let (selection, out) = self.field.screen(&referee, &self.world.round, (number, cut), Some(0), sheets);
+        let ask = |index, count| answers.sheet(index, count);
+        let (selection, out) = self.field.screen(&referee, &self.world.round, (number, cut), Some(0), ask);
         self.out.extend(out);
         let champion = self.field.contestants.first()?;
         let challengers = selection.decided.iter().filter_map(|index| self.field.contestants.get(*index));
@@ -239,22 +244,49 @@ impl<'a> Arena<'a> {
         self.field.contestants.iter().position(|contestant| contestant.submission == successor)
     }
 
-    fn challenger(&self, index: usize, items: &Items, champion: &Sheet, words: &mut ChaCha8Rng) -> Sheet {
+    fn challenger(&self, index: usize, items: &Items, champion: &[bool], words: &mut ChaCha8Rng) -> Vec<bool> {
         let gain = u64::from(self.world.gain_ppm) * 1_000_000 / u64::from(UNDECIDED_PPM);
         let chance = CHANCE_PPM + if self.is_better(index) { gain as u32 } else { 0 };
-        let copied = champion.right.iter().copied().zip(champion.js_micronats.iter().copied());
-        let one = |(kind, copied): (&Kind, (bool, u32))| {
-            if ppm(words) < self.world.fresh_ppm { answer(*kind, chance, words) } else { copied }
+        let one = |(kind, copied): (&Kind, &bool)| match kind {
+            Kind::Undecided if self.world.fresh_ppm == 1_000_000 || ppm(words) < self.world.fresh_ppm => {
+                ppm(words) < chance
+            }
+            _ => *copied,
         };
-        let (right, js_micronats) = items.0.iter().zip(copied).map(one).unzip();
-        Sheet { right, js_micronats }
+        items.0.iter().zip(champion).map(one).collect()
     }
 }
 
-fn memorised(items: &Items, words: &mut ChaCha8Rng) -> Sheet {
-    let one = |_: &Kind| answer(Kind::Undecided, MEMORISER_PPM, words);
-    let (right, js_micronats) = items.0.iter().map(one).unzip();
-    Sheet { right, js_micronats }
+/// A round's answers, and where divergences come from: they are made for the items alone that a model is asked for.
+struct Answers {
+    /// Whether each is right; nothing of those that are out.
+    right: Vec<Option<Vec<bool>>>,
+    divergences: [u8; 32],
+    /// Whether models have the champion's divergence where they answer as it does.
+    clones: bool,
+}
+
+impl Answers {
+    fn sheet(&self, index: usize, count: u32) -> Option<Sheet> {
+        let right = self.right.get(index)?.as_ref()?;
+        let right: Vec<bool> = right.iter().copied().take(count as usize).collect();
+        let of = |index: usize| {
+            let mut words = ChaCha8Rng::from_seed(self.divergences);
+            words.set_stream(index as u64);
+            words
+        };
+        let mut own = of(index);
+        let js_micronats = right.iter().map(|right| divergence(*right, &mut own)).collect();
+        let mut sheet = Sheet { right, js_micronats };
+        if self.clones && index > 0 {
+            let champion = self.sheet(0, count)?;
+            let its = champion.right.iter().zip(&champion.js_micronats);
+            for ((right, js), (as_it, its)) in sheet.right.iter().zip(&mut sheet.js_micronats).zip(its) {
+                *js = if right == as_it { *its } else { *js };
+            }
+        }
+        Some(sheet)
+    }
 }
 
 fn contestant(index: usize, words: &mut ChaCha8Rng) -> Contestant {
@@ -278,16 +310,32 @@ fn contestant(index: usize, words: &mut ChaCha8Rng) -> Contestant {
 /// A ratio as narrow as a sound measurement's.
 const SOUND: Estimate = Estimate { value_ppm: 1_000_000, low_ppm: 998_000, high_ppm: 1_002_000 };
 
-fn simple_rule(contest: Contest, challenger: &Sheet, champion: &Sheet) -> bool {
-    let answers = || challenger.right.iter().zip(&champion.right);
-    let b = answers().filter(|(own, its)| **own && !**its).count() as f64;
-    let c = answers().filter(|(own, its)| !**own && **its).count() as f64;
-    let n = challenger.right.len() as f64;
+/// How often one of two is right alone.
+#[derive(Clone, Copy)]
+struct Disputed {
+    challenger_only: u64,
+    champion_only: u64,
+    items: u64,
+}
+
+impl Disputed {
+    fn of(challenger: &[bool], champion: &[bool]) -> Self {
+        let count = |which: fn(bool, bool) -> bool| {
+            challenger.iter().zip(champion).map(|(own, its)| u64::from(which(*own, *its))).sum()
+        };
+        let items = challenger.len() as u64;
+        Self { challenger_only: count(|own, its| own & !its), champion_only: count(|own, its| !own & its), items }
+    }
+}
+
+fn simple_rule(contest: Contest, disputed: Disputed) -> bool {
+    let Disputed { challenger_only, champion_only, items } = disputed;
+    let [b, c, n] = [challenger_only, champion_only, items].map(|count| count as f64);
     match contest {
         Contest::BetterWins => b > c,
         Contest::HalfPoint => b - c >= 0.005 * n,
         Contest::OneStandardError => b - c > libm::sqrt(b + c - (b - c) * (b - c) / n),
-        Contest::McNemar => mcnemar::mid_p(b as u64, c as u64) <= 0.01,
+        Contest::McNemar => mcnemar::mid_p(challenger_only, champion_only) <= 0.01,
         Contest::Screened => false,
     }
 }
@@ -312,25 +360,23 @@ impl Items {
         Self((0..count).map(|_| kind(ppm(words))).collect())
     }
 
-    fn answers(&self, chance_ppm: u32, words: &mut ChaCha8Rng) -> Sheet {
-        let (right, js_micronats) = self.0.iter().map(|kind| answer(*kind, chance_ppm, words)).unzip();
-        Sheet { right, js_micronats }
+    fn answers(&self, chance_ppm: u32, words: &mut ChaCha8Rng) -> Vec<bool> {
+        let one = |kind: &Kind| match kind {
+            Kind::Easy => true,
+            Kind::Hard => false,
+            Kind::Undecided => ppm(words) < chance_ppm,
+        };
+        self.0.iter().map(one).collect()
     }
 }
 
-/// An answer with its divergence: nearly exponential, without a logarithm, with a mean of 30 000 micronats where right and
-/// 250 000 where not.
-fn answer(kind: Kind, chance_ppm: u32, words: &mut ChaCha8Rng) -> (bool, u32) {
-    let right = match kind {
-        Kind::Easy => true,
-        Kind::Hard => false,
-        Kind::Undecided => ppm(words) < chance_ppm,
-    };
+/// A divergence: nearly exponential, without a logarithm, with a mean of 30 000 micronats where right and 250 000 where not.
+fn divergence(right: bool, words: &mut ChaCha8Rng) -> u32 {
     let mean: u64 = if right { 30_000 } else { 250_000 };
     // Leading zeros halve in frequency, and ten other bits fill the gaps: 1.5 on average, in 1,024ths.
     let word = words.next_u64();
     let divergence = ((u64::from(word.leading_zeros()) << 10) | (word & 0x3FF)) * mean / 1_536;
-    (right, divergence.min(690_000) as u32)
+    divergence.min(690_000) as u32
 }
 
 /// Uniform below a million, to about one in four thousand of a millionth.
@@ -349,8 +395,8 @@ mod tests {
         let [champion, equal] = [CHANCE_PPM, CHANCE_PPM].map(|chance| items.answers(chance, &mut words));
         let better = items.answers(CHANCE_PPM + 48_309, &mut words);
         let teacher = items.answers(TEACHER_CHANCE_PPM, &mut words);
-        let right = |sheet: &Sheet| sheet.right.iter().filter(|right| **right).count();
-        let differ = champion.right.iter().zip(&equal.right).filter(|(a, b)| a != b).count();
+        let right = |answers: &[bool]| answers.iter().filter(|right| **right).count();
+        let differ = champion.iter().zip(&equal).filter(|(a, b)| a != b).count();
         assert!((92_100..92_700).contains(&right(&champion)), "{}", right(&champion));
         assert!((8_300..9_100).contains(&differ), "{differ}");
         assert!((93_100..93_700).contains(&right(&better)), "{}", right(&better));

@@ -121,13 +121,9 @@ impl<'a> Market<'a> {
         self.enter(number);
         let items = self.draw();
         let cut = self.rules.rounds.screening.cut(self.rules.items);
-        let sheets: Vec<Sheet> = self
-            .members
-            .iter()
-            .map(
-                |member| if member.ended { Sheet::default() } else { self.shelf.answers(member.entry.package, &items) },
-            )
-            .collect();
+        let answers = |member: &Member<'_>| self.shelf.answers(member.entry.package, &items);
+        let sheets: Vec<Option<Sheet>> =
+            self.members.iter().map(|member| (!member.ended).then(|| answers(member))).collect();
         self.reference.sheets.insert(number, self.shelf.reference().answers(&items));
         self.field.drawn.insert(number, Drawn { cut, teacher_right: self.shelf.teacher().answers(&items).right });
         let judgement = self.judge(number, cut, &sheets);
@@ -179,11 +175,12 @@ impl<'a> Market<'a> {
         all
     }
 
-    fn judge(&mut self, number: u64, cut: Cut, sheets: &[Sheet]) -> Judgement {
+    fn judge(&mut self, number: u64, cut: Cut, sheets: &[Option<Sheet>]) -> Judgement {
         let seed = Digest::of(&self.words.next_u64().to_le_bytes());
         let rules = (self.rules.score.clone(), self.rules.dethrone);
         let referee = Referee::new(rules, (number, seed), (self.reign_began, 0), self.field.drawn.clone());
-        let (selection, out) = self.field.screen(&referee, &self.rules.rounds, (number, cut), self.champion, sheets);
+        let ask = |index: usize, count| sheets.get(index)?.as_ref().map(|sheet| sheet.first(count));
+        let (selection, out) = self.field.screen(&referee, &self.rules.rounds, (number, cut), self.champion, ask);
         for index in out {
             self.members.get_mut(index).into_iter().for_each(|member| member.ended = true);
         }
