@@ -70,7 +70,7 @@ impl Expected {
     /// Items that aren't public are left out.
     pub fn asks(&self, pixels: &[u8]) -> Vec<Asked> {
         let place = |row: usize| match &self.images {
-            None => (row < pixels.len() / self.image_bytes.max(1)).then_some(row),
+            None => (row < pixels.chunks_exact(self.image_bytes.max(1)).len()).then_some(row),
             Some(images) => {
                 let image = row_of(images, row, self.image_bytes)?;
                 pixels.chunks_exact(self.image_bytes.max(1)).position(|public| public == image)

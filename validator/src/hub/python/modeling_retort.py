@@ -14,6 +14,8 @@ from .retort_network import PLAN, build, normalise, run
 class RetortForImageClassification(PreTrainedModel):
     config_class = RetortConfig
     main_input_name = "pixel_values"
+    # PyTorch's counters of batches, which no inference reads and no canonical file has.
+    _keys_to_ignore_on_load_missing = [r"num_batches_tracked$"]
 
     def __init__(self, config):
         super().__init__(config)
