@@ -26,8 +26,12 @@ pub(crate) struct Refusal {
 
 impl Miner {
     pub(crate) fn new(seed: u8, app: &TestApp) -> Self {
-        let keypair = Keypair::from_seed(&[seed; 32]);
-        Self { keypair, http: reqwest::Client::new(), base: app.url(""), clock: app.app.clock.clone() }
+        Self::with(Keypair::from_seed(&[seed; 32]), reqwest::Client::new(), app)
+    }
+
+    /// One with this key and these connections.
+    pub(crate) fn with(keypair: Keypair, http: reqwest::Client, app: &TestApp) -> Self {
+        Self { keypair, http, base: app.url(""), clock: app.app.clock.clone() }
     }
 
     pub(crate) fn hotkey(&self) -> Hotkey {
