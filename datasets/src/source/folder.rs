@@ -77,7 +77,7 @@ fn found(root: &Path) -> Result<Found, SourceError> {
         };
         match names {
             [class, _, ..] => {
-                found.pictures.entry(part).or_default().entry(class.clone()).or_default().push(entry.into_path())
+                found.pictures.entry(part).or_default().entry(class.clone()).or_default().push(entry.into_path());
             }
             _ => return Err(SourceError::NoClass(entry.into_path())),
         }

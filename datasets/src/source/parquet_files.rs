@@ -153,7 +153,7 @@ fn described(
     let usual = |leaf: &Leaf| is_class(leaf) || USUAL_LABELS.contains(&leaf.name.as_str());
     let label = column("labels", labels, &spec.label, &usual)?;
     let names = features[&label.name]["names"].as_array();
-    let classes = names.map(|names| Arc::new(names.iter().map(|name| text(name)).collect()));
+    let classes = names.map(|names| Arc::new(names.iter().map(text).collect()));
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
     Ok((RowsFile { path, origin, rows, picture, label, classes }, columns))
 }
