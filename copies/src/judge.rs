@@ -3,7 +3,8 @@
 //! Thresholds come from a null: the pairs of independently trained students of one family (docs/COPIES.md). With m the
 //! largest value of the null, a signal counts from m + (1 - m) / 2 on, halfway between it and a copy. Where units match
 //! that well, errors need only correlate more than independent ones ever did, by a tenth: m + (1 - m) / 10. Noise and
-//! pruning change what a deep network says of strange inputs much more than they change its weights.
+//! pruning change what a deep network says of strange inputs much more than they change its weights. Where units match as
+//! those of copies do, from m + .95 (1 - m) on, errors on either kind of items need only correlate at all.
 //! Where errors are the same to within [`FUNCTION_PPM`], the function is, whatever the shape: that decides alone, on the
 //! probes or on a round's fresh items.
 
@@ -15,6 +16,8 @@ use utoipa::ToSchema;
 const ONE_PPM: i32 = 1_000_000;
 /// From this rc on, two models are one function in whatever shape.
 pub const FUNCTION_PPM: i32 = 970_000;
+/// From this rc on, errors have something in common.
+const CORRELATED_PPM: i32 = 250_000;
 
 /// From which value on a signal counts, ppm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +55,13 @@ impl Thresholds {
             entry_unexplained_ppm: calibration::ENTRY_UNEXPLAINED_PPM,
             entry_fresh_unexplained_ppm: calibration::ENTRY_FRESH_UNEXPLAINED_PPM,
         }
+    }
+
+    /// Whether units match as well as only those of copies do: of the way from independent ones to equal ones, nineteen
+    /// twentieths, where half makes T3 count.
+    fn units_are_its(&self, weight_match_ppm: Option<i32>) -> bool {
+        let certain = |threshold: i32| ONE_PPM - (ONE_PPM - threshold) / 10;
+        self.weight_match_ppm.zip(weight_match_ppm).is_some_and(|(threshold, found)| found >= certain(threshold))
     }
 
     /// The thresholds for two models of these families, as `config.json` spells them, from the committed null.
@@ -121,7 +131,11 @@ pub fn relation(evidence: &Evidence, thresholds: &Thresholds) -> Relation {
     }
     let units = thresholds.weight_match_ppm.is_some_and(|threshold| beyond(evidence.weight_match_ppm, threshold));
     let errors = beyond(evidence.residual_correlation_ppm, thresholds.residual_correlation_ppm);
-    let support = beyond(evidence.residual_correlation_ppm, thresholds.residual_support_ppm);
+    let support = beyond(evidence.residual_correlation_ppm, thresholds.residual_support_ppm)
+        || thresholds.units_are_its(evidence.weight_match_ppm)
+            && [evidence.residual_correlation_ppm, evidence.fresh_residual_correlation_ppm]
+                .into_iter()
+                .any(|rc| beyond(rc, CORRELATED_PPM));
     match (units, errors) {
         (true, _) if support => Relation::Copy(Tier::MatchedAndCorrelated),
         (true, _) => Relation::Suspicion(Signal::WeightMatch),

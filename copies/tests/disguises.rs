@@ -122,7 +122,10 @@ fn one_signal_alone_is_a_suspicion_and_both_are_a_copy() {
         relation(&evidence, &thresholds)
     };
     assert_eq!(judge(Some(700_000), Some(support)), Relation::Copy(Tier::MatchedAndCorrelated));
-    assert_eq!(judge(Some(1_000_000), Some(support - 1)), Relation::Suspicion(Signal::WeightMatch));
+    assert_eq!(judge(Some(969_999), Some(support - 1)), Relation::Suspicion(Signal::WeightMatch));
+    // Units that match as those of copies do need errors that have something in common.
+    assert_eq!(judge(Some(970_000), Some(250_000)), Relation::Copy(Tier::MatchedAndCorrelated));
+    assert_eq!(judge(Some(1_000_000), Some(249_999)), Relation::Suspicion(Signal::WeightMatch));
     assert_eq!(judge(Some(1_000_000), None), Relation::Suspicion(Signal::WeightMatch));
     assert_eq!(judge(Some(699_999), Some(650_000)), Relation::Suspicion(Signal::ResidualCorrelation));
     assert_eq!(judge(None, Some(FUNCTION_PPM - 1)), Relation::Suspicion(Signal::ResidualCorrelation));
