@@ -26,7 +26,7 @@ const NULLS: [Null; 4] = [
     Null { family: "mlp", weight_match_max_ppm: 770_000, residual_correlation_max_ppm: 799_230 },
     Null { family: "resnet", weight_match_max_ppm: 132_125, residual_correlation_max_ppm: 841_000 },
     Null { family: "depthwise_cnn", weight_match_max_ppm: 364_000, residual_correlation_max_ppm: 751_000 },
-    Null { family: "mobilenet_v2", weight_match_max_ppm: 358_000, residual_correlation_max_ppm: 764_000 },
+    Null { family: "mobilenet_v2", weight_match_max_ppm: 359_000, residual_correlation_max_ppm: 764_000 },
 ];
 
 /// Students of different families, or of one without a null of its own: the largest rc of all.
