@@ -268,7 +268,7 @@ async fn nobody_s_draft_takes_the_place_of_another_s() {
 /// One way to besiege, unless `SIEGE` names another one as the only one.
 async fn besieging(way: &str, besieged: impl Future<Output = ()>) {
     if std::env::var("SIEGE").is_ok_and(|only| only != way) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
     besieged.await;
 }

@@ -270,7 +270,7 @@ fn manifest(
          [input]\nchannels = {channels}\nheight = {height}\nwidth = {width}\nmean_ppm = [{mean}]\ndeviation_ppm = [{deviation}]\n\n\
          # Half of the items are public, with the teacher's answers: 90 % on them is known to ±{bar:.2} points.\n\
          [data]\nsource = {source}\npublic_items = {public}\nhidden_items = {hidden}\n",
-        id = quoted(&new.id.to_string()),
+        id = quoted(new.id.as_ref()),
         labels = labels.join(", "),
         channels = teacher.input.channels,
         height = teacher.input.height,

@@ -241,7 +241,7 @@ fn submission(n: u64) -> BoardRow {
         row.details.push("On hidden items 90.69 % is right: it loses 2.43 %; the teacher loses 1.91 %.".into());
     }
     row.submission = Some(id(n));
-    row.model_name = (n % 3 == 0).then(|| format!("small net {n}"));
+    row.model_name = (n.is_multiple_of(3)).then(|| format!("small net {n}"));
     row.hotkey = Some(hotkey(n));
     row.why = match n {
         0 => "leads by 1.10 points of score [0.69, 1.53] (accuracy +3.44, latency -4.20)".into(),
