@@ -5,6 +5,7 @@
 use crate::own_data;
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -205,13 +206,11 @@ fn readme_pages_and_cards_are_right_to_the_letter() {
 /// A witness serves until it is ended.
 fn witnesses(reader: &Reader, line: &str) {
     let line = format!("exec {} --listen 127.0.0.1:0", line.split('#').next().unwrap().trim());
-    let mut child = reader.command(Path::new("/bin/bash")).args(["-c", &line]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
-    let told: Vec<String> = lines.by_ref().map_while(Result::ok).take(1).collect();
-    let ended = child.try_wait().unwrap();
+    let mut child = reader.command(Path::new("/bin/bash")).args(["-c", &line]).stdout(Stdio::piped()).spawn().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines().next();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(ended.is_none() && !told.concat().contains("error"), "{line}: {told:?}");
+    assert!(matches!(&told, Some(Ok(key)) if key.starts_with("witness: ")), "{line}: {told:?}");
 }
 
 fn fetch(reader: &Reader, url: &str) -> String {
