@@ -81,7 +81,7 @@ impl<'a> Pair<'a> {
         SequentialP::of(level.draws_max(), |draw| self.is_within(epsilon_ppm, draw))
     }
 
-    /// Whether [`Pair::p_value`] meets its level, from resamples of kinds of items ([`kinds`]): for simulations, at a
+    /// Whether [`Pair::p_value`] meets its level, from resamples of kinds of items (`kinds`): for simulations, at a
     /// thousandth of the cost. The answer is the same but where p is so near to the level that the luck of the draws decides.
     pub fn is_better(&self, epsilon_ppm: u32, level: Level) -> bool {
         let kinds = Kinds::of(&self.challenger.items, &self.champion.items);

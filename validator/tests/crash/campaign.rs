@@ -20,13 +20,13 @@ use transparency::SignedCheckpoint;
 use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
-/// How long a process may take to come to a point where it is to be killed: one that lies behind the answers of all who live,
-/// of which each that fails holds its round up.
-const REACHED_WITHIN: Duration = Duration::from_secs(300);
+/// How long a process may take to come to a point where it is to be killed.
+const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// Miners at once.
 const MINERS: u64 = 3;
-/// Kills after which miners turn to a new competition.
-const KILLS_OF_A_COMPETITION: u64 = 40;
+/// Kills after which miners turn to a new competition: a round asks all who live in it, so one with hundreds of models is long
+/// at each of its steps.
+const KILLS_OF_A_COMPETITION: u64 = 5;
 /// The widths of packages: mostly good ones, and one each that fails first, is unstable first, and is invalid.
 const WIDTHS: [u32; 9] = [8, 5, 9, 10, 6, 11, 7, 12, 13];
 
