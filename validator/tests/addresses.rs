@@ -1,8 +1,10 @@
 //! Addresses that people are told: those that answer, also behind a proxy that serves us below a path.
 
+use crate::rounds::wait_for;
 use crate::support::{Package, Setup, TestApp};
 use protocol::submission::State;
 use reqwest::{Client, Method, header, redirect};
+use validator::db::rounds::Step;
 
 async fn page(app: &TestApp, target: &str) -> String {
     app.miner(1).get(target).await.text().await.unwrap()
@@ -100,6 +102,7 @@ async fn a_shared_link_leads_where_it_led_before_it_was_shared() {
     let miner = app.miner(1);
     let id = miner.submit(&Package::mlp(&[16], 1)).await.unwrap();
     app.wait_for(&id, State::Scored).await;
+    wait_for(&app, 1, Step::Open).await;
     for target in
         ["/", "/api", "/competitions/digits", "/competitions/digits?sort=latency", "/competitions/digits/rounds/1"]
             .map(str::to_owned)
