@@ -95,7 +95,7 @@ fn parquet_files(path: &Path) -> Result<Vec<(PathBuf, String)>, SourceError> {
         if !entry.file_type().is_file() || file.extension().is_none_or(|extension| extension != "parquet") {
             continue;
         }
-        // A Hub's cache holds links to its own blobs, beside and not below; so the folder may be one level up.
+        // So is a Hub's cache refused, whose links lead to blobs beside the folder: `hf download --local-dir` copies them.
         let within = file.canonicalize().map_err(read)?.starts_with(&root);
         if entry.path_is_symlink() && !within {
             return Err(SourceError::Leaves { link: file.to_owned(), folder: root });
