@@ -15,6 +15,7 @@ import struct
 import sys
 
 import numpy
+import pyarrow.parquet
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
@@ -33,6 +34,7 @@ SCHEDULES = {
     "resnet": (2, 6_400, 5e-3),
     "depthwise_cnn": (2, 6_400, 1e-2),
     "mobilenet_v2": (2, 6_400, 1e-2),
+    "vit": (4, 20_000, 3e-3),
 }
 SEEDS = (5, 5, 3, 2, 2)
 
@@ -50,12 +52,17 @@ def mobilenet(stem):
     return {"kind": "mobilenet_v2", "stem": stem, "stem_stride": 2, "blocks": blocks, "head": 6 * stem}
 
 
+def vit(width):
+    return {"kind": "vit", "patch": 7, "width": width, "depth": 2, "heads": 4, "mlp_width": 2 * width}
+
+
 # Widths of each family, the two with five seeds first.
 FAMILIES = {
     "mlp": [{"kind": "mlp", "hidden": h} for h in ([32, 32], [16, 16], [8, 8], [64, 64], [128, 128])],
     "resnet": [{"kind": "resnet", "width": w, "blocks": [1, 1], "stem_stride": 2} for w in (12, 8, 4, 16, 20)],
     "depthwise_cnn": [depthwise(stem) for stem in (16, 8, 4, 12, 24)],
     "mobilenet_v2": [mobilenet(stem) for stem in (16, 8, 4, 12, 20)],
+    "vit": [vit(width) for width in (32, 24, 16, 40, 48)],
 }
 
 
@@ -68,8 +75,8 @@ def images():
 
     x = idx("train-images-idx3-ubyte.gz").unsqueeze(1).float() / 255
     x = (x - INPUT["mean_ppm"][0] / 1e6) / (INPUT["deviation_ppm"][0] / 1e6)
-    body = (ROOT / "models" / "teacher" / "training-logits.rtlog").read_bytes()
-    answers = torch.from_numpy(numpy.frombuffer(body, "<f4", offset=16).reshape(len(x), -1).copy())
+    rows = pyarrow.parquet.read_table(ROOT / "models" / "teacher" / "training-logits.parquet")["teacher_logits"]
+    answers = torch.tensor(rows.combine_chunks().flatten().to_numpy().reshape(len(x), -1))
     return x, idx("train-labels-idx1-ubyte.gz").long(), answers
 
 

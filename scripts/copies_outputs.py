@@ -160,8 +160,8 @@ def copies(items, folder):
             beside(name, original, items.said(path))
     start = [items.said(path) for path in packages(folder, "same-start-")]
     for a, b in itertools.combinations(start, 2):
-        both = [correlation(*(residual(said[on], items.teacher[on]) for said in (a, b))) for on in ("probes", "fresh")]
-        rows.setdefault("same initial weights", []).append(both)
+        alike = [correlation(*(residual(said[on], items.teacher[on]) for said in (a, b))) for on in ("probes", "fresh")]
+        rows.setdefault("same initial weights", []).append(alike)
     for name, said in both(items, list(originals.values())[:2]):
         for original in list(originals.values())[:2]:
             beside(name, original, said)

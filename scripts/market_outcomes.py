@@ -2,17 +2,16 @@
 
     $(scripts/python.sh torch) scripts/market_outcomes.py FOLDER
 
-FOLDER holds packages that scripts/scale.py trained (its default: target/scale). Every other one is in the repository, or
-made here: the teacher rounded to f16, a memoriser that learns the 5,000 public images by heart, and stand-ins for good
-students: the teacher with as much noise in its weights as leaves it so many right answers, at the costs of an untrained
-student of scripts/scale.py. Of the first stand-in there are a near copy, and an ensemble with the reference.
+FOLDER holds packages that scripts/scale.py trained (its default: target/scale; most lie in models/scale). Every other one is in
+the repository, or made here: the teacher rounded to f16, a memoriser that learns the 5,000 public images by heart, and of the
+first student a near copy, and an ensemble with the reference.
 
 The items are two draws of 5,000 from the hidden half of the test images, every one changed by the default family, as
 rounds draw them (scripts/scale.py renders them, byte for byte as datasets/src/hidden/render.rs). Each package becomes a
 file in the form RTOUT1 (protocol/src/outcomes.rs): right or wrong, and the divergence from the teacher, item by item, and
-the logarithm of its latency over the reference's, launch by launch. These latencies are PyTorch's: the shortest of many
-inferences of one image on one thread, alternating with the reference, so that a busy machine hardly matters; launches
-differ from it by 0.3 %, as the engine's do on a quiet one. Near enough for a game, and not the engine's.
+the logarithm of its latency over the reference's, launch by launch: the engine's ratio of its architecture
+(competitions/fashion-mnist/scale-latency.json; of the teacher, that of its multiplications), from which launches differ by 0.3 %, as
+the engine's do on a quiet machine.
 """
 
 import argparse
@@ -21,7 +20,6 @@ import json
 import pathlib
 import struct
 import sys
-import time
 
 import numpy
 import torch
@@ -37,19 +35,12 @@ import scale  # noqa: E402
 OUT = ROOT / "referee" / "fixtures" / "market"
 DRAWS = ((bytes([4] * 32), bytes([5] * 32)), (bytes([6] * 32), bytes([7] * 32)))
 ITEMS = 5_000
-LAUNCHES, DEVIATION, INFERENCES = 15, 0.003, 400
-# Packages that scale.py trains.
-TRAINED = ("mlp-51k-train-1", "mlp-51k-both-1")
-# Stand-ins: their name, the right answers that they are to have, the seed of their noise, and whose costs they have.
-STAND_INS = (
-    ("stand-in-1", 0.85, 5, "resnet-31k"),
-    ("stand-in-2", 0.86, 1, "resnet-31k"),
-    ("stand-in-3", 0.88, 2, "resnet-31k"),
-    ("stand-in-4", 0.88, 3, "resnet-31k"),
-    ("stand-in-5", 0.90, 4, "resnet-31k"),
-)
-# Items, and halvings, that find how much noise that takes.
-SOUGHT_ON, HALVINGS = 500, 5
+LAUNCHES, DEVIATION = 15, 0.003
+# Packages that scale.py trains, the first being the one that near copy and ensemble are made of.
+TRAINED = (
+    "depthwise-8k-train-1", "resnet-31k-train-1", "mobilenet-36k-train-1", "resnet-88k-train-1", "depthwise-32k-train-1",
+    "mlp-51k-train-1", "mlp-51k-both-1",
+)  # fmt: skip
 
 
 class Mean(nn.Module):
@@ -130,54 +121,30 @@ def halved(model):
     return model
 
 
-def stood_in(items, wanted, seed):
-    """The teacher with noise that leaves it about `wanted` right answers."""
-    low, high = 0.0, 0.6
-    part = items.images[:SOUGHT_ON], items.labels[:SOUGHT_ON]
-    for _ in range(HALVINGS):
-        share = (low + high) / 2
-        model = disturbed(items.competition.teacher(), share, seed).eval()
-        right = (items.logits(model, part[0]).argmax(1) == part[1]).double().mean()
-        low, high = (share, high) if right > wanted else (low, share)
-    return disturbed(items.competition.teacher(), (low + high) / 2, seed)
-
-
-def untrained(items, name):
-    """A student of scale.py with the weights that it begins with."""
-    return scale.retort_miner.build(scale.STUDENTS[name], items.competition.input, 10).eval()
-
-
-def latencies(model, reference):
+def launches(ratio):
     """ln(candidate / reference) of each launch, billionths."""
-    x, shortest = torch.zeros(1, 1, 28, 28), [float("inf")] * 2
-    with torch.inference_mode():
-        for _ in range(INFERENCES):
-            for place, one in enumerate((model, reference)):
-                began = time.perf_counter_ns()
-                one(x)
-                shortest[place] = min(shortest[place], time.perf_counter_ns() - began)
-    ratio = numpy.log(shortest[0] / shortest[1])
-    return [round(value * 1e9) for value in numpy.random.default_rng(LAUNCHES).normal(ratio, DEVIATION, LAUNCHES)]
+    random = numpy.random.default_rng(LAUNCHES)
+    return [round(value * 1e9) for value in random.normal(numpy.log(ratio), DEVIATION, LAUNCHES)]
 
 
 def packages(items, folder):
-    """Name, model, and whose costs it has."""
+    """Name, model, the values that inference needs, and its latency as a ratio to the reference's."""
     load = items.competition.package
+    ratios = json.loads((scale.COMPETITION / "scale-latency.json").read_text())["ratio"]
+    size, macs = scale.size_of, lambda model: scale.macs_of(model, (1, 28, 28))
     reference, teacher = load(ROOT / "models" / "reference"), load(ROOT / "models" / "teacher")
-    for name, model in (("teacher", teacher), ("reference", reference)):
-        yield name, model, model
+    slower = macs(teacher) / macs(reference)
+    yield "reference", reference, size(reference), 1.0
+    yield "teacher", teacher, size(teacher), slower
+    yield "teacher-f16", halved(load(ROOT / "models" / "teacher")), size(teacher), slower
     for name in TRAINED:
         model = load(folder / name)
-        yield name, model, model
-    for name, model in (("teacher-f16", halved(load(ROOT / "models" / "teacher"))), ("memoriser", memoriser(items))):
-        yield name, model, model
-    made = {}
-    for name, wanted, seed, costs in STAND_INS:
-        made[name] = stood_in(items, wanted, seed)
-        yield name, made[name], untrained(items, costs)
-    first = made["stand-in-1"]
-    yield "ensemble", Mean(first, reference), Mean(untrained(items, "resnet-31k"), reference)
-    yield "near-copy", disturbed(first, 0.05), untrained(items, "resnet-31k")
+        yield name, model, size(model), ratios[name.rsplit("-", 2)[0]]
+    model = memoriser(items)
+    yield "memoriser", model, size(model), ratios["mlp-51k"]
+    first, ratio = load(folder / TRAINED[0]), ratios[TRAINED[0].rsplit("-", 2)[0]]
+    yield "ensemble", Mean(first, reference), size(first) + size(reference), ratio + 1
+    yield "near-copy", disturbed(load(folder / TRAINED[0]), 0.02), size(first), ratio
 
 
 def main():
@@ -188,16 +155,14 @@ def main():
     torch.set_num_threads(1)
     items, rows = Items(), []
     args.out.mkdir(parents=True, exist_ok=True)
-    reference = items.competition.package(ROOT / "models" / "reference").eval()
-    for name, model, costs in packages(items, args.folder):
+    for name, model, values, ratio in packages(items, args.folder):
         right, js = items.answers(model.eval())
         # What is scored: values after folding, at two bytes each.
-        size, ratios = 2 * scale.size_of(costs), latencies(costs.eval(), reference)
+        size, ratios = 2 * values, launches(ratio)
         head = b"RTOUT1" + items.digest + struct.pack("<QIII", size, len(right), 0, len(ratios))
         bits = numpy.packbits(right, bitorder="little").tobytes()
         body = head + bits + js.astype("<u4").tobytes() + struct.pack(f"<{len(ratios)}q", *ratios)
         (args.out / f"{name}.rtout").write_bytes(body)
-        ratio = float(numpy.exp(numpy.median(ratios) / 1e9))
         rows.append(dict(package=name, right=float(right.mean()), js=float(js.mean() / 1e6), bytes=size, ratio=round(ratio, 3)))
         print(json.dumps(rows[-1]), flush=True)
 

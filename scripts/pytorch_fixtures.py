@@ -126,7 +126,7 @@ class Logits(nn.Module):
         return self.model.state_dict(**options)
 
 
-def vit(patch, width, depth, heads, mlp_width):
+def vit(patch, width, depth, heads, mlp_width, norm_epsilon_ppb=None):
     config = ViTConfig(
         image_size=28,
         patch_size=patch,
@@ -136,6 +136,7 @@ def vit(patch, width, depth, heads, mlp_width):
         num_attention_heads=heads,
         intermediate_size=mlp_width,
         num_labels=10,
+        layer_norm_eps=1e-12 if norm_epsilon_ppb is None else norm_epsilon_ppb / 1e9,
     )
     return Logits(ViTForImageClassification(config))
 
@@ -164,6 +165,17 @@ FIXTURES = {
     },
     "vit": {"kind": "vit", "patch": 7, "width": 32, "depth": 2, "heads": 4, "mlp_width": 64},
 }
+
+# Transformers whose tokens are so faint that what their normalisations add to a variance decides: timm's and
+# torchvision's 1e-6, and PyTorch's own 1e-5.
+FAINT = {
+    "vit_timm": {
+        "kind": "vit", "patch": 7, "width": 16, "depth": 1, "heads": 2, "mlp_width": 32, "norm_epsilon_ppb": 1_000,
+    },
+    "vit_torch": {
+        "kind": "vit", "patch": 7, "width": 16, "depth": 1, "heads": 2, "mlp_width": 32, "norm_epsilon_ppb": 10_000,
+    },
+}  # fmt: skip
 
 STUDENT = {"kind": "resnet", "width": 12, "blocks": [1, 1, 1], "stem_stride": 2}
 
@@ -306,6 +318,22 @@ def make_fixture(name, architecture, out, data):
         save_cast(out / "resnet_bf16", architecture, model, data, torch.bfloat16)
 
 
+@torch.no_grad()
+def make_faint(name, architecture, out, data):
+    """Untrained: training would make the tokens strong."""
+    torch.manual_seed(7)
+    model = build(architecture).eval()
+    epsilon = architecture["norm_epsilon_ppb"] / 1e9
+    for part, values in model.model.named_parameters():
+        if "embeddings" in part or ".output.dense." in part:
+            values.normal_(0, 0.2 * epsilon**0.5)
+        elif "layernorm" not in part:
+            values.normal_(0, 0.5)
+    save_package(out / name, architecture, model.state_dict())
+    save_expected(out / name, model, data)
+    report(name, model, data)
+
+
 def make_student(out, data, epochs):
     torch.manual_seed(7)
     model = build(STUDENT)
@@ -320,15 +348,17 @@ def main():
     parser = argparse.ArgumentParser(description="Makes models/fixtures from PyTorch models.")
     parser.add_argument("--data", type=pathlib.Path, default=REPOSITORY / "datasets" / "fashion-mnist")
     parser.add_argument("--out", type=pathlib.Path, default=REPOSITORY / "models" / "fixtures")
-    parser.add_argument("--only", choices=[*FIXTURES, *STYLED, "pytorch_student"], action="append")
+    parser.add_argument("--only", choices=[*FIXTURES, *STYLED, *FAINT, "pytorch_student"], action="append")
     parser.add_argument("--student-epochs", type=int, default=6)
     options = parser.parse_args()
     torch.use_deterministic_algorithms(True)
     data = Data(options.data)
-    wanted = options.only or [*FIXTURES, *STYLED, "pytorch_student"]
+    wanted = options.only or [*FIXTURES, *STYLED, *FAINT, "pytorch_student"]
     for name in wanted:
         if name == "pytorch_student":
             make_student(options.out, data, options.student_epochs)
+        elif name in FAINT:
+            make_faint(name, FAINT[name], options.out, data)
         else:
             make_fixture(name, (FIXTURES | STYLED)[name], options.out, data)
 

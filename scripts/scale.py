@@ -24,6 +24,7 @@ import tomllib
 from collections import defaultdict
 
 import numpy
+import pyarrow.parquet
 import torch
 from safetensors.torch import load_file
 
@@ -271,8 +272,8 @@ def lessons(contest, kind, made):
     if kind not in made:
         torch.manual_seed(0)
         training = images("train")
-        body = (ROOT / "models" / "teacher" / "training-logits.rtlog").read_bytes()
-        answers = torch.from_numpy(numpy.frombuffer(body, "<f4", offset=16).reshape(-1, 10).copy())
+        rows = pyarrow.parquet.read_table(ROOT / "models" / "teacher" / "training-logits.parquet")["teacher_logits"]
+        answers = torch.tensor(rows.combine_chunks().flatten().to_numpy().reshape(-1, 10))
         if kind != "train":
             times = 6 if kind == "heavy" else 1
             teachers = distil.ask(contest.competition.teacher(), contest.competition, contest.test[0])

@@ -36,6 +36,8 @@ pub(crate) enum Record {
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     registrations: Vec<Registration>,
+    /// What each of them was, one after the other.
+    registered: Vec<Registration>,
     /// Where each hotkey is in `registrations`.
     index: BTreeMap<Hotkey, usize>,
     weights_ppm: BTreeMap<u64, Vec<(Hotkey, u32)>>,
@@ -112,6 +114,14 @@ impl Book {
         &self.registrations
     }
 
+    pub(crate) fn registered(&self) -> &[Registration] {
+        &self.registered
+    }
+
+    pub(crate) fn all_weights(&self) -> impl Iterator<Item = (u64, &[(Hotkey, u32)])> {
+        self.weights_ppm.iter().map(|(round, weights)| (*round, weights.as_slice()))
+    }
+
     pub(crate) fn weights(&self, round: u64) -> Option<&[(Hotkey, u32)]> {
         self.weights_ppm.get(&round).map(Vec::as_slice)
     }
@@ -122,6 +132,7 @@ impl Book {
     }
 
     fn enter_registration(&mut self, registration: Registration) {
+        self.registered.push(registration);
         let next = self.registrations.len();
         let index = *self.index.entry(registration.hotkey).or_insert(next);
         match self.registrations.get_mut(index) {

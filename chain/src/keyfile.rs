@@ -3,12 +3,13 @@
 //! It does NOT touch coldkeys: a service never needs the key that holds the money, so a file of that name is refused
 //! before it is opened. What is in a file is `protocol::auth`'s.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use protocol::auth::{Keypair, WALLET_FILE_BYTES_MAX, WalletError, WalletFile};
+use protocol::auth::{Hotkey, Keypair, WALLET_FILE_BYTES_MAX, WalletError, WalletFile};
 
 use crate::local::sync_parent;
 
@@ -28,14 +29,40 @@ pub enum KeyfileError {
         /// The file.
         path: PathBuf,
     },
-    /// A directory, a pipe or the like.
+    /// A folder: a wallet, or the hotkeys of one.
+    #[error("key file {path} is a folder; name the file of a hotkey in it: {choice}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The files of hotkeys in it, or where they lie.
+        choice: String,
+    },
+    /// An address where a path belongs.
+    #[error(
+        "{address} is an address and no file; what signs is a hotkey's file, as \
+         ~/.bittensor/wallets/WALLET/hotkeys/NAME or what `retort keys new FILE` makes"
+    )]
+    Address {
+        /// What was given.
+        address: Hotkey,
+    },
+    /// The words of a wallet where a path belongs. They aren't repeated.
+    #[error(
+        "that looks like the words of a wallet and no file; what signs is a hotkey's file, as \
+         ~/.bittensor/wallets/WALLET/hotkeys/NAME. Whoever reads this command line can use the words: make another wallet"
+    )]
+    Phrase,
+    /// A pipe or the like.
     #[error("key file {path} is not a regular file")]
     NotAFile {
         /// The path.
         path: PathBuf,
     },
     /// Others could have copied the key.
-    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}, or mount it read-only")]
+    #[error(
+        "key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {}, or mount it read-only",
+        word(path)
+    )]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -72,18 +99,25 @@ pub enum KeyfileError {
 pub fn load(path: &Path) -> Result<Keypair, KeyfileError> {
     let failed = |doing| move |source| KeyfileError::Io { path: path.to_owned(), doing, source };
     refuse_coldkey(path)?;
+    refuse_address(path)?;
+    refuse_phrase(path)?;
     // A link may hide the name that the file really has.
     refuse_coldkey(&fs::canonicalize(path).map_err(failed("find it"))?)?;
+    let metadata = fs::metadata(path).map_err(failed("look at it"))?;
+    if metadata.is_dir() {
+        return Err(KeyfileError::Folder { path: path.to_owned(), choice: hotkeys_in(path) });
+    }
     // Opening a pipe would wait for its writer.
-    if !fs::metadata(path).map_err(failed("look at it"))?.is_file() {
+    if !metadata.is_file() {
         return Err(KeyfileError::NotAFile { path: path.to_owned() });
     }
     let file = File::open(path).map_err(failed("open it"))?;
-    check_readers(path)?;
     let mut bytes = Vec::new();
     file.take(WALLET_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed("read it"))?;
     let wallet =
         WalletFile::parse(&bytes).map_err(|source| KeyfileError::Unusable { path: path.to_owned(), source })?;
+    // What is no key at all needs no other mode.
+    check_readers(path)?;
     Ok(wallet.into_keypair())
 }
 
@@ -132,8 +166,55 @@ fn write_durably(mut file: File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// A path as a shell reads it.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    // What no shell can be told, a zero byte, is no part of a path.
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), Cow::into_owned)
+}
+
 /// Bittensor names them `coldkey` and `coldkeypub.txt`.
 fn refuse_coldkey(path: &Path) -> Result<(), KeyfileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if name.starts_with("coldkey") { Err(KeyfileError::Coldkey { path: path.to_owned() }) } else { Ok(()) }
+}
+
+/// An address that no file is called by.
+fn refuse_address(path: &Path) -> Result<(), KeyfileError> {
+    let address = path.to_str().and_then(|text| text.trim().parse::<Hotkey>().ok());
+    match address {
+        Some(address) if !path.exists() => Err(KeyfileError::Address { address }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses the words of a phrase, which must stand in no log.
+fn refuse_phrase(path: &Path) -> Result<(), KeyfileError> {
+    const WORDS_LEAST: usize = 12;
+    let is_word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let words = path.to_str().filter(|text| text.split_whitespace().all(is_word));
+    match words {
+        Some(text) if text.split_whitespace().count() >= WORDS_LEAST => Err(KeyfileError::Phrase),
+        _ => Ok(()),
+    }
+}
+
+/// The files of hotkeys in a wallet's folder, or in its `hotkeys`, as they are named from there.
+fn hotkeys_in(folder: &Path) -> String {
+    const SHOWN: usize = 10;
+    let is_hotkeys = folder.file_name().is_some_and(|name| name == "hotkeys");
+    let (place, before) = if is_hotkeys { (folder.to_owned(), "") } else { (folder.join("hotkeys"), "hotkeys/") };
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    let names = files.filter_map(|entry| entry.file_name().into_string().ok());
+    // The public halves lie beside them.
+    let is_key = |name: &String| !name.starts_with('.') && !name.ends_with("pub.txt");
+    let mut names: Vec<String> = names.filter(is_key).map(|name| format!("{before}{name}")).collect();
+    names.sort_unstable();
+    let more = if names.len() > SHOWN { " and others" } else { "" };
+    names.truncate(SHOWN);
+    match names.is_empty() {
+        true => "in a wallet they are hotkeys/NAME, and there is none here".to_owned(),
+        false => names.join(", ") + more,
+    }
 }

@@ -3,7 +3,7 @@
 //! It does NOT know where a ledger keeps its entries.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use protocol::auth::Hotkey;
 use protocol::digest::Digest;
@@ -140,15 +140,12 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// The file of an open ledger is gone, or another lies in its place: what would be written would be lost.
-    #[error(
-        "ledger {path} is gone or another one while it is in use; its entries were saved to {saved_to}: see what became of \
-         it, move that file to its place, and start again"
-    )]
+    #[error("ledger {path} is gone or another one while it is in use; {}", left(saved_to.as_deref()))]
     Vanished {
         /// The file.
         path: PathBuf,
-        /// What was known of it, in a new file.
-        saved_to: PathBuf,
+        /// What was known of it, in a new file; `None` where none can be made, its folder being gone as well.
+        saved_to: Option<PathBuf>,
     },
     /// The file of an open ledger has fewer bytes than were written to it.
     #[error(
@@ -162,6 +159,17 @@ pub enum LedgerError {
         found: u64,
         /// Bytes that were written.
         expected: u64,
+    },
+    /// The file of an open ledger was written to by somebody else: what would be written behind that could not be read again.
+    #[error(
+        "ledger {path} was changed by somebody else while it was in use: entry {height} isn't what was written there; put the \
+         file back from a backup, and start again"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that is another, or one too many.
+        height: u64,
     },
     /// The ledger belongs to another key.
     #[error("ledger {path} belongs to {found}, not to {expected}")]
@@ -200,4 +208,15 @@ pub enum LedgerError {
         /// The file system's answer.
         source: io::Error,
     },
+}
+
+/// What an operator can do about a ledger that is gone.
+fn left(saved_to: Option<&Path>) -> String {
+    match saved_to {
+        Some(saved_to) => format!(
+            "its entries were saved to {}: see what became of it, move that file to its place, and start again",
+            saved_to.display()
+        ),
+        None => "nor can its entries be saved beside it: put its folder back, or a backup, and start again".to_owned(),
+    }
 }

@@ -7,6 +7,8 @@
 //! Everything here blocks: an async caller wraps it in `spawn_blocking`. It does NOT know how weights are computed, who
 //! wins, or when a round ends.
 
+#![warn(missing_docs)]
+
 pub mod keyfile;
 pub mod ledger;
 pub mod local;

@@ -82,8 +82,18 @@ impl Replica {
         self.0.book.marked_at(digest)
     }
 
-    /// All registrations, in the order in which they came.
+    /// All weights that were ever set, by round.
+    pub fn all_weights(&self) -> impl Iterator<Item = (u64, &[(Hotkey, u32)])> {
+        self.0.book.all_weights()
+    }
+
+    /// All registrations as they are now, in the order in which their hotkeys came.
     pub fn registrations(&self) -> &[Registration] {
         self.0.book.registrations()
+    }
+
+    /// All registrations that there ever were, in the order in which they came: a hotkey may have had another owner.
+    pub fn registered(&self) -> &[Registration] {
+        self.0.book.registered()
     }
 }

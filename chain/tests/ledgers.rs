@@ -217,6 +217,8 @@ fn a_file_that_is_no_ledger_is_left_alone() {
 fn whoever_follows_a_ledger_sees_what_its_owner_sees() {
     let (_dir, path) = written();
     let ledger = open(&path).unwrap();
+    let owned = Registration { owner: Some(hotkey(9)), ..Registration::own(hotkey(5), 50) };
+    ledger.register(owned).unwrap();
     let marked = ledger.mark(Digest::of(b"a close")).unwrap();
     let whole = fs::read(&path).unwrap();
     for bytes_max in [0, 400, 1 << 20] {
@@ -233,6 +235,10 @@ fn whoever_follows_a_ledger_sees_what_its_owner_sees() {
         assert_eq!(replica.marked_at(&Digest::of(b"a close")), Some(marked));
         assert_eq!(replica.weights(1).map(<[_]>::to_vec), ledger.weights(1).unwrap());
         assert_eq!(replica.registrations(), ledger.registrations().unwrap());
+        let set: Vec<u64> = replica.all_weights().map(|(round, _)| round).collect();
+        assert_eq!(set, [1], "nobody else was paid");
+        let all = [Registration::own(hotkey(5), 50), Registration::own(hotkey(6), 60), owned];
+        assert_eq!(replica.registered(), all, "who had another owner before is remembered with both");
         assert_eq!((replica.weights(2), replica.block_hash(marked + 1)), (None, None));
     }
     assert!(ledger.lines(marked + 1, 1 << 20).unwrap().is_empty());

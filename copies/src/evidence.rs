@@ -21,7 +21,8 @@ pub struct Evidence {
     /// T0: the same bytes.
     pub same_package: bool,
     /// T1: the same model unit by unit to within an encoding: equal digests of the decoded numbers, or rows that agree
-    /// in place to [`SAME_COSINE_PPM`] in each layer. Rows have unit length, so positive factors hide nothing.
+    /// in place to [`SAME_COSINE_PPM`] in each layer. Rows have unit length, so positive factors hide nothing. Of two graphs:
+    /// equal canonical bytes, or the same numbers in whatever order and layout.
     pub same_canonical: bool,
     /// T2: the same under another order of the hidden units too.
     pub same_symmetric: bool,
@@ -36,8 +37,16 @@ pub struct Evidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub fresh_residual_correlation_ppm: Option<i32>,
+    /// One of them is a graph: its units are matched with nobody's, so that T2 and T3 say nothing and outputs decide.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    pub of_graph: bool,
     /// T3 by layer.
     pub layers: Vec<LayerEvidence>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// One layer of [`Evidence`].
@@ -62,7 +71,8 @@ pub fn compare(a: &Fingerprint, b: &Fingerprint) -> Evidence {
     let all = |cosine: &dyn Fn(&LayerEvidence) -> Option<i32>| {
         same_shape && !layers.is_empty() && layers.iter().all(|l| cosine(l).is_some_and(|ppm| ppm >= SAME_COSINE_PPM))
     };
-    let same_canonical = a.head.canonical == b.head.canonical || all(&|layer| Some(layer.in_place_ppm));
+    let same_numbers = a.head.numbers.is_some() && a.head.numbers == b.head.numbers;
+    let same_canonical = a.head.canonical == b.head.canonical || same_numbers || all(&|layer| Some(layer.in_place_ppm));
     let same_probes = a.head.probes.is_some() && a.head.probes == b.head.probes;
     Evidence {
         same_package: a.head.package == b.head.package,
@@ -74,6 +84,7 @@ pub fn compare(a: &Fingerprint, b: &Fingerprint) -> Evidence {
             .flatten(),
         unexplained_ppm: same_probes.then(|| unexplained_ppm(&a.answers.outputs, &b.answers.outputs)).flatten(),
         fresh_residual_correlation_ppm: None,
+        of_graph: a.is_graph() || b.is_graph(),
         layers,
     }
 }

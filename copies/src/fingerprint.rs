@@ -6,15 +6,16 @@
 //! File format `RTCOPY2`, little endian: 8 bytes `RTCOPY2\0`; u32 length of the head; the head, canonical JSON; i16
 //! rows, layers in plan order, units in order; i16 residuals, then i16 standardised outputs, both probe-major.
 
+use crate::FingerprintError;
 use crate::residuals::{self, Answers, ProbeLogits};
 use crate::rows::{self, Rows};
+use program::package::Classifier;
 use protocol::Digest;
-use protocol::architecture::{Architecture, ArchitectureError, Costs, ImageShape, Plan};
+use protocol::architecture::{ArchitectureError, Costs, ImageShape, Plan};
 use protocol::digest::{Hasher, canonical_json};
-use protocol::package::{PackageConfig, package_digest};
-use protocol::submission::Rejection;
+use protocol::package::{Format, ModelKind, PackageConfig, package_digest};
 use serde::{Deserialize, Serialize};
-use weights::{Weights, WeightsError};
+use weights::Weights;
 
 const MAGIC: [u8; 8] = *b"RTCOPY2\0";
 /// A head is an architecture and a few numbers.
@@ -35,7 +36,13 @@ pub struct Fingerprint {
 pub(crate) struct Head {
     pub(crate) package: Digest,
     pub(crate) canonical: Digest,
-    pub(crate) architecture: Architecture,
+    /// Of a graph with what it costs; for the catalogue that follows from the plan.
+    pub(crate) architecture: ModelKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    costs: Option<Costs>,
+    /// The numbers of a graph alone, sorted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) numbers: Option<Digest>,
     pub(crate) input: ImageShape,
     pub(crate) classes: u32,
     /// The digest of the teacher's logits: residuals on other probes can't be compared.
@@ -46,28 +53,14 @@ pub(crate) struct Head {
     answer_values: u32,
 }
 
-/// A package or a file that has no fingerprint.
-#[derive(Debug, thiserror::Error)]
-pub enum FingerprintError {
-    /// The configuration isn't one.
-    #[error("read config.json: {0}")]
-    Config(#[from] Rejection),
-    /// The architecture can't be built.
-    #[error("build the architecture: {0}")]
-    Architecture(#[from] ArchitectureError),
-    /// The weights don't fit the architecture.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// The logits on the probes aren't what they must be.
-    #[error("the logits on the probes: {0}")]
-    Probes(String),
-    /// The bytes are no stored fingerprint.
-    #[error("read a fingerprint: {0}")]
-    Format(String),
+impl Head {
+    fn plan(&self) -> Result<Option<Plan>, ArchitectureError> {
+        self.architecture.architecture().map(|architecture| architecture.plan(self.input, self.classes)).transpose()
+    }
 }
 
 impl Fingerprint {
-    /// The fingerprint of a package that admission let through. Without probes there is nothing to say of its outputs.
+    /// The fingerprint of a package of the catalogue that admission let through. Without probes there is nothing to say of its outputs.
     ///
     /// # Errors
     /// When the package is none, or the logits are not as many as the teacher's.
@@ -87,12 +80,46 @@ impl Fingerprint {
             canonical,
             input: config.input.shape(),
             classes: plan.classes(),
-            architecture: config.architecture,
+            architecture: config.architecture.into(),
+            costs: None,
+            numbers: None,
             probes: probes.map(|probes| probes.digest()),
             strengths_ppm: layers.iter().map(|layer| layer.strength_ppm).collect(),
             answer_values: answers.outputs.len() as u32,
         };
         Ok(Self { head, layers, answers })
+    }
+
+    /// The fingerprint of a package of either format, in a competition of this input and so many classes. Of a graph there are
+    /// its digests and its answers; its units aren't matched with anybody's.
+    ///
+    /// # Errors
+    /// As [`Fingerprint::new`].
+    pub fn of_package(
+        config_json: &[u8],
+        model: &[u8],
+        (input, classes): (ImageShape, usize),
+        probes: Option<ProbeLogits<'_>>,
+    ) -> Result<Self, FingerprintError> {
+        if Format::of_config(config_json) == Format::Catalogue {
+            return Self::new(config_json, model, probes);
+        }
+        let Classifier { model: graph, costs, numbers, .. } = Classifier::read(model, input, classes)?;
+        let classes = classes as u32;
+        let answers = probes.map(|probes| residuals::answers(&probes, classes)).transpose()?.unwrap_or_default();
+        let head = Head {
+            package: Format::Onnx.package_sha256(&Digest::of(config_json), &Digest::of(model)),
+            canonical: graph.canonical_sha256,
+            architecture: ModelKind::Onnx(graph),
+            costs: Some(costs),
+            numbers,
+            input,
+            classes,
+            probes: probes.map(|probes| probes.digest()),
+            strengths_ppm: Vec::new(),
+            answer_values: answers.outputs.len() as u32,
+        };
+        Ok(Self { head, layers: Vec::new(), answers })
     }
 
     /// The package's digest.
@@ -105,9 +132,14 @@ impl Fingerprint {
         self.head.canonical
     }
 
-    /// The architecture.
-    pub fn architecture(&self) -> &Architecture {
+    /// What it is.
+    pub fn model(&self) -> &ModelKind {
         &self.head.architecture
+    }
+
+    /// Whether it is a graph, whose units are matched with nobody's.
+    pub fn is_graph(&self) -> bool {
+        self.head.architecture.format() == Format::Onnx
     }
 
     /// What one inference costs.
@@ -115,7 +147,11 @@ impl Fingerprint {
     /// # Errors
     /// Never for a fingerprint of a package that was admitted.
     pub fn costs(&self) -> Result<Costs, ArchitectureError> {
-        self.plan()?.costs()
+        match (self.head.costs, self.plan()?) {
+            (Some(costs), _) => Ok(costs),
+            (None, Some(plan)) => plan.costs(),
+            (None, None) => Ok(Costs::default()),
+        }
     }
 
     /// The family, as `config.json` spells it.
@@ -123,9 +159,9 @@ impl Fingerprint {
         self.head.architecture.kind()
     }
 
-    /// The plan, made again from the description.
-    pub(crate) fn plan(&self) -> Result<Plan, ArchitectureError> {
-        self.head.architecture.plan(self.head.input, self.head.classes)
+    /// The plan, made again from the description; a graph has none.
+    pub(crate) fn plan(&self) -> Result<Option<Plan>, ArchitectureError> {
+        self.head.plan()
     }
 
     /// The file.
@@ -159,13 +195,16 @@ impl Fingerprint {
             .filter(|_| length <= HEAD_BYTES_MAX)
             .ok_or_else(|| wrong("the head is longer than it may be"))?;
         let head: Head = serde_json::from_slice(head).map_err(|error| FingerprintError::Format(error.to_string()))?;
-        let plan = head.architecture.plan(head.input, head.classes)?;
+        let plan = head.plan()?;
+        if plan.is_none() && head.costs.is_none() {
+            return Err(wrong("it is of a graph and doesn't say what that costs"));
+        }
         let (values, odd) = rest.as_chunks::<2>();
         if !odd.is_empty() {
             return Err(wrong("half a number is left over"));
         }
         let mut values = values.iter().copied().map(i16::from_le_bytes);
-        let layout = rows::layout(&plan);
+        let layout = plan.as_ref().map(rows::layout).unwrap_or_default();
         if layout.len() != head.strengths_ppm.len() {
             return Err(wrong("it has another number of strengths than of layers"));
         }

@@ -66,7 +66,8 @@ impl Thresholds {
 
     /// The thresholds for two models of these families, as `config.json` spells them, from the committed null.
     pub fn between(family: &str, other: &str) -> Self {
-        calibration::thresholds(family, other)
+        let (weight_match_max_ppm, residual_correlation_max_ppm) = calibration::null_of(family, other);
+        Self::from_null(weight_match_max_ppm, residual_correlation_max_ppm)
     }
 }
 

@@ -4,9 +4,12 @@
 //! Everything is a pure function of published bytes, so whoever doubts a verdict computes it again. This crate runs no
 //! model, links no tensor library, keeps nothing and knows no network.
 
+#![warn(missing_docs)]
+
 mod calibration;
 mod clusters;
 pub mod disguise;
+mod error;
 mod evidence;
 mod fingerprint;
 mod judge;
@@ -17,10 +20,11 @@ mod rows;
 mod shapes;
 mod spaces;
 
-pub use calibration::FRESH_FUNCTION_PPM;
+pub use calibration::{FRESH_FUNCTION_PPM, FRESH_ITEMS_MIN};
 pub use clusters::clusters;
+pub use error::FingerprintError;
 pub use evidence::{Evidence, LayerEvidence, SAME_COSINE_PPM, compare};
-pub use fingerprint::{Fingerprint, FingerprintError};
+pub use fingerprint::Fingerprint;
 pub use judge::{FUNCTION_PPM, Relation, Signal, Thresholds, Tier, relation, relation_to_entry, unless_known};
-pub use probes::{PROBES_DEFAULT, probes};
+pub use probes::{PROBES_DEFAULT, own_probe_seed, probes};
 pub use residuals::{OutputEvidence, ProbeLogits, compare_outputs, same_on_items};

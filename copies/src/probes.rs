@@ -18,12 +18,18 @@
 //!      value, later blobs over earlier ones.
 //!    - 3, mixture: a picture of the pattern below(3), then another; u = below(257); pixel (p u + q (256 - u)) / 256.
 
+use protocol::Digest;
 use protocol::architecture::ImageShape;
 use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 /// How many probes an evaluation runs unless told otherwise: a second of a small student's time.
 pub const PROBES_DEFAULT: u32 = 256;
+
+/// A competition's own seed of probes, which follows from a secret of the validator's and doesn't give it away.
+pub fn own_probe_seed(split_key: &[u8; 32]) -> Digest {
+    Digest::of(&[b"retort-copies/1 probes".as_slice(), split_key].concat())
+}
 
 /// Pixels `[count, channels, height, width]`. A shape that overflows memory's size gives nothing.
 pub fn probes(seed: &[u8; 32], input: ImageShape, count: u32) -> Vec<u8> {

@@ -60,7 +60,7 @@ struct Side {
 
 impl Side {
     fn of(print: &Fingerprint) -> Option<Self> {
-        let spaces = Spaces::of(&print.plan().ok()?)?;
+        let spaces = Spaces::of(&print.plan().ok()??)?;
         let layers = spaces.layers.into_iter().zip(print.layers.iter().cloned()).collect();
         Some(Self { groups: spaces.groups, layers })
     }

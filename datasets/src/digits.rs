@@ -36,7 +36,7 @@ fn parse(csv: &[u8]) -> Result<Images, usize> {
     for (index, line) in csv.trim_ascii_end().split(|&byte| byte == b'\n').enumerate() {
         let (pixels, label) = parse_row(line).ok_or(index + 1)?;
         images.pixels.extend(pixels);
-        images.labels.push(label);
+        images.labels.push(label.into());
     }
     images.validate().map_err(|_| images.labels.len())?;
     Ok(images)

@@ -43,12 +43,15 @@ pub enum FormatError {
         /// The declared lengths.
         dims: Vec<u32>,
     },
-    /// A flag is neither 0 nor 1.
-    #[error("has_labels is {found}, expected 0 or 1")]
-    Flag {
-        /// Its value.
+    /// No width that labels have.
+    #[error("a label has {found} bytes, expected 0, 1 or 2")]
+    LabelBytes {
+        /// The stated width.
         found: u8,
     },
+    /// Labels of two bytes that would fit one.
+    #[error("labels have two bytes, but none is above 255")]
+    WideLabels,
     /// A buffer does not have the length that the dimensions imply.
     #[error("{what} has {found} elements, expected {expected}")]
     Length {
@@ -103,6 +106,18 @@ impl<'a> Reader<'a> {
         self.array(what).map(|[byte]| byte)
     }
 
+    /// So many labels of `each` bytes, which is 1 or 2.
+    pub(crate) fn labels(&mut self, what: &'static str, count: usize, each: usize) -> Result<Vec<u16>, FormatError> {
+        let bytes = self.take(what, count.saturating_mul(each))?;
+        let label = |bytes: &[u8]| bytes.iter().rev().fold(0, |label, byte| label << 8 | u16::from(*byte));
+        Ok(bytes.chunks(each.max(1)).map(label).collect())
+    }
+
+    /// Bytes that are left.
+    pub(crate) fn left(&self) -> usize {
+        self.left.len()
+    }
+
     pub(crate) fn finish(self) -> Result<(), FormatError> {
         match self.left.len() {
             0 => Ok(()),
@@ -116,6 +131,16 @@ impl<'a> Reader<'a> {
         self.left = tail;
         Ok(*head)
     }
+}
+
+/// Bytes of each label of a set: one where all of them fit, otherwise two.
+pub(crate) fn label_bytes(labels: &[u16]) -> usize {
+    if labels.iter().all(|label| u8::try_from(*label).is_ok()) { 1 } else { 2 }
+}
+
+/// Labels of so many bytes each, little endian.
+pub(crate) fn put_labels(bytes: &mut Vec<u8>, labels: &[u16], each: usize) {
+    bytes.extend(labels.iter().flat_map(|label| label.to_le_bytes().into_iter().take(each)));
 }
 
 /// The product of named lengths, each of which must be at least 1.

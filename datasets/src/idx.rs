@@ -89,10 +89,11 @@ pub fn decode_images(images_gz: &[u8], labels_gz: &[u8], limits: IdxLimits) -> R
     let pixels = decode(images_gz, [limits.items_max, limits.side_max, limits.side_max])?;
     let labels = decode_labels(labels_gz, limits)?;
     let ([count, height, width], [label_count]) = (pixels.dims, labels.dims);
+    let labels = labels.bytes.into_iter().map(u16::from).collect();
     if label_count != count {
         return Err(IdxError::Count { images: count, labels: label_count });
     }
-    Ok(Images { count, channels: 1, height, width, pixels: pixels.bytes, labels: labels.bytes })
+    Ok(Images { count, channels: 1, height, width, pixels: pixels.bytes, labels })
 }
 
 /// Reads one array whose `N` dimensions each lie in `1..=dims_max`. The header is judged before anything is allocated.

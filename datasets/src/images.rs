@@ -1,4 +1,4 @@
-//! A batch of labelled 8-bit images, and the file in which a part of an evaluation set is published.
+//! A batch of labelled 8-bit images, and the file that the items of a hidden round are.
 //!
 //! It does not know what the classes mean, nor how a model wants its input scaled.
 //!
@@ -8,14 +8,16 @@
 //! |---|---|
 //! | 8 | `RTIMG1\0\0` |
 //! | 4 x 4 | count, channels, height, width: u32, each at least 1 |
-//! | 1 | has_labels: 0 or 1 |
+//! | 1 | bytes of a label: 0 without labels, 1 where none is above 255, otherwise 2 |
 //! | count x channels x height x width | pixels: u8, item-major, then channel, row, column |
-//! | count, if has_labels | labels: u8 |
+//! | count x bytes of a label | labels |
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::FormatError;
-use crate::format::{Reader, expect_length, product};
+use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
+use protocol::competition::InputSpec;
+use protocol::evaluation::Items;
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
 
@@ -33,10 +35,21 @@ pub struct Images {
     /// `count * channels * height * width` bytes: item-major, then channel, row, column.
     pub pixels: Vec<u8>,
     /// One label per image, or none at all.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl Images {
+    /// What an evaluation asks: these images, of which the first `public` are public, beside the teacher's logits on them.
+    pub fn asked(self, input: &InputSpec, public: u32, teacher_logits: Option<Vec<f32>>) -> Items {
+        Items {
+            input: input.clone(),
+            pixels: self.pixels.into(),
+            labels: self.labels.into(),
+            public,
+            teacher_logits: teacher_logits.map(Into::into),
+        }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.count as usize
@@ -102,9 +115,10 @@ impl Images {
         self.validate()?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend([self.count, self.channels, self.height, self.width].iter().flat_map(|dim| dim.to_le_bytes()));
-        bytes.push(u8::from(self.has_labels()));
+        let each = if self.has_labels() { label_bytes(&self.labels) } else { 0 };
+        bytes.push(each as u8);
         bytes.extend_from_slice(&self.pixels);
-        bytes.extend_from_slice(&self.labels);
+        put_labels(&mut bytes, &self.labels, each);
         Ok(bytes)
     }
 
@@ -119,16 +133,18 @@ impl Images {
             pixels: vec![],
             labels: vec![],
         };
-        let labels = match reader.u8("has_labels")? {
-            0 => 0,
-            1 => images.len(),
-            found => return Err(FormatError::Flag { found }),
+        let each = match reader.u8("bytes of a label")? {
+            each @ 0..=2 => usize::from(each),
+            found => return Err(FormatError::LabelBytes { found }),
         };
         let pixels = reader.take("pixels", images.pixel_bytes()?)?;
-        let labels = reader.take("labels", labels)?;
+        let labels = if each == 0 { vec![] } else { reader.labels("labels", images.len(), each)? };
         reader.finish()?;
+        if each > label_bytes(&labels) {
+            return Err(FormatError::WideLabels);
+        }
         images.pixels = pixels.to_vec();
-        images.labels = labels.to_vec();
+        images.labels = labels;
         Ok(images)
     }
 

@@ -2,11 +2,13 @@
 //! key that anyone can replay, and committing to the items that stay hidden.
 //!
 //! The path of an evaluation set reads: [`FashionMnist::load`] → [`Split::new`] → [`Images::select`] →
-//! [`Images::to_bytes`] for the public part and [`round::Commitment`] for the hidden one. What is drawn from the hidden
+//! [`published::table`] for the public part and [`round::Commitment`] for the hidden one. What is drawn from the hidden
 //! part in a round, and how anyone checks it, is [`hidden`].
 //!
 //! It knows bytes only: no tensors, no normalisation beyond two published constants, no competition rules,
 //! no network and no clock. Whoever feeds a model turns bytes into tensors.
+
+#![warn(missing_docs)]
 
 pub mod digits;
 pub mod fashion_mnist;
@@ -19,6 +21,7 @@ pub mod inspect;
 mod logits;
 pub mod merkle;
 pub mod picture;
+pub mod published;
 pub mod round;
 pub mod source;
 pub mod split;

@@ -1,4 +1,4 @@
-//! What a classifier answered for a batch, and the file in which a teacher's answers are published.
+//! What a classifier answered for a batch, and the file that answers to the items of a hidden round are.
 //!
 //! It does not know which teacher, which images, nor any temperature: raw outputs before softmax.
 //!

@@ -20,23 +20,33 @@ const MEMORY_BYTES_MAX: u64 = 1 << 30;
 /// The border of a drawing is dark below this mean.
 const LIGHT_MEAN: u64 = 128;
 
+/// What can be decoded, for people.
+pub const FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP and PNM";
+
 /// Why bytes are no input of a model.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// Nothing that is known begins like this.
-    #[error("it is no picture of a known format: PNG, JPEG, WebP, GIF, BMP or PNM")]
+    #[error("it is no picture of a known format, which are {FORMATS}; save it as one of them")]
     Format,
     /// The decoder's answer.
     #[error("it can't be decoded: {0}")]
     Decode(#[from] ImageError),
     /// Its header says so.
-    #[error("it has {width} x {height} pixels, limit {PIXELS_MAX} in all")]
+    #[error(
+        "it has {width} x {height} pixels, and {PIXELS_MAX} in all are the limit: shrink it, since a model takes far fewer"
+    )]
     TooLarge {
         /// Columns.
         width: u32,
         /// Rows.
         height: u32,
     },
+    /// Its header says so, too.
+    #[error(
+        "it is larger than can be decoded here ({PIXELS_MAX} pixels are the limit): shrink it, since a model takes far fewer"
+    )]
+    Memory,
     /// Nobody said how it becomes the model's size.
     #[error("it has {} x {} pixels (width x height), the model takes {} x {}", found.0, found.1, expected.0, expected.1)]
     Size {
@@ -84,7 +94,7 @@ impl Picture {
     pub fn decode(bytes: &[u8]) -> Result<Self, PictureError> {
         let mut decoder = decoder(bytes)?;
         let orientation = decoder.orientation()?;
-        let mut image = DynamicImage::from_decoder(decoder)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(too_large)?;
         image.apply_orientation(orientation);
         let (grey, transparent) = (!image.color().has_color(), image.color().has_alpha());
         let colours = if transparent { over_black(&image) } else { image.into_rgb8() };
@@ -144,13 +154,13 @@ impl Picture {
 
 fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, PictureError> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::IoError)?;
-    if reader.format().is_none() {
+    if !reader.format().is_some_and(|format| format.reading_enabled()) {
         return Err(PictureError::Format);
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MEMORY_BYTES_MAX);
     reader.limits(limits);
-    let decoder = reader.into_decoder()?;
+    let decoder = reader.into_decoder().map_err(too_large)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err(PictureError::Empty { width, height });
@@ -159,6 +169,14 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, PictureError> {
         return Err(PictureError::TooLarge { width, height });
     }
     Ok(decoder)
+}
+
+/// Some decoders mind the size that a header says before we can.
+fn too_large(error: ImageError) -> PictureError {
+    match error {
+        ImageError::Limits(_) => PictureError::Memory,
+        other => PictureError::Decode(other),
+    }
 }
 
 /// Colours as they look on the black ground that models of drawings know.

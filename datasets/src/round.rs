@@ -4,14 +4,14 @@
 //!
 //! # The leaf of item `index`
 //!
-//! `item_salt` (32 bytes), then count, channels, height, width (u32, little endian), then the pixels, then the label
-//! (one byte). `item_salt = SHA-256("retort/item-salt/1" || salt || index as u32, little endian)`, where `salt` is
+//! `item_salt` (32 bytes), then count, channels, height, width (u32, little endian), then the pixels, then the label: one
+//! byte where no label of the set is above 255, otherwise two, little endian. `item_salt = SHA-256("retort/item-salt/1" || salt || index as u32, little endian)`, where `salt` is
 //! 32 secret random bytes of the round. Leaves are hashed as in RFC 6962.
 //!
 //! Without the salt a commitment would hide nothing: a proof shows the hash of a neighbour, and whoever owns the public
 //! data set could hash all of it and look the neighbour up. Opening one item reveals that item's salt and no other's.
 
-use crate::format::Reader;
+use crate::format::{Reader, label_bytes, put_labels};
 use crate::merkle::{self, Hash, MerkleError, Tree};
 use crate::{FormatError, Images};
 use sha2::{Digest, Sha256};
@@ -59,7 +59,8 @@ impl Commitment {
         if !images.has_labels() {
             return Err(RoundError::Unlabelled { count: images.count });
         }
-        let tree = Tree::new((0..images.count).map(|index| leaf(images, salt, index)));
+        let each = label_bytes(&images.labels);
+        let tree = Tree::new((0..images.count).map(|index| leaf(images, each, salt, index)));
         Ok(Commitment { tree, count: images.count })
     }
 
@@ -118,19 +119,20 @@ pub(crate) fn read_leaf(leaf: &[u8], count: u32) -> Result<Images, RoundError> {
         labels: vec![],
     };
     item.pixels = reader.take("pixels", item.image_bytes())?.to_vec();
-    item.labels = vec![reader.u8("label")?];
+    let each = reader.left().clamp(1, 2);
+    item.labels = reader.labels("label", 1, each)?;
     reader.finish()?;
     item.validate()?;
     Ok(item)
 }
 
-fn leaf(images: &Images, salt: &[u8; 32], index: u32) -> Vec<u8> {
+fn leaf(images: &Images, label_bytes: usize, salt: &[u8; 32], index: u32) -> Vec<u8> {
     let item = index as usize;
-    let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + images.image_bytes() + 1);
+    let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + images.image_bytes() + label_bytes);
     bytes.extend_from_slice(&item_salt(salt, index));
     bytes.extend([images.count, images.channels, images.height, images.width].iter().flat_map(|dim| dim.to_le_bytes()));
     bytes.extend_from_slice(images.image(item));
-    bytes.push(images.labels[item]);
+    put_labels(&mut bytes, &images.labels[item..=item], label_bytes);
     bytes
 }
 

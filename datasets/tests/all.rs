@@ -8,6 +8,7 @@ mod formats;
 mod hidden;
 mod idx;
 mod pictures;
+mod published;
 mod round;
 mod sources;
 mod split;

@@ -1,4 +1,4 @@
-//! The two published file formats: golden bytes, round trips, and refusals.
+//! The two file formats of hidden rounds: golden bytes, round trips, and refusals.
 
 use datasets::{FormatError, Images, Logits};
 use proptest::prelude::*;
@@ -8,9 +8,11 @@ fn two_images() -> Images {
 }
 
 fn arbitrary_images() -> impl Strategy<Value = Images> {
-    (1u32..5, 1u32..4, 1u32..6, 1u32..6, any::<bool>()).prop_flat_map(|(count, channels, height, width, labelled)| {
+    let largest = prop::sample::select(vec![255u16, 256, u16::MAX]);
+    let shape = (1u32..5, 1u32..4, 1u32..6, 1u32..6, any::<bool>(), largest);
+    shape.prop_flat_map(|(count, channels, height, width, labelled, largest)| {
         let pixels = prop::collection::vec(any::<u8>(), (count * channels * height * width) as usize);
-        let labels = prop::collection::vec(any::<u8>(), if labelled { count as usize } else { 0 });
+        let labels = prop::collection::vec(0..=largest, if labelled { count as usize } else { 0 });
         (pixels, labels).prop_map(move |(pixels, labels)| Images { count, channels, height, width, pixels, labels })
     })
 }
@@ -19,6 +21,16 @@ fn arbitrary_images() -> impl Strategy<Value = Images> {
 fn image_file_has_the_documented_bytes() {
     let expected = "5254494d47310000 02000000 01000000 01000000 03000000 01 010203040506 0708".replace(' ', "");
     assert_eq!(hex::encode(two_images().to_bytes().unwrap()), expected);
+}
+
+#[test]
+fn labels_above_255_have_two_bytes_and_others_never_do() {
+    let many = Images { labels: vec![7, 300], ..two_images() };
+    let expected = "5254494d47310000 02000000 01000000 01000000 03000000 02 010203040506 07002c01".replace(' ', "");
+    assert_eq!(hex::encode(many.to_bytes().unwrap()), expected);
+    let mut few = many.to_bytes().unwrap();
+    *few.last_mut().unwrap() = 0;
+    assert_eq!(Images::from_bytes(&few), Err(FormatError::WideLabels));
 }
 
 #[test]
@@ -43,7 +55,8 @@ fn every_lie_in_an_image_file_is_refused_with_its_value() {
         (with(8, &[3]), "pixels needs 9 bytes, only 8 are left"),
         (with(8, &[1]), "4 stray bytes at the end"),
         (with(8, &[0xff; 16]), "dimensions [4294967295, 4294967295, 4294967295, 4294967295] overflow"),
-        (with(24, &[2]), "has_labels is 2, expected 0 or 1"),
+        (with(24, &[2]), "labels needs 4 bytes, only 2 are left"),
+        (with(24, &[3]), "a label has 3 bytes, expected 0, 1 or 2"),
         (with(24, &[0]), "2 stray bytes at the end"),
         (good[..good.len() - 1].to_vec(), "labels needs 2 bytes, only 1 are left"),
         (good[..10].to_vec(), "count needs 4 bytes, only 2 are left"),

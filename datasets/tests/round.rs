@@ -73,6 +73,20 @@ fn opened_item_gives_back_its_pixels_and_its_label() {
 }
 
 #[test]
+fn labels_above_255_are_committed_to_and_opened() {
+    let mut images = some_digits(9);
+    images.labels[3] = 300;
+    let commitment = Commitment::new(&images, &SALT).unwrap();
+    let root = commitment.root_hex();
+    for index in 0..9 {
+        let (leaf, proof) = (commitment.leaf(index).unwrap(), commitment.proof(index).unwrap());
+        assert_eq!(round::verify(&root, index, 9, leaf, &proof).unwrap(), images.select(&[index]));
+    }
+    images.labels[3] -= 256;
+    assert_ne!(round::commit(&images, &SALT).unwrap(), root, "no byte of a label is left out");
+}
+
+#[test]
 fn commitment_of_fixed_items_never_changes() {
     let root = round::commit(&some_digits(5), &SALT).unwrap();
     assert_eq!(root, "d0604b9d7406fa1435985deaa30809cb94ee60e5e1b95e1e99af7aa5506f3c89");

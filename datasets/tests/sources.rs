@@ -2,7 +2,9 @@
 //! wrong.
 
 use datasets::inspect::{error_bar_ppm, inspect};
+use datasets::published::{TableError, table};
 use datasets::source::{RowError, Source, SourceError, Table};
+use datasets::{Images, Logits};
 use protocol::architecture::ImageShape;
 use protocol::competition::{Fit, PictureSpec, RowSpec};
 use std::path::{Path, PathBuf};
@@ -18,9 +20,9 @@ fn fixtures() -> PathBuf {
 }
 
 /// Pixels and labels of the 60 digits.
-fn digits() -> (Vec<u8>, Vec<u8>) {
+fn digits() -> (Vec<u8>, Vec<u16>) {
     let mut pixels = std::fs::read(fixtures().join("digits.bin")).unwrap();
-    let labels = pixels.split_off(64 * ROWS);
+    let labels = pixels.split_off(64 * ROWS).into_iter().map(u16::from).collect();
     (pixels, labels)
 }
 
@@ -85,7 +87,7 @@ fn what_datasets_writes_is_read_with_its_names() {
     let (training, evaluation) = (read(training), read(evaluation));
     let (pixels, labels) = digits();
     assert_eq!([training.pixels, evaluation.pixels].concat(), pixels);
-    assert_eq!([training.labels, evaluation.labels].concat(), labels.iter().map(|l| u16::from(*l)).collect::<Vec<_>>());
+    assert_eq!([training.labels, evaluation.labels].concat(), labels);
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn rows_that_cant_be_read_are_told_and_left_out_as_often_as_the_manifest_says() 
     let inputs = part.inputs(SHAPE, &spec, UNLIMITED, &|_, _| {}).unwrap();
     let (pixels, labels) = digits();
     let kept = || [1].into_iter().chain(4..ROWS);
-    assert_eq!(inputs.labels, kept().map(|index| u16::from(labels[index])).collect::<Vec<_>>());
+    assert_eq!(inputs.labels, kept().map(|index| labels[index]).collect::<Vec<_>>());
     assert_eq!(inputs.pixels, kept().flat_map(|index| pixels[64 * index..][..64].to_vec()).collect::<Vec<_>>());
     let problems: Vec<&str> = inputs.left_out.iter().map(|row: &RowError| row.problem.as_str()).collect();
     assert_eq!(problems[1..], ["its label is -1, which says that it has none", "it has no label"]);
@@ -255,4 +257,27 @@ fn datasets_reads_the_same_folder_alike() {
     assert_eq!((Some(names), labels), (table.classes.clone(), inputs.labels));
     let found = inspect(&table, &|_, _| {}).unwrap();
     assert_eq!((found.parts[1].mean_ppm, found.parts[1].deviation_ppm), ([mean; 3], [deviation; 3]));
+}
+
+/// What a validator publishes is read as what anybody else wrote: pixels, labels and names, of grey and of colour.
+#[test]
+fn a_published_table_is_read_again() {
+    let (grey, labels) = digits();
+    let names = NAMES.map(str::to_owned);
+    for channels in [1_u32, 3] {
+        let pixels: Vec<u8> = if channels == 1 { grey.clone() } else { grey.repeat(3) };
+        let images = Images { count: ROWS as u32, channels, height: 8, width: 8, pixels, labels: labels.clone() };
+        let logits = Logits { count: ROWS as u32, classes: 10, values: (0..600).map(|value| value as f32).collect() };
+        let file = tempfile::Builder::new().suffix(".parquet").tempfile().unwrap();
+        std::fs::write(file.path(), table(&images, &names, Some(&logits)).unwrap()).unwrap();
+        let read = open(&Source::Parquet(file.path().to_owned()));
+        assert_eq!(read.classes.as_deref(), Some(names.as_slice()));
+        let shape = ImageShape { channels, height: 8, width: 8 };
+        let inputs = read.parts[0].inputs(shape, &RowSpec::default(), UNLIMITED, &|_, _| {}).unwrap();
+        assert_eq!((inputs.pixels, &inputs.labels), (images.pixels.clone(), &labels));
+        assert!(matches!(
+            table(&images, &names, Some(&Logits { count: 1, classes: 10, values: vec![0.0; 10] })),
+            Err(TableError::Length { what: "answers", found: 1, images: ROWS })
+        ));
+    }
 }

@@ -2,7 +2,9 @@
 //!
 //! The means are the `sandbox` crate's; here is decided which of them a device allows. It doesn't know what runs.
 
+use crate::runtime::RuntimeKind;
 use crate::worker::{PROFILE_VARIABLE, UNCONFINED};
+use engine::Mode;
 use models::DeviceKind;
 use sandbox::{Executable, Jail, JailError, Profile, Program};
 use std::ffi::OsString;
@@ -75,7 +77,13 @@ impl WorkerCommand {
     }
 
     /// With all of the environment of a worker in `jail`.
-    pub(crate) fn with_environment(&self, jail: &Jail, device: DeviceKind, threads: u32) -> Program {
+    pub(crate) fn with_environment(
+        &self,
+        jail: &Jail,
+        device: DeviceKind,
+        threads: u32,
+        (runtime, mode): (&RuntimeKind, Mode),
+    ) -> Program {
         let variable = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
         let threads = threads.to_string();
         let mut environment = vec![
@@ -90,6 +98,8 @@ impl WorkerCommand {
         let drivers = DEVICE_VARIABLES.into_iter().filter(|_| has_driver);
         let inherited = |name: &str| Some((name.to_owned(), std::env::var_os(name)?));
         environment.extend(libraries.into_iter().chain(drivers).filter_map(inherited));
-        Program { executable: self.program.clone(), arguments: self.args.clone(), environment }
+        environment.extend(runtime.environment(mode));
+        let (executable, arguments) = (self.program.clone(), self.args.clone());
+        Program { executable, arguments, environment, library: runtime.library() }
     }
 }

@@ -13,10 +13,13 @@ use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
+use crate::runtime::RuntimeKind;
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
+use engine::Mode;
 use models::DeviceKind;
 use protocol::Digest;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::package::{Expected, is_half_precision};
@@ -49,6 +52,8 @@ pub struct Engine {
     pub lease: LeaseFolder,
     /// Where models run.
     pub device: DeviceKind,
+    /// What runs them. An evaluation in which a graph takes part runs on rten where this says burn.
+    pub runtime: RuntimeKind,
     /// Threads of the accuracy pass; latency always has one.
     pub accuracy_threads: u32,
     /// Items of a batch in the accuracy pass.
@@ -104,6 +109,7 @@ impl Engine {
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
             device: DeviceKind::Flex,
+            runtime: RuntimeKind::default(),
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
             effort: Effort::full(),
@@ -156,7 +162,8 @@ impl Engine {
         let prepared = prepare(request)?;
         let bounds = bounds(request);
 
-        let launcher = self.launcher(jail, self.accuracy_threads, bounds, cancel);
+        let runtime = &self.runtime_for(request.engine, &prepared);
+        let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
         if let Some(expected) = &request.expected {
             tell(Phase::Expected)(0);
             self.as_expected(launcher, request, &prepared, expected)?;
@@ -168,7 +175,8 @@ impl Engine {
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
-        let (one_thread, seed) = (self.launcher(jail, 1, bounds, cancel), request.seed & SEED_MASK);
+        let one_thread = Launcher { mode: Mode::Fast, ..self.launcher(jail, runtime, 1, bounds, cancel) };
+        let seed = request.seed & SEED_MASK;
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
@@ -199,6 +207,9 @@ impl Engine {
         tell(Phase::Metrics)(0);
         let start = Instant::now();
         let mut report = self.report(jail, request, &prepared, &pass, workers);
+        if let Some(id) = runtime.id() {
+            (report.engine, report.device) = (format!("{} {id}", self.build), runtime.name().to_owned());
+        }
         report.latency = samples.summary();
         report.phases_ms.latency = millis(latency_elapsed);
         let outcomes = outcomes(request, &report, &pass.logits, &samples)?;
@@ -222,7 +233,8 @@ impl Engine {
         }
         let items = prepared.inputs.at(asked.iter().map(|asked| asked.place));
         let pass = self.accuracy(launcher, request, prepared, (&items, &prepared.probes.first(0)), &|_| {})?;
-        Ok(expected.compare(&asked, &pass.logits, is_half_precision(&request.candidate.weights)?)?)
+        let is_half = !prepared.candidate.is_graph() && is_half_precision(&request.candidate.weights)?;
+        Ok(expected.compare(&asked, &pass.logits, is_half)?)
     }
 
     /// Items and probes through the candidate. Whom a failure blames is decided here.
@@ -306,7 +318,9 @@ impl Engine {
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(request)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let launcher = Launcher { placement: placement.workers, ..self.launcher(&jail, 1, bounds(request), &cancel) };
+        let runtime = &self.runtime_for(request.engine, &prepared);
+        let launcher = self.launcher(&jail, runtime, 1, bounds(request), &cancel);
+        let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
         let seed = request.seed & SEED_MASK;
         let measured = latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {});
         measured.map_err(|stopped| match stopped {
@@ -324,11 +338,28 @@ impl Engine {
         jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
-    fn launcher<'a>(&'a self, jail: &'a Jail, threads: u32, bounds: Bounds, cancel: &'a Cancel) -> Launcher<'a> {
+    /// What runs both models of an evaluation: no ratio is taken across two engines.
+    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> RuntimeKind {
+        match &self.runtime {
+            RuntimeKind::Burn if asked == OfficialEngine::Rten || prepared.candidate.is_graph() => RuntimeKind::Rten,
+            runtime => runtime.clone(),
+        }
+    }
+
+    fn launcher<'a>(
+        &'a self,
+        jail: &'a Jail,
+        runtime: &'a RuntimeKind,
+        threads: u32,
+        bounds: Bounds,
+        cancel: &'a Cancel,
+    ) -> Launcher<'a> {
         Launcher {
             command: &self.worker,
             jail,
             device: self.device,
+            runtime,
+            mode: Mode::Exact,
             threads: threads.max(1),
             slow_down_ppm: 0,
             placement: WorkerPlacement::default(),
@@ -368,7 +399,7 @@ impl Engine {
             latency: Default::default(),
             cost: Cost {
                 size_bytes: candidate.costs.size_bytes,
-                file_bytes: candidate.weights_bytes,
+                file_bytes: candidate.model_bytes,
                 parameters: candidate.costs.parameters,
                 macs: candidate.costs.macs,
                 activation_bytes: candidate.costs.activation_bytes_peak,
@@ -443,7 +474,8 @@ fn outcomes(
     logits: &[f32],
     samples: &Samples,
 ) -> Result<Outcomes, EvaluationFailure> {
-    let (items, classes) = (&request.items, report.quality.confusion.len());
+    let items = &request.items;
+    let classes = logits.len() / items.labels.len().max(1);
     let answers = metrics::answers(logits, classes);
     let values = OutcomeValues {
         images_sha256: report.data.images_sha256,

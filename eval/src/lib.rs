@@ -11,6 +11,8 @@
 //! Architecture invariant: this crate knows no HTTP, no object store, no ledger and no competition rules. Labels and
 //! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
 
+#![warn(missing_docs)]
+
 mod accuracy_pass;
 mod cancel;
 mod confinement;
@@ -24,6 +26,8 @@ pub mod metrics;
 mod placement;
 mod prepare;
 mod process;
+mod runner;
+mod runtime;
 mod samples;
 pub mod statistics;
 mod watchdog;
@@ -35,5 +39,6 @@ pub use effort::Effort;
 pub use evaluate::{Engine, Handicap, Phase, Progress};
 pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};
 pub use placement::Pinning;
+pub use runtime::RuntimeKind;
 pub use samples::{Launch, Pair, SAMPLES_FORMAT, Samples, Side};
 pub use worker::worker_main;

@@ -1,14 +1,18 @@
 //! From a request's bytes to what workers are given: a model's outline and normalised inputs.
 //!
-//! It reads `config.json` and the names in the weights, never a value, and it doesn't know how anything is measured.
+//! It reads `config.json` and the names in the weights, never a value; a graph is read by `program`, and written anew. It
+//! doesn't know how anything is measured.
 
 use models::Weights;
+use program::Dim;
+use program::onnx;
+use program::package::{ANY, Classifier};
 use protocol::Digest;
 use protocol::architecture::{Costs, Plan};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
-use protocol::package::{PackageConfig, package_digest};
-use protocol::submission::Code;
+use protocol::package::{Format, PackageConfig, package_digest, package_sha256};
+use protocol::submission::{Code, Rejection};
 use rand::Rng;
 use sandbox::Sealed;
 use std::borrow::Cow;
@@ -18,18 +22,41 @@ use std::sync::Arc;
 /// A package whose outline is known and whose weights nobody has read yet.
 pub(crate) struct Model {
     pub(crate) config_json: Arc<[u8]>,
-    pub(crate) weights_bytes: u64,
-    /// Both files, one after the other, as workers read them.
+    /// Bytes of the model as workers get it.
+    pub(crate) model_bytes: u64,
+    /// `config.json` and the model, one after the other, as workers read them.
     pub(crate) sealed: Sealed,
-    /// Of what is sealed.
     pub(crate) package_sha256: Digest,
     pub(crate) classes: usize,
     pub(crate) costs: Costs,
-    plan: Plan,
+    outline: Outline,
+}
+
+/// What a random twin is made from.
+enum Outline {
+    Plan(Plan),
+    /// The graph's canonical bytes, and how many classes it tells apart.
+    Graph(Arc<[u8]>, usize),
+}
+
+impl Outline {
+    fn classes(&self) -> usize {
+        match self {
+            Self::Plan(plan) => plan.classes() as usize,
+            Self::Graph(_, classes) => *classes,
+        }
+    }
 }
 
 impl Model {
     fn new(package: &PackageBytes, input: &InputSpec) -> Result<Self, EvaluationFailure> {
+        match Format::of_config(&package.config_json) {
+            Format::Onnx => Self::graph(package, input),
+            Format::Catalogue => Self::catalogue(package, input),
+        }
+    }
+
+    fn catalogue(package: &PackageBytes, input: &InputSpec) -> Result<Self, EvaluationFailure> {
         let config_json = Arc::clone(&package.config_json);
         let config = PackageConfig::of_package(&config_json, &package.weights)?;
         if config.input != *input {
@@ -37,25 +64,73 @@ impl Model {
         }
         let plan = config.plan()?;
         let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
-        Self::sealed(config_json, &package.weights, plan, costs)
+        Self::sealed(config_json, &package.weights, Outline::Plan(plan), costs, None)
             .map_err(|error| EvaluationFailure::Infrastructure(format!("seal a package: {error}")))
     }
 
-    /// Its digest is taken through the descriptor that workers read, so it is of the very bytes that they get.
-    fn sealed(config_json: Arc<[u8]>, weights: &[u8], plan: Plan, costs: Costs) -> io::Result<Self> {
-        let sealed = Sealed::new("package", [&config_json, weights])?;
-        let config = Digest::of(&sealed.read(0, config_json.len())?);
-        let weights_sha256 = Digest::of(&sealed.read(config_json.len() as u64, weights.len())?);
-        let (package_sha256, weights_bytes) = (package_digest(&config, &weights_sha256), weights.len() as u64);
-        Ok(Self { config_json, weights_bytes, sealed, package_sha256, classes: plan.classes() as usize, costs, plan })
+    /// What workers get of a graph is the canonical bytes; it is named by those that were handed in.
+    fn graph(package: &PackageBytes, input: &InputSpec) -> Result<Self, EvaluationFailure> {
+        let PackageBytes { config_json, weights: file } = package;
+        let ports = onnx::ports(file, 1).map_err(Rejection::from)?;
+        let classes = ports.outputs.first().and_then(last_size).unwrap_or(0) as usize;
+        let Classifier { canonical, costs, .. } = Classifier::read(file, input.shape(), classes)?;
+        let (canonical, named) = (Arc::<[u8]>::from(canonical), package_sha256(config_json, file));
+        let outline = Outline::Graph(Arc::clone(&canonical), classes);
+        Self::sealed(Arc::clone(config_json), &canonical, outline, costs, Some(named))
+            .map_err(|error| EvaluationFailure::Infrastructure(format!("seal a package: {error}")))
     }
 
-    /// A model of the same architecture with random weights.
+    /// `named` is the digest of a package that has its model in other bytes than workers get. Else it is taken through the
+    /// descriptor that workers read, so it is of the very bytes that they get.
+    fn sealed(
+        config_json: Arc<[u8]>,
+        model: &[u8],
+        outline: Outline,
+        costs: Costs,
+        named: Option<Digest>,
+    ) -> io::Result<Self> {
+        let sealed = Sealed::new("package", [&config_json, model])?;
+        let package_sha256 = match named {
+            Some(named) => named,
+            None => {
+                let config = Digest::of(&sealed.read(0, config_json.len())?);
+                package_digest(&config, &Digest::of(&sealed.read(config_json.len() as u64, model.len())?))
+            }
+        };
+        let (model_bytes, classes) = (model.len() as u64, outline.classes());
+        Ok(Self { config_json, model_bytes, sealed, package_sha256, classes, costs, outline })
+    }
+
+    /// Whether it is a graph, which burn doesn't run.
+    pub(crate) fn is_graph(&self) -> bool {
+        matches!(self.outline, Outline::Graph(..))
+    }
+
+    /// A model of the same architecture with random weights. No report names it: it goes by the name of what it is the twin of.
     pub(crate) fn random_twin(&self, rng: &mut impl Rng) -> Result<Self, EvaluationFailure> {
         let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(format!("a random twin: {error}"));
-        let weights = Weights::random(&self.plan, rng).to_safetensors().map_err(|error| ours(&error))?;
-        Self::sealed(Arc::clone(&self.config_json), &weights, self.plan.clone(), self.costs)
+        let (bytes, outline) = match &self.outline {
+            Outline::Plan(plan) => {
+                let weights = Weights::random(plan, rng).to_safetensors().map_err(|error| ours(&error))?;
+                (weights.into(), Outline::Plan(plan.clone()))
+            }
+            Outline::Graph(canonical, classes) => {
+                let lowered = onnx::read_as_stated(canonical, &ANY).map_err(|error| ours(&error))?;
+                let twin = lowered.graph.random_twin(rng).map_err(|error| ours(&error))?;
+                let twin: Arc<[u8]> = onnx::write(&twin).into();
+                (Arc::clone(&twin), Outline::Graph(twin, *classes))
+            }
+        };
+        Self::sealed(Arc::clone(&self.config_json), &bytes, outline, self.costs, Some(self.package_sha256))
             .map_err(|error| ours(&error))
+    }
+}
+
+/// The last size of a port, where it is a number.
+fn last_size(port: &program::Port) -> Option<u32> {
+    match port.dims.last()? {
+        Dim::Fixed(size) => Some(*size),
+        Dim::Classes(_) => None,
     }
 }
 

@@ -8,8 +8,10 @@ use crate::confinement::WorkerCommand;
 use crate::frames::{self, Header, Kind, REFUSAL_BYTES_MAX, Span};
 use crate::placement::WorkerPlacement;
 use crate::prepare::Model;
-use crate::watchdog::{Bounds, Overrun, Watchdog, processor_time, status_field};
+use crate::runtime::RuntimeKind;
+use crate::watchdog::{Bounds, Overrun, Watchdog, processor_time, status_field, threads_of};
 use crate::worker::device_number;
+use engine::Mode;
 use models::DeviceKind;
 use protocol::evaluation::EvaluationFailure;
 use protocol::submission::{Blame, Code, Rejection};
@@ -44,6 +46,8 @@ pub(crate) struct Launcher<'a> {
     pub(crate) command: &'a WorkerCommand,
     pub(crate) jail: &'a Jail,
     pub(crate) device: DeviceKind,
+    pub(crate) runtime: &'a RuntimeKind,
+    pub(crate) mode: Mode,
     pub(crate) threads: u32,
     /// By how much a timed inference is drawn out, in parts per million.
     pub(crate) slow_down_ppm: u32,
@@ -128,17 +132,18 @@ impl Worker {
     pub(crate) fn launch(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
         let mut worker = Self::spawn(launcher, model, inputs)?;
         worker.greet()?;
+        worker.place_threads(launcher)?;
         worker.load(launcher, model)?;
         Ok(worker)
     }
 
     fn spawn(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
-        let Launcher { command, jail, device, threads, bounds, cancel, .. } = launcher;
+        let Launcher { command, jail, device, runtime, mode, threads, bounds, cancel, .. } = launcher;
         // Between two launches no watchdog looks.
         if cancel.is_cancelled() {
             return Err(WorkerFailure::Cancelled);
         }
-        let program = command.with_environment(jail, device, threads);
+        let program = command.with_environment(jail, device, threads, (runtime, mode));
         let wall = bounds.deadline.saturating_duration_since(Instant::now());
         // The wall clock ends a worker first; this is for one whose parent can't.
         let cpu_seconds = (wall.as_secs() + 2).saturating_mul(u64::from(threads.max(1)));
@@ -164,6 +169,13 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Places the thread that an engine may have started before the process was placed.
+    fn place_threads(&self, launcher: Launcher<'_>) -> Result<(), WorkerFailure> {
+        let place = |thread| launcher.placement.apply(thread);
+        let placed = threads_of(self.process.pid()).into_iter().try_for_each(place);
+        placed.map_err(|error| WorkerFailure::Broken(format!("place a worker's thread: {error}")))
+    }
+
     fn greet(&mut self) -> Result<(), WorkerFailure> {
         let mut greeting = [0; 8];
         self.receive(Kind::Hello, &mut greeting)?;
@@ -178,7 +190,7 @@ impl Worker {
     fn load(&mut self, launcher: Launcher<'_>, model: &Model) -> Result<(), WorkerFailure> {
         let device = device_number(launcher.device).to_le_bytes();
         let slow_down = launcher.slow_down_ppm.to_le_bytes();
-        let lengths = [model.config_json.len() as u64, model.weights_bytes].map(u64::to_le_bytes);
+        let lengths = [model.config_json.len() as u64, model.model_bytes].map(u64::to_le_bytes);
         self.send(Kind::Load, &[&device, &slow_down, &lengths[0], &lengths[1]])?;
         let mut parameters = [0; 8];
         self.receive(Kind::Loaded, &mut parameters)?;
@@ -242,7 +254,9 @@ impl Worker {
 
     /// How often the system took the processor away so far.
     pub(crate) fn involuntary_switches(&self) -> Option<u64> {
-        status_field(self.process.pid(), "nonvoluntary_ctxt_switches:")
+        let of_thread = |thread| status_field(thread, "nonvoluntary_ctxt_switches:");
+        let each: Vec<u64> = threads_of(self.process.pid()).into_iter().filter_map(of_thread).collect();
+        (!each.is_empty()).then(|| each.iter().sum())
     }
 
     fn check_echo(&self, span: Span, answer: &[u8]) -> Result<(), WorkerFailure> {

@@ -207,7 +207,7 @@ impl Samples {
             let mean = |pair: &Pair| {
                 let (block_ns, side) = block(launch, pair);
                 let count = u64::from(side.inferences_per_block.max(1));
-                (block_ns + count / 2) / count
+                block_ns.saturating_add(count / 2) / count
             };
             launch.pairs.iter().map(mean).collect::<Vec<u64>>()
         };

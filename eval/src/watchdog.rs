@@ -88,6 +88,12 @@ fn held_bytes(status: &str) -> Option<u64> {
     Some(field(status, "VmRSS:")? * 1024 + kibibytes("VmPTE:") + kibibytes("HugetlbPages:") + threads)
 }
 
+/// The threads of a process, by number; none where the system doesn't say.
+pub(crate) fn threads_of(pid: u32) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// For how long a process's threads that live had a core; `None` where the system doesn't say.
 pub(crate) fn processor_time(pid: u32) -> Option<Duration> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;

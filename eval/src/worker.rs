@@ -8,10 +8,11 @@
 //! Inputs stay bytes until they become a tensor: burn's buffers are little-endian on every platform that it runs on.
 
 use crate::frames::{self, Kind, Span, VERSION};
-use burn::tensor::{DType, Device, Tensor, TensorData};
-use models::{DeviceKind, Network, Weights, WeightsError, fold_batch_norm};
-use protocol::architecture::ImageShape;
-use protocol::package::PackageConfig;
+use crate::runner::{self, Loaded, Runner};
+use crate::runtime;
+use burn::tensor::{Device, Tensor};
+use engine::{Mode, Runtime};
+use models::DeviceKind;
 use protocol::submission::{Code, Rejection};
 use sandbox::{Profile, flushes_to_zero, without_denormals};
 use std::fs::File;
@@ -31,7 +32,7 @@ pub(crate) const UNCONFINED: &str = "none";
 pub fn worker_main() -> ExitCode {
     keep_freed_memory();
     begin_on_large_pages();
-    match locked().and_then(|mut given| without_denormals(|| serve(&mut given))) {
+    match locked().and_then(served) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("worker: {error}");
@@ -61,6 +62,8 @@ struct Given {
     output: File,
     package: File,
     inputs: File,
+    /// What runs graphs, where it isn't burn that runs modules.
+    runtime: Option<(Box<dyn Runtime>, Mode)>,
 }
 
 /// Takes what the parent gave and gives up everything else, before a byte of it is read. A parent that doesn't say how far
@@ -74,9 +77,46 @@ fn locked() -> io::Result<Given> {
         Ok(name) if name == Profile::Device.as_str() => Some(Profile::Device),
         _ => Some(Profile::Strict),
     };
-    multiply_once();
+    let runtime = runtime::told()?;
+    match &runtime {
+        None => multiply_once(),
+        Some((runtime, _)) => prepare(&**runtime, profile)?,
+    }
     profile.map(sandbox::lock).transpose().map_err(io::Error::other)?;
-    Ok(Given { input: input.into(), output: output.into(), package, inputs })
+    Ok(Given { input: input.into(), output: output.into(), package, inputs, runtime })
+}
+
+/// Lets an engine do what it can't do later, and locks the thread on which it computes, if that is another one. There must be
+/// no third, since it would stay free.
+fn prepare(runtime: &dyn Runtime, profile: Option<Profile>) -> io::Result<()> {
+    runtime.prepare()?;
+    let Some(profile) = profile else { return Ok(()) };
+    let here = std::thread::current().id();
+    let (mut threads, mut locked) = (1, Ok(()));
+    runtime.within(&mut || {
+        if std::thread::current().id() != here {
+            (threads, locked) = (2, sandbox::lock_thread(profile));
+        }
+    });
+    locked.map_err(io::Error::other)?;
+    match std::fs::read_dir("/proc/self/task")?.count() {
+        found if found == threads => Ok(()),
+        found => Err(io::Error::other(format!("{found} threads after the engine was prepared, not {threads}"))),
+    }
+}
+
+/// Serves on the thread on which models are computed, so that none is changed for an inference.
+fn served(mut given: Given) -> io::Result<()> {
+    let Some((runtime, mode)) = given.runtime.take() else {
+        return without_denormals(|| serve(&mut given, &|bytes, config, model| loaded(bytes, config, model)));
+    };
+    let mut done = Ok(());
+    runtime.within(&mut || {
+        done = without_denormals(|| {
+            serve(&mut given, &|_, config, model| runner::session(config, model, &*runtime, mode))
+        });
+    });
+    done
 }
 
 /// Matrix multiplication reads the sizes of the processor's caches from files when it is first used, which is too late once
@@ -86,11 +126,14 @@ fn multiply_once() {
     std::hint::black_box(square.clone().matmul(square).into_data());
 }
 
-fn serve(Given { input, output, package, inputs }: &mut Given) -> io::Result<()> {
+/// What makes a package ready: the load frame's device, `config.json` and the model.
+type Load<'a> = dyn Fn(u32, &[u8], &[u8]) -> Result<Loaded, Rejection> + 'a;
+
+fn serve(Given { input, output, package, inputs, .. }: &mut Given, load: &Load<'_>) -> io::Result<()> {
     frames::send(output, Kind::Hello, &[&VERSION.to_le_bytes(), &u32::from(flushes_to_zero()).to_le_bytes()])?;
     let mut model = match frames::read_frame(input)? {
         None => return Ok(()),
-        Some((Kind::Load, payload)) => match Model::load(&payload, package) {
+        Some((Kind::Load, payload)) => match Model::load(&payload, package, load) {
             Ok(model) => model,
             Err(rejection) => return refuse(output, &rejection),
         },
@@ -115,12 +158,20 @@ fn refuse(output: &mut impl Write, rejection: &Rejection) -> io::Result<()> {
     frames::send(output, Kind::Refused, &[&serde_json::to_vec(&short)?])
 }
 
-/// A network with the inputs that requests refer to.
+/// A package as a module on a device by its number.
+fn loaded(device: u32, config_json: &[u8], weights: &[u8]) -> Result<Loaded, Rejection> {
+    let device = device_of(device)
+        .ok_or_else(|| Code::Infrastructure.because("load frame: no such device".into()))?
+        .open()
+        .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
+    runner::module(config_json, weights, device)
+}
+
+/// A runner with the inputs that requests refer to.
 struct Model {
-    network: Network,
-    device: Device,
+    runner: Runner,
     parameters: u64,
-    input: ImageShape,
+    item_bytes: usize,
     /// By how much each timed block is drawn out, in parts per million: 0 but in measurements of the measurement.
     slow_down_ppm: u32,
     /// Whole items, f32 little-endian.
@@ -128,69 +179,56 @@ struct Model {
 }
 
 impl Model {
-    /// Payload: device u32, slow-down u32, bytes of `config.json` u64, bytes of `model.safetensors` u64.
-    fn load(payload: &[u8], package: &File) -> Result<Self, Rejection> {
+    /// Payload: device u32, slow-down u32, bytes of `config.json` u64, bytes of the model u64.
+    fn load(payload: &[u8], package: &File, load: &Load<'_>) -> Result<Self, Rejection> {
         let broken = |what: &str| Code::Infrastructure.because(format!("load frame: {what}"));
         let head: &[u8; 24] = payload.try_into().map_err(|_| broken("cut off"))?;
-        let (config_bytes, weights_bytes) = (frames::u64_at(head, 8), frames::u64_at(head, 16));
+        let (config_bytes, model_bytes) = (frames::u64_at(head, 8), frames::u64_at(head, 16));
         let read = |offset, bytes| read_at(package, offset, bytes).map_err(|error| broken(&error.to_string()));
-        let (config_json, weights) = (read(0, config_bytes)?, read(config_bytes, weights_bytes)?);
-
-        let device = device_of(frames::u32_at(head, 0))
-            .ok_or_else(|| broken("no such device"))?
-            .open()
-            .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
-        let plan = PackageConfig::of_package(&config_json, &weights)?.plan()?;
-        let costs = plan.costs().map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))?;
-        let weights = Weights::from_safetensors(&weights, &plan).map_err(|error| blame(&error))?;
-        let (folded, weights) = fold_batch_norm(&plan, weights).map_err(|error| blame(&error))?;
-        let network = Network::new(&folded, &weights, &device).map_err(|error| blame(&error))?;
+        let (config_json, model) = (read(0, config_bytes)?, read(config_bytes, model_bytes)?);
+        let Loaded { runner, parameters, item_values } = load(frames::u32_at(head, 0), &config_json, &model)?;
         let slow_down_ppm = frames::u32_at(head, 4);
-        let (parameters, input) = (costs.parameters, plan.input());
-        Ok(Self { network, device, parameters, input, slow_down_ppm, items: Vec::new() })
-    }
-
-    fn item_bytes(&self) -> usize {
-        4 * self.input.values() as usize
+        Ok(Self { runner, parameters, item_bytes: 4 * item_values, slow_down_ppm, items: Vec::new() })
     }
 
     /// Payload: first byte u64, bytes u64.
     fn store(&mut self, inputs: &File, payload: &[u8]) -> io::Result<()> {
         let range: &[u8; 16] = payload.try_into().map_err(|_| frames::bad("items frame cut off".into()))?;
         let items = read_at(inputs, frames::u64_at(range, 0), frames::u64_at(range, 8))?;
-        if items.is_empty() || !items.len().is_multiple_of(self.item_bytes()) {
+        if items.is_empty() || !items.len().is_multiple_of(self.item_bytes) {
             return Err(frames::bad(format!("{} bytes are no whole items", items.len())));
         }
         self.items = items;
         Ok(())
     }
 
-    fn run(&self, span: Span, output: &mut impl Write) -> io::Result<()> {
+    fn run(&mut self, span: Span, output: &mut impl Write) -> io::Result<()> {
         let (first, count) = (span.first as usize, span.count as usize);
         let bytes = first
-            .checked_mul(self.item_bytes())
-            .zip(count.checked_mul(self.item_bytes()))
+            .checked_mul(self.item_bytes)
+            .zip(count.checked_mul(self.item_bytes))
             .and_then(|(start, length)| self.items.get(start..)?.get(..length))
             .ok_or_else(|| frames::bad(format!("{span:?} is outside the stored items")))?;
-        let logits = self.forward(bytes, count)?;
+        let logits = self.runner.forward(bytes, count)?;
         frames::send(output, Kind::Out, &[&span.to_bytes(), logits.as_bytes()])
     }
 
     /// Single inferences on distinct items. The clock stands around exactly what the parent's clock is asked about.
-    fn time(&self, span: Span, output: &mut impl Write) -> io::Result<()> {
-        let stored = self.items.len() / self.item_bytes();
+    fn time(&mut self, span: Span, output: &mut impl Write) -> io::Result<()> {
+        let stored = self.items.len() / self.item_bytes;
         if stored == 0 || span.count == 0 {
             return Err(frames::bad(format!("{span:?} of {stored} stored items")));
         }
+        let (items, item_bytes) = (&self.items, self.item_bytes);
         let item = |offset: u32| {
             let index = (span.first as usize + offset as usize) % stored;
-            &self.items[index * self.item_bytes()..][..self.item_bytes()]
+            &items[index * item_bytes..][..item_bytes]
         };
         let start = Instant::now();
         for offset in 0..span.count - 1 {
-            self.forward(item(offset), 1)?;
+            self.runner.forward(item(offset), 1)?;
         }
-        let logits = self.forward(item(span.count - 1), 1)?;
+        let logits = self.runner.forward(item(span.count - 1), 1)?;
         self.draw_out(start);
         let elapsed_ns = start.elapsed().as_nanos() as u64;
         frames::send(output, Kind::Timed, &[&span.to_bytes(), &elapsed_ns.to_le_bytes(), logits.as_bytes()])
@@ -206,15 +244,6 @@ impl Model {
             }
         }
     }
-
-    fn forward(&self, inputs: &[u8], count: usize) -> io::Result<TensorData> {
-        let ImageShape { channels, height, width } = self.input;
-        let shape = [count, channels as usize, height as usize, width as usize];
-        let data = TensorData::from_bytes_vec(inputs.to_vec(), shape, DType::F32);
-        let logits = self.network.forward(Tensor::<4>::from_data(data, &self.device));
-        let logits = logits.try_into_data().map_err(|error| io::Error::other(format!("read the logits: {error:?}")))?;
-        Ok(logits.convert::<f32>())
-    }
 }
 
 /// Exactly so many bytes of a sealed file.
@@ -222,16 +251,6 @@ fn read_at(file: &File, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
     let mut read = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
     file.read_exact_at(&mut read, offset)?;
     Ok(read)
-}
-
-fn blame(error: &WeightsError) -> Rejection {
-    let code = match error {
-        WeightsError::Safetensors(_) => Code::NotSafetensors,
-        WeightsError::Missing(_) => Code::TensorMissing,
-        WeightsError::Shape { .. } => Code::TensorShape,
-        WeightsError::Dtype { .. } => Code::TensorDtype,
-    };
-    code.because(error.to_string())
 }
 
 /// Devices by number, in frames.

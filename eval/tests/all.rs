@@ -5,6 +5,8 @@
 #[cfg(any(feature = "wgpu", feature = "tch"))]
 mod devices;
 mod engine;
+mod golden;
+mod graphs;
 mod metrics;
 mod repeats;
 mod samples;

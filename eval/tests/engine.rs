@@ -5,12 +5,15 @@ use crate::support::{
     request,
 };
 use burn::tensor::{Device, Tensor, TensorData};
+use datasets::arg_max;
 use eval::{Engine, Handicap, Phase, Pinning, Progress, Samples};
 use models::{Network, Weights};
 use protocol::Digest;
-use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest, PackageBytes};
 use protocol::package::{Expected, package_digest};
 use protocol::submission::Code;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::cell::RefCell;
@@ -41,6 +44,29 @@ fn a_report_says_what_was_measured_and_on_what() {
     assert_eq!(answered, ITEMS);
     assert!(report.quality.public_correct <= report.quality.correct);
     assert_eq!(report.fidelity.agreement, ITEMS, "without a teacher the candidate is the teacher");
+}
+
+#[test]
+fn a_model_of_more_classes_than_a_byte_tells_apart_is_measured_like_any_other() {
+    let many = |seed| {
+        let mut config = config(MLP);
+        config.labels = (0..300).map(|class| class.to_string()).collect();
+        let weights = Weights::random(&config.plan().unwrap(), &mut ChaCha20Rng::seed_from_u64(seed));
+        let weights = weights.to_safetensors().unwrap().into();
+        PackageBytes { config_json: serde_json::to_vec(&config).unwrap().into(), weights }
+    };
+    let mut request = EvaluationRequest { reference: many(1), ..request(many(2), None) };
+    let logits = evaluate(&engine(), &request).unwrap().logits;
+    // The truth is what the model answers, but for one item, whose last byte is right.
+    let mut labels: Vec<u16> = logits.chunks(300).map(|row| arg_max(row) as u16).collect();
+    let wrong = labels.iter().position(|label| *label > 255).unwrap();
+    labels[wrong] -= 256;
+    request.items.labels = labels.into();
+    let evaluation = evaluate(&engine(), &request).unwrap();
+    let quality = &evaluation.report.quality;
+    assert_eq!((quality.correct, quality.confusion.len()), (ITEMS - 1, 0));
+    let right = &evaluation.outcomes.values().right;
+    assert!(right.iter().enumerate().all(|(item, right)| *right == (item != wrong)));
 }
 
 #[test]

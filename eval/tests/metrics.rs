@@ -7,13 +7,24 @@ const STUDENT: [f32; 18] =
     [2.0, 0.5, -1.0, 0.1, 0.2, 0.3, -1.0, 3.0, 0.0, 0.5, 0.5, -2.0, 4.0, -4.0, 1.0, 1.5, 1.0, 1.25];
 const TEACHER: [f32; 18] =
     [1.5, 0.0, -0.5, 1.0, 0.2, -0.3, -2.0, 2.5, 0.5, 0.1, 0.9, -1.0, 3.0, -1.0, 2.0, -0.5, 1.0, 0.75];
-const LABELS: [u8; 6] = [0, 2, 1, 1, 2, 1];
+const LABELS: [u16; 6] = [0, 2, 1, 1, 2, 1];
 
 #[test]
 fn answers_are_counted_by_truth_and_answer() {
     let accuracy = metrics::accuracy(&STUDENT, &LABELS, 3, 2);
     assert_eq!((accuracy.correct, accuracy.public_correct), (3, 2));
     assert_eq!(accuracy.confusion, [[1, 0, 0], [2, 1, 0], [1, 0, 1]]);
+}
+
+#[test]
+fn answers_among_many_classes_are_counted_without_a_matrix() {
+    let mut logits = vec![0.0; 3 * 300];
+    for (item, answer) in [299, 7, 256].into_iter().enumerate() {
+        logits[item * 300 + answer] = 1.0;
+    }
+    let accuracy = metrics::accuracy(&logits, &[299, 256, 256], 300, 2);
+    assert_eq!((accuracy.correct, accuracy.public_correct), (2, 1));
+    assert!(accuracy.confusion.is_empty(), "300 x 300 counts are no part of a report");
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>)
         },
         probes: Arc::from([]),
         expected: None,
+        engine: Default::default(),
         scope: Scope::Full,
         seed: 7,
         wall_seconds_max: 120,

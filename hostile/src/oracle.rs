@@ -5,7 +5,9 @@
 use crate::Rules;
 use crate::package::Package;
 use protocol::architecture::Plan;
-use protocol::package::{Admitted, CanonicalWeights, Header, PackageConfig, admit, read_header, tensor_names};
+use protocol::package::{
+    Admitted, CanonicalWeights, Header, PackageConfig, admit, for_library, read_header, tensor_names,
+};
 use protocol::submission::Code;
 use safetensors::{SafeTensors, tensor::TensorView};
 use std::collections::HashMap;
@@ -38,7 +40,7 @@ pub fn examine(package: &Package, rules: &Rules) -> Result<Option<Code>, String>
 }
 
 /// Details go to logs, terminals and pages.
-fn check_detail(detail: &str) -> Result<(), String> {
+pub(crate) fn check_detail(detail: &str) -> Result<(), String> {
     if detail.chars().count() > DETAIL_CHARS_MAX {
         return Err(format!("a detail of {} characters", detail.chars().count()));
     }
@@ -60,9 +62,10 @@ fn reread_config(config: &PackageConfig) -> Result<(), String> {
     }
 }
 
-/// Whatever our reader accepts, the safetensors library accepts, and sees the same tensors with the same bytes.
+/// Whatever our reader accepts, the safetensors library accepts (without metadata that means nothing), and sees the same tensors with the same bytes.
 fn same_as_library(file: &[u8], header: &Header) -> Result<(), String> {
-    let library = SafeTensors::deserialize(file).map_err(|error| format!("the library refuses it: {error}"))?;
+    let readable = for_library(file);
+    let library = SafeTensors::deserialize(&readable).map_err(|error| format!("the library refuses it: {error}"))?;
     if library.len() != header.tensors.len() {
         return Err(format!("{} tensors, the library sees {}", header.tensors.len(), library.len()));
     }
@@ -113,7 +116,8 @@ fn canonical(file: &[u8], plan: &Plan) -> Result<Vec<u8>, String> {
 
 /// The same tensors as the safetensors library writes them.
 fn by_library(file: &[u8], plan: &Plan) -> Result<Vec<u8>, String> {
-    let library = SafeTensors::deserialize(file).map_err(|error| error.to_string())?;
+    let readable = for_library(file);
+    let library = SafeTensors::deserialize(&readable).map_err(|error| error.to_string())?;
     let names = tensor_names(file, plan).map_err(|error| error.to_string())?;
     let views: Vec<(String, TensorView<'_>)> = names
         .into_iter()

@@ -3,6 +3,7 @@
 
 mod corpus;
 mod mutated;
+mod rooms;
 mod supply_chain;
 mod targets;
 mod threats;

@@ -6,19 +6,29 @@ Change `ARCHITECTURE` and `loss_of`, and it is yours.
 """
 
 import argparse
+import sys
+import tempfile
+import time
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 import retort_miner
-from retort_miner import Changes, Competition
+from retort_miner import Changes, Competition, Corrupt, RetortError
 
 ARCHITECTURE = {"kind": "resnet", "width": 10, "blocks": [1, 1, 1], "stem_stride": 2}
 EPOCHS, RATE, BATCH, WEIGHT_DECAY = 10, 6e-3, 128, 0.02
 TEMPERATURE = 4.0
 # The teacher is asked about each, which takes longer than to train a small student on it a few times.
 MIXTURES_MAX = 20_000
+# Seconds between two words about what goes on.
+QUIET = 10.0
+
+
+def note(words):
+    """What goes on, beside what comes of it."""
+    print(words, file=sys.stderr, flush=True)
 
 
 def loss_of(student, teacher, labels):
@@ -50,8 +60,10 @@ class Lessons:
         shown = min(int(epochs * len(images) * competition.changes["mixture_ppm"] / 1e6), MIXTURES_MAX)
         main, other = (torch.randperm(len(images))[: max(shown, 1)].split(500) for _ in range(2))
         mixtures = torch.cat([changes.mixed(images[a], images[b]) for a, b in zip(main, other)])
-        answers = ask(teacher, competition, images) if answers is None else answers
-        return cls(images, labels, answers, mixtures, ask(teacher, competition, mixtures))
+        if answers is None:
+            answers = ask(teacher, competition, images, "the teacher about training images", competition.report)
+        mixed = ask(teacher, competition, mixtures, "the teacher about mixtures", competition.report)
+        return cls(images, labels, answers, mixtures, mixed)
 
     def batch(self, chosen, changes):
         """Changed images, the teacher's answers and labels."""
@@ -83,14 +95,36 @@ def train(model, competition, lessons, epochs=EPOCHS, rate=RATE, report=print):
 
 
 @torch.inference_mode()
-def ask(model, competition, images):
-    """A model's logits."""
-    return torch.cat([model.eval()(competition.normalised(part)) for part in images.split(500)])
+def ask(model, competition, images, whom="the model", report=lambda words: None):
+    """A model's logits; ``report`` hears how far it is and how long the rest takes."""
+    report(f"asking {whom}: {len(images)} images")
+    logits, done, began = [], 0, time.monotonic()
+    told = began
+    for part in images.split(500):
+        logits.append(model.eval()(competition.normalised(part)))
+        done, now = done + len(part), time.monotonic()
+        if now - told >= QUIET and done < len(images):
+            left = (now - began) * (len(images) - done) / done
+            report(f"asking {whom}: {done} of {len(images)} images, {left:.0f} s left")
+            told = now
+    return torch.cat(logits)
 
 
 def right(model, competition, images, labels):
     """The share of images that a model names rightly."""
     return (ask(model, competition, images).argmax(1) == labels).float().mean().item()
+
+
+def begin(address):
+    """The competition and an untrained model, which the rules admit: what it costs is known by its shapes."""
+    try:
+        competition = Competition.fetch(address, note)
+        model = retort_miner.build(ARCHITECTURE, competition.input, len(competition.labels))
+    except (ValueError, TypeError) as problem:
+        raise RetortError(str(problem)) from problem
+    with tempfile.TemporaryDirectory() as folder:
+        retort_miner.check(retort_miner.save(folder, model, ARCHITECTURE, competition), competition, rules_only=True)
+    return competition, model
 
 
 def main():
@@ -107,9 +141,9 @@ def main():
     else:
         torch.seed()
 
-    competition = Competition.fetch(args.competition)
-    model = retort_miner.build(ARCHITECTURE, competition.input, len(competition.labels))
+    competition, model = begin(args.competition)
     lessons = Lessons.of(competition, *competition.training(), competition.training_teacher_logits(), args.epochs)
+    note(f"training for {args.epochs} epochs")
     train(model, competition, lessons, args.epochs, args.rate)
     images, labels = competition.public()
     changed = Changes(competition.changes).changed(images)
@@ -118,11 +152,16 @@ def main():
     package = retort_miner.save(args.out, model, ARCHITECTURE, competition)
 
     checked = retort_miner.check(package, competition)
-    print(f"{package} would be admitted; predicted rank {checked['predicted_rank']}")
+    rank = checked["predicted_rank"] or "none: it is below the gate, or a copy"
+    print(f"{package} would be admitted; predicted rank {rank}")
     if args.hotkey:
         status = retort_miner.submit(package, competition, args.hotkey, wait=True)
         print(f"submission {status['id']} is {status['state']}, rank {status['rank']}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RetortError, Corrupt, OSError) as problem:
+        # What is wrong with an address, a network, an architecture or a package is no fault of this program.
+        sys.exit("error: " + " ".join(str(problem).removeprefix("error: ").split()))

@@ -5,6 +5,7 @@
 //! if that is soon. One whose clock differs from ours is signed for by its own: whose is wrong doesn't matter to it.
 
 use crate::files::PackageFiles;
+use crate::paths::quoted;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use protocol::api::{
@@ -14,15 +15,37 @@ use protocol::api::{
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
 use protocol::name::DisplayName;
+use protocol::submission::State;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, DATE, LINK, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use std::io::Read;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where a validator listens unless it is told otherwise, and who is asked unless somebody else is named.
+pub const LOCAL: &str = "http://127.0.0.1:7070";
+/// What addresses below a validator's own begin with: whoever copied one of those means the validator.
+const BELOW: [&str; 14] = [
+    "competitions",
+    "submissions",
+    "miners",
+    "hf",
+    "api",
+    "copies",
+    "operator",
+    "log",
+    "healthz",
+    "readyz",
+    "metrics",
+    "openapi.json",
+    "index.html",
+    "assets",
+];
 
 /// How long a request may take before its connection counts as lost; uploads have no such limit.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -60,6 +83,15 @@ pub struct Announcing {
     pub invite: Option<String>,
     /// What the model is called there.
     pub name: Option<DisplayName>,
+}
+
+/// A package that was sent, or was there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// The submission.
+    pub id: SubmissionId,
+    /// Whether it wasn't entered before this.
+    pub is_new: bool,
 }
 
 /// Why a call failed.
@@ -135,6 +167,80 @@ fn meaning(status: u16, sent_bytes: Option<u64>) -> String {
     }
 }
 
+/// A validator's address as people write it: with or without `http://`, with a page of it, a query or a slash behind it, an
+/// IPv6 address with or without brackets. Nothing at all is [`LOCAL`].
+///
+/// # Errors
+/// A sentence that says what to write.
+pub fn address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(LOCAL.to_owned());
+    }
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+        None => ("http".to_owned(), text),
+    };
+    if !["http", "https"].contains(&scheme.as_str()) {
+        return Err(format!("{text}: write http:// or https://; a validator speaks nothing else"));
+    }
+    for short in ["http:", "https:"] {
+        if let Some(rest) = rest.strip_prefix(short).filter(|rest| !rest.bytes().all(|byte| byte.is_ascii_digit())) {
+            return Err(format!("{text}: write {short}//{}", rest.trim_start_matches('/')));
+        }
+    }
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = bracketed(host).map_err(|instead| format!("{text}: {instead}"))?;
+    let base = [format!("{scheme}://{host}")].into_iter().chain(above(path).into_iter().map(str::to_owned));
+    let base = base.collect::<Vec<_>>().join("/");
+    match reqwest::Url::parse(&base) {
+        Ok(_) => Ok(base),
+        Err(error) => Err(format!("{text} is no address ({error}); write http://HOST:PORT")),
+    }
+}
+
+/// A host as addresses have it: an IPv6 address has brackets there, so that its port can be told from it.
+///
+/// # Errors
+/// Where the end may be either: what to write instead.
+fn bracketed(host: &str) -> Result<String, String> {
+    let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let port = host.rsplit_once(':').filter(|(before, port)| is_ipv6(before) && port.parse::<u16>().is_ok());
+    match (is_ipv6(host), port) {
+        (true, Some((before, port))) => {
+            Err(format!("write [{before}]:{port}, or [{host}] if {port} is a part of the address and no port"))
+        }
+        (true, None) => Ok(format!("[{host}]")),
+        (false, Some((before, port))) => Ok(format!("[{before}]:{port}")),
+        (false, None) => Ok(host.to_owned()),
+    }
+}
+
+/// What of a path is the validator's own, where a proxy serves it below one: all before what is below a validator.
+fn above(path: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    while let Some(at) = parts.iter().rposition(|part| BELOW.contains(part)) {
+        parts.truncate(at);
+    }
+    // Repositories of the Hub's: these names alone may be a proxy's.
+    if let Some(at) =
+        parts.iter().rposition(|part| ["arena", "teachers"].contains(part)).filter(|at| at + 1 < parts.len())
+    {
+        parts.truncate(at);
+        if parts.last() == Some(&"datasets") {
+            parts.pop();
+        }
+    }
+    parts
+}
+
+/// Whether an address names a port.
+fn has_port(base: &str) -> bool {
+    let host = base.split_once("://").map_or(base, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Why nobody answered: the last cause says it best, and a proxy in the environment is easily forgotten.
 fn unreachable(base: &str, error: &reqwest::Error) -> ClientError {
     let mut cause: &dyn std::error::Error = error;
@@ -146,7 +252,23 @@ fn unreachable(base: &str, error: &reqwest::Error) -> ClientError {
     let proxy = proxy.map_or(String::new(), |name| {
         format!(" (the environment's {name} sends requests through a proxy; no_proxy makes exceptions)")
     });
-    ClientError::Unreachable { base: base.to_owned(), problem: format!("{cause}{proxy}") }
+    let cause = cause.to_string();
+    let problem = match base.split_once("://") {
+        // TLS was begun with somebody who answered in plain text.
+        Some(("https", host)) if cause.contains("InvalidContentType") => {
+            format!("it speaks http, not https; write http://{host}")
+        }
+        Some((scheme, host)) if !has_port(base) => {
+            let (name, path) =
+                host.split_once('/').map_or((host, String::new()), |(name, path)| (name, format!("/{path}")));
+            let tried = if scheme == "https" { 443 } else { 80 };
+            format!(
+                "{cause} (no port was written, so it was {tried}; a validator's own is 7070: http://{name}:7070{path})"
+            )
+        }
+        _ => cause,
+    };
+    ClientError::Unreachable { base: base.to_owned(), problem: format!("{problem}{proxy}") }
 }
 
 /// An answer that no validator gave. Upload addresses hold tokens, and queries may.
@@ -160,12 +282,10 @@ fn strange(url: &reqwest::Url, status: StatusCode, sent_bytes: Option<u64>) -> C
 }
 
 impl Client {
-    /// A client of the validator at `base`, such as `http://127.0.0.1:7070`, or without `http://`.
+    /// A client of the validator at `base`, as [`address`] reads it; what that refuses is asked as it stands, and fails.
     pub fn new(base: &str) -> Self {
-        let base = base.trim().trim_end_matches('/');
-        let has_scheme = base.contains("://");
         Self {
-            base: if has_scheme { base.to_owned() } else { format!("http://{base}") },
+            base: address(base).unwrap_or_else(|_| base.to_owned()),
             http: Http::builder().timeout(None).build().unwrap_or_default(),
             ahead_seconds: Arc::default(),
         }
@@ -181,7 +301,7 @@ impl Client {
         let address = address.split(['?', '#']).next().unwrap_or_default().trim();
         let (base, id) = address.trim_end_matches('/').rsplit_once("/competitions/").ok_or_else(wrong)?;
         let id = id.parse().map_err(|_| wrong())?;
-        Ok((Self::new(base.trim_end_matches("/api/v1")), id))
+        Ok((Self::new(base), id))
     }
 
     /// The validator's address.
@@ -281,7 +401,7 @@ impl Client {
         with: &Announcing,
         keypair: &Keypair,
         uploaded: &(impl Fn(u64) + Clone + Send + Sync + 'static),
-    ) -> Result<SubmissionId, ClientError> {
+    ) -> Result<Entered, ClientError> {
         let receiver = self.competition(competition)?.validator;
         let (competition, files) = (competition.clone(), package.declarations());
         let Announcing { invite, name } = with.clone();
@@ -292,11 +412,12 @@ impl Client {
                 package.iter().find(|(path, _)| *path == upload.path).map(|(_, bytes)| Bytes::from(bytes.to_vec()));
             self.upload(upload, &bytes.unwrap_or_default(), uploaded)?;
         }
-        if !created.uploads.is_empty() || created.state == protocol::submission::State::AwaitingUpload {
+        let is_new = !created.uploads.is_empty() || created.state == State::AwaitingUpload;
+        if is_new {
             let path = format!("/api/v1/submissions/{}/complete", created.id);
             let _: serde_json::Value = self.post(&path, &serde_json::json!({}), keypair, &receiver)?;
         }
-        Ok(created.id)
+        Ok(Entered { id: created.id, is_new })
     }
 
     /// A token that submits for the key's hotkey, for clients that can't sign, such as `hf upload`.
@@ -458,8 +579,11 @@ impl Client {
         }
         let (url, status) = (response.url().clone(), response.status());
         let body = self.body(response, JSON_BYTES_MAX)?;
-        match serde_json::from_slice(&body) {
-            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(mut problem) => {
+                problem.hint = typed_at(&self.base, &problem.hint);
+                Err(ClientError::Problem(Box::new(problem)))
+            }
             Err(_) => Err(strange(&url, status, sent_bytes)),
         }
     }
@@ -476,6 +600,21 @@ impl Client {
         response.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
+}
+
+/// Commands that a validator's hints name and that ask a validator.
+const ASKING: [&str; 4] = ["retort competitions", "retort submissions", "retort board", "retort miner "];
+
+/// A validator's hint with its address in the commands that ask it, so that they can be typed as they are.
+fn typed_at(base: &str, hint: &str) -> String {
+    let asks = |piece: &str| ASKING.iter().any(|command| piece.starts_with(command)) && !piece.contains("--validator");
+    // Every other piece stands between backticks.
+    let pieces =
+        hint.split('`').enumerate().map(|(place, piece)| match base != LOCAL && place % 2 == 1 && asks(piece) {
+            true => format!("{piece} --validator {}", quoted(base)),
+            false => piece.to_owned(),
+        });
+    pieces.collect::<Vec<_>>().join("`")
 }
 
 /// Nanoseconds since 1970 by our clock.
@@ -528,6 +667,16 @@ mod tests {
     fn answer(status: &str, retry_after: &str, body: &str) -> String {
         let length = body.len();
         format!("HTTP/1.1 {status}\r\n{retry_after}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    #[test]
+    fn hints_ask_the_validator_that_was_asked() {
+        let hint =
+            "`retort competitions` lists them, as GET /api/v1/competitions does; `retort keys new FILE` makes a key.";
+        let typed = typed_at("http://h:1", hint);
+        assert!(typed.starts_with("`retort competitions --validator http://h:1` lists them"), "{typed}");
+        assert!(typed.ends_with("`retort keys new FILE` makes a key."), "{typed}");
+        assert_eq!(typed_at(LOCAL, hint), hint);
     }
 
     #[test]
@@ -593,10 +742,68 @@ mod tests {
         let read = written.map(|base| Client::new(base).base().to_owned());
         let same = "http://127.0.0.1:7070";
         assert_eq!(read, [same, same, same, "http://localhost:7070"]);
+        for (written, read) in [
+            ("", LOCAL),
+            ("  ", LOCAL),
+            ("HTTP://h:1", "http://h:1"),
+            ("http://h:1/competitions/digits", "http://h:1"),
+            ("h:1/competitions/digits/rounds/2?x=1", "http://h:1"),
+            ("https://h/retort/submissions/01ARZ3NDEKTSV4RRFFQ69G5FAV/report", "https://h/retort"),
+            ("h:1/hf", "http://h:1"),
+            ("h:1/hf/", "http://h:1"),
+            ("h:1/api/v1", "http://h:1"),
+            ("https://h/arena", "https://h/arena"),
+            ("https://h/arena/api/v1/competitions/x", "https://h/arena"),
+            ("h:1/arena/digits/tree/main", "http://h:1"),
+            ("h:1/datasets/arena/digits", "http://h:1"),
+            ("h:1?x", "http://h:1"),
+            ("h:1/#y", "http://h:1"),
+            ("::1", "http://[::1]"),
+            ("[::1]:7070", "http://[::1]:7070"),
+            ("http://::1/", "http://[::1]"),
+            ("[::1]", "http://[::1]"),
+            ("fe80::1", "http://[fe80::1]"),
+            ("2001:db8:0:1:2:3:4:5", "http://[2001:db8:0:1:2:3:4:5]"),
+            ("2001:db8::a:b", "http://[2001:db8::a:b]"),
+            // Too much for a group, or a group too many: only a port is left.
+            ("::1:17171", "http://[::1]:17171"),
+            ("https://2001:db8:0:1:2:3:4:5:7070/competitions/x", "https://[2001:db8:0:1:2:3:4:5]:7070"),
+            ("http:7070", "http://http:7070"),
+        ] {
+            assert_eq!(address(written).as_deref(), Ok(read), "{written:?}");
+        }
+        for (written, says) in [
+            ("http:/127.0.0.1:7070", "write http://127.0.0.1:7070"),
+            ("http://::1:7171", "write [::1]:7171, or [::1:7171] if"),
+            ("::1:7171/competitions/digits", "write [::1]:7171"),
+            ("2001:db8::1:7070", "write [2001:db8::1]:7070"),
+            ("[::1:7070", "write http://HOST:PORT"),
+            ("https:127.0.0.1", "write https://127.0.0.1"),
+            ("ftp://h", "write http://"),
+            ("http://", "write http://HOST:PORT"),
+            ("h:port", "write http://HOST:PORT"),
+            ("h h", "write http://HOST:PORT"),
+        ] {
+            let refused = address(written).unwrap_err();
+            assert!(refused.contains(says), "{written:?}: {refused}");
+        }
         for address in ["http://h:1/a/competitions/digits?fbclid=x", "h:1/a/competitions/digits/#board"] {
             let (client, id) = Client::for_competition(address).unwrap();
             assert_eq!((client.base(), id.to_string()), ("http://h:1/a", "digits".to_owned()));
         }
+    }
+
+    #[test]
+    fn who_can_t_be_reached_may_have_been_asked_in_another_way() {
+        let plain = answering(vec![answer("400 Bad Request", "", "no")]);
+        let host = plain.trim_start_matches("http://");
+        let wrong = Client::new(&format!("https://{host}")).get_json::<u32>("/").unwrap_err().to_string();
+        assert!(wrong.contains(&format!("write http://{host}")) && !wrong.contains("InvalidContentType"), "{wrong}");
+        // Nobody listens at port 80 of this address of the machine's own.
+        let portless = Client::new("127.9.9.9/retort").get_json::<u32>("/").unwrap_err().to_string();
+        assert!(portless.contains("http://127.9.9.9:7070/retort"), "{portless}");
+        let with_port = Client::new("127.9.9.9:9").get_json::<u32>("/").unwrap_err().to_string();
+        assert!(!with_port.contains("7070"), "{with_port}");
     }
 
     #[test]

@@ -5,10 +5,11 @@ use crate::checkpoint::Checkpoint;
 use crate::files::PackageFiles;
 use crate::outputs;
 use crate::pack::{self, Card};
+use crate::progress::{Event, Preparation};
 use crate::recipe::Recipe;
 use crate::source::Assets;
 use crate::teacher;
-use crate::train::{Progress, TeacherOutputs, Training};
+use crate::train::{TeacherOutputs, Training};
 use anyhow::{Context, Result, ensure};
 use burn::tensor::Device;
 use datasets::Images;
@@ -56,15 +57,6 @@ pub struct Distilled {
     pub seconds: u64,
 }
 
-/// What a run tells its display.
-#[derive(Clone, Copy, Debug)]
-pub enum Event {
-    /// Images that the teacher has been asked about, of all.
-    Teacher(u64, u64),
-    /// A training step.
-    Step(Progress),
-}
-
 /// Distils a student of the competition's teacher into a package in `options.out`.
 ///
 /// An interrupted run goes on from its last epoch when it is called again with the same folder.
@@ -99,7 +91,9 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
     };
     let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();
-    let logits = answers(assets, &plan, &trained.weights, &device)?;
+    let all = u64::from(assets.evaluation.count);
+    let told = |done| tell(Event::Preparing(Preparation::Answers, done, all));
+    let logits = answers(assets, &plan, &trained.weights, &device, told)?;
     let made = Distilled {
         parameters: plan.costs().context("count the student's parameters")?.parameters,
         right: teacher::count_right(&logits, &assets.evaluation.labels),
@@ -125,17 +119,22 @@ fn ask_teacher(
     if !options.recipe.loss.needs_teacher() {
         return Ok(None);
     }
-    let report = |done, all| tell(Event::Teacher(done, all));
+    let report = |what, done, all| tell(Event::Preparing(what, done, all));
     let outputs = teacher::outputs(assets, images, &options.recipe, options.views, &options.cache, device, report)?;
     Ok(Some(outputs))
 }
 
-/// Right answers on the evaluation images of the weights as a package holds them.
-/// The student's logits on the evaluation images.
-fn answers(assets: &Assets, plan: &Plan, weights: &Weights, device: &Device) -> Result<Vec<f32>> {
+/// The student's logits on the evaluation images, of the weights as a package holds them.
+fn answers(
+    assets: &Assets,
+    plan: &Plan,
+    weights: &Weights,
+    device: &Device,
+    progress: impl FnMut(u64),
+) -> Result<Vec<f32>> {
     let network = teacher::load(plan, &weights.to_safetensors()?, device)?;
     let scale = assets.input.normalisation();
-    Ok(teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, |_| {}))
+    Ok(teacher::logits(&network, &assets.evaluation, Augmentation::default(), &scale, device, progress))
 }
 
 fn card(assets: &Assets, options: &Options, made: &Distilled, curve: &[(f32, f32)]) -> Result<String> {
@@ -153,9 +152,14 @@ fn card(assets: &Assets, options: &Options, made: &Distilled, curve: &[(f32, f32
     Ok(card.markdown())
 }
 
-/// The folder for caches: `$RETORT_CACHE_DIR`, or `target/retort-cache` beside the working folder.
+/// The folder for caches: `$RETORT_CACHE_DIR`, or `retort` in this user's own (`$XDG_CACHE_HOME`, `~/.cache`), so that nothing is
+/// left where a command happens to run.
 pub fn default_cache() -> PathBuf {
-    std::env::var_os("RETORT_CACHE_DIR").map_or_else(|| Path::new("target").join("retort-cache"), PathBuf::from)
+    let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let users = || named("XDG_CACHE_HOME").or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    named("RETORT_CACHE_DIR")
+        .or_else(|| Some(users()?.join("retort")))
+        .unwrap_or_else(|| Path::new("target").join("retort-cache"))
 }
 
 /// Refuses a folder that holds something else than a package or a checkpoint.

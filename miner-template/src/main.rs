@@ -2,10 +2,12 @@
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use datasets::published::answers_table;
 use miner_template::checkpoint::Checkpoint;
-use miner_template::distil::{self, Event, Options};
+use miner_template::distil::{self, Options};
 use miner_template::outputs;
-use miner_template::progress::Display;
+use miner_template::paths::{at_home, quoted};
+use miner_template::progress::{Display, Preparation};
 use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
 use miner_template::students::{DEFAULT_STUDENT, STUDENTS, student};
@@ -46,6 +48,7 @@ struct TeacherLogitsArgs {
     #[arg(long)]
     device: Option<DeviceKind>,
     /// The file
+    #[arg(value_parser = at_home)]
     out: PathBuf,
 }
 
@@ -91,13 +94,13 @@ struct DistilArgs {
     #[arg(long, default_value_t = 0, requires = "shift")]
     erase: u8,
     /// Begin with the weights of this package instead of random ones
-    #[arg(long, value_name = "PACKAGE")]
+    #[arg(long, value_name = "PACKAGE", value_parser = at_home)]
     start_from: Option<PathBuf>,
     /// Random unless given: students from one seed look like copies of each other
     #[arg(long)]
     seed: Option<u64>,
     /// The folder for the package; an interrupted run in it goes on
-    #[arg(long, default_value = "student")]
+    #[arg(long, default_value = "student", value_parser = at_home)]
     out: PathBuf,
 }
 
@@ -109,7 +112,7 @@ struct CompareArgs {
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// The folder for the packages
-    #[arg(long, default_value = "target/compare")]
+    #[arg(long, default_value = "target/compare", value_parser = at_home)]
     out: PathBuf,
 }
 
@@ -155,6 +158,7 @@ fn main() -> Result<()> {
 
 fn distil_one(args: &DistilArgs) -> Result<()> {
     distil::check_out_folder(&args.out)?;
+    eprintln!("reading the competition {}", args.common.competition);
     let assets = Assets::open(&args.common.competition).context("open the competition")?;
     let seed = seed_of(args)?;
     let mut options = options(&args.common, &assets, args.loss, seed, args.out.clone())?;
@@ -162,8 +166,9 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
         plain.erase = args.erase;
     }
     options.start_from = args.start_from.clone();
+    eprintln!("what the teacher answers is kept in {}", options.cache.display());
     let mut display = Display::new(&args.common.student);
-    let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
+    let made = distil::distil(&assets, &options, |event| display.event(event))?;
     println!(
         "{}: {} parameters, {:.2} % ({} of {}) on evaluation images, {} s on {}, seed {seed}",
         args.out.display(),
@@ -174,7 +179,13 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
         made.seconds,
         options.device
     );
-    println!("next: retort miner check {}", args.out.display());
+    // Of a competition on this machine nobody knows which validator will have it.
+    let competition = if args.common.competition.contains("://") {
+        format!(" --competition {}", quoted(&args.common.competition))
+    } else {
+        String::new()
+    };
+    println!("next: retort miner check {}{competition}", quoted(&args.out.display().to_string()));
     Ok(())
 }
 
@@ -199,7 +210,7 @@ fn compare(args: &CompareArgs) -> Result<()> {
             let out = args.out.join(format!("{}-{seed}", loss.label().replace(' ', "-")));
             let options = options(&args.common, &assets, loss, seed, out)?;
             let mut display = Display::new(&format!("{} seed {seed}", loss.label()));
-            let made = distil::distil(&assets, &options, |event| show(&mut display, event))?;
+            let made = distil::distil(&assets, &options, |event| display.event(event))?;
             shares.push(100.0 * made.right as f64 / made.items as f64);
         }
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
@@ -215,8 +226,9 @@ fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
     let assets = Assets::open(&args.competition).context("open the competition")?;
     let device = args.device.unwrap_or_else(DeviceKind::fastest_for_training).open()?;
     let mut display = Display::new("teacher");
-    let logits = teacher::training_logits(&assets, &device, |done, all| display.teacher(done, all))?;
-    std::fs::write(&args.out, logits.to_bytes()?).with_context(|| format!("write {}", args.out.display()))?;
+    let logits =
+        teacher::training_logits(&assets, &device, |done, all| display.preparing(Preparation::Teacher, done, all))?;
+    std::fs::write(&args.out, answers_table(&logits)?).with_context(|| format!("write {}", args.out.display()))?;
     let right = teacher::count_right(&logits.values, &assets.training.labels);
     println!("{}: {right} of {} training images right", args.out.display(), assets.training.len());
     Ok(())
@@ -251,13 +263,6 @@ fn options(common: &Common, assets: &Assets, loss: LossName, seed: u64, out: Pat
 
 /// The command for the model card, without this machine's paths to programs.
 fn command_line() -> String {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> = std::env::args().skip(1).map(|word| quoted(&word)).collect();
     format!("cargo run --release -p miner-template -- {}", args.join(" "))
-}
-
-fn show(display: &mut Display, event: Event) {
-    match event {
-        Event::Teacher(done, all) => display.teacher(done, all),
-        Event::Step(progress) => display.step(&progress),
-    }
 }

@@ -1,33 +1,97 @@
-//! Progress for people: a bar on a terminal, a quiet line per epoch elsewhere.
+//! Progress for people: a bar on a terminal, a quiet line now and then elsewhere. Whatever takes its time says how much is left.
 
 use crate::train::Progress;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Where there is no terminal, this long is nothing said of what goes on.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What takes its time beside training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preparation {
+    /// Two images in one, as hidden rounds show them, to train on.
+    Mixtures,
+    /// The teacher's answers.
+    Teacher,
+    /// The student's own answers to the evaluation images.
+    Answers,
+}
+
+impl Preparation {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Mixtures => "making mixtures to train on",
+            Self::Teacher => "asking the teacher",
+            Self::Answers => "asking the student about evaluation images",
+        }
+    }
+}
+
+/// What a run tells its display.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// What goes on before training and after it: images done, of all.
+    Preparing(Preparation, u64, u64),
+    /// A training step.
+    Step(Progress),
+}
 
 /// Shows a run with several parts.
 pub struct Display {
     label: String,
     bar: Option<ProgressBar>,
     last: Option<Progress>,
+    under_way: Option<UnderWay>,
+}
+
+/// A preparation that isn't done.
+struct UnderWay {
+    what: Preparation,
+    began: Instant,
+    told: Instant,
 }
 
 impl Display {
     /// A display on standard error.
     pub fn new(label: &str) -> Self {
-        Self { label: label.to_owned(), bar: None, last: None }
+        Self { label: label.to_owned(), bar: None, last: None, under_way: None }
     }
 
-    /// Images that the teacher has been asked about.
-    pub fn teacher(&mut self, done: u64, all: u64) {
-        let message = if done == all { "teacher asked" } else { "asking the teacher" };
-        self.draw(done, all, "images", message.to_owned());
+    /// Whatever a distillation tells.
+    pub fn event(&mut self, event: Event) {
+        match event {
+            Event::Preparing(what, done, all) => self.preparing(what, done, all),
+            Event::Step(progress) => self.step(&progress),
+        }
+    }
+
+    /// Images that are prepared, of all.
+    pub fn preparing(&mut self, what: Preparation, done: u64, all: u64) {
+        let now = Instant::now();
+        let under_way = self.under_way.take().filter(|it| it.what == what);
+        let begins = under_way.is_none() && done < all;
+        let UnderWay { began, told, .. } = under_way.unwrap_or(UnderWay { what, began: now, told: now });
+        let words = match left(now - began, done, all) {
+            _ if done == all => what.words().to_owned(),
+            Some(left) => format!("{}, {} left", what.words(), HumanDuration(left)),
+            None => what.words().to_owned(),
+        };
+        let is_due = begins || now - told >= QUIET || done == all && now - began >= QUIET;
+        if is_due && !std::io::stderr().is_terminal() {
+            eprintln!("{}: {done}/{all} images: {words}", self.label);
+        }
+        self.draw(done, all, "images", words);
         if done == all {
             self.bar = None;
+        } else {
+            self.under_way = Some(UnderWay { what, began, told: if is_due { now } else { told } });
         }
     }
 
     /// A training step.
-    pub fn step(&mut self, progress: &Progress) {
+    fn step(&mut self, progress: &Progress) {
         let finished = progress.step == progress.steps;
         if std::io::stderr().is_terminal() {
             self.draw(progress.step, progress.steps, "steps", describe(progress));
@@ -61,6 +125,12 @@ impl Display {
     }
 }
 
+/// How long the rest takes if it goes on as it went.
+fn left(spent: Duration, done: u64, all: u64) -> Option<Duration> {
+    let share = (all.saturating_sub(done)) as f64 / (done > 0).then_some(done)? as f64;
+    Some(spent.mul_f64(share))
+}
+
 fn describe(progress: &Progress) -> String {
     format!(
         "epoch {} loss {:.4} accuracy {:.1} % {:.0} images/s {} left",
@@ -70,4 +140,17 @@ fn describe(progress: &Progress) -> String {
         progress.images_per_second,
         HumanDuration(progress.remaining)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_once_something_is_done() {
+        let spent = Duration::from_secs(10);
+        assert_eq!(left(spent, 0, 100), None);
+        assert_eq!(left(spent, 25, 100), Some(Duration::from_secs(30)));
+        assert_eq!(left(spent, 100, 100), Some(Duration::ZERO));
+    }
 }

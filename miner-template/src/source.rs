@@ -3,14 +3,21 @@
 
 use crate::client::{Client, ClientError};
 use crate::files::PackageFiles;
+use crate::paths::at_home;
+use datasets::published::{self, Part, TableError};
+use datasets::source::{Source as RowSource, Wanted};
 use datasets::{FashionMnist, Images, Logits};
 use protocol::CompetitionId;
 use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
 use protocol::package::PackageConfig;
+use protocol::published::Competition;
 use protocol::score::ScoreRules;
 use protocol::submission::Rejection;
 use protocol::transforms::Family;
 use std::path::{Path, PathBuf};
+
+/// Images are held in memory.
+const IMAGES_BYTES_MAX: u64 = 4 << 30;
 
 /// What a miner needs of a competition.
 pub struct Assets {
@@ -61,9 +68,12 @@ pub enum SourceError {
     /// The teacher's package can't be read.
     #[error("read the teacher: {0}")]
     Teacher(#[from] Rejection),
-    /// A data file can't be used.
+    /// There is no such data here.
     #[error("read the data: {0}")]
     Data(String),
+    /// A published part can't be read.
+    #[error("read the published data: {0}")]
+    Table(#[from] TableError),
 }
 
 impl Assets {
@@ -76,7 +86,8 @@ impl Assets {
             let (client, id) = Client::for_competition(competition)?;
             Self::fetch(&client, &id)
         } else {
-            Self::offline(Path::new(competition))
+            let problem = |problem| SourceError::Manifest { path: competition.into(), problem };
+            Self::offline(&at_home(competition).map_err(problem)?)
         }
     }
 
@@ -86,20 +97,17 @@ impl Assets {
     /// When the validator doesn't answer, or an object doesn't match its digest.
     pub fn fetch(client: &Client, id: &CompetitionId) -> Result<Self, SourceError> {
         let competition = client.competition(id)?.competition;
-        let images = |object: &ObjectRef| -> Result<Images, SourceError> {
-            Images::from_bytes(&client.object(object)?).map_err(|error| SourceError::Data(error.to_string()))
-        };
-        let training_logits =
-            competition.training_teacher_logits.as_ref().map(|object| logits(&client.object(object)?));
+        let training = part(client, &competition, &competition.tables.training)?;
+        let (evaluation, _) = public_part(client, &competition)?;
         Ok(Self {
             id: id.clone(),
             teacher: Some(Teacher {
                 config: PackageConfig::from_json(&client.object(&competition.teacher.config_json)?)?,
                 weights: client.object(&competition.teacher.weights)?,
             }),
-            training: images(&competition.training_images)?,
-            training_logits: training_logits.transpose()?,
-            evaluation: images(&competition.public_images)?,
+            training: training.images,
+            training_logits: training.answers,
+            evaluation,
             input: competition.manifest.input,
             labels: competition.manifest.labels,
             limits: competition.manifest.limits,
@@ -116,25 +124,22 @@ impl Assets {
         let problem = |problem: String| SourceError::Manifest { path: manifest.into(), problem };
         let text = std::fs::read_to_string(manifest).map_err(|error| problem(error.to_string()))?;
         let parsed = Manifest::from_toml(&text).map_err(|error| problem(error.to_string()))?;
-        if parsed.data.source != "fashion-mnist" {
-            return Err(SourceError::Data(format!("there is no data set `{}` on this machine", parsed.data.source)));
-        }
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let teacher_folder = folder.join(&parsed.teacher.package);
         let teacher = teacher_folder.exists().then(|| teacher(&teacher_folder)).transpose()?;
-        let data = FashionMnist::load().map_err(|error| SourceError::Data(error.to_string()))?;
+        let (training, evaluation) = images(&parsed, folder)?;
         // While a teacher is being made, its outputs aren't there either.
         let published = parsed.training_teacher_logits.as_ref().map(|path| folder.join(path));
         let training_logits = published.filter(|path| path.exists()).map(|path| {
-            let bytes =
-                std::fs::read(&path).map_err(|error| SourceError::Data(format!("{}: {error}", path.display())))?;
-            logits(&bytes)
+            let problem = |error: String| SourceError::Data(format!("{}: {error}", path.display()));
+            let bytes = std::fs::read(&path).map_err(|error| problem(error.to_string()))?;
+            published::read_answers(bytes).map_err(|error| problem(error.to_string()))
         });
         Ok(Self {
             teacher,
-            training: data.train,
+            training,
             training_logits: training_logits.transpose()?,
-            evaluation: data.test,
+            evaluation,
             id: parsed.id,
             input: parsed.input,
             labels: parsed.labels,
@@ -145,11 +150,44 @@ impl Assets {
     }
 }
 
+/// Training and evaluation images: all that a validator would split into public and hidden ones. Of a source in one part every
+/// third is for evaluation, since which ones a validator takes is its secret.
+fn images(manifest: &Manifest, folder: &Path) -> Result<(Images, Images), SourceError> {
+    let unusable = |error: &dyn std::fmt::Display| SourceError::Data(error.to_string());
+    let source = &manifest.data.source;
+    if source == "fashion-mnist" {
+        let data = FashionMnist::load().map_err(|error| unusable(&error))?;
+        return Ok((data.train, data.test));
+    }
+    let none = format!("there is no data set `{source}` on this machine");
+    let table = RowSource::of(source, folder).ok_or(SourceError::Data(none))?;
+    let rows = &manifest.data.rows;
+    let table = table.open(rows).map_err(|error| unusable(&error))?;
+    let wanted = Wanted { input: &manifest.input, labels: &manifest.labels, rows, bytes_max: IMAGES_BYTES_MAX };
+    let items = |part| table.items(part, &wanted, &|_, _| {}).map_err(|error| unusable(&error));
+    let [training, evaluation] = table.training_and_evaluation(rows).map_err(|error| unusable(&error))?;
+    if training.name != evaluation.name {
+        return Ok((items(training)?.images, items(evaluation)?.images));
+    }
+    let all = items(training)?.images;
+    let (evaluation, training): (Vec<u32>, Vec<u32>) = (0..all.count).partition(|row| row % 3 == 0);
+    Ok((all.select(&training), all.select(&evaluation)))
+}
+
 fn teacher(folder: &Path) -> Result<Teacher, SourceError> {
     let files = PackageFiles::read(folder)?;
     Ok(Teacher { config: PackageConfig::from_json(&files.config_json)?, weights: files.weights })
 }
 
-fn logits(bytes: &[u8]) -> Result<Logits, SourceError> {
-    Logits::from_bytes(bytes).map_err(|error| SourceError::Data(error.to_string()))
+/// A competition's public items with labels, and the teacher's answers to them.
+///
+/// # Errors
+/// When they can't be had, or aren't what a validator publishes.
+pub fn public_part(client: &Client, competition: &Competition) -> Result<(Images, Logits), SourceError> {
+    Ok(part(client, competition, &competition.tables.evaluation)?.answered()?)
+}
+
+fn part(client: &Client, competition: &Competition, table: &ObjectRef) -> Result<Part, SourceError> {
+    let manifest = &competition.manifest;
+    Ok(published::read(client.object(table)?, manifest.input.shape(), manifest.labels.len())?)
 }

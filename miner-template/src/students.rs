@@ -1,7 +1,8 @@
 //! Students to begin with: a name for each, from a quick one to one that comes close to the teacher.
 
+use crate::paths::at_home;
 use protocol::architecture::Architecture;
-use std::{fs, path::Path};
+use std::fs;
 
 /// The students that `--student` knows by name, with what they are good for.
 pub const STUDENTS: [(&str, &str, &str); 8] = [
@@ -34,20 +35,24 @@ pub const STUDENTS: [(&str, &str, &str); 8] = [
 /// The default of `--student`.
 pub const DEFAULT_STUDENT: &str = "resnet-8";
 
+/// What `--student` takes, in words for whoever has no list at hand.
+#[must_use]
+pub fn choices() -> String {
+    let names: Vec<&str> = STUDENTS.iter().map(|(name, ..)| *name).collect();
+    let (_, _, json) = STUDENTS[0];
+    format!("{}, or a JSON file with an architecture of the README's catalogue, as {json}", names.join(", "))
+}
+
 /// Finds a student by name, or reads an architecture from a JSON file.
 ///
 /// # Errors
 /// A sentence for the command line when it is neither.
 pub fn student(name_or_file: &str) -> Result<Architecture, String> {
+    let file = at_home(name_or_file)?;
     let json = match STUDENTS.iter().find(|(name, ..)| *name == name_or_file) {
         Some((_, _, json)) => (*json).to_owned(),
-        None if Path::new(name_or_file).exists() => {
-            fs::read_to_string(name_or_file).map_err(|error| format!("read {name_or_file}: {error}"))?
-        }
-        None => {
-            let names: Vec<&str> = STUDENTS.iter().map(|(name, ..)| *name).collect();
-            return Err(format!("no student is called {name_or_file:?}; choose {} or a JSON file", names.join(", ")));
-        }
+        None if file.exists() => fs::read_to_string(&file).map_err(|error| format!("read {name_or_file}: {error}"))?,
+        None => return Err(format!("no student is called {name_or_file:?}; choose {}", choices())),
     };
     serde_json::from_str(&json).map_err(|error| format!("{name_or_file} is no architecture: {error}"))
 }

@@ -1,11 +1,12 @@
 //! The teacher's outputs on fixed views of the training images: computed once, cached by digest, reused by every run.
 
 use crate::augment::{self, Augmentation};
+use crate::progress::Preparation;
 use crate::recipe::{Changes, Plain, Recipe};
 use crate::source::Assets;
 use crate::train::{Mixtures, TeacherOutputs};
 use burn::tensor::Device;
-use datasets::hidden::{DrawError, DrawSpec, RenderError, draw, relabel, render};
+use datasets::hidden::{Draw, DrawError, DrawSpec, RenderError, draw, relabel, render};
 use datasets::{Images, Logits, arg_max};
 use models::{Network, Weights, WeightsError, fold_batch_norm};
 use protocol::Digest;
@@ -53,7 +54,7 @@ pub enum TeacherError {
 /// What a recipe needs of the teacher, from the competition, from `cache`, or computed on `device`: its logits on `images`
 /// (the first training images or all) in `views` views, and for hidden rounds on mixtures of them.
 ///
-/// `progress` hears of images done and of all images.
+/// `progress` hears what goes on, of images done and of all images.
 ///
 /// # Errors
 /// When the teacher can't be built or the cache can't be written.
@@ -64,7 +65,7 @@ pub fn outputs(
     views: usize,
     cache: &Path,
     device: &Device,
-    mut progress: impl FnMut(u64, u64),
+    mut progress: impl FnMut(Preparation, u64, u64),
 ) -> Result<TeacherOutputs, TeacherError> {
     let mut asked = Asked { assets, cache, device, network: None };
     match recipe.changes {
@@ -99,7 +100,7 @@ impl Asked<'_> {
         images: &Images,
         plain: Plain,
         views: usize,
-        mut progress: impl FnMut(u64, u64),
+        mut progress: impl FnMut(Preparation, u64, u64),
     ) -> Result<Vec<Vec<f32>>, TeacherError> {
         let all = views as u64 * u64::from(images.count);
         let mut results = Vec::with_capacity(views);
@@ -113,10 +114,10 @@ impl Asked<'_> {
                     let (Plain { shift, flip, .. }, count) = (plain, images.count);
                     let name = format!("{count}-shift{shift}-{flip}-view{view}");
                     let change = Augmentation::view(view, shift, flip);
-                    self.answers(&name, images, change, |done| progress(before + done, all))?
+                    self.answers(&name, images, change, |done| progress(Preparation::Teacher, before + done, all))?
                 }
             };
-            progress(before + u64::from(images.count), all);
+            progress(Preparation::Teacher, before + u64::from(images.count), all);
             results.push(values);
         }
         Ok(results)
@@ -128,14 +129,14 @@ impl Asked<'_> {
         images: &Images,
         family: Family,
         count: u32,
-        mut progress: impl FnMut(u64, u64),
+        mut progress: impl FnMut(Preparation, u64, u64),
     ) -> Result<Mixtures, TeacherError> {
         let family = Family { mixture_ppm: 1_000_000, ..family };
         let spec = DrawSpec { fixed_ppm: 0, family, ..DrawSpec::of_items(count) };
         let drawn = draw(&MIXTURES_SEED, &MIXTURES_SEED, images.count, &spec)?;
-        let mut mixtures = render(images, &drawn)?;
+        let mut mixtures = rendered(images, &drawn, |done| progress(Preparation::Mixtures, done, u64::from(count)))?;
         let name = format!("mixtures-{}", Digest::of(&mixtures.pixels).short());
-        let report = |done| progress(done, u64::from(count));
+        let report = |done| progress(Preparation::Teacher, done, u64::from(count));
         let logits = self.answers(&name, &mixtures, Augmentation::default(), report)?;
         relabel(&mut mixtures, &drawn, &logits, self.assets.labels.len() as u32)?;
         Ok(Mixtures { images: mixtures, logits })
@@ -147,7 +148,7 @@ impl Asked<'_> {
         name: &str,
         images: &Images,
         change: Augmentation,
-        progress: impl FnMut(u64),
+        mut progress: impl FnMut(u64),
     ) -> Result<Vec<f32>, TeacherError> {
         let teacher = self.assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
         let plan = teacher.config.plan()?;
@@ -155,6 +156,7 @@ impl Asked<'_> {
         if let Some(values) = read_cached(&file, images.count, &plan) {
             return Ok(values);
         }
+        progress(0);
         let network = match &self.network {
             Some(network) => network,
             None => self.network.insert(load(&plan, &teacher.weights, self.device)?),
@@ -163,6 +165,20 @@ impl Asked<'_> {
         write_cached(&file, images.count, &plan, &values)?;
         Ok(values)
     }
+}
+
+/// Renders a draw in batches, so that it can be told how far it is.
+fn rendered(images: &Images, drawn: &Draw, mut progress: impl FnMut(u64)) -> Result<Images, RenderError> {
+    let (mut pixels, mut labels, mut count) = (Vec::new(), Vec::new(), 0);
+    progress(0);
+    for items in drawn.items.chunks(BATCH) {
+        let more = render(images, &Draw { items: items.to_vec(), fixed: 0 })?;
+        count += more.count;
+        pixels.extend(more.pixels);
+        labels.extend(more.labels);
+        progress(count.into());
+    }
+    Ok(Images { count, pixels, labels, ..*images })
 }
 
 /// The teacher's logits on the training images as they are, computed anew.
@@ -212,7 +228,7 @@ pub fn logits(
 }
 
 /// How many of the images the logits classify rightly.
-pub fn count_right(logits: &[f32], labels: &[u8]) -> usize {
+pub fn count_right(logits: &[f32], labels: &[u16]) -> usize {
     let classes = logits.len() / labels.len().max(1);
     logits.chunks(classes.max(1)).zip(labels).filter(|(row, label)| arg_max(row) == usize::from(**label)).count()
 }

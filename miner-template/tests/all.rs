@@ -3,13 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod contest;
+mod graphs;
 mod memoriser;
 mod shapes;
 
 use datasets::FashionMnist;
 use miner_template::checkpoint::Checkpoint;
-use miner_template::distil::{Event, Options, check_out_folder, distil};
+use miner_template::distil::{Options, check_out_folder, distil};
 use miner_template::files::PackageFiles;
+use miner_template::progress::{Event, Preparation};
 use miner_template::recipe::Recipe;
 use miner_template::source::Assets;
 use miner_template::students::{STUDENTS, student};
@@ -42,7 +44,14 @@ fn options(epochs: u32, out: PathBuf) -> Options {
 fn an_interrupted_run_goes_on_and_ends_where_an_uninterrupted_one_does() {
     let (dir, assets) = (tempfile::tempdir().unwrap(), assets());
     let whole = dir.path().join("whole");
-    distil(&assets, &options(3, whole.clone()), |_| {}).unwrap();
+    let mut begun = Vec::new();
+    let hear = |event| match event {
+        Event::Preparing(what, 0, all) => begun.push((what, all)),
+        Event::Step(progress) => assert!(begun.len() == 2, "{progress:?}"),
+        Event::Preparing(what, done, all) => assert!(done <= all && all > 0, "{what:?}"),
+    };
+    distil(&assets, &options(3, whole.clone()), hear).unwrap();
+    assert_eq!(begun, [(Preparation::Mixtures, 900), (Preparation::Teacher, 900)], "nothing goes on untold");
 
     let broken = dir.path().join("broken");
     let interrupted = std::panic::catch_unwind(|| {

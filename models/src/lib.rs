@@ -3,6 +3,8 @@
 //! A [`protocol::architecture::Plan`] says what a model is, [`Weights`] hold its numbers under PyTorch's names, and a
 //! [`Network`] is both of them on a device. This crate knows no competition, no metric and no network protocol.
 
+#![warn(missing_docs)]
+
 mod device;
 mod network;
 

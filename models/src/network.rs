@@ -6,12 +6,9 @@ use burn::nn::{
     conv::{Conv2d, Conv2dConfig},
 };
 use burn::tensor::{Device, Tensor, TensorData, activation};
-use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan};
+use protocol::architecture::{ATTENTION_PROJECTIONS, Activation, Op, Plan, epsilon, layer_norm_epsilon};
 use std::cell::Cell;
-use weights::{Array, Weights, WeightsError, epsilon};
-
-/// Epsilon of layer normalisation in Hugging Face's ViT.
-const LAYER_NORM_EPSILON: f64 = 1e-12;
+use weights::{Array, Weights, WeightsError};
 
 /// A model on a device: images in, logits out.
 #[derive(Module, Debug)]
@@ -148,8 +145,9 @@ impl Source<'_> {
             Op::BatchNorm { name, channels, epsilon_ppb } => {
                 Layer::BatchNorm(self.batch_norm(name, *channels as usize, epsilon(*epsilon_ppb))?)
             }
-            Op::LayerNorm { name, width } => {
-                let mut norm = LayerNormConfig::new(*width as usize).with_epsilon(LAYER_NORM_EPSILON).init(self.device);
+            Op::LayerNorm { name, width, epsilon_ppb } => {
+                let config = LayerNormConfig::new(*width as usize).with_epsilon(layer_norm_epsilon(*epsilon_ppb));
+                let mut norm = config.init(self.device);
                 norm.gamma = self.param(&format!("{name}.weight"))?;
                 norm.beta = Some(self.param(&format!("{name}.bias"))?);
                 Layer::LayerNorm(norm)

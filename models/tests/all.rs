@@ -4,4 +4,5 @@
 
 mod conformance;
 mod fixture;
+mod graphs;
 mod pytorch;

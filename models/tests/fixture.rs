@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 use std::{fs, path::PathBuf};
 
 /// A fixture of every family, the 16-bit ones and the trained student.
-pub(crate) const FIXTURES: [&str; 14] = [
+pub(crate) const FIXTURES: [&str; 16] = [
     "mlp",
     "resnet",
     "depthwise_cnn",
@@ -22,6 +22,8 @@ pub(crate) const FIXTURES: [&str; 14] = [
     "depthwise_silu",
     "resnet_silu",
     "vit_mean",
+    "vit_timm",
+    "vit_torch",
     "depthwise_same",
     "resnet_fused",
 ];

@@ -4,6 +4,7 @@
 use crate::fixture::{Fixture, classes, distance};
 use datasets::FashionMnist;
 use models::{DeviceKind, Network, Weights, fold_batch_norm};
+use protocol::architecture::Architecture;
 use protocol::competition::Manifest;
 use protocol::package::{Admission, admit};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -39,6 +40,20 @@ fn folding_batch_norm_keeps_the_logits_of_pytorch() {
         let network = Network::new(&plan, &weights, &device).unwrap();
         distance(&fixture.infer(&network, &fixture.pixels, 16, &device), &fixture.logits)
     });
+}
+
+/// Their tokens are so faint that another epsilon is another function, which no shape shows.
+#[test]
+fn a_transformer_is_measured_with_its_own_epsilon() {
+    let device = DeviceKind::Flex.open().unwrap();
+    for name in ["vit_timm", "vit_torch"] {
+        let mut fixture = Fixture::load(name);
+        let Architecture::Vit(vit) = &mut fixture.config.architecture else { panic!("{name} is a vit") };
+        vit.norm_epsilon_ppb = None;
+        let network = Network::new(&fixture.config.plan().unwrap(), &fixture.weights(), &device).unwrap();
+        let far = distance(&fixture.infer(&network, &fixture.pixels, 16, &device), &fixture.logits);
+        assert!(far > 1.0, "{name}: {far} with 1e-12");
+    }
 }
 
 #[test]

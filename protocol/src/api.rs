@@ -1,12 +1,14 @@
 //! The messages of the HTTP API, shared by the service and its clients. Timestamps are Unix seconds.
 
 use crate::amendment::Amendment;
-use crate::architecture::{Architecture, Costs};
-use crate::competition::{Competition, Manifest};
+use crate::architecture::Costs;
+use crate::competition::{Manifest, ObjectRef};
 use crate::dethrone::Verdict;
 use crate::latency::{LatencyVerdict, judge};
 use crate::name::DisplayName;
 use crate::needs::Needs;
+use crate::package::{CONFIG_FILE, Format, ModelKind};
+use crate::published::Competition;
 use crate::report::{Estimate, Report};
 use crate::reward::PolicyChange;
 use crate::score::Score;
@@ -22,13 +24,43 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileDeclaration {
-    /// `config.json`, `model.safetensors` or `README.md`.
-    #[schema(pattern = "^(config\\.json|model\\.safetensors|README\\.md)$", example = "model.safetensors")]
+    /// `config.json`, `model.safetensors` or `model.onnx`, `README.md` or `expected.safetensors`.
+    #[schema(
+        pattern = "^(config\\.json|model\\.(safetensors|onnx)|README\\.md|expected\\.safetensors)$",
+        example = "model.safetensors"
+    )]
     pub path: String,
     /// Bytes.
     pub size: u64,
     /// SHA-256 of the bytes.
     pub sha256: Digest,
+}
+
+/// The two files of a package that decide about it, as objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackageObjects {
+    /// By the name of the second one.
+    pub format: Format,
+    /// `config.json`.
+    pub config: ObjectRef,
+    /// `model.safetensors` or `model.onnx`.
+    pub model: ObjectRef,
+}
+
+impl PackageObjects {
+    /// Those among `files`, where both are there.
+    pub fn among(files: &[FileDeclaration]) -> Option<Self> {
+        let object = |file: &FileDeclaration| ObjectRef { sha256: file.sha256, size_bytes: file.size };
+        let config = files.iter().find(|file| file.path == CONFIG_FILE).map(object)?;
+        let model = |file: &FileDeclaration| Some((Format::of_file(&file.path)?, object(file)));
+        let (format, model) = files.iter().find_map(model)?;
+        Some(Self { format, config, model })
+    }
+
+    /// The digest that names the package.
+    pub fn package_sha256(&self) -> Digest {
+        self.format.package_sha256(&self.config.sha256, &self.model.sha256)
+    }
 }
 
 /// `POST /api/v1/submissions`, signed.
@@ -112,8 +144,8 @@ pub struct SubmissionStatus {
     pub created_at: u64,
     /// When it reached its present state.
     pub changed_at: u64,
-    /// Its architecture, once admitted.
-    pub architecture: Option<Architecture>,
+    /// What it is, once admitted: an architecture of the catalogue, or an ONNX graph.
+    pub architecture: Option<ModelKind>,
     /// Its exact costs, once admitted.
     pub costs: Option<Costs>,
     /// Its files as they were uploaded: what receipts name. Under `/api/v1/objects/sha256/{digest}` once scored, and where the
@@ -141,6 +173,9 @@ pub struct SubmissionStatus {
     /// What its latency is good for, once scored: only a sound one decides a rank for good.
     #[serde(default)]
     pub latency_verdict: Option<LatencyVerdict>,
+    /// Whether it was compared with everybody's entries, once scored: before, a copy still has a rank.
+    #[serde(default)]
+    pub compared: Option<bool>,
 }
 
 /// `POST /api/v1/submissions/{id}/appeal`, signed by the submission's owner.
@@ -480,7 +515,7 @@ pub struct Attempt {
 
 impl BoardRow {
     /// Fills the measured columns from a report and its score.
-    pub fn measured(kind: RowKind, architecture: &Architecture, report: &Report, score: &Score, why: String) -> Self {
+    pub fn measured(kind: RowKind, architecture: &str, report: &Report, score: &Score, why: String) -> Self {
         let ends = |estimate: Estimate| [estimate.low_ppm, estimate.high_ppm];
         Self {
             kind,
@@ -490,7 +525,7 @@ impl BoardRow {
             fresh_items: None,
             submission: None,
             hotkey: None,
-            architecture: architecture.kind().to_owned(),
+            architecture: architecture.to_owned(),
             accuracy_ppm: score.accuracy.value_ppm,
             accuracy_interval_ppm: ends(score.accuracy),
             agreement_ppm: score.agreement.value_ppm,

@@ -4,13 +4,14 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::architecture::{Costs, DIMENSION_MAX, ImageShape};
+use crate::Digest;
+use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
 use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
-use crate::score::{Ceiling, ScoreRules};
-use crate::{Digest, package::LABELS_BYTES_MAX, package::PackageConfig};
+use crate::score::ScoreRules;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use std::collections::HashSet;
 use std::{fmt, str::FromStr};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -22,6 +23,10 @@ pub const MANIFEST_FORMAT: &str = "retort-competition/1";
 
 /// A manifest may list this many packages as known.
 pub const KNOWN_MAX: usize = 16;
+/// The labels may have this many bytes as JSON: each `config.json` repeats them.
+pub const LABELS_BYTES_MAX: u64 = 1 << 20;
+/// A model's answers to public items and those of a round may have this many bytes, a f32 each: they are held in memory.
+const ANSWERS_BYTES_MAX: u64 = 4 << 30;
 /// Every reader takes a note with as many cosignatures and the log's signature (C2SP signed-note).
 const WITNESSES_MAX: usize = 15;
 /// The longest name, an id and a key have less.
@@ -68,8 +73,8 @@ pub struct Manifest {
     pub data: DataSpec,
     /// The model to distil: a package folder, relative to the manifest.
     pub teacher: ModelSource,
-    /// A file with the teacher's logits on the training images (format `RTLOG1`), relative to the manifest: it saves
-    /// every miner a pass of the teacher.
+    /// A Parquet file with a column `teacher_logits`, a list of f32 for each training image in their order, relative to the
+    /// manifest: it saves every miner a pass of the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub training_teacher_logits: Option<String>,
@@ -84,6 +89,15 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub known: Vec<ModelSource>,
+    /// What kinds of models it takes; those of the catalogue unless it says more.
+    #[serde(default = "catalogue", skip_serializing_if = "is_catalogue")]
+    #[schema(required = false)]
+    pub models: Vec<Taken>,
+    /// What runs its models where they are measured, teacher and reference with them: outputs and latencies of two engines are
+    /// never compared.
+    #[serde(default, skip_serializing_if = "OfficialEngine::is_burn")]
+    #[schema(required = false)]
+    pub engine: OfficialEngine,
     /// What a submission may cost.
     pub limits: Limits,
     /// When the package of a scored submission may be downloaded by everybody.
@@ -149,6 +163,43 @@ pub fn keeps_teacher_distance(student: &Costs, teacher: &Costs) -> bool {
     student.macs <= teacher.macs / 2 && student.parameters <= teacher.parameters / 2
 }
 
+/// A kind of models that a competition takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// Architectures of the catalogue: packages `retort/1`.
+    Catalogue,
+    /// ONNX graphs: packages `retort/2`.
+    Onnx,
+}
+
+/// What a manifest takes that says nothing: it isn't written, so that what was published before keeps its digest.
+fn catalogue() -> Vec<Taken> {
+    vec![Taken::Catalogue]
+}
+
+fn is_catalogue(models: &[Taken]) -> bool {
+    models == catalogue()
+}
+
+/// What runs the models of a competition where they are measured. burn isn't written, so that what was published before
+/// keeps its digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OfficialEngine {
+    /// burn: architectures of the catalogue as modules.
+    #[default]
+    Burn,
+    /// rten: graphs, and architectures of the catalogue lowered to graphs.
+    Rten,
+}
+
+impl OfficialEngine {
+    fn is_burn(&self) -> bool {
+        *self == Self::Burn
+    }
+}
+
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -195,7 +246,8 @@ impl InputSpec {
 pub struct DataSpec {
     /// A data set that the `datasets` crate knows, such as `fashion-mnist`; or the publisher's own, relative to the manifest's
     /// file: `folder:` and a folder of class folders; `parquet:` and a file or folder of Parquet with embedded pictures, as
-    /// Hugging Face's `datasets` writes it; `file:` and a folder with `training.rtimg` and `evaluation.rtimg` (`RTIMG1`).
+    /// Hugging Face's `datasets` writes it; `file:` and a folder with `train.parquet` and `test.parquet`, as a validator
+    /// publishes them.
     pub source: String,
     /// How the rows of `folder:` and `parquet:` become items.
     #[serde(default, skip_serializing_if = "RowSpec::is_default")]
@@ -335,7 +387,7 @@ impl From<WrittenSource> for ModelSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Bytes of `model.safetensors`.
+    /// Bytes of `model.safetensors` or `model.onnx`.
     pub size_bytes_max: u64,
     /// Learned values.
     pub parameters_max: u64,
@@ -356,8 +408,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Says which value nobody means: 0 where it would refuse everybody, and seconds beyond `SECONDS_MAX`.
-    fn check(&self) -> Result<(), ManifestError> {
+    /// Says which values nobody means: 0 where it would refuse everybody, and seconds beyond `SECONDS_MAX`.
+    fn problems(&self) -> Vec<Problem> {
         let bounds = [
             ("limits.size_bytes_max", self.size_bytes_max, u64::MAX),
             ("limits.parameters_max", self.parameters_max, u64::MAX),
@@ -367,15 +419,17 @@ impl Limits {
             ("limits.upload_seconds_max", self.upload_seconds_max, SECONDS_MAX),
             ("limits.evaluation_seconds_max", self.evaluation_seconds_max, SECONDS_MAX),
         ];
-        match bounds.into_iter().find(|(_, value, most)| *value == 0 || value > most) {
-            None => Ok(()),
-            Some((field, 0, _)) => Err(ManifestError::Field { field, problem: "is 0, so nobody could enter".into() }),
-            Some((field, value, _)) => {
-                Err(ManifestError::Field { field, problem: format!("is {value} s, more than a week: a slip?") })
-            }
-        }
+        let told = |(field, value, most)| match value {
+            0 => Some((field, "is 0, so nobody could enter".to_owned())),
+            _ if value > most => Some((field, format!("is {value} s, more than a week: a slip?"))),
+            _ => None,
+        };
+        bounds.into_iter().filter_map(told).collect()
     }
 }
+
+/// A field of a manifest, and what is wrong with it.
+type Problem = (&'static str, String);
 
 /// A contact longer than this is none.
 const CONTACT_BYTES_MAX: usize = 200;
@@ -414,6 +468,7 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
     enum Written {
         Seconds(u64),
         Date(toml::value::Datetime),
+        Text(String),
     }
     let written = Option::<Written>::deserialize(deserializer)
         .map_err(|_| de::Error::custom("neither Unix seconds nor a date such as 2027-01-01T03:00:00-03:00"))?;
@@ -421,12 +476,24 @@ fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::
         None => return Ok(None),
         Some(Written::Seconds(seconds)) => return Ok(Some(seconds)),
         Some(Written::Date(date)) => date,
+        Some(Written::Text(text)) => return Err(de::Error::custom(of_quoted(&text))),
     };
     let text = date.to_string();
     let at = OffsetDateTime::parse(&text, &Rfc3339).ok().and_then(|at| u64::try_from(at.unix_timestamp()).ok());
     at.map(Some).ok_or_else(|| {
         de::Error::custom(format!("{text} is no moment: write a date, a time and a zone, such as 2027-01-01T00:00:00Z"))
     })
+}
+
+/// What is wrong with a moment between quotes: mostly those.
+fn of_quoted(text: &str) -> String {
+    let bare = text.trim();
+    match bare.parse::<u64>().is_ok() || bare.parse::<toml::value::Datetime>().is_ok() {
+        true => format!("{text:?} is a text because of its quotes: write {bare} without them"),
+        false => {
+            format!("{text:?} is neither Unix seconds nor a date such as 2027-01-01T03:00:00-03:00, without quotes")
+        }
+    }
 }
 
 fn default_upload_seconds() -> u64 {
@@ -446,54 +513,6 @@ pub struct ObjectRef {
     pub size_bytes: u64,
 }
 
-/// A model that was published with a competition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PublishedModel {
-    /// The parsed `config.json`.
-    pub config: PackageConfig,
-    /// The object that holds `config.json`.
-    pub config_json: ObjectRef,
-    /// The object that holds `model.safetensors`.
-    pub weights: ObjectRef,
-    /// Right answers on the public items.
-    pub correct: u32,
-    /// How many public items there are.
-    pub items: u32,
-}
-
-impl PublishedModel {
-    /// Its right answers on the public items, as what students are held to if it is the teacher.
-    pub fn ceiling(&self) -> Ceiling {
-        Ceiling { correct: self.correct, items: self.items }
-    }
-}
-
-/// A published competition: everything that a miner needs, content-addressed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Competition {
-    /// The manifest as parsed.
-    pub manifest: Manifest,
-    /// The teacher.
-    pub teacher: PublishedModel,
-    /// The reference student.
-    pub reference: PublishedModel,
-    /// Public evaluation images with labels (format `RTIMG1`, see the `datasets` crate).
-    pub public_images: ObjectRef,
-    /// The teacher's logits on them (format `RTLOG1`).
-    pub public_teacher_logits: ObjectRef,
-    /// Training images with labels (format `RTIMG1`), for miners to distil on.
-    pub training_images: ObjectRef,
-    /// The teacher's logits on the training images as they are (format `RTLOG1`), if the manifest gives them.
-    pub training_teacher_logits: Option<ObjectRef>,
-    /// Merkle root over the hidden items, so that they can't be exchanged later.
-    pub hidden_root: Digest,
-    /// SHA-256 of the seed of the probes that copies are recognised by: secret while miners could train against them,
-    /// shown once the competition is over, and bound by this from the start.
-    pub probes_sha256: Digest,
-    /// When it was published, in Unix seconds.
-    pub published_at: u64,
-}
-
 /// A manifest that can't be used, with the offending field.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -508,6 +527,13 @@ pub enum ManifestError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// Several make none: all of them, a line each.
+    #[error("{}", lines(.0))]
+    Several(Vec<Self>),
+}
+
+fn lines(errors: &[ManifestError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Manifest {
@@ -533,10 +559,36 @@ impl Manifest {
     /// Whether its numbers make sense.
     ///
     /// # Errors
-    /// The field, and what would be right.
+    /// All fields that don't, and what would be right.
     pub fn check(&self) -> Result<(), ManifestError> {
+        let named =
+            |field: &'static str, problems: Vec<String>| problems.into_iter().map(move |problem| (field, problem));
+        let mut problems = self.own_problems();
+        problems.extend(self.label_problems());
+        problems.extend(self.limits.problems());
+        problems.extend(named("score", self.score.problems()));
+        problems.extend(named("dethrone", self.dethrone.problems()));
+        problems.extend(named("rounds", self.rounds.problems(self.data.hidden_items)));
+        problems.extend(self.check_pool().err().map(|problem| ("data.hidden_pool", problem)));
+        problems.extend(self.reward.check().err().map(|problem| ("reward", problem)));
+        let mut errors: Vec<_> =
+            problems.into_iter().map(|(field, problem)| ManifestError::Field { field, problem }).collect();
+        match (errors.len(), errors.pop()) {
+            (1, Some(error)) => Err(error),
+            (_, Some(error)) => {
+                errors.push(error);
+                Err(ManifestError::Several(errors))
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    fn own_problems(&self) -> Vec<Problem> {
         let (planes, sides) = (self.input.channels as usize, 1..=DIMENSION_MAX);
         let labels_bytes = serde_json::json!(self.labels).to_string().len() as u64;
+        let of_a_round = u64::from(self.rounds.items_of(self.data.hidden_items));
+        let items = u64::from(self.data.public_items).saturating_add(of_a_round);
+        let answers_bytes = items.saturating_mul(4).saturating_mul(self.labels.len() as u64);
         let fields = [
             ("format", self.format == MANIFEST_FORMAT, format!("must be `{MANIFEST_FORMAT}`")),
             ("title", (1..=120).contains(&self.title.len()), "must have 1 to 120 bytes".into()),
@@ -551,7 +603,15 @@ impl Manifest {
                 "must be a mail address, such as arena@example.com, or an https:// URL, in at most 200 plain characters"
                     .into(),
             ),
-            ("labels", (2..=4096).contains(&self.labels.len()), "needs 2 to 4096 names".into()),
+            ("labels", (2..=CLASSES_MAX).contains(&self.labels.len()), format!("needs 2 to {CLASSES_MAX} names")),
+            (
+                "labels",
+                answers_bytes <= ANSWERS_BYTES_MAX,
+                format!(
+                    "a model's answers to public items and a round's have {answers_bytes} bytes, at most {ANSWERS_BYTES_MAX}: take fewer items \
+                     or fewer classes"
+                ),
+            ),
             (
                 "labels",
                 labels_bytes <= LABELS_BYTES_MAX,
@@ -568,6 +628,16 @@ impl Manifest {
                 self.input.deviation_ppm.len() == planes && self.input.deviation_ppm.iter().all(|d| *d > 0),
                 format!("needs {planes} values above 0"),
             ),
+            (
+                "models",
+                matches!(self.models[..], [_]) || matches!(self.models[..], [first, second] if first != second),
+                "needs catalogue, onnx or both".into(),
+            ),
+            (
+                "engine",
+                self.engine != OfficialEngine::Burn || !self.takes(Taken::Onnx),
+                "burn runs no ONNX: write engine = \"rten\"".into(),
+            ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
             (
@@ -582,18 +652,31 @@ impl Manifest {
                 format!("takes at most {WITNESSES_MAX} verifier keys, NAME+ID+BASE64, as `retort witness` prints them"),
             ),
         ];
-        for (field, holds, problem) in fields {
-            if !holds {
-                return Err(ManifestError::Field { field, problem });
+        fields.into_iter().filter(|(_, holds, _)| !holds).map(|(field, _, problem)| (field, problem)).collect()
+    }
+
+    /// Labels are what people see and what maps of classes are keyed by, so each is a name, and one class's alone.
+    fn label_problems(&self) -> Vec<Problem> {
+        /// More would bury the other problems.
+        const SHOWN: usize = 5;
+        let mut seen = HashSet::new();
+        let labels = (1..).zip(self.labels.iter().map(String::as_str));
+        let problems = labels.filter_map(|(number, label)| match label {
+            "" => Some(format!("number {number} is empty")),
+            text if text.trim() != text => Some(format!("number {number}, {text:?}, begins or ends with white space")),
+            text if text.chars().any(char::is_control) => {
+                Some(format!("number {number}, {text:?}, has a control character"))
             }
+            text if !seen.insert(text) => Some(format!("number {number}, {text:?}, is there before")),
+            _ => None,
+        });
+        let mut problems: Vec<String> = problems.collect();
+        let more = problems.len().saturating_sub(SHOWN);
+        problems.truncate(SHOWN);
+        if more > 0 {
+            problems.push(format!("and {more} others of the kind"));
         }
-        self.limits.check()?;
-        self.score.check().map_err(|problem| ManifestError::Field { field: "score", problem })?;
-        self.dethrone.check().map_err(|problem| ManifestError::Field { field: "dethrone", problem })?;
-        let rounds = self.rounds.check(self.data.hidden_items);
-        rounds.map_err(|problem| ManifestError::Field { field: "rounds", problem })?;
-        self.check_pool().map_err(|problem| ManifestError::Field { field: "data.hidden_pool", problem })?;
-        self.reward.check().map_err(|problem| ManifestError::Field { field: "reward", problem })
+        problems.into_iter().map(|problem| ("labels", problem)).collect()
     }
 
     /// Checks that the limits keep submissions as far from the teacher as [`Self::teacher_distance`] says.
@@ -643,6 +726,11 @@ impl Manifest {
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
         [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()].into_iter().flatten().collect()
+    }
+
+    /// Whether models of this kind may be entered.
+    pub fn takes(&self, kind: Taken) -> bool {
+        self.models.contains(&kind)
     }
 
     /// Whether submissions have ended at `now`, in Unix seconds.

@@ -56,11 +56,8 @@ impl Default for DethroneRules {
 }
 
 impl DethroneRules {
-    /// Says what is wrong with the numbers, if anything.
-    ///
-    /// # Errors
-    /// A sentence for the manifest's author.
-    pub fn check(&self) -> Result<(), String> {
+    /// Says what is wrong with the numbers, if anything: sentences for the manifest's author.
+    pub fn problems(&self) -> Vec<String> {
         let alpha = |name: &str, ppm: u32| {
             let holds = (ALPHA_PPM_MIN..=ALPHA_PPM_MAX).contains(&ppm);
             (holds, format!("{name} is {ppm}, not {ALPHA_PPM_MIN} to {ALPHA_PPM_MAX}"))
@@ -73,7 +70,7 @@ impl DethroneRules {
             (decay.to_ppm <= decay.from_ppm, "epsilon_decay.to_ppm must not be above from_ppm".into()),
             ((1..=3_650).contains(&decay.days), format!("epsilon_decay.days is {}, not 1 to 3650", decay.days)),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))
+        rules.into_iter().filter(|(holds, _)| !holds).map(|(_, problem)| problem).collect()
     }
 
     /// The margin against a champion that has reigned this long.

@@ -2,19 +2,22 @@
 //!
 //! The validator links no ML crate and the engine knows no competition, so the words that both use live here.
 
-use crate::competition::InputSpec;
+use crate::Digest;
+use crate::competition::{InputSpec, ObjectRef, OfficialEngine};
 use crate::outcomes::Outcomes;
 use crate::package::Expected;
 use crate::report::Report;
 use crate::submission::Rejection;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// The two files of a package that an engine needs, as bytes: what is hashed is what is loaded.
 #[derive(Clone, Debug)]
 pub struct PackageBytes {
     /// `config.json`.
     pub config_json: Arc<[u8]>,
-    /// `model.safetensors`.
+    /// `model.safetensors` or `model.onnx`, as the configuration says.
     pub weights: Arc<[u8]>,
 }
 
@@ -26,7 +29,7 @@ pub struct Items {
     /// `[items, channels, height, width]`, public items first.
     pub pixels: Arc<[u8]>,
     /// The right class of each item.
-    pub labels: Arc<[u8]>,
+    pub labels: Arc<[u16]>,
     /// How many of the first items are public.
     pub public: u32,
     /// The teacher's logits `[items, classes]`; `None` when the candidate is the teacher.
@@ -47,6 +50,8 @@ pub struct EvaluationRequest {
     /// What the package says that it answers: held against the engine before anything is measured, and nothing is where they
     /// differ.
     pub expected: Option<Arc<Expected>>,
+    /// What runs both.
+    pub engine: OfficialEngine,
     /// How much is measured.
     pub scope: Scope,
     /// Decides the order of items and pairs.
@@ -93,4 +98,27 @@ pub enum EvaluationFailure {
     /// Ours: worth another try.
     #[error("the evaluation engine failed: {0}")]
     Infrastructure(String),
+}
+
+/// Answers to the first fresh items of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Screened {
+    /// Item by item (`RTOUT1`, no item public and no latency), an object once the round is revealed.
+    pub outcomes: ObjectRef,
+    /// SHA-256 of all logits, f32 little-endian, in item order.
+    pub outputs_sha256: Digest,
+    /// The logits themselves (`RTLOG1`), an object once the round is revealed: copies are recognised by them.
+    pub logits: ObjectRef,
+    /// How many items.
+    pub items: u32,
+}
+
+/// What a report calls its outputs by: all logits, f32 little-endian, in item order.
+pub fn outputs_digest(logits: &[f32]) -> Digest {
+    Digest::of(&little_endian(logits))
+}
+
+/// f32 values as bytes.
+pub fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }

@@ -5,6 +5,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::amendment::Amendment;
+use crate::auth::SignedText;
 use crate::reward::RewardRules;
 use crate::submission::{Blame, Code, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -96,6 +97,9 @@ pub struct Ended {
     pub attempt: u64,
     /// When, in Unix seconds.
     pub at: u64,
+    /// What its miner signed, where it was taken back; a version before this one didn't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<SignedText>,
 }
 
 /// A submission that was announced in time is no member of a round, or is one no more.
@@ -299,6 +303,11 @@ impl Ended {
     /// The name of the entry.
     pub fn key(&self) -> String {
         format!("{}/{}", Self::prefix(&self.submission), self.number)
+    }
+
+    /// What is asked for to take a submission back: the method, and the end of the address.
+    pub fn withdrawal(submission: &SubmissionId) -> (&'static str, String) {
+        ("POST", format!("/api/v1/submissions/{submission}/withdraw"))
     }
 
     /// What the names of a submission's ends begin with.

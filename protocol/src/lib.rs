@@ -3,6 +3,8 @@
 //! Invariant: this crate reads no clock, does no I/O, spawns nothing, and holds no float in anything that is hashed,
 //! signed or ranked. Time, bytes and randomness are passed in; what comes out can be recomputed by anyone.
 
+#![warn(missing_docs)]
+
 pub mod amendment;
 pub mod api;
 pub mod architecture;
@@ -18,6 +20,7 @@ pub mod name;
 pub mod needs;
 pub mod outcomes;
 pub mod package;
+pub mod published;
 pub mod receipt;
 pub mod report;
 pub mod reward;
@@ -33,8 +36,9 @@ mod schema;
 pub mod strict;
 
 pub use auth::Hotkey;
-pub use competition::{Competition, CompetitionId, Manifest};
+pub use competition::{CompetitionId, Manifest};
 pub use digest::Digest;
+pub use published::Competition;
 pub use receipt::{Receipt, SignedReceipt};
 pub use report::Report;
 pub use submission::SubmissionId;

@@ -88,6 +88,9 @@ pub struct DataSeen {
     pub public_items: u32,
 }
 
+/// A report counts which class is taken for which up to this many classes: a report of more would be megabytes of zeros.
+pub const CONFUSION_CLASSES_MAX: usize = 256;
+
 /// Right and wrong answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Quality {
@@ -95,7 +98,7 @@ pub struct Quality {
     pub correct: u32,
     /// Right answers on the public part.
     pub public_correct: u32,
-    /// `confusion[truth][answer]` counts; the diagonal is right.
+    /// `confusion[truth][answer]` counts; the diagonal is right. Empty above [`CONFUSION_CLASSES_MAX`] classes.
     pub confusion: Vec<Vec<u32>>,
     /// Teacher right, student wrong.
     pub negative_flips: u32,

@@ -1,10 +1,13 @@
-//! What a manifest says about rounds: how long they last, how many items they draw, how many challengers they measure.
+//! What a manifest says about rounds: how long they last, how many items they draw, how many challengers they measure; and
+//! how far a round is.
 //!
 //! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
 //! paid ([`crate::reward`]).
 
 use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// A round lasts a day unless the manifest says otherwise.
@@ -91,6 +94,75 @@ impl Screening {
     }
 }
 
+/// How far a round is. In this order, and never back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RoundStep)]
+pub enum Step {
+    /// Takes submissions; committed to.
+    Open,
+    /// Takes none any more; waits for its beacon.
+    Closed,
+    /// Over: its beacon never came. Nothing was drawn, measured or paid, and the seat is whose it was.
+    Abandoned,
+    /// Its items exist, teacher and reference have answered them, and its members are known.
+    Drawn,
+    /// Everybody answered some fresh items; who is decided is known.
+    Screened,
+    /// Champion and challengers are measured.
+    Measured,
+    /// There are verdicts, and the seat is given.
+    Judged,
+    /// The ledger has the weights.
+    Paid,
+    /// Everything about it is public.
+    Revealed,
+}
+
+impl Step {
+    const NAMES: [(Self, &'static str); 9] = [
+        (Self::Open, "open"),
+        (Self::Closed, "closed"),
+        (Self::Abandoned, "abandoned"),
+        (Self::Drawn, "drawn"),
+        (Self::Screened, "screened"),
+        (Self::Measured, "measured"),
+        (Self::Judged, "judged"),
+        (Self::Paid, "paid"),
+        (Self::Revealed, "revealed"),
+    ];
+
+    /// Whether nothing follows: the next round opens.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Abandoned | Self::Revealed)
+    }
+
+    /// Whether a round may come to `to` from here.
+    pub fn may_become(self, to: Self) -> bool {
+        !self.is_over() && self < to && (to != Self::Abandoned || self == Self::Closed)
+    }
+
+    /// The name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES.iter().find(|(step, _)| *step == self).map_or("", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        named.map(|(step, _)| *step).ok_or_else(|| format!("no step is called {text}"))
+    }
+}
+
 /// Why a submission is measured in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -161,11 +233,9 @@ impl Default for RoundRules {
 }
 
 impl RoundRules {
-    /// Says what is wrong with the numbers, if anything; `pool` is how many hidden images there are.
-    ///
-    /// # Errors
-    /// A sentence for the manifest's author.
-    pub fn check(&self, pool: u32) -> Result<(), String> {
+    /// Says what is wrong with the numbers, if anything, in sentences for the manifest's author; `pool` is how many hidden images
+    /// there are.
+    pub fn problems(&self, pool: u32) -> Vec<String> {
         let drand_needs_a_time = self.beacon == Some(BeaconSource::Drand) && self.seconds == 0;
         let rules = [
             (self.seconds <= SECONDS_MAX, format!("seconds is {}, more than a year", self.seconds)),
@@ -199,8 +269,8 @@ impl RoundRules {
                 "beacon `drand` needs `seconds`: the close decides which of its rounds counts".into(),
             ),
         ];
-        rules.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))?;
-        self.transforms.check().map_err(|problem| format!("transforms: {problem}"))
+        let transforms = self.transforms.check().err().map(|problem| format!("transforms: {problem}"));
+        rules.into_iter().filter(|(holds, _)| !holds).map(|(_, problem)| problem).chain(transforms).collect()
     }
 
     /// How many rounds a private pool of so many images lasts: each takes fresh ones that none before it took, and the
@@ -229,7 +299,7 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_kept_are_named() {
         let rules = RoundRules::default();
-        assert_eq!(rules.check(100), Ok(()));
+        assert_eq!(rules.problems(100), Vec::<String>::new());
         assert_eq!((rules.items_of(100), RoundRules { items: 7, ..rules.clone() }.items_of(100)), (100, 7));
         let screened = |change: fn(&mut Screening)| {
             let mut rules = RoundRules::default();
@@ -253,7 +323,7 @@ mod tests {
             (RoundRules { transforms: Family::identity(), ..rules }, "transforms: the family changes nothing"),
         ];
         for (rules, expected) in wrong {
-            let problem = rules.check(100).unwrap_err();
+            let problem = rules.problems(100).join("; ");
             assert!(problem.contains(expected), "{problem}");
         }
     }

@@ -8,9 +8,10 @@
 //! | version | rules |
 //! |---|---|
 //! | 1 | two stages: a challenger passes a test on public items, then one on hidden items; public results rank and pay |
-//! | 2 | public results only gate; fresh hidden results rank and pay (docs/RULES.md) |
+//! | 2 | public results only gate; fresh hidden results rank and pay |
+//! | 3 | no margin is counted from below the reference; the frontier pays no luck; an unstable timing takes no empty seat (docs/RULES.md) |
 //!
 //! It does NOT hold the rules: those of the current version are in `score`, `dethrone`, `standing` and `reward`.
 
 /// The version that this program judges by.
-pub const RULES: u32 = 2;
+pub const RULES: u32 = 3;

@@ -68,16 +68,16 @@ impl Default for ScoreRules {
 }
 
 impl ScoreRules {
-    /// Says what is wrong with the numbers, if anything.
-    ///
-    /// # Errors
-    /// A sentence for the manifest's author.
-    pub fn check(&self) -> Result<(), String> {
+    /// Says what is wrong with the numbers, if anything: sentences for the manifest's author.
+    pub fn problems(&self) -> Vec<String> {
         let Weights { accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm } = self.weights;
         let sum = [accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm].map(u64::from).iter().sum::<u64>();
         let ranges = [
             (sum == 1_000_000, format!("weights sum to {sum} ppm, not 1000000")),
-            (self.gate_ppm <= 1_000_000, format!("gate_ppm is {}, over 1000000", self.gate_ppm)),
+            (
+                self.gate_ppm < 1_000_000,
+                format!("gate_ppm is {}, not below 1000000: nobody could be shown to pass it", self.gate_ppm),
+            ),
             (self.accuracy_floor_ppm < 1_000_000, "accuracy_floor_ppm must be below 1000000".into()),
             (
                 0 < self.latency_ratio_min_ppm && self.latency_ratio_min_ppm < self.latency_ratio_max_ppm,
@@ -88,7 +88,7 @@ impl ScoreRules {
                 "size_bytes_min must be above 0 and below size_bytes_max".into(),
             ),
         ];
-        ranges.into_iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, problem)| Err(problem))
+        ranges.into_iter().filter(|(holds, _)| !holds).map(|(_, problem)| problem).collect()
     }
 }
 

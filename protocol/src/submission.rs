@@ -216,8 +216,8 @@ macro_rules! codes {
 }
 
 codes! {
-    FileMissing, "file_missing", Miner, "Put config.json and model.safetensors into the package.";
-    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors and optionally README.md and expected.safetensors, nothing else.";
+    FileMissing, "file_missing", Miner, "Put config.json and model.safetensors, or model.onnx, into the package.";
+    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors or model.onnx, and optionally README.md and expected.safetensors, nothing else.";
     FileTooLarge, "file_too_large", Miner, "Make the file smaller; f16 or bf16 halves the weights.";
     SizeMismatch, "size_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
     DigestMismatch, "digest_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
@@ -233,11 +233,40 @@ codes! {
     DataLength, "data_length", Miner, "The file is cut off or has extra bytes: write and upload it again.";
     TensorMissing, "tensor_missing", Miner, "Name tensors as PyTorch's state_dict does for this architecture.";
     TensorUnexpected, "tensor_unexpected", Miner, "Remove tensors that the architecture doesn't imply.";
-    TensorShape, "tensor_shape", Miner, "Make config.json describe the model that was saved.";
+    TensorShape, "tensor_shape", Miner, "Make config.json describe the model that was saved; its last layer has an output for each of the competition's labels.";
     TensorDtype, "tensor_dtype", Miner, "Save the weights as F32, F16 or BF16.";
     TensorNotFinite, "tensor_not_finite", Miner, "The training diverged: lower the learning rate.";
     TensorOutOfRange, "tensor_out_of_range", Miner, "The training diverged: lower the learning rate or add weight decay.";
+    OnnxUnreadable, "onnx_unreadable", Miner, "The file is cut off or is no ONNX: write it anew with torch.onnx.export(model.eval(), (x,), \"model.onnx\", dynamo=False).";
+    OnnxUnknownField, "onnx_unknown_field", Miner, "The file has a field that ONNX 1.23 doesn't know: write it anew with onnx.save of a released version.";
+    OnnxIrVersion, "onnx_ir_version", Miner, "Load the file with a current `onnx` and save it again; IR versions 7 to 13 are read.";
+    OnnxOpset, "onnx_opset", Miner, "Export with opset_version=18, or convert with onnx.version_converter.convert_version(model, 18); opsets 13 to 24 of ai.onnx are read.";
+    OnnxDomain, "onnx_domain", Miner, "Use operators of ai.onnx alone: export for no particular engine, and save before onnxruntime optimises.";
+    OnnxFunction, "onnx_function", Miner, "Inline functions before saving: onnx.inliner.inline_local_functions(model).";
+    OnnxControlFlow, "onnx_control_flow", Miner, "Export without If, Loop and Scan: with fixed shapes, without branches on values, and with nn.Embedding and a mean instead of nn.EmbeddingBag.";
+    OnnxExternalData, "onnx_external_data", Miner, "Put the weights into the file itself: torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path).";
+    OnnxSparse, "onnx_sparse", Miner, "Write sparse tensors out as dense ones.";
+    OnnxTraining, "onnx_training", Miner, "Export the model for inference: model.eval() before torch.onnx.export.";
+    OnnxOperator, "onnx_operator", Miner, "Use another operator: docs/ONNX.md lists them. Post-processing, such as non-maximum suppression, isn't the model's.";
+    OnnxAttribute, "onnx_attribute", Miner, "Write the attribute as the operator's documentation says, or leave it out for its default.";
+    OnnxArity, "onnx_arity", Miner, "Give the operator the inputs and outputs that its documentation lists; optional outputs beside the first aren't taken.";
+    OnnxDtype, "onnx_dtype", Miner, "Use float32, float16, int64, int32, int8, uint8 or bool; bfloat16 for weights that are cast.";
+    OnnxName, "onnx_name", Miner, "Name values with at most 256 printable ASCII characters.";
+    OnnxDuplicateName, "onnx_duplicate_name", Miner, "Give each value its own name: exporters do, so look at what edited the file.";
+    OnnxUndefinedValue, "onnx_undefined_value", Miner, "Each input of a node must be an input of the graph, an initialiser or another node's output.";
+    OnnxCycle, "onnx_cycle", Miner, "A node's output mustn't lead back to it: unroll the recurrence.";
+    OnnxUnusedInitialiser, "onnx_unused_initialiser", Miner, "Remove initialisers that no node reads, for example with onnxsim or onnxruntime's optimiser at level basic.";
+    OnnxUnreachableNode, "onnx_unreachable_node", Miner, "Remove nodes that lead to no output, for example with onnx.utils.Extractor.";
+    OnnxInitialiser, "onnx_initialiser", Miner, "The tensor's data must have as many bytes as its shape and type say, in raw_data.";
+    OnnxShape, "onnx_shape", Miner, "The operator can't take these shapes: try the file with onnx.checker.check_model(path, full_check=True).";
+    OnnxDynamicShape, "onnx_dynamic_shape", Miner, "A shape depends on what the input holds and not on its size alone: export with fixed shapes, without nonzero, masks as indices or a length that is computed.";
+    OnnxInput, "onnx_input", Miner, "Give the model the competition's inputs: their names, types and sizes, batch first.";
+    OnnxOutput, "onnx_output", Miner, "Give the model the competition's outputs: their names, types and sizes, batch first, and computed from the input.";
+    OnnxTooMany, "onnx_too_many", Miner, "The graph is larger than any that a student needs: export for inference, without unrolled loops.";
+    OnnxGraphTooLarge, "onnx_graph_too_large", Miner, "Numbers belong into initialisers: attributes and small constants may take 200 bytes a node.";
+    KindNotTaken, "kind_not_taken", Miner, "`models` in the manifest lists the kinds of models that this competition takes.";
     OutputsInvalid, "outputs_invalid", Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
+    EngineRefused, "engine_refused", Miner, "The engine that this competition measures on doesn't run the graph, though it is admitted: the detail names the operator. Use another one, or export in float32.";
     ExpectedInvalid, "expected_invalid", Miner, "Write expected.safetensors with `retort_miner.save`, or leave it out.";
     ExpectedDiffers, "expected_differs", Miner, "The model that was saved is another function here: say in config.json what shapes don't show (activation, norm_epsilon_ppb, padding, pooling; see the README), or write expected.safetensors anew.";
     EvaluationTimeout, "evaluation_timeout", Miner, "The model used more than three times the processor time that its architecture needs.";
@@ -247,6 +276,7 @@ codes! {
     SandboxViolation, "sandbox_violation", Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";
     LatencyBreach, "latency_breach", Miner, "The detail names the check: a model must behave the same when it is timed. docs/LATENCY.md tells how it is checked.";
     LatencyUnconfirmed, "latency_unconfirmed", Validator, "Nothing to do: what one measurement finds may be chance, so latency is measured again; no quota is used for it. Only the same finding in a second measurement rejects.";
+    EngineMissing, "engine_missing", Validator, "Nothing to do: nothing that this validator has runs such a model, which its operator is told; no quota is used for it.";
     HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
     Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
     UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";

@@ -2,7 +2,8 @@
 
 use protocol::Manifest;
 use protocol::architecture::Costs;
-use protocol::competition::{TeacherDistance, keeps_teacher_distance};
+use protocol::competition::{Taken, TeacherDistance, keeps_teacher_distance};
+use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
 
 const REAL: &str = include_str!("../../competitions/fashion-mnist/competition.toml");
@@ -38,9 +39,11 @@ fn labels_that_no_description_could_hold_are_refused_before_anybody_trains() {
         Manifest::from_toml(&manifest.to_string()).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(labelled(1_000, 30), Ok(()), "ImageNet's, with all synonyms");
-    assert_eq!(labelled(4_096, 8), Ok(()));
-    let error = labelled(4_096, 9).unwrap_err();
-    assert!(error.contains("49153 bytes as JSON, at most 49152"), "{error}");
+    assert_eq!(labelled(65_535, 12), Ok(()), "as many as labels can name");
+    let error = labelled(65_536, 5).unwrap_err();
+    assert!(error.contains("needs 2 to 65535 names"), "{error}");
+    let error = labelled(65_535, 14).unwrap_err();
+    assert!(error.contains("1114096 bytes as JSON, at most 1048576"), "{error}");
 }
 
 #[test]
@@ -82,7 +85,11 @@ fn a_close_is_a_moment_however_it_is_written() {
         ("1798783200000", "not milliseconds"),
         ("2027-01-01", "a date, a time and a zone"),
         ("2027-01-01T03:00:00", "a date, a time and a zone, such as 2027-01-01T00:00:00Z"),
-        ("\"2027-01-01T03:00:00Z\"", "neither Unix seconds nor a date"),
+        ("\"2027-01-01T03:00:00Z\"", "because of its quotes: write 2027-01-01T03:00:00Z without them"),
+        ("'2027-01-01T03:00:00-03:00'", "because of its quotes"),
+        ("\"1798783200\"", "because of its quotes: write 1798783200 without them"),
+        ("\"next year\"", "\"next year\" is neither Unix seconds nor a date"),
+        ("true", "neither Unix seconds nor a date"),
         ("-5", "neither Unix seconds nor a date"),
     ] {
         let error = closing(written).unwrap_err();
@@ -106,6 +113,59 @@ fn limits_that_nobody_means_are_named() {
                 Manifest::from_toml(&REAL.replace(line, &format!("{field} = {value}"))).unwrap_err().to_string();
             assert!(error.starts_with(&format!("manifest field `limits.{field}`")), "{error}");
         }
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_a_line_each() {
+    let line = |field: &str| REAL.lines().find(|line| line.starts_with(&format!("{field} = "))).unwrap().to_owned();
+    let mut text = REAL.to_owned();
+    for (field, value) in [
+        ("labels", "[\"a\", \"a\"]"),
+        ("height", "0"),
+        ("hidden_items", "0"),
+        ("submissions_per_day", "0"),
+        ("evaluation_seconds_max", "0"),
+        ("gate_ppm", "1000000"),
+        ("accuracy_floor_ppm", "1000000"),
+    ] {
+        text = text.replace(&line(field), &format!("{field} = {value}"));
+    }
+    text = text.replacen("[limits]", "[limits]\nupload_seconds_max = 0", 1);
+    let error = Manifest::from_toml(&text).unwrap_err().to_string();
+    for told in [
+        "`labels`: number 2, \"a\", is there before",
+        "`input`: needs 1 to 8192",
+        "`data.hidden_items`: must be above 0",
+        "`limits.submissions_per_day`: is 0",
+        "`limits.upload_seconds_max`: is 0",
+        "`limits.evaluation_seconds_max`: is 0",
+        "`score`: gate_ppm is 1000000, not below 1000000: nobody could be shown to pass it",
+        "`score`: accuracy_floor_ppm must be below 1000000",
+    ] {
+        assert!(error.lines().any(|line| line.starts_with(&format!("manifest field {told}"))), "{told}: {error}");
+    }
+}
+
+#[test]
+fn labels_are_names_and_each_is_one_class_s() {
+    let labelled = |labels: &[&str]| {
+        let mut manifest: toml::Table = REAL.parse().unwrap();
+        manifest.insert("labels".into(), labels.to_vec().into());
+        Manifest::from_toml(&manifest.to_string()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(labelled(&["T-shirt/top", "t-shirt/top", "a b", "\u{e4}"]), Ok(()));
+    for (labels, told) in [
+        (&["cat", "dog", "cat"][..], "`labels`: number 3, \"cat\", is there before"),
+        (&["cat", ""], "`labels`: number 2 is empty"),
+        (&["cat", " "], "number 2, \" \", begins or ends with white space"),
+        (&["cat", "dog "], "number 2, \"dog \", begins or ends with white space"),
+        (&["\u{a0}cat", "dog"], "number 1, \"\\u{a0}cat\", begins or ends with white space"),
+        (&["c\tat", "dog"], "number 1, \"c\\tat\", has a control character"),
+        (&["a"; 10], "and 4 others of the kind"),
+    ] {
+        let error = labelled(labels).unwrap_err();
+        assert!(error.contains(told), "{labels:?}: {error}");
     }
 }
 
@@ -141,4 +201,23 @@ fn a_contact_is_a_mail_address_or_a_page_and_plain() {
         let error = with(bad).unwrap_err().to_string();
         assert!(error.starts_with("manifest field `contact`"), "{bad:?}: {error}");
     }
+}
+
+#[test]
+fn kinds_of_models_are_written_where_they_are_more_than_the_catalogue_and_each_stands_once() {
+    let with = |line: &str| Manifest::from_toml(&REAL.replacen("title = ", &format!("{line}\ntitle = "), 1));
+    let (plain, said) = (with("").unwrap(), with("models = [\"catalogue\"]").unwrap());
+    let json = |manifest: &Manifest| String::from_utf8(canonical_json(manifest).unwrap()).unwrap();
+    assert!(json(&plain) == json(&said) && !json(&plain).contains("\"models\""), "what was published keeps its digest");
+    assert!(plain.takes(Taken::Catalogue) && !plain.takes(Taken::Onnx));
+    let on_burn = with("models = [\"catalogue\", \"onnx\"]").unwrap_err().to_string();
+    assert!(on_burn.contains("engine = \"rten\""), "{on_burn}");
+    let both = with("models = [\"catalogue\", \"onnx\"]\nengine = \"rten\"").unwrap();
+    assert!(both.takes(Taken::Onnx) && json(&both).contains("\"models\":[\"catalogue\",\"onnx\"]"));
+    assert_eq!(serde_json::from_str::<Manifest>(&json(&both)).unwrap(), both);
+    for wrong in ["[]", "[\"onnx\", \"onnx\"]", "[\"onnx\", \"catalogue\", \"onnx\"]"] {
+        let error = with(&format!("models = {wrong}")).unwrap_err().to_string();
+        assert!(error.contains("needs catalogue, onnx or both"), "{error}");
+    }
+    assert!(with("models = [\"keras\"]").is_err());
 }

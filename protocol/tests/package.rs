@@ -1,8 +1,11 @@
 //! The admission check, entered by its one public door with real safetensors bytes.
 
+use protocol::Digest;
 use protocol::architecture::ImageShape;
 use protocol::competition::{InputSpec, Limits};
-use protocol::package::{Admission, Admitted, CONFIG_BYTES_MAX, Expected, PackageConfig, admit, read_header};
+use protocol::package::{
+    Admission, Admitted, CONFIG_BYTES_MAX, Expected, Format, ModelKind, PackageConfig, admit, for_library, read_header,
+};
 use protocol::submission::{Code, Rejection};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -176,10 +179,153 @@ fn what_transformers_writes_means_nothing_as_long_as_it_agrees() {
         let refused = with(field).unwrap_err();
         assert!(refused.detail.contains(named), "{field}: {refused}");
     }
+    const VIT: &str = r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":8}"#;
+    const TIMM: &str =
+        r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":8,"norm_epsilon_ppb":1000}"#;
+    for (architecture, epsilon, told) in [
+        (VIT, "1e-12", None),
+        (TIMM, "0.000001", None),
+        (TIMM, "9.999999974752427e-07", None),
+        (VIT, "1e-6", Some("`layer_norm_eps` is 1e-6, but 1e-12 by the architecture: write `norm_epsilon_ppb` there")),
+        (TIMM, "1e-12", Some("for 1e-12 leave it out")),
+        (MLP, "1e-12", Some("`mlp` has none")),
+    ] {
+        let written = config(architecture).replace("\"labels\"", &format!("\"layer_norm_eps\":{epsilon},\"labels\""));
+        match (PackageConfig::from_json(written.as_bytes()), told) {
+            (Ok(read), None) => assert_eq!(read, PackageConfig::from_json(config(architecture).as_bytes()).unwrap()),
+            (Err(refused), Some(told)) => assert!(refused.detail.contains(told), "{refused}"),
+            (read, told) => panic!("{written}: {read:?} instead of {told:?}"),
+        }
+    }
+    // What could say another function says ours, by name; all else means nothing.
+    const RELU: &str = r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":8,"activation":"relu"}"#;
+    let beside = |architecture: &str, fields: &str| {
+        PackageConfig::from_json(config(architecture).replace("\"labels\"", &format!("{fields},\"labels\"")).as_bytes())
+    };
+    for (architecture, fields) in [
+        (MLP, r#""image_size":4,"num_channels":1,"use_cache":true,"finetuning_task":"image-classification""#),
+        (
+            MLP,
+            r#""image_size":[4,4],"dtype":"bfloat16","torch_dtype":null,"problem_type":"single_label_classification""#,
+        ),
+        (
+            MLP,
+            r#""image_size":{"height":4,"width":4},"problem_type":null,"quantization_config":null,"pruned_heads":{}"#,
+        ),
+        (
+            MLP,
+            r#""output_hidden_states":false,"return_dict":true,"tie_word_embeddings":true,"top_p":1.0,"is_decoder":false"#,
+        ),
+        (MLP, r#""_name_or_path":"","_commit_hash":null,"task_specific_params":{"a":[1,{"b":2}]},"id2label":null"#),
+        (VIT, r#""hidden_size":4,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,"patch_size":2"#),
+        (VIT, r#""model_type":"vit","architectures":["ViTForImageClassification"],"layer_norm_eps":1e-12"#),
+        (
+            VIT,
+            r#""hidden_act":"gelu","qkv_bias":true,"hidden_dropout_prob":0.1,"encoder_stride":16,"pooler_act":"tanh""#,
+        ),
+        (
+            RELU,
+            r#""hidden_act":"relu","attention_probs_dropout_prob":0.0,"initializer_range":0.02,"layer_norm_eps":1e-12"#,
+        ),
+    ] {
+        let read = beside(architecture, fields).unwrap_or_else(|refused| panic!("{fields}: {refused}"));
+        assert_eq!(read, PackageConfig::from_json(config(architecture).as_bytes()).unwrap());
+    }
+    for (architecture, field, told) in [
+        (MLP, r#""image_size":28"#, "`image_size` is 28 x 28, but `input` 4 x 4"),
+        (MLP, r#""image_size":[4,5]"#, "`image_size` is 4 x 5"),
+        (MLP, r#""image_size":"4""#, "`image_size`: a side in pixels"),
+        (MLP, r#""num_channels":3"#, "`num_channels` is 3, but `input.channels` 1"),
+        (MLP, r#""dtype":"int3""#, "`dtype` is \"int3\""),
+        (MLP, r#""torch_dtype":"int8""#, "`torch_dtype` is \"int8\""),
+        (MLP, r#""dtype":3"#, "`dtype`: "),
+        (MLP, r#""problem_type":"regression""#, "`problem_type` is \"regression\""),
+        (MLP, r#""problem_type":"multi_label_classification""#, "one label per image"),
+        (MLP, r#""quantization_config":{"bits":4}"#, "`quantization_config`"),
+        (MLP, r#""hidden_size":4"#, "`hidden_size` is of transformers, and `mlp` is none"),
+        (MLP, r#""is_decoder":true"#, "`is_decoder` is true"),
+        (MLP, r#""activation":"relu""#, "unknown field `activation`"),
+        (MLP, r#""use_cache":true,"use_cache":false"#, "duplicate field `use_cache`"),
+        (MLP, r#""model_type":"vit""#, "`model_type` is \"vit\", but `architecture.kind` \"mlp\"; leave it out"),
+        (MLP, r#""architectures":["ViTForImageClassification"]"#, "`architectures` names ViTForImageClassification"),
+        (VIT, r#""architectures":["ViTModel"]"#, "`architectures` names ViTModel"),
+        (VIT, r#""model_type":"deit""#, "`model_type` is \"deit\""),
+        (VIT, r#""hidden_size":8"#, "`hidden_size` is 8, but `architecture.width` 4"),
+        (VIT, r#""patch_size":[2,4]"#, "`patch_size` is 4, but `architecture.patch` 2"),
+        (VIT, r#""hidden_act":"relu""#, "`hidden_act` is \"relu\""),
+        (VIT, r#""hidden_act":"gelu_new""#, "`hidden_act` is \"gelu_new\""),
+        (VIT, r#""qkv_bias":false"#, "`qkv_bias` is false"),
+        (VIT, r#""pruned_heads":{"0":[1]}"#, "`pruned_heads`"),
+    ] {
+        let refused = beside(architecture, field).unwrap_err();
+        assert!(refused.detail.contains(told), "{field}: {refused}");
+    }
     let marked = format!("\u{feff}{}", config(MLP));
     assert_eq!(PackageConfig::from_json(marked.as_bytes()).unwrap(), plain);
     let wide: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(PackageConfig::from_json(&wide).unwrap_err().detail.contains("save it as UTF-8"));
+}
+
+#[test]
+fn an_epsilon_is_told_to_be_in_parts_per_billion() {
+    let resnet = |epsilon: &str| {
+        let architecture = format!(r#"{{"kind":"resnet","width":2,"blocks":[1],"norm_epsilon_ppb":{epsilon}}}"#);
+        PackageConfig::from_json(config(&architecture).as_bytes()).map(|_| ()).map_err(|refused| refused.detail)
+    };
+    assert_eq!((resnet("10000"), resnet("null")), (Ok(()), Ok(())));
+    for (written, told) in [
+        ("1e-5", "it is in parts per billion, a whole number: write 10000 for 1e-5"),
+        ("0.001", "write 1000000 for 1e-3"),
+        ("\"1e-5\"", "write 10000 for 1e-5"),
+        ("10000.0", "write 10000"),
+        ("1e-12", "leave it out"),
+        ("-1", "parts per billion"),
+        ("5000000000", "parts per billion"),
+        ("\"small\"", "parts per billion"),
+        ("[1]", "parts per billion"),
+    ] {
+        let refused = resnet(written).unwrap_err();
+        assert!(refused.contains("`norm_epsilon_ppb`") && refused.contains(told), "{written}: {refused}");
+    }
+    let vit = r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":8,"norm_epsilon_ppb":1e-6}"#;
+    let refused = PackageConfig::from_json(config(vit).as_bytes()).unwrap_err();
+    assert!(refused.detail.contains("write 1000 for 1e-6"), "{refused}");
+}
+
+#[test]
+fn a_text_that_is_no_json_is_told_by_what_it_is() {
+    let good = config(MLP);
+    let wide = |bytes: fn(u16) -> [u8; 2]| good.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let text = |text: String| text.into_bytes();
+    for (file, told) in [
+        (vec![], "the file is empty"),
+        (text(" \r\n\t".into()), "the file is empty"),
+        (text("\u{feff}".into()), "the file is empty"),
+        (wide(u16::to_le_bytes), "UTF-16 without a byte order mark: save it as UTF-8"),
+        (wide(u16::to_be_bytes), "UTF-16 without a byte order mark: save it as UTF-8"),
+        (good.bytes().map(|byte| if byte == b'b' { 0xe4 } else { byte }).collect(), "save it as UTF-8"),
+        (text(format!("// mine\n{good}")), "JSON has no comments: take them out, at line 1 column 1"),
+        (text(format!("# mine\n{good}")), "JSON has no comments"),
+        (text(good.replacen(',', ", /* b */", 1)), "JSON has no comments"),
+        (text(good.replacen(',', ",\n  // b\n", 1)), "JSON has no comments: take them out, at line 2 column 3"),
+        (text(format!("{good} // end")), "JSON has no comments"),
+        (text(format!("\u{a0}{good}")), "U+00A0"),
+        (text(good.replacen(':', ":\u{a0}", 1)), "a space that JSON doesn't take (U+00A0"),
+        (text(good.replacen(',', ",\u{3000}", 1)), "U+3000"),
+        (text(good.replacen(',', ",\u{200b}", 1)), "U+200B"),
+        (text(format!("\u{feff}\u{feff}{good}")), "a byte order mark (U+FEFF)"),
+        (text(good.replacen('"', "\u{201c}", 1)), "JSON's quotes are"),
+        (text(good.replace('"', "'")), "JSON's quotes are"),
+        (text(good.replacen("\"retort/1\"", "None", 1)), "Python's True, False and None"),
+        (text(good.replacen("\"retort/1\"", "NaN", 1)), "JSON has no NaN"),
+        (text(good.replace("]}", "],}")), "trailing comma"),
+    ] {
+        let refused = PackageConfig::from_json(&file).unwrap_err();
+        assert_eq!(refused.code, Code::ConfigInvalid);
+        assert!(refused.detail.contains(told), "{told}: {refused}");
+    }
+    let crlf = good.replace(',', ",\r\n");
+    assert!(PackageConfig::from_json(crlf.as_bytes()).is_ok());
 }
 
 /// The tensors of a plan in f32, under other names.
@@ -244,7 +390,10 @@ fn names_that_fit_nowhere_are_told_beside_those_that_are_missing() {
     let mut foreign = tensors();
     foreign.iter_mut().for_each(|tensor| tensor.0 = format!("trunk-output.{}", tensor.0.replace("weight", "kernel")));
     let told = refused(&foreign);
-    assert!(told.contains("`1.weight`") && told.contains("`trunk-output.1.bias` of shape"), "{told}");
+    assert!(told.contains("2 of its 4 tensors are there behind the prefix `trunk-output.`"), "{told}");
+    foreign.iter_mut().for_each(|tensor| tensor.0 = tensor.0.replace("bias", "beta"));
+    let told = refused(&foreign);
+    assert!(told.contains("`1.weight`") && told.contains("`trunk-output.1.beta` of shape"), "{told}");
     assert!(told.contains("0 of its 4 tensors are there, so that it may be an architecture that the catalogue lacks"));
     foreign[0].0 = "blocks.0.attn.qkv.weight".into();
     let told = refused(&foreign);
@@ -262,6 +411,29 @@ fn names_that_fit_nowhere_are_told_beside_those_that_are_missing() {
     prefixed.pop();
     let told = refused(&prefixed);
     assert!(told.contains("under the prefix `module.`"), "{told}");
+    assert!(!told.contains("catalogue"), "{told}");
+    // Two prefixes, one of which some tensors lack, and one that a stranger lacks.
+    let mut halves = tensors();
+    for (index, tensor) in halves.iter_mut().enumerate() {
+        tensor.0 = format!("{}{}", ["module.", "model."][index % 2], tensor.0);
+    }
+    let told = refused(&halves);
+    assert!(
+        told.contains(
+            "4 of its 4 tensors are there, but prefixes are mixed: behind `model.` (2), behind `module.` (2)"
+        ),
+        "{told}"
+    );
+    let mut halves = tensors();
+    halves[0].0 = format!("module.{}", halves[0].0);
+    let told = refused(&halves);
+    assert!(told.contains("mixed: without a prefix (3), behind `module.` (1); give all of them the same"), "{told}");
+    let mut stranger = tensors();
+    stranger.iter_mut().for_each(|tensor| tensor.0 = format!("module.{}", tensor.0));
+    stranger.push(("criterion.weight".into(), vec![1], vec![1.0]));
+    let told = refused(&stranger);
+    assert!(told.contains("behind the prefix `module.`, which `criterion.weight` doesn't have"), "{told}");
+    assert!(!told.contains("catalogue"), "{told}");
 }
 
 #[test]
@@ -287,6 +459,7 @@ fn every_bad_file_has_its_code() {
         ),
         ("path as a name", file(&format!("{{\"../../etc/passwd\":{entry}}}"), 4), Code::TensorMissing),
         ("zero-size axis", file(r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#, 0), Code::TensorShape),
+        ("a byte order mark", [&b"\xef\xbb\xbf"[..], &good].concat(), Code::NotSafetensors),
         (
             "shape of 2^63",
             file(r#"{"a":{"dtype":"F32","shape":[9223372036854775808,2],"data_offsets":[0,4]}}"#, 4),
@@ -345,10 +518,37 @@ fn pytorch_counters_are_tolerated_and_nothing_else_is() {
         ("F32", &[1, 1], 4),
         ("U8", &[], 1),
         ("F64", &[], 8),
+        ("C64", &[], 8),
+        ("F8_E8M0", &[], 1),
+        ("BOOL", &[1], 1),
+        ("I64", &[0], 0),
+        ("I64", &[3, 0], 0),
+        ("U8", &[1; 9], 1),
     ] {
-        assert_eq!(with("bn1.num_batches_tracked", dtype, shape, bytes), "admitted", "{dtype} {shape:?}");
+        // Beside what nothing normalises, and where a wrapper renamed counters alone.
+        for prefix in ["bn1.", "module.bn1.", "conv1.", "_orig_mod.layer9.7.bn2.", ""] {
+            let name = format!("{prefix}num_batches_tracked");
+            assert_eq!(with(&name, dtype, shape, bytes), "admitted", "{name} {dtype} {shape:?}");
+        }
     }
-    assert_eq!(with("conv1.num_batches_tracked", "I64", &[], 8), "tensor_unexpected");
+    assert_eq!(with("n_averaged", "I64", &[], 8), "admitted", "as `AveragedModel` counts");
+    for name in ["num_batches_tracked.weight", "bn1.weights", "averaged"] {
+        assert_eq!(with(name, "I64", &[], 8), "tensor_unexpected", "{name}");
+    }
+    assert_eq!(with("bn1.other", "I64", &[0], 0), "tensor_shape");
+}
+
+/// A wrapper was taken off the counters alone, or `AveragedModel` put its own beside.
+#[test]
+fn a_prefix_that_all_but_the_counters_have_is_none() {
+    let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
+    for prefix in ["", "module.", "module._orig_mod."] {
+        let mut all = renamed(resnet, |name| format!("{prefix}{name}"));
+        for counter in ["bn1.num_batches_tracked", "layer1.0.bn2.num_batches_tracked", "n_averaged"] {
+            all.push((counter.to_owned(), vec![1], vec![7.0]));
+        }
+        assert_eq!(check(&config(resnet), &save(&all, Dtype::F32)).map(|_| ()), Ok(()), "{prefix}");
+    }
 }
 
 /// Whatever frameworks note in a header, as long as the header is small.
@@ -362,11 +562,41 @@ fn metadata_means_nothing_whatever_it_is() {
         serde_json::json!({"leer": "", "\u{e4}": "\u{1f600}\n"}),
         serde_json::json!({}),
         serde_json::Value::Null,
+        serde_json::json!({"a": {"b": 1}}),
+        serde_json::json!({"step": 3, "loss": 0.25, "done": true, "best": null, "tags": ["a", {}], "format": "pt"}),
+        serde_json::json!([1, 2]),
+        serde_json::json!("pt"),
+        serde_json::json!(true),
+        serde_json::json!(-1.5),
     ] {
         let mut noted = header.clone();
         noted["__metadata__"] = metadata.clone();
-        let noted = file(&noted.to_string(), 0);
-        assert_eq!(code(&config(MLP), &[&noted[..], &good[8 + length..]].concat()), "admitted", "{metadata}");
+        let noted = [&file(&noted.to_string(), 0)[..], &good[8 + length..]].concat();
+        let admitted = check(&config(MLP), &noted).unwrap_or_else(|refused| panic!("{metadata}: {refused}"));
+        assert_eq!(admitted.published(&noted).unwrap().weights.to_bytes(), good, "{metadata}");
+        // The library is given what it reads: the same tensors.
+        let readable = for_library(&noted);
+        let library = safetensors::SafeTensors::deserialize(&readable).unwrap();
+        let ours = read_header(&noted).unwrap();
+        assert_eq!(library.len(), ours.tensors.len());
+        for (name, entry) in &ours.tensors {
+            assert_eq!(library.tensor(name).unwrap().data(), ours.data_of(&noted, entry), "{name}");
+        }
+    }
+    let with = |metadata: &str| {
+        let text = format!("{{\"__metadata__\":{metadata},{}", &header.to_string()[1..]);
+        code(&config(MLP), &[&file(&text, 0)[..], &good[8 + length..]].concat())
+    };
+    // Passed over without recursion, however deep; and a number that no float holds.
+    for depth in [127, 128, 100_000] {
+        assert_eq!(with(&format!("{}{}", "[".repeat(depth), "]".repeat(depth))), "admitted", "{depth}");
+        assert_eq!(with(&format!("{}1{}", r#"{"a":"#.repeat(depth / 3), "}".repeat(depth / 3))), "admitted", "{depth}");
+    }
+    for odd in [r#"{"a":1e400}"#, r#"{"a":"\ud800"}"#, r#"{"\udc80":"a"}"#, r#""\ud800""#] {
+        assert_eq!(with(odd), "admitted", "{odd}");
+    }
+    for broken in [r#"{"a":}"#, "pt", r#"{"a":"1","a":"2"}"#, "[1", "NaN", r#"{"a":"\x61"}"#] {
+        assert_eq!(with(broken), "header_invalid", "{broken}");
     }
 }
 
@@ -460,7 +690,7 @@ proptest::proptest! {
             bytes[at] = value;
         }
         if read_header(&bytes).is_ok() {
-            proptest::prop_assert!(safetensors::SafeTensors::deserialize(&bytes).is_ok());
+            proptest::prop_assert!(safetensors::SafeTensors::deserialize(&for_library(&bytes)).is_ok());
         }
     }
 }
@@ -511,4 +741,41 @@ fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
     ] {
         assert!(read(&file).is_err(), "{name}");
     }
+}
+
+#[test]
+fn a_package_is_named_by_its_format_and_its_files() {
+    let [config, model] = [&b"config"[..], b"model"].map(Digest::of);
+    let named = |format: Format| format.package_sha256(&config, &model).to_string();
+    assert_eq!(named(Format::Catalogue), "8a454dd815ada9cd8e8bdf26d358182b2df03a4cf0a3de26df0bcc1ab215030d");
+    assert_eq!(named(Format::Onnx), "43c9d1dda4735c16413a2df00374f0dbb927533d9439c6aa072cc34ee32bae68");
+    for format in Format::ALL {
+        assert_eq!(Format::named_by(&format.package_sha256(&config, &model), &config, &model), Some(format));
+        assert_eq!(Format::of_file(format.file()), Some(format));
+    }
+    assert_eq!(Format::named_by(&config, &config, &model), None);
+    for (text, format) in [
+        (r#"{"format":"retort/2"}"#, Format::Onnx),
+        ("\u{feff}{\"kind\":\"onnx\",\"format\":\"retort/2\"}", Format::Onnx),
+        (r#"{"format":"retort/2","format":"retort/2"}"#, Format::Catalogue),
+        (r#"{"format":"retort/1"}"#, Format::Catalogue),
+        ("", Format::Catalogue),
+    ] {
+        assert_eq!(Format::of_config(text.as_bytes()), format, "{text}");
+    }
+    let error = PackageConfig::from_json(br#"{"format":"retort/2","kind":"onnx"}"#).unwrap_err();
+    assert!(error.code == Code::ConfigInvalid && error.detail.contains("retort/2"), "{error}");
+}
+
+#[test]
+fn what_a_model_is_reads_as_it_is_written_whichever_kind_it_is_of() {
+    let graph = format!(
+        r#"{{"kind":"onnx","operators":{{"Conv":2}},"graph_bytes":9,"canonical_sha256":"{}"}}"#,
+        Digest::of(b"")
+    );
+    for (json, kind) in [(graph.as_str(), "onnx"), (r#"{"kind":"mlp","hidden":[8]}"#, "mlp")] {
+        let model: ModelKind = serde_json::from_str(json).unwrap();
+        assert_eq!((model.kind(), serde_json::to_string(&model).unwrap().as_str()), (kind, json));
+    }
+    assert!(serde_json::from_str::<ModelKind>(r#"{"kind":"gpt"}"#).is_err());
 }

@@ -3,7 +3,7 @@
 use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Part, Replicates, ReplicatesError, Round};
+use protocol::significance::{Difference, Part, Replicates, ReplicatesError, Round};
 use protocol::standing::{Division, Entry, SortKey, Standing, Step, division, groups, step};
 
 const CEILING: Ceiling = Ceiling { correct: 950, items: 1_000 };
@@ -47,6 +47,15 @@ fn the_last_of_many_may_be_further_behind_than_the_third() {
     let crowd = [40, 41, 42, 43, 44, 45, 46];
     assert_eq!(placed(&crowd), crowd.map(|wrong| (wrong, 1)));
     assert_eq!(placed(&[40, 41, 42, 43, 44, 45, 80]).last(), Some(&(80, 7)), "but not any distance");
+}
+
+#[test]
+fn the_interval_that_decides_is_that_of_two_and_a_wider_one_of_more() {
+    let behind = replicates(40).minus(&replicates(46)).unwrap();
+    let among = |models| Difference::interval_among(behind.estimate, models);
+    assert_eq!(among(2), behind.estimate);
+    assert!(behind.estimate.low_ppm > 0 && !behind.may_be_nothing_among(2), "{behind:?}");
+    assert!(among(7).low_ppm <= 0 && 0 <= among(7).high_ppm && behind.may_be_nothing_among(7), "{:?}", among(7));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! A field of models that live over rounds, screened as rounds do: what the simulations share. The validator does the same
-//! with measurements in between (`validator/src/rounds/screen.rs`).
+//! with measurements in between (`validator/service/src/rounds/screen.rs`).
 //!
 //! It does NOT know where answers come from, nor who wins.
 

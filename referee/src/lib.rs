@@ -8,6 +8,8 @@
 //! judgement. [`record`]: what a validator is bound to by it. [`simulate`]: how often these rules err. [`market`]: what
 //! strategies earn under them.
 
+#![warn(missing_docs)]
+
 pub mod evidence;
 mod field;
 pub mod market;
@@ -19,6 +21,6 @@ pub mod simulate;
 
 pub use evidence::{Drawn, Evidence, Sheet, Stage};
 pub use merit::Merit;
-pub use record::{RecordedItems, RecordedMember, RoundRecord, Screened};
+pub use record::{RecordedItems, RecordedMember, RoundRecord};
 pub use round::{Contestant, Decision, Judgement, Referee, Stand};
 pub use screening::{Candidate, Selection};

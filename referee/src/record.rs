@@ -7,12 +7,12 @@
 use crate::round::Stand;
 use protocol::competition::ObjectRef;
 use protocol::dethrone::Verdict;
+use protocol::evaluation::Screened;
 use protocol::reward::{PastRound, Weight};
 use protocol::round::{Cut, EntryRole};
 use protocol::score::Ceiling;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// The format of records that this version writes and reads.
 pub const RECORD_FORMAT: &str = "retort-round/2";
@@ -109,17 +109,4 @@ pub struct RecordedMember {
     pub copy_of: Option<SubmissionId>,
     /// `teacher` or `reference`, where it is one of these in disguise: those take part as themselves.
     pub is_entry: Option<String>,
-}
-
-/// Answers to the first fresh items of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Screened {
-    /// Item by item (`RTOUT1`, no item public and no latency), an object once the round is revealed.
-    pub outcomes: ObjectRef,
-    /// SHA-256 of all logits, f32 little-endian, in item order.
-    pub outputs_sha256: Digest,
-    /// The logits themselves (`RTLOG1`), an object once the round is revealed: copies are recognised by them.
-    pub logits: ObjectRef,
-    /// How many items.
-    pub items: u32,
 }

@@ -9,7 +9,7 @@ use protocol::dethrone::{Bout, DethroneRules, Incumbent, Rule, Successor, Verdic
 use protocol::latency::{self, LatencyVerdict};
 use protocol::reward::{Axes, Entrant, History, Standing};
 use protocol::round::EntryRole;
-use protocol::score::ScoreRules;
+use protocol::score::{Ceiling, ScoreRules};
 use protocol::significance::{Difference, Pair, Part, Replicates, Round};
 use protocol::{Digest, Hotkey, SubmissionId, report};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,11 @@ impl Referee {
     /// What a model is worth on a stage's items; `None` where it answered none of them.
     pub fn merit(&self, evidence: &Evidence, stage: Stage) -> Option<Merit> {
         Merit::of(&evidence.pooled(0, &self.drawn, stage)?, &self.score)
+    }
+
+    /// The teacher on the items that [`Self::merit`] counts: the gate is a share of its right answers.
+    pub fn ceiling(&self, evidence: &Evidence, stage: Stage) -> Option<Ceiling> {
+        Some(evidence.pooled(0, &self.drawn, stage)?.ceiling)
     }
 
     /// Judges the round: bouts, the seat, places and the margin that a new champion is paid by.
@@ -214,11 +219,11 @@ impl Referee {
         }
     }
 
-    /// Whether a model may take an empty seat: above both gates, nobody's copy, timed as it behaves.
+    /// Whether a model may take an empty seat: above both gates, nobody's copy, timed as it behaves by a host that was at rest.
     fn may_sit(&self, contestant: &Contestant) -> bool {
         let timed = contestant.latency.as_ref().map(latency::judge);
         let above = self.merit(&contestant.evidence, Stage::All).is_some_and(|merit| merit.above_gate);
-        timed.is_some_and(|verdict| !matches!(verdict, LatencyVerdict::Breach(_)))
+        timed.is_some_and(|verdict| !verdict.is_unstable() && !matches!(verdict, LatencyVerdict::Breach(_)))
             && contestant.above_public_gate
             && contestant.copy_of.is_none()
             && above
@@ -282,9 +287,10 @@ impl Referee {
         stands
     }
 
-    /// By how much a new champion passed the best hidden result that was paid before it: over the one it dethroned, or the
-    /// reference where nobody sat, on the items that both answered; and over every earlier champion of another owner, by
-    /// what each was worth at last. Steps of one owner add up, so that nobody is paid less for improving their own.
+    /// By how much a new champion passed the best hidden result that was paid before it: over the one that it dethroned and
+    /// over the reference, on the items that both answered; and over every earlier champion of another owner, by what each was
+    /// worth at last. Steps of one owner add up, so that nobody is paid less for improving their own; the way up to the
+    /// reference is nobody's, whoever sat below it.
     pub fn margin_ppm(
         &self,
         champion: &Contestant,
@@ -296,13 +302,15 @@ impl Referee {
         let over = |other: &Evidence| {
             self.difference(&champion.evidence, other).map(|difference| difference.estimate.value_ppm)
         };
+        let over_reference = over(reference);
         let step = match dethroned {
             Some((before, margin)) if before.owner == champion.owner => {
-                over(&before.evidence)?.saturating_add(margin.unwrap_or(0).max(0))
+                over(&before.evidence)?.saturating_add(margin.unwrap_or(0))
             }
             Some((before, _)) => over(&before.evidence)?,
-            None => over(reference)?,
+            None => over_reference?,
         };
+        let step = over_reference.map_or(step, |most| step.min(most));
         let sitting = dethroned.map(|(before, _)| &before.submission);
         let high_water = history.champions().filter(|past| past.owner != champion.owner);
         let high_water =
@@ -331,6 +339,7 @@ impl Referee {
                 utilities_ppm: merit.utilities_ppm,
                 half_widths_ppm: merit.half_widths_ppm,
                 copy_of: contestant.copy_of.clone(),
+                decided: contestant.latency.is_some(),
             })
         };
         let axes = Axes::scored(&self.score.weights);

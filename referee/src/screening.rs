@@ -38,6 +38,8 @@ pub struct Selection<K> {
     pub shared_by: u32,
     /// The others.
     pub waiting: Vec<K>,
+    /// What the last place went for, [`Candidate::standing_ppm`]; `None` where all went to those that could wait no longer.
+    pub least_ppm: Option<i64>,
 }
 
 impl<K> Candidate<K> {
@@ -46,9 +48,13 @@ impl<K> Candidate<K> {
         !self.decided_before && self.waited_rounds.saturating_add(1) >= wait_rounds_max
     }
 
+    /// What it stands for a place with: its composite, and [`WAITING_PPM`] for each round that it waited.
+    pub fn standing_ppm(&self) -> i64 {
+        self.composite_ppm.saturating_add(i64::from(self.waited_rounds).saturating_mul(WAITING_PPM))
+    }
+
     fn order(&self, wait_rounds_max: u32) -> (bool, Reverse<i64>, u64) {
-        let waiting = i64::from(self.waited_rounds).saturating_mul(WAITING_PPM);
-        (!self.must(wait_rounds_max), Reverse(self.composite_ppm.saturating_add(waiting)), self.arrival)
+        (!self.must(wait_rounds_max), Reverse(self.standing_ppm()), self.arrival)
     }
 }
 
@@ -65,9 +71,12 @@ pub fn select<K>(candidates: Vec<Candidate<K>>, rules: &RoundRules, champion: Op
     let (own, others, passed_over) = one_an_owner(candidates, rules.wait_rounds_max, champion);
     let undecided = others.iter().filter(|it| !it.decided_before).count() as u32;
     let places = rules.challengers_max.max(undecided.div_ceil(rules.wait_rounds_max.max(1))) as usize;
-    let mut selection = Selection { decided: Vec::new(), shared_by: 0, waiting: Vec::new() };
+    let mut selection = Selection { decided: Vec::new(), shared_by: 0, waiting: Vec::new(), least_ppm: None };
     for candidate in others {
-        if selection.decided.len() < places || candidate.must(rules.wait_rounds_max) {
+        let must = candidate.must(rules.wait_rounds_max);
+        if selection.decided.len() < places || must {
+            // They come in order.
+            selection.least_ppm = if must { selection.least_ppm } else { Some(candidate.standing_ppm()) };
             selection.decided.push(candidate.key);
         } else {
             selection.waiting.push(candidate.key);

@@ -1,7 +1,7 @@
 //! Strategies against the rules: `retort simulate market` in a form of seconds.
 
 use protocol::reward::{BurnWeakMargin, Frontier, LastChampions, RewardPolicy, RewardRules};
-use referee::market::{Earnings, Entry, Rules, agents, play, season, shelf};
+use referee::market::{Earnings, Entry, Length, Rules, agents, play, season, shelf};
 use std::sync::Mutex;
 
 /// The default policies; that of champions with the burning that makes steps under several keys pay no more than one.
@@ -16,6 +16,9 @@ fn rules(items: u32) -> Rules {
     Rules { items, rewards, ..Rules::default() }
 }
 
+/// Games enough that luck is told from gain, in seconds.
+const LENGTH: Length = Length { games: 3, rounds: 8 };
+
 const LADDER: RewardPolicy = RewardPolicy::Ladder;
 
 #[test]
@@ -26,7 +29,7 @@ fn no_strategy_earns_more_than_the_plain_use_of_its_best_model() {
     std::thread::scope(|scope| {
         for strategy in &strategies {
             let (shelf, rules, told) = (&shelf, &rules, &told);
-            scope.spawn(move || told.lock().unwrap().extend(play(strategy, shelf, rules, 8, 1)));
+            scope.spawn(move || told.lock().unwrap().extend(play(strategy, shelf, rules, LENGTH, 1)));
         }
     });
     let told = told.into_inner().unwrap();
@@ -48,7 +51,7 @@ fn three_hundred_memorisers_are_paid_nothing() {
     let field = agents::honest_field();
     let agents: Vec<&[Entry]> =
         std::iter::once(crowd.as_slice()).chain(field.iter().map(|it| it.entries.as_slice())).collect();
-    let season = season::play(&agents, &shelf, &rules, 2, 1);
+    let season = season::play(&agents, &shelf, &rules, 4, 1);
     for policy in 0..rules.rewards.len() {
         assert_eq!(season.mean_ppm(policy, 0), 0);
         assert!((1..agents.len()).any(|agent| season.mean_ppm(policy, agent) > 0), "somebody honest is paid");

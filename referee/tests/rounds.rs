@@ -119,6 +119,17 @@ fn a_margin_counts_from_the_best_that_was_ever_paid_and_steps_of_one_owner_add_u
     let over_reference = referee.margin_ppm(&strong, None, &reference, &history(vec![])).unwrap();
     let over_weak = referee.margin_ppm(&strong, Some((&weak, Some(1_000))), &reference, &history(vec![])).unwrap();
     assert!(0 < over_weak && over_weak < over_reference, "a weak friend on the seat first takes from the margin");
+    // A friend that is worse than the reference takes nothing from it, nor does one's own bad model.
+    let worse = with(4, 6);
+    let over_worse = |margin, owner| {
+        let worse = Contestant { owner, ..worse.clone() };
+        referee.margin_ppm(&strong, Some((&worse, margin)), &reference, &history(vec![]))
+    };
+    assert_eq!(over_worse(Some(-1_000), worse.owner), Some(over_reference));
+    let below = referee.margin_ppm(&worse, None, &reference, &history(vec![])).unwrap();
+    assert!(below < 0, "{below}");
+    let own_steps = over_worse(Some(below), strong.owner).unwrap();
+    assert!(own_steps.abs_diff(over_reference) <= 1, "{own_steps} beside {over_reference}");
     // A better one was paid once, and is gone: the seat is empty, the mark stays.
     let gone = with(3, 19);
     let left = referee.margin_ppm(&strong, None, &reference, &history(vec![paid(&gone, own - 500)])).unwrap();
@@ -132,6 +143,10 @@ fn a_margin_counts_from_the_best_that_was_ever_paid_and_steps_of_one_owner_add_u
 #[test]
 fn an_empty_seat_goes_to_the_earliest_of_the_best_above_both_gates() {
     let with = |number, wrong| contestant(number, EntryRole::Challenger, &[(3, sheet(ALL, wrong))]);
+    let restless = Estimate { value_ppm: 1_000_000, low_ppm: 500_000, high_ppm: 2_000_000 };
+    let unstable =
+        Contestant { latency: Some(Latency { ratio: restless, launches: 15, ..Latency::default() }), ..with(9, 30) };
+    assert_eq!(referee().decide(&[unstable], 1, false).successor, None);
     let below_public = Contestant { above_public_gate: false, ..with(1, 30) };
     let field = [below_public, with(2, 20), with(3, 20), with(4, 9), with(5, 2)];
     let judgement = referee().judge(&field, 4, None, &Evidence::default(), &History::default());

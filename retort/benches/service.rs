@@ -15,7 +15,7 @@ use miner_template::files::PackageFiles;
 use models::Weights;
 use protocol::auth::Keypair;
 use protocol::outcomes::{OutcomeValues, Outcomes};
-use protocol::package::PackageConfig;
+use protocol::package::{Format, ModelKind, PackageConfig};
 use protocol::significance::{Part, Replicates, Round};
 use protocol::submission::State;
 use protocol::{CompetitionId, Digest, Report, SubmissionId};
@@ -105,7 +105,7 @@ fn submit(address: &str, seed: u8) -> Result<usize, String> {
     let config_json = config.to_string().into_bytes();
     let plan = PackageConfig::from_json(&config_json).unwrap().plan().unwrap();
     let weights = Weights::random(&plan, &mut SmallRng::seed_from_u64(u64::from(seed))).to_safetensors().unwrap();
-    let package = PackageFiles { config_json, weights, readme: None, expected: None };
+    let package = PackageFiles { format: Format::Catalogue, config_json, weights, readme: None, expected: None };
     let hotkey = Keypair::from_seed(&[seed; 32]);
     let sent = Client::new(address).submit(&competition(), &package, &Announcing::default(), &hotkey, &|_| {});
     sent.map(|_| package.weights.len()).map_err(|error| error.to_string())
@@ -172,7 +172,8 @@ async fn fill_board(database: &Path) {
             costs: None,
         };
         submissions::insert(&mut tx, &submission, &[]).await.unwrap();
-        submissions::set_admitted(&mut tx, &submission.id, &config.architecture, &costs).await.unwrap();
+        let kind = ModelKind::Catalogue(config.architecture.clone());
+        submissions::set_admitted(&mut tx, &submission.id, &kind, &costs).await.unwrap();
         let evaluation = evaluations::StoredEvaluation {
             submission: submission.id,
             competition: competition(),

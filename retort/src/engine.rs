@@ -1,7 +1,8 @@
 //! The evaluation engine behind the validator's narrow door: this binary, run again as a confined worker process.
 
+use crate::cli::RuntimeName;
 use anyhow::{Context, Result, ensure};
-use eval::{Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Phase, WorkerCommand};
+use eval::{Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Phase, RuntimeKind, WorkerCommand};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
@@ -50,6 +51,24 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
         LatencyEffort::Quick => Effort::quick(),
     };
     Ok(engine)
+}
+
+/// What runs models, by its name.
+///
+/// # Errors
+/// When its library isn't there or is another.
+pub(crate) fn runtime(name: RuntimeName) -> Result<RuntimeKind> {
+    match name {
+        RuntimeName::Burn => Ok(RuntimeKind::Burn),
+        RuntimeName::Rten => Ok(RuntimeKind::Rten),
+        #[cfg(feature = "ort")]
+        RuntimeName::Onnxruntime => {
+            let path = std::env::var_os("RETORT_ONNXRUNTIME");
+            let path = path
+                .context("set RETORT_ONNXRUNTIME: eval \"$(scripts/onnxruntime.sh)\" fetches the library and does")?;
+            Ok(RuntimeKind::onnxruntime(std::path::Path::new(&path))?)
+        }
+    }
 }
 
 /// A phase in a word.

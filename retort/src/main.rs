@@ -7,18 +7,21 @@ mod output;
 mod cli;
 mod commands;
 mod engine;
+mod fitted;
+mod leave;
 mod picture;
 mod pictures;
 mod plot;
 mod progress;
 mod table;
+mod typed;
 
-use clap::Parser;
-use cli::{Cli, Command};
+use cli::Command;
+use commands::verify::CannotBeChecked;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::asked();
     if cli.insecure_sandbox {
         engine::allow_insecure();
     }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Submissions(args) => commands::lists::submissions(&args),
         Command::Board(args) => commands::board::run(&args),
         Command::Pull(args) => commands::pull::run(&args),
+        Command::Model(command) => commands::model::run(&command),
         Command::Predict(args) => commands::predict::run(&args),
         Command::Simulate(command) => commands::simulate::run(&command),
         Command::Bench(command) => commands::bench::run(&command),
@@ -45,10 +49,16 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", once(&error));
-            ExitCode::FAILURE
-        }
+        Err(error) => match error.downcast_ref::<CannotBeChecked>() {
+            Some(open) => {
+                eprintln!("not checked: {open}");
+                ExitCode::from(CannotBeChecked::STATUS)
+            }
+            None => {
+                eprintln!("error: {}", once(&error));
+                ExitCode::FAILURE
+            }
+        },
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, Write};
-use std::process;
 
 /// Writes to standard output, or ends the process.
 pub(crate) fn print(arguments: Arguments<'_>) {
@@ -25,10 +24,10 @@ pub(crate) fn complain(arguments: Arguments<'_>) {
 fn finish(written: io::Result<()>) {
     match written {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => process::exit(0),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => crate::leave::now(0),
         Err(error) => {
             complain(format_args!("error: write: {error}\n"));
-            process::exit(1)
+            crate::leave::now(1)
         }
     }
 }

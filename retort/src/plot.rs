@@ -2,9 +2,15 @@
 //!
 //! Our own: plotting crates for terminals draw curves, not a handful of points with a name each.
 
+use crate::table::{in_room, narrow};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
 
+/// Columns of the plot itself where there is room.
 const WIDTH: usize = 64;
+/// Columns beside it.
+const LABEL: usize = 10;
+/// Fewer show nothing.
+const WIDTH_MIN: usize = 10;
 const HEIGHT: usize = 14;
 
 /// Rows of a plot: up is more accurate, left is faster. Places mark submissions, `T` the teacher, `r` the reference.
@@ -14,11 +20,13 @@ pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
         return String::new();
     }
     let latency = Axis::over(rows.iter().map(|row| (row.latency_ratio_ppm as f64 / 1e6).ln()));
-    let accuracy = Axis::over(rows.iter().map(|row| row.accuracy_ppm as f64 / 1e4));
-    let mut grid = vec![vec![' '; WIDTH]; HEIGHT];
+    let accuracy = Axis::over(rows.iter().map(|row| row.accuracy_ppm as f64 / 1e4)).within(0.0, 100.0);
+    let room = narrow().map_or(WIDTH, |columns| columns.saturating_sub(LABEL));
+    let width = room.clamp(WIDTH_MIN, WIDTH);
+    let mut grid = vec![vec![' '; width]; HEIGHT];
     // The best are drawn last, so that they stay visible.
     for row in rows.iter().rev() {
-        let column = latency.place((row.latency_ratio_ppm as f64 / 1e6).ln(), WIDTH);
+        let column = latency.place((row.latency_ratio_ppm as f64 / 1e6).ln(), width);
         let line = HEIGHT - 1 - accuracy.place(row.accuracy_ppm as f64 / 1e4, HEIGHT);
         grid[line][column] = mark(row);
     }
@@ -28,13 +36,11 @@ pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
         let label = if line % 4 == 0 { format!("{:6.2} %", accuracy.at(share)) } else { String::new() };
         out.push_str(&format!("{label:>8} │{}\n", cells.iter().collect::<String>().trim_end()));
     }
-    out.push_str(&format!("{:>8} └{}\n", "", "─".repeat(WIDTH)));
+    out.push_str(&format!("{:>8} └{}\n", "", "─".repeat(width)));
     let (fast, slow) = (format!("×{:.3}", latency.at(0.0).exp()), format!("×{:.3}", latency.at(1.0).exp()));
-    out.push_str(&format!("{:>10}{fast:<width$}{slow}\n", "", width = WIDTH - slow.chars().count()));
-    out.push_str(&format!(
-        "{:>10}latency over the reference (log); T teacher, r reference, 1 to 9 the first places\n",
-        ""
-    ));
+    out.push_str(&format!("{:>10}{fast:<width$}{slow}\n", "", width = width.saturating_sub(slow.chars().count())));
+    let legend = "latency over the reference (log); T teacher, r reference, 1 to 9 the first places";
+    out.push_str(&(in_room(legend, LABEL) + "\n"));
     out
 }
 
@@ -61,6 +67,11 @@ impl Axis {
         Self { low: low - margin, high: high + margin }
     }
 
+    /// The same without what can't be.
+    fn within(self, low: f64, high: f64) -> Self {
+        Self { low: self.low.max(low), high: self.high.min(high) }
+    }
+
     fn at(&self, share: f64) -> f64 {
         self.low + share * (self.high - self.low)
     }
@@ -68,5 +79,19 @@ impl Axis {
     fn place(&self, value: f64, cells: usize) -> usize {
         let share = (value - self.low) / (self.high - self.low);
         ((share * (cells - 1) as f64).round() as usize).min(cells - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_of_shares_ends_where_they_do() {
+        for accuracies in [vec![100.0], vec![0.0, 100.0], vec![0.0], vec![83.7, 91.2]] {
+            let axis = Axis::over(accuracies.iter().copied()).within(0.0, 100.0);
+            assert!(axis.at(0.0) >= 0.0 && axis.at(1.0) <= 100.0 && axis.low < axis.high, "{accuracies:?}");
+            assert!(accuracies.iter().all(|accuracy| axis.place(*accuracy, HEIGHT) < HEIGHT));
+        }
     }
 }

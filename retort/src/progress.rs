@@ -8,12 +8,19 @@ use std::sync::Mutex;
 pub(crate) struct Phases {
     label: String,
     terminal: bool,
+    /// Whether nothing is said elsewhere.
+    quiet: bool,
     state: Mutex<Option<(String, ProgressBar)>>,
 }
 
 impl Phases {
     pub(crate) fn new(label: impl Into<String>) -> Self {
-        Self { label: label.into(), terminal: std::io::stderr().is_terminal(), state: Mutex::new(None) }
+        Self { label: label.into(), terminal: std::io::stderr().is_terminal(), quiet: false, state: Mutex::new(None) }
+    }
+
+    /// The same for whoever looks on: where there is no terminal nothing is said.
+    pub(crate) fn on_terminal(label: impl Into<String>) -> Self {
+        Self { quiet: true, ..Self::new(label) }
     }
 
     /// `phase` is `done` of `total`.
@@ -23,7 +30,7 @@ impl Phases {
             if let Some((_, bar)) = state.take() {
                 bar.finish_and_clear();
             }
-            if !self.terminal {
+            if !self.terminal && !self.quiet {
                 eprintln!("{}: {phase}", self.label);
             }
             *state = Some((phase.to_owned(), self.bar(phase)));

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod attacks;
+mod graphs;
+mod habits;
 mod journey;
 mod machine;
+mod onnx;
 mod own_data;
 mod pytorch;
 mod snippets;

@@ -2,10 +2,14 @@
 //! restart in the middle.
 
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
+use crate::verify::{with_late_witness, with_log};
+use miner_template::client::Client;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use transparency::WitnessSigner;
 
 #[test]
 fn a_model_travels_from_pytorch_to_the_board_and_back() {
@@ -19,6 +23,7 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     for expected in ["published fashion-mnist", "already there: fashion-mnist"] {
         let output = retort().args(["validator", "publish"]).arg(&manifest).arg("--dir").arg(&home).output().unwrap();
         assert!(stdout(&output).starts_with(expected), "{}{}", stdout(&output), stderr(&output));
+        assert!(!stderr(&output).contains('{'), "no log among what it says: {}", stderr(&output));
     }
 
     let hotkey = dir.path().join("hotkey");
@@ -68,6 +73,17 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     assert!(row.trim_end().chars().count() <= 80, "a terminal of 80 columns: {shown}");
     assert!(stdout(&table).contains("teacher") && stdout(&table).contains('±'), "{}", stdout(&table));
 
+    assert!(
+        stdout(&table).contains(&format!("--hotkey KEY --competition fashion-mnist --validator {}", service.address))
+    );
+    let listed =
+        format!("stty cols 80; exec {} submissions --validator {}", env!("CARGO_BIN_EXE_retort"), service.address);
+    let terminal = stdout(&Command::new("script").args(["-qec", &listed, "/dev/null"]).output().unwrap());
+    let row = terminal.lines().find(|line| line.contains(&id[18..])).expect("a row of the list");
+    assert!(row.contains("scored") && terminal.lines().all(|line| line.trim_end().chars().count() <= 80), "{terminal}");
+    let link = retort().args(["validator", "operator", "--dir"]).arg(&home).output().unwrap();
+    assert!(stdout(&link).starts_with(&format!("{}/operator#", service.address)), "{}", stdout(&link));
+
     let champion = dir.path().join("champion").display().to_string();
     let early = service.run(&["pull", &id, &champion]);
     assert!(
@@ -111,13 +127,70 @@ fn a_model_travels_from_pytorch_to_the_board_and_back() {
     let watched = service.run(&["verify", "watch", "fashion-mnist", "--until", "1"]);
     assert!(watched.status.success(), "{}{}", stdout(&watched), stderr(&watched));
     assert!(stdout(&watched).contains("round 1 of fashion-mnist"), "{}", stdout(&watched));
+    its_receipt_is_the_one_that_the_record_names(&service);
+    who_hides_a_round_is_found_out(&home, &service);
+    no_page_says_which_beacon_witnesses_are_held_against(&home, &service);
     drop(service);
     let args = ["validator", "rewards", "fashion-mnist", "--preview", "winner_takes_all", "frontier", "--dir"];
     let rewards = retort().args(args).arg(&home).output().unwrap();
     assert!(rewards.status.success(), "{}", stderr(&rewards));
     assert!(stdout(&rewards).contains("100.00 %") && stdout(&rewards).contains("burnt"), "{}", stdout(&rewards));
+    let narrow = format!("stty cols 80; exec {} {} {}", env!("CARGO_BIN_EXE_retort"), args.join(" "), home.display());
+    let narrow = stdout(&Command::new("script").args(["-qec", &narrow, "/dev/null"]).output().unwrap());
+    let key = stdout(&retort().args(["keys", "show", &hotkey]).output().unwrap());
+    let row = narrow.lines().find(|line| line.contains(&key[..6])).expect("a row of the miner");
+    assert!(row.contains('%') && row.trim_end().chars().count() <= 80, "{narrow}");
     let doctor = retort().args(["validator", "doctor", "--dir"]).arg(&home).output().unwrap();
     assert!(doctor.status.success(), "{}", stdout(&doctor));
+}
+
+/// A round's receipt is no leaf of its own: the record that the leaf `judged` binds names it.
+fn its_receipt_is_the_one_that_the_record_names(service: &Service) {
+    let client = Client::new(&service.address);
+    let round: Value = client.get_json("/api/v1/competitions/fashion-mnist/rounds/1").unwrap();
+    let receipt = round["entries"][0]["receipt"]["sha256"].as_str().unwrap();
+    let address = format!("{}/api/v1/objects/sha256/{receipt}", service.address);
+    let told = stdout(&service.run(&["verify", "receipt", &address, "--outputs-only"]));
+    assert!(told.contains("ok   log          named by the record of round 1") && !told.contains("BAD"), "{told}");
+}
+
+/// The log says which beacon it was: one that a page names proves no witness early.
+fn no_page_says_which_beacon_witnesses_are_held_against(home: &Path, service: &Service) {
+    let witness = WitnessSigner::from_seed("witness.test/1", &[1; 32]).unwrap();
+    let page = "/api/v1/competitions/fashion-mnist/rounds/1";
+    let late = with_late_witness(home, service, page, &witness);
+    let found = late.run(&["verify", "round", "fashion-mnist", "1", "--witness", &witness.key().to_string()]);
+    assert_eq!(found.status.code(), Some(1));
+    let told = stdout(&found);
+    assert!(told.contains("?    witnesses    not shown to be before the beacon"), "{told}{}", stderr(&found));
+    assert!(told.contains("BAD  shown        the beacon shown is not the record's"), "{told}");
+}
+
+/// Another log that its operator signed: a round that can't be checked ends a watch, and one that was hidden is a lie.
+fn who_hides_a_round_is_found_out(home: &Path, service: &Service) {
+    let watch = ["verify", "watch", "fashion-mnist", "--until", "1"];
+    let key = |what: &str| format!("round/fashion-mnist/1/{what}");
+    let later = with_log(home, service, |leaves| {
+        leaves.iter_mut().find(|leaf| leaf.key == key("opened")).unwrap().body["rules"] = json!(9);
+        // Its successor says the same, or the rules would fall.
+        leaves.retain(|leaf| !leaf.key.starts_with("round/fashion-mnist/2/"));
+    });
+    let watched = later.run(&watch);
+    assert_eq!(watched.status.code(), Some(2), "{}{}", stdout(&watched), stderr(&watched));
+    assert!(stdout(&watched).contains("?    round 1") && stderr(&watched).contains("--from 2"), "{}", stderr(&watched));
+
+    let hidden = with_log(home, service, |leaves| {
+        let mut next = leaves.iter().find(|leaf| leaf.key == key("opened")).unwrap().clone();
+        leaves.retain(|leaf| leaf.key != key("revealed") && !leaf.key.starts_with("round/fashion-mnist/2/"));
+        (next.key, next.body["round"]) = ("round/fashion-mnist/2/opened".into(), json!(2));
+        leaves.push(next);
+    });
+    for args in [&watch[..], &["verify", "round", "fashion-mnist", "1"]] {
+        let found = hidden.run(args);
+        assert_eq!(found.status.code(), Some(1), "{}{}", stdout(&found), stderr(&found));
+        let named = "round 1 was neither revealed nor abandoned before the next one opened";
+        assert!(stdout(&found).contains(named), "{}{}", stdout(&found), stderr(&found));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::attacks::{children, until};
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How long a process may take to end: the default of `limits.shutdown_seconds_max`.
 const TIME_TO_END: Duration = Duration::from_secs(20);
+/// How long a cancelled measurement may keep the machine: promised is a second, the rest is for a crowded machine. A whole
+/// measurement takes longer by far.
+const TIME_TO_FREE: Duration = Duration::from_secs(5);
 /// How long what must come is waited for, on a crowded machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -76,6 +80,26 @@ impl Place {
         publish
     }
 
+    /// Waits until nobody has the machine and no worker of `service` is left; how long that took.
+    fn freed(&self, service: u32) -> Duration {
+        let began = Instant::now();
+        let nobody_has_it = || {
+            let mut take = Command::new("flock");
+            take.arg("--nonblock").arg(self.path("lease/machine")).arg("true").status().unwrap().success()
+        };
+        let freed = until(PATIENCE, || (workers(service).is_empty() && nobody_has_it()).then(|| began.elapsed()));
+        freed.expect("the machine is given back")
+    }
+
+    /// A service that measures `fixture`, once its workers run; and the submission.
+    fn measuring(&self, fixture: &str) -> (Service, String) {
+        let service = self.serve();
+        let id = self.submit(&service, fixture);
+        let begun = until(PATIENCE, || (!workers(service.child.id()).is_empty()).then_some(()));
+        assert!(begun.is_some(), "{:?}", service.log());
+        (service, id)
+    }
+
     /// Somebody else measures on this machine, until the answer is dropped.
     fn taken(&self) -> Killed {
         fs::create_dir_all(self.path("lease")).unwrap();
@@ -109,6 +133,13 @@ fn signal(pid: u32, signal: Signal) {
 
 fn descendants(pid: u32) -> Vec<u32> {
     children(pid).into_iter().flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+/// The processes in which a service runs models: their parent may be gone before them.
+fn workers(service: u32) -> Vec<u32> {
+    let is_worker =
+        |pid: &u32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(b"__worker\0"));
+    descendants(service).into_iter().filter(is_worker).collect()
 }
 
 /// The states of all submissions, the latest first.
@@ -177,6 +208,37 @@ fn a_signal_ends_the_process_in_time_in_every_phase_and_its_workers_with_it() {
 }
 
 #[test]
+fn the_engine_with_its_real_processes_keeps_what_every_door_promises() {
+    let lease = tempfile::tempdir().unwrap();
+    let mut bench = retort();
+    let within = TIME_TO_FREE.as_millis().to_string();
+    bench.env("RETORT_LEASE_DIR", lease.path().join("lease"));
+    bench.args(["bench", "door", "--tries", "6", "--json", "--within-ms", &within]);
+    let output = bench.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let freed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(freed["tries"], 6);
+}
+
+#[test]
+fn who_is_disqualified_or_interrupted_while_it_is_measured_gives_the_machine_back_at_once() {
+    let place = Place::new();
+    let (mut service, id) = place.measuring("resnet");
+    place.done(&["validator", "disqualify", &id, "--reason", "a copy", "--dir", &place.path("v")]);
+    let took = place.freed(service.child.id());
+    assert!(took < TIME_TO_FREE, "disqualified by another process: {took:?}");
+    assert_eq!(states(&service), ["rejected"]);
+
+    place.submit(&service, "mlp");
+    let begun = until(PATIENCE, || (!workers(service.child.id()).is_empty()).then_some(()));
+    assert!(begun.is_some(), "the next one has the machine: {:?}", service.log());
+    signal(service.child.id(), Signal::INT);
+    let took = place.freed(service.child.id());
+    assert!(took < TIME_TO_FREE, "interrupted: {took:?}");
+    assert!(until(TIME_TO_END, || service.child.try_wait().unwrap()).is_some(), "{:?}", service.log());
+}
+
+#[test]
 fn a_place_without_home_or_temporary_folder_measures_in_the_validators_own() {
     let place = Place::new();
     let bare = || {
@@ -202,4 +264,33 @@ fn a_place_without_home_or_temporary_folder_measures_in_the_validators_own() {
     let refused = anybodys.env("RETORT_LEASE_DIR", &open).args(["validator", "serve", "--dir", &place.path("v")]);
     let refused = stderr(&refused.output().unwrap());
     assert!(refused.contains("mode 777") && refused.contains("chmod 700"), "{refused}");
+}
+
+#[test]
+fn who_interrupts_a_wait_hears_that_the_submission_goes_on() {
+    let place = Place::new();
+    let _taken = place.taken();
+    let service = place.serve();
+    let package = repository("models/fixtures/mlp").display().to_string();
+    let mut submit = place.retort();
+    submit.args([
+        "miner",
+        "submit",
+        &package,
+        "--hotkey",
+        &place.path("key"),
+        "--wait",
+        "--validator",
+        &service.address,
+    ]);
+    let mut submit = submit.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(submit.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.contains("it is next, and waits for the machine")), "it waits");
+    signal(submit.id(), Signal::INT);
+    let rest = said.collect::<Vec<_>>().join("\n");
+    assert_eq!(submit.wait().unwrap().code(), Some(130), "{rest}");
+    let listed = service.json(&["submissions"]);
+    let id = listed[0]["id"].as_str().unwrap();
+    assert!(rest.contains(&format!("retort miner status {id} --follow --validator {}", service.address)), "{rest}");
+    assert_eq!(states(&service), ["queued"]);
 }

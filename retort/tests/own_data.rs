@@ -2,6 +2,7 @@
 
 use crate::support::{Service, repository, retort, stderr, stdout};
 use datasets::FashionMnist;
+use miner_template::source::Assets;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -45,6 +46,32 @@ pub(crate) fn write_all(dir: &Path) {
     write_pictures(&dir.join("my-pictures"), 28);
     renamed("models/teacher", &dir.join("my-teacher"));
     renamed("models/reference", &dir.join("my-reference"));
+}
+
+#[test]
+fn without_a_reference_one_is_distilled_and_miners_read_the_same_data_offline() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write_pictures(&at("pictures"), 28);
+    renamed("models/teacher", &at("teacher"));
+    let new = ["validator", "new", "pictures", "--teacher", "teacher", "--id", "my-clothes", "--student"];
+
+    let refused = retort().current_dir(dir.path()).args(new).arg("teacher").output().unwrap();
+    assert!(stderr(&refused).contains("at most half of the teacher's"), "{}", stderr(&refused));
+    // Whoever has this binary alone reads here what there is.
+    assert!(stderr(&refused).contains("mlp, resnet-tiny, "), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains(r#"as {"kind":"mlp","hidden":[64]}"#), "{}", stderr(&refused));
+    let made = stdout(&run(dir.path(), &[&new[..], &["mlp"]].concat()));
+    assert!(made.contains("distilling mlp, 50890 parameters, from 360 images in 10 passes"), "{made}");
+    assert!(made.contains("of 40 images that it didn't learn from"), "{made}");
+    assert!(!at("reference.cache").exists() && at("reference/expected.safetensors").exists());
+    let manifest = fs::read_to_string(at("competition.toml")).unwrap();
+    assert!(manifest.contains("package = \"reference\""), "{manifest}");
+
+    let assets = Assets::open(at("competition.toml").to_str().unwrap()).unwrap();
+    assert_eq!((assets.training.count, assets.evaluation.count), (400, 400));
+    assert_eq!(assets.labels.len(), 10);
+    assert!(assets.training.labels.iter().all(|label| usize::from(*label) < assets.labels.len()));
 }
 
 #[test]

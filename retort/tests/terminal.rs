@@ -64,13 +64,68 @@ fn names_and_home_folders_are_looked_up() {
     assert!(stderr(&wrong).contains("write HOST:PORT"), "{}", stderr(&wrong));
 }
 
+/// Where no shell did it, and where a folder is named by way of another.
+#[test]
+fn every_path_is_looked_up_at_home_and_loses_its_parents() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let output = retort().env("HOME", home.path()).current_dir(home.path()).args(args).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    };
+    let key = run(&["keys", "new", "~/k.json"]);
+    assert!(home.path().join("k.json").exists());
+    assert_eq!(run(&["keys", "show", "~/k.json"]), key);
+    let student = repository("models/fixtures/pytorch_student");
+    std::os::unix::fs::symlink(&student, home.path().join("student")).unwrap();
+    std::os::unix::fs::symlink(repository(MANIFEST), home.path().join("c.toml")).unwrap();
+    assert!(run(&["miner", "check", "~/student", "--competition", "~/c.toml"]).starts_with("admitted"));
+    assert!(run(&["predict", "~/student", "fashion-mnist:0", "--json"]).contains("Ankle boot"));
+    run(&["validator", "init", "--dir", "nowhere/../mine", "--hotkey", "~/k.json"]);
+    // What `init` prints next is a command that works.
+    let printed = run(&["validator", "init", "--dir", "nowhere/../mine"]);
+    let dir = printed.lines().find_map(|line| line.trim().strip_prefix("retort validator serve --dir ")).unwrap();
+    assert!(!dir.contains("..") && dir.ends_with("/mine"), "{printed}");
+    run(&["validator", "prune", "--dir", "nowhere/../mine"]);
+}
+
+#[test]
+fn a_manifest_is_checked_before_anything_is_played() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = crate::support::manifest(dir.path());
+    let whole = fs::read_to_string(&manifest).unwrap();
+    let check = |text: &str| {
+        fs::write(&manifest, text).unwrap();
+        let output =
+            retort().args(["validator", "publish", "--check", "--dir"]).arg(dir.path()).arg(&manifest).output();
+        let output = output.unwrap();
+        assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("strategies"), "it plays first: {}", stderr(&output));
+        stderr(&output)
+    };
+    let over = whole.replacen("id = ", "closes_at = 2020-01-31T12:00:00Z\nid = ", 1);
+    assert!(check(&over).contains("it has passed"), "{}", check(&over));
+    let nowhere = whole.replacen("fixtures/mlp", "fixtures/nowhere", 1);
+    assert!(check(&nowhere).contains("fixtures/nowhere"), "{}", check(&nowhere));
+}
+
 #[test]
 fn the_validator_is_named_before_a_command_of_verify_or_behind_it() {
     // Nothing listens there: the error names the address that was taken.
     for args in [["verify", "--validator", "127.0.0.1:1", "log"], ["verify", "log", "--validator", "127.0.0.1:1"]] {
         let output = retort().args(args).output().unwrap();
         assert!(stderr(&output).contains("http://127.0.0.1:1"), "{args:?}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(2), "nobody who is away lies");
+        assert!(stderr(&output).contains("not checked: "), "{}", stderr(&output));
     }
+    // Nothing is nobody's address, and a page of a validator means the validator.
+    for (written, read) in [("", "http://127.0.0.1:7070"), ("127.0.0.1:1/competitions/x?y", "http://127.0.0.1:1:")] {
+        let output = retort().env("RETORT_VALIDATOR", written).args(["competitions"]).output().unwrap();
+        assert!(output.status.success() || stderr(&output).contains(read), "{written:?}: {}", stderr(&output));
+    }
+    let output = retort().args(["competitions", "--validator", "http:/127.0.0.1:7070"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("write http://127.0.0.1:7070"), "{}", stderr(&output));
     let output = retort().args(["verify", "--json", "log"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("write the command first"), "{}", stderr(&output));
@@ -225,6 +280,20 @@ fn pictures_are_taken_as_they_are() {
     assert_eq!(labels, ["Ankle boot"; 4], "{}", stderr(&answered));
     assert!(stderr(&answered).contains("resized from 84 x 84 to 28 x 28 pixels"), "{}", stderr(&answered));
 
+    assert!(stderr(&answered).contains("2 files are no pictures by their names"), "{}", stderr(&answered));
+    // As ImageFolder has them, beside what file managers leave.
+    let classes = tempfile::tempdir().unwrap();
+    for class in ["boot", "bag/left"] {
+        fs::create_dir_all(classes.path().join(class)).unwrap();
+        boot.save(classes.path().join(class).join("1.png")).unwrap();
+    }
+    fs::write(classes.path().join("boot/.DS_Store"), "").unwrap();
+    let answered = ask(&[&classes.path().display().to_string()]);
+    let predictions: Vec<serde_json::Value> = serde_json::from_slice(&answered.stdout).unwrap();
+    assert!(predictions.len() == 2 && stderr(&answered).is_empty(), "{predictions:?}{}", stderr(&answered));
+    let missing = retort().current_dir(dir.path()).args(["predict", "champion", "a.png"]).output().unwrap();
+    assert!(stderr(&missing).contains("retort pull COMPETITION champion"), "{}", stderr(&missing));
+
     let paper = format!("{folder}/paper");
     let told = stderr(&ask(&[&paper])).clone();
     assert!(told.contains("its border is light") && told.contains("--invert"), "{told}");
@@ -286,6 +355,7 @@ fn a_binary_that_was_copied_stands_alone() {
     for file in ["config.json", "model.safetensors"] {
         fs::copy(repository("models/fixtures/pytorch_student").join(file), dir.path().join(file)).unwrap();
     }
+    fs::copy(repository(MANIFEST), dir.path().join("competition.toml")).unwrap();
     let clone = repository("").canonicalize().unwrap();
     let hidden = dir.path().join("nothing");
     fs::create_dir(&hidden).unwrap();
@@ -293,15 +363,55 @@ fn a_binary_that_was_copied_stands_alone() {
     let story = "set -e; mount --bind \"$NOTHING\" \"$CLONE\"; test -z \"$(ls \"$CLONE\")\"; cd /
         \"$ALONE/retort\" predict \"$ALONE\" fashion-mnist:0 --json
         \"$ALONE/retort\" validator init --dir \"$ALONE/v\" > /dev/null
+        \"$ALONE/retort\" validator publish fashion-mnist --dir \"$ALONE/v\" --insecure-sandbox
+        \"$ALONE/retort\" validator publish competitions/fashion-mnist/competition.toml --dir \"$ALONE/v\"
+        \"$ALONE/retort\" validator publish \"$ALONE/competition.toml\" --dir \"$ALONE/v\"
+        \"$ALONE/retort\" validator example \"$ALONE/own\"
+        \"$ALONE/retort\" validator publish \"$ALONE/own/competitions/fashion-mnist/competition.toml\" --dir \"$ALONE/v\"
+        \"$ALONE/retort\" validator doctor --dir \"$ALONE/v\" || true
         \"$ALONE/retort\" bench latency --aa --model mlp --measurements 1 --effort quick --launch-ms 20 --insecure-sandbox";
     let output = std::process::Command::new("unshare")
         .args(["--user", "--map-root-user", "--mount", "bash", "-c", story])
         .envs([("NOTHING", &hidden), ("CLONE", &clone), ("ALONE", &dir.path().to_owned())])
         .env("HOME", dir.path())
+        .env("RETORT_LATENCY", "quick")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("Ankle boot"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("published fashion-mnist"), "{}", stdout(&output));
+    assert_eq!(stdout(&output).matches("already there: fashion-mnist").count(), 3, "{}", stdout(&output));
+    let doctor = stdout(&output).lines().find(|line| line.contains("competitions ")).map(str::to_owned);
+    assert!(doctor.as_ref().is_some_and(|line| line.contains("1, with all their data")), "{}", stdout(&output));
+}
+
+/// A copy of its manifest that was changed looks for the models beside it.
+#[test]
+fn a_copied_manifest_without_its_models_says_where_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = dir.path().join("a/b/competition.toml");
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    let text = fs::read_to_string(repository(MANIFEST)).unwrap();
+    let check = || {
+        let asked =
+            retort().args(["validator", "publish", "--check"]).arg(&own).args(["--dir"]).arg(dir.path()).output();
+        asked.unwrap()
+    };
+    let over = "closes_at = 2020-01-31T12:00:00Z\nid = \"mine\"";
+    fs::write(&own, text.replace("id = \"fashion-mnist\"", over)).unwrap();
+    let missing = check();
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("`retort validator example DIR`"), "{}", stderr(&missing));
+    for model in ["models/teacher/config.json", "models/reference/config.json"] {
+        assert!(stderr(&missing).contains(model), "all at once: {}", stderr(&missing));
+    }
+    let written = retort().args(["validator", "example"]).arg(dir.path()).output().unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    let told = stderr(&check());
+    assert!(told.contains("it has passed") && !told.contains("os error") && !told.contains("example"), "{told}");
+    fs::write(dir.path().join(MANIFEST), "changed").unwrap();
+    let again = retort().args(["validator", "example"]).arg(dir.path()).output().unwrap();
+    assert!(!again.status.success() && stderr(&again).contains("was changed"), "{}", stderr(&again));
 }
 
 #[test]

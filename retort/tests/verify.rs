@@ -3,17 +3,21 @@
 
 use crate::support::{Service, manifest, repository, retort, stderr, stdout};
 use copies::disguise::{self, Encoding};
-use miner_template::client::Client;
+use miner_template::client::{Client, ClientError};
 use models::Weights;
+use protocol::Digest;
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use transparency::WitnessSigner;
+use transparency::verify::Reader;
+use transparency::{Entry, Envelope, Log, LogStore, Resource, SignedCheckpoint, WitnessSigner, verify_entries};
 
 /// A validator's directory with a published competition.
 fn published(dir: &Path) -> PathBuf {
@@ -21,7 +25,7 @@ fn published(dir: &Path) -> PathBuf {
 }
 
 /// The same with a manifest that was changed.
-fn published_with(dir: &Path, change: impl FnOnce(String) -> String) -> PathBuf {
+pub(crate) fn published_with(dir: &Path, change: impl FnOnce(String) -> String) -> PathBuf {
     let home = dir.join("validator");
     assert!(retort().args(["validator", "init", "--dir"]).arg(&home).status().unwrap().success());
     let manifest = manifest(dir);
@@ -37,7 +41,7 @@ fn scored(service: &Service, dir: &Path, hotkey: &str) -> String {
 }
 
 /// The same with any package.
-fn scored_package(service: &Service, dir: &Path, hotkey: &str, package: &Path) -> String {
+pub(crate) fn scored_package(service: &Service, dir: &Path, hotkey: &str, package: &Path) -> String {
     let hotkey = dir.join(hotkey).display().to_string();
     assert!(retort().args(["keys", "new", &hotkey]).status().unwrap().success());
     let package = package.display().to_string();
@@ -83,6 +87,7 @@ fn a_receipt_is_confirmed_by_an_evaluation_of_ones_own_and_a_changed_one_is_refu
         "log",
         "report",
         "outcomes",
+        "times",
         "package",
         "published",
         "data",
@@ -123,6 +128,11 @@ fn a_receipt_is_confirmed_by_an_evaluation_of_ones_own_and_a_changed_one_is_refu
     assert!(checks(&unknown, "bad")[0].1.contains("which is not a known validator"), "{}", stdout(&unknown));
     let no_receipt = service.run(&["verify", "nothing-of-the-kind"]);
     assert!(stderr(&no_receipt).contains("no file, no submission and no address"), "{}", stderr(&no_receipt));
+    let no_round = service.run(&["verify", "round", "fashion-mnist", "99"]);
+    for output in [&no_receipt, &no_round] {
+        assert_eq!(output.status.code(), Some(2), "what isn't there is no lie: {}", stderr(output));
+        assert!(stderr(output).contains("not checked: "), "{}", stderr(output));
+    }
     assert_eq!(retort().args(["verify", "--json"]).output().unwrap().status.code(), Some(2));
 
     // Objects that aren't what their digest says.
@@ -173,6 +183,114 @@ fn the_evidence_between_two_submissions_is_found_again_and_with_the_probes_once_
     assert!(names(&checks(&found, "bad")).contains(&"T0 to T3"), "{}", stdout(&found));
 }
 
+/// What a validator answers where the log has no such file.
+const NO_FILE: &[u8] = br#"{"type":"/problems/not_found","title":"Not Found","status":404,"code":"not_found",
+    "detail":"the log has no such file","hint":"Its checkpoint says how long it is."}"#;
+
+/// A server before a validator's that gives other bytes for some files, or says that there are none.
+pub(crate) struct Liar(String);
+
+impl Liar {
+    fn before(service: &str, target: &str, bytes: Option<Vec<u8>>) -> Self {
+        Self::with(service, BTreeMap::from([(target.to_owned(), bytes)]))
+    }
+
+    fn with(service: &str, lies: BTreeMap<String, Option<Vec<u8>>>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let service = service.trim_start_matches("http://").to_owned();
+        std::thread::spawn(move || {
+            for socket in listener.incoming() {
+                let mut socket = socket.unwrap();
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && socket.read(&mut byte).is_ok_and(|count| count == 1) {
+                    head.push(byte[0]);
+                }
+                let asked = String::from_utf8_lossy(&head);
+                let target = asked.strip_prefix("GET ").and_then(|rest| rest.split(' ').next());
+                if let Some(bytes) = target.and_then(|target| lies.get(target)) {
+                    let (status, bytes) =
+                        bytes.as_deref().map_or(("404 Not Found", NO_FILE), |bytes| ("200 OK", bytes));
+                    let head =
+                        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+                    let _ = socket.write_all(&[head.as_bytes(), bytes].concat());
+                } else if head.len() > 4 {
+                    let mut truthful = std::net::TcpStream::connect(&service).unwrap();
+                    truthful.write_all(&[&head[..head.len() - 2], b"Connection: close\r\n\r\n"].concat()).unwrap();
+                    let _ = std::io::copy(&mut truthful, &mut socket);
+                }
+            }
+        });
+        Self(address)
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        retort().args(args).args(["--validator", &self.0]).output().unwrap()
+    }
+}
+
+/// A log's files, and which of them were read.
+struct Noted<'a, R>(&'a R, Mutex<BTreeMap<String, Option<Vec<u8>>>>);
+
+impl<R: Reader + Sync> Reader for Noted<'_, R> {
+    type Error = R::Error;
+
+    async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, R::Error> {
+        let bytes = self.0.read(resource).await?;
+        self.1.lock().unwrap().insert(format!("/log/{resource}"), bytes.clone());
+        Ok(bytes)
+    }
+}
+
+struct Http<'a>(&'a Client);
+
+impl Reader for Http<'_> {
+    type Error = ClientError;
+
+    async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, ClientError> {
+        self.0.log_file(&resource.to_string(), 64 << 20)
+    }
+}
+
+/// The same validator, after whose round a witness saw the log; its page names a beacon that is still to come.
+pub(crate) fn with_late_witness(home: &Path, service: &Service, page: &str, witness: &WitnessSigner) -> Liar {
+    let key = validator::Home::new(home).log_signer().unwrap().key();
+    let client = Client::new(&service.address);
+    let note = client.log_file("checkpoint", 1 << 16).unwrap().unwrap();
+    let checkpoint = SignedCheckpoint::open(&note, &key).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let seen = checkpoint.cosigned([witness.cosign(checkpoint.text(), now).as_str()]);
+    let seen = json!({"notes": [seen]}).to_string().into_bytes();
+    let at = |index| (format!("/api/v1/log/cosigned/{index}"), Some(seen.clone()));
+    let mut lies: BTreeMap<_, _> = (0..checkpoint.size()).map(at).collect();
+    let mut shown: Value = client.get_json(page).unwrap();
+    let chain = Digest::from(datasets::hidden::DrandChain::quicknet().hash());
+    let published = json!({"round": 1_000_000_000, "randomness": "00".repeat(32), "signature": "00"});
+    shown["beacon"] = json!({"kind": "drand", "chain": chain, "published": published});
+    lies.insert(page.to_owned(), Some(shown.to_string().into_bytes()));
+    Liar::with(&service.address, lies)
+}
+
+/// The same validator with other leaves in its log, which its operator signed all the same.
+pub(crate) fn with_log(home: &Path, service: &Service, change: impl FnOnce(&mut Vec<Envelope>)) -> Liar {
+    let signer = || validator::Home::new(home).log_signer().unwrap();
+    let (client, mut leaves) = (Client::new(&service.address), Vec::new());
+    let visit = |_, entry: &[u8]| leaves.push(Envelope::parse(entry).unwrap());
+    futures::executor::block_on(verify_entries(&Http(&client), &signer().key(), None, visit)).unwrap();
+    change(&mut leaves);
+    let entries: Vec<Entry> = leaves.iter().map(|leaf| Entry::new(leaf.kind, &leaf.key, &leaf.body).unwrap()).collect();
+    let files = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        let mut log = Log::open(store.clone(), "log", signer()).await.unwrap();
+        log.append(&entries).await.unwrap();
+        let files = LogStore::new(store, "log").unwrap();
+        let noted = Noted(&files, Mutex::default());
+        verify_entries(&noted, &signer().key(), None, |_, _| ()).await.unwrap();
+        noted.1.into_inner().unwrap()
+    });
+    Liar::with(&service.address, files)
+}
+
 #[test]
 fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -196,8 +314,9 @@ fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
     let bytes = fs::read(&bundle).unwrap();
     let mut changed = bytes.clone();
     changed[bytes.len() / 3] ^= 1;
-    fs::write(&bundle, &changed).unwrap();
-    let found = service.run(&["verify", "log", "--json"]);
+    // The service itself doesn't give it away: whoever lies must stand before it.
+    let liar = Liar::before(&service.address, &format!("/log/tile/entries/000.p/{size}"), Some(changed));
+    let found = liar.run(&["verify", "log", "--json"]);
     assert_eq!(found.status.code(), Some(1));
     let bad = checks(&found, "bad");
     let named = format!("in tile/entries/000.p/{size} is not the one that was signed");
@@ -215,19 +334,15 @@ fn one_changed_byte_of_the_log_and_a_second_history_are_found_and_named() {
         socket.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
         String::from_utf8(request).unwrap()
     });
-    let watched = service.run(&["verify", "watch", "fashion-mnist", "--webhook", &url]);
+    let watched = liar.run(&["verify", "watch", "fashion-mnist", "--webhook", &url]);
     assert_eq!(watched.status.code(), Some(1));
     assert!(stderr(&watched).contains(&named), "{}", stderr(&watched));
     let told = told.join().unwrap();
     assert!(told.contains(r#""event":"lie""#) && told.contains(&named), "{told}");
-    fs::write(&bundle, &bytes).unwrap();
     // A hole.
-    let tile = home.join(format!("objects/log/tile/0/000.p/{size}"));
-    let hidden = tile.with_extension("hidden");
-    fs::rename(&tile, &hidden).unwrap();
-    let found = service.run(&["verify", "log", "--json"]);
+    let liar = Liar::before(&service.address, &format!("/log/tile/0/000.p/{size}"), None);
+    let found = liar.run(&["verify", "log", "--json"]);
     assert!(checks(&found, "bad")[0].1.contains(&format!("tile/0/000.p/{size} is missing")), "{}", stdout(&found));
-    fs::rename(&hidden, &tile).unwrap();
     drop(service);
 
     // Two histories from here on, signed by one key.
@@ -346,7 +461,9 @@ fn a_log_is_witnessed_by_another_process_and_only_who_is_trusted_counts() {
     for trusted in [vec![&stranger], vec![&witness.1, &stranger]] {
         let named: Vec<&str> = trusted.iter().flat_map(|key| ["--witness", key.as_str()]).collect();
         let found = service.run(&[&["verify", "log", "--json"][..], &named].concat());
-        assert_eq!(found.status.code(), Some(1), "one of two is not more than half");
+        assert_eq!(found.status.code(), Some(2), "one of two is not more than half, which is nobody's lie");
+        let said = stderr(&found);
+        assert!(said.contains("not checked: the public log: nothing is wrong") && !said.contains("error"), "{said}");
         assert_eq!(names(&checks(&found, "unclear")), ["witnesses"], "{}", stdout(&found));
     }
     let confused = service.run(&["verify", "log", "--witness", &log]);

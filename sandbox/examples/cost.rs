@@ -36,7 +36,7 @@ fn compare(workers: usize) -> Result<(), Failure> {
     ];
     for (name, jail) in jails {
         let executable = Executable::running()?;
-        let program = Program { executable, arguments: vec![name.into()], environment: Vec::new() };
+        let program = Program { executable, arguments: vec![name.into()], environment: Vec::new(), library: None };
         let (mut starts, mut ends) = (Vec::new(), Vec::new());
         for _ in 0..workers {
             let start = Instant::now();

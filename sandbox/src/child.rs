@@ -15,8 +15,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-/// Descriptors of a worker: its pipes and the two sealed files.
-pub(crate) const DESCRIPTORS: usize = 5;
+/// Descriptors of a worker: its pipes, the two sealed files and a library.
+pub(crate) const DESCRIPTORS: usize = 6;
 
 /// From `linux/sched.h`: too wide for the type that `libc` gives it on some targets.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -94,7 +94,7 @@ pub(crate) fn can_begin_in(namespaces: c_int) -> bool {
     }
 }
 
-/// The ends of a pipe that closes by itself when a program is executed, the writer out of the way of 0 to 4.
+/// The ends of a pipe that closes by itself when a program is executed, the writer out of the way of 0 to 5.
 fn error_pipe() -> io::Result<(File, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     Ok((reader.into(), out_of_the_way(&writer)?))

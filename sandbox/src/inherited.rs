@@ -1,4 +1,4 @@
-//! The two descriptors that a worker inherits beside its pipes.
+//! The descriptors that a worker inherits beside its pipes.
 //!
 //! It doesn't know what is in them.
 
@@ -10,6 +10,9 @@ use std::os::fd::RawFd;
 pub const PACKAGE_FD: RawFd = 3;
 /// The inputs, sealed.
 pub const INPUTS_FD: RawFd = 4;
+
+/// A library, as it lies on the disk.
+pub const LIBRARY_FD: RawFd = 5;
 
 /// The package that the parent gave this worker.
 ///
@@ -25,6 +28,14 @@ pub fn package() -> std::io::Result<File> {
 /// When this process was given none.
 pub fn inputs() -> std::io::Result<File> {
     inherited(INPUTS_FD)
+}
+
+/// The library that the parent gave this worker to load.
+///
+/// # Errors
+/// When this process was given none.
+pub fn library() -> std::io::Result<File> {
+    inherited(LIBRARY_FD)
 }
 
 #[expect(unsafe_code, reason = "a descriptor that was inherited has a number and no owner")]

@@ -6,15 +6,16 @@
 use crate::cgroup::{Cgroup, CgroupKind};
 use crate::child::{Plan, Refusal, out_of_the_way};
 use crate::host::{Host, NOBODY, Namespaces, tasks_of};
+use crate::sealed::opened_anew;
 use crate::usher::Usher;
 use crate::worker::Worker;
-use crate::{Executable, Profile, Sealed};
+use crate::{Executable, JailError, Profile, Sealed};
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Descriptors that a locked worker may have.
@@ -35,6 +36,8 @@ pub struct Program {
     pub arguments: Vec<OsString>,
     /// All of its environment.
     pub environment: Vec<(String, OsString)>,
+    /// A library that it loads before it locks itself, from the very file that was looked at.
+    pub library: Option<Arc<File>>,
 }
 
 /// What one process may use.
@@ -56,41 +59,6 @@ pub struct Pipes {
     pub output: File,
     /// From its standard error.
     pub errors: File,
-}
-
-/// Why no worker was started.
-#[derive(Debug, thiserror::Error)]
-pub enum JailError {
-    /// The program isn't there.
-    #[error("open {}: {source}", path.display())]
-    Program {
-        /// Where it should be.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// Another user can't run it.
-    #[error(
-        "execute {} as nobody: {source}; let others read and execute it, or run this as an ordinary user",
-        path.display()
-    )]
-    NotForOthers {
-        /// The program.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// An argument with a zero byte.
-    #[error("an argument or variable of the worker: {0}")]
-    Argument(#[from] NulError),
-    /// The system refused.
-    #[error("{step}: {source}")]
-    System {
-        /// What was being done.
-        step: &'static str,
-        /// The system's answer.
-        source: io::Error,
-    },
 }
 
 /// What confines all workers of an evaluation. None of them outlives it.
@@ -181,12 +149,15 @@ impl Jail {
             let opened = sealed.map(|sealed| sealed.for_worker().and_then(out_of_the_way)).transpose();
             opened.map_err(|error| system(("hand over the package", error)))
         };
+        let library =
+            program.library.as_deref().map(|library| opened_anew(library).and_then(out_of_the_way)).transpose();
+        let library = library.map_err(|error| system(("hand over the library", error)))?;
         let (namespaces, user_namespace_later) = self.namespaces.at_start(self.drops_identity);
         let plan = Plan {
             program: opened,
             arguments: arguments(program)?,
             environment: environment(program)?,
-            descriptors: [Some(input), Some(output), Some(errors), sealed(package)?, sealed(inputs)?],
+            descriptors: [Some(input), Some(output), Some(errors), sealed(package)?, sealed(inputs)?, library],
             namespaces,
             user_namespace_later,
             identity: self.drops_identity.then_some(NOBODY),
@@ -275,7 +246,7 @@ mod tests {
         let jail = Jail { group: Some(group), usher, ..Jail::insecure().unwrap() };
         let arguments = vec!["/proc/self/cgroup".into()];
         let executable = Executable::open("/bin/cat").unwrap();
-        let cat = Program { executable, arguments, environment: Vec::new() };
+        let cat = Program { executable, arguments, environment: Vec::new(), library: None };
         let limits = Limits { memory_bytes: 1 << 30, cpu_seconds: 10 };
         let (worker, mut pipes) = jail.spawn(&cat, None, None, limits).unwrap();
         let mut groups = String::new();

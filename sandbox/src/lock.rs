@@ -100,18 +100,26 @@ pub enum LockError {
     Seccomp(#[from] seccompiler::Error),
 }
 
-/// Locks this process, for good. Threads started before stay free: call it first.
+/// Locks this process, for good. Threads started before stay free: call it first, or [`lock_thread`] on each of them.
 ///
 /// # Errors
 /// When any part of it is refused. Then nothing of a stranger may be read.
 pub fn lock(profile: Profile) -> Result<(), LockError> {
-    let programs = filter::programs(profile, std::process::id())?;
     allocator::count_no_processors();
     // The usual one asks for the working folder, which would look like an attempt to break out.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     if profile == Profile::Strict {
         bound_addresses().map_err(LockError::Addresses)?;
     }
+    lock_thread(profile)
+}
+
+/// Locks the calling thread alone, for good: one that an engine has to start before its process is locked.
+///
+/// # Errors
+/// As [`lock`].
+pub fn lock_thread(profile: Profile) -> Result<(), LockError> {
+    let programs = filter::programs(profile, std::process::id())?;
     let status = rules(profile)?.restrict_self()?;
     if status.ruleset == RulesetStatus::NotEnforced {
         return Err(LockError::NoLandlock);

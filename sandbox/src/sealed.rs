@@ -48,8 +48,7 @@ impl Sealed {
     /// # Errors
     /// When the system has no `/proc`, or no descriptor left.
     pub(crate) fn for_worker(&self) -> io::Result<OwnedFd> {
-        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::NOATIME | OFlags::CLOEXEC, Mode::empty())?)
+        opened(&self.file, OFlags::NOATIME)
     }
 
     /// The bytes from `offset`.
@@ -61,6 +60,19 @@ impl Sealed {
         self.file.read_exact_at(&mut bytes, offset)?;
         Ok(bytes)
     }
+}
+
+/// The file of a descriptor, to read, with a place of its own: copies of a descriptor share theirs.
+///
+/// # Errors
+/// When the system has no `/proc`, or no descriptor left.
+pub(crate) fn opened_anew(file: &File) -> io::Result<OwnedFd> {
+    opened(file, OFlags::empty())
+}
+
+fn opened(file: &File, how: OFlags) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | how, Mode::empty())?)
 }
 
 #[cfg(test)]

@@ -163,6 +163,19 @@ fn whatever_is_not_computing_ends_a_strict_worker() {
 }
 
 #[test]
+fn a_thread_that_was_started_before_is_locked_as_well() {
+    for (profile, names) in [(Profile::Strict, &FORBIDDEN[..]), (Profile::Device, &["tcp", "exec", "ptrace", "bpf"])] {
+        let jail = jail(profile);
+        for name in names {
+            let ended = attempt(&jail, profile, &format!("thread:{name}"), PATIENCE);
+            let ends = profile == Profile::Strict && ended.end.is_violation() && ended.output.is_empty();
+            let refuses = profile == Profile::Device && ended.output.starts_with("refused");
+            assert!(ends || refuses, "{profile:?} {name}: {ended:?}");
+        }
+    }
+}
+
+#[test]
 fn a_call_whose_arguments_no_filter_sees_does_not_exist() {
     let ended = attempt(&jail(Profile::Strict), Profile::Strict, "clone3", PATIENCE);
     assert_eq!((ended.end, ended.output.as_str()), (End::Exited(0), "refused 38"));

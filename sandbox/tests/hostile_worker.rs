@@ -11,17 +11,26 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::ptr::{null, null_mut};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [profile, attempt] = arguments.as_slice() else { return ExitCode::from(2) };
     let package = sandbox::package();
+    // What is attempted from a thread that an engine started before the lock.
+    let (from, attempt) = attempt.split_once(':').unwrap_or(("", attempt));
+    let thread = (from == "thread").then(|| locked_thread(profile, attempt.to_owned()));
     match profile.as_str() {
         "strict" => sandbox::lock(Profile::Strict).expect("locked"),
         "device" => sandbox::lock(Profile::Device).expect("locked"),
         _ => {}
     }
-    let answer = match attempt.as_str() {
+    let answer = match attempt {
+        _ if thread.is_some() => thread.map_or(0, |(go, thread)| {
+            drop(go);
+            thread.join().expect("an answer")
+        }),
         "read-package" => {
             let mut text = [0; 11];
             package.expect("a package").read_exact_at(&mut text, 0).expect("text");
@@ -41,6 +50,20 @@ fn main() -> ExitCode {
         print!("escaped {answer}");
     }
     ExitCode::SUCCESS
+}
+
+/// A thread that is locked by itself, and makes its attempt once it is let go.
+fn locked_thread(profile: &str, attempt: String) -> (Sender<()>, JoinHandle<c_long>) {
+    let profile = if profile == "device" { Profile::Device } else { Profile::Strict };
+    let ((go, gone), (locked, is_locked)) = (channel::<()>(), channel());
+    let thread = std::thread::spawn(move || {
+        sandbox::lock_thread(profile).expect("locked");
+        locked.send(()).expect("told");
+        gone.recv().expect_err("let go");
+        attack(&attempt)
+    });
+    is_locked.recv().expect("told");
+    (go, thread)
 }
 
 /// Makes the attempt: what its system call answered.

@@ -35,6 +35,7 @@ pub(crate) fn program(profile: &str, attempt: &str) -> Program {
         executable: Executable::open(program_path()).expect("the hostile worker"),
         arguments: vec![profile.into(), attempt.into()],
         environment: vec![("ONLY".into(), "this".into())],
+        library: None,
     }
 }
 

@@ -22,7 +22,12 @@ fn a_locked_worker_reads_its_package_and_computes_on_threads() {
 }
 
 fn named(path: &str, arguments: Vec<OsString>) -> Program {
-    Program { executable: Executable::open(path).expect("a program"), arguments, environment: Vec::new() }
+    Program {
+        executable: Executable::open(path).expect("a program"),
+        arguments,
+        environment: Vec::new(),
+        library: None,
+    }
 }
 
 fn shell(jail: &Jail, script: &str) -> String {
@@ -91,7 +96,7 @@ fn a_program_that_was_replaced_or_removed_is_still_started_as_it_was() {
     let (jail, executable) = (Jail::insecure().unwrap(), Executable::open(&path).unwrap());
     let says = |what: &str| {
         let arguments = vec!["-c".into(), format!("echo {what}").into()];
-        let program = Program { executable: executable.clone(), arguments, environment: Vec::new() };
+        let program = Program { executable: executable.clone(), arguments, environment: Vec::new(), library: None };
         let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).unwrap();
         let mut text = String::new();
         pipes.output.read_to_string(&mut text).unwrap();

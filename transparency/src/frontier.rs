@@ -3,7 +3,7 @@
 //! It does NOT keep full tiles: whoever appends does.
 
 use crate::merkle::{EMPTY_ROOT, Hash, TILE_HEIGHT, TILE_WIDTH, TREE_SIZE_MAX, fold, perfect_root, perfect_roots};
-use crate::tile::Tile;
+use crate::tile::{Tile, edge_widths};
 
 /// The tree's right edge, in rows of up to 256 hashes as tiles have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,10 +58,4 @@ impl Frontier {
         let parts: Vec<Hash> = self.rows.iter().rev().flat_map(|row| perfect_roots(row)).collect();
         fold(&parts).unwrap_or(EMPTY_ROOT)
     }
-}
-
-/// The widths of the partial tiles of a tree, level 0 first, 0 where there is none.
-pub fn edge_widths(size: u64) -> impl Iterator<Item = usize> {
-    let levels = size.checked_ilog2().map_or(0, |height| height / TILE_HEIGHT + 1);
-    (0..levels).map(move |level| (size >> (TILE_HEIGHT * level)) as usize % TILE_WIDTH)
 }

@@ -6,6 +6,7 @@
 
 use crate::cosignature::WitnessSigner;
 use crate::note::{KeyError, LogSigner};
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -28,7 +29,10 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// Others could have copied the key.
-    #[error("key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {path}, or mount it read-only")]
+    #[error(
+        "key file {path} has mode {mode:03o}, so others may read it; run: chmod 600 {}, or mount it read-only",
+        word(path)
+    )]
     OpenToOthers {
         /// The file.
         path: PathBuf,
@@ -121,13 +125,15 @@ pub fn load<K: PrivateKey>(path: &Path) -> Result<K, KeyFileError> {
     let mode = file.metadata().map_err(failed("look at it"))?.mode() & 0o777;
     // Orchestrators hand out secrets on read-only mounts, with modes of their own.
     let mount = rustix::fs::fstatvfs(&file).map_err(|error| failed("look at its file system")(error.into()))?;
-    if mode & OTHERS != 0 && !mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
-        return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode });
-    }
     let mut text = String::new();
     file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed("read it"))?;
-    K::from_text(text.strip_suffix('\n').unwrap_or(&text))
-        .map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })
+    let key = K::from_text(text.strip_suffix('\n').unwrap_or(&text))
+        .map_err(|source| KeyFileError::Unusable { path: path.to_owned(), source })?;
+    // What is no key at all needs no other mode.
+    match mode & OTHERS != 0 && !mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        true => Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode }),
+        false => Ok(key),
+    }
 }
 
 /// Writes a key to a new file that nobody else may read; an existing file stays as it is.
@@ -157,6 +163,13 @@ pub fn generate<K: PrivateKey>(name: &str) -> io::Result<K> {
     let mut seed = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut seed)?;
     K::of_seed(name, &seed).map_err(io::Error::other)
+}
+
+/// A path as a shell reads it.
+fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    // What no shell can be told, a zero byte, is no part of a path.
+    shlex::try_quote(&text).map_or_else(|_| text.clone(), Cow::into_owned)
 }
 
 /// Makes the name of a new file durable.

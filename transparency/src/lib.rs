@@ -10,9 +10,12 @@
 //! [`merkle`], [`frontier`], [`proof`], [`tile`], [`note`], [`cosignature`], [`witness`] and [`checkpoint`] are pure; [`log`] and
 //! [`store`] know an object store; [`keyfile`] and [`witness_state`] know files. Nothing here reads a clock, knows HTTP, or knows what an entry means.
 
+#![warn(missing_docs)]
+
 pub mod checkpoint;
 pub mod cosignature;
 pub mod entry;
+mod files;
 pub mod finding;
 pub mod frontier;
 pub mod inclusion;
@@ -34,9 +37,10 @@ mod view;
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use cosignature::{WitnessKey, WitnessSigner};
 pub use entry::{Entry, EntryError, EntryKind, Envelope};
+pub use files::LogError;
 pub use finding::{Blame, VerifyError};
 pub use inclusion::verify_inclusion;
-pub use log::{Log, LogError};
+pub use log::Log;
 pub use note::{LogKey, LogSigner};
 pub use proof::{ConsistencyProof, InclusionProof, ProofError};
 pub use repair::{KnownEntries, repair, restore};

@@ -5,8 +5,8 @@
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::entry::Entry;
+use crate::files::{LogError, load_entries};
 use crate::frontier::Frontier;
-use crate::log::{LogError, load_entries};
 use crate::merkle::{Hash, TILE_WIDTH, leaf_hash};
 use crate::note::LogKey;
 use crate::store::{LogStore, StoreError};

@@ -70,7 +70,7 @@ impl Tile {
 
     /// The partial tiles of a tree of `size` leaves, level 0 first.
     pub fn edge(size: u64) -> impl Iterator<Item = Self> {
-        crate::frontier::edge_widths(size).zip(0..).filter(|(width, _)| *width > 0).map(move |(width, level)| {
+        edge_widths(size).zip(0..).filter(|(width, _)| *width > 0).map(move |(width, level)| {
             let index = size.checked_shr(TILE_HEIGHT.saturating_mul(level)).unwrap_or_default() >> TILE_HEIGHT;
             Self { level, index, width }
         })
@@ -193,6 +193,13 @@ fn parse_number(text: &str) -> Option<u64> {
         number.checked_mul(1000)?.checked_add(group)
     })?;
     (number < TREE_SIZE_MAX).then_some(number)
+}
+
+/// The widths of the partial tiles of a tree, level 0 first, 0 where there is none.
+pub fn edge_widths(size: u64) -> impl Iterator<Item = usize> {
+    let levels = size.checked_ilog2().map_or(0, |height| (height / TILE_HEIGHT).saturating_add(1));
+    (0..levels)
+        .map(move |level| size.checked_shr(TILE_HEIGHT.saturating_mul(level)).unwrap_or_default() as usize % TILE_WIDTH)
 }
 
 /// The bytes of a tile.

@@ -1,16 +1,16 @@
 //! A log at one checkpoint, for readers: its files, its entries and its proofs.
 //!
-//! A view doesn't move while the log grows, so that what is served together belongs together. It does NOT verify what it
-//! reads: whoever gets a proof does.
+//! A view doesn't move while the log grows, so that what is served together belongs together. Files are held against the
+//! checkpoint's root before they are given away; proofs are not: whoever gets one verifies it.
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::entry::Entry;
-use crate::log::{LogError, load_entries, load_hashes};
-use crate::merkle::{Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, root_of, subtrees};
+use crate::files::{LogError, load_entries, load_hashes};
+use crate::merkle::{Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, leaf_hash, root_of, subtrees};
 use crate::note::LogKey;
 use crate::proof::{ConsistencyProof, InclusionProof, ProofError, consistency_ranges, inclusion_ranges, roots};
 use crate::store::LogStore;
-use crate::tile::{Resource, Tile, encode_entries, encode_hashes};
+use crate::tile::{Resource, Tile, decode_entries, decode_hashes, encode_entries, encode_hashes};
 use object_store::ObjectStore;
 use std::collections::{HashMap, hash_map};
 use std::ops::Range;
@@ -49,17 +49,58 @@ impl LogView {
     /// that may still change, and what was served once is cached for ever.
     ///
     /// # Errors
-    /// When the store refuses.
+    /// When the store refuses, or what lies there isn't what the checkpoint's root was signed over.
     pub async fn read(&self, resource: &Resource) -> Result<Option<Vec<u8>>, LogError> {
-        match resource {
-            Resource::Checkpoint => Ok(Some(self.checkpoint.note().as_bytes().to_vec())),
-            resource if !resource.lies_in(self.checkpoint.size()) => Ok(None),
-            // What lies there of a past size is nothing that anybody looks after; the wider one is.
-            resource => match self.beginning(resource).await {
-                Ok(Some(bytes)) => Ok(Some(bytes)),
-                _ => Ok(self.files.get(resource).await?),
+        let tile = match resource {
+            Resource::Checkpoint => return Ok(Some(self.checkpoint.note().as_bytes().to_vec())),
+            resource if !resource.lies_in(self.checkpoint.size()) => return Ok(None),
+            Resource::Hashes(tile) | Resource::Entries(tile) => *tile,
+        };
+        // What lies there of a past size is nothing that anybody looks after; the wider one is.
+        let bytes = match self.beginning(resource).await {
+            Ok(Some(bytes)) => bytes,
+            _ => match self.files.get(resource).await? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
             },
+        };
+        let damaged = |source| LogError::Damaged { path: resource.to_string(), source };
+        let hashes = match resource {
+            Resource::Entries(_) => {
+                decode_entries(&bytes, tile.width).map_err(damaged)?.iter().map(|entry| leaf_hash(entry)).collect()
+            }
+            _ => decode_hashes(&bytes, tile.width).map_err(damaged)?,
+        };
+        self.hold(tile, &hashes).await?;
+        Ok(Some(bytes))
+    }
+
+    /// Holds the first hashes of a tile against the root that was signed: with the tile as it is now, that with the one above
+    /// it, and what has none above it with the root.
+    async fn hold(&self, tile: Tile, hashes: &[Hash]) -> Result<(), LogError> {
+        let size = self.checkpoint.size();
+        let wrong = || LogError::WrongRoot { what: "files" };
+        let now = |tile: Tile| {
+            let first = tile.index.checked_mul(TILE_WIDTH as u64)?;
+            Tile::holding(tile.level, first, size)
+        };
+        let mut tile = now(tile).ok_or_else(wrong)?;
+        let mut whole = load_hashes(&self.files, tile).await?;
+        if whole.get(..hashes.len()) != Some(hashes) {
+            return Err(wrong());
         }
+        while tile.is_full() {
+            let Some(above) = Tile::holding(tile.level.saturating_add(1), tile.index, size) else {
+                return Err(wrong());
+            };
+            let place = (tile.index % TILE_WIDTH as u64) as usize;
+            let hashes = load_hashes(&self.files, above).await?;
+            if root_of(&whole).as_ref() != hashes.get(place) {
+                return Err(wrong());
+            }
+            (tile, whole) = (above, hashes);
+        }
+        if self.root_at(size).await? == *self.checkpoint.root() { Ok(()) } else { Err(wrong()) }
     }
 
     /// A partial tile of a past size out of the wider one that took its place: after a backup was put back nobody kept it,

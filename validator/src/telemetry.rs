@@ -1,14 +1,14 @@
 //! Spans for a collector of OpenTelemetry, by OTLP over HTTP, beside the lines that are logged.
 //!
-//! Built with the feature `otel` only. What is exported are this crate's own spans and what is logged in them at the level
+//! Built with the feature `otel` only. What is exported are the validator's own spans and what is logged in them at the level
 //! of information: no more than stands in the log, so no query, no signature, no token and no upload's address. It does not
 //! know what the spans are about.
 
-use crate::config::Config;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use store::config::Config;
 use tracing::Level;
 use tracing_subscriber::filter::{EnvFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -21,6 +21,9 @@ const VARIABLES: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP
 const TRACES: &str = "v1/traces";
 /// What we are called there, unless `OTEL_SERVICE_NAME` says otherwise.
 const SERVICE: &str = "retort-validator";
+
+/// The crates whose spans these are: the validator's rooms and what puts them together.
+const CRATES: [&str; 4] = ["validator", "face", "service", "store"];
 
 /// How log lines are written: a layer without a filter.
 pub type Lines = Box<dyn Layer<Registry> + Send + Sync>;
@@ -58,7 +61,7 @@ pub fn start(config: &Config, filter: EnvFilter, lines: Lines) -> Result<Traces,
     let spans = provider.as_ref().map(|provider| {
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer(SERVICE));
         let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
-        layer.with_filter(Targets::new().with_target("validator", Level::INFO))
+        layer.with_filter(Targets::new().with_targets(CRATES.map(|name| (name, Level::INFO))))
     });
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans);
     let _ = subscriber.try_init();

@@ -8,13 +8,14 @@ use protocol::amendment::{Amended, Amendment};
 use protocol::api::{CompetitionView, Leaderboard, SubmissionStatus};
 use protocol::evaluation::EvaluationFailure;
 use protocol::leaf::{Act, Administration};
+use protocol::round::Step;
 use protocol::submission::{Code, State};
 use reqwest::{Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use validator::Evaluator;
 use validator::amend::{AmendError, Wish, amend};
-use validator::db::rounds::{Round, Step};
+use validator::db::rounds::Round;
 use validator::evaluator::scripted_evaluation;
 
 const TOKEN: &str = "the operator's own token";
@@ -51,6 +52,13 @@ async fn done(miner: &Miner, id: &SubmissionId, what: &str, reason: &str) -> Sub
     let body = serde_json::json!({ "reason": reason }).to_string();
     let response = act(miner, id, what, Some(TOKEN), &body).await;
     accept(response, &[StatusCode::OK]).await.unwrap().json().await.unwrap()
+}
+
+/// Takes a submission out of its competition, as its operator.
+pub(crate) async fn disqualified(app: &TestApp, id: &SubmissionId) {
+    let reason = r#"{"reason":"it is another's"}"#;
+    let token = app.app.config.operator_token.expose();
+    accept(act(&app.miner(9), id, "disqualify", Some(token), reason).await, &[StatusCode::OK]).await.unwrap();
 }
 
 /// The act that stands in the log under this name.
@@ -164,7 +172,9 @@ async fn a_disqualified_submission_has_no_place_and_its_reason_is_public() {
     assert!(page.text().await.unwrap().contains("the weights are another"));
     // It can't be done twice, nor be entered again.
     let refusal = accept(act(&alice, &champion, "disqualify", Some(TOKEN), r#"{"reason":"x"}"#).await, &[]).await;
-    assert_eq!(refusal.unwrap_err().status, 409);
+    let refusal = refusal.unwrap_err();
+    assert_eq!(refusal.status, 409);
+    assert!(refusal.problem.detail.contains("it was disqualified already"), "{}", refusal.problem.detail);
 }
 
 #[tokio::test]
@@ -254,6 +264,9 @@ async fn what_hurts_nobody_is_changed_stated_and_shown_and_what_was_published_st
         (Wish::ClosesAt(ends_at), "no later end"),
         (Wish::SubmissionsPerDay(4), "only rise"),
         (Wish::Title(String::new()), "title"),
+        (Wish::Title("Numbers, by hand".into()), "is like that already"),
+        (Wish::Contact("https://example.com/arena?x=1".into()), "is like that already"),
+        (Wish::Hidden(false), "is like that already"),
         (Wish::Contact("javascript:alert(1)".into()), "contact"),
     ] {
         let error = amended(&app, wish).await.unwrap_err().to_string();
@@ -272,6 +285,8 @@ async fn a_hidden_competition_is_found_by_its_name_alone() {
     };
     assert_eq!(listed().await, (1, true));
     amended(&app, Wish::Hidden(true)).await.unwrap();
+    let error = amended(&app, Wish::Hidden(true)).await.unwrap_err().to_string();
+    assert!(error.contains("is like that already"), "{error}");
     assert_eq!(listed().await, (0, false));
     assert_eq!(app.miner(1).get("/competitions/digits").await.status(), StatusCode::OK);
     amended(&app, Wish::Hidden(false)).await.unwrap();
@@ -302,6 +317,8 @@ async fn an_early_end_leaves_a_full_round_a_quota_rises_with_the_next_and_three_
     }
     let raised = amended(&app, Wish::SubmissionsPerDay(5)).await.unwrap();
     let Amended::SubmissionsPerDay { quota: 5, from_round } = raised.change else { panic!("{raised:?}") };
+    let again = amended(&app, Wish::SubmissionsPerDay(5)).await.unwrap_err().to_string();
+    assert!(again.contains("is like that already"), "also before it holds: {again}");
     let refusal = miner.submit(&Package::mlp(&[8], 9)).await.unwrap_err();
     assert_eq!(refusal.problem.code, "quota_exhausted", "not before the next round");
     assert_eq!(opened(&app, from_round - 1).await.step, Step::Open);

@@ -1,15 +1,20 @@
 //! Why a submission ended as it did, and what its owner and the operator say about that, in public and for good.
 
 use super::rounds::{by_size, play, submit};
-use super::support::{Miner, Package, Refusal, Setup, TestApp, accept, validator_hotkey};
+use super::support::{Miner, Package, Refusal, Setup, TestApp, accept, competition_toml, validator_hotkey};
+use futures::FutureExt;
 use protocol::SubmissionId;
 use protocol::api::AppealView;
+use protocol::evaluation::Scope;
 use protocol::leaf::{Answer, Appeal};
 use protocol::submission::State;
 use reqwest::StatusCode;
 use serde_json::json;
+use std::sync::Arc;
 use validator::appeals::{self, APPEALS_MAX, AppealError};
+use validator::evaluator::scripted_evaluation;
 use validator::why::{Topic, WhyView};
+use validator::{Evaluator, ScriptedEvaluator};
 
 async fn appeal(miner: &Miner, id: &SubmissionId, text: &str) -> Result<Vec<AppealView>, Refusal> {
     let body = json!({ "text": text }).to_string().into_bytes();
@@ -75,6 +80,81 @@ async fn an_appeal_and_its_answer_are_stated_once_and_shown_to_everybody() {
     let answers: Vec<Answer> = app.app.db.leaves_under(&Answer::prefix(&id)).await.unwrap();
     assert_eq!((appeals.len() as u64, answers.len()), (APPEALS_MAX, 1));
     assert_eq!((appeals[0].hotkey, answers[0].validator), (alice.hotkey(), validator_hotkey()));
+}
+
+fn is_of_width(config_json: &[u8], width: u64) -> bool {
+    let config: serde_json::Value = serde_json::from_slice(config_json).unwrap();
+    config["architecture"]["hidden"][0] == width
+}
+
+/// What it answers of fresh items is worse than what it answers of public ones: it learnt those by heart.
+#[tokio::test]
+async fn why_says_how_far_below_the_gate_hidden_items_found_it() {
+    let evaluator: Arc<dyn Evaluator> = Arc::new(ScriptedEvaluator::new(Arc::new(|request| {
+        let by_heart = is_of_width(&request.candidate.config_json, 9);
+        let screened = matches!(request.scope, Scope::OutputsOnly);
+        let correct_ppm = if by_heart && screened { 300_000 } else { 1_000_000 };
+        async move { scripted_evaluation(&request, correct_ppm) }.boxed()
+    })));
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    let (alice, bob) = (app.miner(1), app.miner(2));
+    submit(&app, &alice, 25).await;
+    let id = submit(&app, &bob, 9).await;
+    play(&app, 1).await;
+    let story = why(&bob, &id).await;
+    let gates = told(&story, Topic::Gate);
+    let figures = gates.last().unwrap();
+    assert!(
+        figures.contains("hidden items right, where the gate asks for") && figures.starts_with("33.33 % ["),
+        "{story:?}"
+    );
+    assert!(figures.contains("of what the teacher gets right, 100.00 %"), "{figures}");
+
+    let mut app = app;
+    app.leave_unfinished();
+    let id = bob.announce("digits", &Package::mlp(&[10], 3)).await.unwrap().id;
+    bob.withdraw(&id).await.unwrap();
+    assert_eq!(told(&why(&bob, &id).await, Topic::Admission), ["withdrawn: its miner took it back"]);
+}
+
+/// Of whom a round asked some items and no more: what it saw, and the line that had to be passed.
+#[tokio::test]
+async fn why_says_what_screening_saw_of_whom_it_didn_t_let_compete() {
+    let evaluator: Arc<dyn Evaluator> = Arc::new(ScriptedEvaluator::new(Arc::new(|request| {
+        let is_of = |width| is_of_width(&request.candidate.config_json, width);
+        let screened = matches!(request.scope, Scope::OutputsOnly);
+        let correct_ppm = if screened && is_of(9) {
+            720_000
+        } else if screened && is_of(20) {
+            910_000
+        } else {
+            1_000_000
+        };
+        async move { scripted_evaluation(&request, correct_ppm) }.boxed()
+    })));
+    let app = TestApp::start(Setup { evaluator, ..Setup::default() }).await;
+    app.publish(&competition_toml("digits", "rounds = { challengers_max = 1, beacon = \"ledger\" }")).await;
+    let (alice, bob, carol) = (app.miner(1), app.miner(2), app.miner(3));
+    let best = submit(&app, &alice, 25).await;
+    let waits = submit(&app, &bob, 20).await;
+    let below = submit(&app, &carol, 9).await;
+    let round = play(&app, 1).await;
+    assert_eq!(round.champion, Some(best));
+
+    let story = why(&bob, &waits).await;
+    let figures = *told(&story, Topic::Gate).last().unwrap();
+    assert!(figures.contains(" of 63 hidden items right, where the gate asks for 90.00 %"), "{story:?}");
+    let line = figures.split_once("; it stood for a place with ").unwrap_or_else(|| panic!("{figures}")).1;
+    let (own, least) = line.split_once(", and the last one went for ").unwrap();
+    assert!(own.parse::<f64>().unwrap() < least.parse::<f64>().unwrap(), "{figures}");
+    assert!(told(&story, Topic::Round)[0].contains("it gains priority"), "{story:?}");
+
+    let story = why(&carol, &below).await;
+    let figures = *told(&story, Topic::Gate).last().unwrap();
+    assert!(figures.starts_with("76.19 % [") && figures.contains("of 21 hidden items right"), "{story:?}");
+    assert!(told(&story, Topic::Round)[0].contains("not beyond doubt: the next round asks it again"), "{story:?}");
+    let page = carol.get("/competitions/digits/rounds/1").await.text().await.unwrap();
+    assert!(page.contains("of 21 hidden items right") && page.contains("and the last one went for"), "{page}");
 }
 
 #[tokio::test]

@@ -178,4 +178,27 @@ async fn only_registered_hotkeys_submit_where_the_settings_say_so() {
     app.app.ledger.register(chain::Registration::own(miner.hotkey(), 0)).unwrap();
     let id = miner.submit(&package).await.unwrap();
     app.wait_for(&id, State::Scored).await;
+    // As `retort validator register` does beside the service, which alone writes the ledger.
+    let (other, package, owner) = (app.miner(2), Package::mlp(&[9], 7), app.miner(3).hotkey());
+    app.app.db.want_registration(&other.hotkey(), &owner).await.unwrap();
+    let registered =
+        async || app.app.ledger.registrations().unwrap().into_iter().find(|it| it.hotkey == other.hotkey());
+    let registered = until(registered).await;
+    assert_eq!(registered.owner(), owner);
+    until(async || app.app.db.registrations_due().await.unwrap().is_empty().then_some(())).await;
+    let id = other.submit(&package).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+}
+
+/// Waits until `found` is something.
+async fn until<T>(mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let waiting = async {
+        loop {
+            if let Some(found) = found().await {
+                return found;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("it comes")
 }

@@ -8,18 +8,18 @@ use super::support::{Setup, TestApp, competition, competition_toml, validator_ke
 use axum::Router;
 use axum::extract::State;
 use chain::{Ledger, LedgerError, LocalLedger, MemoryLedger, Registration, Replica};
+use datasets::hidden::RoundView;
 use datasets::hidden::{Beacon, BeaconRule, DrandChain, RoundBeacon, RoundClosed};
 use http::{StatusCode, Uri, header};
-use protocol::round::BeaconSource;
+use protocol::round::{BeaconSource, Step};
 use protocol::{Digest, Hotkey};
 use serde_json::Value;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use validator::db::rounds::Step;
 use validator::evaluator::silent;
-use validator::rounds::{RoundView, close_now};
+use validator::rounds::close_now;
 
 /// `GET /52db9ba7...84e971/public/1000` and `.../123`: genuine.
 const QUICKNET_1000: &str = r#"{"round":1000,"randomness":"fe290beca10872ef2fb164d2aa4442de4566183ec51c56ff3cd603d930e54fdd","signature":"b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"}"#;

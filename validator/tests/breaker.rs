@@ -116,7 +116,7 @@ async fn an_engine_that_fails_for_everybody_is_waited_for_and_one_that_fails_for
         ids.push(app.miner(number + 1).submit(&Package::mlp(&[8], number.into())).await.unwrap());
     }
     let why = ready(&app, 503).await;
-    assert!(why.contains("prepare the sandbox") && !why.contains("cgroup"), "{why}");
+    assert!(why.contains("the reference of digits") && !why.contains("cgroup"), "{why}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     broken.store(false, Ordering::SeqCst);
     until(&app, State::Scored, 3).await;
@@ -126,6 +126,67 @@ async fn an_engine_that_fails_for_everybody_is_waited_for_and_one_that_fails_for
         let events = app.app.db.events(id).await.unwrap();
         assert!(events.iter().filter(|event| event.to == State::Evaluating).count() <= 2, "{events:?}");
     }
+}
+
+/// A validator with a folder of objects and a temporary one, as they lie in a directory.
+async fn in_folders(dir: &tempfile::TempDir) -> TestApp {
+    let url = Url::from_directory_path(dir.path().join("objects")).unwrap();
+    let store = Objects::open(&url, dir.path().join("tmp")).unwrap();
+    let app = TestApp::with_competition(Setup { objects: Some(store), ..Setup::default() }).await;
+    ready(&app, 200).await;
+    app
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_kept_is_told_to_come_again_and_found_out_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = in_folders(&dir).await;
+    let aside = dir.path().join("aside");
+    // The folder for uploads is gone; it is a file, as one that can't be written is for everybody; that of objects is.
+    for (number, (folder, is_file)) in [("tmp", false), ("tmp", true), ("objects/sha256", true)].into_iter().enumerate()
+    {
+        let (miner, package) = (app.miner(number as u8 + 1), Package::mlp(&[8], number as u32));
+        let created = miner.announce("digits", &package).await.unwrap();
+        let place = dir.path().join(folder);
+        std::fs::rename(&place, &aside).unwrap();
+        if is_file {
+            std::fs::write(&place, b"").unwrap();
+        }
+        let refusal = miner.upload_all(&created, &package).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.problem.code.as_str()), (503, "busy"), "{folder}: {refusal:?}");
+        assert!(refusal.problem.retry_after_seconds.is_some(), "{refusal:?}");
+        let why = ready(&app, 503).await;
+        assert!(!why.contains(dir.path().to_str().unwrap()) && !why.contains("os error"), "{why}");
+        if is_file {
+            std::fs::remove_file(&place).unwrap();
+        }
+        std::fs::rename(&aside, &place).unwrap();
+        ready(&app, 200).await;
+        miner.upload_all(&created, &package).await.expect("it came again");
+        miner.complete(&created.id).await.unwrap();
+        app.wait_for(&created.id, State::Scored).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_disk_over_the_objects_takes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = in_folders(&dir).await;
+    let (named, aside) = (dir.path().join("objects/sha256"), dir.path().join("aside"));
+    let (miner, package) = (app.miner(1), Package::mlp(&[8], 7));
+    let created = miner.announce("digits", &package).await.unwrap();
+    std::fs::rename(&named, &aside).unwrap();
+    std::fs::create_dir(&named).unwrap();
+    let answer = app.miner(2).get("/readyz").await;
+    assert_eq!(answer.status(), 503, "at once: {}", answer.text().await.unwrap());
+    assert_eq!(miner.upload_all(&created, &package).await.unwrap_err().status, 503);
+    assert_eq!(std::fs::read_dir(&named).unwrap().count(), 0, "nothing is written where the disk belongs");
+    std::fs::remove_dir(&named).unwrap();
+    std::fs::rename(&aside, &named).unwrap();
+    ready(&app, 200).await;
+    miner.upload_all(&created, &package).await.unwrap();
+    miner.complete(&created.id).await.unwrap();
+    app.wait_for(&created.id, State::Scored).await;
 }
 
 #[tokio::test]
@@ -148,4 +209,10 @@ async fn what_cannot_be_used_is_found_at_the_start_by_its_name() {
     let database = dir.path().join("no/such/folder/data.sqlite");
     let error = Db::open(&database).await.unwrap_err().to_string();
     assert_eq!(error.matches(database.to_str().unwrap()).count(), 1, "{error}");
+
+    let garbage = dir.path().join("garbage.sqlite");
+    std::fs::write(&garbage, [b'?'; 8_192]).unwrap();
+    let error = Db::open(&garbage).await.unwrap_err().to_string();
+    assert!(error.contains(garbage.to_str().unwrap()) && error.contains("restore"), "{error}");
+    assert_eq!(std::fs::read(&garbage).unwrap(), [b'?'; 8_192], "it stays as it was");
 }

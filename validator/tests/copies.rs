@@ -41,7 +41,7 @@ async fn scored(app: &TestApp, miner: u8, package: &Package) -> SubmissionId {
 }
 
 async fn copies(app: &TestApp) -> HashMap<SubmissionId, Original> {
-    copy_of(&app.app, &competition("digits")).await.unwrap()
+    copy_of(&app.app, &competition("digits"), u64::MAX).await.unwrap()
 }
 
 /// Who counts as which submission.
@@ -262,7 +262,7 @@ async fn the_earliest_commitment_in_any_competition_of_the_kind_is_first_and_its
     let copy = submit(2, "digits", &disguised(1)).await;
     let own = submit(1, "digits", &disguised(1)).await;
     assert_eq!(copies(&app).await, counts([(copy.clone(), first.clone())]));
-    assert_eq!(copy_of(&app.app, &competition("digits-2")).await.unwrap(), HashMap::new());
+    assert_eq!(copy_of(&app.app, &competition("digits-2"), u64::MAX).await.unwrap(), HashMap::new());
     let view: PairView = app.miner(3).get(&format!("/api/v1/copies/{copy}/{first}")).await.json().await.unwrap();
     assert_eq!((view.competition, view.has_consequences), (competition("digits"), true));
     let view: PairView = app.miner(3).get(&format!("/api/v1/copies/{own}/{first}")).await.json().await.unwrap();

@@ -101,9 +101,8 @@ async fn what_is_public_can_be_downloaded_and_nothing_else() {
         assert_eq!(miner.get(&object(&secret)).await.status(), 404, "{why}");
     }
     for public in [
-        stored.competition.public_images,
-        stored.competition.public_teacher_logits,
-        stored.competition.training_images,
+        stored.competition.tables.training,
+        stored.competition.tables.evaluation,
         stored.competition.teacher.weights,
         stored.competition.reference.config_json,
     ] {

@@ -275,26 +275,6 @@ async fn an_evaluation_cut_off_by_a_kill_goes_on_after_the_restart() {
 }
 
 #[tokio::test]
-async fn an_evaluation_that_never_ends_is_taken_away_and_repeated() {
-    let asked = Arc::new(AtomicU32::new(0));
-    let evaluator = after_publishing(move |request| {
-        if asked.fetch_add(1, Ordering::SeqCst) == 0 {
-            return futures::future::pending().boxed();
-        }
-        async move { scripted_evaluation(&request, 900_000) }.boxed()
-    });
-    let app = TestApp::with_competition(setup(evaluator)).await;
-    let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();
-    app.wait_for(&id, State::Evaluating).await;
-    app.app.clock.advance(121);
-    app.wait_for(&id, State::Queued).await;
-    assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().failures, 1);
-    // The worker still sits on the first attempt; once the queue has stood for a minute it is replaced.
-    app.app.clock.advance(61);
-    app.wait_for(&id, State::Scored).await;
-}
-
-#[tokio::test]
 async fn a_complete_submission_survives_a_kill_before_its_check() {
     let app = TestApp::with_competition(Setup::default()).await;
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();

@@ -18,6 +18,7 @@ use protocol::digest::canonical_json;
 use protocol::evaluation::EvaluationFailure;
 use protocol::leaf::{Attempt, Commitment, CompetitionPublished, Ended, Purpose};
 use protocol::receipt::ReceiptError;
+use protocol::round::Step;
 use protocol::rules::RULES;
 use protocol::submission::{Blame, Code, State};
 use protocol::{CompetitionId, Digest, Receipt, Report, SignedReceipt, SubmissionId, attempt};
@@ -29,7 +30,6 @@ use tokio::sync::Notify;
 use transparency::verify::Reader;
 use transparency::{EntryKind, Envelope, LogKey, Resource, SignedCheckpoint, VerifyError, verify_entries};
 use validator::administration;
-use validator::db::rounds::Step;
 use validator::db::{DbError, log};
 use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
@@ -49,21 +49,46 @@ impl Reader for HttpLog<'_> {
     }
 }
 
-/// All that the log states, checked as a stranger would.
+/// The log's files as they lie, with nobody before them.
+struct StoredLog<'a>(&'a InMemory);
+
+impl Reader for StoredLog<'_> {
+    type Error = object_store::Error;
+
+    async fn read(&self, resource: &Resource) -> StoreResult<Option<Vec<u8>>> {
+        match self.0.get(&Path::parse(format!("log/{resource}"))?).await {
+            Ok(found) => Ok(Some(found.bytes().await?.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// All that the log of a running validator states, checked as a stranger would.
 async fn read(
     miner: &Miner,
     remembered: Option<&SignedCheckpoint>,
 ) -> Result<(SignedCheckpoint, Vec<Envelope>), VerifyError> {
+    checked(&HttpLog(miner), remembered).await
+}
+
+async fn checked<R: Reader>(
+    log: &R,
+    remembered: Option<&SignedCheckpoint>,
+) -> Result<(SignedCheckpoint, Vec<Envelope>), VerifyError> {
     let mut entries = Vec::new();
     let visit = |_, entry: &[u8]| entries.push(Envelope::parse(entry));
-    let verified = verify_entries(&HttpLog(miner), &log_signer().key(), remembered, visit).await?;
+    let verified = verify_entries(log, &log_signer().key(), remembered, visit).await?;
     Ok((verified.checkpoint, entries.into_iter().map(Result::unwrap).collect()))
 }
 
 /// Waits until everything that was stated is in the log.
 async fn settled(app: &TestApp) {
-    for _ in 0..500 {
-        if app.app.db.count_leaves().await.unwrap().1 == 0 {
+    for _ in 0..1_500 {
+        // A competition's first round opens in its own time, and is stated.
+        let opened = app.app.db.leaf("round/digits/1/opened").await.unwrap().is_some();
+        let awaited = !opened && !app.app.db.competitions().await.unwrap().is_empty();
+        if !awaited && app.app.db.count_leaves().await.unwrap().1 == 0 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -329,17 +354,29 @@ async fn a_kill_between_log_and_database_loses_nothing_and_repeats_nothing() {
     }
 }
 
+async fn execute(app: &TestApp, sql: &'static str) {
+    sqlx::query(sql).execute(app.app.db.pool()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_database_put_back_from_an_older_copy_learns_what_the_log_states() {
     let app = TestApp::with_competition(Setup::default()).await;
     let id = scored(&app, 1).await;
+    // Forty come and go, then one that the older copy knows nothing of.
+    execute(&app, "UPDATE sqlite_sequence SET seq = 40 WHERE name = 'submissions'").await;
+    let lost = scored(&app, 3).await;
     settled(&app).await;
     let (before, _) = read(&app.miner(1), None).await.unwrap();
-    let forget = "DELETE FROM log_outbox WHERE key LIKE 'receipt/%'";
-    sqlx::query(forget).execute(app.app.db.pool()).await.unwrap();
+    execute(&app, "DELETE FROM log_outbox WHERE key LIKE 'receipt/%' OR key LIKE 'commitment/%'").await;
+    execute(&app, "UPDATE submissions SET arrival = 2 WHERE arrival = 41").await;
+    execute(&app, "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'submissions'").await;
     let (dir, objects) = app.stop().await;
 
     let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..Setup::default() }).await;
+    let learned = format!("receipt/{lost}");
+    while app.app.db.leaf(&learned).await.unwrap().is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let later = scored(&app, 2).await;
     settled(&app).await;
     let (_, entries) = read(&app.miner(1), Some(&before)).await.unwrap();
@@ -347,10 +384,15 @@ async fn a_database_put_back_from_an_older_copy_learns_what_the_log_states() {
         "competition/digits".to_owned(),
         format!("commitment/{id}"),
         format!("receipt/{id}"),
+        format!("commitment/{lost}"),
+        format!("receipt/{lost}"),
         format!("commitment/{later}"),
         format!("receipt/{later}"),
     ];
     assert_eq!(keys(&entries), expected);
+    let commitments: Vec<Commitment> = stated(&entries, EntryKind::Commitment);
+    let arrivals: Vec<u64> = commitments.iter().map(|commitment| commitment.arrival).collect();
+    assert_eq!(arrivals, [1, 41, 42], "whoever comes later arrives later");
 }
 
 #[tokio::test]
@@ -388,20 +430,22 @@ async fn a_hole_and_a_changed_byte_in_the_log_are_found_and_named() {
     let app = TestApp::with_competition(Setup { objects: Some(objects), ..Setup::default() }).await;
     scored(&app, 1).await;
     settled(&app).await;
-    let miner = app.miner(1);
-    let size = read(&miner, None).await.unwrap().0.size();
+    // While a validator runs, it gives no damaged file away and puts it back.
+    app.stop().await;
+    let files = StoredLog(&store);
+    let size = checked(&files, None).await.unwrap().0.size();
 
     let bundle = Path::parse(format!("log/tile/entries/000.p/{size}")).unwrap();
     let sound = store.get(&bundle).await.unwrap().bytes().await.unwrap();
     let mut changed = sound.to_vec();
     *changed.last_mut().unwrap() ^= 1;
     store.put(&bundle, changed.into()).await.unwrap();
-    let found = read(&miner, None).await.unwrap_err();
+    let found = checked(&files, None).await.unwrap_err();
     assert!(matches!(&found, VerifyError::EntryChanged { index, .. } if *index == size - 1), "{found:?}");
     store.put(&bundle, sound.into()).await.unwrap();
 
     store.delete(&Path::parse(format!("log/tile/0/000.p/{size}")).unwrap()).await.unwrap();
-    let found = read(&miner, None).await.unwrap_err();
+    let found = checked(&files, None).await.unwrap_err();
     assert!(matches!(&found, VerifyError::Missing { path } if *path == format!("tile/0/000.p/{size}")), "{found:?}");
 }
 
@@ -460,7 +504,7 @@ async fn a_receipt_verifies_and_nothing_else_does() {
     let receipt = Receipt::verify(&bytes, &[view.validator], (id, sha256)).unwrap();
     let subject = &receipt.subject;
     assert_eq!((&subject.submission, subject.hotkey), (&created.id, miner.hotkey()));
-    assert_eq!(subject.data_root, view.competition.public_images.sha256);
+    assert_eq!(subject.data_root, view.competition.tables.evaluation.sha256);
     let outcomes = miner.get(&format!("/api/v1/objects/sha256/{}", subject.outcomes_sha256)).await;
     assert_eq!(outcomes.status(), 200);
     let report = miner.get(&format!("/api/v1/objects/sha256/{}", receipt.measured.report_sha256)).await;

@@ -1,6 +1,7 @@
 //! The machine that somebody else measures on, and clocks that jump: what waits neither pays nor stands still.
 
-use super::support::{Package, Setup, TestApp};
+use super::lifecycle::after_publishing;
+use super::support::{OPERATOR_TOKEN, Package, Setup, TestApp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
@@ -9,8 +10,8 @@ use protocol::submission::State;
 use reqwest::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
-use validator::evaluator::package_of;
+use tokio::sync::{Semaphore, watch};
+use validator::evaluator::{package_of, scripted_evaluation};
 use validator::{Evaluator, Machine, ProgressFn, ScriptedEvaluator};
 
 /// An engine whose machine is free when the test says so, and which remembers what it was asked about.
@@ -94,14 +95,10 @@ async fn a_validator_that_waits_for_the_machine_stops_at_once() {
     app.wait_for(&id, State::Scored).await;
 }
 
-const TOKEN: &str = "the operator's own token";
-
 /// A validator whose machine is taken once it has published, and what its engine is asked about from then on.
 async fn taken() -> (TestApp, watch::Sender<bool>, Arc<Mutex<Vec<Digest>>>) {
     let (free, evaluator, asked) = Elsewhere::remembering();
-    let mut setup = Setup { evaluator, ..Setup::default() };
-    setup.config.operator_token = TOKEN.into();
-    let app = TestApp::with_competition(setup).await;
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     free.send_replace(false);
     asked.lock().unwrap().clear();
     (app, free, asked)
@@ -109,7 +106,7 @@ async fn taken() -> (TestApp, watch::Sender<bool>, Arc<Mutex<Vec<Digest>>>) {
 
 /// The number behind a name in `/metrics`.
 async fn metric(app: &TestApp, name: &str) -> i64 {
-    let request = app.miner(9).http.get(app.url("/metrics")).bearer_auth(TOKEN);
+    let request = app.miner(9).http.get(app.url("/metrics")).bearer_auth(OPERATOR_TOKEN);
     let text = request.send().await.unwrap().text().await.unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     value.unwrap_or_else(|| panic!("{name} is missing in\n{text}"))
@@ -119,6 +116,11 @@ async fn metric(app: &TestApp, name: &str) -> i64 {
 async fn set(app: &TestApp, seconds: i64) {
     let before = metric(app, "retort_clock_jumps_total").await;
     app.app.clock.jump(seconds);
+    noticed(app, before).await;
+}
+
+/// Waits until the validator has noticed once more than that that its clock was set.
+async fn noticed(app: &TestApp, before: i64) {
     let noticed = async {
         while metric(app, "retort_clock_jumps_total").await == before {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -148,6 +150,63 @@ async fn a_clock_that_is_set_back_keeps_nobody_waiting_and_the_order_of_arrival(
     }
     let came: Vec<Digest> = packages.iter_mut().map(Package::sha256).collect();
     assert_eq!(*asked.lock().unwrap(), came);
+}
+
+/// Whatever comes between the moment at which somebody sets the clock and the moment at which we look.
+#[tokio::test]
+async fn what_comes_in_the_moment_in_which_the_clock_is_set_keeps_its_age() {
+    let (app, free, _) = taken().await;
+    let mut ids = Vec::new();
+    for (number, seconds) in [-3_600, 3_600, -7_200, -86_400, 86_400].into_iter().enumerate() {
+        let before = metric(&app, "retort_clock_jumps_total").await;
+        let (late, prompt) = (app.miner(2 * number as u8 + 1), app.miner(2 * number as u8 + 2));
+        app.app.clock.jump(seconds);
+        let package = Package::mlp(&[8], number as u32);
+        let announced = late.announce("digits", &package).await.unwrap();
+        ids.push(prompt.submit(&Package::mlp(&[8], 100 + number as u32)).await.unwrap());
+        noticed(&app, before).await;
+        // The reaper looks by the new clock.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        app.wait_for(ids.last().unwrap(), State::Queued).await;
+        let age = metric(&app, "retort_queue_age_seconds").await;
+        assert!((0..60).contains(&age), "set by {seconds} s: {age} s");
+        assert_eq!(late.status(&announced.id).await.state, State::AwaitingUpload, "set by {seconds} s");
+        late.upload_all(&announced, &package).await.unwrap();
+        late.complete(&announced.id).await.unwrap();
+        ids.push(announced.id);
+    }
+    free.send_replace(true);
+    for id in &ids {
+        app.wait_for(id, State::Scored).await;
+    }
+}
+
+/// An evaluation that begins in that moment, and is under way while we follow.
+#[tokio::test]
+async fn an_evaluation_that_begins_in_that_moment_counts_no_attempt() {
+    let gate = Arc::new(Semaphore::new(0));
+    let opened = Arc::clone(&gate);
+    let evaluator = after_publishing(move |request| {
+        let gate = Arc::clone(&opened);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            scripted_evaluation(&request, 900_000)
+        }
+        .boxed()
+    });
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    for (number, seconds) in [-86_400, 86_400].into_iter().enumerate() {
+        let before = metric(&app, "retort_clock_jumps_total").await;
+        app.app.clock.jump(seconds);
+        let id = app.miner(number as u8 + 1).submit(&Package::mlp(&[8], number as u32)).await.unwrap();
+        app.wait_for(&id, State::Evaluating).await;
+        noticed(&app, before).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        let found = app.app.db.submission(&id).await.unwrap().unwrap();
+        assert_eq!((found.state, found.failures), (State::Evaluating, 0), "set by {seconds} s");
+        gate.add_permits(1);
+        app.wait_for(&id, State::Scored).await;
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ async fn a_hotkey_has_a_name_that_nobody_else_takes_and_boards_show_it_beside_th
     call(&alice, "small nets").await.unwrap();
     assert_eq!(call(&bob, "Smal1-Nets").await, Err((409, "name_taken".into())), "it looks the same");
     assert_eq!(call(&bob, "<script>").await.unwrap_err().0, 422);
+    for reserved in ["teacher", "Champi0n", "va1idator 2"] {
+        assert_eq!(call(&bob, reserved).await, Err((409, "name_reserved".into())), "{reserved}");
+    }
     let board = async || -> Leaderboard {
         app.miner(1).get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap()
     };
@@ -61,6 +64,7 @@ async fn a_model_has_a_name_that_no_other_has_shown_beside_its_id() {
     let refused = async |miner: &Miner, seed: u64, name: &str| {
         called(miner, seed, name).await.map_err(|refusal| (refusal.status, refusal.problem.code)).unwrap_err()
     };
+    assert_eq!(refused(&alice, 1, "The Teacher").await, (409, "name_reserved".into()));
     let first = called(&alice, 1, "small net 1").await.unwrap();
     assert_eq!(refused(&bob, 2, "Small-Net-l").await, (409, "name_taken".into()), "it looks the same");
     assert_eq!(refused(&alice, 3, "small net 1").await, (409, "name_taken".into()), "one model, one name");

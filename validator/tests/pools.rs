@@ -2,13 +2,14 @@
 
 use super::rounds::{by_size, play, submit};
 use super::support::{Setup, TestApp, competition_toml};
+use datasets::hidden::RoundView;
 use datasets::hidden::{Draw, DrawSpec, Spent, draw_unspent};
 use datasets::load_digits;
+use datasets::published::table;
 use protocol::competition::HiddenPool;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use validator::evaluator::silent;
-use validator::rounds::RoundView;
 
 /// A private pool of 100 images for rounds of 40, 12 of them fixed: it lasts for three.
 fn private_toml(id: &str) -> String {
@@ -23,9 +24,10 @@ pub(super) fn write_own(app: &TestApp, evaluation: u32) {
     let digits = load_digits().unwrap();
     let own = app.dir.path().join("own");
     std::fs::create_dir_all(&own).unwrap();
-    for (name, range) in [("training", 0..200), ("evaluation", 200..200 + evaluation)] {
+    let names: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    for (name, range) in [("train", 0..200), ("test", 200..200 + evaluation)] {
         let images = digits.select(&range.collect::<Vec<_>>());
-        std::fs::write(own.join(format!("{name}.rtimg")), images.to_bytes().unwrap()).unwrap();
+        std::fs::write(own.join(format!("{name}.parquet")), table(&images, &names, None).unwrap()).unwrap();
     }
 }
 

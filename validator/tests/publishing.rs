@@ -1,6 +1,7 @@
 //! Publishing: what is published never changes, and what can't be published says why.
 
 use super::support::{Package, Setup, TestApp, competition, competition_toml};
+use datasets::published::{Part, answers_table, read};
 use datasets::{Images, Logits};
 use futures::FutureExt;
 use protocol::api::CompetitionView;
@@ -8,7 +9,7 @@ use protocol::evaluation::Scope;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use validator::evaluator::{scripted_evaluation, silent};
-use validator::publish::Publisher;
+use validator::publish::{Publisher, check};
 use validator::{App, Evaluator, Home, ScriptedEvaluator};
 
 #[tokio::test]
@@ -60,10 +61,43 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
         ("teacher_distance = \"none\"", "known = [\"nowhere\"]\nteacher_distance = \"none\"", "read "),
     ] {
         let toml = competition_toml("other", "").replace(from, to);
-        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();
+        let manifest = app.write_competition(&toml);
+        let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+        // Asked whether it would publish, it says the same.
+        let now = app.app.clock.now();
+        let error = check(&manifest, &app.app.config, now, Some(&app.app.db)).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
     }
+    let good = app.write_competition(&competition_toml("other", ""));
+    check(&good, &app.app.config, app.app.clock.now(), Some(&app.app.db)).await.unwrap();
     assert!(app.app.db.competitions().await.unwrap().is_empty());
+}
+
+/// Whoever mends one thing shall not find the next one then.
+#[tokio::test]
+async fn a_check_says_everything_that_is_wrong_at_once() {
+    let app = TestApp::start(Setup::default()).await;
+    let toml = competition_toml("other", "training_teacher_logits = \"logits.rtlog\"")
+        .replace("package = \"teacher\"", "package = \"nowhere\"")
+        .replace("parameters_max = 2000", "parameters_max = 100")
+        .replace("hidden_items = 300", "hidden_items = 700")
+        .replace("teacher_distance = \"none\"", "closes_at = 1000\nteacher_distance = \"none\"");
+    let manifest = app.write_competition(&toml);
+    let error = check(&manifest, &app.app.config, app.app.clock.now(), Some(&app.app.db)).await.unwrap_err();
+    let told = error.to_string();
+    for problem in [
+        "it has passed",
+        "nowhere/config.json: No such file",
+        "the reference in",
+        "has 797 evaluation items",
+        "logits.rtlog: No such file",
+    ] {
+        assert_eq!(told.lines().filter(|line| line.contains(problem)).count(), 1, "{problem}: {told}");
+    }
+    assert_eq!(told.lines().count(), 5, "{told}");
+    let many = app.app.publisher().publish(&manifest, silent()).await.unwrap_err().to_string();
+    assert!(many.contains("nowhere") && many.contains("the reference in"), "{many}");
 }
 
 #[tokio::test]
@@ -96,20 +130,26 @@ async fn a_gate_that_the_reference_misses_is_refused_and_leaves_nothing() {
 #[tokio::test]
 async fn published_data_is_what_the_manifest_says() {
     let app = TestApp::start(Setup::default()).await;
-    let logits = Logits { count: 2, classes: 10, values: vec![0.5; 20] };
-    std::fs::write(app.dir.path().join("logits.bin"), logits.to_bytes().unwrap()).unwrap();
-    app.publish(&competition_toml("digits", "training_teacher_logits = \"logits.bin\"")).await;
+    let manifest = competition_toml("digits", "training_teacher_logits = \"logits.parquet\"");
+    let path = app.dir.path().join("logits.parquet");
+    let few = Logits { count: 2, classes: 10, values: vec![0.5; 20] };
+    std::fs::write(&path, answers_table(&few).unwrap()).unwrap();
+    let refused =
+        app.app.publisher().publish(&app.write_competition(&manifest), silent()).await.unwrap_err().to_string();
+    assert!(refused.contains("2 answers of 10 logits beside 1000 training images"), "{refused}");
+    let logits = Logits { count: 1_000, classes: 10, values: vec![0.5; 10_000] };
+    std::fs::write(&path, answers_table(&logits).unwrap()).unwrap();
+    app.publish(&manifest).await;
     let miner = app.miner(1);
     let view: CompetitionView = miner.get("/api/v1/competitions/digits").await.json().await.unwrap();
     let get = async |sha256: &protocol::Digest| {
         miner.get(&format!("/api/v1/objects/sha256/{sha256}")).await.bytes().await.unwrap()
     };
-    let public = Images::from_bytes(&get(&view.competition.public_images.sha256).await).unwrap();
-    let answers = Logits::from_bytes(&get(&view.competition.public_teacher_logits.sha256).await).unwrap();
-    let training = Images::from_bytes(&get(&view.competition.training_images.sha256).await).unwrap();
-    assert_eq!((public.count, answers.count, training.count), (100, 100, 1_000));
-    let given = view.competition.training_teacher_logits.unwrap();
-    assert_eq!(Logits::from_bytes(&get(&given.sha256).await).unwrap(), logits);
+    let (tables, shape) = (view.competition.tables, view.competition.manifest.input.shape());
+    let (public, answers) = read(get(&tables.evaluation.sha256).await, shape, 10).and_then(Part::answered).unwrap();
+    let training = read(get(&tables.training.sha256).await, shape, 10).unwrap();
+    assert_eq!((public.count, answers.count, training.images.count), (100, 100, 1_000));
+    assert_eq!(training.answers, Some(logits));
 
     // The commitment can be recomputed from what only the validator knows.
     let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();

@@ -3,21 +3,26 @@
 
 use super::support::{Miner, Package, Setup, TestApp, competition, competition_toml};
 use datasets::Images;
+use datasets::hidden::RoundView;
 use datasets::hidden::{BeaconRule, Expected, Reveal, Spent, verify_reveal};
+use futures::FutureExt;
 use protocol::dethrone::Rule;
 use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
 use protocol::reward::{PolicyChange, RewardPolicy, RewardRules};
-use protocol::round::RoundRules;
+use protocol::round::{EntryRole, RoundRules, Step};
 use protocol::submission::{Code, State};
 use protocol::{Digest, Hotkey, SubmissionId};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use validator::db::rounds::{EntryRole, Step};
-use validator::evaluator::{ScriptedEvaluator, scripted_evaluation};
-use validator::rounds::{RoundError, RoundView, announce_reward, close_now, supply_beacon};
+use validator::evaluator::{ScriptedEvaluator, package_of, scripted_evaluation};
+use validator::rounds::{RoundError, announce_reward, close_now, supply_beacon};
 
 /// How long a test waits for a round.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a slow model's evaluation takes: sixteen of them take longer than a round of another competition.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
@@ -158,7 +163,7 @@ async fn a_champion_that_no_longer_loads_keeps_its_seat() {
     let broken: Arc<std::sync::Mutex<Option<Digest>>> = Arc::default();
     let of = Arc::clone(&broken);
     let evaluator = script(move |request| match *of.lock().unwrap() {
-        Some(package) if validator::evaluator::package_of(request) == package => {
+        Some(package) if package_of(request) == package => {
             Err(Code::EvaluationCrashed.because("it no longer loads".into()).into())
         }
         _ => scripted(request),
@@ -208,6 +213,24 @@ async fn a_round_is_closed_once_and_in_its_turn() {
     assert_eq!(missing.status(), 404);
 }
 
+/// Whoever audits a round goes by the log's order; so must the times in it, whatever somebody does to the clock.
+#[tokio::test]
+async fn nothing_is_announced_before_a_close_that_the_log_has_though_the_clock_is_set_back() {
+    let mut app = TestApp::with_competition(Setup { evaluator: by_size(), ..Setup::default() }).await;
+    let closed_at = play(&app, 1).await.closes_at.unwrap();
+    app.app.clock.jump(-3_600);
+    let followed = async {
+        while app.app.clock.now() >= closed_at {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, followed).await.unwrap();
+    let id = app.miner(1).announce("digits", &Package::mlp(&[8], 7)).await.unwrap().id;
+    let leaf = app.app.db.leaf(&format!("commitment/{id}")).await.unwrap().unwrap();
+    assert_eq!(leaf.body["announced_at"], closed_at);
+    app.leave_unfinished();
+}
+
 #[tokio::test]
 async fn a_round_bound_to_drand_waits_for_its_beacon_and_takes_no_other() {
     let app = TestApp::start(Setup { evaluator: by_size(), ..Setup::default() }).await;
@@ -231,6 +254,90 @@ async fn a_round_bound_to_drand_waits_for_its_beacon_and_takes_no_other() {
     assert!(supply_beacon(&app.app.db, &digits, forged.as_bytes()).await.is_err());
     assert!(supply_beacon(&app.app.db, &digits, b"not json").await.is_err());
     assert_eq!(wait_for(&app, 1, Step::Closed).await, closed, "nothing that was refused left a trace");
+}
+
+#[tokio::test]
+async fn a_long_round_of_one_competition_holds_up_no_other() {
+    let slow = Arc::new(AtomicBool::new(false));
+    let evaluator = {
+        let slow = Arc::clone(&slow);
+        Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
+            let of_letters = request.candidate.weights.len() == Package::mlp(&[20], 7).file("model.safetensors").len();
+            let takes = if of_letters && slow.load(Ordering::SeqCst) { SLOW } else { Duration::ZERO };
+            async move {
+                tokio::time::sleep(takes).await;
+                scripted(&request)
+            }
+            .boxed()
+        })))
+    };
+    let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
+    app.publish(&competition_toml("letters", "")).await;
+    for number in 1..=16 {
+        let miner = app.miner(number);
+        let id = miner.submit_to("letters", &Package::random(&[20], u64::from(number))).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+    }
+    submit(&app, &app.miner(1), 25).await;
+    wait_for(&app, 1, Step::Open).await;
+
+    slow.store(true, Ordering::SeqCst);
+    for id in ["letters", "digits"] {
+        close_now(&app.app.db, app.app.hotkey, &competition(id), app.app.clock.now()).await.unwrap();
+    }
+    wait_for(&app, 1, Step::Revealed).await;
+    let long = app.app.db.round(&competition("letters"), 1).await.unwrap().unwrap();
+    assert!(long.step < Step::Screened, "{} is {}", long.competition, long.step);
+    slow.store(false, Ordering::SeqCst);
+}
+
+/// What a package answers rightly, parts per million of the items: of public ones, and of fresh ones.
+type Known = Arc<std::sync::Mutex<HashMap<Digest, [u64; 2]>>>;
+
+/// Three that are a point better, among twelve as good as the champion and twelve that know the public items by heart: whoever
+/// sends many takes no place for ever, and is paid nothing for public results.
+#[tokio::test]
+async fn a_crowd_keeps_nobody_from_being_decided_and_is_paid_nothing() {
+    let known = Known::default();
+    let evaluator = {
+        let known = Arc::clone(&known);
+        script(move |request| {
+            let shares = known.lock().unwrap().get(&package_of(request)).copied().unwrap_or([980_000; 2]);
+            scripted_evaluation(request, shares[usize::from(request.items.public == 0)])
+        })
+    };
+    let app = TestApp::start(Setup { evaluator, ..Setup::default() }).await;
+    let rules = "rounds.challengers_max = 5\nreward = { policy = \"ladder\" }";
+    app.publish(&competition_toml("digits", rules).replace("submissions_per_day = 4", "submissions_per_day = 9")).await;
+    let enter = async |miner: u8, shares: [u64; 2]| {
+        let mut package = Package::random(&[8], u64::from(miner));
+        known.lock().unwrap().insert(package.sha256(), shares);
+        let id = app.miner(miner).submit(&package).await.unwrap();
+        app.wait_for(&id, State::Scored).await;
+        app.app.clock.advance(1);
+        id
+    };
+    let champion = enter(1, [900_000; 2]).await;
+    assert_eq!(play(&app, 1).await.champion, Some(champion));
+
+    let (mut memorisers, mut better) = (Vec::new(), Vec::new());
+    for crowd in 0..12 {
+        memorisers.push(enter(20 + crowd, [990_000, 560_000]).await);
+        enter(40 + crowd, [900_000; 2]).await;
+        if crowd % 4 == 3 {
+            better.push(enter(60 + crowd, [910_000; 2]).await);
+        }
+    }
+    let mut decided = HashSet::new();
+    for round in 2..5 {
+        let round = play(&app, round).await;
+        let paid: Vec<Hotkey> = round.weights.iter().map(|weight| weight.hotkey).collect();
+        let challengers = round.entries.iter().filter(|entry| entry.role == EntryRole::Challenger);
+        decided.extend(challengers.map(|entry| entry.submission.clone()));
+        assert!((20..32).all(|crowd| !paid.contains(&app.miner(crowd).hotkey())), "round {}: {paid:?}", round.round);
+    }
+    assert!(better.iter().all(|id| decided.contains(id)), "{better:?} within three rounds: {decided:?}");
+    assert!(memorisers.iter().all(|id| !decided.contains(id)), "memorisers take places: {decided:?}");
 }
 
 /// The larger, the more answers are right: by how much a package is trained, so to say.

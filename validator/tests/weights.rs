@@ -4,11 +4,11 @@ use super::rounds::{by_size, play, submit, wait_for};
 use super::support::{Miner, Package, Setup, TestApp, competition, competition_toml};
 use protocol::SubmissionId;
 use protocol::api::Leaderboard;
+use protocol::round::Step;
 use protocol::submission::State;
 use serde_json::Value;
 use std::time::Duration;
 use validator::administration::disqualify;
-use validator::db::rounds::Step;
 use validator::rounds::close_now;
 
 async fn app() -> TestApp {

@@ -42,7 +42,7 @@ impl Running {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async { drop(stopped.await) };
-        let server = tokio::spawn(async move { validator::witness::serve(listener, store, clock, shutdown).await });
+        let server = tokio::spawn(async move { validator::serve_witness(listener, store, clock, shutdown).await });
         Self { url, key, stop: Some(stop), server }
     }
 

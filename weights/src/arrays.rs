@@ -7,7 +7,7 @@
 
 use half::{bf16, f16};
 use protocol::architecture::{Op, Plan, Role, TensorSpec};
-use protocol::package::tensor_names;
+use protocol::package::{for_library, tensor_names};
 use rand::{Rng, RngExt};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -61,7 +61,8 @@ impl Weights {
     /// # Errors
     /// When a tensor is missing or has another shape or type. Extra tensors are the front check's business.
     pub fn from_safetensors(bytes: &[u8], plan: &Plan) -> Result<Self, WeightsError> {
-        let file = SafeTensors::deserialize(bytes)?;
+        let readable = for_library(bytes);
+        let file = SafeTensors::deserialize(&readable)?;
         let names = tensor_names(bytes, plan).unwrap_or_default();
         let mut arrays = BTreeMap::new();
         for TensorSpec { name, shape, .. } in plan.tensors() {

@@ -2,12 +2,7 @@
 //! w' = w γ/σ, b' = β - μ γ/σ with σ = sqrt(var + ε). The function stays the same and the normalisation costs nothing.
 
 use crate::arrays::{Array, Weights, WeightsError};
-use protocol::architecture::{ArchitectureError, Op, Plan};
-
-/// What is added to a variance, from parts per billion; 1e-5 to the last bit where it is that.
-pub fn epsilon(ppb: u32) -> f64 {
-    f64::from(ppb) / 1e9
-}
+use protocol::architecture::{ArchitectureError, Op, Plan, epsilon};
 
 /// Rewrites `plan` and `weights` so that no batch normalisation follows a convolution.
 ///

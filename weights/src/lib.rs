@@ -2,8 +2,10 @@
 //!
 //! Whoever compares packages needs these without a tensor library, so this crate knows no burn and runs no model.
 
+#![warn(missing_docs)]
+
 mod arrays;
 mod fold;
 
 pub use arrays::{Array, Weights, WeightsError, standard_normal};
-pub use fold::{epsilon, fold_batch_norm};
+pub use fold::fold_batch_norm;

@@ -23,6 +23,8 @@ pub(super) struct LedgerFile {
     complete_bytes: u64,
     /// Where each complete line begins.
     starts: Vec<u64>,
+    /// When the file was last changed as far as we know: at our own last writing of it, or when it was last read as a whole.
+    changed: Option<(i64, i64)>,
     /// Set when it is unknown what the file holds after a failed write.
     poisoned: bool,
 }
@@ -45,7 +47,7 @@ impl LedgerFile {
         if file.metadata().map_err(|source| io_error(path, "look at it", source))?.len() == 0 {
             sync_parent(path).map_err(|source| io_error(path, "sync its directory", source))?;
         }
-        Ok(Self { path: path.to_owned(), file, complete_bytes: 0, starts: Vec::new(), poisoned: false })
+        Ok(Self { path: path.to_owned(), file, complete_bytes: 0, starts: Vec::new(), changed: None, poisoned: false })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -88,13 +90,41 @@ impl LedgerFile {
         Ok(bytes)
     }
 
-    /// Appends a line with its line break and waits until it is on the disk. What fails half-way is taken back.
+    /// Appends a line with its line break and waits until it is on the disk. What fails half-way is taken back. To be called
+    /// on a file that was just checked.
     pub(super) fn append(&mut self, line: &[u8]) -> Result<(), LedgerError> {
-        self.check()?;
         self.write(line, self.complete_bytes)?;
         self.starts.push(self.complete_bytes);
         self.complete_bytes += line.len() as u64;
+        self.note_change()
+    }
+
+    /// Whether anything was written to the file, or only its name changed, since we last wrote or read all of it. After a
+    /// failed write of ours nobody can say who it was.
+    pub(super) fn was_touched(&self) -> Result<bool, LedgerError> {
+        if self.poisoned {
+            return Err(LedgerError::Poisoned { path: self.path.clone() });
+        }
+        Ok(self.changed != Some(self.change_time()?))
+    }
+
+    /// Takes the file as it is now for what is known.
+    pub(super) fn note_change(&mut self) -> Result<(), LedgerError> {
+        self.changed = Some(self.change_time()?);
         Ok(())
+    }
+
+    fn change_time(&self) -> Result<(i64, i64), LedgerError> {
+        let metadata = self.file.metadata().map_err(|source| io_error(&self.path, "look at it", source))?;
+        Ok((metadata.ctime(), metadata.ctime_nsec()))
+    }
+
+    /// Complete lines, each without its line break, and what follows them.
+    pub(super) fn pieces(&self) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let length = self.file.metadata().map_err(|source| io_error(&self.path, "look at it", source))?.len();
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|source| io_error(&self.path, "read it again", source))?;
+        Ok(bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect())
     }
 
     /// Sees whether the path still leads to this file, and all that was written is in it. What can be read of a file that
@@ -115,8 +145,7 @@ impl LedgerFile {
         }
         let mut bytes = vec![0; usize::try_from(self.complete_bytes).unwrap_or(usize::MAX)];
         self.file.read_exact_at(&mut bytes, 0).map_err(|source| io_error(&self.path, "read what is left", source))?;
-        let saved = save_aside(&self.path, "saved", self.complete_bytes, &bytes);
-        let saved_to = saved.map_err(|source| io_error(&self.path, "save what is left", source))?;
+        let saved_to = save_aside(&self.path, "saved", self.complete_bytes, &bytes).ok();
         Err(LedgerError::Vanished { path: self.path.clone(), saved_to })
     }
 

@@ -71,6 +71,7 @@ impl LocalLedger {
             None => None,
         };
         let mut state = State { file, chain };
+        state.file.note_change()?;
         if state.chain.hashes.is_empty() {
             state.append(&owner, Record::Genesis { owner: owner.hotkey() })?;
         }
@@ -133,7 +134,7 @@ impl Ledger for LocalLedger {
     }
 
     fn check(&self) -> Result<(), LedgerError> {
-        self.state()?.file.check()
+        self.state()?.check()
     }
 
     fn lines(&self, from: u64, bytes_max: u64) -> Result<Vec<u8>, LedgerError> {
@@ -142,8 +143,26 @@ impl Ledger for LocalLedger {
 }
 
 impl State {
+    /// Sees whether the file still is the one that was written, in its place.
+    fn check(&mut self) -> Result<(), LedgerError> {
+        self.file.check()?;
+        if !self.file.was_touched()? {
+            return Ok(());
+        }
+        let mut known = self.chain.hashes.iter();
+        for (height, piece) in (0..).zip(self.file.pieces()?) {
+            let line = piece.strip_suffix(b"\n").map(Digest::of);
+            if line.as_ref() != known.next() {
+                return Err(LedgerError::Changed { path: self.file.path().to_owned(), height });
+            }
+        }
+        // Its name or its rights changed, and nothing in it.
+        self.file.note_change()
+    }
+
     /// Makes a record durable, then part of the book. On an error it is neither, or the file refuses all after it.
     fn append(&mut self, owner: &Keypair, record: Record) -> Result<(), LedgerError> {
+        self.check()?;
         let height = self.chain.next_height();
         let line = entry::seal(owner, height, self.chain.latest_hash(), &record);
         self.file.append(&[&line[..], b"\n"].concat())?;

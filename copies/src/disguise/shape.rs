@@ -5,12 +5,12 @@
 
 use super::change;
 use crate::spaces::{Layer, Spaces};
-use protocol::architecture::{Architecture, DepthwiseBlock, NORM_EPSILON_PPB, Plan};
+use protocol::architecture::{Architecture, DepthwiseBlock, NORM_EPSILON_PPB, Plan, epsilon};
 use protocol::package::PackageConfig;
 use rand::RngExt;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::ops::Range;
-use weights::{Array, Weights, epsilon, standard_normal};
+use weights::{Array, Weights, standard_normal};
 
 /// A model in its new shape.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ mod hexadecimal;
 mod render;
 mod reveal;
 mod secret;
+mod shown;
 mod spec;
 mod stated;
 
@@ -29,5 +30,6 @@ pub use protocol::transforms::{Family, SpecError};
 pub use render::{RenderError, relabel, render};
 pub use reveal::{Expected, Reveal, RevealError, Revealed, verify_reveal};
 pub use secret::{Secret, fixed_seed, seed};
+pub use shown::{BeaconWait, Drawn, RoundEntryView, RoundView, Seen};
 pub use spec::DrawSpec;
 pub use stated::{AbandonCode, Abandonment, RoundAbandoned, RoundBeacon, RoundClosed};

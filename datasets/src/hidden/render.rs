@@ -23,6 +23,7 @@
 use super::draw::{Change, Draw, Transform};
 use super::spec::WHOLE_PPM;
 use crate::{FormatError, Images, arg_max};
+use protocol::architecture::CLASSES_MAX;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -114,7 +115,7 @@ pub fn relabel(images: &mut Images, draw: &Draw, teacher_logits: &[f32], classes
         return Err(RenderError::Unlabelled);
     }
     let found = teacher_logits.len();
-    if !(1..=256).contains(&classes) || Some(found) != items.checked_mul(classes as usize) {
+    if !(1..=CLASSES_MAX).contains(&(classes as usize)) || Some(found) != items.checked_mul(classes as usize) {
         return Err(RenderError::Logits { found, items, classes });
     }
     if let Some(index) = teacher_logits.iter().position(|value| !value.is_finite()) {
@@ -123,8 +124,8 @@ pub fn relabel(images: &mut Images, draw: &Draw, teacher_logits: &[f32], classes
     let rows = draw.items.iter().zip(teacher_logits.chunks_exact(classes as usize));
     for (label, (item, logits)) in images.labels.iter_mut().zip(rows) {
         if item.partner().is_some() {
-            // There are at most 256 classes.
-            *label = arg_max(logits) as u8;
+            // There are at most so many classes as labels can name.
+            *label = arg_max(logits) as u16;
         }
     }
     Ok(())

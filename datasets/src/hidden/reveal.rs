@@ -2,16 +2,16 @@
 //!
 //! It does not know where reveals are published, nor what any model made of the items.
 //!
-//! File format `RTREV1`, little endian, nothing before, between or after:
+//! File format `RTREV1`, or `RTREV2` where a label is above 255, little endian, nothing before, between or after:
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 8 | `RTREV1\0\0` |
+//! | 8 | `RTREV1\0\0`, or `RTREV2\0\0` |
 //! | 4 + n | length, then the terms in canonical JSON |
 //! | 4 + n | length, then the beacon in canonical JSON |
 //! | 32 | the secret |
 //! | 32 | the seed of the fixed part |
-//! | 4 + n | count, then one label (u8) an item, fixed items first |
+//! | 4 + n | count, then one label an item, of one byte (`RTREV1`) or two (`RTREV2`), fixed items first |
 //! | 32 | SHA-256 of the items with those labels as an `RTIMG1` file |
 //! | 4 + 4 + count x length | count and length of leaves, then the pool's leaves that the draw takes, ascending |
 //! | 4 + 32 x count | count, then the hashes of their joint proof ([`crate::merkle`]) |
@@ -27,7 +27,7 @@ use super::draw::{Change, Draw, DrawError, DrawnItem, Spent, draw_unspent};
 use super::render::{RenderError, render};
 use super::secret::{Secret, fixed_seed, seed};
 use super::spec::DrawSpec;
-use crate::format::Reader;
+use crate::format::{Reader, label_bytes, put_labels};
 use crate::merkle::{self, Hash, MerkleError};
 use crate::round::{self, RoundError};
 use crate::{FormatError, Images};
@@ -36,7 +36,8 @@ use protocol::round::RoundRules;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-const MAGIC: [u8; 8] = *b"RTREV1\0\0";
+/// By bytes of a label, less one.
+const MAGICS: [[u8; 8]; 2] = [*b"RTREV1\0\0", *b"RTREV2\0\0"];
 /// Terms and beacons are short; this bounds what the JSON parser sees.
 const JSON_BYTES_MAX: usize = 16_384;
 
@@ -52,7 +53,7 @@ pub struct Reveal {
     /// The seed of the fixed part, the same in all rounds of a competition.
     pub fixed_seed: [u8; 32],
     /// The label of each item: the pool's, or the teacher's for a mixture.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// SHA-256 of the labelled items as an `RTIMG1` file.
     pub items_sha256: Hash,
     /// The pool's leaves that the draw takes, ascending.
@@ -203,9 +204,9 @@ pub enum RevealError {
         /// The item.
         index: usize,
         /// The pool's label.
-        expected: u8,
+        expected: u16,
         /// The reveal's label.
-        found: u8,
+        found: u16,
     },
     /// The items are others than those that were shown to models.
     #[error("the items have digest {found}, the reveal says {expected}")]
@@ -255,7 +256,8 @@ impl Reveal {
         if self.leaves.iter().any(|leaf| leaf.len() != leaf_bytes) {
             return Err(RevealError::Shape);
         }
-        let mut bytes = MAGIC.to_vec();
+        let each = label_bytes(&self.labels);
+        let mut bytes = if each == 1 { MAGICS[0] } else { MAGICS[1] }.to_vec();
         for json in [canonical(&self.terms), canonical(&self.beacon)] {
             put_length(&mut bytes, json.len())?;
             bytes.extend(json);
@@ -263,7 +265,7 @@ impl Reveal {
         bytes.extend(self.secret.expose());
         bytes.extend(self.fixed_seed);
         put_length(&mut bytes, self.labels.len())?;
-        bytes.extend(&self.labels);
+        put_labels(&mut bytes, &self.labels, each);
         bytes.extend(self.items_sha256);
         put_length(&mut bytes, self.leaves.len())?;
         put_length(&mut bytes, leaf_bytes)?;
@@ -276,13 +278,19 @@ impl Reveal {
     /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond a small multiple of the
     /// input's own length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Reveal, RevealError> {
-        let mut reader = Reader::after_magic(bytes, MAGIC)?;
+        let (mut reader, each) = match bytes.starts_with(&MAGICS[1]) {
+            true => (Reader::after_magic(bytes, MAGICS[1])?, 2),
+            false => (Reader::after_magic(bytes, MAGICS[0])?, 1),
+        };
         let terms = json("terms", &mut reader)?;
         let beacon = json("beacon", &mut reader)?;
         let secret = Secret::new(reader.array("secret")?);
         let fixed_seed = reader.array("fixed seed")?;
         let labels = reader.u32("label count")? as usize;
-        let labels = reader.take("labels", labels)?.to_vec();
+        let labels = reader.labels("labels", labels, each)?;
+        if each > label_bytes(&labels) {
+            return Err(FormatError::WideLabels.into());
+        }
         let items_sha256 = reader.array("digest of items")?;
         let (count, leaf_bytes) = (reader.u32("leaf count")? as usize, reader.u32("leaf length")? as usize);
         if (count == 0) != (leaf_bytes == 0) {
@@ -391,7 +399,7 @@ fn append(pool: &mut Images, image: Images) -> Result<(), RevealError> {
 }
 
 /// Puts the reveal's labels in, which may differ from the pool's for mixtures only.
-fn take_labels(images: &mut Images, draw: &Draw, labels: &[u8]) -> Result<(), RevealError> {
+fn take_labels(images: &mut Images, draw: &Draw, labels: &[u16]) -> Result<(), RevealError> {
     if labels.len() != images.labels.len() {
         return Err(RevealError::Labels { expected: images.labels.len(), found: labels.len() });
     }

@@ -5,16 +5,17 @@
 //! for: each row is decoded by itself, and one that can't be read says which it is and why.
 
 mod folder;
+mod items;
 mod parquet_files;
 
+pub use items::{Items, Wanted};
+
 use crate::picture::{Picture, PictureError};
-use protocol::architecture::ImageShape;
+use protocol::architecture::{CLASSES_MAX, ImageShape};
 use protocol::competition::{PictureSpec, RowSpec};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Labels are counted by `u16`.
-pub const CLASSES_MAX: usize = 65_535;
 /// An encoded picture may have this many bytes.
 pub const PICTURE_BYTES_MAX: u64 = 256 << 20;
 
@@ -102,6 +103,20 @@ pub enum SourceError {
     TooManyClasses {
         /// Classes that there are.
         found: usize,
+    },
+    /// A label that no class of the data has.
+    #[error("no class of the data is called `{label}`, as a label of the manifest is; the classes are {classes}")]
+    NoItems {
+        /// The label.
+        label: String,
+        /// What the data names.
+        classes: String,
+    },
+    /// A class that is no label.
+    #[error("class `{class}` of the data is no label of the manifest")]
+    Unnamed {
+        /// The class.
+        class: String,
     },
     /// No part has this name.
     #[error("there is no part `{wanted}`; the parts are {there}")]

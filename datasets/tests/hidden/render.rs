@@ -110,6 +110,21 @@ fn teacher_labels_mixtures_and_nothing_else() {
 }
 
 #[test]
+fn a_mixture_can_be_of_any_class_that_there_may_be() {
+    let images = pool(40);
+    let spec = DrawSpec { family: Family { mixture_ppm: 500_000, ..Family::default() }, ..DrawSpec::of_items(40) };
+    let drawn = draw(&[1; 32], &[2; 32], 40, &spec).unwrap();
+    let mixed = drawn.items.iter().position(|item| item.partner().is_some()).unwrap();
+    for classes in [257_u32, 65_535] {
+        let mut items = render(&images, &drawn).unwrap();
+        let mut logits = vec![0.0; 40 * classes as usize];
+        logits.chunks_mut(classes as usize).for_each(|row| *row.last_mut().unwrap() = 1.0);
+        relabel(&mut items, &drawn, &logits, classes).unwrap();
+        assert_eq!(u32::from(items.labels[mixed]), classes - 1);
+    }
+}
+
+#[test]
 fn logits_that_do_not_fit_are_refused_and_change_nothing() {
     let images = pool(4);
     let drawn = draw(&[1; 32], &[2; 32], 4, &DrawSpec::of_items(4)).unwrap();

@@ -30,20 +30,25 @@ struct Round {
 impl Round {
     fn run(number: u64, fixed: Option<&[u8; 32]>) -> Round {
         let pool = pool(30);
-        Round::run_on(terms(&pool, number), ledger_beacon(50 + number), None, fixed)
+        Round::run_on(&pool, terms(&pool, number), ledger_beacon(50 + number), None, fixed)
     }
 
-    fn run_on(terms: Terms, beacon: Beacon, chain: Option<&DrandChain>, fixed: Option<&[u8; 32]>) -> Round {
-        let pool = pool(30);
+    fn run_on(
+        pool: &Images,
+        terms: Terms,
+        beacon: Beacon,
+        chain: Option<&DrandChain>,
+        fixed: Option<&[u8; 32]>,
+    ) -> Round {
         let commitment = terms.commit(&secret()).unwrap();
         let value = terms.beacon.check(&beacon, chain).unwrap();
         let first = fixed_seed(&value, &secret(), COMPETITION, terms.round);
         let seed = seed(&value, &secret(), COMPETITION, terms.round);
         let drawn = draw(&seed, fixed.unwrap_or(&first), 30, &terms.spec).unwrap();
-        let mut images = render(&pool, &drawn).unwrap();
+        let mut images = render(pool, &drawn).unwrap();
         relabel(&mut images, &drawn, &[[0., 0., 0., 1., 0., 0., 0., 0., 0., 0.]; 12].concat(), 10).unwrap();
         assert!(drawn.items.iter().any(|item| item.partner().is_some()), "the round has a mixture");
-        let (opened, public) = (terms.clone(), pool_commitment(&pool));
+        let (opened, public) = (terms.clone(), pool_commitment(pool));
         let reveal =
             Reveal::new(opened, secret(), beacon.clone(), chain, (fixed, &Spent::default()), &public, &images).unwrap();
         Round { rules: rules(), terms, commitment, beacon, images, reveal }
@@ -65,6 +70,25 @@ impl Round {
             fixed_seed: None,
         }
     }
+}
+
+#[test]
+fn a_round_of_more_classes_than_a_byte_tells_apart_is_opened_by_the_same_steps() {
+    let mut pool = pool(30);
+    pool.labels.iter_mut().for_each(|label| *label += 300);
+    let round = Round::run_on(&pool, terms(&pool, 1), ledger_beacon(51), None, None);
+    let bytes = round.reveal.to_bytes().unwrap();
+    assert!(
+        bytes.starts_with(b"RTREV2\0\0") && Round::run(1, None).reveal.to_bytes().unwrap().starts_with(b"RTREV1\0\0")
+    );
+    let read = Reveal::from_bytes(&bytes).unwrap();
+    let revealed = verify_reveal(&read, &round.known()).unwrap();
+    assert_eq!(revealed.images, round.images);
+    assert!(revealed.images.labels.iter().any(|label| *label > 300) && revealed.images.labels.contains(&3), "mixtures");
+    // The same labels, each a byte longer than it need be, are another spelling.
+    let wide = Reveal { labels: vec![0; 12], ..round.reveal.clone() }.to_bytes().unwrap();
+    let wide = [b"RTREV2\0\0", &wide[8..]].concat();
+    assert!(Reveal::from_bytes(&wide).is_err());
 }
 
 #[test]
@@ -97,7 +121,7 @@ fn reveal_of_a_drand_round_holds_for_whoever_trusts_the_chain() {
     let beacon = Beacon::Drand { chain: chain.hash(), published };
     let rule = BeaconRule::Drand { chain: chain.hash(), round: 1_000 };
     let terms = Terms { beacon: rule, ..terms(&pool(30), 1) };
-    let round = Round::run_on(terms, beacon, Some(&chain), None);
+    let round = Round::run_on(&pool(30), terms, beacon, Some(&chain), None);
     let read = Reveal::from_bytes(&round.reveal.to_bytes().unwrap()).unwrap();
     let known = Expected { beacon: None, chain: Some(&chain), ..round.known() };
     assert_eq!(verify_reveal(&read, &known).unwrap().images, round.images);

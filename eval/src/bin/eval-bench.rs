@@ -115,6 +115,7 @@ fn self_request(package: &PackageBytes, images: &Images) -> Outcome<EvaluationRe
         },
         probes: Default::default(),
         expected: None,
+        engine: Default::default(),
         scope: Scope::Full,
         seed: 1,
         wall_seconds_max: 3_600,

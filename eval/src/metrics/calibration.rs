@@ -15,7 +15,7 @@ struct Bin {
 }
 
 /// Compares the probabilities of `logits` `[items, classes]` with `labels`.
-pub fn calibration(logits: &[f32], labels: &[u8], classes: usize) -> Calibration {
+pub fn calibration(logits: &[f32], labels: &[u16], classes: usize) -> Calibration {
     let items = (labels.len() as f64).max(1.0);
     let mut bins = [Bin::default(); BINS];
     let (mut brier, mut nll) = (0.0, 0.0);

@@ -12,7 +12,7 @@ pub struct Flips {
 }
 
 /// Counts flips; both logits are `[items, classes]`.
-pub fn flips(student: &[f32], teacher: &[f32], labels: &[u8], classes: usize) -> Flips {
+pub fn flips(student: &[f32], teacher: &[f32], labels: &[u16], classes: usize) -> Flips {
     let mut flips = Flips::default();
     let pairs = answers(student, classes).into_iter().zip(answers(teacher, classes));
     for ((student, teacher), label) in pairs.zip(labels) {

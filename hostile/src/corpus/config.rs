@@ -30,7 +30,8 @@ fn texts(group: &mut Group<'_>) {
     let spaces = |bytes: u64| format!("{good}{}", " ".repeat(bytes as usize - good.len()));
     group.admitted("as long as it may be", package(spaces(CONFIG_BYTES_MAX)));
     group.refused("too long by one", Code::ConfigTooLarge, package(spaces(CONFIG_BYTES_MAX + 1)));
-    group.refused("a megabyte", Code::ConfigTooLarge, package(vec![b'['; 1 << 20]));
+    group.refused("a megabyte of brackets", Code::ConfigInvalid, package(vec![b'['; 1 << 20]));
+    group.refused("two megabytes", Code::ConfigTooLarge, package(vec![b'['; 2 << 20]));
     for (name, text) in [
         ("empty", String::new()),
         ("a space", " ".into()),
@@ -85,6 +86,7 @@ fn fields(group: &mut Group<'_>) {
         r#""architectures":["EvilForImageClassification"]"#,
         r#""id2label":{"0":"x"}"#,
         r#""num_labels":64"#,
+        r#""layer_norm_eps":1e-6"#,
         r#""num_local_experts":64"#,
         r#""text_config":{"num_hidden_layers":100}"#,
         r#""parameters":1"#,
@@ -255,6 +257,8 @@ fn architectures(group: &mut Group<'_>) {
         r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":3,"mlp_width":4}"#,
         r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":8,"mlp_width":4}"#,
         r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":0}"#,
+        r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":4,"norm_epsilon_ppb":0}"#,
+        r#"{"kind":"vit","patch":2,"width":4,"depth":1,"heads":2,"mlp_width":4,"norm_epsilon_ppb":1000000001}"#,
     ] {
         group.refused(text, BAD_ARCHITECTURE, package(config(text)));
     }

@@ -79,7 +79,8 @@ pub(super) fn fill(group: &mut Group<'_>) {
         group.refused(format!("an extra tensor called {name:?}"), Code::TensorUnexpected, with(name));
     }
     group.refused("an extra tensor called by 256 letters", Code::TensorUnexpected, with(&"a".repeat(256)));
-    group.refused("a tensor called `__metadata__`", Code::HeaderInvalid, with("__metadata__"));
+    // Metadata means nothing, so its bytes are nobody's.
+    group.refused("a tensor called `__metadata__`", Code::DataLength, with("__metadata__"));
     for name in ["1.Weight", "l.weight", "1.weight.", "01.weight", "1_weight", "1..weight"] {
         let mut changed = tensors(MLP, "F32");
         changed[0].name = name.into();

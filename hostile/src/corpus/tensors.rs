@@ -51,7 +51,6 @@ fn extras(group: &mut Group<'_>) {
         ("optimizer.state.0.exp_avg", vec![2, 16], "an optimiser's state"),
         ("public_labels", vec![5_000], "labels"),
         ("payload", vec![10_000], "40 KB of anything"),
-        ("num_batches_tracked", vec![1], "a counter of nothing"),
     ] {
         let mut more = tensors(MLP, "F32");
         more.push(Tensor::zeros(name, "F32", &shape));
@@ -74,13 +73,18 @@ fn counters(group: &mut Group<'_>) {
         let name = format!("a counter in {dtype}{shape:?}: it counts nothing that is read");
         group.admitted(name, with("bn1.num_batches_tracked", dtype, shape));
     }
-    for (name, dtype, shape, code) in [
-        ("conv1.num_batches_tracked", "I64", &[][..], Code::TensorUnexpected),
-        ("bn9.num_batches_tracked", "I64", &[], Code::TensorUnexpected),
-        ("bn1.num_batches_tracked.num_batches_tracked", "I64", &[], Code::TensorUnexpected),
-        (".num_batches_tracked", "I64", &[], Code::TensorUnexpected),
-        ("num_batches_tracked", "I64", &[], Code::TensorUnexpected),
+    for name in [
+        "conv1.num_batches_tracked",
+        "module.bn1.num_batches_tracked",
+        "bn1.num_batches_tracked.num_batches_tracked",
+        ".num_batches_tracked",
+        "num_batches_tracked",
+        "n_averaged",
     ] {
-        group.refused(format!("a counter `{name}` in {dtype}{shape:?}"), code, with(name, dtype, shape));
+        group.admitted(format!("a counter `{name}`"), with(name, "I64", &[]));
+        group.admitted(format!("a counter `{name}` of nothing"), with(name, "I64", &[0]));
+    }
+    for name in ["num_batches_tracked.weight", "bn1.num_batches", "my_n_averaged"] {
+        group.refused(format!("no counter: `{name}`"), Code::TensorUnexpected, with(name, "I64", &[]));
     }
 }

@@ -2,13 +2,27 @@
 
 use datasets::hidden::{Beacon, BeaconRule, DrandRound, DrawSpec, Reveal, Secret, Terms};
 use datasets::idx::{IdxLimits, decode_images};
+use datasets::published::{read, table};
 use datasets::{Images, Logits};
 use protocol::Digest;
+use protocol::architecture::ImageShape;
 use protocol::outcomes::{OutcomeValues, Outcomes};
+
+/// What inputs of the parts here are.
+const PICTURE: ImageShape = ImageShape { channels: 1, height: 2, width: 3 };
+
+/// Does what catches panics of its own: a fuzzer ends at the first, caught or not.
+fn quietly<T>(read: impl FnOnce() -> T) -> T {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let answer = read();
+    std::panic::set_hook(hook);
+    answer
+}
 
 pub(super) fn data(input: &[u8]) {
     let Some((kind, bytes)) = input.split_first() else { return };
-    match kind % 6 {
+    match kind % 7 {
         0 => {
             if let Ok(images) = Images::from_bytes(bytes) {
                 assert_eq!(images.to_bytes().as_deref(), Ok(bytes), "images with two forms");
@@ -28,6 +42,13 @@ pub(super) fn data(input: &[u8]) {
         3 => {
             if let Ok(reveal) = Reveal::from_bytes(bytes) {
                 assert_eq!(reveal.to_bytes().ok().as_deref(), Some(bytes), "a reveal with two forms");
+            }
+        }
+        5 => {
+            if let Ok(part) = quietly(|| read(bytes.to_vec(), PICTURE, 10)) {
+                assert_eq!(part.images.validate(), Ok(()), "a part that doesn't agree with itself");
+                assert!(part.images.labels.iter().all(|label| *label < 10));
+                assert!(part.answers.is_none_or(|answers| answers.count == part.images.count && answers.classes == 10));
             }
         }
         4 => {
@@ -71,9 +92,15 @@ fn reveal() -> Reveal {
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let images = Images { count: 2, channels: 1, height: 2, width: 3, pixels: vec![7; 12], labels: vec![1, 2] };
     let logits = Logits { count: 2, classes: 2, values: vec![0.5, -1.0, 2.0, 0.0] };
-    let mut all: Vec<Vec<u8>> = (0..6).map(|kind| vec![kind]).collect();
+    let mut all: Vec<Vec<u8>> = (0..7).map(|kind| vec![kind]).collect();
     let good = [(0, images.to_bytes().unwrap_or_default()), (1, logits.to_bytes().unwrap_or_default())];
     all.extend(good.into_iter().map(|(kind, bytes)| [&[kind][..], &bytes].concat()));
+    let names: Vec<String> = (0..10).map(|class| class.to_string()).collect();
+    let answers = Logits { count: 2, classes: 10, values: vec![0.5; 20] };
+    for answers in [Some(&answers), None] {
+        let part = table(&images, &names, answers).expect("a part, because all lengths agree");
+        all.push([&[5][..], &part].concat());
+    }
     let outcomes = Outcomes::new(OutcomeValues {
         images_sha256: Digest::of(b"images"),
         size_bytes: 1_000,
@@ -101,6 +128,6 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     };
     let pixels = gz(&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 200]);
     let labels = gz(&[0, 0, 8, 1, 0, 0, 0, 1, 7]);
-    all.push([&[5][..], &(pixels.len() as u16).to_le_bytes(), &pixels, &labels].concat());
+    all.push([&[6][..], &(pixels.len() as u16).to_le_bytes(), &pixels, &labels].concat());
     all
 }

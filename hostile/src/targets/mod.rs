@@ -4,6 +4,7 @@
 mod auth;
 mod data;
 mod frames;
+mod graphs;
 mod ledger;
 mod log;
 mod packages;
@@ -34,7 +35,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "package",
         about: "config.json and model.safetensors through admission, the library and canonical bytes",
@@ -55,6 +56,13 @@ pub const TARGETS: [Target; 12] = [
         run: packages::config,
         seeds: packages::config_seeds,
         mutate: Some(edit_json),
+    },
+    Target {
+        name: "onnx",
+        about: "model.onnx through the strict reader, the canonical writer and admission",
+        run: graphs::onnx,
+        seeds: graphs::seeds,
+        mutate: None,
     },
     Target {
         name: "frames",

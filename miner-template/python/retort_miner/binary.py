@@ -12,7 +12,7 @@ from .competition import Competition
 
 
 class RetortError(Exception):
-    """The binary said no; its own words."""
+    """No, in the binary's own words; or a package that it would refuse, before it is written."""
 
 
 def check(folder, competition: Competition, rules_only: bool = False) -> dict:

@@ -1,25 +1,33 @@
 """A published competition: its manifest, its images and its teacher's answers, each file checked against its digest.
 
-Formats (RTIMG1, RTLOG1) are described in the ``datasets`` crate. Nothing here knows how to train.
+Training and public part are Parquet, a picture, a label and the teacher's logits a row. Nothing here knows how to train.
 """
 
 import hashlib
+import io
 import json
 import pathlib
+import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy
+import PIL.Image
+import pyarrow
+import pyarrow.parquet
 import torch
 from safetensors.torch import load
 
 from .students import build
 
 CACHE = pathlib.Path.home() / ".cache" / "retort-miner"
+# Bytes that are read at once, and seconds between two words about it.
+CHUNK, QUIET = 1 << 20, 10.0
 
 
 class Corrupt(Exception):
-    """Bytes that are not those that the validator's digest promises, or are in no known format."""
+    """Bytes that are not those that the validator's digest promises, or are no published part."""
 
 
 @dataclass
@@ -29,14 +37,16 @@ class Competition:
     url: str
     base: str
     document: dict
+    # Hears, in words, what takes its time.
+    report: Callable[[str], None] = lambda words: None
 
     @classmethod
-    def fetch(cls, url: str) -> "Competition":
+    def fetch(cls, url: str, report: Callable[[str], None] = lambda words: None) -> "Competition":
         base, _, name = url.rstrip("/").partition("/competitions/")
         if not name:
             raise ValueError(f"{url} is no address of a competition; write http://HOST:PORT/competitions/ID")
         with urllib.request.urlopen(f"{base}/api/v1/competitions/{name}") as answer:
-            return cls(url, base, json.load(answer)["competition"])
+            return cls(url, base, json.load(answer)["competition"], report)
 
     @property
     def input(self) -> dict:
@@ -60,48 +70,54 @@ class Competition:
 
     def training(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Training images as u8 ``[n, channels, height, width]``, and their labels."""
-        return self._images("training_images")
+        return self._images("training")
 
     def public(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The public part of the evaluation set: to measure on, never to train on."""
-        return self._images("public_images")
+        return self._images("evaluation")
 
     def training_teacher_logits(self) -> torch.Tensor | None:
         """The teacher's answers to the training images, ``[n, classes]``, if they are published."""
-        if self.document.get("training_teacher_logits") is None:
+        rows = self._table("training", ["teacher_logits"]).column(0).combine_chunks()
+        if rows.null_count == len(rows):
             return None
-        body = self._object(self.document["training_teacher_logits"])
-        count, classes = _header(body, b"RTLOG1\0\0", 2)
-        values = numpy.frombuffer(body, "<f4", offset=16)
-        if values.size != count * classes:
-            raise Corrupt("logits of another length than their header says")
-        return torch.from_numpy(values.reshape(count, classes).copy())
+        values, classes = rows.flatten(), len(self.labels)
+        lengths = rows.value_lengths()
+        if rows.null_count + values.null_count or any(length != classes for length in lengths.to_pylist()):
+            raise Corrupt(f"a row has no {classes} logits")
+        return torch.from_numpy(values.to_numpy(zero_copy_only=False).astype(numpy.float32).reshape(-1, classes))
 
     def teacher(self) -> torch.nn.Module:
         """The teacher itself, ready to be asked about images that nobody has asked it about."""
         published = self.document["teacher"]
         model = build(published["config"]["architecture"], self.input, len(self.labels))
-        tensors = load(self._object(published["weights"]))
+        tensors = load(self._object(published["weights"], "the teacher"))
         model.load_state_dict({name: tensor.to(model.state_dict()[name].dtype) for name, tensor in tensors.items()})
         return model.eval()
 
-    def _images(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        body = self._object(self.document[name])
-        shape = _header(body, b"RTIMG1\0\0", 4)
-        pixels = int(numpy.prod(shape, dtype=numpy.int64))
-        values = numpy.frombuffer(body, numpy.uint8, offset=25)
-        if body[24] != 1 or values.size != pixels + shape[0]:
-            raise Corrupt("images of another length than their header says, or without labels")
-        images = torch.from_numpy(values[:pixels].reshape(shape).copy())
-        return images, torch.from_numpy(values[pixels:].copy()).long()
+    def _images(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        shape = tuple(self.input[side] for side in ("channels", "height", "width"))
+        inputs = "image" if shape[0] in (1, 3) else "pixels"
+        table = self._table(part, [inputs, "label"])
+        rows = table.column(inputs).to_pylist()
+        images = numpy.empty((len(rows), *shape), numpy.uint8)
+        for row, value in enumerate(rows):
+            images[row] = _planes(value["bytes"], shape) if inputs == "image" else _raw(value, shape)
+        labels = torch.tensor(table.column("label").to_pylist(), dtype=torch.int64)
+        if labels.numel() and not (0 <= labels.min() and labels.max() < len(self.labels)):
+            raise Corrupt(f"a label of other classes than the {len(self.labels)} there are")
+        return torch.from_numpy(images), labels
 
-    def _object(self, reference: dict) -> bytes:
+    def _table(self, part: str, columns: list[str]) -> pyarrow.Table:
+        return _read(self._object(self.document["tables"][part], f"the {part} data"), columns)
+
+    def _object(self, reference: dict, what: str) -> bytes:
         """An object by its digest, from the cache if it is there."""
         digest = reference["sha256"]
         cached = CACHE / digest
         if not cached.exists():
             with urllib.request.urlopen(f"{self.base}/api/v1/objects/sha256/{digest}") as answer:
-                body = answer.read()
+                body = self._received(answer, reference["size_bytes"], what)
             _check(body, digest)
             CACHE.mkdir(parents=True, exist_ok=True)
             partial = cached.with_suffix(".partial")
@@ -111,6 +127,17 @@ class Competition:
         _check(body, digest)
         return body
 
+    def _received(self, answer, size: int, what: str) -> bytes:
+        """A body, with a word at its beginning and now and then."""
+        self.report(f"fetching {what}, {size / 1e6:.1f} MB")
+        body, told = bytearray(), time.monotonic()
+        while chunk := answer.read(CHUNK):
+            body += chunk
+            if time.monotonic() - told >= QUIET:
+                self.report(f"fetching {what}: {len(body) / max(size, 1):.0%}")
+                told = time.monotonic()
+        return bytes(body)
+
 
 def _check(body: bytes, digest: str) -> None:
     found = hashlib.sha256(body).hexdigest()
@@ -118,7 +145,32 @@ def _check(body: bytes, digest: str) -> None:
         raise Corrupt(f"object {digest} arrived as {found}: the download is corrupt or the validator lies")
 
 
-def _header(body: bytes, magic: bytes, numbers: int) -> tuple[int, ...]:
-    if len(body) < 8 + 4 * numbers + 1 or body[:8] != magic:
-        raise Corrupt(f"no {magic[:6].decode()} file")
-    return tuple(int(n) for n in numpy.frombuffer(body, "<u4", count=numbers, offset=8))
+def _read(body: bytes, columns: list[str]) -> pyarrow.Table:
+    """Columns of a part, which is uncompressed: so a few bytes can't stand for gigabytes."""
+    try:
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(body))
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+        if any(chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page for chunk in chunks):
+            raise Corrupt("no published part: it is compressed")
+        return file.read(columns=columns)
+    except (pyarrow.ArrowException, OSError) as problem:
+        raise Corrupt(f"no published part: {problem}") from problem
+
+
+def _planes(body: bytes, shape: tuple[int, ...]) -> numpy.ndarray:
+    """A PNG of exactly this shape, plane by plane."""
+    channels, height, width = shape
+    try:
+        picture = PIL.Image.open(io.BytesIO(body), formats=["PNG"])
+        if (picture.mode, *picture.size) != ("L" if channels == 1 else "RGB", width, height):
+            raise Corrupt(f"a picture is {picture.mode} of {picture.size}, not {shape}")
+        return numpy.asarray(picture).reshape(height, width, channels).transpose(2, 0, 1)
+    except OSError as problem:
+        raise Corrupt(f"a picture can't be read: {problem}") from problem
+
+
+def _raw(body: bytes, shape: tuple[int, ...]) -> numpy.ndarray:
+    if len(body) != numpy.prod(shape):
+        raise Corrupt(f"a row has {len(body)} values, not {shape}")
+    return numpy.frombuffer(body, numpy.uint8).reshape(shape)

@@ -8,6 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .competition import Competition
+from .epsilon import with_epsilon
+from .fitting import fit
 
 
 # A validator compares no more.
@@ -15,7 +17,15 @@ EXPECTED_ITEMS = 16
 
 
 def save(folder, model: nn.Module, architecture: dict, competition: Competition) -> pathlib.Path:
-    """Writes ``model`` into ``folder`` as an entry to ``competition``; :func:`check` says whether it may enter."""
+    """Writes ``model`` into ``folder`` as an entry to ``competition``; :func:`check` says whether it may enter.
+
+    What its normalisations add to a variance is read from the model and written, where it isn't what the family has. A model
+    whose tensors aren't those of ``architecture`` for the competition's input and labels raises :class:`RetortError`; nothing
+    is written then.
+    """
+    architecture = with_epsilon(architecture, model)
+    fit(architecture, model.state_dict(), competition.input, competition.labels)
+    expected = answers(model, competition)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
@@ -27,12 +37,12 @@ def save(folder, model: nn.Module, architecture: dict, competition: Competition)
         "labels": competition.labels,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    save_expected(folder, model, competition)
+    save_file(expected, folder / "expected.safetensors")
     return folder
 
 
-def save_expected(folder, model: nn.Module, competition: Competition) -> None:
-    """Writes what the model answers here to the first public items, so that a validator that reads ``config.json`` as another
+def answers(model: nn.Module, competition: Competition) -> dict[str, torch.Tensor]:
+    """What the model answers here to the first public items, so that a validator that reads ``config.json`` as another
     function says so instead of measuring that."""
     images = competition.public()[0][:EXPECTED_ITEMS].contiguous()
     device = next(model.parameters()).device
@@ -40,4 +50,4 @@ def save_expected(folder, model: nn.Module, competition: Competition) -> None:
     with torch.inference_mode():
         logits = model.eval()(competition.normalised(images).to(device)).float().cpu().contiguous()
     model.train(was_training)
-    save_file({"images": images, "logits": logits}, folder / "expected.safetensors")
+    return {"images": images, "logits": logits}

@@ -19,7 +19,7 @@ def build(architecture: dict, input: dict, classes: int) -> nn.Module:
         _activate(model, architecture["activation"])
     if "norm_epsilon_ppb" in architecture:
         for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
+            if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
                 module.eps = architecture["norm_epsilon_ppb"] / 1e9
     if architecture.get("batch_norm_fused"):
         _fuse(model)

@@ -5,8 +5,12 @@ torchvision's names are the catalogue's own, and timm's ``resnet`` uses them too
 """
 
 import re
+import warnings
 
 import torch
+from torch import nn
+
+from .epsilon import with_epsilon
 
 VIT = [
     (r"^patch_embed\.proj\.", "vit.embeddings.patch_embeddings.projection."),
@@ -22,12 +26,25 @@ VIT = [
 ]
 
 
-def from_timm(state: dict[str, torch.Tensor], architecture: dict) -> dict[str, torch.Tensor]:
-    """The tensors of a timm checkpoint under the names that ``architecture`` has in the catalogue.
+def from_timm(model: nn.Module | dict[str, torch.Tensor], architecture: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a timm model, or of its ``state_dict``, under the names that ``architecture`` has in the catalogue.
 
-    Raises ``ValueError`` for a tensor that has no place in it: then the model is another one.
+    Raises ``ValueError`` for a tensor that has no place in it: then the model is another one. So it is where the model's
+    normalisations have another eps than ``architecture`` says; a ``state_dict`` doesn't show that.
     """
     kind = architecture["kind"]
+    state = model
+    if isinstance(model, nn.Module):
+        state = model.state_dict()
+        ppb = with_epsilon(architecture, model).get("norm_epsilon_ppb")
+        if ppb != architecture.get("norm_epsilon_ppb"):
+            raise ValueError(f'its normalisations have eps {ppb / 1e9:g}: write "norm_epsilon_ppb": {ppb} into the architecture')
+    elif kind == "vit" and "pos_embed" in state and "norm_epsilon_ppb" not in architecture:
+        warnings.warn(
+            'timm\'s transformers have eps 1e-6, and this architecture says 1e-12: write "norm_epsilon_ppb": 1000 into it, or '
+            "give from_timm the model itself, which shows it",
+            stacklevel=2,
+        )
     if kind == "vit":
         return _vit(state)
     # torchvision's names are the catalogue's already.

@@ -19,17 +19,23 @@ pub use depthwise_cnn::{DepthwiseBlock, DepthwiseCnn};
 pub use mlp::Mlp;
 pub use mobilenet_v2::{InvertedResidual, MobilenetV2};
 pub use plan::{
-    ATTENTION_PROJECTIONS, Activation, Conv2d, Margins, NORM_EPSILON_PPB, Op, Plan, Role, Shape, TensorSpec,
+    ATTENTION_PROJECTIONS, Activation, Conv2d, Margins, NORM_EPSILON_PPB, Op, Plan, Role, Shape, TensorSpec, epsilon,
+    layer_norm_epsilon,
 };
 pub use resnet::Resnet;
 pub use vit::{Pooling, Vit};
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// The largest channel count, width or hidden size that a description may name. Far above any student that fits a
 /// competition's byte limit, and small enough that products of four of them stay inside `u64`.
 pub const DIMENSION_MAX: u32 = 8_192;
+
+/// There may be this many classes: a label is a `u16`.
+pub const CLASSES_MAX: usize = 65_535;
 
 /// The largest number of blocks or layers that a description may name, so that a small config can't expand into a
 /// plan of millions of operations.
@@ -92,7 +98,7 @@ impl Architecture {
         {
             dimension(field, value)?;
         }
-        dimension("labels", classes)?;
+        within("labels", u64::from(classes), CLASSES_MAX as u64)?;
         let ops = match self {
             Self::Mlp(mlp) => mlp.ops(input, classes),
             Self::Resnet(resnet) => resnet.ops(input, classes),
@@ -142,8 +148,14 @@ impl Architecture {
         }
         match self {
             Self::Mlp(_) => {}
-            Self::Vit(vit) if vit.pooling == Pooling::default() => assumed.push(("pooling", "class_token".to_owned())),
-            Self::Vit(_) => {}
+            Self::Vit(vit) => {
+                if style.norm_epsilon_ppb.is_none() {
+                    assumed.push(("norm_epsilon_ppb", format!("left out ({:e})", layer_norm_epsilon(None))));
+                }
+                if vit.pooling == Pooling::default() {
+                    assumed.push(("pooling", "class_token".to_owned()));
+                }
+            }
             Self::Resnet(_) | Self::DepthwiseCnn(_) | Self::MobilenetV2(_) => {
                 if style.norm_epsilon_ppb.is_none() && !style.is_fused {
                     assumed.push(("norm_epsilon_ppb", NORM_EPSILON_PPB.to_string()));
@@ -154,6 +166,12 @@ impl Architecture {
             }
         }
         assumed
+    }
+
+    /// What layer normalisations add to a variance, where the family has any.
+    pub(crate) fn layer_norm_epsilon(&self) -> Option<f64> {
+        let Self::Vit(vit) = self else { return None };
+        Some(layer_norm_epsilon(vit.norm_epsilon_ppb))
     }
 
     /// What a description says of what shapes don't show.
@@ -168,7 +186,9 @@ impl Architecture {
                 is_fused: *batch_norm_fused,
                 padding: *padding,
             },
-            Self::Vit(vit) => Style { activation: vit.activation, ..Style::default() },
+            Self::Vit(Vit { activation, norm_epsilon_ppb, .. }) => {
+                Style { activation: *activation, norm_epsilon_ppb: *norm_epsilon_ppb, ..Style::default() }
+            }
         }
     }
 }
@@ -212,6 +232,9 @@ impl Style {
             Op::Activation(own) => Op::Activation(self.activation.unwrap_or(own)),
             Op::BatchNorm { name, channels, epsilon_ppb } => {
                 Op::BatchNorm { name, channels, epsilon_ppb: self.norm_epsilon_ppb.unwrap_or(epsilon_ppb) }
+            }
+            Op::LayerNorm { name, width, epsilon_ppb } => {
+                Op::LayerNorm { name, width, epsilon_ppb: self.norm_epsilon_ppb.or(epsilon_ppb) }
             }
             Op::Conv2d(conv) => Op::Conv2d(Conv2d { bias: conv.bias || self.is_fused, ..conv }),
             Op::Residual { body, shortcut } => {
@@ -302,6 +325,65 @@ fn stride(field: &'static str, value: u32) -> Result<(), ArchitectureError> {
 
 fn one() -> u32 {
     1
+}
+
+/// An epsilon in parts per billion. Whoever writes `1e-5` is told what that is.
+fn parts_per_billion<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    struct PartsVisitor;
+    impl<'de> Visitor<'de> for PartsVisitor {
+        type Value = Option<u32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("`norm_epsilon_ppb` in parts per billion, a whole number: 10000 for 1e-5")
+        }
+
+        fn visit_u64<E: de::Error>(self, parts: u64) -> Result<Self::Value, E> {
+            let told =
+                |_| E::custom(format!("`norm_epsilon_ppb` is {parts}; it is in parts per billion, 10000 for 1e-5"));
+            u32::try_from(parts).map(Some).map_err(told)
+        }
+
+        fn visit_i64<E: de::Error>(self, parts: i64) -> Result<Self::Value, E> {
+            match u64::try_from(parts) {
+                Ok(parts) => self.visit_u64(parts),
+                Err(_) => self.visit_f64(parts as f64),
+            }
+        }
+
+        fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+            let parts = (value * 1e9).round();
+            let instead = match value {
+                // As a whole number, though written with a point.
+                _ if value >= 1.0 && value.fract() == 0.0 => format!("write {value}"),
+                _ if (1.0..=1e9).contains(&parts) => format!("write {parts} for {value:e}"),
+                _ if value > 0.0 && value < 1e-9 => "leave it out for the transformers' 1e-12".to_owned(),
+                _ => "10000 for 1e-5".to_owned(),
+            };
+            Err(E::custom(format!(
+                "`norm_epsilon_ppb` is {value:e}; it is in parts per billion, a whole number: {instead}"
+            )))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            match text.parse::<f64>() {
+                Ok(value) => self.visit_f64(value),
+                Err(_) => Err(E::invalid_type(de::Unexpected::Str(text), &self)),
+            }
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+    deserializer.deserialize_any(PartsVisitor)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

@@ -51,6 +51,20 @@ pub enum Activation {
 /// What a batch normalisation adds to a variance unless its description says otherwise, parts per billion: PyTorch's 1e-5.
 pub const NORM_EPSILON_PPB: u32 = 10_000;
 
+/// What a layer normalisation adds to a variance unless its description says otherwise: that of Hugging Face's ViT. It is
+/// below one part per billion.
+const LAYER_NORM_EPSILON: f64 = 1e-12;
+
+/// What is added to a variance, from parts per billion; 1e-5 to the last bit where it is that.
+pub fn epsilon(ppb: u32) -> f64 {
+    f64::from(ppb) / 1e9
+}
+
+/// What a layer normalisation adds to a variance, from parts per billion; 1e-12 where none are said.
+pub fn layer_norm_epsilon(ppb: Option<u32>) -> f64 {
+    ppb.map_or(LAYER_NORM_EPSILON, epsilon)
+}
+
 /// Rows and columns of zeros around an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Margins {
@@ -117,12 +131,14 @@ pub enum Op {
         /// What is added to a variance, parts per billion.
         epsilon_ppb: u32,
     },
-    /// Layer normalisation over the last axis, epsilon 1e-12 as in Hugging Face's ViT.
+    /// Layer normalisation over the last axis.
     LayerNorm {
         /// Prefix of its tensors.
         name: String,
         /// Values per token.
         width: u32,
+        /// What is added to a variance, parts per billion, for [`layer_norm_epsilon`].
+        epsilon_ppb: Option<u32>,
     },
     /// An element-wise non-linearity.
     Activation(Activation),
@@ -223,7 +239,7 @@ impl Op {
                     role: if part.starts_with("running") { Role::Buffer } else { Role::Parameter },
                 })
                 .collect(),
-            Self::LayerNorm { name, width } => {
+            Self::LayerNorm { name, width, .. } => {
                 ["weight", "bias"].map(|part| parameter(format!("{name}.{part}"), &[*width])).to_vec()
             }
             Self::ClassToken { name, width } => vec![parameter(name.clone(), &[1, 1, *width])],

@@ -25,7 +25,7 @@ pub struct Resnet {
     #[schema(nullable = false)]
     pub activation: Option<Activation>,
     /// What batch normalisations add to a variance, where it isn't 1e-5: parts per billion, 1,000,000 for 1e-3.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::parts_per_billion")]
     #[schema(nullable = false)]
     pub norm_epsilon_ppb: Option<u32>,
     /// Whether batch normalisations were fused into the convolutions before them, which then have biases, as

@@ -42,6 +42,10 @@ fn every_bad_dimension_is_named() {
         (r#"{"kind":"resnet","width":8,"blocks":[1],"stem_stride":3}"#, "stem_stride is 3"),
         (r#"{"kind":"vit","patch":5,"width":8,"depth":1,"heads":1,"mlp_width":8}"#, "patch 5 doesn't divide"),
         (r#"{"kind":"vit","patch":4,"width":8,"depth":1,"heads":3,"mlp_width":8}"#, "3 heads don't divide"),
+        (
+            r#"{"kind":"vit","patch":4,"width":8,"depth":1,"heads":1,"mlp_width":8,"norm_epsilon_ppb":0}"#,
+            "norm_epsilon_ppb is 0",
+        ),
     ];
     for (json, expected) in cases {
         let error = parse(json).plan(IMAGE, 10).expect_err(json).to_string();
@@ -116,4 +120,33 @@ fn what_was_fused_beforehand_is_no_smaller() {
     }
     let both = r#"{"kind":"resnet","width":8,"blocks":[1],"batch_norm_fused":true,"norm_epsilon_ppb":1000}"#;
     assert!(parse(both).plan(IMAGE, 10).unwrap_err().to_string().contains("none are left"));
+}
+
+#[test]
+fn the_epsilon_of_a_transformer_reaches_each_of_its_normalisations() {
+    const PLAIN: &str = r#"{"kind":"vit","patch":4,"width":8,"depth":2,"heads":1,"mlp_width":8}"#;
+    fn norms(ops: &[Op], into: &mut Vec<f64>) {
+        for op in ops {
+            match op {
+                Op::LayerNorm { epsilon_ppb, .. } => into.push(layer_norm_epsilon(*epsilon_ppb)),
+                Op::Residual { body, .. } => norms(body, into),
+                _ => {}
+            }
+        }
+    }
+    let epsilons = |json: &str| {
+        let mut found = Vec::new();
+        norms(parse(json).plan(IMAGE, 10).unwrap().ops(), &mut found);
+        found
+    };
+    assert_eq!(epsilons(PLAIN), [1e-12; 5]);
+    for (ppb, epsilon) in [(1, 1e-9), (1_000, 1e-6), (10_000, 1e-5)] {
+        let said = PLAIN.replace(r#""mlp_width":8"#, &format!(r#""mlp_width":8,"norm_epsilon_ppb":{ppb}"#));
+        assert_eq!(epsilons(&said), [epsilon; 5], "to the last bit");
+        assert!(parse(&said).assumed().iter().all(|(field, _)| *field != "norm_epsilon_ppb"));
+        assert_eq!(serde_json::to_string(&parse(&said)).unwrap(), said);
+    }
+    // What was published before there was the field keeps its digest.
+    assert_eq!(serde_json::to_string(&parse(PLAIN)).unwrap(), PLAIN);
+    assert!(parse(PLAIN).assumed().contains(&("norm_epsilon_ppb", "left out (1e-12)".to_owned())));
 }

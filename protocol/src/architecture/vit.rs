@@ -23,6 +23,11 @@ pub struct Vit {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub activation: Option<Activation>,
+    /// What layer normalisations add to a variance, where it isn't the 1e-12 of Hugging Face's: parts per billion, 1,000 for
+    /// timm's and torchvision's 1e-6, 10,000 for PyTorch's 1e-5. The default is below one part, so only its absence says it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::parts_per_billion")]
+    #[schema(nullable = false)]
+    pub norm_epsilon_ppb: Option<u32>,
     /// What the classifier reads.
     #[serde(default, skip_serializing_if = "Pooling::is_default")]
     pub pooling: Pooling,
@@ -77,7 +82,7 @@ impl Vit {
         for layer in 0..self.depth {
             ops.extend(self.encoder_layer(&format!("vit.encoder.layer.{layer}")));
         }
-        ops.push(Op::LayerNorm { name: "vit.layernorm".into(), width });
+        ops.push(layer_norm("vit.layernorm".into(), width));
         ops.push(match self.pooling {
             Pooling::ClassToken => Op::FirstToken,
             Pooling::MeanOfPatches => Op::MeanOfPatches,
@@ -101,11 +106,11 @@ impl Vit {
     fn encoder_layer(&self, name: &str) -> [Op; 2] {
         let width = self.width;
         let attention = vec![
-            Op::LayerNorm { name: format!("{name}.layernorm_before"), width },
+            layer_norm(format!("{name}.layernorm_before"), width),
             Op::SelfAttention { name: format!("{name}.attention"), width, heads: self.heads },
         ];
         let feed_forward = vec![
-            Op::LayerNorm { name: format!("{name}.layernorm_after"), width },
+            layer_norm(format!("{name}.layernorm_after"), width),
             Op::Linear {
                 name: format!("{name}.intermediate.dense"),
                 inputs: width,
@@ -117,4 +122,9 @@ impl Vit {
         ];
         [attention, feed_forward].map(|body| Op::Residual { body, shortcut: Vec::new() })
     }
+}
+
+/// A layer normalisation as Hugging Face has it.
+fn layer_norm(name: String, width: u32) -> Op {
+    Op::LayerNorm { name, width, epsilon_ppb: None }
 }

@@ -18,6 +18,7 @@
 use super::hotkey::{Hotkey, HotkeyError};
 use super::keypair::{BadSignature, Keypair, Scheme, Signature, SignatureFormatError};
 use crate::digest::Digest;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -95,6 +96,14 @@ pub struct Claim {
 /// A claim that is meant for us and fresh. The signature is still unproven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdmittedClaim(Claim);
+
+/// What a sender signed, kept for whoever asks later: the eight lines of `btauth/1` and the signature under them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedText {
+    text: String,
+    signature: Signature,
+}
 
 /// A request whose signature verifies. Only this module makes one. It may still be a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,6 +286,13 @@ impl AdmittedClaim {
         self.0.sender
     }
 
+    /// What the claimed sender would have signed of this method, target and body: proven once [`AdmittedClaim::verify`] is.
+    pub fn signed_text(&self, method: &str, target: &str, body_sha256: Digest) -> SignedText {
+        let Claim { sender, receiver, nonce_ns, scheme, signature } = &self.0;
+        let text = signing_payload(*scheme, method, target, body_sha256, *nonce_ns, sender, receiver.as_deref());
+        SignedText { text, signature: *signature }
+    }
+
     /// Whether the claimed sender signed this method, target and body.
     pub fn verify(self, method: &str, target: &str, body_sha256: Digest) -> Result<VerifiedRequest, AuthError> {
         if [method, target].iter().any(|part| part.bytes().any(|byte| byte <= b' ' || byte == 0x7f)) {
@@ -286,6 +302,19 @@ impl AdmittedClaim {
         let payload = signing_payload(scheme, method, target, body_sha256, nonce_ns, &sender, receiver.as_deref());
         sender.verify(scheme, payload.as_bytes(), &signature)?;
         Ok(VerifiedRequest { hotkey: sender, nonce_ns })
+    }
+}
+
+impl SignedText {
+    /// Whether `sender` asked `receiver` for `method` on a target that ends in `path`, which may stand behind a proxy's prefix.
+    pub fn asks(&self, sender: &Hotkey, receiver: &Hotkey, (method, path): (&str, &str)) -> bool {
+        let lines: Vec<&str> = self.text.split('\n').collect();
+        let [protocol, scheme, asked, target, _body, _nonce, from, to] = lines.as_slice() else { return false };
+        let Some(scheme) = Scheme::from_name(scheme) else { return false };
+        (*protocol, *asked) == (PROTOCOL, method)
+            && target.ends_with(path)
+            && (*from, *to) == (sender.to_string().as_str(), receiver.to_string().as_str())
+            && sender.verify(scheme, self.text.as_bytes(), &self.signature).is_ok()
     }
 }
 

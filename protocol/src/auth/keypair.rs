@@ -123,6 +123,12 @@ impl Keypair {
         if keypair.hotkey().is_anybodys() { Err(KeypairError::Zero) } else { Ok(keypair) }
     }
 
+    /// The key with this private key in the form that polkadot-js keeps it in, whose scalar is eight times ours.
+    pub(super) fn from_expanded(private_key: &[u8; 64]) -> Result<Self, KeypairError> {
+        let secret = schnorrkel::SecretKey::from_ed25519_bytes(private_key).map_err(|_| KeypairError::NotCanonical)?;
+        Self::from_private_key(&secret.to_bytes())
+    }
+
     /// The public half.
     pub fn hotkey(&self) -> Hotkey {
         Hotkey::from_bytes(self.keys.public.to_bytes())

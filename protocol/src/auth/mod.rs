@@ -8,6 +8,7 @@
 //! or what a request asks for.
 
 mod btauth;
+mod foreign;
 mod hotkey;
 mod keypair;
 mod nonce_window;
@@ -15,7 +16,7 @@ mod wallet;
 
 pub use btauth::{
     AdmittedClaim, AuthError, Claim, HEADER_CRYPTO, HEADER_HOTKEY, HEADER_NONCE, HEADER_RECEIVER, HEADER_SIGNATURE,
-    HEADER_VERSION, MalformedAuth, OutgoingRequest, Policy, RequestParts, VerifiedRequest, sign_request,
+    HEADER_VERSION, MalformedAuth, OutgoingRequest, Policy, RequestParts, SignedText, VerifiedRequest, sign_request,
     signing_payload, verify,
 };
 pub use hotkey::{Hotkey, HotkeyError};

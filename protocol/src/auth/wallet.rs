@@ -7,7 +7,9 @@
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::foreign;
 use super::hotkey::{Hotkey, HotkeyError};
 use super::keypair::{Keypair, KeypairError};
 
@@ -57,21 +59,64 @@ pub enum WalletError {
     PublicOnly,
     /// The words that a key is made of again.
     #[error(
-        "wallet file holds a phrase alone, which isn't read here; `btcli wallet regen-hotkey --mnemonic` writes the file of its \
+        "wallet file holds {what}, which isn't read here; `btcli wallet regen-hotkey --mnemonic` writes the file of a phrase's \
          key"
     )]
-    PhraseOnly,
+    PhraseOnly {
+        /// How many words, and what is wrong with them; never one of them.
+        what: String,
+    },
+    /// Hex digits alone.
+    #[error("wallet file holds a raw {what} in hex alone, which isn't read here; {instead}")]
+    RawSecret {
+        /// `seed` or `private key`.
+        what: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
+    /// A path from a phrase or from the well-known one.
+    #[error(
+        "wallet file holds a secret URI alone, as `subkey` takes it, which isn't read here; `subkey inspect` shows the secret \
+         seed of it, and `btcli wallet regen-hotkey --seed` writes the file of that"
+    )]
+    SecretUri,
+    /// A key of OpenSSL, SSH or the like.
+    #[error(
+        "wallet file is a PEM key, as OpenSSL and SSH write them, and no hotkey; `retort keys new FILE` or `btcli wallet \
+         new-hotkey` makes one"
+    )]
+    Pem,
+    /// A key of Ethereum.
+    #[error(
+        "wallet file is an Ethereum keystore, whose key signs by another scheme; a hotkey is sr25519: `retort keys new FILE` or \
+         `btcli wallet new-hotkey` makes one"
+    )]
+    EthereumKeystore,
     /// An export of polkadot-js or Talisman.
     #[error(
         "wallet file is an export of polkadot-js, encrypted with a password; a service needs a hotkey that is stored without \
-         one: `retort keys new FILE` or `btcli wallet new-hotkey` makes it"
+         one: `btcli wallet regen-hotkey --json FILE` writes it from the export, `retort keys new FILE` makes a new one"
     )]
     PolkadotJs,
+    /// An export of polkadot-js without a password that isn't read.
+    #[error(
+        "wallet file is an export of polkadot-js without a password, but {problem}; `retort keys new FILE` makes a hotkey"
+    )]
+    PolkadotJsUnusable {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Some other JSON.
+    #[error(
+        "wallet file is a JSON object with none of a wallet's fields (secretSeed, privateKey, ss58Address); `retort keys new \
+         FILE` makes one"
+    )]
+    NoWalletFields,
     /// Nothing is in it.
     #[error("wallet file is empty; `retort keys new FILE` makes one where none is")]
     Empty,
     /// Text of another encoding.
-    #[error("wallet file begins with the byte order mark of UTF-16: save it as UTF-8")]
+    #[error("wallet file is a text in UTF-16: save it as UTF-8")]
     Utf16,
     /// An ed25519 key, which can be verified but does not sign here.
     #[error("wallet file has crypto type {crypto_type}; only sr25519 (1) keys sign here")]
@@ -79,8 +124,8 @@ pub enum WalletError {
         /// The `cryptoType` found.
         crypto_type: u8,
     },
-    /// Not `0x` and the right number of hex digits.
-    #[error("wallet field {field} is not 0x and {bytes} bytes in hex")]
+    /// Not the right number of hex digits, with or without `0x`.
+    #[error("wallet field {field} is not {bytes} bytes in hex")]
     BadHex {
         /// The name of the field.
         field: &'static str,
@@ -93,6 +138,15 @@ pub enum WalletError {
     /// `ss58Address` is no hotkey.
     #[error("wallet field ss58Address is unusable")]
     BadAddress(#[from] HotkeyError),
+    /// Nothing public says which key the secret is to derive.
+    #[error(
+        "wallet file holds a secret and no ss58Address to check it by; it is the secret of {derived}: if that is your hotkey, \
+         write \"ss58Address\": \"{derived}\" into the file"
+    )]
+    NoAddress {
+        /// The hotkey that the secret derives.
+        derived: Hotkey,
+    },
     /// Two fields belong to two keys.
     #[error("wallet field {field} belongs to {found}, but the secret to {derived}")]
     Inconsistent {
@@ -114,13 +168,17 @@ impl WalletFile {
         let bytes = unmarked(bytes)?;
         refuse_encrypted(bytes)?;
         let fields: WalletJson = serde_json::from_slice(bytes).map_err(|error| {
-            bare(bytes).unwrap_or_else(|| WalletError::NotWalletJson { line: error.line(), column: error.column() })
+            foreign::bare(bytes)
+                .unwrap_or_else(|| WalletError::NotWalletJson { line: error.line(), column: error.column() })
         })?;
         let crypto_type = fields.crypto_type.unwrap_or(CRYPTO_TYPE_SR25519);
         if crypto_type != CRYPTO_TYPE_SR25519 {
             return Err(WalletError::UnsupportedCrypto { crypto_type });
         }
-        let keypair = fields.keypair()?;
+        let keypair = match fields.keypair()? {
+            Some(keypair) => keypair,
+            None => return fields.foreign().map(Self::new),
+        };
         fields.check_names(keypair.hotkey())?;
         Ok(Self { keypair })
     }
@@ -152,7 +210,9 @@ impl WalletFile {
             ss58_address: Some(hotkey.to_string()),
             crypto_type: Some(CRYPTO_TYPE_SR25519),
             secret_phrase: None,
-            encoded: None,
+            secret_key_uri: None,
+            export: foreign::Export::default(),
+            crypto: None,
         };
         serde_json::to_string(&fields).expect("JSON, because strings and a small number can always be written")
     }
@@ -176,15 +236,20 @@ struct WalletJson {
     crypto_type: Option<u8>,
     /// Whether there is a phrase, to say what to do where there is nothing else. It is not kept.
     #[serde(default, skip_serializing)]
-    secret_phrase: Option<IgnoredAny>,
-    /// What polkadot-js keeps a secret in.
+    secret_phrase: Option<Value>,
+    /// The same of a path.
     #[serde(default, skip_serializing)]
-    encoded: Option<IgnoredAny>,
+    secret_key_uri: Option<Value>,
+    #[serde(flatten, skip_serializing)]
+    export: foreign::Export,
+    /// What Ethereum keeps a secret in.
+    #[serde(default, skip_serializing, alias = "Crypto")]
+    crypto: Option<IgnoredAny>,
 }
 
 impl WalletJson {
-    /// The key that the secrets derive; where both are present they must derive the same one.
-    fn keypair(&self) -> Result<Keypair, WalletError> {
+    /// The key that the secrets derive, if there are any; where both are present they must derive the same one.
+    fn keypair(&self) -> Result<Option<Keypair>, WalletError> {
         let from_seed = match &self.secret_seed {
             Some(text) => Some(Keypair::from_seed(&parse_hex("secretSeed", text)?)),
             None => None,
@@ -200,48 +265,53 @@ impl WalletJson {
                 derived: private.hotkey(),
             }),
             // The seeded one is kept where there is one, because it can write both fields again.
-            (Some(keypair), _) | (None, Some(keypair)) => Ok(keypair),
-            (None, None) if self.encoded.is_some() => Err(WalletError::PolkadotJs),
-            (None, None) if self.secret_phrase.is_some() => Err(WalletError::PhraseOnly),
-            (None, None) => Err(WalletError::PublicOnly),
+            (seeded, private) => Ok(seeded.or(private)),
         }
     }
 
-    /// Every public field that is present must name the derived key; the address must be present.
+    /// The key of a file of others, or what that is.
+    fn foreign(&self) -> Result<Keypair, WalletError> {
+        let has_names = [&self.account_id, &self.public_key, &self.ss58_address].iter().any(|name| name.is_some());
+        if let Some(keypair) = self.export.keypair()? {
+            return Ok(keypair);
+        }
+        Err(match (&self.secret_phrase, &self.secret_key_uri) {
+            _ if self.crypto.is_some() => WalletError::EthereumKeystore,
+            (Some(phrase), _) => {
+                let what = phrase.as_str().and_then(foreign::phrase);
+                WalletError::PhraseOnly { what: what.unwrap_or_else(|| "a phrase alone".to_owned()) }
+            }
+            (None, Some(_)) => WalletError::SecretUri,
+            (None, None) if has_names => WalletError::PublicOnly,
+            (None, None) => WalletError::NoWalletFields,
+        })
+    }
+
+    /// Every public field that is present must name the derived key, and one must be present.
     fn check_names(&self, derived: Hotkey) -> Result<(), WalletError> {
-        let named = |field, found| if found == derived { Ok(()) } else { Err(inconsistent(field, found, derived)) };
-        named("ss58Address", self.ss58_address.as_deref().unwrap_or_default().parse()?)?;
-        for (field, text) in [("publicKey", &self.public_key), ("accountId", &self.account_id)] {
-            if let Some(text) = text {
-                named(field, Hotkey::from_bytes(parse_hex(field, text)?))?;
+        let address = self.ss58_address.as_ref();
+        let address = address.map(|text| Ok::<_, WalletError>(("ss58Address", text.parse::<Hotkey>()?)));
+        let keys = [("publicKey", &self.public_key), ("accountId", &self.account_id)].into_iter();
+        let keys = keys.filter_map(|(field, text)| {
+            Some(parse_hex(field, text.as_ref()?).map(|bytes| (field, Hotkey::from_bytes(bytes))))
+        });
+        let mut is_named = false;
+        for named in address.into_iter().chain(keys) {
+            match named? {
+                (_, found) if found == derived => is_named = true,
+                (field, found) => return Err(WalletError::Inconsistent { field, found, derived }),
             }
         }
-        Ok(())
+        if is_named { Ok(()) } else { Err(WalletError::NoAddress { derived }) }
     }
-}
-
-fn inconsistent(field: &'static str, found: Hotkey, derived: Hotkey) -> WalletError {
-    WalletError::Inconsistent { field, found, derived }
 }
 
 /// The text without the mark that editors on Windows write before it.
 fn unmarked(bytes: &[u8]) -> Result<&[u8], WalletError> {
     match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(WalletError::Utf16),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(WalletError::Utf16),
         [0xef, 0xbb, 0xbf, text @ ..] => Ok(text),
         text => Ok(text),
-    }
-}
-
-/// What is no JSON and yet known: nothing, a phrase, an address.
-fn bare(bytes: &[u8]) -> Option<WalletError> {
-    let text = str::from_utf8(bytes).ok()?.trim();
-    let words = text.split_whitespace().count();
-    let is_phrase = (12..=24).contains(&words) && text.chars().all(|char| char.is_ascii_lowercase() || char == ' ');
-    match text {
-        "" => Some(WalletError::Empty),
-        _ if is_phrase => Some(WalletError::PhraseOnly),
-        _ => text.parse::<Hotkey>().is_ok().then_some(WalletError::PublicOnly),
     }
 }
 
@@ -256,7 +326,7 @@ fn refuse_encrypted(bytes: &[u8]) -> Result<(), WalletError> {
 
 fn parse_hex<const N: usize>(field: &'static str, text: &str) -> Result<[u8; N], WalletError> {
     let mut bytes = [0; N];
-    let digits = text.strip_prefix("0x").ok_or(WalletError::BadHex { field, bytes: N })?;
+    let digits = text.strip_prefix("0x").unwrap_or(text);
     hex::decode_to_slice(digits, &mut bytes).map_err(|_| WalletError::BadHex { field, bytes: N })?;
     Ok(bytes)
 }

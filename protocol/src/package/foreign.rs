@@ -17,11 +17,13 @@ const ZIP64_LOCATOR_BYTES: usize = 20;
 const FROM_PYTORCH: &str =
     "load it where you trust it, then safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")";
 const FROM_TRAINING: &str = "save the PyTorch model that it was made from with safetensors.torch.save_file";
+const AS_ONNX: &str =
+    "send it as model.onnx: `retort miner check` of the file writes the config.json that goes with it";
 const UNPACKED: &str = "upload the model.safetensors inside, unpacked";
 const BY_NAME: &str = "name each array as in the state_dict and use safetensors.numpy.save_file";
 
 /// What begins like this, and what to do with it.
-const BEGINNINGS: [(&[u8], &str, &str); 20] = [
+const BEGINNINGS: [(&[u8], &str, &str); 21] = [
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACKED),
     (b"Rar!\x1a\x07", "a RAR archive", UNPACKED),
     (b"\x1f\x8b", "a gzip file", UNPACKED),
@@ -39,6 +41,11 @@ const BEGINNINGS: [(&[u8], &str, &str); 20] = [
         b"version https://git-lfs",
         "a Git LFS pointer without the weights",
         "run `git lfs pull` and upload what it fetches",
+    ),
+    (
+        b"\xef\xbb\xbf",
+        "a file that begins with a byte order mark (EF BB BF), which only texts have",
+        "some editor or script treated it as one; upload it as save_file wrote it",
     ),
     (b"<!DOCTYPE", "a web page", "download the file itself, not the page about it"),
     (b"<!doctype", "a web page", "download the file itself, not the page about it"),
@@ -62,7 +69,7 @@ fn recognise(file: &[u8]) -> Option<(&'static str, &'static str)> {
         return Some(("a Python pickle (an old PyTorch checkpoint?)", FROM_PYTORCH));
     }
     if is_onnx(file) {
-        return Some(("an ONNX file", FROM_TRAINING));
+        return Some(("an ONNX file", AS_ONNX));
     }
     if file.get(4..).is_some_and(|rest| rest.starts_with(b"TFL3")) {
         return Some(("a TensorFlow Lite file", FROM_TRAINING));
@@ -123,7 +130,7 @@ fn is_onnx(file: &[u8]) -> bool {
 ///
 /// Such readers look from the end backwards, so a file can be safetensors to one program and an archive with a pickle to
 /// another. Trailing bytes are refused elsewhere; this finds an archive that is written as weights.
-pub(super) fn hides_zip(parts: &[&[u8]]) -> bool {
+pub fn hides_zip(parts: &[&[u8]]) -> bool {
     let mut tail = Vec::new();
     let needed = ZIP_END_BYTES.saturating_add(ZIP_COMMENT_BYTES_MAX);
     for part in parts.iter().rev() {

@@ -1,13 +1,16 @@
 //! The front check of safetensors: a strict reading of the header before any other parser sees the bytes.
 //!
 //! The safetensors crate accepts duplicate keys, zero-size and 2^63 shapes and 99 MB headers (13 s, 1.5 GB); this
-//! reader does not. Whatever it accepts, the crate accepts too.
+//! reader does not. Whatever it accepts, the crate accepts too, but for `__metadata__` of other values than strings, which means
+//! nothing: see [`for_library`].
 
 use super::foreign;
 use crate::strict::Object;
 use crate::submission::{Code, Rejection};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::{collections::BTreeMap, fmt};
 
 /// A header may have this many bytes: 4,096 tensors of 60 bytes.
@@ -40,10 +43,10 @@ impl TensorEntry {
     /// what an inference doesn't read any.
     pub fn element_bytes(&self) -> Option<u64> {
         match self.dtype.as_str() {
-            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => Some(1),
+            "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => Some(1),
             "F16" | "BF16" | "I16" | "U16" => Some(2),
             "F32" | "I32" | "U32" => Some(4),
-            "F64" | "I64" | "U64" => Some(8),
+            "F64" | "I64" | "U64" | "C64" => Some(8),
             _ => None,
         }
     }
@@ -54,9 +57,11 @@ impl TensorEntry {
 pub struct Header {
     /// Tensors by name.
     pub tensors: BTreeMap<String, TensorEntry>,
-    /// What `__metadata__` says: where tensors are shared, `safetensors.torch.save_model` notes there which one stands for
-    /// which.
+    /// What `__metadata__` says in strings: where tensors are shared, `safetensors.torch.save_model` notes there which one
+    /// stands for which.
     pub aliases: BTreeMap<String, String>,
+    /// Whether `__metadata__` has nothing but strings, as the safetensors library wants it.
+    pub is_plain: bool,
     /// Where the data begins in the file.
     pub data_start: usize,
 }
@@ -94,7 +99,7 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
     if json.first() != Some(&b'{') {
         return Err(foreign("the header doesn't begin with `{`".to_owned()));
     }
-    let Entries { tensors, metadata } =
+    let Entries { tensors, metadata: Metadata { strings: aliases, is_plain } } =
         serde_json::from_slice(unpadded(json)?).map_err(|error| invalid(error.to_string()))?;
     if tensors.is_empty() {
         return Err(invalid("there are no tensors".into()));
@@ -103,7 +108,22 @@ pub fn read_header(file: &[u8]) -> Result<Header, Rejection> {
         check_entry(name, tensor)?;
     }
     check_layout(&tensors, data.len() as u64)?;
-    Ok(Header { tensors, aliases: metadata, data_start: file.len().saturating_sub(data.len()) })
+    Ok(Header { tensors, aliases, is_plain, data_start: file.len().saturating_sub(data.len()) })
+}
+
+/// A file as the safetensors library reads it: that refuses `__metadata__` of anything but strings, so it gets a header without.
+/// What isn't ours to read either stays as it is.
+pub fn for_library(file: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(header) = read_header(file) else { return Cow::Borrowed(file) };
+    if header.is_plain {
+        return Cow::Borrowed(file);
+    }
+    let entry = |(name, TensorEntry { dtype, shape, data_offsets }): (&String, &TensorEntry)| {
+        (name.clone(), serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": data_offsets}))
+    };
+    let json = serde_json::Value::Object(header.tensors.iter().map(entry).collect()).to_string();
+    let data = file.get(header.data_start..).unwrap_or_default();
+    Cow::Owned([&(json.len() as u64).to_le_bytes(), json.as_bytes(), data].concat())
 }
 
 /// The header without what pads it: spaces, as the format says, and no other white space.
@@ -124,18 +144,19 @@ fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
         let detail = format!("{shown:?} is no tensor name ([A-Za-z0-9_.:/-], at most {NAME_BYTES_MAX})");
         return Err(Code::HeaderInvalid.because(detail));
     }
-    if tensor.shape.len() > RANK_MAX {
+    let is_read = !counts(name);
+    if is_read && tensor.shape.len() > RANK_MAX {
         return Err(Code::TensorShape.because(format!("`{name}` has {} axes, limit {RANK_MAX}", tensor.shape.len())));
     }
     let Some(element_bytes) = tensor.element_bytes() else {
         let shown: String = tensor.dtype.chars().take(16).collect();
         return Err(Code::TensorDtype.because(format!("`{name}` is {shown:?}; use F32, F16 or BF16")));
     };
-    if let Some(axis) = tensor.shape.iter().find(|axis| !(1..=AXIS_MAX).contains(*axis)) {
+    if let Some(axis) = tensor.shape.iter().find(|axis| is_read && !(1..=AXIS_MAX).contains(*axis)) {
         let detail = format!("`{name}` has an axis of {axis} entries, not 1 to {AXIS_MAX}");
         return Err(Code::TensorShape.because(detail));
     }
-    // `num_batches_tracked` is a scalar: rank 0 is one element.
+    // Rank 0 is one element.
     let elements = tensor.shape.iter().try_fold(1u64, |n, axis| n.checked_mul(*axis));
     let bytes = elements.and_then(|n| n.checked_mul(element_bytes));
     let [start, end] = tensor.data_offsets;
@@ -144,6 +165,12 @@ fn check_entry(name: &str, tensor: &TensorEntry) -> Result<(), Rejection> {
         return Err(Code::TensorShape.because(detail));
     }
     Ok(())
+}
+
+/// Whether a tensor counts steps of the training, which no inference reads: PyTorch's counter beside each batch normalisation,
+/// and that of `torch.optim.swa_utils.AveragedModel`. Shape and type of such a one mean nothing, whatever stands before its name.
+pub(super) fn counts(name: &str) -> bool {
+    name.ends_with("num_batches_tracked") || name.rsplit('.').next() == Some("n_averaged")
 }
 
 /// Tensors must tile the data: begin at 0, leave no gap, overlap nowhere, end with the file.
@@ -166,7 +193,7 @@ fn check_layout(tensors: &BTreeMap<String, TensorEntry>, data_bytes: u64) -> Res
 /// The header's map, refusing duplicates that a plain map would swallow.
 struct Entries {
     tensors: BTreeMap<String, TensorEntry>,
-    metadata: BTreeMap<String, String>,
+    metadata: Metadata,
 }
 
 impl<'de> Deserialize<'de> for Entries {
@@ -189,8 +216,9 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut metadata = None;
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                let value: Option<Metadata> = map.next_value()?;
-                if metadata.replace(value.map(|Metadata(entries)| entries).unwrap_or_default()).is_some() {
+                // Passed over without recursion, however deep it is.
+                let value: &RawValue = map.next_value()?;
+                if metadata.replace(Metadata::of(value).map_err(de::Error::custom)?).is_some() {
                     return Err(de::Error::custom("`__metadata__` twice"));
                 }
             } else if tensors.len() == TENSORS_MAX {
@@ -206,8 +234,30 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 }
 
-/// `__metadata__`: strings without duplicates, bounded by the header's own limit.
-struct Metadata(BTreeMap<String, String>);
+/// `__metadata__`: the strings of an object without duplicates. All else that JSON has means nothing there.
+struct Metadata {
+    strings: BTreeMap<String, String>,
+    is_plain: bool,
+}
+
+impl Default for Metadata {
+    fn default() -> Self {
+        Self { strings: BTreeMap::new(), is_plain: true }
+    }
+}
+
+impl Metadata {
+    fn of(value: &RawValue) -> Result<Self, serde_json::Error> {
+        match value.get() {
+            object if object.starts_with('{') => match serde_json::from_str(object) {
+                // A key of half a surrogate, as Python writes a path that is no text: no alias.
+                Err(error) if error.is_syntax() => Ok(Self { is_plain: false, ..Self::default() }),
+                read => read,
+            },
+            other => Ok(Self { is_plain: other == "null", ..Self::default() }),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Metadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -216,17 +266,19 @@ impl<'de> Deserialize<'de> for Metadata {
             type Value = Metadata;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of strings")
+                f.write_str("a map")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some((key, value)) = map.next_entry::<String, String>()? {
-                    if entries.insert(key, value).is_some() {
+                let mut entries: BTreeMap<String, Option<String>> = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                    if entries.insert(key, serde_json::from_str(value.get()).ok()).is_some() {
                         return Err(de::Error::custom("the same metadata key twice"));
                     }
                 }
-                Ok(Metadata(entries))
+                let is_plain = entries.values().all(Option::is_some);
+                let strings = entries.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+                Ok(Metadata { strings, is_plain })
             }
         }
         deserializer.deserialize_map(MetadataVisitor)

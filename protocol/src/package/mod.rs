@@ -2,41 +2,46 @@
 //! validator's door.
 //!
 //! A submission is data, never code: `config.json` names an architecture of the catalogue and `model.safetensors` holds
-//! exactly the tensors that it implies. This module reads bytes that strangers sent; every number in them is checked
+//! exactly the tensors that it implies. The crate `program` does the same for a `model.onnx`, and asks here for the others. This module reads bytes that strangers sent; every number in them is checked
 //! before it is used. It does not build models.
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod beside;
 mod canonical;
 mod expected;
 mod foreign;
+mod format;
 mod front;
 mod names;
 mod tensors;
+mod text;
 
 pub use canonical::CanonicalWeights;
 pub use expected::{Asked, EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
-pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, read_header};
+pub use foreign::hides_zip;
+pub use format::{
+    Format, ModelKind, ONNX_FAMILY, ONNX_FILE, ONNX_FORMAT, OnnxConfig, OnnxKind, OnnxModel, is_numbers_beside_onnx,
+    numbers_beside_onnx, package_sha256,
+};
+pub use front::{HEADER_BYTES_MAX, Header, TENSORS_MAX, TensorEntry, for_library, read_header};
 pub use names::tensor_names;
 
 use crate::Digest;
 use crate::architecture::{Architecture, Costs, Plan};
-use crate::competition::{InputSpec, Limits};
+use crate::competition::{InputSpec, LABELS_BYTES_MAX, Limits};
 use crate::digest::canonical_json;
 use crate::strict::{Object, object};
 use crate::submission::{Code, Rejection};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
-/// The format of packages that this version reads.
+/// The format of packages of the catalogue.
 pub const PACKAGE_FORMAT: &str = "retort/1";
 
 /// `config.json` may have this many bytes: one with the names of ImageNet's thousand classes has some thirty thousand.
-pub const CONFIG_BYTES_MAX: u64 = 64 * 1024;
-
-/// The labels of a competition may have this many bytes as JSON, so that the rest of `config.json` fits beside them.
-pub const LABELS_BYTES_MAX: u64 = CONFIG_BYTES_MAX - 16 * 1024;
+pub const CONFIG_BYTES_MAX: u64 = LABELS_BYTES_MAX + 16 * 1024;
 
 /// `README.md` may have this many bytes.
 pub const README_BYTES_MAX: u64 = 256 * 1024;
@@ -48,11 +53,38 @@ pub const WEIGHTS_FILE: &str = "model.safetensors";
 /// The optional model card.
 pub const README_FILE: &str = "README.md";
 
+/// Names of files that a sentence shows.
+const NAMES_SHOWN: usize = 4;
+/// What is in many folders and says nothing about a model.
+const NOISE: [&str; 7] =
+    [".gitattributes", ".gitignore", ".DS_Store", "LICENSE", "LICENSE.md", "LICENSE.txt", "preprocessor_config.json"];
+
+/// Whether a file of this name says nothing, whatever is in it.
+pub fn is_noise(path: &str) -> bool {
+    NOISE.contains(&path.rsplit('/').next().unwrap_or(path))
+}
+
+/// What of a folder is no package's, for whoever sends the folder; a file in a folder stands for that one. `None` where there
+/// is nothing worth a word. The same words wherever a folder is sent.
+pub fn left_out<'a>(paths: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let name = |path: &str| path.split_once('/').map_or_else(|| path.to_owned(), |(folder, _)| format!("{folder}/"));
+    let names: BTreeSet<String> = paths.into_iter().filter(|path| !is_noise(path)).map(name).collect();
+    let shown: Vec<&str> = names.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+    let more = match names.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let files =
+        format!("{CONFIG_FILE}, {WEIGHTS_FILE} or {ONNX_FILE} and, if you like, {README_FILE} and {EXPECTED_FILE}");
+    (!names.is_empty()).then(|| format!("{}{more} stay where they are: a package is {files}", shown.join(", ")))
+}
+
 /// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.
 ///
-/// A few more fields may be there and mean nothing: those that `transformers` asks for and writes. `model_type` and `auto_map`
+/// More fields may be there and mean nothing: those that `transformers` asks for and writes. `model_type` and `auto_map`
 /// have exactly the values that a validator writes into them for its Hub repositories, so that what was downloaded can be
-/// submitted; names of classes have to agree with `labels`. They are not kept: nobody else's code can be named here.
+/// submitted; names of classes have to agree with `labels`, sizes with `input`, and what describes the model with the
+/// architecture. They are not kept: nobody else's code can be named here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "Written")]
 pub struct PackageConfig {
@@ -68,7 +100,6 @@ pub struct PackageConfig {
 
 /// `config.json` as it may be written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Written {
     format: String,
     #[serde(deserialize_with = "object")]
@@ -76,67 +107,8 @@ struct Written {
     #[serde(deserialize_with = "object")]
     input: InputSpec,
     labels: Vec<String>,
-    #[serde(default, rename = "model_type")]
-    _model_type: Option<ModelType>,
-    #[serde(default, rename = "auto_map")]
-    _auto_map: Option<AutoMap>,
-    #[serde(default)]
-    architectures: Option<Vec<String>>,
-    #[serde(default, rename = "dtype")]
-    _dtype: Option<String>,
-    #[serde(default, rename = "torch_dtype")]
-    _torch_dtype: Option<String>,
-    #[serde(default, rename = "transformers_version")]
-    _transformers_version: Option<String>,
-    #[serde(default, rename = "_name_or_path")]
-    _name_or_path: Option<String>,
-    #[serde(default, rename = "problem_type")]
-    _problem_type: Option<String>,
-    #[serde(default)]
-    num_labels: Option<usize>,
-    #[serde(default)]
-    id2label: Option<BTreeMap<usize, String>>,
-    #[serde(default)]
-    label2id: Option<BTreeMap<String, usize>>,
-}
-
-/// The class that `transformers` is given for our models.
-const MODEL_CLASS: &str = "RetortForImageClassification";
-
-impl Written {
-    /// What `transformers` wrote must say the same as our own fields.
-    fn agree(&self) -> Result<(), &'static str> {
-        let classes = self.labels.len();
-        let listed = |map: &BTreeMap<usize, String>| {
-            map.iter().map(|(id, label)| (*id, label)).eq(self.labels.iter().enumerate())
-        };
-        let counted = |map: &BTreeMap<String, usize>| {
-            map.len() == classes && self.labels.iter().enumerate().all(|(id, label)| map.get(label) == Some(&id))
-        };
-        let is_ours = |names: &Vec<String>| names.iter().all(|name| name == MODEL_CLASS);
-        match self {
-            _ if self.architectures.as_ref().is_some_and(|names| !is_ours(names)) => {
-                Err("`architectures` names another model than ours")
-            }
-            _ if self.num_labels.is_some_and(|count| count != classes) => {
-                Err("`num_labels` isn't how many `labels` there are")
-            }
-            _ if self.id2label.as_ref().is_some_and(|map| !listed(map)) => {
-                Err("`id2label` says otherwise than `labels`")
-            }
-            _ if self.label2id.as_ref().is_some_and(|map| !counted(map)) => {
-                Err("`label2id` says otherwise than `labels`")
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The one type of model.
-#[derive(Deserialize)]
-enum ModelType {
-    #[serde(rename = "retort")]
-    Retort,
+    #[serde(flatten)]
+    beside: beside::Beside,
 }
 
 /// The classes beside a model in our Hub repositories.
@@ -162,10 +134,11 @@ enum ModelClass {
 }
 
 impl TryFrom<Written> for PackageConfig {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(written: Written) -> Result<Self, &'static str> {
-        written.agree()?;
+    fn try_from(written: Written) -> Result<Self, String> {
+        let said = beside::Said { architecture: &written.architecture, input: &written.input, labels: &written.labels };
+        written.beside.agree(&said)?;
         let Written { format, architecture, input, labels, .. } = written;
         Ok(Self { format, architecture, input, labels })
     }
@@ -180,8 +153,13 @@ impl PackageConfig {
         if bytes.len() as u64 > CONFIG_BYTES_MAX {
             return Err(Code::ConfigTooLarge.because(format!("{} bytes, limit {CONFIG_BYTES_MAX}", bytes.len())));
         }
+        let invalid = |detail| Code::ConfigInvalid.because(detail);
+        if Format::of_config(bytes) == Format::Onnx {
+            return Err(invalid(format!("format is {ONNX_FORMAT:?}, of an ONNX file, not {PACKAGE_FORMAT:?}")));
+        }
+        let text = text::utf8(bytes).map_err(invalid)?;
         let Object(config): Object<Self> =
-            serde_json::from_slice(unmarked(bytes)?).map_err(|error| Code::ConfigInvalid.because(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| invalid(text::told(text, &error)))?;
         if config.format != PACKAGE_FORMAT {
             return Err(Code::ConfigInvalid.because(format!("format is {:?}, not {PACKAGE_FORMAT:?}", config.format)));
         }
@@ -215,18 +193,6 @@ impl PackageConfig {
         self.architecture
             .plan(self.input.shape(), classes)
             .map_err(|error| Code::ArchitectureInvalid.because(error.to_string()))
-    }
-}
-
-/// A text without the byte order mark that editors on Windows write before UTF-8.
-fn unmarked(bytes: &[u8]) -> Result<&[u8], Rejection> {
-    match bytes {
-        [0xef, 0xbb, 0xbf, text @ ..] => Ok(text),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-            Err(Code::ConfigInvalid
-                .because("it begins with the byte order mark of UTF-16: save it as UTF-8".to_owned()))
-        }
-        text => Ok(text),
     }
 }
 
@@ -292,7 +258,7 @@ impl PublishedPackage<'_> {
     }
 }
 
-/// The digest that names a package, over the digests of its two files.
+/// The digest that names a package of the catalogue, over the digests of its two files; [`Format::package_sha256`] is for all.
 pub fn package_digest(config: &Digest, weights: &Digest) -> Digest {
     Digest::of(format!("retort/1\n{config}\n{weights}\n").as_bytes())
 }
@@ -309,7 +275,7 @@ pub fn admit(config_json: &[u8], weights: &[u8], rules: &Admission<'_>) -> Resul
         return Err(Code::InputMismatch.because(format!("expected {}", json(rules.input))));
     }
     if config.labels != rules.labels {
-        return Err(Code::LabelsMismatch.because(format!("expected {}", json(rules.labels))));
+        return Err(Code::LabelsMismatch.because(labels_expected(&config.labels, rules.labels)));
     }
     let size_bytes = weights.len() as u64;
     within(Code::FileTooLarge, "bytes of model.safetensors", size_bytes, rules.limits.size_bytes_max)?;
@@ -340,6 +306,17 @@ fn check_costs(plan: &Plan, limits: &Limits) -> Result<Costs, Rejection> {
 
 fn within(code: Code, what: &str, value: u64, limit: u64) -> Result<(), Rejection> {
     if value <= limit { Ok(()) } else { Err(code.because(format!("{value} {what}, limit {limit}"))) }
+}
+
+/// Which labels a package should have: the first that is another, and all where they are few.
+pub fn labels_expected(found: &[String], expected: &[String]) -> String {
+    const SHOWN: usize = 100;
+    let other = (1_usize..).zip(found.iter().zip(expected)).find(|(_, (found, expected))| found != expected);
+    let first = match other {
+        Some((number, (found, expected))) => format!("number {number} is {found:?}, expected {expected:?}"),
+        None => format!("{} labels, expected {}", found.len(), expected.len()),
+    };
+    if expected.len() > SHOWN { first } else { format!("{first}; all of them: {}", json(expected)) }
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {

@@ -4,10 +4,10 @@
 //! the other spelling of transformers' ViT, and what `safetensors.torch.save_model` notes of shared tensors mean nothing to a
 //! model, so they refuse none. It does NOT read values.
 
-use super::front::{Header, TensorEntry, read_header};
+use super::front::{Header, TensorEntry, counts, read_header};
 use crate::architecture::{Plan, TensorSpec};
 use crate::submission::{Code, Rejection};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// What transformers 5 calls the parts of a ViT's layer, beside what transformers 4 does.
 const VIT_PARTS: [(&str, &str); 6] = [
@@ -61,11 +61,12 @@ fn assign(
     let spelt = |tensor: &TensorSpec| found(header, &format!("{prefix}{}", spelling(&tensor.name)));
     let read: BTreeSet<&str> = implied.iter().filter_map(spelt).map(|(name, _)| name).collect();
     let unread = unread(&prefix, &names);
-    let stray = header.tensors.iter().find(|(name, _)| !read.contains(name.as_str()) && !unread.contains(*name));
+    let is_stray = |name: &String| !read.contains(name.as_str()) && !unread.contains(name) && !counts(name);
+    let stray = header.tensors.iter().find(|(name, _)| is_stray(name));
     let mut assigned = BTreeMap::new();
     for tensor in &implied {
         let Some((name, entry)) = spelt(tensor) else {
-            let advice = advice(header, read.len(), implied.len());
+            let advice = advice(header, &names, read.len());
             return Err(Code::TensorMissing.because(told(tensor, &prefix, stray) + &advice));
         };
         fits(tensor, entry)?;
@@ -79,19 +80,15 @@ fn assign(
     }
 }
 
-/// What frameworks save and no inference reads: PyTorch's counter of batches beside each batch normalisation, in whatever
-/// type and shape, and the pooler of transformers' ViT, which classification leaves out.
+/// What frameworks save beside counters and no inference reads: the pooler of transformers' ViT, which classification leaves out.
 fn unread(prefix: &str, names: &[&str]) -> BTreeSet<String> {
-    let norms = names.iter().filter_map(|name| name.strip_suffix(".running_mean"));
-    let counters = norms.map(|norm| format!("{prefix}{norm}.num_batches_tracked"));
     let is_vit = names.contains(&"vit.layernorm.weight");
-    let pooler = ["weight", "bias"].iter().filter(|_| is_vit).map(|part| format!("{prefix}vit.pooler.dense.{part}"));
-    counters.chain(pooler).collect()
+    ["weight", "bias"].iter().filter(|_| is_vit).map(|part| format!("{prefix}vit.pooler.dense.{part}")).collect()
 }
 
-/// The prefix that all names have in common and the spelling under which the most tensors are found; of equals the shortest.
+/// The prefix that all names but those of counters have in common and the spelling under which the most tensors are found; of equals the shortest.
 fn naming(header: &Header, names: &[&str]) -> (String, Spelling) {
-    let common = |prefix: &&str| header.tensors.keys().all(|name| name.starts_with(*prefix));
+    let common = |prefix: &&str| header.tensors.keys().all(|name| name.starts_with(*prefix) || counts(name));
     let mut best: Option<(usize, String, Spelling)> = None;
     for spelling in SPELLINGS {
         let first = names.first().map(|name| spelling(name)).unwrap_or_default();
@@ -132,12 +129,18 @@ fn told(missing: &TensorSpec, prefix: &str, stray: Option<(&String, &TensorEntry
     format!("`{}` of shape {:?}{under}{beside}", missing.name, missing.shape)
 }
 
-/// What else to try where `found` of `implied` tensors are there: a renaming that exists, or another architecture.
-fn advice(header: &Header, found: usize, implied: usize) -> String {
+/// What else to try where so many of the plan's `names` are there: a renaming that exists, or another architecture.
+fn advice(header: &Header, names: &[&str], found: usize) -> String {
     let is_of_timm = |name: &String| name.contains(".attn.qkv.") || name.ends_with("conv_stem.weight");
     if header.tensors.keys().any(is_of_timm) {
         return "; these are timm's names: `retort_miner.from_timm` gives them the catalogue's, or says what the catalogue lacks"
             .into();
+    }
+    let prefixes = prefixes(header, names);
+    let prefixed: usize = prefixes.values().sum();
+    let implied = names.len();
+    if prefixed > found && prefixed.saturating_mul(2) >= implied {
+        return mixed(header, &prefixes, prefixed, implied);
     }
     match found.saturating_mul(2) < implied {
         true => format!(
@@ -146,6 +149,47 @@ fn advice(header: &Header, found: usize, implied: usize) -> String {
         ),
         false => String::new(),
     }
+}
+
+/// How many of the plan's `names` stand in the file behind which prefix; each counts once.
+fn prefixes<'a>(header: &'a Header, names: &[&str]) -> BTreeMap<&'a str, usize> {
+    let known: HashSet<String> =
+        SPELLINGS.iter().flat_map(|spelling| names.iter().map(|name| spelling(name))).collect();
+    let mut met = HashSet::new();
+    let mut prefixes = BTreeMap::new();
+    for name in header.tensors.keys() {
+        let starts = [0].into_iter().chain(name.match_indices('.').map(|(dot, _)| dot.saturating_add(1)));
+        let mut splits = starts.filter_map(|start| name.split_at_checked(start));
+        if let Some((prefix, own)) = splits.find(|(_, own)| known.contains(*own))
+            && met.insert(own)
+        {
+            let count: &mut usize = prefixes.entry(prefix).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    prefixes
+}
+
+/// Says which prefixes are mixed, those of the most tensors first, or what lacks the one that there is.
+fn mixed(header: &Header, prefixes: &BTreeMap<&str, usize>, prefixed: usize, implied: usize) -> String {
+    const SHOWN: usize = 4;
+    let mut most: Vec<(&str, usize)> = prefixes.iter().map(|(prefix, count)| (*prefix, *count)).collect();
+    most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let there = format!("; {prefixed} of its {implied} tensors are there");
+    if let [(prefix, _)] = most.as_slice() {
+        let other = header.tensors.keys().find(|name| !name.starts_with(prefix) && !counts(name));
+        let lacks = other.map_or_else(String::new, |name| {
+            format!(", which `{}` doesn't have: take it off the others, or that one out", shown(name))
+        });
+        return format!("{there} behind the prefix `{}`{lacks}", shown(prefix));
+    }
+    let told = |(prefix, count): &(&str, usize)| match *prefix {
+        "" => format!("without a prefix ({count})"),
+        _ => format!("behind `{}` ({count})", shown(prefix)),
+    };
+    let listed: Vec<String> = most.iter().take(SHOWN).map(told).collect();
+    let more = if most.len() > SHOWN { " and others" } else { "" };
+    format!("{there}, but prefixes are mixed: {}{more}; give all of them the same, or none", listed.join(", "))
 }
 
 /// A file's own name, no longer than a message bears.

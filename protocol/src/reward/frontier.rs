@@ -67,7 +67,7 @@ pub struct FrontierPoint {
     pub hotkey: Hotkey,
     /// The round of acceptance.
     pub round: u64,
-    /// Where it stood.
+    /// Where it stood, as far as that was no luck beside what was accepted before it.
     pub utilities_ppm: Utilities,
     /// Half-widths of the utilities' 95 % intervals.
     pub half_widths_ppm: Utilities,
@@ -157,17 +157,22 @@ impl Frontier {
                 }
                 continue;
             }
-            shares.judged.push(entrant.submission.clone());
             match self.judge(standing.axes, archive, entrant) {
-                Err(refusal) => shares.say(entrant, refusal.to_string()),
-                Ok(gain) => {
+                // Screening's items are few: what they don't show may still be shown by those that decide.
+                Err(refusal) if !entrant.decided => shares.say(entrant, format!("not decided yet; {refusal}")),
+                Err(refusal) => {
+                    shares.judged.push(entrant.submission.clone());
+                    shares.say(entrant, refusal.to_string());
+                }
+                Ok((shown, gain)) => {
+                    shares.judged.push(entrant.submission.clone());
                     let gain_ppb = ppb(total + gain) - ppb(total);
                     total += gain;
                     let point = FrontierPoint {
                         submission: entrant.submission.clone(),
                         hotkey: entrant.hotkey,
                         round: standing.round,
-                        utilities_ppm: entrant.utilities_ppm,
+                        utilities_ppm: shown,
                         half_widths_ppm: entrant.half_widths_ppm,
                         gain_ppb,
                     };
@@ -178,18 +183,22 @@ impl Frontier {
         }
     }
 
-    /// What an entrant adds, of [`BOX`].
-    fn judge(&self, axes: Axes, archive: &[FrontierPoint], entrant: &Entrant) -> Result<u128, Refusal> {
+    /// What an entrant shows beyond luck, and what that adds, of [`BOX`].
+    fn judge(&self, axes: Axes, archive: &[FrontierPoint], entrant: &Entrant) -> Result<(Utilities, u128), Refusal> {
         let points: Vec<Point> = archive.iter().map(|point| axes.point(&point.utilities_ppm)).collect();
-        let own = axes.point(&entrant.utilities_ppm);
-        let gain = hypervolume::gain(&points, &own);
-        if gain * u128::from(WHOLE_PPM) < u128::from(self.min_gain_ppm) * BOX {
+        let enough = |gain: u128| {
+            if gain * u128::from(WHOLE_PPM) >= u128::from(self.min_gain_ppm) * BOX {
+                return Ok(gain);
+            }
             let gain_ppm = u64::try_from(gain * u128::from(WHOLE_PPM) / BOX).unwrap_or(0);
-            return Err(Refusal::TooLittle { gain_ppm, min_gain_ppm: self.min_gain_ppm });
-        }
+            Err(Refusal::TooLittle { gain_ppm, min_gain_ppm: self.min_gain_ppm })
+        };
+        let own = axes.point(&entrant.utilities_ppm);
+        enough(hypervolume::gain(&points, &own))?;
+        let shown = shown(archive, entrant);
         let lead = |point: &&FrontierPoint| lead(axes, entrant, point);
         let Some(nearest) = archive.iter().min_by_key(|point| (lead(point), &point.submission)) else {
-            return Ok(gain);
+            return Ok((shown, enough(hypervolume::gain(&points, &own))?));
         };
         if lead(&nearest) <= 0 {
             return Err(Refusal::NotBetter { than: nearest.submission.clone() });
@@ -199,7 +208,7 @@ impl Frontier {
             (Some(tolerance_ppm), Some((axis, by_ppm))) if by_ppm > u64::from(tolerance_ppm) => {
                 Err(Refusal::Worse { than: nearest.submission.clone(), axis, by_ppm })
             }
-            _ => Ok(gain),
+            _ => Ok((shown, enough(hypervolume::gain(&points, &axes.point(&shown)))?)),
         }
     }
 
@@ -225,18 +234,44 @@ impl Frontier {
     }
 }
 
-/// By how much more than luck an entrant beats a point on its best axis, in ppm: the difference less the half-widths of
-/// both intervals, added in quadrature because the two were measured in different rounds. Smallest for the nearest
-/// dominator; at most 0 where the point can't be told from one that dominates.
+/// By how much more than luck an entrant beats a point on its best axis, in ppm. Smallest for the nearest dominator; at most
+/// 0 where the point can't be told from one that dominates.
 fn lead(axes: Axes, entrant: &Entrant, point: &FrontierPoint) -> i64 {
     let [own, its] = [&entrant.utilities_ppm, &point.utilities_ppm].map(values);
-    let [own_half, its_half] = [&entrant.half_widths_ppm, &point.half_widths_ppm].map(values);
+    let (own_half, its_half) = (half_widths(entrant), values(&point.half_widths_ppm));
     let used = axes.used();
-    let leads = (0..AXES_MAX).filter(|axis| used[*axis]).map(|axis| {
-        let luck = (own_half[axis] * own_half[axis] + its_half[axis] * its_half[axis]).isqrt();
-        own[axis] as i64 - its[axis] as i64 - luck as i64
-    });
+    let leads = (0..AXES_MAX)
+        .filter(|axis| used[*axis])
+        .map(|axis| own[axis] as i64 - its[axis] as i64 - luck(own_half[axis], its_half[axis]) as i64);
     leads.max().unwrap_or(0)
+}
+
+/// Half-widths of what an entrant has to show it by: of 95 % intervals where the round decided it. Of many that are only
+/// screened some are lucky, so theirs are those of 99.9 %.
+fn half_widths(entrant: &Entrant) -> Point {
+    let half = values(&entrant.half_widths_ppm);
+    if entrant.decided { half } else { half.map(|half| half * 5 / 3) }
+}
+
+/// What an entrant's utilities show: on each axis, no lead over an accepted model that could be luck. Otherwise whoever is
+/// certainly smaller by a byte would be paid for having been lucky on other items, once for each byte.
+fn shown(archive: &[FrontierPoint], entrant: &Entrant) -> Utilities {
+    let (own, half) = (values(&entrant.utilities_ppm), half_widths(entrant));
+    let beyond_luck = |axis: usize| {
+        let less = archive.iter().filter_map(|point| {
+            let [its, its_half] = [&point.utilities_ppm, &point.half_widths_ppm].map(values);
+            let lead = own[axis].checked_sub(its[axis])?;
+            (lead <= luck(half[axis], its_half[axis])).then_some(its[axis])
+        });
+        less.min().unwrap_or(own[axis]) as i64
+    };
+    let [accuracy, fidelity, latency, size] = std::array::from_fn(beyond_luck);
+    Utilities { accuracy, fidelity, latency, size }
+}
+
+/// What chance explains of a difference: both half-widths, in quadrature because the two were measured in different rounds.
+fn luck(own_half: u64, its_half: u64) -> u64 {
+    (own_half * own_half + its_half * its_half).isqrt()
 }
 
 /// A volume in billionths of the box, rounded down.

@@ -72,6 +72,8 @@ pub struct Entrant {
     pub half_widths_ppm: Utilities,
     /// The earlier model that it is an exact or near copy of.
     pub copy_of: Option<SubmissionId>,
+    /// Whether the round measured it in full, on all its fresh items, and not only while it screened.
+    pub decided: bool,
 }
 
 impl Entrant {

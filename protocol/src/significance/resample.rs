@@ -175,10 +175,17 @@ impl Difference {
     /// shared by k (k - 1) / 2 pairs is (Bonferroni's bound on the range of k, used step by step as Newman 1939 and Keuls
     /// 1952 do): the first and the last of twenty submissions of one model are 3.7 standard errors apart now and then.
     pub fn may_be_nothing_among(&self, models: u32) -> bool {
-        let Estimate { value_ppm, low_ppm, high_ppm } = self.estimate;
+        let Estimate { low_ppm, high_ppm, .. } = Self::interval_among(self.estimate, models);
+        low_ppm <= 0 && 0 <= high_ppm
+    }
+
+    /// The interval that [`Self::may_be_nothing_among`] asks: that of 95 %, wider where there are more models than two.
+    pub fn interval_among(of_two: Estimate, models: u32) -> Estimate {
+        let Estimate { value_ppm, low_ppm, high_ppm } = of_two;
         let wider = quantile_of_shared(models) / quantile_of_shared(2);
         let reach = |end_ppm: i64| (end_ppm.abs_diff(value_ppm) as f64 * wider) as i64;
-        value_ppm.saturating_sub(reach(low_ppm)) <= 0 && 0 <= value_ppm.saturating_add(reach(high_ppm))
+        let (low_ppm, high_ppm) = (value_ppm.saturating_sub(reach(low_ppm)), value_ppm.saturating_add(reach(high_ppm)));
+        Estimate { value_ppm, low_ppm, high_ppm }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use protocol::reward::hypervolume::{BOX, Point, gain, volume};
-use protocol::reward::{Frontier, History};
+use protocol::reward::{Axes, Frontier, History};
 
 /// Two coordinates in thousandths; the other axes are not used.
 fn point([x, y]: [u64; 2]) -> Point {
@@ -62,6 +62,46 @@ fn what_luck_explains_is_no_gain() {
     assert_eq!(paid(&pay(7_100)), [(1, 1_000_000)]);
     let than = format!("nothing: on no axis significantly better than {}", submission(1));
     assert_eq!(why(&pay(7_100), 2), [than]);
+}
+
+#[test]
+fn a_byte_less_buys_no_luck() {
+    let at = |number, [accuracy, size]: [i64; 2]| Entrant {
+        utilities_ppm: Utilities { accuracy, size, fidelity: 0, latency: 1_000_000 },
+        half_widths_ppm: Utilities { accuracy: 20_000, ..Utilities::default() },
+        ..entrant(number, number as u8)
+    };
+    let axes = Axes { accuracy: true, size: true, fidelity: false, latency: false };
+    let pay = |entrants| frontier().pay(&History::default(), &Standing { axes, ..standing(1, None, entrants) });
+    // Smaller by a hair beyond doubt, and luckier by less than two half-widths.
+    let payment = pay(vec![at(1, [500_000, 500_000]), at(2, [525_000, 500_050])]);
+    assert_eq!(paid(&payment), [(1, 1_000_000)]);
+    assert_eq!(why(&payment, 2), ["nothing: adds 0.0025 % of the box to the frontier, and 0.2 % are needed"]);
+    // Smaller by much: paid for that alone. More accurate beyond doubt: paid for both.
+    let added = |entrant| pay(vec![at(1, [500_000, 500_000]), entrant]).past.accepted[1].gain_ppb;
+    assert_eq!(added(at(2, [525_000, 600_000])), 50_000_000);
+    assert_eq!(added(at(2, [530_000, 600_000])), 68_000_000);
+}
+
+#[test]
+fn who_was_only_screened_has_more_to_show_and_is_not_refused_for_good() {
+    let ahead = |decided| {
+        let half_widths_ppm = Utilities { accuracy: 10_000, ..Utilities::default() };
+        Entrant { decided, half_widths_ppm, ..at(2, 2, [915, 500]) }
+    };
+    let first = at(1, 1, [900, 500]);
+    let pay =
+        |history: &History, decided| frontier().pay(history, &standing(1, None, vec![first.clone(), ahead(decided)]));
+    // A lead of 15 000: more than 10 000, less than 10 000 times 5 / 3.
+    assert_eq!(paid(&pay(&History::default(), true)).len(), 2);
+    let screened = pay(&History::default(), false);
+    assert_eq!(paid(&screened), [(1, 1_000_000)]);
+    let sentence = format!("not decided yet; nothing: on no axis significantly better than {}", submission(1));
+    assert_eq!(why(&screened, 2), [sentence]);
+    assert_eq!(screened.past.judged, [submission(1)]);
+    let history = History { rounds: vec![screened.past] };
+    let decided = frontier().pay(&history, &standing(2, None, vec![ahead(true)]));
+    assert_eq!(decided.past.accepted.len(), 1, "{:?}", decided.why);
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn submission(number: u64) -> SubmissionId {
 /// Submission, arrival and rank have one number; each has an owner.
 fn entrant(number: u64, owner: u8) -> Entrant {
     Entrant {
+        decided: true,
         submission: submission(number),
         hotkey: hotkey(owner),
         owner: hotkey(owner),

@@ -153,7 +153,7 @@ impl<'a> Market<'a> {
                 evidence: Evidence {
                     sheets: BTreeMap::new(),
                     log_ratio_nanos,
-                    size_bytes: self.shelf.package(entry.package).size_bytes(),
+                    size_bytes: self.shelf.package(entry.package).size_bytes() - entry.bytes_less,
                 },
                 latency: Some(latency),
                 above_public_gate: true,
@@ -184,8 +184,14 @@ impl<'a> Market<'a> {
         for index in out {
             self.members.get_mut(index).into_iter().for_each(|member| member.ended = true);
         }
-        let alive = self.field.contestants.iter().zip(&self.members).filter(|(_, member)| !member.ended);
-        let contestants: Vec<Contestant> = alive.map(|(contestant, _)| contestant.clone()).collect();
+        let alive = (0..).zip(self.field.contestants.iter().zip(&self.members)).filter(|(_, (_, it))| !it.ended);
+        // A round times only those that it decides; who games the clock was seen to before.
+        let timed = |(index, (contestant, member)): (usize, (&Contestant, &Member<'_>))| {
+            let now =
+                selection.decided.contains(&index) || self.champion == Some(index) || member.entry.games_the_clock;
+            Contestant { latency: contestant.latency.clone().filter(|_| now), ..contestant.clone() }
+        };
+        let contestants: Vec<Contestant> = alive.map(timed).collect();
         let decision = self.decide(&referee, &contestants, &selection.decided, selection.shared_by);
         let before = self.champion.and_then(|index| self.field.contestants.get(index)).map(|it| it.submission.clone());
         let history = self.histories.first().cloned().unwrap_or_default();

@@ -39,11 +39,11 @@ pub fn shelf() -> Result<Shelf, OutcomesError> {
         "memoriser",
         "ensemble",
         "near-copy",
-        "stand-in-1",
-        "stand-in-2",
-        "stand-in-3",
-        "stand-in-4",
-        "stand-in-5",
+        "depthwise-8k-train-1",
+        "depthwise-32k-train-1",
+        "mobilenet-36k-train-1",
+        "resnet-31k-train-1",
+        "resnet-88k-train-1",
     ];
     let packages = files.into_iter().map(|(name, bytes)| Ok((name, Package(Outcomes::from_bytes(bytes)?))));
     let packages: BTreeMap<&'static str, Package> = packages.collect::<Result<_, OutcomesError>>()?;

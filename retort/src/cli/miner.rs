@@ -10,11 +10,13 @@ use std::path::PathBuf;
 pub(crate) enum MinerCommand {
     /// Check a package with the validator's own rules and engine, and predict its rank
     Check {
-        /// The package: config.json, model.safetensors, optionally README.md
+        /// The package: config.json, model.safetensors or model.onnx, optionally README.md; or an ONNX file alone
+        #[arg(value_parser = super::at_home)]
         package: PathBuf,
-        /// The competition: an id, http://HOST/competitions/ID, or a competition.toml for the rules alone
-        #[arg(long, default_value = "fashion-mnist")]
-        competition: String,
+        /// The competition: an id, http://HOST/competitions/ID, or a competition.toml for the rules alone; the only one there
+        /// is, or else fashion-mnist, unless given
+        #[arg(long)]
+        competition: Option<String>,
         #[command(flatten)]
         validator: Validator,
         /// Only check admission: no engine, no prediction
@@ -23,6 +25,9 @@ pub(crate) enum MinerCommand {
         /// Where to run the model
         #[arg(long, default_value = "flex")]
         device: DeviceKind,
+        /// Write the package into this folder as it would be sent: what belongs to an ONNX file is put beside or into it
+        #[arg(long, value_name = "DIR", value_parser = super::at_home)]
+        out: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -34,7 +39,7 @@ pub(crate) enum MinerCommand {
         #[command(flatten)]
         validator: Validator,
         /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
-        #[arg(long, env = "RETORT_HOTKEY")]
+        #[arg(long, env = "RETORT_HOTKEY", value_parser = super::at_home)]
         hotkey: PathBuf,
         /// What you call it
         #[arg(long, default_value = "hub")]
@@ -78,7 +83,7 @@ pub(crate) enum MinerCommand {
         #[command(flatten)]
         validator: Validator,
         /// The hotkey file that signs
-        #[arg(long, env = "RETORT_HOTKEY")]
+        #[arg(long, env = "RETORT_HOTKEY", value_parser = super::at_home)]
         hotkey: PathBuf,
     },
     /// Take back a submission that isn't measured yet: an upload that broke off, or a mistake
@@ -91,7 +96,7 @@ pub(crate) enum MinerCommand {
         #[command(flatten)]
         validator: Validator,
         /// The hotkey file that signed the submission
-        #[arg(long, env = "RETORT_HOTKEY")]
+        #[arg(long, env = "RETORT_HOTKEY", value_parser = super::at_home)]
         hotkey: PathBuf,
     },
     /// Object to what became of your submission: the public log will say so, and the operator's answer (three each)
@@ -104,7 +109,7 @@ pub(crate) enum MinerCommand {
         #[command(flatten)]
         validator: Validator,
         /// The hotkey file that signed the submission
-        #[arg(long, env = "RETORT_HOTKEY")]
+        #[arg(long, env = "RETORT_HOTKEY", value_parser = super::at_home)]
         hotkey: PathBuf,
     },
 }
@@ -112,17 +117,18 @@ pub(crate) enum MinerCommand {
 /// A package and who sends it.
 #[derive(Args)]
 pub(crate) struct SubmitArgs {
-    /// The package
+    /// The package, or an ONNX file
+    #[arg(value_parser = super::at_home)]
     pub(crate) package: PathBuf,
-    /// The competition: an id or http://HOST/competitions/ID
-    #[arg(long, default_value = "fashion-mnist")]
-    pub(crate) competition: String,
+    /// The competition: an id or http://HOST/competitions/ID; the only one there is, or else fashion-mnist, unless given
+    #[arg(long)]
+    pub(crate) competition: Option<String>,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// The hotkey file that signs (`retort keys new` makes one; Bittensor wallets work)
-    #[arg(long, env = "RETORT_HOTKEY")]
+    #[arg(long, env = "RETORT_HOTKEY", value_parser = super::at_home)]
     pub(crate) hotkey: PathBuf,
-    /// Send it without trying it by the competition's rules first
+    /// Send it without trying it by the competition's rules and on its public items first
     #[arg(long)]
     pub(crate) unchecked: bool,
     /// A code of the validator's operator, where it asks for one; needed once for a hotkey
@@ -132,7 +138,7 @@ pub(crate) struct SubmitArgs {
     /// spaces, unlike every other name. The same package submitted again may say it later
     #[arg(long)]
     pub(crate) name: Option<DisplayName>,
-    /// Wait for the score
+    /// Wait for the score, and until it was compared with everybody's entries: a copy has no rank
     #[arg(long)]
     pub(crate) wait: bool,
     /// Print JSON

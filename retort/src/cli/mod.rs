@@ -1,16 +1,21 @@
 //! The command line, as `--help` teaches it. It says what can be asked, and does nothing.
 
+mod examples;
 mod miner;
 mod tools;
 mod validator;
 mod verify;
 
+pub(crate) use examples::{asked, command};
 pub(crate) use miner::*;
 pub(crate) use tools::*;
 pub(crate) use validator::*;
 pub(crate) use verify::*;
 
-use clap::{Args, Parser, Subcommand};
+use ::validator::config::DIR_DEFAULT;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use miner_template::client::{LOCAL, address};
+pub(crate) use miner_template::paths::at_home;
 use models::DeviceKind;
 use protocol::standing::Division;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
@@ -25,7 +30,10 @@ use transparency::LogKey;
 /// A validator publishes a teacher and an evaluation set, miners submit small models distilled from it, the engine
 /// measures accuracy and CPU latency, and the board ranks them. `retort demo` shows all of it on this machine.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 done, 1 failed, 2 wrong use.\nBegin with: retort demo")]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong use; of `verify` 1 is a lie alone, and 2 all that wasn't checked.\nBegin with: retort demo"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -55,6 +63,9 @@ pub(crate) enum Command {
     Board(BoardArgs),
     /// Download a champion or a submission, and verify it
     Pull(PullArgs),
+    /// Write a model in another form
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Run a downloaded model on images
     Predict(PredictArgs),
     /// Cosign validators' public logs, so that they can't tell two histories, and entries have times that aren't their own
@@ -79,6 +90,7 @@ pub(crate) enum Command {
     /// Write the manual, one page a command: `retort man ~/.local/share/man/man1`
     Man {
         /// The folder; it is made if it isn't there
+        #[arg(value_parser = at_home)]
         dir: PathBuf,
     },
     /// Make and show hotkeys; reads Bittensor wallet files
@@ -102,18 +114,10 @@ pub(crate) fn listening(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| "write HOST:PORT, such as 127.0.0.1:7070".to_owned())
 }
 
-/// A path; where no shell did it, as in a unit file or a container's settings, `~` is the home folder.
-pub(crate) fn at_home(text: &str) -> Result<PathBuf, String> {
-    let Some(rest) = text.strip_prefix('~') else { return Ok(text.into()) };
-    let home = std::env::home_dir().filter(|_| rest.is_empty() || rest.starts_with('/'));
-    let home = home.ok_or_else(|| format!("{text}: write the whole path; only ~ and ~/ are known here"))?;
-    Ok(home.join(rest.trim_start_matches('/')))
-}
-
 #[derive(Args)]
 pub(crate) struct DemoArgs {
     /// Where everything is kept; a new temporary folder unless given
-    #[arg(long)]
+    #[arg(long, value_parser = at_home)]
     pub(crate) dir: Option<PathBuf>,
     /// Where the API and the pages listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_parser = listening)]
@@ -168,7 +172,7 @@ impl FromStr for Which {
 #[derive(Args, Clone)]
 pub(crate) struct Home {
     /// The validator's directory
-    #[arg(long, env = "RETORT_HOME", default_value = "retort-validator", value_parser = at_home)]
+    #[arg(long, env = "RETORT_HOME", default_value = DIR_DEFAULT, value_parser = at_home)]
     pub(crate) dir: PathBuf,
 }
 
@@ -199,7 +203,7 @@ pub(crate) struct WorkerArgs {
 #[derive(Args, Clone)]
 pub(crate) struct Validator {
     /// The validator's address
-    #[arg(long, env = "RETORT_VALIDATOR", default_value = "http://127.0.0.1:7070", global = true)]
+    #[arg(long, env = "RETORT_VALIDATOR", default_value = LOCAL, global = true, value_parser = address)]
     pub(crate) validator: String,
 }
 
@@ -214,6 +218,9 @@ pub(crate) struct CompetitionsArgs {
 
 #[derive(Args)]
 pub(crate) struct SubmissionsArgs {
+    /// Of this competition alone: an id or http://HOST/competitions/ID
+    #[arg(conflicts_with = "competition")]
+    pub(crate) of: Option<String>,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// Of this competition alone
@@ -232,9 +239,8 @@ pub(crate) struct SubmissionsArgs {
 
 #[derive(Args)]
 pub(crate) struct BoardArgs {
-    /// The competition: an id or http://HOST/competitions/ID
-    #[arg(default_value = "fashion-mnist")]
-    pub(crate) competition: String,
+    /// The competition: an id or http://HOST/competitions/ID; the only one there is, or else fashion-mnist, unless given
+    pub(crate) competition: Option<String>,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// Only a division, in its own order: c99 (at least 99 % of the teacher's accuracy, by latency), c97, open (by score)
@@ -259,7 +265,11 @@ pub(crate) struct PullArgs {
     /// A competition (its champion) or a submission
     pub(crate) what: String,
     /// The folder for the package; one called as the competition or submission, unless given
+    #[arg(value_parser = at_home)]
     pub(crate) dir: Option<PathBuf>,
+    /// Write this form of the model beside it: onnx/model.onnx, which onnxruntime and others load
+    #[arg(long)]
+    pub(crate) format: Option<ModelForm>,
     #[command(flatten)]
     pub(crate) validator: Validator,
     /// Print JSON
@@ -267,9 +277,33 @@ pub(crate) struct PullArgs {
     pub(crate) json: bool,
 }
 
+/// A form that a model is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModelForm {
+    /// Canonical ONNX in float32
+    Onnx,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ModelCommand {
+    /// A package of the catalogue as ONNX, batch normalisation folded into convolutions: one image in, its logits out
+    Onnx {
+        /// The package folder
+        #[arg(value_parser = at_home)]
+        package: PathBuf,
+        /// The file; DIR/onnx/model.onnx unless given
+        #[arg(long, value_name = "FILE", value_parser = at_home)]
+        out: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 #[derive(Args)]
 pub(crate) struct PredictArgs {
     /// A package folder, as `retort pull` writes it
+    #[arg(value_parser = at_home)]
     pub(crate) package: PathBuf,
     /// Pictures (PNG, JPEG, WebP, GIF, BMP) or folders of them, or fashion-mnist:N for the N-th test image. Other sizes are
     /// resized. Models of Fashion-MNIST know light clothes on black
@@ -291,11 +325,13 @@ pub(crate) enum KeysCommand {
     /// Make a hotkey file that only you can read
     New {
         /// The file
+        #[arg(value_parser = at_home)]
         path: PathBuf,
     },
     /// Show the public part of a hotkey file
     Show {
         /// The file: ours, or ~/.bittensor/wallets/NAME/hotkeys/KEY
+        #[arg(value_parser = at_home)]
         path: PathBuf,
         /// Print JSON
         #[arg(long)]
@@ -311,5 +347,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// A literal `~` and `..` come from unit files and containers, where no shell reads them first.
+    #[test]
+    fn every_path_is_read_in_the_same_way() {
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            for arg in command.get_arguments() {
+                let reader = format!("{:?}", arg.get_value_parser());
+                assert!(!reader.contains("path_buf"), "{} {}: {reader}", command.get_name(), arg.get_id());
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
     }
 }

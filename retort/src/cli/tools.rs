@@ -1,6 +1,5 @@
 //! `retort simulate` and `retort bench`: what a designer of rules and a doubter of clocks ask.
 
-use crate::commands::bench::Family;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -22,11 +21,14 @@ pub(crate) enum SimulateCommand {
 #[derive(Args)]
 pub(crate) struct MarketArgs {
     /// A manifest with the rules to play under [default: the default rules, each policy in a column]
-    #[arg(long)]
+    #[arg(long, value_parser = super::at_home)]
     pub(crate) manifest: Option<PathBuf>,
-    /// How many rounds
+    /// How many rounds a game has
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
+    /// How many games, each with other draws
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) games: u32,
     /// Fresh items of a round in all [default: the manifest's, or 3,500]
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..=10_000))]
     pub(crate) items: Option<u32>,
@@ -101,9 +103,28 @@ fn share_ppm(text: &str) -> Result<u32, String> {
 pub(crate) enum BenchCommand {
     /// Measure known latency ratios: how often the interval holds, how wide it is, and what it finds
     Latency(BenchLatencyArgs),
+    /// How soon a cancelled measurement gives the machine back, and whether the engine keeps its other promises
+    ///
+    /// Holds this machine's engine, with real jailed processes, to everything that a validator rests on: answers about what
+    /// was asked, one at a time, and an end within a second of being told to. Ends with an error where a promise is broken.
+    Door(BenchDoorArgs),
 }
 
 #[derive(Args)]
+pub(crate) struct BenchDoorArgs {
+    /// How many measurements are begun and cancelled, half of them among batches and half of them among launches
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) tries: u32,
+    /// How soon the machine must be given back, but for one in a hundred; more where others compute beside it
+    #[arg(long, default_value_t = 1_000, value_name = "MILLISECONDS")]
+    pub(crate) within_ms: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct BenchLatencyArgs {
     /// A model beside itself: the true ratio is 1
     #[arg(long, required_unless_present_any = ["ab", "same", "checks", "neighbours"],
@@ -134,14 +155,17 @@ pub(crate) struct BenchLatencyArgs {
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) sizes_kb: Vec<u32>,
     /// A package folder that --checks takes as well; can be given several times
-    #[arg(long, value_name = "DIR", requires = "checks")]
+    #[arg(long, value_name = "DIR", requires = "checks", value_parser = super::at_home)]
     pub(crate) also: Vec<PathBuf>,
     /// By how much --ab draws out each inference, in parts per million
     #[arg(long, default_value_t = 20_000)]
     pub(crate) slow_down_ppm: u32,
-    /// A package folder to time
-    #[arg(long, conflicts_with = "model")]
+    /// A package folder to time, or an ONNX file
+    #[arg(long, conflicts_with = "model", value_parser = super::at_home)]
     pub(crate) package: Option<PathBuf>,
+    /// What runs both models: rten for an ONNX file and burn for others, unless given
+    #[arg(long, default_value = "burn")]
+    pub(crate) runtime: RuntimeName,
     /// reference, teacher, or a student of the template (mlp, resnet-tiny, ...) with random weights
     #[arg(long, default_value = "reference")]
     pub(crate) model: String,
@@ -170,11 +194,23 @@ pub(crate) struct BenchLatencyArgs {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Write each measurement's raw samples into this folder
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = super::at_home)]
     pub(crate) samples: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What runs models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeName {
+    /// Packages of the catalogue as modules of this program
+    Burn,
+    /// Graphs on rten, which is part of this program
+    Rten,
+    /// Graphs on the library that scripts/onnxruntime.sh lays out
+    #[cfg(feature = "ort")]
+    Onnxruntime,
 }
 
 /// A length of measurements.
@@ -197,4 +233,19 @@ pub(crate) enum PinName {
     Apart,
     /// All on one core
     Together,
+}
+
+/// A family of the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Family {
+    /// Fully connected layers
+    Mlp,
+    /// A residual network
+    Resnet,
+    /// Depthwise-separable convolutions
+    Depthwise,
+    /// Inverted residuals
+    Mobilenet,
+    /// A vision transformer
+    Vit,
 }

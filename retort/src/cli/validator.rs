@@ -2,7 +2,7 @@
 
 use super::{Home, Which};
 use clap::{Args, Subcommand, ValueEnum};
-use protocol::CompetitionId;
+use protocol::{CompetitionId, Hotkey};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use time::OffsetDateTime;
@@ -16,7 +16,7 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
         /// Use this Bittensor hotkey file instead of making a hotkey
-        #[arg(long)]
+        #[arg(long, value_parser = super::at_home)]
         hotkey: Option<PathBuf>,
     },
     /// Look at data before publishing it: classes, sizes, duplicates, rows that can't be read, error bars
@@ -29,13 +29,20 @@ pub(crate) enum ValidatorCommand {
     },
     /// Write a manifest for data of your own and a teacher, with what was measured on the data in comments
     New(NewCompetition),
+    /// Write the built-in competition into a folder, to be changed: its manifest, teacher and reference
+    Example {
+        /// The folder; it is made if it isn't there
+        #[arg(value_parser = super::at_home)]
+        dir: PathBuf,
+    },
     /// Publish a competition from its manifest
     Publish {
-        /// The manifest (TOML)
+        /// The manifest (TOML), or `fashion-mnist` for the competition that is built in
+        #[arg(value_parser = super::at_home)]
         manifest: PathBuf,
         #[command(flatten)]
         home: Home,
-        /// Publish nothing: print what each attacker would earn under these rules
+        /// Publish nothing: find what is wrong without measuring, then print what each attacker would earn under these rules
         #[arg(long)]
         check: bool,
     },
@@ -63,6 +70,17 @@ pub(crate) enum ValidatorCommand {
         #[command(flatten)]
         home: Home,
     },
+    /// Register a hotkey in this validator's ledger, so that it may submit where the settings say registration = "required"; works
+    /// beside a serving validator
+    Register {
+        /// The hotkey's address
+        hotkey: Hotkey,
+        /// The coldkey that owns it: an owner has one place in a round, whatever its hotkeys are [default: itself]
+        #[arg(long)]
+        owner: Option<Hotkey>,
+        #[command(flatten)]
+        home: Home,
+    },
     /// Check the settings, the store, the database, and how calm this machine is
     Doctor {
         #[command(flatten)]
@@ -74,6 +92,7 @@ pub(crate) enum ValidatorCommand {
     /// Copy a validator's directory as it is at this moment into a new folder; works beside a serving validator
     Backup {
         /// The new folder
+        #[arg(value_parser = super::at_home)]
         to: PathBuf,
         #[command(flatten)]
         home: Home,
@@ -87,6 +106,7 @@ pub(crate) enum ValidatorCommand {
     /// Put a backup back into a new directory
     Restore {
         /// The folder that `backup` made
+        #[arg(value_parser = super::at_home)]
         from: PathBuf,
         #[command(flatten)]
         home: Home,
@@ -271,6 +291,7 @@ pub(crate) enum RoundCommand {
         /// The competition
         competition: CompetitionId,
         /// The file
+        #[arg(value_parser = super::at_home)]
         file: PathBuf,
     },
 }
@@ -279,6 +300,7 @@ pub(crate) enum RoundCommand {
 #[derive(Args)]
 pub(crate) struct Data {
     /// A folder of class folders (train/cat/1.png, or cat/1.png), or Parquet with pictures in it: a file, or a folder of files
+    #[arg(value_parser = super::at_home)]
     pub(crate) data: PathBuf,
     /// The part to train on [default: train]
     #[arg(long)]
@@ -300,11 +322,16 @@ pub(crate) struct NewCompetition {
     #[command(flatten)]
     pub(crate) data: Data,
     /// The teacher's package: its config.json says which inputs it takes and what its labels are
-    #[arg(long)]
+    #[arg(long, value_parser = super::at_home)]
     pub(crate) teacher: PathBuf,
-    /// The reference student's package; every latency is a ratio to it
-    #[arg(long)]
-    pub(crate) reference: PathBuf,
+    /// The reference student's package; every latency is a ratio to it [default: distilled from the teacher into the folder
+    /// `reference` beside the manifest, by the template's default recipe: minutes for some ten thousand pictures]
+    #[arg(long, value_parser = super::at_home)]
+    pub(crate) reference: Option<PathBuf>,
+    /// The student to distil as the reference: mlp, resnet-tiny, resnet-half, resnet-8, depthwise, mobilenet, vit, or a JSON
+    /// file with an architecture of the README's catalogue, as `{"kind":"mlp","hidden":[64]}`
+    #[arg(long, default_value = "resnet-tiny", conflicts_with = "reference")]
+    pub(crate) student: String,
     /// The competition's name in addresses: lower case letters, digits and hyphens
     #[arg(long)]
     pub(crate) id: CompetitionId,
@@ -315,7 +342,7 @@ pub(crate) struct NewCompetition {
     #[arg(long, value_enum)]
     pub(crate) fit: Option<PictureFit>,
     /// Where to write it; paths in it are relative to its folder
-    #[arg(long, default_value = "competition.toml")]
+    #[arg(long, default_value = "competition.toml", value_parser = super::at_home)]
     pub(crate) out: PathBuf,
 }
 

@@ -9,6 +9,10 @@ use transparency::{LogKey, WitnessKey};
 /// Whatever a validator states can be checked by anyone, with this program or another.
 ///
 /// `retort verify RECEIPT` is short for `retort verify receipt RECEIPT`.
+///
+/// Status 0: every check holds. 1: a lie (BAD), and nothing else. 2: nothing is shown to be wrong, and not everything
+/// was checked: a check can't be made here (?), nobody answers, what was asked for isn't there, or the command was typed
+/// wrongly.
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct VerifyArgs {
@@ -31,9 +35,19 @@ pub(crate) enum VerifyCommand {
     },
     /// Read all of the public log: finds a changed bit, a hole, a rewritten past, a split view
     Log(LogOptions),
-    /// Audit a finished round: do all of it again, hold it against log and ledger, run its models; status 2 if it can't be
+    /// Audit a finished round: do all of it again, hold it against log and ledger, run its models
+    ///
+    /// Status 0: every check holds. 1: a lie (BAD). 2: nothing is wrong, and not everything can be checked: this machine can't
+    /// make a check (?), or nothing of the round can be checked, and the log doesn't show that as a lie: a version before this
+    /// one judged it, or it was abandoned, or it isn't revealed yet. Or nobody answers, or there is no such round.
     Round(VerifyRoundArgs),
-    /// Follow a validator: audit each round as it is revealed, and end with an error at the first lie
+    /// Follow a validator: audit each round as it is over, and end with an error at the first lie
+    ///
+    /// Status 0: every check of every round up to --until holds. 1: a lie (BAD), at once, a round that was made uncheckable or
+    /// never revealed among them. 2: a round that can't be checked at all (?) and isn't shown to be a lie, such as one of a
+    /// version before this; it goes no further, and --from says where to go on; or, at the end of --until, checks that this
+    /// machine can't make (?). An abandoned round (-) decided nothing and is passed. A validator that doesn't answer is asked
+    /// again.
     Watch(VerifyWatchArgs),
     /// Compare two submissions again from their packages; their errors on the probes too once the competition is over
     Copy(VerifyCopyArgs),
@@ -109,7 +123,7 @@ pub(crate) struct VerifyWatchArgs {
     /// Seconds between looks
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..), value_name = "SECONDS")]
     pub(crate) every: u64,
-    /// POST a JSON object here at the first lie: event, validator, competition, detail
+    /// POST a JSON object here where it ends: event (`lie` or `unchecked`), validator, competition, detail
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
 }
@@ -140,10 +154,10 @@ pub(crate) struct LogOptions {
     #[arg(long, value_name = "VKEY")]
     pub(crate) key: Option<LogKey>,
     /// A checkpoint seen earlier, or by somebody else: the log must begin with all that it covers
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::at_home)]
     pub(crate) previous: Option<PathBuf>,
     /// Keep the checkpoint for the next time, if all is well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = super::at_home)]
     pub(crate) save: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) trusted: TrustedWitnesses,

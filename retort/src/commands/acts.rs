@@ -1,6 +1,6 @@
 //! `retort validator amend`: what an operator changes about a competition; `requeue` and `disqualify`: what an operator does
 //! to a submission by hand; `answer-appeal`: what an operator says about one; `block` and `allow`: who may not come;
-//! `invite`: who is let in.
+//! `invite` and `register`: who is let in.
 //!
 //! They write to the database, beside a serving validator or without one; stating the act in the public log is part of
 //! it. Over HTTP the same is done by `POST /api/v1/operator/submissions/{id}/…`.
@@ -10,9 +10,10 @@ use super::round::database;
 use super::validator::runtime;
 use super::when;
 use crate::cli::{ActArgs, AmendArgs, BlockArgs, Which, WishArgs};
-use anyhow::{Context, Result};
-use protocol::SubmissionId;
+use crate::typed;
+use anyhow::{Context, Result, ensure};
 use protocol::amendment::Amended;
+use protocol::{Hotkey, SubmissionId};
 use std::path::Path;
 use validator::administration::{self, ActReason};
 use validator::amend::{self, Wish};
@@ -31,7 +32,7 @@ pub(crate) fn requeue(args: &ActArgs) -> Result<()> {
         let submission = named(&db, &args.submission).await?;
         administration::requeue(&db, hotkey, &submission, reason, Clock::System.now()).await?;
         println!("{submission} will be checked and evaluated again");
-        stated();
+        stated(&args.home.dir);
         Ok(())
     })
 }
@@ -51,7 +52,7 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
         let submission = named(&db, &args.submission).await?;
         let before = administration::disqualify(&db, hotkey, &submission, reason, Clock::System.now()).await?;
         println!("{submission} is out of {}", before.competition);
-        stated();
+        stated(&args.home.dir);
         Ok(())
     })
 }
@@ -74,7 +75,7 @@ pub(crate) fn amend(args: AmendArgs) -> Result<()> {
             }
         };
         println!("{competition} {change}");
-        stated();
+        stated(&home.dir);
         Ok(())
     })
 }
@@ -99,7 +100,7 @@ pub(crate) fn answer(dir: &Path, which: &Which, number: u64, text: &str) -> Resu
         let submission = &named(&db, which).await?;
         appeals::answer(&db, hotkey, submission, number, words, Clock::System.now()).await?;
         println!("appeal {number} of {submission} is answered");
-        stated();
+        stated(dir);
         Ok(())
     })
 }
@@ -109,7 +110,7 @@ pub(crate) fn block(args: &BlockArgs) -> Result<()> {
         let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
         blocks::block(&db, hotkey, args.whom, reason, Clock::System.now()).await?;
         println!("{} is blocked; a serving validator knows it within two seconds", args.whom);
-        stated();
+        stated(&args.home.dir);
         Ok(())
     })
 }
@@ -119,7 +120,7 @@ pub(crate) fn allow(args: &BlockArgs) -> Result<()> {
         let (db, hotkey, reason) = opened(&args.home.dir, &args.reason).await?;
         blocks::allow(&db, hotkey, args.whom, reason, Clock::System.now()).await?;
         println!("{} may come again", args.whom);
-        stated();
+        stated(&args.home.dir);
         Ok(())
     })
 }
@@ -131,7 +132,7 @@ pub(crate) fn blocks(dir: &Path, json: bool) -> Result<()> {
             return print_json(&rows);
         }
         for row in &rows {
-            println!("{} since {}: {}", row.who, row.since, row.reason);
+            println!("{} since {}: {}", row.who, when(row.since), row.reason);
         }
         if rows.is_empty() {
             println!("nobody is blocked");
@@ -150,6 +151,19 @@ pub(crate) fn invite(dir: &Path, count: u32) -> Result<()> {
     })
 }
 
+/// Has a hotkey registered by whoever serves, which alone writes the ledger.
+pub(crate) fn register(dir: &Path, hotkey: Hotkey, owner: Option<Hotkey>) -> Result<()> {
+    let owner = owner.unwrap_or(hotkey);
+    for key in [hotkey, owner] {
+        ensure!(!key.is_anybodys(), "anybody can sign for {key}: use a key that was drawn at random");
+    }
+    runtime()?.block_on(async {
+        database(dir).await?.want_registration(&hotkey, &owner).await?;
+        println!("{hotkey} is registered once the validator serves, within two seconds if it does");
+        Ok(())
+    })
+}
+
 /// The reason is read first: nothing is touched for a bad one.
 async fn opened(dir: &Path, reason: &str) -> Result<(validator::db::Db, protocol::Hotkey, ActReason)> {
     let reason = reason.parse()?;
@@ -157,6 +171,9 @@ async fn opened(dir: &Path, reason: &str) -> Result<(validator::db::Db, protocol
     Ok((database(dir).await?, hotkey, reason))
 }
 
-fn stated() {
-    println!("next: a serving validator puts it into the public log; without one, retort validator serve does");
+fn stated(dir: &Path) {
+    match super::validator::serves(&Home::new(dir)) {
+        Some(address) => println!("the validator at http://{address}/ puts it into the public log"),
+        None => println!("next: retort validator serve{}, which puts it into the public log", typed::dir(dir)),
+    }
 }

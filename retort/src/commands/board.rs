@@ -1,7 +1,7 @@
 //! `retort board`: the leaderboard as a table and a plot, as JSON or as CSV; once, or anew whenever it changes.
 
 use super::validator::tell_caveats;
-use super::{competition, print_json};
+use super::{competition_or_only, print_json};
 use crate::cli::BoardArgs;
 use crate::{plot, table};
 use anyhow::Result;
@@ -15,7 +15,7 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &BoardArgs) -> Result<()> {
-    let (client, id) = competition(&args.competition, &args.validator.validator)?;
+    let (client, id) = competition_or_only(args.competition.as_deref(), &args.validator.validator)?;
     if args.csv {
         print!("{}", client.leaderboard_csv(&id)?);
         return Ok(());
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &BoardArgs) -> Result<()> {
     if args.json {
         return print_json(&leaderboard);
     }
-    print!("{}", text(leaderboard, args, &id));
+    print!("{}", text(leaderboard, args, &client, &id));
     tell_caveats(&client.competition(&id)?.competition.manifest);
     Ok(())
 }
@@ -52,7 +52,7 @@ fn watch(client: &Client, id: &CompetitionId, args: &BoardArgs) -> Result<()> {
                     if screen.is_term() {
                         screen.clear_screen()?;
                     }
-                    print!("{}", text(leaderboard.clone(), args, id));
+                    print!("{}", text(leaderboard.clone(), args, client, id));
                     println!("as of {}; Ctrl-C ends", super::when(validator::Clock::System.now()));
                 }
                 (shown, problem) = (Some(leaderboard), None);
@@ -71,11 +71,11 @@ fn watch(client: &Client, id: &CompetitionId, args: &BoardArgs) -> Result<()> {
     }
 }
 
-fn text(mut leaderboard: Leaderboard, args: &BoardArgs, id: &CompetitionId) -> String {
+fn text(mut leaderboard: Leaderboard, args: &BoardArgs, client: &Client, id: &CompetitionId) -> String {
     let mut lines = Vec::new();
     if let Some(division) = args.division {
         table::show_places(&mut leaderboard, division);
-        lines.push(format!("division {division}: {}", division.sentence()));
+        lines.push(table::in_room(&format!("division {division}: {}", division.sentence()), 0));
     }
     lines.push(format!("{}\n{}\n", table::board(&leaderboard), table::legend(&leaderboard)));
     if args.why {
@@ -85,7 +85,9 @@ fn text(mut leaderboard: Leaderboard, args: &BoardArgs, id: &CompetitionId) -> S
     if leaderboard.champion.is_none() {
         let leads =
             leaderboard.leader.as_ref().map_or(String::new(), |leader| format!(", {leader} leads, provisionally"));
-        lines.push(format!("no champion yet{leads}: retort miner submit DIR --competition {id}"));
+        let at = super::at(client);
+        let said = table::in_room(&format!("no champion yet{leads}; enter a model:"), 0);
+        lines.push(format!("{said}\n  retort miner submit DIR --hotkey KEY --competition {id}{at}"));
     }
     lines.join("\n") + "\n"
 }

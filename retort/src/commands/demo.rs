@@ -3,17 +3,22 @@
 //! Everything goes through the doors that strangers use: HTTP, signed requests, the worker process. What is special
 //! here is only that one program plays all parts, and that the schedules are short.
 
+use super::built_in::{FILES, MANIFEST};
 use super::predict::{self, Prediction};
 use super::pull::{Pulled, pull};
-use super::validator::{bind, log_to_stderr, open_app, publish, tell_caveats, time_to_end, until_interrupted};
+use super::validator::{
+    bind, log_in_story, open_app, publish, tell_caveats, time_to_end, until_interrupted, who_has_it,
+};
 use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
+use crate::leave::{self, Temporary};
 use crate::{plot, table};
 use ::copies::disguise::shape::{Filling, widened};
 use anyhow::{Context, Result, bail};
 use datasets::Images;
+use datasets::hidden::{RoundEntryView, RoundView};
 use miner_template::client::{Announcing, Client};
-use miner_template::distil::{Event, Options, distil};
+use miner_template::distil::{Options, distil};
 use miner_template::progress::Display;
 use miner_template::recipe::{Changes, Loss, Plain, Recipe};
 use miner_template::source::Assets;
@@ -23,6 +28,7 @@ use protocol::api::{BoardRow, Leaderboard, RowKind};
 use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
 use protocol::reward::Weight;
+use protocol::round::Step;
 use protocol::transforms::Family;
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
@@ -32,20 +38,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use validator::config::LatencyEffort;
-use validator::db::rounds::Step;
-use validator::rounds::{RoundEntryView, RoundView};
 use validator::{App, Home};
-
-/// The competition's files, so that the binary needs no other folder for them.
-pub(crate) const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
-pub(crate) const FILES: [(&str, &[u8]); 6] = [
-    ("models/teacher/config.json", include_bytes!("../../../models/teacher/config.json")),
-    ("models/teacher/model.safetensors", include_bytes!("../../../models/teacher/model.safetensors")),
-    ("models/teacher/training-logits.rtlog", include_bytes!("../../../models/teacher/training-logits.rtlog")),
-    ("models/reference/config.json", include_bytes!("../../../models/reference/config.json")),
-    ("models/reference/model.safetensors", include_bytes!("../../../models/reference/model.safetensors")),
-    ("competitions/fashion-mnist/competition.toml", MANIFEST.as_bytes()),
-];
 
 /// The settings of the demo's validator. RETORT_LATENCY=full measures as a competition does, four times as long.
 const SETTINGS: &str = "latency = \"quick\"\nregistration = \"open\"\n";
@@ -94,13 +87,14 @@ struct Story {
 
 pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
-    log_to_stderr("warn");
+    log_in_story();
     let (dir, _temporary) = folder(args)?;
     let say = |line: &str| eprintln!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     say(&format!("a validator, in {}", dir.display()));
-    let service = Service::start(&runtime, &dir, args)?;
+    say("its keys, its database and its public log are made: seconds, or some more on a slow disk");
+    let service = Service::start(&runtime, &dir, args, &say)?;
     say(&format!("published; the page is at {}/", service.base));
     if service.app.config.latency == LatencyEffort::Quick {
         say(
@@ -124,7 +118,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let round = play_round(&runtime, &service, &client, &say)?;
     let board = client.leaderboard(&service.competition)?;
     let champion = board.champion.clone().context("a board with scored submissions has a champion")?;
-    let pulled = pull(&client, &champion, &dir.join("champion"))?;
+    let pulled = pull(&client, &champion, &dir.join(format!("champion-{}", table::tail(&champion))))?;
     say(&format!("pulled the champion to {}, every digest verified", pulled.dir));
     let receipt = verify::confirm(&client, &champion, service.app.log.key())?;
     say("the champion's receipt: signed, in the public log, and the same outputs bit for bit when run again");
@@ -152,12 +146,16 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     service.end(&runtime, args.serve)
 }
 
-/// The folder given, or a temporary one that is removed at the end unless the service goes on.
-fn folder(args: &DemoArgs) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+/// The folder given, or a temporary one that is removed at the end, however that comes.
+fn folder(args: &DemoArgs) -> Result<(PathBuf, Option<Temporary>)> {
     match &args.dir {
-        Some(dir) => Ok((dir.clone(), None)),
+        Some(dir) => {
+            leave::last_words(format!("ended; what there is of it is in {}", dir.display()));
+            Ok((dir.clone(), None))
+        }
         None => {
-            let temporary = tempfile::Builder::new().prefix("retort-demo-").tempdir().context("make a folder")?;
+            let temporary = Temporary::new("retort-demo-")?;
+            leave::last_words("ended; nothing is left of it".into());
             Ok((temporary.path().to_owned(), Some(temporary)))
         }
     }
@@ -173,22 +171,13 @@ struct Service {
 }
 
 impl Service {
-    fn start(runtime: &Runtime, dir: &Path, args: &DemoArgs) -> Result<Self> {
-        for (name, bytes) in FILES {
-            write(&dir.join(name), bytes)?;
-        }
-        let home = Home::new(dir.join("validator"));
-        let fresh = !home.config().exists();
-        home.init()?;
-        if fresh {
-            write(&home.config(), SETTINGS.as_bytes())?;
-        }
-        let manifest = dir.join("competitions/fashion-mnist/competition.toml");
-        write(&manifest, with_gate(MANIFEST, DEMO_GATE_PPM).as_bytes())?;
+    fn start(runtime: &Runtime, dir: &Path, args: &DemoArgs, say: &impl Fn(&str)) -> Result<Self> {
+        let (home, manifest) = made(dir)?;
         runtime.block_on(async {
             let listener = bind(args.listen).await?;
             let base = format!("http://{}", listener.local_addr()?);
-            let app = open_app(&dir.join("validator"), Some(args.listen)).await?;
+            let app = open_app(&home, Some(args.listen)).await.map_err(|error| who_has_it(&home, error))?;
+            say("it is open; teacher and reference are measured, and the competition is published");
             let manifest = publish(&app.publisher(), &manifest).await?.competition.manifest;
             tell_caveats(&manifest);
             let competition = manifest.id;
@@ -215,6 +204,23 @@ impl Service {
             Ok(self.running.await.context("the service's task")??)
         })
     }
+}
+
+/// Makes a validator's directory, and a manifest with its models; where both are.
+fn made(dir: &Path) -> Result<(PathBuf, PathBuf)> {
+    for (name, bytes) in FILES {
+        write(&dir.join(name), bytes)?;
+    }
+    let path = dir.join("validator");
+    let home = Home::new(&path);
+    let fresh = !home.config().exists();
+    home.init()?;
+    if fresh {
+        write(&home.config(), SETTINGS.as_bytes())?;
+    }
+    let manifest = dir.join("competitions/fashion-mnist/competition.toml");
+    write(&manifest, with_gate(MANIFEST, DEMO_GATE_PPM).as_bytes())?;
+    Ok((path, manifest))
 }
 
 /// A manifest with another gate.
@@ -286,10 +292,7 @@ fn learn(
         cache: dir.join("cache"),
     };
     let mut display = Display::new(name);
-    let made = distil(assets, &options, |event| match event {
-        Event::Teacher(done, all) => display.teacher(done, all),
-        Event::Step(progress) => display.step(&progress),
-    })?;
+    let made = distil(assets, &options, |event| display.event(event))?;
     let percent = 100.0 * made.right as f64 / made.items as f64;
     let how = if name == MEMORISER { "learnt the public items by heart with" } else { "distilled" };
     say(&format!("{name} {how} {architecture}: {} parameters, {percent:.1} % of the public part", made.parameters));
@@ -322,7 +325,7 @@ fn submit_all(
             chain::keyfile::create(&hotkey, &chain::keyfile::generate()?)?;
         }
         let keypair = chain::keyfile::load(&hotkey)?;
-        let submission = miner::submit(client, id, package, &Announcing::default(), &keypair)?;
+        let submission = miner::submit(client, id, package, &Announcing::default(), &keypair)?.id;
         let from = if *name == "dave" { " (trained in PyTorch)" } else { "" };
         say(&format!("{name}{from} signed and uploaded {submission}"));
         submissions.push((*name, submission));
@@ -381,7 +384,10 @@ fn tell(story: &Story, board: &Leaderboard, images: &Images) {
     }
     println!("\nthe champion, {}, on ten test images:\n", story.champion);
     println!("{}", predict::show(images, &story.predictions));
-    println!("the whole story took {:.0} s; the page is at {}", story.elapsed_ms as f64 / 1e3, story.page);
+    println!(
+        "the whole story took {:.0} s; --serve leaves its pages running, --dir DIR keeps its files",
+        story.elapsed_ms as f64 / 1e3
+    );
 }
 
 /// What the hidden items showed.

@@ -2,8 +2,12 @@
 
 use super::print_json;
 use crate::cli::KeysCommand;
-use anyhow::{Context, Result};
-use chain::keyfile;
+use crate::typed;
+use anyhow::{Context, Result, anyhow};
+use chain::keyfile::{self, KeyfileError};
+use protocol::auth::Keypair;
+use std::io::ErrorKind;
+use std::path::Path;
 
 pub(crate) fn run(command: KeysCommand) -> Result<()> {
     match command {
@@ -14,7 +18,7 @@ pub(crate) fn run(command: KeysCommand) -> Result<()> {
             eprintln!("kept in {}, readable by you alone; there is no copy", path.display());
         }
         KeysCommand::Show { path, json } => {
-            let hotkey = keyfile::load(&path)?.hotkey();
+            let hotkey = loaded(&path)?.hotkey();
             if json {
                 print_json(&serde_json::json!({ "hotkey": hotkey }))?;
             } else {
@@ -23,4 +27,14 @@ pub(crate) fn run(command: KeysCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The key in a file, or how to come by one where no file is.
+pub(super) fn loaded(path: &Path) -> Result<Keypair> {
+    let is_missing =
+        |error: &KeyfileError| matches!(error, KeyfileError::Io { source, .. } if source.kind() == ErrorKind::NotFound);
+    keyfile::load(path).map_err(|error| match is_missing(&error) {
+        true => anyhow!("key file {} isn't there; `retort keys new {}` makes one", path.display(), typed::word(path)),
+        false => error.into(),
+    })
 }

@@ -5,12 +5,14 @@ use anyhow::{Context, Result};
 use copies::{
     Fingerprint, OutputEvidence, Relation, Thresholds, Tier, compare, compare_outputs, relation, relation_to_entry,
 };
-use datasets::Logits;
 use miner_template::client::{Client, ClientError};
 use miner_template::files::PackageFiles;
-use protocol::api::{FileDeclaration, Leaderboard};
-use protocol::competition::{Competition, ObjectRef, PublishedModel, keeps_teacher_distance};
-use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
+use miner_template::source::public_part;
+use protocol::api::{FileDeclaration, Leaderboard, PackageObjects};
+use protocol::architecture::ImageShape;
+use protocol::competition::{ObjectRef, keeps_teacher_distance};
+use protocol::package::{Format, ONNX_FAMILY, PackageConfig};
+use protocol::published::{Competition, PublishedModel};
 use serde::Serialize;
 
 /// Something that a package is not independent of.
@@ -33,7 +35,15 @@ pub(crate) struct Likenesses {
     pub(crate) not_public: usize,
 }
 
-/// Compares a package with everything that is public in its competition; `logits` are its own on the public items.
+impl Likenesses {
+    /// Whether the validator would count it as somebody else's, or as an earlier one of its owner.
+    pub(crate) fn has_copy(&self) -> bool {
+        self.found.iter().any(|likeness| matches!(likeness.relation, Relation::Copy(_)))
+    }
+}
+
+/// Compares a package with everything that is public in its competition; `logits` are its own on the public items. A graph's
+/// weights are compared with those of graphs alone.
 pub(crate) fn find(
     client: &Client,
     published: &Competition,
@@ -41,7 +51,8 @@ pub(crate) fn find(
     files: &PackageFiles,
     logits: Option<&[f32]>,
 ) -> Result<Likenesses> {
-    let ours = Fingerprint::new(&files.config_json, &files.weights, None)?;
+    let ports = (published.manifest.input.shape(), published.manifest.labels.len());
+    let ours = Fingerprint::of_package(&files.config_json, &files.weights, ports, None)?;
     let mut all = Likenesses::default();
     let mut note = |of: String, relation: Relation| {
         if relation != Relation::Independent {
@@ -56,7 +67,7 @@ pub(crate) fn find(
     for id in board.rows.iter().filter_map(|row| row.submission.as_ref()) {
         let status = client.status(id)?;
         let declared = if status.published.is_empty() { &status.files } else { &status.published };
-        let Some(entry) = entry(client, declared, ours.family())? else {
+        let Some(entry) = entry(client, declared, ports, ours.family())? else {
             not_public += 1;
             continue;
         };
@@ -84,7 +95,7 @@ fn with_teacher(
     let thresholds = Thresholds::between(teacher.family(), ours.family());
     let by_weights = relation_to_entry(&compare(&teacher, ours), &thresholds);
     let Some(logits) = logits.filter(|_| !matches!(by_weights, Relation::Copy(_))) else { return Ok(by_weights) };
-    let said = Logits::from_bytes(&client.object(&published.public_teacher_logits)?)?;
+    let (_, said) = public_part(client, published)?;
     let OutputEvidence { unexplained_ppm, .. } = compare_outputs(logits, &said.values, &said.values, said.classes)?;
     let same = unexplained_ppm.is_some_and(|ppm| ppm < thresholds.entry_fresh_unexplained_ppm);
     Ok(if same { Relation::Copy(Tier::Outputs) } else { by_weights })
@@ -96,21 +107,26 @@ fn fetched(client: &Client, model: &PublishedModel) -> Result<Fingerprint> {
 
 /// An entry's fingerprint; none inside where it is of another family, whose units can't be matched; nothing at all where
 /// its files aren't public.
-fn entry(client: &Client, declared: &[FileDeclaration], family: &str) -> Result<Option<Option<Fingerprint>>> {
-    let object = |path: &str| {
-        let file = declared.iter().find(|file| file.path == path)?;
-        Some(ObjectRef { sha256: file.sha256, size_bytes: file.size })
-    };
-    let (Some(config), Some(weights)) = (object(CONFIG_FILE), object(WEIGHTS_FILE)) else { return Ok(None) };
+fn entry(
+    client: &Client,
+    declared: &[FileDeclaration],
+    ports: (ImageShape, usize),
+    family: &str,
+) -> Result<Option<Option<Fingerprint>>> {
+    let Some(files) = PackageObjects::among(declared) else { return Ok(None) };
     let public = |object: &ObjectRef| match client.object(object) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ClientError::Problem(problem)) if (400..500).contains(&problem.status) => Ok(None),
         Err(error) => Err(error).context("fetch an entry"),
     };
-    let Some(config_json) = public(&config)? else { return Ok(None) };
-    if PackageConfig::from_json(&config_json)?.architecture.kind() != family {
+    let Some(config_json) = public(&files.config)? else { return Ok(None) };
+    let theirs = match files.format {
+        Format::Onnx => ONNX_FAMILY,
+        Format::Catalogue => PackageConfig::from_json(&config_json)?.architecture.kind(),
+    };
+    if theirs != family {
         return Ok(Some(None));
     }
-    let Some(weights) = public(&weights)? else { return Ok(None) };
-    Ok(Some(Some(Fingerprint::new(&config_json, &weights, None)?)))
+    let Some(model) = public(&files.model)? else { return Ok(None) };
+    Ok(Some(Some(Fingerprint::of_package(&config_json, &model, ports, None)?)))
 }

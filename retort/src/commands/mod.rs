@@ -3,6 +3,7 @@
 mod acts;
 pub(crate) mod bench;
 pub(crate) mod board;
+mod built_in;
 pub(crate) mod demo;
 pub(crate) mod keys;
 pub(crate) mod likeness;
@@ -10,9 +11,12 @@ pub(crate) mod lists;
 pub(crate) mod manual;
 mod market;
 pub(crate) mod miner;
+pub(crate) mod model;
+mod onnx;
 mod own_data;
 pub(crate) mod predict;
 pub(crate) mod pull;
+mod reference;
 pub(crate) mod rewards;
 pub(crate) mod round;
 pub(crate) mod simulate;
@@ -22,19 +26,37 @@ pub(crate) mod witness;
 pub(crate) mod worker;
 
 use crate::cli::Which;
+use crate::typed::at;
 use anyhow::{Context, Result, ensure};
 use miner_template::client::Client;
-use protocol::api::SubmissionSummary;
+use protocol::api::{CompetitionView, SubmissionSummary};
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
 
 /// A competition by id at `validator`, or by its whole address.
 fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
-    if what.contains("://") {
+    // No id has a slash.
+    if what.contains('/') {
         return Ok(Client::for_competition(what)?);
     }
     let id = what.parse().map_err(anyhow::Error::msg).with_context(|| format!("read {what:?} as a competition"))?;
     Ok((Client::new(validator), id))
+}
+
+/// The same; where none is written, the only one there is, or else the one that is built in.
+fn competition_or_only(what: Option<&str>, validator: &str) -> Result<(Client, CompetitionId)> {
+    if let Some(what) = what {
+        return competition(what, validator);
+    }
+    let client = Client::new(validator);
+    // Two are enough to say that one isn't the only one.
+    let some: Vec<CompetitionView> = client.list("/api/v1/competitions", 2)?;
+    let [only] = some.as_slice() else { return competition(built_in::ID, validator) };
+    let id = only.manifest(0).id;
+    if id.to_string() != built_in::ID {
+        eprintln!("competition {id}, the only one at {}", client.base());
+    }
+    Ok((client, id))
 }
 
 /// Where the end of an id is looked for: the latest submissions.

@@ -1,10 +1,12 @@
 //! `retort validator inspect` and `new`: data of one's own, looked at before it is published, and a manifest made from what was
-//! seen. It does NOT read pictures itself (`datasets` does) and measures no model.
+//! seen. It does NOT read pictures itself (`datasets` does), trains no student (`reference` does) and measures none.
 
 use super::predict::UNLIMITED;
 use super::print_json;
+use super::reference::{Lesson, distil_reference};
 use crate::cli::{Data, NewCompetition, PictureFit};
 use crate::progress::Phases;
+use crate::typed;
 use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use datasets::inspect::{Duplicates, Inspection, PartFound, error_bar_ppm, inspect};
@@ -16,6 +18,7 @@ use protocol::package::{Admission, PackageConfig, admit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use validator::config::DIR_DEFAULT;
 
 /// Classes, sizes and rows of which this many are shown.
 const SHOWN: usize = 12;
@@ -152,31 +155,53 @@ fn print_duplicates(what: &str, found: &Duplicates) {
     named.iter().take(SHOWN).for_each(|[earlier, this]| println!("  {this} repeats {earlier}"));
 }
 
-/// Writes a manifest.
+/// Writes a manifest, and distils a reference student where there is none.
 pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
     ensure!(!new.out.exists(), "{} is there already; choose another name with --out", new.out.display());
     let (teacher, costs) =
         package(&new.teacher).with_context(|| format!("the teacher in {}", new.teacher.display()))?;
-    let (reference, of_reference) =
-        package(&new.reference).with_context(|| format!("the reference in {}", new.reference.display()))?;
-    ensure!(
-        reference.input == teacher.input,
-        "teacher and reference take other inputs; both come from the competition"
-    );
-    ensure!(reference.labels == teacher.labels, "teacher and reference have other labels, or in another order");
     let (table, found) = looked_at(&new.data)?;
     check_labels(&found, &teacher.labels)?;
     let spec = RowSpec { pictures: pictures(new.fit, &teacher, &found)?, ..spec(&new.data) };
-    let parts = table.training_and_evaluation(&spec)?.map(|part| part.name.clone());
-    let text = manifest(new, &spec, &teacher, [&costs, &of_reference], &Counted::of(&found, &parts)?);
+    let parts = table.training_and_evaluation(&spec)?;
+    let counted = Counted::of(&found, &parts.map(|part| part.name.clone()))?;
+    let rows = RowSpec { unreadable_max: counted.left_out, ..spec };
+    let reference = match &new.reference {
+        Some(folder) => folder.clone(),
+        None => {
+            let out = new.out.with_file_name("reference");
+            let (id, teacher, teacher_folder) = (&new.id, &teacher, new.teacher.as_path());
+            let [training, _] = parts;
+            let lesson =
+                Lesson { id, teacher, teacher_folder, teacher_costs: &costs, table: &table, training, rows: &rows };
+            distil_reference(&lesson, &new.student, &out)?;
+            out
+        }
+    };
+    let of_reference = reference_of(&reference, &teacher)?;
+    let text = manifest(new, &rows, &teacher, &reference, [&costs, &of_reference], &counted);
     // Whatever was written has to be one that can be published.
     protocol::competition::Manifest::from_toml(&text)
         .context("the manifest that was made is refused; this is a bug")?;
     std::fs::write(&new.out, text).with_context(|| format!("write {}", new.out.display()))?;
     println!("wrote {}; read it, then:", new.out.display());
-    println!("  retort validator publish {} --check", new.out.display());
-    println!("  retort validator publish {}", new.out.display());
+    println!("  retort validator publish {} --check", typed::word(&new.out));
+    println!("  retort validator publish {}", typed::word(&new.out));
+    println!(
+        "(for the validator in {DIR_DEFAULT}; --dir or RETORT_HOME names another, `retort validator init` makes one)"
+    );
     Ok(())
+}
+
+/// What the reference costs, if it does the teacher's task.
+fn reference_of(folder: &Path, teacher: &PackageConfig) -> Result<Costs> {
+    let (reference, costs) = package(folder).with_context(|| format!("the reference in {}", folder.display()))?;
+    ensure!(
+        reference.input == teacher.input,
+        "teacher and reference take other inputs; both come from the competition"
+    );
+    ensure!(reference.labels == teacher.labels, "teacher and reference have other labels, or in another order");
+    Ok(costs)
 }
 
 fn package(folder: &Path) -> Result<(PackageConfig, Costs)> {
@@ -243,8 +268,9 @@ impl Counted {
 
 fn manifest(
     new: &NewCompetition,
-    spec: &RowSpec,
+    rows: &RowSpec,
     teacher: &PackageConfig,
+    reference_package: &Path,
     [costs, reference]: [&Costs; 2],
     counted: &Counted,
 ) -> String {
@@ -287,7 +313,7 @@ fn manifest(
             "# Write \"private\" if nobody else has these pictures and labels; only then the competition is fit for money.\nhidden_pool = \"public\"\n"
         }
     };
-    text += &rows(spec, counted.left_out);
+    text += &rows_table(rows);
     let _ = write!(
         text,
         "\n[teacher]\npackage = {teacher}\n\n# Every latency is a ratio to this model's.\n[reference]\npackage = {reference_package}\n\n\
@@ -295,7 +321,7 @@ fn manifest(
          [limits]\nsize_bytes_max = {bytes}\nparameters_max = {parameters}\nmacs_max = {macs}\nactivation_bytes_max = {activation}\nsubmissions_per_day = 20\n\n\
          [rounds]\n",
         teacher = path(&new.teacher),
-        reference_package = path(&new.reference),
+        reference_package = path(reference_package),
         bytes = costs.parameters / 2 * 4 + 65_536,
         parameters = costs.parameters / 2,
         macs = costs.macs / 2,
@@ -322,12 +348,11 @@ fn manifest(
 }
 
 /// The table `data.rows`, where anything in it isn't as usual.
-fn rows(spec: &RowSpec, left_out: u32) -> String {
-    let spec = RowSpec { unreadable_max: left_out, ..spec.clone() };
-    if spec == RowSpec::default() {
+fn rows_table(rows: &RowSpec) -> String {
+    if *rows == RowSpec::default() {
         return String::new();
     }
-    let table = toml::to_string(&spec).expect("a table of texts and numbers; this is a bug");
+    let table = toml::to_string(rows).expect("a table of texts and numbers; this is a bug");
     let table = table.replace("[pictures]", "[data.rows.pictures]");
     format!("\n# How rows become items.\n[data.rows]\n{table}")
 }

@@ -1,11 +1,10 @@
 //! `retort predict`: a package on real images, shown as pictures with label and confidence.
 
 use super::print_json;
-use crate::cli::PredictArgs;
-use crate::picture;
-use crate::pictures;
-use anyhow::{Context, Result, ensure};
-use datasets::picture::Picture;
+use crate::cli::{PredictArgs, at_home};
+use crate::{picture, pictures, typed};
+use anyhow::{Context, Result, bail, ensure};
+use datasets::picture::{FORMATS, Picture};
 use datasets::{FashionMnist, Images, arg_max};
 use miner_template::augment::Augmentation;
 use miner_template::files::PackageFiles;
@@ -50,6 +49,11 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
         return print_json(&predictions);
     }
     println!("{}", show(&images, &predictions));
+    // Thumbnails say little of which file is which.
+    let named = |prediction: &Prediction| format!("{}: {}", prediction.input, prediction.label);
+    if predictions.len() > 1 {
+        println!("{}", predictions.iter().map(named).collect::<Vec<_>>().join("\n"));
+    }
     Ok(())
 }
 
@@ -80,6 +84,11 @@ pub(crate) fn show(images: &Images, predictions: &[Prediction]) -> String {
 }
 
 fn predict(package: &Path, inputs: &[String], invert: bool, device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
+    if !package.exists() {
+        let name = package.display();
+        let word = typed::word(package);
+        bail!("there is no folder {name} with a package; `retort pull COMPETITION {word} --validator URL` makes one");
+    }
     let files = PackageFiles::read(package)?;
     let config = PackageConfig::from_json(&files.config_json)?;
     // The validator's own check, but for what a competition asks.
@@ -91,7 +100,7 @@ fn predict(package: &Path, inputs: &[String], invert: bool, device: DeviceKind) 
     let scale = config.input.normalisation();
     let logits = teacher::logits(&network, &images, Augmentation::default(), &scale, &device, |_| {});
     let name = |class: usize| config.labels.get(class).cloned().unwrap_or_default();
-    let answer = |(row, (input, truth)): (&[f32], (&String, &Option<u8>))| {
+    let answer = |(row, (input, truth)): (&[f32], (&String, &Option<u16>))| {
         let finite = row.iter().all(|value| value.is_finite());
         ensure!(finite, "what it says of {input} isn't finite: a validator rejects such a model");
         let (class, confidence) = most_likely(row);
@@ -120,7 +129,7 @@ struct Inputs {
     names: Vec<String>,
     images: Images,
     /// Right classes, where they are known.
-    truths: Vec<Option<u8>>,
+    truths: Vec<Option<u16>>,
 }
 
 /// The pixels of each input. A folder stands for its pictures.
@@ -143,14 +152,30 @@ fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Resul
             pixels.extend_from_slice(found);
             continue;
         }
-        for file in pictures::files(Path::new(input))? {
+        let found = pictures::find(&at_home(input).map_err(anyhow::Error::msg)?)?;
+        if found.left_out > 0 {
+            eprintln!(
+                "{input}: {} files are no pictures by their names and left out; known are {FORMATS}",
+                found.left_out
+            );
+        }
+        let (in_folder, before) = (found.files.len() > 1, names.len());
+        for file in found.files {
             let name = file.display().to_string();
-            let picture = read_picture(&file, invert).with_context(|| format!("read {name}"))?;
+            let picture = match read_picture(&file, invert).with_context(|| format!("read {name}")) {
+                Ok(picture) => picture,
+                Err(problem) if in_folder => {
+                    eprintln!("left out: {problem:#}");
+                    continue;
+                }
+                Err(problem) => return Err(problem),
+            };
             remark(&name, &picture, config, invert);
             names.push(name);
             truths.push(None);
             pixels.extend(picture.fitted(shape, BESIDE_BLACK)?);
         }
+        ensure!(names.len() > before, "no picture in {input} can be read");
     }
     let ImageShape { channels, height, width } = shape;
     let images = Images { count: names.len() as u32, channels, height, width, pixels, labels: Vec::new() };

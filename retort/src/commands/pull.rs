@@ -1,7 +1,9 @@
 //! `retort pull`: download a package and verify every byte of it.
 
-use super::{competition, print_json};
-use crate::cli::{PullArgs, Which};
+use super::miner::graph_told;
+use super::{competition, model, print_json};
+use crate::cli::{ModelForm, PullArgs, Which};
+use crate::{table, typed};
 use anyhow::{Context, Result, bail};
 use miner_template::client::Client;
 use miner_template::outputs;
@@ -20,8 +22,14 @@ pub(crate) struct Pulled {
     pub(crate) dir: String,
     /// The files.
     pub(crate) files: Vec<FileDeclaration>,
+    /// What it is, where it is an ONNX graph.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) graph: Option<String>,
     /// Whether every digest matched; a mismatch is an error, so this is always true.
     pub(crate) verified: bool,
+    /// The model as ONNX, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) onnx: Option<String>,
 }
 
 pub(crate) fn run(args: &PullArgs) -> Result<()> {
@@ -39,19 +47,27 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
         None => {
             let (client, id) = competition(&args.what, &args.validator.validator)?;
             let Some(champion) = client.competition(&id)?.champion else {
-                bail!("{id} has no champion yet; `retort board {id}` shows what there is");
+                bail!("{id} has no champion yet; `retort board {id}{}` shows what there is", super::at(&client));
             };
             (client, champion, id.to_string())
         }
     };
-    let pulled = pull(&client, &submission, args.dir.as_deref().unwrap_or(Path::new(&name)))?;
+    let mut pulled = pull(&client, &submission, args.dir.as_deref().unwrap_or(Path::new(&name)))?;
+    if args.format == Some(ModelForm::Onnx) {
+        let file = model::onnx_beside(Path::new(&pulled.dir))?;
+        pulled.onnx = Some(file.display().to_string());
+    }
     if args.json {
         return print_json(&pulled);
     }
     for file in &pulled.files {
         println!("{:20} {:>10} B  sha256:{}", file.path, file.size, file.sha256);
     }
+    pulled.graph.iter().for_each(|told| println!("{told}"));
     println!("verified {} in {}", pulled.submission, pulled.dir);
+    if let Some(file) = &pulled.onnx {
+        println!("as ONNX: {file}");
+    }
     Ok(())
 }
 
@@ -59,6 +75,7 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
 pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Result<Pulled> {
     outputs::try_folder(dir).with_context(|| format!("{} can't be written", dir.display()))?;
     let status = client.status(submission)?;
+    let graph = graph_told(&status);
     // One that was admitted before models were published anew has only what was uploaded.
     let files = if status.published.is_empty() { status.files } else { status.published };
     if files.is_empty() {
@@ -72,10 +89,21 @@ pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Re
         }
         bodies.push(client.object(&ObjectRef { sha256: file.sha256, size_bytes: file.size })?);
     }
+    // What lies there may be somebody's work, or another model that was pulled before.
+    let other = |(file, bytes): &(&FileDeclaration, &Vec<u8>)| {
+        let path = dir.join(&file.path);
+        path.symlink_metadata().is_ok() && fs::read(&path).ok().as_ref() != Some(*bytes)
+    };
+    if let Some((file, _)) = files.iter().zip(&bodies).find(other) {
+        let (path, fresh) = (dir.join(&file.path), format!("{}-{}", dir.display(), table::tail(submission)));
+        let fresh = typed::word(Path::new(&fresh));
+        bail!("{} is there with other content, and stays: name another folder, such as {fresh}", path.display());
+    }
     fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     for (file, bytes) in files.iter().zip(bodies) {
         let path = dir.join(&file.path);
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
     }
-    Ok(Pulled { submission: submission.clone(), dir: dir.display().to_string(), files, verified: true })
+    let dir = dir.display().to_string();
+    Ok(Pulled { submission: submission.clone(), dir, files, graph, verified: true, onnx: None })
 }

@@ -3,14 +3,19 @@
 //! Looking changes nothing; a change is announced for a later round than the one that runs, and never taken back.
 
 use super::print_json;
-use crate::cli::RewardsArgs;
-use anyhow::{Context, Result, bail};
+use crate::cli::{RewardsArgs, at_home};
+use crate::typed;
+use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use protocol::Hotkey;
 use protocol::reward::{PolicyChange, Preview, RewardRules, Standing, preview};
 use std::fs;
-use std::path::Path;
 use validator::rounds::announce_reward;
 use validator::{Home, db::Db};
+
+/// How wide a whole hotkey's column is, and a policy's.
+const HOTKEY_CHARS: usize = 52;
+const POLICY_CHARS: usize = 11;
 
 /// The rules that a name alone describes.
 const NAMES: [&str; 4] = ["winner_takes_all", "ladder", "last_champions", "frontier"];
@@ -40,8 +45,9 @@ pub(crate) fn run(args: &RewardsArgs) -> Result<()> {
         }
         if standings.is_empty() && !args.json {
             println!(
-                "{} has no finished round yet; `retort validator round status` shows where it is",
-                args.competition
+                "{0} has no finished round yet; `retort validator round status {0}{1}` shows where it is",
+                args.competition,
+                typed::dir(&args.home.dir)
             );
             return Ok(());
         }
@@ -58,8 +64,11 @@ pub(crate) fn run(args: &RewardsArgs) -> Result<()> {
 fn read(what: &str) -> Result<RewardRules> {
     let text = match NAMES.contains(&what) {
         true => format!("policy = \"{what}\""),
-        false if Path::new(what).exists() => fs::read_to_string(what).with_context(|| format!("read {what}"))?,
-        false => bail!("{what:?} is neither a policy ({}) nor a file", NAMES.join(", ")),
+        false => {
+            let file = at_home(what).map_err(anyhow::Error::msg)?;
+            ensure!(file.exists(), "{what:?} is neither a policy ({}) nor a file", NAMES.join(", "));
+            fs::read_to_string(file).with_context(|| format!("read {what}"))?
+        }
     };
     let table: toml::Table = text.parse().with_context(|| format!("read {what} as TOML"))?;
     let fields = match table.get("reward") {
@@ -78,12 +87,15 @@ fn tell(preview: &Preview) -> String {
         text += &format!("{} {policy}{which}\n", letter(column));
     }
     let columns = preview.policies.len();
+    let whole = crate::table::columns().is_none_or(|width| usize::from(width) >= HOTKEY_CHARS + POLICY_CHARS * columns);
+    // A key that is broken over lines can't be copied either.
+    let called = |hotkey: &Hotkey| if whole { hotkey.to_string() } else { crate::table::short_key(hotkey) };
     for round in &preview.rounds {
-        let rows = round.rows.iter().map(|row| (row.hotkey.to_string(), &row.weights_ppm));
+        let rows = round.rows.iter().map(|row| (called(&row.hotkey), &row.weights_ppm));
         text += &format!("\nround {}\n{}\n", round.round, table(columns, rows, Some(&round.burnt_ppm)));
     }
     if preview.rounds.len() > 1 {
-        let rows = preview.mean.iter().map(|row| (row.hotkey.to_string(), &row.weights_ppm));
+        let rows = preview.mean.iter().map(|row| (called(&row.hotkey), &row.weights_ppm));
         text += &format!("\nmean of {} rounds\n{}\n", preview.rounds.len(), table(columns, rows, None));
     }
     text
@@ -100,7 +112,7 @@ fn table<'a>(
     burnt_ppm: Option<&Vec<u32>>,
 ) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(std::iter::once("hotkey".to_owned()).chain((0..columns).map(|column| letter(column).to_string())));
     let cells = |name: String, ppm: &Vec<u32>| {
         std::iter::once(name).chain(ppm.iter().map(|ppm| format!("{:.2} %", f64::from(*ppm) / 1e4))).collect::<Vec<_>>()

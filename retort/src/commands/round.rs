@@ -2,15 +2,18 @@
 //!
 //! A serving validator drives rounds by itself; `run` is for a validator that isn't serving.
 
-use super::validator::{open_app, runtime};
+use super::validator::{open_app, runtime, who_has_it};
 use super::{print_json, when};
 use crate::cli::RoundCommand;
+use crate::typed;
 use anyhow::{Context, Result, bail};
+use datasets::hidden::RoundView;
+use protocol::round::Step;
 use protocol::{CompetitionId, Hotkey};
 use std::fs;
 use std::path::Path;
-use validator::rounds::{self, Advanced, RoundError, RoundView};
-use validator::{App, Home, db::Db, db::rounds::Step};
+use validator::rounds::{self, Advanced, RoundError};
+use validator::{App, Home, db::Db};
 
 pub(crate) fn run(command: RoundCommand) -> Result<()> {
     runtime()?.block_on(async {
@@ -35,7 +38,11 @@ fn hotkey(dir: &Path) -> Result<Hotkey> {
 }
 
 async fn status(dir: &Path, competition: &CompetitionId, json: bool) -> Result<()> {
-    let views = rounds::views(&database(dir).await?, competition).await?;
+    let db = database(dir).await?;
+    if db.competition(competition).await?.is_none() {
+        return Err(RoundError::UnknownCompetition(competition.clone()).into());
+    }
+    let views = rounds::views(&db, competition).await?;
     if json {
         return print_json(&views);
     }
@@ -63,12 +70,15 @@ async fn close(dir: &Path, competition: &CompetitionId) -> Result<()> {
     let round =
         rounds::close_now(&database(dir).await?, hotkey(dir)?, competition, validator::Clock::System.now()).await?;
     println!("round {round} of {competition} takes no more submissions");
-    println!("next: a serving validator does the rest; without one, retort validator round run {competition}");
+    match super::validator::serves(&Home::new(dir)) {
+        Some(address) => println!("the validator at http://{address}/ does the rest"),
+        None => println!("next: retort validator round run {competition}{}", typed::dir(dir)),
+    }
     Ok(())
 }
 
 async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
-    let app = open_app(dir, None).await?;
+    let app = open_app(dir, None).await.map_err(|error| who_has_it(dir, error))?;
     if rounds::advance(&app, competition).await? == Advanced::To(Step::Open) {
         println!("open");
     }

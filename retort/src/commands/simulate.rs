@@ -4,7 +4,7 @@
 use super::print_json;
 use crate::cli::{DethroneArgs, DethroneRow, SimulateCommand};
 use crate::progress::Phases;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use protocol::dethrone::DethroneRules;
 use protocol::report::Estimate;
@@ -34,7 +34,8 @@ fn dethrone(args: &DethroneArgs) -> Result<()> {
         epsilon_ppm: args.epsilon.unwrap_or(defaults.epsilon_ppm),
         ..defaults
     };
-    rules.check().map_err(|problem| anyhow!(problem))?;
+    let problems = rules.problems();
+    ensure!(problems.is_empty(), "{}", problems.join("; "));
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let phases = std::io::stderr().is_terminal().then(|| Phases::new("simulate"));
     let mut played: Vec<(Row, Tally)> = Vec::new();

@@ -1,10 +1,12 @@
 //! `retort validator`: makes a directory, publishes, serves, examines.
 
-use super::{bench, print_json};
+use super::{bench, built_in, print_json};
 use crate::cli::ValidatorCommand;
 use crate::engine::{ProcessEvaluator, allow_insecure, engine};
 use crate::progress::Phases;
-use anyhow::{Context, Result, bail, ensure};
+use crate::table::in_room;
+use crate::{leave, typed};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use chain::LedgerError;
 use eval::LeaseFolder;
 use models::DeviceKind;
@@ -13,6 +15,7 @@ use sandbox::{CgroupKind, Host};
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +24,8 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use validator::backup::{Options, backup};
-use validator::config::ControlGroups;
+use validator::config::{ControlGroups, ENV_PREFIX};
+use validator::db::Db;
 use validator::doctor::Finding;
 use validator::objects::Objects;
 use validator::publish::{Published, Publisher};
@@ -33,14 +37,17 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
         ValidatorCommand::Inspect { data, json } => super::own_data::run_inspect(&data, json),
         ValidatorCommand::New(new) => super::own_data::run_new(&new),
-        ValidatorCommand::Publish { manifest, check: true, .. } => super::market::check(&manifest),
+        ValidatorCommand::Example { dir } => example(&dir),
+        ValidatorCommand::Publish { manifest, home, check: true } => check(&manifest, &home.dir),
         ValidatorCommand::Publish { manifest, home, check: false } => run_async(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.
             let home = Home::new(&home.dir);
             let config = home.load(std::env::vars())?;
             let evaluator = evaluator(&home, &config)?;
             let publisher = Publisher::open(&home, config, evaluator).await?;
-            let published = publish(&publisher, &manifest).await?;
+            let named = built_in::named(&manifest)?;
+            let published = publish(&publisher, &named.manifest).await;
+            let published = published.map_err(|error| built_in::where_from(&manifest, error))?;
             let id = &published.competition.manifest.id;
             println!(
                 "{} {id} (sha256:{})",
@@ -49,19 +56,24 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
             );
             tell_caveats(&published.competition.manifest);
             published.screening.iter().for_each(|time| eprintln!("{time}"));
+            match serves(&home) {
+                Some(address) => println!("it is served at http://{address}/competitions/{id}"),
+                None => println!("next: retort validator serve{}", typed::dir(home.path())),
+            }
             Ok(())
         })?,
         ValidatorCommand::Serve { home, listen } => {
             sandbox::give_memory_back();
             #[cfg(feature = "otel")]
-            let traces = traced(&home.dir)?;
-            let served = run_async(serve(&home.dir, listen))?;
+            let traces = traced(&home.dir, listen)?;
+            let served = run_service(serve(&home.dir, listen))?;
             #[cfg(feature = "otel")]
             traces.end();
             served
         }
         ValidatorCommand::Operator { home, listen } => operator(&home.dir, listen),
         ValidatorCommand::Invite { count, home } => super::acts::invite(&home.dir, count),
+        ValidatorCommand::Register { hotkey, owner, home } => super::acts::register(&home.dir, hotkey, owner),
         ValidatorCommand::Doctor { home, json } => run_async(doctor(&home.dir, json))?,
         ValidatorCommand::Backup { to, home, with_keys, list_objects } => {
             let options = Options { keys: with_keys, objects_listed: list_objects };
@@ -85,36 +97,105 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
 
 fn init(dir: &Path, hotkey: Option<&Path>) -> Result<()> {
     let home = Home::new(dir);
+    let was_there = home.config().exists();
     if let Some(path) = hotkey {
         ensure!(!home.hotkey().exists(), "{} exists; a validator keeps its hotkey", home.hotkey().display());
-        let keypair = chain::keyfile::load(path)?;
+        let keypair = super::keys::loaded(path)?;
         fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
         chain::keyfile::create(&home.hotkey(), &keypair)?;
     }
     let made = home.init()?;
-    println!("{} in {}", made.hotkey, dir.display());
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let kept = if was_there { ", which was there already: settings and keys stay as they are" } else { "" };
+    println!("{} in {}{kept}", made.hotkey, whole.display());
     println!("public log: {}", made.log_key);
     println!(
-        "next: retort validator publish MANIFEST --dir {0}\n      retort validator serve --dir {0}",
-        dir.display()
+        "next: retort validator publish MANIFEST{0}   (fashion-mnist: the competition that is built in)\n      \
+         retort validator serve{0}",
+        typed::dir(dir)
     );
+    Ok(())
+}
+
+/// Writes the built-in competition, to be changed.
+fn example(dir: &Path) -> Result<()> {
+    let manifest = built_in::write(dir)?;
+    println!("{}", manifest.display());
+    println!("next: change it, and at least its id; then retort validator publish {} --check", typed::word(&manifest));
+    Ok(())
+}
+
+/// Says what is wrong with a manifest before anything is measured, and then what attackers would earn by it.
+fn check(manifest: &Path, dir: &Path) -> Result<()> {
+    let found = runtime()?.block_on(async {
+        let home = Home::new(dir);
+        // It may be written where no validator is.
+        let is_home = home.config().exists();
+        let config = if is_home { home.load(std::env::vars())? } else { Config::default() };
+        let db = if home.database().exists() { Some(Db::open(&home.database()).await?) } else { None };
+        let now = validator::Clock::System.now();
+        let named = built_in::named(manifest)?;
+        let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
+        let checked = checked.with_context(|| format!("publish {}", manifest.display()));
+        checked.map_err(|error| built_in::where_from(manifest, error))
+    })?;
+    let is_worth_it = super::market::attacked(&found)?;
+    tell_caveats(&found);
+    let publish = format!("`retort validator publish {}{}`", typed::word(manifest), typed::dir(dir));
+    match is_worth_it {
+        true => println!("nothing is wrong: {publish} would measure teacher and reference, and publish it"),
+        false => println!(
+            "a better model earns nothing here: more fresh items are needed (`items` under [rounds], `hidden_items` under \
+             [data]); {publish} would publish it all the same"
+        ),
+    }
     Ok(())
 }
 
 /// Prints the link that opens the operator's page.
 fn operator(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
     let home = Home::new(dir);
-    let mut config = home.load(std::env::vars())?;
-    config.listen = listen.unwrap_or(config.listen);
+    // Whoever serves may have been told another address than the settings, or have taken any free port.
+    let config = settings(&home, listen.or_else(|| serving_at(&home)))?;
     println!("{}", home.operator_link(&config)?);
+    // Behind a proxy it may be reached in other ways than from here.
+    if config.public_url.is_empty() && !answers(config.listen) {
+        eprintln!("nobody listens there: first run retort validator serve{}", typed::dir(dir));
+    }
     Ok(())
+}
+
+/// How long an address of this machine may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// Whether somebody listens at an address.
+fn answers(address: SocketAddr) -> bool {
+    std::net::TcpStream::connect_timeout(&address, ANSWER_MAX).is_ok()
+}
+
+/// Where the validator is served: a process that ended in a hurry may have left its word behind.
+pub(super) fn serves(home: &Home) -> Option<SocketAddr> {
+    serving_at(home).filter(|address| answers(*address))
+}
+
+/// Where a serving process says that it listens.
+fn serving_at(home: &Home) -> Option<SocketAddr> {
+    fs::read_to_string(home.serving_at()).ok()?.trim().parse().ok()
 }
 
 /// What a service logs where `RUST_LOG` doesn't say it.
 const LOGGED: &str = "info,sqlx=warn,apalis=warn";
 
-/// Runs a service, or something else that measures, to its end and waits for nothing else: a thread that still computes
-/// ends with the process.
+/// What a command logs where `RUST_LOG` doesn't say it: what an operator did is its own output.
+const COMMANDS: &str = "warn,service::administration=error,service::amend=error,service::blocks=error";
+
+/// Runs a service to its end, and logs as one.
+pub(crate) fn run_service<T>(work: impl Future<Output = T>) -> Result<T> {
+    log_to_stderr(LOGGED);
+    run_async(work)
+}
+
+/// Runs what measures to its end and waits for nothing else: a thread that still computes ends with the process.
 pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T> {
     let runtime = runtime()?;
     let done = runtime.block_on(work);
@@ -122,13 +203,19 @@ pub(crate) fn run_async<T>(work: impl Future<Output = T>) -> Result<T> {
     Ok(done)
 }
 
-/// The runtime of a service, and logs on standard error: lines on a terminal, JSON elsewhere; `RUST_LOG` filters.
+/// The runtime of a command. Unless something logs already, warnings go to standard error among what the command says there;
+/// `RUST_LOG` filters.
 pub(crate) fn runtime() -> Result<Runtime> {
-    log_to_stderr(LOGGED);
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(COMMANDS));
+    // A second subscriber is refused, and then the first goes on.
+    let colour = std::io::stderr().is_terminal();
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let _ = lines.without_time().with_target(false).try_init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
 }
 
-/// Logs go to standard error from here on.
+/// Logs of a service go to standard error from here on: lines on a terminal, JSON elsewhere; `RUST_LOG` filters.
 pub(crate) fn log_to_stderr(default: &str) {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
@@ -137,22 +224,38 @@ pub(crate) fn log_to_stderr(default: &str) {
     let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
 }
 
+/// Errors alone go to standard error from here on, in plain lines among those of a story; `RUST_LOG` filters.
+pub(crate) fn log_in_story() {
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let colour = std::io::stderr().is_terminal();
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    let _ = lines.without_time().with_target(false).try_init();
+}
+
 /// Logs as [`log_to_stderr`] does, and exports spans where the settings in `dir` or OpenTelemetry's variables say.
 #[cfg(feature = "otel")]
-fn traced(dir: &Path) -> Result<validator::telemetry::Traces> {
+fn traced(dir: &Path, listen: Option<SocketAddr>) -> Result<validator::telemetry::Traces> {
     use tracing_subscriber::{EnvFilter, Layer, fmt};
-    let config = Home::new(dir).load(std::env::vars())?;
+    let config = settings(&Home::new(dir), listen)?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = if std::io::stderr().is_terminal() { lines.boxed() } else { lines.json().boxed() };
     Ok(validator::telemetry::start(&config, filter, lines)?)
 }
 
+/// The settings with an address of the command line, which stands above all others: what it replaces need make no sense.
+fn settings(home: &Home, listen: Option<SocketAddr>) -> Result<Config> {
+    let listen = listen.map(|address| (format!("{ENV_PREFIX}LISTEN"), address.to_string()));
+    let others = std::env::vars().filter(|(name, _)| listen.as_ref().is_none_or(|(listen, _)| name != listen));
+    let variables: Vec<_> = others.chain(listen.clone()).collect();
+    Ok(home.load(variables)?)
+}
+
 /// The parts of the validator in `dir`, with the engine of this machine.
 pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<App> {
     let home = Home::new(dir);
-    let mut config = home.load(std::env::vars())?;
-    config.listen = listen.unwrap_or(config.listen);
+    let config = settings(&home, listen)?;
     let evaluator = evaluator(&home, &config)?;
     App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
 }
@@ -213,8 +316,9 @@ fn lease_folder(home: &Home, config: &Config) -> Result<LeaseFolder> {
 
 /// Says what keeps a competition from deciding about money, and how long it lasts.
 pub(crate) fn tell_caveats(manifest: &Manifest) {
-    for caveat in manifest.caveats() {
-        eprintln!("for trying out: {caveat}");
+    let caveats = manifest.caveats();
+    if !caveats.is_empty() {
+        eprintln!("{}", in_room(&format!("for trying out: {}", caveats.join("; ")), 0));
     }
     if let Some(rounds) = manifest.rounds_max() {
         eprintln!("its private pool lasts for {rounds} rounds");
@@ -232,11 +336,42 @@ pub(crate) async fn publish(publisher: &Publisher, manifest: &Path) -> Result<Pu
 }
 
 async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
-    let app = open_app(dir, listen).await?;
+    let app = open_app(dir, listen).await.map_err(|error| who_has_it(dir, error))?;
     let listener = bind(app.config.listen).await?;
     let interrupted = until_interrupted(time_to_end(&app));
-    eprintln!("the page is at http://{}/", listener.local_addr()?);
-    Ok(validator::run(listener, app, interrupted).await?)
+    let address = listener.local_addr()?;
+    let noted = Home::new(dir).serving_at();
+    // Only `operator` reads it, which can be told.
+    if let Err(error) = fs::write(&noted, format!("{address}\n")) {
+        tracing::warn!(%error, "{} can't be written: tell `retort validator operator` --listen", noted.display());
+    }
+    eprintln!("the page is at http://{address}/");
+    let served = validator::run(listener, app, interrupted).await;
+    let _ = fs::remove_file(&noted);
+    Ok(served?)
+}
+
+/// Says who has a validator that can't be opened for being in use: its process, and where that serves.
+pub(super) fn who_has_it(dir: &Path, error: anyhow::Error) -> anyhow::Error {
+    let Some(OpenError::Ledger(LedgerError::InUse { path })) = error.downcast_ref() else { return error };
+    let who = holder(path).map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
+    let at =
+        serving_at(&Home::new(dir)).map_or_else(String::new, |address| format!(" and serves it at http://{address}/"));
+    anyhow!(
+        "{who} has the validator in {}{at}: a folder is one process's; end that one first, or name another folder (--dir)",
+        dir.display()
+    )
+}
+
+/// The process that holds the lock of a file, by the system's list of locks; one in another container isn't in it.
+fn holder(path: &Path) -> Option<u32> {
+    let inode = fs::metadata(path).ok()?.ino().to_string();
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
+    let held = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|words| {
+        words.get(1) == Some(&"FLOCK") && words.get(5).and_then(|file| file.rsplit(':').next()) == Some(inode.as_str())
+    })?;
+    held.get(4)?.parse().ok().filter(|process| *process > 0)
 }
 
 /// Takes the address, or says how to find another.
@@ -258,6 +393,7 @@ pub(crate) fn time_to_end(app: &App) -> Duration {
 /// hasn't come to it yet; a second signal doesn't wait for what is in flight.
 pub(crate) fn until_interrupted(limit: Duration) -> impl Future<Output = ()> + Send {
     let (tell, told) = oneshot::channel();
+    leave::leave_signals();
     if let Err(error) = listen(limit, tell) {
         // Then the system ends this process at once, as it does with those that listen to nothing.
         tracing::warn!(%error, "signals can't be listened to");
@@ -303,11 +439,11 @@ async fn end(mut interrupted: Signal, mut terminated: Signal, limit: Duration, t
         _ = terminated.recv() => {}
         () = tokio::time::sleep(limit) => {
             eprintln!("ended after {} s: what was cut off is taken up at the next start", limit.as_secs());
-            std::process::exit(0);
+            leave::now(0);
         }
     }
     eprintln!("ended at once: what was cut off is taken up at the next start");
-    std::process::exit(FORCED);
+    leave::now(FORCED);
 }
 
 async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
@@ -317,8 +453,12 @@ async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
     let how = if taken.objects_copied { "copied" } else { "listed" };
     let objects = taken.objects.len();
     println!("{}: {objects} objects {how}, a public log of {} entries", to.display(), taken.log_size);
-    if !options.keys {
-        println!("the keys are not in it: keep {} and {} elsewhere", home.hotkey().display(), home.log_key().display());
+    match options.keys {
+        true => println!("the keys are in it: whoever has it is the validator"),
+        false => {
+            let (hotkey, log_key) = (home.hotkey(), home.log_key());
+            println!("the keys are not in it: keep {} and {} elsewhere", hotkey.display(), log_key.display());
+        }
     }
     Ok(())
 }
@@ -345,20 +485,35 @@ async fn prune(dir: &Path, yes: bool, json: bool) -> Result<()> {
     println!("  {} objects that nothing names, older than {} h", swept.objects, age_min.as_secs() / 3_600);
     println!("  {} uploads that nobody completed, {} files that were being written", swept.abandoned, swept.staged);
     if !yes {
-        println!("next: retort validator prune --yes --dir {}", dir.display());
+        println!("next: retort validator prune --yes{}", typed::dir(dir));
     }
     Ok(())
 }
 
 async fn restore(from: &Path, dir: &Path) -> Result<()> {
+    ensure!(from.is_dir(), "{} is no folder: name the one that `retort validator backup` wrote to", from.display());
     let home = Home::new(dir);
     let put_back = validator::backup::restore(from, &home).await;
     let put_back = put_back.with_context(|| format!("put {} back into {}", from.display(), dir.display()))?;
     println!("{} of {} in {}", put_back.hotkey, from.display(), dir.display());
-    for key in [home.hotkey(), home.log_key()].iter().filter(|key| !key.exists()) {
-        println!("missing: {}; it was not in the backup", key.display());
-    }
-    println!("next: retort validator serve --dir {}", dir.display());
+    println!("public log in the backup: {} entries", put_back.log_size);
+    let keys = [home.hotkey(), home.log_key()];
+    let missing: Vec<String> = keys.iter().filter(|key| !key.exists()).map(|key| key.display().to_string()).collect();
+    let first = match missing.is_empty() {
+        true => String::new(),
+        false => {
+            println!("missing: {}; not in the backup", missing.join(" and "));
+            "put them there, readable by you alone; then ".to_owned()
+        }
+    };
+    println!(
+        "next: {first}retort validator doctor{0}, which states nothing; then retort validator serve{0}",
+        typed::dir(dir)
+    );
+    println!(
+        "      only once nothing serves with this log.key any more, nor ever will: two that do, on whatever port, sign two \
+         histories, which anybody can prove"
+    );
     Ok(())
 }
 
@@ -371,6 +526,19 @@ fn confining() -> impl Iterator<Item = Finding> {
 /// Whether the validator can't be opened because another process has it.
 fn is_served(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(OpenError::Ledger(LedgerError::InUse { .. })))
+}
+
+fn tell_finding(finding: &Finding) {
+    println!("{} {:14} {}", if finding.healthy { "ok  " } else { "BAD " }, finding.name, finding.detail);
+}
+
+/// Says so where somebody else has the machine, which may be for minutes.
+fn tell_waiting(lease: &LeaseFolder) {
+    if let Ok(mut waiting) = lease.line_up()
+        && matches!(waiting.look(), Ok(None))
+    {
+        eprintln!("latency: waiting for the machine");
+    }
 }
 
 async fn doctor(dir: &Path, json: bool) -> Result<()> {
@@ -396,16 +564,20 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
     };
     findings.extend(confining());
     let lease = lease_folder(&Home::new(dir), &app.config)?;
+    if !json {
+        findings.iter().for_each(tell_finding);
+    }
+    tell_waiting(&lease);
     let timed = tokio::task::spawn_blocking(move || bench::latency_health(lease));
-    findings.push(timed.await.context("time the reference student")?);
+    let latency = timed.await.context("time the reference student")?;
+    if !json {
+        tell_finding(&latency);
+    }
+    findings.push(latency);
     if json {
         let rows =
             findings.iter().map(|f| serde_json::json!({"name": f.name, "healthy": f.healthy, "detail": f.detail}));
         print_json(&rows.collect::<Vec<_>>())?;
-    } else {
-        for finding in &findings {
-            println!("{} {:14} {}", if finding.healthy { "ok  " } else { "BAD " }, finding.name, finding.detail);
-        }
     }
     match findings.iter().filter(|finding| !finding.healthy).count() {
         0 => Ok(()),

@@ -1,6 +1,6 @@
 //! `retort witness`: cosigns public logs. What it checks lies in `transparency`, how it is asked in `validator`.
 
-use super::validator::{bind, run_async, until_interrupted};
+use super::validator::{bind, run_service, until_interrupted};
 use crate::cli::WitnessArgs;
 use anyhow::{Context, Result};
 use std::fs::DirBuilder;
@@ -18,18 +18,20 @@ const TIME_TO_END: Duration = Duration::from_secs(20);
 const MEMORY: &str = "logs";
 
 pub(crate) fn run(args: &WitnessArgs) -> Result<()> {
-    run_async(async {
+    run_service(async {
         let listener = bind(args.listen).await?;
         let address = listener.local_addr()?;
         let signer = key(&args.dir, args.name.as_deref().unwrap_or(&address.to_string()))?;
         let witness = Witness::new(signer, args.logs.iter().cloned());
+        let folder = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
+        eprintln!("its key and its memory are in {}: keep both", folder.display());
         println!("witness: {}", witness.key());
         println!("for validator.toml: witnesses = [\"http://{address} {}\"]", witness.key());
         for origin in witness.origins() {
             println!("log: {origin}");
         }
         let store = WitnessStore::open(witness, &args.dir.join(MEMORY))?;
-        validator::witness::serve(listener, store, Clock::System, until_interrupted(TIME_TO_END)).await;
+        validator::serve_witness(listener, store, Clock::System, until_interrupted(TIME_TO_END)).await;
         Ok(())
     })?
 }

@@ -68,7 +68,7 @@ fn each_is_rejected_by_command(cases: Vec<Case>) {
         package.write(&folder);
         let (success, told) = mallory.submit_by_command(&folder);
         assert!(!success && told.contains(code) && told.contains(says), "{what}: {told}");
-        assert!(told.contains("blames the Miner"), "{what}: {told}");
+        assert!(told.contains("it is its miner's to mend: "), "{what}: {told}");
         let entered = mallory.entered();
         assert_eq!((&entered[0]["state"], &entered[0]["code"]), (&json!("rejected"), &json!(code)), "{what}");
         let id = entered[0]["id"].as_str().unwrap();

@@ -215,7 +215,7 @@ async fn paid(arena: &Arena, db: &Db) {
         for round in db.rounds(&stored.competition.manifest.id).await.unwrap() {
             let Some(epoch) = round.epoch else { continue };
             let expected: Vec<_> = round.record.weights.iter().map(|w| (w.hotkey, w.weight_ppm)).collect();
-            if round.step >= validator::db::rounds::Step::Paid {
+            if round.step >= protocol::round::Step::Paid {
                 assert_eq!(ledger.weights(epoch).unwrap(), Some(expected));
             }
         }

@@ -7,13 +7,13 @@ use super::miners::{Failed, Miner};
 use super::service::Arena;
 use crate::support::Package;
 use crate::webhooks::Receiver;
+use protocol::round::Step;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 use validator::db::Db;
-use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
 /// Where these tests kill.

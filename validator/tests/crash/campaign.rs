@@ -1,7 +1,7 @@
 //! SIGKILL at every named point and at random moments, again and again on the same directory.
 //!
 //! ```text
-//! cargo test --release -p validator --test all crash::campaign::in_full -- --ignored --nocapture
+//! cargo test -p validator --test all crash::campaign::in_full -- --ignored --nocapture
 //! ```
 //!
 //! kills at every point of `validator::failpoints` and at as many random moments as make 250 (`CRASH_POINTS=1000` for
@@ -12,21 +12,20 @@ use super::miners::{Failed, Miner};
 use super::service::{Arena, Process};
 use super::{acts, beside};
 use crate::support::Package;
+use protocol::round::Step;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use transparency::SignedCheckpoint;
-use validator::db::rounds::Step;
 use validator::failpoints::{Change, Moment, Point};
 
 /// How long a process may take to come to a point where it is to be killed.
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// Miners at once.
 const MINERS: u64 = 3;
-/// Kills after which miners turn to a new competition: a round asks all who live in it, so one with hundreds of models is long
-/// at each of its steps.
-const KILLS_OF_A_COMPETITION: u64 = 5;
+/// Kills after which miners turn to a new competition.
+const KILLS_OF_A_COMPETITION: u64 = 40;
 /// The widths of packages: mostly good ones, and one each that fails first, is unstable first, and is invalid.
 const WIDTHS: [u32; 9] = [8, 5, 9, 10, 6, 11, 7, 12, 13];
 

@@ -210,6 +210,32 @@ async fn on_a_full_disk_a_validator_starts_shows_what_it_has_and_goes_on_when_th
     audit::at_rest(&arena, std::slice::from_ref(&miner)).await;
 }
 
+#[tokio::test]
+async fn without_room_for_the_database_the_start_is_refused_and_says_how_much_to_free() {
+    let Some(disk) = SmallDisk::mount("32m") else { return };
+    let arena = Arena::at(&disk.path().join("validator"), "");
+    let (process, _) = arena.serve().await;
+    assert!(process.stop().await.success());
+    std::fs::remove_file(arena.home.path().join("ballast")).unwrap();
+    let filler = disk.fill(0);
+    let (mut process, base) = arena.serve_within(PATIENCE, "").await;
+    assert_eq!(base, None);
+    assert!(!process.ended(PATIENCE).await.unwrap().success());
+    // What it said last may still be on its way.
+    for _ in 0..200 {
+        if process.stderr().contains("the disk is full") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = process.stderr();
+    assert!(said.contains("the disk is full") && said.contains("1048576 bytes at least"), "{said}");
+    assert!(said.contains("data.sqlite"), "{said}");
+    drop(filler);
+    let (process, _) = arena.serve().await;
+    assert!(process.stop().await.success());
+}
+
 /// Every point is full now and then, for everybody: miners are told so and try again, and all of it is done in the end.
 #[tokio::test]
 async fn a_disk_that_is_full_at_any_point_now_and_then_loses_nothing() {

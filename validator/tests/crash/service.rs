@@ -2,6 +2,7 @@
 
 use super::miners::Miner;
 use crate::support::{Package, competition_toml};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -45,6 +46,8 @@ pub(crate) struct Arena {
     pub(crate) home: Home,
     /// How long an evaluation's process lives.
     evaluation_ms: u32,
+    /// Who serves it, if somebody else does.
+    pub(crate) user: Option<u32>,
     _dir: Option<tempfile::TempDir>,
 }
 
@@ -61,7 +64,7 @@ impl Arena {
         let home = Home::new(path);
         home.init().unwrap();
         std::fs::write(home.config(), format!("{SETTINGS}{settings}")).unwrap();
-        Self { home, evaluation_ms: 5, _dir: None }
+        Self { home, evaluation_ms: 5, user: None, _dir: None }
     }
 
     /// The same, where an evaluation's process lives that long.
@@ -71,7 +74,7 @@ impl Arena {
 
     /// A directory at this path that nobody has made yet.
     pub(crate) fn empty_at(path: &Path) -> Self {
-        Self { home: Home::new(path), evaluation_ms: 5, _dir: None }
+        Self { home: Home::new(path), evaluation_ms: 5, user: None, _dir: None }
     }
 
     /// Adds a competition that the next process publishes.
@@ -219,9 +222,10 @@ pub(crate) struct Process {
 
 impl Process {
     fn spawn(arena: &Arena, arguments: &[&str], failpoints: &str) -> Self {
-        let (command, rest) = arguments.split_first().unwrap();
-        let mut child = Command::new(PROGRAM)
-            .arg(command)
+        let (what, rest) = arguments.split_first().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command
+            .arg(what)
             .arg(arena.home.path())
             .args(rest)
             .env("FAILPOINTS", failpoints)
@@ -229,13 +233,18 @@ impl Process {
             .env("MALLOC_ARENA_MAX", "2")
             .env("MALLOC_MMAP_THRESHOLD_", "1048576")
             .env("SCRIPTED_MS", arena.evaluation_ms.to_string())
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "validator=warn".into()))
+            .env(
+                "RUST_LOG",
+                std::env::var("RUST_LOG").unwrap_or_else(|_| "validator=warn,face=warn,service=warn,store=warn".into()),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        if let Some(user) = arena.user {
+            command.uid(user).gid(user);
+        }
+        let mut child = command.spawn().unwrap();
         let (stderr, mut pipe) = (Arc::new(Mutex::new(String::new())), child.stderr.take().unwrap());
         let heard = Arc::clone(&stderr);
         tokio::spawn(async move {
@@ -245,6 +254,11 @@ impl Process {
             }
         });
         Self { child, spawned: Instant::now(), stdout: None, stderr }
+    }
+
+    /// Whether this user may run the program where it lies.
+    pub(crate) fn can_be_run_as(user: u32) -> bool {
+        std::process::Command::new(PROGRAM).uid(user).gid(user).output().is_ok()
     }
 
     pub(crate) fn pid(&self) -> u32 {

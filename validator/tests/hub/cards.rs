@@ -2,8 +2,10 @@
 //! PyTorch answered when its weights were made.
 
 use super::client::{Client, Environment};
-use crate::support::{Package, Setup, TestApp, competition_toml};
+use crate::support::{Package, Setup, TestApp, competition, competition_toml};
+use datasets::published::read;
 use protocol::Digest;
+use protocol::competition::ObjectRef;
 use protocol::submission::State;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -53,7 +55,7 @@ async fn every_family_runs_in_pytorch_as_its_card_says() {
     let mut repositories = serde_json::Map::new();
     repositories.insert("teachers/fashion".into(), json!(fixtures().join("vit")));
     let plain = ["mlp", "resnet", "resnet_bf16", "resnet_f16", "depthwise_cnn", "mobilenet_v2", "vit"];
-    let styled = ["mlp_without_bias", "depthwise_silu", "resnet_silu", "vit_mean"];
+    let styled = ["mlp_without_bias", "depthwise_silu", "resnet_silu", "vit_mean", "vit_timm"];
     for name in plain.into_iter().chain(styled) {
         let package = fixture(name);
         let created = miner.announce("fashion", &package).await.unwrap();
@@ -93,7 +95,7 @@ print(json.dumps(found))
         )
         .await;
     let found: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
-    assert_eq!(found.as_object().unwrap().len(), 12);
+    assert_eq!(found.as_object().unwrap().len(), repositories.len());
     for (repository, differences) in found.as_object().unwrap() {
         for difference in differences.as_array().unwrap() {
             assert!(difference.as_f64().unwrap() < 1e-4, "{repository} of {}: {differences}", repositories[repository]);
@@ -137,6 +139,85 @@ print(json.dumps({
     assert_eq!(found["labels"], json!([5, 5]));
     assert_eq!(found["best"], found["expected"]);
     assert!(found["difference"].as_f64().unwrap() < 1e-5, "{found}");
+}
+
+/// Not that a file is missing, nor that a name is wrong: what is the matter, and what there is instead.
+#[tokio::test]
+async fn a_pipeline_of_a_seat_that_is_empty_yet_says_so_last() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let client = Client::new(Environment::Torch, &app.url(""));
+    for made in [
+        "pipeline('image-classification', model='arena/digits', trust_remote_code=True)",
+        "AutoModelForImageClassification.from_pretrained('arena/digits', trust_remote_code=True)",
+        "AutoConfig.from_pretrained('arena/digits')",
+    ] {
+        let script = format!("from transformers import AutoConfig, AutoModelForImageClassification, pipeline; {made}");
+        let (success, output) = client.try_python(&script).await;
+        let last = output.trim().lines().last().unwrap();
+        assert!(!success && last.contains("digits has no champion yet, so arena/digits is empty"), "{output}");
+        assert!(last.contains("once a round with a champion is revealed"), "{last}");
+    }
+}
+
+/// What docs/HUB.md says of pictures that aren't plain: transformers makes them RGB before anything of ours runs.
+#[tokio::test]
+async fn a_pipeline_sees_of_transparency_and_of_16_bits_what_the_documentation_says() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let client = Client::new(Environment::Torch, &app.url(""));
+    let output = client
+        .python(
+            r#"
+import json, struct, zlib
+import numpy
+from PIL import Image
+from transformers import AutoImageProcessor, pipeline
+
+def png16(name, pixels, colour):
+    "Pillow writes no colours of 16 bits."
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    head = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, colour, 0, 0, 0)
+    parts = part(b"IHDR", head) + part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b"")
+    open(name, "wb").write(b"\x89PNG\r\n\x1a\n" + parts)
+
+random = numpy.random.default_rng(1)
+grey = random.integers(0, 256, (8, 8), dtype=numpy.uint8)
+alpha = random.integers(0, 256, (8, 8), dtype=numpy.uint8)
+deep = random.integers(0, 65536, (8, 8)).astype(numpy.uint16)
+deep[0] = range(100, 900, 100)
+colours = random.integers(0, 65536, (8, 8, 3)).astype(numpy.uint16)
+
+Image.fromarray(grey).save("plain.png")
+Image.fromarray(numpy.stack([grey, alpha], -1), "LA").save("grey-alpha.png")
+Image.fromarray(numpy.stack([grey] * 3 + [alpha], -1), "RGBA").save("alpha.png")
+png16("grey-16.png", deep, 0)
+Image.fromarray(numpy.minimum(deep, 255).astype(numpy.uint8)).save("grey-16-clipped.png")
+png16("colours-16.png", colours, 2)
+Image.fromarray((colours >> 8).astype(numpy.uint8)).save("colours-16-upper.png")
+
+classify = pipeline("image-classification", model="teachers/digits", trust_remote_code=True)
+answers = {name: classify(f"{name}.png") for name in
+           ("plain", "grey-alpha", "alpha", "grey-16", "grey-16-clipped", "colours-16", "colours-16-upper")}
+processor = AutoImageProcessor.from_pretrained("teachers/digits", trust_remote_code=True)
+answers["wide"] = numpy.asarray(processor(Image.new("L", (160, 80), 200))["pixel_values"][0])[0].tolist()
+print(json.dumps(answers))
+"#,
+        )
+        .await;
+    let answers: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
+    for (picture, seen_as) in [
+        ("grey-alpha", "plain"),
+        ("alpha", "plain"),
+        ("grey-16", "grey-16-clipped"),
+        ("colours-16", "colours-16-upper"),
+    ] {
+        assert_eq!(answers[picture], answers[seen_as], "{picture}");
+    }
+    assert_ne!(answers["plain"], answers["grey-16"]);
+    // Twice as wide as high: half of the square, in the middle of black, as `retort predict` has it.
+    let (ground, picture) = (json!(vec![0.0; 8]), json!(vec![200.0; 8]));
+    let rows = [[&ground; 2].as_slice(), &[&picture; 4], &[&ground; 2]].concat();
+    assert_eq!(answers["wide"], json!(rows));
 }
 
 #[tokio::test]
@@ -260,22 +341,56 @@ print(json.dumps([config.model_type, config.architecture, config.id2label["3"] i
 }
 
 #[tokio::test]
-async fn public_data_is_read_as_its_card_says() {
+async fn public_data_is_what_datasets_pandas_polars_and_duckdb_read() {
     let app = TestApp::with_competition(Setup::default()).await;
-    let client = Client::new(Environment::Hub, &app.url(""));
+    let client = Client::new(Environment::Data, &app.url(""));
     let output = client
         .python(
             r#"
-import re
-from huggingface_hub import DatasetCard, snapshot_download
-snapshot_download("arena/digits", repo_type="dataset")
-snippet = re.search(r"```python\n(.*?)```", DatasetCard.load("arena/digits").content, re.DOTALL).group(1)
-exec(snippet)
-print(images(file("training-images.rtimg"))[0].shape, logits(file("public-teacher-logits.rtlog")).shape)
+import hashlib, json, re
+import duckdb, numpy, pandas, polars
+from datasets import load_dataset
+from huggingface_hub import DatasetCard, hf_hub_download
+
+content = DatasetCard.load("arena/digits").content
+exec(re.search(r"```python\n(.*?)```", content, re.DOTALL).group(1))
+test = data["test"]
+digest = lambda values: hashlib.sha256(values).hexdigest()
+path = hf_hub_download("arena/digits", "data/test-00000-of-00001.parquet", repo_type="dataset")
+bytes_of = lambda picture: bytes(picture["bytes"])[:4].hex()
+print(json.dumps({
+    "rows": {name: len(split) for name, split in data.items()},
+    "features": [str(type(test.features[name]).__name__) for name in ("image", "label", "teacher_logits")],
+    "names": test.features["label"].names,
+    "pixels": [digest(b"".join(numpy.asarray(row["image"]).tobytes() for row in data[name])) for name in ("train", "test")],
+    "labels": test["label"][:],
+    "answers": digest(numpy.array(test["teacher_logits"][:], "<f4").tobytes()),
+    "pandas": bytes_of(pandas.read_parquet(path)["image"][0]),
+    "polars": bytes_of(polars.read_parquet(path)["image"][0]),
+    "duckdb": duckdb.sql(f"SELECT count(*), max(label), len(any_value(teacher_logits)) FROM '{path}'").fetchall()[0],
+}))
 "#,
         )
         .await;
-    let (pixels, others) = output.trim().split_once('\n').unwrap();
-    assert!(pixels.starts_with("(100, 1, 8, 8) ["), "{output}");
-    assert_eq!(others, "(1000, 1, 8, 8) (100, 10)");
+    let found: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
+    // What the validator measures on, and what miners of the template train on.
+    let competition = app.app.db.competition(&competition("digits")).await.unwrap().unwrap().competition;
+    let part = async |object: ObjectRef| {
+        let table = app.app.objects.get(&object.sha256).await.unwrap();
+        read(table, competition.manifest.input.shape(), 10).unwrap()
+    };
+    let (training, test) = (part(competition.tables.training).await, part(competition.tables.evaluation).await);
+    let answers: Vec<u8> = test.answers.unwrap().values.iter().flat_map(|logit| logit.to_le_bytes()).collect();
+    assert_eq!(
+        found,
+        json!({
+            "rows": { "train": 1000, "test": 100 },
+            "features": ["Image", "ClassLabel", "List"],
+            "names": ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            "pixels": [Digest::of(&training.images.pixels), Digest::of(&test.images.pixels)],
+            "labels": test.images.labels,
+            "answers": Digest::of(&answers),
+            "pandas": "89504e47", "polars": "89504e47", "duckdb": [100, 9, 10],
+        })
+    );
 }

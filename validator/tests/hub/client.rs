@@ -18,6 +18,8 @@ pub(super) enum Environment {
     HubOld,
     /// Those of `Hub`, and torch.
     Torch,
+    /// Hugging Face's datasets, pandas, polars and DuckDB.
+    Data,
 }
 
 impl Environment {
@@ -26,9 +28,11 @@ impl Environment {
         static HUB: OnceLock<PathBuf> = OnceLock::new();
         static HUB_OLD: OnceLock<PathBuf> = OnceLock::new();
         static TORCH: OnceLock<PathBuf> = OnceLock::new();
+        static DATA: OnceLock<PathBuf> = OnceLock::new();
         let hub = || HUB.get_or_init(|| install("hub")).clone();
         match self {
             Self::Hub => (hub(), None),
+            Self::Data => (DATA.get_or_init(|| install("data")).clone(), None),
             Self::HubOld => (HUB_OLD.get_or_init(|| install("hub-old")).clone(), None),
             Self::Torch => (TORCH.get_or_init(|| install("torch")).clone(), Some(site_packages(&hub()))),
         }

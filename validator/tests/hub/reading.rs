@@ -328,6 +328,43 @@ async fn the_address_of_a_repository_leads_to_its_page() {
     }
 }
 
+/// The Hub has pages at these addresses, and people paste them.
+#[tokio::test]
+async fn the_hub_s_addresses_of_pages_lead_where_they_would() {
+    let app = TestApp::with_open_packages(Setup::default()).await;
+    let miner = app.miner(1);
+    let id = miner.submit(&Package::random(&[16], 7)).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    let of_submission = format!("/submissions/{id}");
+    for (address, leads) in [
+        ("/arena/digits/commits/main".to_owned(), "/competitions/digits".to_owned()),
+        (format!("{of_submission}/tree/main"), of_submission.clone()),
+        (format!("{of_submission}/commits/main"), of_submission.clone()),
+        (format!("{of_submission}/blob/main/config.json"), format!("{of_submission}/resolve/main/config.json")),
+        ("/arena/digits/blob/main/README.md?x=1".to_owned(), "/arena/digits/resolve/main/README.md".to_owned()),
+        (
+            "/datasets/arena/digits/blob/main/README.md".to_owned(),
+            "/datasets/arena/digits/resolve/main/README.md".into(),
+        ),
+        ("/teachers/digits/blob/main/config.json".to_owned(), "/teachers/digits/resolve/main/config.json".to_owned()),
+    ] {
+        let page = miner.get(&address).await;
+        assert_eq!((page.status().as_u16(), page.url().path()), (200, leads.as_str()), "{address}");
+    }
+    for address in [
+        "/teachers/digits/blob/main/none.json",
+        "/teachers/digits/blob/round-9/config.json",
+        "/arena/none/blob/main/config.json",
+        "/teachers/digits/resolve/main/none.json",
+        "/submissions/nothing/tree/main/x/blob",
+    ] {
+        let page = miner.http.get(app.url(address)).header("accept", "text/html").send().await.unwrap();
+        let kind = page.headers()["content-type"].to_str().unwrap().to_owned();
+        let is_home = address.contains("tree") && page.url().path() == "/";
+        assert!(is_home || page.status() == 404 && kind.starts_with("text/html"), "{address}: {page:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_terminal_says_that_there_is_no_champion_yet() {
     let app = TestApp::with_competition(Setup::default()).await;

@@ -101,11 +101,11 @@ async fn what_cannot_be_taken_says_why_in_the_terminal() {
         output
     };
     let only_config = upload(&["--include", "config.json"]).await;
-    assert!(only_config.contains("model.safetensors is not announced"), "{only_config}");
+    assert!(only_config.contains("model.safetensors is not announced (of a .pt"), "{only_config}");
 
     write(&folder, "notes.txt", b"x");
-    let another = upload(&[]).await;
-    assert!(another.contains("is no file of a package") && another.contains("--include"), "{another}");
+    let (success, alone) = client.hf(&["upload", "arena/digits", "student/notes.txt", "notes.txt"]).await;
+    assert!(!success && alone.contains("is no file of a package") && alone.contains("--include"), "{alone}");
     std::fs::remove_file(folder.join("student/notes.txt")).unwrap();
 
     write(&folder, "model.safetensors", &[0; 20_001]);
@@ -126,6 +126,85 @@ async fn what_cannot_be_taken_says_why_in_the_terminal() {
     let (success, output) = client.hf(&["upload", &own, "student", ".", "--quiet"]).await;
     assert!(success, "{output}");
     app.wait_for(&submission(&output), State::Scored).await;
+}
+
+/// A trainer leaves files and folders beside a model: they stay where they are, and whoever sends the folder hears so in the words of
+/// `retort miner submit`.
+#[tokio::test]
+async fn what_lies_beside_a_package_stays_where_it_is_and_a_package_in_a_folder_is_told() {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let miner = app.miner(1);
+    let package = Package::random(&[16], 7);
+    let client = client(&app, &miner, &package).await;
+    let student = client.folder().join("student");
+    for file in ["checkpoints/500/config.json", "checkpoints/500/optimizer.pt", "runs/events.log", "runs/LICENSE"] {
+        std::fs::create_dir_all(student.join(file).parent().unwrap()).unwrap();
+        std::fs::write(student.join(file), b"x").unwrap();
+    }
+    std::fs::write(student.join("pytorch_model.bin"), b"x").unwrap();
+    let beside = ["checkpoints/", "pytorch_model.bin", "runs/"];
+    let words = protocol::package::left_out(beside).unwrap();
+    let output = client
+        .python(
+            "import sys; sys.stderr = sys.stdout\nfrom huggingface_hub import upload_folder\n\
+             print(upload_folder(repo_id='arena/digits', folder_path='student'))",
+        )
+        .await;
+    assert!(output.contains(&words), "{words}: {output}");
+    let id = submission(output.trim().lines().last().unwrap());
+    app.wait_for(&id, State::Scored).await;
+    assert_eq!(miner.status(&id).await.files, package.declarations());
+
+    // A client that asks nothing first hears it with the answer.
+    let mut other = Package::random(&[16], 8);
+    let body = line("config.json", &base64(other.file("config.json")))
+        + &line("notes.txt", &base64(b"x"))
+        + &line("model.safetensors", &base64(other.file("model.safetensors")));
+    let url = app.url("/api/models/arena/digits/commit/main");
+    let sent = miner.http.post(url).bearer_auth(token(&miner).await.token).body(body).send().await.unwrap();
+    let told = sent.headers()["x-hf-warning"].to_str().unwrap().to_owned();
+    assert!(sent.status() == 200 && told.contains("notes.txt stay where they are"), "{told}");
+    let (status, problem) = commit(&app, &token(&miner).await.token, line("notes.txt", &base64(b"x"))).await;
+    assert_eq!((status, problem["code"].as_str()), (422, Some("file_unexpected")), "{problem}");
+
+    let (success, output) = client.hf(&["upload", "arena/digits", "student", "student"]).await;
+    assert!(!success && output.contains("hf upload arena/digits ./student ."), "{output}");
+}
+
+/// As the Hub has it: a repository is made once, and whoever says that it may be there isn't stopped.
+#[tokio::test]
+async fn a_repository_of_one_s_own_is_made_once() {
+    let mut app = TestApp::with_competition(Setup::default()).await;
+    app.leave_unfinished();
+    let miner = app.miner(1);
+    let client = client(&app, &miner, &Package::random(&[16], 7)).await;
+    let output = client
+        .python(&format!(
+            r#"
+import json, warnings
+warnings.simplefilter("ignore")
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+api, found = HfApi(), []
+def make(repo, **how):
+    try:
+        found.append(str(api.create_repo(repo, **how)))
+    except HfHubHTTPError as error:
+        found.append([error.response.status_code, "you already have" in str(error)])
+make("arena/digits")
+api.upload_folder(repo_id="arena/digits", folder_path="student")
+for repo in ["arena/digits", "{}/digits"]:
+    make(repo)
+    make(repo, exist_ok=True)
+print(json.dumps(found))
+"#,
+            miner.hotkey()
+        ))
+        .await;
+    let found: Value = serde_json::from_str(output.trim().lines().last().unwrap()).unwrap();
+    let (arena, own) = (app.url("/arena/digits"), app.url(&format!("/{}/digits", miner.hotkey())));
+    let exists = json!([409, true]);
+    assert_eq!(found, json!([arena, exists, arena, exists, own]));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl Miner {
     /// A nonce that was never used: the clock's time and a counter below it.
     pub(crate) fn nonce(&self) -> u64 {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        self.clock.now_ns() + COUNTER.fetch_add(1, Ordering::Relaxed)
+        self.clock.wall_ns() + COUNTER.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn sign(&self, method: &str, target: &str, body: &[u8]) -> Vec<(&'static str, String)> {

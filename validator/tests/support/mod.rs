@@ -227,7 +227,7 @@ fn memory(dir: &tempfile::TempDir) -> Objects {
     Objects::with_store(Arc::new(InMemory::new()), None, Path::default(), dir.path().join("tmp")).unwrap()
 }
 
-/// `RUST_LOG=validator=debug cargo test` shows what the validator logs.
+/// `RUST_LOG=face=debug,service=debug,store=debug cargo test` shows what the validator logs.
 fn log() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -43,7 +43,17 @@ impl Package {
 
     /// The same after `change` to its tensors.
     pub(crate) fn with_tensors(hidden: &[u32], seed: u32, change: impl FnOnce(&mut Vec<Tensor>)) -> Self {
-        let config = config(hidden);
+        Self::configured(&config(hidden), seed, change)
+    }
+
+    /// One of other classes.
+    pub(crate) fn labelled(hidden: &[u32], seed: u32, labels: &[String]) -> Self {
+        let mut config = config(hidden);
+        config["labels"] = json!(labels);
+        Self::configured(&config, seed, |_| {})
+    }
+
+    fn configured(config: &serde_json::Value, seed: u32, change: impl FnOnce(&mut Vec<Tensor>)) -> Self {
         let parsed = PackageConfig::from_json(config.to_string().as_bytes()).unwrap();
         let mut tensors: Vec<Tensor> = parsed
             .plan()

@@ -9,7 +9,7 @@ use super::subject::Subject;
 use super::{checks, neighbours, same, summary};
 use crate::cli::{BenchLatencyArgs, EffortName, PinName};
 use crate::commands::print_json;
-use crate::engine::engine;
+use crate::engine::{engine, runtime};
 use anyhow::{Context, Result};
 use eval::{Confinement, Engine, Handicap, Pinning, Samples};
 use models::DeviceKind;
@@ -104,6 +104,7 @@ pub(super) fn engine_for(args: &BenchLatencyArgs) -> Result<Engine> {
         Some(PinName::Together) => Pinning::Together,
     };
     engine.prior &= !args.ordinary_priority;
+    engine.runtime = runtime(args.runtime)?;
     Ok(engine)
 }
 

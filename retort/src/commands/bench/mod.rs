@@ -1,6 +1,7 @@
 //! `retort bench`: how good this machine and this engine are at what they claim. Figures, never verdicts on a model.
 
 mod checks;
+mod door;
 mod health;
 mod latency;
 mod load;
@@ -16,10 +17,10 @@ use anyhow::Result;
 pub(crate) use health::latency_health;
 pub(crate) use load::burn;
 pub(crate) use neighbours::{Neighbour, faster as faster_neighbours};
-pub(crate) use zoo::Family;
 
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Latency(args) => latency::run(args),
+        BenchCommand::Door(args) => door::run(args),
     }
 }

@@ -1,16 +1,17 @@
 //! What is timed: a package from a folder, the repository's models, or a student of the template with random weights.
 
-use crate::commands::demo::{FILES, MANIFEST};
+use crate::commands::built_in::{FILES, MANIFEST};
 use anyhow::{Context, Result, anyhow};
 use datasets::FashionMnist;
 use miner_template::files::PackageFiles;
 use miner_template::students::student;
 use models::Weights;
-use protocol::competition::Manifest;
+use protocol::competition::{InputSpec, Manifest};
 use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
-use protocol::package::PackageConfig;
+use protocol::package::{Format, PackageConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use std::ops::Range;
 use std::path::Path;
 
 /// Test images that are timed on and, where outputs matter, answered.
@@ -18,6 +19,9 @@ pub(super) const ITEMS: u32 = 1_000;
 
 /// The longest that one measurement may take.
 const WALL_SECONDS_MAX: u64 = 600;
+
+/// What stands beside a graph.
+const GRAPH_CONFIG: &[u8] = br#"{"format":"retort/2","kind":"onnx"}"#;
 
 /// A model with the name that tables show.
 pub(super) struct Subject {
@@ -28,6 +32,11 @@ pub(super) struct Subject {
 impl Subject {
     /// The package in `folder`, or the model called `name`.
     pub(super) fn find(folder: Option<&Path>, name: &str) -> Result<Self> {
+        if let Some(file) = folder.filter(|path| path.extension().is_some_and(|extension| extension == "onnx")) {
+            let model = std::fs::read(file).with_context(|| format!("read {}", file.display()))?;
+            let package = PackageBytes { config_json: GRAPH_CONFIG.into(), weights: model.into() };
+            return Ok(Self { name: file.display().to_string(), package });
+        }
         if let Some(folder) = folder {
             let files = PackageFiles::read(folder)?;
             let package = PackageBytes { config_json: files.config_json.into(), weights: files.weights.into() };
@@ -47,20 +56,38 @@ impl Subject {
 
     /// A request to time this model beside `reference`.
     pub(super) fn request(&self, reference: &PackageBytes, seed: u64) -> Result<EvaluationRequest> {
-        let all = FashionMnist::load_test()?;
-        let images = all.select(&(0..ITEMS).collect::<Vec<u32>>());
+        self.request_on(0..ITEMS, reference, seed)
+    }
+
+    /// How pixels become inputs; a graph has the built-in competition's way.
+    fn input(&self) -> Result<InputSpec> {
+        match Format::of_config(&self.package.config_json) {
+            Format::Onnx => Ok(Manifest::from_toml(MANIFEST)?.input),
+            Format::Catalogue => Ok(PackageConfig::from_json(&self.package.config_json)?.input),
+        }
+    }
+
+    /// The same on other test images.
+    pub(super) fn request_on(
+        &self,
+        items: Range<u32>,
+        reference: &PackageBytes,
+        seed: u64,
+    ) -> Result<EvaluationRequest> {
+        let images = FashionMnist::load_test()?.select(&items.collect::<Vec<u32>>());
         Ok(EvaluationRequest {
             candidate: self.package.clone(),
             reference: reference.clone(),
             items: Items {
-                input: PackageConfig::from_json(&self.package.config_json)?.input,
+                input: self.input()?,
+                public: images.count,
                 pixels: images.pixels.into(),
                 labels: images.labels.into(),
-                public: ITEMS,
                 teacher_logits: None,
             },
             probes: Default::default(),
             expected: None,
+            engine: Default::default(),
             scope: Scope::Full,
             seed,
             wall_seconds_max: WALL_SECONDS_MAX,

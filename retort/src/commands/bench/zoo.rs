@@ -4,9 +4,9 @@
 //! has branches (the error function of GELU does) this is where it would show. It knows nothing of what is measured.
 
 use super::subject::Subject;
-use crate::commands::demo::MANIFEST;
+use crate::cli::Family;
+use crate::commands::built_in::MANIFEST;
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use models::Weights;
 use protocol::architecture::{
     Architecture, DepthwiseBlock, DepthwiseCnn, InvertedResidual, Mlp, MobilenetV2, Plan, Resnet, Vit,
@@ -16,21 +16,6 @@ use protocol::evaluation::PackageBytes;
 use protocol::package::PackageConfig;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-
-/// A family of the catalogue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Family {
-    /// Fully connected layers
-    Mlp,
-    /// A residual network
-    Resnet,
-    /// Depthwise-separable convolutions
-    Depthwise,
-    /// Inverted residuals
-    Mobilenet,
-    /// A vision transformer
-    Vit,
-}
 
 /// Factors on random weights: as they are drawn, strong, faint.
 pub(super) const SPREADS: [f32; 3] = [1.0, 4.0, 0.25];
@@ -137,6 +122,7 @@ pub(super) fn package(config: &PackageConfig, seed: u64, spread: f32) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::ValueEnum;
 
     #[test]
     fn every_family_has_a_model_near_each_size() {

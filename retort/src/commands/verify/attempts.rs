@@ -73,7 +73,7 @@ mod tests {
     fn ended(number: u64, attempt: u64, blame: Blame) -> Ended {
         let (competition, submission) = ("digits".parse().unwrap(), submission());
         let (state, code) = (State::Failed, Code::Infrastructure);
-        Ended { competition, submission, number, state, code, blame, attempt, at: 1 }
+        Ended { competition, submission, number, state, code, blame, attempt, at: 1, request: None }
     }
 
     #[test]

@@ -27,6 +27,35 @@ pub(crate) struct Check {
     pub(crate) detail: String,
 }
 
+/// What can't be checked on this machine, or not yet, and isn't shown to be false: no error of anybody's.
+#[derive(Clone, Debug)]
+pub(crate) struct CannotBeChecked(pub(super) String);
+
+impl CannotBeChecked {
+    /// The status of a process that ends so.
+    pub(crate) const STATUS: u8 = 2;
+}
+
+impl fmt::Display for CannotBeChecked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CannotBeChecked {}
+
+/// What was checked and is false: the one thing that status 1 of `verify` says.
+#[derive(Clone, Debug)]
+pub(super) struct Lie(pub(super) String);
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Lie {}
+
 /// All checks so far.
 #[derive(Debug, Default)]
 pub(super) struct Checks {
@@ -102,6 +131,18 @@ impl Checks {
         }
     }
 
+    /// The end, however far it came: what was found to be false stays so where nobody answered after it.
+    pub(super) fn ended(self, examined: Result<()>, what: &str) -> Result<()> {
+        match examined {
+            Err(error) if self.verdict() != Verdict::Bad => Err(error),
+            Err(error) => {
+                eprintln!("not checked: {}", crate::once(&error));
+                self.finish(what)
+            }
+            Ok(()) => self.finish(what),
+        }
+    }
+
     /// Prints what is left to print; an error unless all is well.
     pub(super) fn finish(self, what: &str) -> Result<()> {
         let verdict = self.verdict();
@@ -117,9 +158,14 @@ impl Checks {
         match verdict {
             Verdict::Ok => Ok(()),
             Verdict::Unclear => {
-                bail!("{what}: nothing is wrong, and {} of the checks can't be made here", count(verdict))
+                let (open, all) = (count(verdict), self.list.len());
+                let told = format!("{what}: nothing is wrong, and {open} of {all} checks can't be made here (?)");
+                Err(CannotBeChecked(told).into())
             }
-            Verdict::Bad => bail!("{what}: {} of {} checks failed", count(verdict), self.list.len()),
+            Verdict::Bad => {
+                let told = format!("{what}: {} of {} checks failed", count(verdict), self.list.len());
+                Err(Lie(told).into())
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, 
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
 use protocol::evaluation::{Items, PackageBytes};
-use protocol::package::package_digest;
+use protocol::package::package_sha256;
 use protocol::{Digest, SubmissionId};
 use std::sync::Arc;
 use validator::copies::{PairView, probes};
@@ -21,8 +21,8 @@ use validator::copies::{PairView, probes};
 pub(super) fn run(args: &VerifyCopyArgs) -> Result<()> {
     let client = Client::new(&args.validator.validator);
     let mut checks = Checks::new(args.json);
-    examine(&client, args, &mut checks)?;
-    checks.finish("the evidence")
+    let examined = examine(&client, args, &mut checks);
+    checks.ended(examined, "the evidence")
 }
 
 fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Result<()> {
@@ -32,16 +32,18 @@ fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Resul
     let Some(earlier) = package(client, &stated.earlier, checks)? else { return Ok(()) };
     let Some(later) = package(client, &stated.later, checks)? else { return Ok(()) };
     let Some(answers) = answers(client, &view, [&earlier, &later], checks)? else { return Ok(()) };
+    let answers = answers.map_err(|why| checks.unclear("T4", format!("{why}; it is taken as stated"))).ok();
+    let manifest = &view.competition.manifest;
+    let ports = (manifest.input.shape(), manifest.labels.len());
     let print = |package: &PackageBytes, which: usize| {
         let logits = answers.as_ref().map(|all| ProbeLogits { student: &all.students[which], teacher: &all.teacher });
-        Fingerprint::new(&package.config_json, &package.weights, logits)
+        Fingerprint::of_package(&package.config_json, &package.weights, ports, logits)
     };
     let mut ours = compare(&print(&earlier, 0)?, &print(&later, 1)?);
     weights(&stated.evidence, &ours, checks);
     match answers {
         Some(_) => errors(&stated.evidence, &ours, checks),
         None => {
-            checks.unclear("T4", "the probes are secret until the competition is over; it is taken as stated");
             ours.residual_correlation_ppm = stated.evidence.residual_correlation_ppm;
             ours.unexplained_ppm = stated.evidence.unexplained_ppm;
         }
@@ -58,7 +60,7 @@ fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Resul
 fn package(client: &Client, submission: &SubmissionId, checks: &mut Checks) -> Result<Option<PackageBytes>> {
     let Some(status) = fetched("package", client.status(submission), checks)? else { return Ok(None) };
     let Some(files) = uploaded(client, &status, checks)? else { return Ok(None) };
-    let sha256 = package_digest(&Digest::of(&files.config_json), &Digest::of(&files.weights));
+    let sha256 = package_sha256(&files.config_json, &files.weights);
     checks.ok("package", format!("{submission} is sha256:{} of {}", sha256.short(), status.hotkey));
     Ok(Some(files))
 }
@@ -69,14 +71,17 @@ struct Answers {
     students: [Vec<f32>; 2],
 }
 
-/// Asks all three, if the probes are public by now. Nothing at all if the seed is another than was committed to.
+/// Asks all three, or says why they can't be asked: the probes aren't public yet, or models can't be run here. Nothing at all
+/// if the seed is another than was committed to.
 fn answers(
     client: &Client,
     view: &CompetitionView,
     students: [&PackageBytes; 2],
     checks: &mut Checks,
-) -> Result<Option<Option<Answers>>> {
-    let Some(seed) = view.probe_seed else { return Ok(Some(None)) };
+) -> Result<Option<Result<Answers, String>>> {
+    let Some(seed) = view.probe_seed else {
+        return Ok(Some(Err("the probes are secret until the competition is over".to_owned())));
+    };
     let committed = view.competition.probes_sha256 == Digest::of(seed.as_bytes());
     let detail = format!("seed {}, as committed to when the competition was published", seed.short());
     if !checks.that("probes", committed, detail, "their seed is not the one that the competition commits to") {
@@ -86,11 +91,11 @@ fn answers(
     let Some(reference) = model(client, &view.competition.reference, checks)? else { return Ok(None) };
     let probes: Arc<[u8]> = probes(&seed, view.competition.manifest.input.shape()).into();
     let ask = |who: &str, package: &PackageBytes| ask(who, view, package, &reference, &probes);
-    let answers = Answers {
-        teacher: ask("the teacher", &teacher)?,
-        students: [ask("the earlier one", students[0])?, ask("the later one", students[1])?],
+    let asked = || -> Result<Answers> {
+        let students = [ask("the earlier one", students[0])?, ask("the later one", students[1])?];
+        Ok(Answers { teacher: ask("the teacher", &teacher)?, students })
     };
-    Ok(Some(Some(answers)))
+    Ok(Some(asked().map_err(|problem| format!("models can't be run here: {problem:#}"))))
 }
 
 /// The logits of one model on the probes, through the engine that the validator used.
@@ -101,13 +106,14 @@ fn ask(
     reference: &PackageBytes,
     probes: &Arc<[u8]>,
 ) -> Result<Vec<f32>> {
-    let input = view.competition.manifest.input.clone();
+    let manifest = &view.competition.manifest;
+    let input = manifest.input.clone();
     // An evaluation has items; one is enough.
     let values = input.shape().values() as usize;
     let pixels = probes.get(..values).context("a competition's probes are at least one")?.into();
     let items = Items { input, pixels, labels: Arc::from([0]), public: 1, teacher_logits: None };
     let models = (candidate.clone(), reference.clone());
-    Ok(rerun::answers(who, models, items, Arc::clone(probes))?.probe_logits)
+    Ok(rerun::answers(who, models, items, Arc::clone(probes), manifest.engine)?.probe_logits)
 }
 
 /// T0 to T3, which are whole numbers made of the packages alone: the same on every machine.

@@ -1,34 +1,25 @@
-//! What a validator's ledger says of its rounds: the hashes of their beacons, who was paid, who owns what. The validator sends
+//! What a validator's ledger says: the hashes that beacons are, who was ever paid, who owned what. The validator sends
 //! its entries, which are verified one by one.
 //!
 //! It does not know whether others were shown the same ledger: that is what the public log's leaves `beacon` and `reward`
 //! are compared for.
 
 use anyhow::{Context, Result};
+use audit::LedgerSeen;
 use chain::Replica;
 use miner_template::client::Client;
-use protocol::{CompetitionId, Hotkey};
-use validator::audit::{LedgerSeen, Statements};
+use protocol::Hotkey;
 
-/// The ledger of `owner`, as far as a competition's rounds rest on it; nothing where none is shown.
-pub(super) fn seen(
-    client: &Client,
-    owner: Hotkey,
-    competition: &CompetitionId,
-    log: &Statements,
-) -> Result<Option<LedgerSeen>> {
+/// The ledger of `owner`; nothing where none is shown.
+pub(super) fn seen(client: &Client, owner: Hotkey) -> Result<Option<LedgerSeen>> {
     let ledger = replica(client, owner)?;
-    if ledger.next_height() == 0 {
-        return Ok(None);
-    }
-    let (epochs, heights) = log.on_ledger(competition);
-    let weights = epochs.iter().filter_map(|epoch| Some((*epoch, ledger.weights(*epoch)?.to_vec())));
-    let hashes = heights.iter().filter_map(|height| Some((*height, ledger.block_hash(*height)?)));
-    Ok(Some(LedgerSeen {
-        registrations: ledger.registrations().to_vec(),
-        weights: weights.collect(),
+    let hashes = (0..ledger.next_height()).filter_map(|height| Some((height, ledger.block_hash(height)?)));
+    let seen = LedgerSeen {
+        registrations: ledger.registered().to_vec(),
+        weights: ledger.all_weights().map(|(epoch, weights)| (epoch, weights.to_vec())).collect(),
         hashes: hashes.collect(),
-    }))
+    };
+    Ok((ledger.next_height() > 0).then_some(seen))
 }
 
 /// The whole ledger of `owner`, verified.

@@ -51,6 +51,9 @@ pub(super) fn run(options: &LogOptions) -> Result<()> {
                 fs::write(path, note).with_context(|| format!("write {}", path.display()))?;
             }
         }
+        Err(error) if error.blame() == Blame::Connection => {
+            checks.unclear("log", format!("{} ({})", line(&error), blame(error.blame())));
+        }
         Err(error) => {
             checks.bad("log", format!("{} ({})", line(&error), blame(error.blame())));
             if let VerifyError::SplitView { notes, .. } | VerifyError::Rewritten { notes, .. } = error {
@@ -143,7 +146,9 @@ impl Statements {
         let shown = self.problems.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join("; ");
         let wrong = format!("{} wrong: {shown}", self.problems.len());
         checks.that("statements", self.problems.is_empty(), counts.join(", "), wrong);
-        let Some(validator) = self.validator else { return };
+        let Some(validator) = self.validator else {
+            return checks.bad("validator", "nobody began it: no entry says whose log it is");
+        };
         let strangers: Vec<String> =
             self.signers.iter().filter(|signer| **signer != validator).map(Hotkey::to_string).collect();
         let same_key = self.log_key.as_deref() == Some(key.to_string().as_str());
@@ -152,5 +157,19 @@ impl Statements {
             false => format!("it was begun with another key, {}", self.log_key.as_deref().unwrap_or_default()),
         };
         checks.that("validator", same_key && strangers.is_empty(), validator.to_string(), problem);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checks::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_log_that_nobody_began_is_nobodys() {
+        let key = transparency::LogSigner::from_seed("retort.test/log", &[1; 32]).unwrap().key();
+        let mut checks = Checks::new(true);
+        Statements::default().judge(&key, &mut checks);
+        assert_eq!(checks.verdict(), Verdict::Bad);
     }
 }

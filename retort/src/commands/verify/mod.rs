@@ -11,13 +11,14 @@ mod round;
 mod watch;
 mod witnesses;
 
-pub(crate) use checks::Check;
+pub(crate) use checks::{CannotBeChecked, Check};
 pub(crate) use receipt::confirm;
 
 use crate::cli::{Cli, ReceiptOptions, VerifyArgs, VerifyCommand};
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use checks::Lie;
 use clap::error::ErrorKind;
+use clap::{Command, CommandFactory};
 use miner_template::client::{Client, ClientError};
 use transparency::verify::Reader;
 use transparency::{LogKey, Resource};
@@ -30,8 +31,12 @@ pub(crate) fn run(args: VerifyArgs) -> Result<()> {
     let is_of_receipt = args.receipt.is_some() || key.is_some() || signer.is_some() || *outputs_only || *json;
     if args.command.is_some() && is_of_receipt {
         let problem = "write the command first: `retort verify log --json`; --validator alone may stand before it";
-        Cli::command().error(ErrorKind::ArgumentConflict, problem).exit()
+        this_command().error(ErrorKind::ArgumentConflict, problem).exit()
     }
+    verified(args).map_err(unless_a_lie)
+}
+
+fn verified(args: VerifyArgs) -> Result<()> {
     match (args.command, args.receipt) {
         (Some(VerifyCommand::Receipt { receipt, options }), _) => receipt::run(&receipt, &options),
         (Some(VerifyCommand::Log(options)), _) => log::run(&options),
@@ -41,9 +46,26 @@ pub(crate) fn run(args: VerifyArgs) -> Result<()> {
         (None, Some(receipt)) => receipt::run(&receipt, &args.options),
         (None, None) => {
             let problem = "what to verify is missing: a receipt, `log`, `round`, `watch` or `copy`";
-            Cli::command().error(ErrorKind::MissingRequiredArgument, problem).exit()
+            this_command().error(ErrorKind::MissingRequiredArgument, problem).exit()
         }
     }
+}
+
+/// Whatever isn't shown to be false wasn't checked: nobody answers, what was asked for isn't there, a file can't be read.
+/// A cron job must tell that from a lie by the status alone.
+fn unless_a_lie(error: anyhow::Error) -> anyhow::Error {
+    let other_bytes = matches!(error.downcast_ref::<ClientError>(), Some(ClientError::Corrupt { .. }));
+    if other_bytes || error.is::<Lie>() || error.is::<CannotBeChecked>() {
+        return error;
+    }
+    CannotBeChecked(crate::once(&error)).into()
+}
+
+/// `retort verify`, whose usage wrong use shows.
+fn this_command() -> Command {
+    let mut all = Cli::command();
+    all.build();
+    all.find_subcommand("verify").cloned().unwrap_or(all)
 }
 
 /// A validator's public log over HTTP.

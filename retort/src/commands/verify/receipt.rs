@@ -4,28 +4,35 @@
 //! The story is [`examine`]. What a validator sends is believed where a digest or a signature says so, and nowhere else.
 
 use super::checks::{Check, Checks};
-use super::rerun::{Materials, rerun};
+use super::rerun::{Materials, rerun, timed};
+use super::round::newer;
 use super::{HttpLog, line, log_key};
-use crate::cli::{ReceiptOptions, Validator, Which};
+use crate::cli::{ReceiptOptions, Validator, Which, at_home};
 use anyhow::{Context, Result, bail};
-use datasets::{Images, Logits};
+use audit::agree;
+use datasets::published::{Part, read};
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
-use protocol::api::{CompetitionView, FileDeclaration, SubmissionStatus};
-use protocol::competition::{ObjectRef, PublishedModel};
+use program::package::{Package, admit};
+use protocol::api::{CompetitionView, FileDeclaration, PackageObjects, SubmissionStatus};
+use protocol::competition::{Manifest, ObjectRef};
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
-use protocol::package::{Admission, CONFIG_FILE, WEIGHTS_FILE, admit, package_digest};
+use protocol::package::Admission;
+use protocol::published::PublishedModel;
 use protocol::receipt::ReceiptError;
 use protocol::{Digest, Hotkey, Receipt, Report, SignedReceipt, SubmissionId};
+use referee::RoundRecord;
+use referee::record::RECORD_BYTES_MAX;
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
-use transparency::{Entry, EntryKind, LogKey, verify_inclusion};
+use transparency::{Entry, EntryKind, LogKey, VerifyError, verify_inclusion};
 
 /// No report is larger.
 const REPORT_BYTES_MAX: u64 = 16 << 20;
+/// No file of raw times is larger.
+const SAMPLES_BYTES_MAX: u64 = 64 << 20;
 /// No file of outcomes is larger.
 const OUTCOMES_BYTES_MAX: u64 = 64 << 20;
 /// What a validator answers to whoever wants a package before the reveal of the round that it was entered in.
@@ -38,8 +45,8 @@ pub(super) fn run(what: &str, options: &ReceiptOptions) -> Result<()> {
     let (client, bytes) = find(what, &options.validator.validator)?;
     let mut checks = Checks::new(options.json);
     // What can't be checked any further is in the list already.
-    examine(&client, &bytes, what, options, &mut checks)?;
-    checks.finish("the receipt")
+    let examined = examine(&client, &bytes, what, options, &mut checks);
+    checks.ended(examined, "the receipt")
 }
 
 /// All checks of a submission's receipt but latency, for a story that is told elsewhere; an error unless all hold.
@@ -62,8 +69,9 @@ fn find(what: &str, validator: &str) -> Result<(Client, Vec<u8>)> {
         return at_address(what);
     }
     let client = Client::new(validator);
-    if Path::new(what).exists() {
-        return Ok((client, fs::read(what).with_context(|| format!("read {what}"))?));
+    let file = at_home(what).map_err(anyhow::Error::msg)?;
+    if file.exists() {
+        return Ok((client, fs::read(&file).with_context(|| format!("read {what}"))?));
     }
     let Ok(which) = what.parse::<Which>() else {
         bail!("{what} is no file, no submission and no address");
@@ -99,15 +107,22 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
     {
         checks.bad("submission", format!("the receipt is of {}", receipt.subject.submission));
     }
-    in_log(client, bytes, &receipt, options, checks)?;
+    match receipt.subject.round {
+        None => in_log(client, bytes, &receipt, options, checks)?,
+        Some(round) => in_record(client, bytes, (&receipt, round), options, checks)?,
+    }
     let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
     let outcomes = outcomes(client, &receipt, checks)?;
+    if let Some(outcomes) = &outcomes {
+        times(client, (&report, outcomes), checks)?;
+    }
     let Some((candidate, published)) = package(client, &receipt, checks)? else { return Ok(()) };
     same_model(client, &candidate, &published, &view, checks)?;
     let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(()) };
     let Some(reference) = reference(client, &view, checks)? else { return Ok(()) };
-    let limits = &view.competition.manifest.limits;
-    let materials = Materials { candidate, reference, items, wall_seconds_max: limits.evaluation_seconds_max };
+    let Manifest { engine, limits, .. } = &view.competition.manifest;
+    let wall_seconds_max = limits.evaluation_seconds_max;
+    let materials = Materials { candidate, reference, items, engine: *engine, wall_seconds_max };
     rerun(&receipt, &report, outcomes.as_ref(), materials, options.outputs_only, checks)
 }
 
@@ -180,6 +195,53 @@ fn in_log(
     Ok(())
 }
 
+/// Whether the record of its round, which the public log binds, names the receipt of a measurement in a round.
+fn in_record(
+    client: &Client,
+    bytes: &[u8],
+    (receipt, round): (&Receipt, u64),
+    options: &ReceiptOptions,
+    checks: &mut Checks,
+) -> Result<()> {
+    let key = log_key(client, options.key.as_ref())?;
+    let (id, submission) = (&receipt.subject.competition, &receipt.subject.submission);
+    let log = newer(client, &key, None, |log| log.record(id, round).is_some());
+    let sha256 = match log.map(|(log, _)| log.record(id, round)) {
+        Ok(Some(sha256)) => sha256,
+        Ok(None) => {
+            checks.bad(
+                "log",
+                format!("the public log has no record of round {round}; if it is new, try again in a minute"),
+            );
+            return Ok(());
+        }
+        Err(error @ VerifyError::Unreadable { .. }) => return Err(error.into()),
+        Err(error) => {
+            checks.bad("log", line(&error));
+            return Ok(());
+        }
+    };
+    let object = ObjectRef { sha256, size_bytes: RECORD_BYTES_MAX };
+    let Some(record) = fetched("log", client.object(&object), checks)? else { return Ok(()) };
+    let record: RoundRecord = match serde_json::from_slice(&record) {
+        Ok(record) => record,
+        Err(error) => {
+            checks.bad("log", format!("the record of round {round} can't be read: {error}"));
+            return Ok(());
+        }
+    };
+    let member = record.members.iter().find(|member| member.submission == *submission);
+    let same = member.and_then(|member| member.receipt).is_some_and(|named| named.sha256 == Digest::of(bytes));
+    let detail = format!("named by the record of round {round}, sha256:{} in {}", sha256.short(), key.name());
+    checks.that(
+        "log",
+        same,
+        detail,
+        format!("the record of round {round} names another receipt of {submission}, or none"),
+    );
+    Ok(())
+}
+
 fn report(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<Report>> {
     let object = ObjectRef { sha256: receipt.measured.report_sha256, size_bytes: REPORT_BYTES_MAX };
     let Some(bytes) = fetched("report", client.object(&object), checks)? else { return Ok(None) };
@@ -213,6 +275,23 @@ fn outcomes(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<O
     }
 }
 
+/// Whether report and outcomes say of latency and size what the raw times do, and each other.
+fn times(client: &Client, (report, outcomes): (&Report, &Outcomes), checks: &mut Checks) -> Result<()> {
+    let Some(sha256) = report.latency.samples_sha256 else {
+        checks.bad("times", "the report names no raw times");
+        return Ok(());
+    };
+    let object = ObjectRef { sha256, size_bytes: SAMPLES_BYTES_MAX };
+    let Some(samples) = fetched("times", client.object(&object), checks)? else { return Ok(()) };
+    match timed(&samples).and_then(|timed| agree(report, outcomes, &timed)) {
+        Ok(()) => {
+            checks.ok("times", format!("sha256:{}, and report and outcomes follow from them", sha256.short()));
+        }
+        Err(problem) => checks.bad("times", problem),
+    }
+    Ok(())
+}
+
 /// The package's files, whose digests together have to be the receipt's, and what is said to be published of them.
 fn package(
     client: &Client,
@@ -222,15 +301,17 @@ fn package(
     let Some(status) = fetched("package", client.status(&receipt.subject.submission), checks)? else {
         return Ok(None);
     };
-    let Some((config, weights)) = files(&status, checks) else { return Ok(None) };
-    let found = package_digest(&config.sha256, &weights.sha256);
+    let Some(objects) = files(&status, checks) else { return Ok(None) };
+    let found = objects.package_sha256();
     let detail = format!("sha256:{} of {}", found.short(), receipt.subject.hotkey);
     let (same_package, same_owner) =
         (found == receipt.measured.package_sha256, status.hotkey == receipt.subject.hotkey);
     if !checks.that("package", same_package && same_owner, detail, "the validator names another package or owner") {
         return Ok(None);
     }
-    let Some(candidate) = fetched_package(client, "package", (&config, &weights), checks)? else { return Ok(None) };
+    let Some(candidate) = fetched_package(client, "package", (&objects.config, &objects.model), checks)? else {
+        return Ok(None);
+    };
     Ok(Some((candidate, status.published)))
 }
 
@@ -240,8 +321,8 @@ pub(super) fn uploaded(
     status: &SubmissionStatus,
     checks: &mut Checks,
 ) -> Result<Option<PackageBytes>> {
-    let Some((config, weights)) = files(status, checks) else { return Ok(None) };
-    fetched_package(client, "package", (&config, &weights), checks)
+    let Some(objects) = files(status, checks) else { return Ok(None) };
+    fetched_package(client, "package", (&objects.config, &objects.model), checks)
 }
 
 /// A model that was published with a competition.
@@ -261,8 +342,8 @@ fn fetched_package(
 }
 
 /// Where a submission's two files are.
-fn files(status: &SubmissionStatus, checks: &mut Checks) -> Option<(ObjectRef, ObjectRef)> {
-    let found = file(status, CONFIG_FILE).zip(file(status, WEIGHTS_FILE));
+fn files(status: &SubmissionStatus, checks: &mut Checks) -> Option<PackageObjects> {
+    let found = PackageObjects::among(&status.files);
     if found.is_none() {
         checks.bad("package", "the validator doesn't name its files");
     }
@@ -280,8 +361,8 @@ fn same_model(
 ) -> Result<()> {
     let manifest = &view.competition.manifest;
     let rules = Admission { input: &manifest.input, labels: &manifest.labels, limits: &manifest.limits };
-    let ours = admit(&candidate.config_json, &candidate.weights, &rules)
-        .and_then(|admitted| admitted.published(&candidate.weights));
+    let ours = admit(&Package::of(&candidate.config_json, &candidate.weights), &rules, &manifest.models)
+        .and_then(|admitted| Ok(admitted.published(&candidate.weights)?.package_sha256()));
     let ours = match ours {
         Ok(ours) => ours,
         Err(rejection) => {
@@ -289,42 +370,38 @@ fn same_model(
             return Ok(());
         }
     };
-    let offered = |path: &str| {
-        let file = published.iter().find(|file| file.path == path)?;
-        Some(ObjectRef { sha256: file.sha256, size_bytes: file.size })
-    };
-    let Some((config, weights)) = offered(CONFIG_FILE).zip(offered(WEIGHTS_FILE)) else {
+    let Some(offered) = PackageObjects::among(published) else {
         checks.unclear("published", "the validator offers only what was uploaded");
         return Ok(());
     };
     // Whoever serves other bytes under these digests is named here.
-    if fetched_package(client, "published", (&config, &weights), checks)?.is_none() {
+    if fetched_package(client, "published", (&offered.config, &offered.model), checks)?.is_none() {
         return Ok(());
     }
-    let sha256 = ours.package_sha256();
-    let detail = format!("sha256:{}, downloaded, is the same model", sha256.short());
-    let same = package_digest(&config.sha256, &weights.sha256) == sha256;
+    let detail = format!("sha256:{}, downloaded, is the same model", ours.short());
+    let same = offered.package_sha256() == ours;
     checks.that("published", same, detail, "what is offered for download is another model");
     Ok(())
-}
-
-fn file(status: &SubmissionStatus, path: &str) -> Option<ObjectRef> {
-    let file = status.files.iter().find(|file| file.path == path)?;
-    Some(ObjectRef { sha256: file.sha256, size_bytes: file.size })
 }
 
 /// The items that the receipt's roots commit to, with labels and the teacher's answers.
 fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mut Checks) -> Result<Option<Items>> {
     let competition = &view.competition;
-    if receipt.subject.data_root != competition.public_images.sha256 {
+    if receipt.subject.data_root != competition.tables.evaluation.sha256 {
         checks.unclear("data", "the items are not the public ones; `retort verify round` checks those of a round");
         return Ok(None);
     }
-    let Some(images) = fetched("data", client.object(&competition.public_images), checks)? else { return Ok(None) };
-    let Some(logits) = fetched("data", client.object(&competition.public_teacher_logits), checks)? else {
+    let Some(table) = fetched("data", client.object(&competition.tables.evaluation), checks)? else {
         return Ok(None);
     };
-    let (images, logits) = (Images::from_bytes(&images)?, Logits::from_bytes(&logits)?);
+    let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
+    let (images, logits) = match read(table, shape, classes).and_then(Part::answered) {
+        Ok(part) => part,
+        Err(error) => {
+            checks.bad("data", format!("the public items can't be read: {error}"));
+            return Ok(None);
+        }
+    };
     let data = &receipt.measured.data;
     let same = Digest::of(&images.pixels) == data.images_sha256 && images.count == data.items;
     let detail = format!("{} public items, sha256:{}", images.count, data.images_sha256.short());
@@ -348,11 +425,18 @@ fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Re
 }
 
 /// What was fetched. A validator that says no, or sends other bytes, fails the check; a package that isn't public yet leaves
-/// it unclear; one that can't be reached ends it all.
+/// it unclear; one that can't be reached, or has no time, ends it all.
 pub(super) fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(error @ (ClientError::Unreachable { .. } | ClientError::Broken(_))) => Err(error.into()),
+        Err(
+            error @ (ClientError::Unreachable { .. }
+            | ClientError::Broken(_)
+            | ClientError::Strange { status: 502..=504, .. }),
+        ) => Err(error.into()),
+        Err(ClientError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
+            Err(ClientError::Problem(problem).into())
+        }
         Err(ClientError::Problem(problem)) if problem.code == WITHHELD => {
             checks.unclear(name, problem.detail);
             Ok(None)

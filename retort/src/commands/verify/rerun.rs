@@ -8,14 +8,16 @@ use super::checks::Checks;
 use crate::engine::{engine, phase_name};
 use crate::progress::Phases;
 use anyhow::{Context, Result};
+use audit::{Timed, why_outputs_may_differ};
+use eval::{SAMPLES_FORMAT, Samples};
 use models::DeviceKind;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
 use protocol::latency::{LatencyVerdict, judge};
 use protocol::outcomes::Outcomes;
 use protocol::report::{Estimate, Host};
 use protocol::{Receipt, Report};
 use std::sync::Arc;
-use validator::audit::why_outputs_may_differ;
 use validator::config::LatencyEffort;
 
 /// Bytes that the worker may use.
@@ -28,6 +30,7 @@ pub(super) struct Materials {
     pub(super) candidate: PackageBytes,
     pub(super) reference: PackageBytes,
     pub(super) items: Items,
+    pub(super) engine: OfficialEngine,
     pub(super) wall_seconds_max: u64,
 }
 
@@ -40,26 +43,23 @@ pub(super) fn rerun(
     outputs_only: bool,
     checks: &mut Checks,
 ) -> Result<()> {
-    let Materials { candidate, reference, items, wall_seconds_max } = materials;
+    let Materials { candidate, reference, items, engine, wall_seconds_max } = materials;
     let request = EvaluationRequest {
         candidate,
         reference,
         items,
         probes: Default::default(),
         expected: None,
+        engine,
         scope: if outputs_only { Scope::OutputsOnly } else { Scope::Full },
         seed: receipt.measured.data.seed,
         wall_seconds_max,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    let phases = Phases::new("verify");
-    let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
-    let result = engine.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
-    phases.finish();
-    let again = match result {
+    let again = match evaluated("verify", &request) {
         Ok(again) => again,
         Err(failure) => {
-            checks.unclear("outputs", format!("the evaluation can't be run again here: {failure}"));
+            checks.unclear("outputs", format!("the evaluation can't be run again here: {failure:#}"));
             return Ok(());
         }
     };
@@ -72,12 +72,32 @@ pub(super) fn rerun(
     Ok(())
 }
 
+/// Runs the engine that the validator used; `who` names it in the progress bar.
+fn evaluated(who: &str, request: &EvaluationRequest) -> Result<Evaluation> {
+    let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
+    let phases = Phases::on_terminal(who);
+    let evaluated = engine.evaluate(request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    phases.finish();
+    Ok(evaluated?)
+}
+
+/// What raw times say, by the function that made the validator's report of them.
+pub(super) fn timed(samples: &[u8]) -> Result<Timed, String> {
+    let samples: Samples = serde_json::from_slice(samples).map_err(|error| format!("they can't be read: {error}"))?;
+    if samples.format != SAMPLES_FORMAT {
+        return Err(format!("they are in another format than {SAMPLES_FORMAT}"));
+    }
+    let (latency, log_ratio_nanos) = (samples.summary(), samples.log_ratio_nanos());
+    Ok(Timed { seed: samples.seed, latency, log_ratio_nanos })
+}
+
 /// What one model answers, through the engine that the validator used; `who` names it in the progress bar.
 pub(super) fn answers(
     who: &str,
     (candidate, reference): (PackageBytes, PackageBytes),
     items: Items,
     probes: Arc<[u8]>,
+    engine: OfficialEngine,
 ) -> Result<Evaluation> {
     let request = EvaluationRequest {
         candidate,
@@ -85,16 +105,13 @@ pub(super) fn answers(
         items,
         probes,
         expected: None,
+        engine,
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: WALL_SECONDS_MAX,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    let phases = Phases::new(who);
-    let evaluation = engine(DeviceKind::Flex, LatencyEffort::Quick)?
-        .evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
-    phases.finish();
-    evaluation.with_context(|| format!("ask {who}"))
+    evaluated(who, &request).with_context(|| format!("ask {who}"))
 }
 
 fn same_outputs(receipt: &Receipt, report: &Report, again: &Report, checks: &mut Checks) -> bool {

@@ -1,57 +1,58 @@
 //! `retort verify round`: audits a finished round, and believes nothing that it can compute.
 //!
-//! What is checked is `validator::audit`'s; here its bytes are fetched and models run. A round of a version before this one
+//! What is checked is `audit`'s; here its bytes are fetched and models run. A round of a version before this one
 //! can't be checked, which ends with status 2.
+//!
+//! The log is read twice: what is shown in between must have all that the first reading had, and nothing that the second
+//! one lacks. So nobody is blamed for going on meanwhile.
 
-use super::checks::{Checks, Verdict};
-use super::{HttpLog, ledger, line, log_key, witnesses};
+use super::checks::{CannotBeChecked, Checks, Verdict};
+use super::{HttpLog, ledger, line, log_key, rerun, witnesses};
 use crate::cli::{AuditOptions, VerifyRoundArgs};
 use crate::commands::competition;
 use crate::engine::{engine, phase_name};
 use crate::progress::Phases;
 use anyhow::Result;
+use audit::{self, Case, Engine, Finding, LedgerSeen, Sample, Source, Statements, Timed};
+use datasets::hidden::RoundView;
 use datasets::hidden::{Beacon, DrandChain};
 use futures::executor::block_on;
-use miner_template::client::Client;
+use miner_template::client::{Client, ClientError};
 use models::DeviceKind;
+use protocol::api::{CompetitionView, Leaderboard, PackageObjects};
 use protocol::competition::ObjectRef;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
-use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::{CompetitionId, Digest, SubmissionId};
-use std::process;
+use std::cell::RefCell;
+use std::time::Duration;
 use transparency::{LogKey, SignedCheckpoint, VerifyError, verify_entries};
-use validator::audit::{self, Case, Engine, Finding, Sample, Source, Statements};
 use validator::config::LatencyEffort;
-use validator::rounds::RoundView;
 
 /// No object of a round is larger.
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
 /// Screened submissions that are run again, unless all are.
 const SAMPLED: usize = 10;
-/// The status of a round that can't be checked.
-const CANNOT_BE_CHECKED: i32 = 2;
+/// HTTP's word for what isn't there.
+const NOT_FOUND: u16 = 404;
+/// How often and how long a log is read again that lacks what was shown before.
+const LOG_TRIES: u32 = 20;
+const LOG_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &VerifyRoundArgs) -> Result<()> {
     let (client, id) = competition(&args.competition, &args.validator.validator)?;
     let key = log_key(&client, args.options.key.as_ref())?;
     let mut checks = Checks::new(args.json);
-    let (log, checkpoint) = match read(&client, &key, None) {
+    let before = match read(&client, &key, None) {
         Ok(read) => read,
+        Err(error @ VerifyError::Unreadable { .. }) => return Err(error.into()),
         Err(problem) => {
             checks.bad("log", line(&problem));
             return checks.finish("the public log");
         }
     };
-    match audited(&client, &id, args.round, &log, &args.options, &mut checks)? {
-        Ok(()) => {
-            let name = (&id, args.round);
-            witnessed(&client, name, &log, (&key, &checkpoint), &args.options, &mut checks)?;
-            checks.finish(&format!("round {} of {id}", args.round))
-        }
-        Err(cannot) => {
-            eprintln!("error: {cannot}");
-            process::exit(CANNOT_BE_CHECKED)
-        }
+    match audited(&client, (&id, args.round), &key, &before, &args.options, &mut checks) {
+        Ok(Err(cannot)) => Err(CannotBeChecked(cannot.to_string()).into()),
+        told => checks.ended(told.map(drop), &format!("round {} of {id}", args.round)),
     }
 }
 
@@ -67,60 +68,137 @@ pub(super) fn read(
     Ok((statements, verified.checkpoint))
 }
 
-/// Audits a round, and tells each finding as it comes. The inner error is a round that can't be checked.
+/// Audits a round, and tells each finding as it comes. `before` is the log as it was before this. The inner error is a
+/// round that can't be checked, the outer one a validator that can't be asked.
 pub(super) fn audited(
     client: &Client,
-    id: &CompetitionId,
-    round: u64,
-    log: &Statements,
+    (id, round): (&CompetitionId, u64),
+    key: &LogKey,
+    before: &(Statements, SignedCheckpoint),
     options: &AuditOptions,
     checks: &mut Checks,
 ) -> Result<Result<(), audit::CannotBeChecked>> {
+    let Some(Shown { view, shown, board, ledger }) = shown(client, (id, round), &before.0, options, checks)? else {
+        return Ok(Ok(()));
+    };
+    let (log, checkpoint) = match newer(client, key, Some(&before.1), |log| log.covers(&board, ledger.as_ref())) {
+        Ok(read) => read,
+        Err(error @ VerifyError::Unreadable { .. }) => return Err(error.into()),
+        Err(lie) => {
+            checks.bad("log", line(&lie));
+            return Ok(Ok(()));
+        }
+    };
+    let source = Published { client, unreachable: RefCell::default() };
+    let case = Case {
+        competition: &view.competition,
+        round,
+        validator: options.signer.unwrap_or(view.validator),
+        log: &log,
+        seen: before.1.size(),
+        shown: &shown,
+        board: Some(&board),
+        ledger: ledger.as_ref(),
+        source: &source,
+        engine: &Here(runs_here(engine(DeviceKind::Flex, LatencyEffort::Quick))?),
+        sample: if options.all { Sample::All } else { Sample::Some(SAMPLED) },
+    };
+    let audited = audit::audit(&case, &mut |finding| tell(checks, finding)).map(drop);
+    if let Some(error) = source.unreachable.take() {
+        return Err(error.into());
+    }
+    if audited.is_ok() {
+        witnessed(client, (&view, round), &log, (key, &checkpoint), options, checks)?;
+    }
+    Ok(audited)
+}
+
+/// An engine that this machine has. One that lacks it can't check what rests on answers, and shows nothing to be wrong.
+fn runs_here(engine: Result<eval::Engine>) -> Result<eval::Engine, CannotBeChecked> {
+    engine.map_err(|problem| CannotBeChecked(format!("models can't be run here: {problem:#}")))
+}
+
+/// What a validator shows beside its log.
+struct Shown {
+    view: CompetitionView,
+    shown: RoundView,
+    board: Leaderboard,
+    ledger: Option<LedgerSeen>,
+}
+
+/// Asks for it; nothing where that is a lie already.
+fn shown(
+    client: &Client,
+    (id, round): (&CompetitionId, u64),
+    log: &Statements,
+    options: &AuditOptions,
+    checks: &mut Checks,
+) -> Result<Option<Shown>> {
     let view = client.competition(id)?;
-    let validator = options.signer.unwrap_or(view.validator);
-    let shown: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{round}"))?;
+    if view.competition.manifest.id != *id {
+        checks.bad("competition", format!("the validator shows {} in its place", view.competition.manifest.id));
+        return Ok(None);
+    }
+    let shown = match client.get_json(&format!("/api/v1/competitions/{id}/rounds/{round}")) {
+        Ok(shown) => shown,
+        // Whoever states a round has to show it.
+        Err(ClientError::Problem(problem)) if problem.status == NOT_FOUND && log.has_round(id, round) => {
+            checks.bad("shown", format!("the log has round {round}, and the validator says: {}", problem.detail));
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
     let board = client.leaderboard(id)?;
-    let ledger = match ledger::seen(client, validator, id, log) {
+    let ledger = match ledger::seen(client, options.signer.unwrap_or(view.validator)) {
         Ok(ledger) => ledger,
+        Err(error) if error.downcast_ref().is_some_and(ClientError::is_passing) => return Err(error),
         Err(error) => {
             checks.bad("ledger", format!("{error:#}"));
             None
         }
     };
-    let case = Case {
-        competition: &view.competition,
-        validator,
-        log,
-        shown: &shown,
-        board: Some(&board),
-        ledger: ledger.as_ref(),
-        source: &Published(client),
-        engine: &Here(engine(DeviceKind::Flex, LatencyEffort::Quick)?),
-        sample: if options.all { Sample::All } else { Sample::Some(SAMPLED) },
-    };
-    Ok(audit::audit(&case, &mut |finding| tell(checks, finding)).map(drop))
+    Ok(Some(Shown { view, shown, board, ledger }))
 }
 
-/// Whether the round was bound, and closed, before anybody could know its beacon, on the word of witnesses.
-pub(super) fn witnessed(
+/// The log as soon as it has what was shown before, which takes about a second; or as it is after a while.
+pub(super) fn newer(
     client: &Client,
-    (id, round): (&CompetitionId, u64),
+    key: &LogKey,
+    before: Option<&SignedCheckpoint>,
+    has_all: impl Fn(&Statements) -> bool,
+) -> Result<(Statements, SignedCheckpoint), VerifyError> {
+    let mut tries = 1;
+    loop {
+        let found = read(client, key, before)?;
+        if has_all(&found.0) || tries == LOG_TRIES {
+            return Ok(found);
+        }
+        tries += 1;
+        std::thread::sleep(LOG_WAIT);
+    }
+}
+
+/// Whether the round was bound, and closed, before anybody could know its beacon, on the word of witnesses. Which beacon
+/// that was is the log's to say.
+fn witnessed(
+    client: &Client,
+    (view, round): (&CompetitionView, u64),
     log: &Statements,
     key: (&LogKey, &SignedCheckpoint),
     options: &AuditOptions,
     checks: &mut Checks,
 ) -> Result<()> {
-    let trusted = witnesses::trusted(&options.trusted, &client.competition(id)?.competition.manifest.log)?;
+    let manifest = &view.competition.manifest;
+    let trusted = witnesses::trusted(&options.trusted, &manifest.log)?;
     if trusted.is_empty() {
         eprintln!("not shown to be before the beacon: no witness is named, here (--witness) or in the manifest");
         return Ok(());
     }
-    let Some([opened, closed]) = log.opened_and_closed(id, round) else {
+    let Some([opened, closed]) = log.opened_and_closed(&manifest.id, round) else {
         checks.bad("witnesses", "the log doesn't state that the round opened and closed");
         return Ok(());
     };
-    let shown: RoundView = client.get_json(&format!("/api/v1/competitions/{id}/rounds/{round}"))?;
-    let beacon_at = match &shown.beacon {
+    let beacon_at = match log.beacon(&manifest.id, round) {
         Some(Beacon::Drand { published, .. }) => Some(DrandChain::quicknet().round_unix(published.round)),
         Some(Beacon::Ledger { .. }) | None => None,
     };
@@ -138,18 +216,33 @@ fn tell(checks: &mut Checks, Finding { check, verdict, detail }: &Finding) {
 }
 
 /// The objects of a validator.
-struct Published<'a>(&'a Client);
+struct Published<'a> {
+    client: &'a Client,
+    /// Why it couldn't be asked: that is no lie.
+    unreachable: RefCell<Option<ClientError>>,
+}
+
+impl Published<'_> {
+    fn told<T>(&self, found: Result<T, ClientError>) -> Result<T, String> {
+        found.map_err(|error| {
+            let told = line(&error);
+            if error.is_passing() {
+                *self.unreachable.borrow_mut() = Some(error);
+            }
+            told
+        })
+    }
+}
 
 impl Source for Published<'_> {
     fn object(&self, sha256: &Digest) -> Result<Vec<u8>, String> {
         let object = ObjectRef { sha256: *sha256, size_bytes: OBJECT_BYTES_MAX };
-        self.0.object(&object).map_err(|error| line(&error))
+        self.told(self.client.object(&object))
     }
 
     fn files(&self, submission: &SubmissionId) -> Result<[Digest; 2], String> {
-        let status = self.0.status(submission).map_err(|error| line(&error))?;
-        let digest = |path: &str| status.files.iter().find(|file| file.path == path).map(|file| file.sha256);
-        let both = digest(CONFIG_FILE).zip(digest(WEIGHTS_FILE)).map(|(config, weights)| [config, weights]);
+        let status = self.told(self.client.status(submission))?;
+        let both = PackageObjects::among(&status.files).map(|files| [files.config.sha256, files.model.sha256]);
         both.ok_or_else(|| "the validator doesn't name its files".to_owned())
     }
 }
@@ -159,9 +252,13 @@ struct Here(eval::Engine);
 
 impl Engine for Here {
     fn evaluate(&self, who: &str, request: EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
-        let phases = Phases::new(who);
+        let phases = Phases::on_terminal(who);
         let result = self.0.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
         phases.finish();
         result
+    }
+
+    fn timed(&self, samples: &[u8]) -> Result<Timed, String> {
+        rerun::timed(samples)
     }
 }

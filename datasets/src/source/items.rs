@@ -1,0 +1,62 @@
+//! Rows as a competition takes them: pictures become inputs, and the classes of a source become labels, by their names.
+//!
+//! It does NOT know which rows will be public or hidden, and keeps nothing.
+
+use super::{Inputs, Part, RowError, SourceError, Table};
+use crate::Images;
+use protocol::competition::{InputSpec, RowSpec};
+use std::collections::{HashMap, HashSet};
+
+/// What a competition says of its rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// What goes into a model.
+    pub input: &'a InputSpec,
+    /// What comes out, in order.
+    pub labels: &'a [String],
+    /// Which rows, and what becomes of their pictures.
+    pub rows: &'a RowSpec,
+    /// The inputs of a part may have this many bytes: they are held in memory.
+    pub bytes_max: u64,
+}
+
+/// The labelled images of a part.
+#[derive(Clone, Debug)]
+pub struct Items {
+    /// In the order of their rows.
+    pub images: Images,
+    /// Rows that couldn't be read.
+    pub left_out: Vec<RowError>,
+}
+
+impl Table {
+    /// A part's rows as labelled images. `progress` hears how many are done, of how many.
+    ///
+    /// # Errors
+    /// When classes and labels have other names, more rows can't be read than may be left out, or there are too many.
+    pub fn items(&self, part: &Part, wanted: &Wanted<'_>, progress: &dyn Fn(u64, u64)) -> Result<Items, SourceError> {
+        let label_of = match &self.classes {
+            Some(classes) => by_name(classes, wanted.labels)?,
+            None => (0..=u16::MAX).collect(),
+        };
+        let Inputs { pixels, labels, left_out } =
+            part.inputs(wanted.input.shape(), wanted.rows, wanted.bytes_max, progress)?;
+        let InputSpec { channels, height, width, .. } = *wanted.input;
+        // A class without a label is none of the manifest's, and said to be so when its items are checked.
+        let label = |class: &u16| label_of.get(usize::from(*class)).copied().unwrap_or(u16::MAX);
+        let labels: Vec<u16> = labels.iter().map(label).collect();
+        let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
+        Ok(Items { images: Images { count, channels, height, width, pixels, labels }, left_out })
+    }
+}
+
+/// The label of each class: that of the same name.
+fn by_name(classes: &[String], labels: &[String]) -> Result<Vec<u16>, SourceError> {
+    let named: HashSet<&String> = classes.iter().collect();
+    if let Some(label) = labels.iter().find(|label| !named.contains(label)) {
+        return Err(SourceError::NoItems { label: label.clone(), classes: classes.join(", ") });
+    }
+    let places: HashMap<&String, u16> = labels.iter().zip(0..).collect();
+    let unnamed = |class: &String| SourceError::Unnamed { class: class.clone() };
+    classes.iter().map(|class| places.get(class).copied().ok_or_else(|| unnamed(class))).collect()
+}

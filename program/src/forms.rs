@@ -1,0 +1,81 @@
+//! Other forms of the same graph, for engines: none changes what is computed but for the last bits.
+
+use crate::builder::{Builder, Site, rewritten};
+use crate::graph::{Graph, int};
+use crate::op::{Attribute, Given, Op};
+use crate::refusal::Result;
+use crate::tensor::{Constant, Dtype, TensorType};
+use half::{bf16, f16};
+use std::borrow::Cow;
+
+impl Graph<'_> {
+    /// The graph with every softmax as the largest, differences, exponentials, their sum and quotients. Of all operators it
+    /// is the one whose kernel in onnxruntime gives other bits on AVX-512 than on AVX2, and these five don't.
+    ///
+    /// # Errors
+    /// When what is written doesn't lower, which for a graph that did is a bug.
+    pub fn with_softmax_written_out(&self) -> Result<Graph<'_>> {
+        rewritten(self, |builder, site| match site.node.op {
+            Op::Softmax | Op::LogSoftmax => softmax(builder, site).map(Some),
+            _ => Ok(None),
+        })
+    }
+
+    /// The graph for engines that compute with float32 alone: weights of 16 bits that are only cast are written as float32
+    /// and no cast, whole exponents as floats. Both fit, so nothing is rounded.
+    ///
+    /// # Errors
+    /// As [`Graph::with_softmax_written_out`].
+    pub fn with_float32_alone(&self) -> Result<Graph<'_>> {
+        rewritten(self, |builder, site| match site.node.op {
+            Op::Cast if site.node.attributes.get("to") == Some(&Attribute::Int(Dtype::F32.number())) => {
+                let wide = builder.known(site.input(0)?).and_then(widened);
+                Ok(wide.map(|wide| builder.constant(wide)))
+            }
+            Op::Pow => {
+                let (base, exponent) = (site.input(0)?, site.input(1)?);
+                let Some(exponent) = builder.known(exponent).and_then(as_floats) else { return Ok(None) };
+                let exponent = builder.constant(exponent);
+                builder.node(Op::Pow, [base, exponent], &[]).map(Some)
+            }
+            _ => Ok(None),
+        })
+    }
+}
+
+fn softmax(builder: &mut Builder<'_>, site: &Site<'_>) -> Result<usize> {
+    let (x, axis) = (site.input(0)?, int(&site.node.attributes, "axis").unwrap_or(-1));
+    let keep = [("keepdims", Given::Int(1))];
+    let axes = builder.ints(&[axis])?;
+    let largest = builder.node(Op::ReduceMax, [x, axes], &keep)?;
+    let below = builder.node(Op::Sub, [x, largest], &[])?;
+    let powers = builder.node(Op::Exp, [below], &[])?;
+    let sum = builder.node(Op::ReduceSum, [powers, axes], &keep)?;
+    if site.node.op == Op::Softmax {
+        return builder.node(Op::Div, [powers, sum], &[]);
+    }
+    let log = builder.node(Op::Log, [sum], &[])?;
+    builder.node(Op::Sub, [below, log], &[])
+}
+
+/// A constant of 16-bit floats in float32.
+fn widened(constant: &Constant<'_>) -> Option<Constant<'static>> {
+    let pairs = constant.data().as_chunks::<2>().0.iter();
+    let data: Vec<u8> = match constant.ty().dtype {
+        Dtype::F16 => pairs.flat_map(|pair| f16::from_le_bytes(*pair).to_f32().to_le_bytes()).collect(),
+        Dtype::Bf16 => pairs.flat_map(|pair| bf16::from_le_bytes(*pair).to_f32().to_le_bytes()).collect(),
+        _ => return None,
+    };
+    let ty = TensorType { dtype: Dtype::F32, shape: constant.ty().shape.clone() };
+    Constant::new(ty, Cow::Owned(data)).ok()
+}
+
+/// A small constant of whole numbers as float32; none where one doesn't fit.
+fn as_floats(constant: &Constant<'_>) -> Option<Constant<'static>> {
+    const EXACT: i64 = 1 << 24;
+    let ints = constant.ints()?;
+    let fits = ints.iter().all(|int| (-EXACT..=EXACT).contains(int));
+    let data: Vec<u8> = ints.iter().flat_map(|int| (*int as f32).to_le_bytes()).collect();
+    let ty = TensorType { dtype: Dtype::F32, shape: constant.ty().shape.clone() };
+    fits.then(|| Constant::new(ty, Cow::Owned(data)).ok())?
+}

@@ -1,0 +1,163 @@
+//! The reference student of a new competition, where its publisher has none: distilled from the teacher by the template's
+//! default recipe. It measures nothing and publishes nothing.
+
+use super::predict::UNLIMITED;
+use crate::progress::Phases;
+use anyhow::{Context, Result, ensure};
+use datasets::Images;
+use datasets::source::{Part, Table, Wanted};
+use miner_template::augment::Augmentation;
+use miner_template::checkpoint::Checkpoint;
+use miner_template::distil::{self, Options, distil};
+use miner_template::files::PackageFiles;
+use miner_template::pack;
+use miner_template::progress::Display;
+use miner_template::recipe::Recipe;
+use miner_template::source::{Assets, Teacher};
+use miner_template::students::{choices, student};
+use miner_template::teacher;
+use models::DeviceKind;
+use protocol::CompetitionId;
+use protocol::architecture::Costs;
+use protocol::competition::{Limits, RowSpec};
+use protocol::package::PackageConfig;
+use protocol::score::ScoreRules;
+use protocol::transforms::Family;
+use std::path::Path;
+
+/// Of so many rows one is kept from training, to say how good the student is.
+const HELD_BACK: usize = 10;
+/// Images are held in memory while the student learns.
+const IMAGES_BYTES_MAX: u64 = 4 << 30;
+
+/// What a reference student is distilled from.
+pub(super) struct Lesson<'a> {
+    pub(super) id: &'a CompetitionId,
+    pub(super) teacher: &'a PackageConfig,
+    pub(super) teacher_folder: &'a Path,
+    pub(super) teacher_costs: &'a Costs,
+    pub(super) table: &'a Table,
+    pub(super) training: &'a Part,
+    pub(super) rows: &'a RowSpec,
+}
+
+/// Distils the student that the template calls `name` into the package `out`. An interrupted run goes on.
+pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> Result<()> {
+    distil::check_out_folder(out)?;
+    let architecture = student(name).map_err(anyhow::Error::msg)?;
+    let (training, evaluation) = images(lesson)?;
+    let assets = Assets {
+        id: lesson.id.clone(),
+        input: lesson.teacher.input.clone(),
+        labels: lesson.teacher.labels.clone(),
+        limits: Limits { submissions_per_day: 1, ..UNLIMITED },
+        rules: ScoreRules::default(),
+        family: Family::default(),
+        teacher: Some(Teacher {
+            config: lesson.teacher.clone(),
+            weights: PackageFiles::read(lesson.teacher_folder)?.weights,
+        }),
+        training,
+        training_logits: None,
+        evaluation,
+    };
+    let plan = pack::config(&assets, architecture.clone()).plan();
+    let plan = plan.with_context(|| format!("{name} can't take these pictures; choose another --student"))?;
+    let costs = plan.costs()?;
+    let most = lesson.teacher_costs;
+    ensure!(
+        costs.parameters <= most.parameters / 2 && costs.macs <= most.macs / 2,
+        "{name} has {} parameters and {} multiply-accumulates; at most half of the teacher's {} and {} are allowed; \
+         choose a smaller --student: {}",
+        costs.parameters,
+        costs.macs,
+        most.parameters,
+        most.macs,
+        choices()
+    );
+    let options = Options {
+        architecture,
+        recipe: Recipe::default(),
+        views: 1,
+        images_max: None,
+        start_from: None,
+        seed: Checkpoint::in_folder(out).history()?.map_or_else(rand::random, |history| history.seed),
+        device: DeviceKind::fastest_for_training(),
+        out: out.to_owned(),
+        cache: out.with_extension("cache"),
+        command: format!("retort validator new --student {name}"),
+    };
+    println!(
+        "distilling {name}, {} parameters, from {} images in {} passes; interrupted, the same command goes on",
+        costs.parameters, assets.training.count, options.recipe.epochs
+    );
+    let teacher_right = teacher_right(&assets, options.device)?;
+    let mut display = Display::new(name);
+    let made = distil(&assets, &options, |event| display.event(event))?;
+    // The teacher's answers are of no more use.
+    let _ = std::fs::remove_dir_all(&options.cache);
+    println!(
+        "{}: {:.2} % of {} images that it didn't learn from ({} s)",
+        out.display(),
+        100.0 * made.right as f64 / made.items as f64,
+        made.items,
+        made.seconds
+    );
+    if let Some(warning) = bad_yardstick(made.right, teacher_right, made.items) {
+        eprintln!("{warning}");
+    }
+    Ok(())
+}
+
+/// How many of the images that are kept back the teacher knows.
+fn teacher_right(assets: &Assets, device: DeviceKind) -> Result<usize> {
+    let (device, images) = (device.open()?, &assets.evaluation);
+    let teacher = assets.teacher.as_ref().context("a lesson has a teacher; this is a bug")?;
+    let network = teacher::load(&teacher.config.plan()?, &teacher.weights, &device)?;
+    let (as_they_are, scale) = (Augmentation::default(), assets.input.normalisation());
+    let logits = teacher::logits(&network, images, as_they_are, &scale, &device, |_| {});
+    Ok(teacher::count_right(&logits, &images.labels))
+}
+
+/// What to say of a reference that wouldn't pass the gate itself.
+fn bad_yardstick(right: usize, teacher_right: usize, items: usize) -> Option<String> {
+    let share_ppm = ScoreRules::default().gate_ppm as usize;
+    (right * 1_000_000 < teacher_right * share_ppm).then(|| {
+        format!(
+            "it makes a bad yardstick: the teacher knows {:.2} % of them, and the gate asks everybody for {} % of that. From \
+             more images it learns more; or name a model of your own with --reference, or another --student",
+            100.0 * teacher_right as f64 / items.max(1) as f64,
+            share_ppm / 10_000
+        )
+    })
+}
+
+/// The part to train on, without what is kept back.
+fn images(lesson: &Lesson<'_>) -> Result<(Images, Images)> {
+    let wanted = Wanted {
+        input: &lesson.teacher.input,
+        labels: &lesson.teacher.labels,
+        rows: lesson.rows,
+        bytes_max: IMAGES_BYTES_MAX,
+    };
+    let phases = Phases::new("new");
+    let items = lesson.table.items(lesson.training, &wanted, &|done, total| phases.at("reading rows", done, total));
+    phases.finish();
+    let all = items?.images;
+    let (kept, learnt): (Vec<u32>, Vec<u32>) =
+        (0..all.count).partition(|row| (*row as usize).is_multiple_of(HELD_BACK));
+    ensure!(!learnt.is_empty(), "part `{}` has too few rows to train on", lesson.training.name);
+    Ok((all.select(&learnt), all.select(&kept)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_below_the_gate_is_called_so() {
+        assert_eq!([bad_yardstick(18, 20, 20), bad_yardstick(20, 20, 20), bad_yardstick(0, 0, 20)], [None, None, None]);
+        let warning = bad_yardstick(7, 20, 20).unwrap();
+        assert!(warning.contains("100.00 %") && warning.contains("90 % of that"), "{warning}");
+    }
+}

@@ -1,0 +1,270 @@
+//! What is in a revision: a model or data as it is stored, and around it what people and their tools need.
+//!
+//! A model's repository has the published weights, `config.json` with two more fields for `transformers`, code that
+//! builds the network in PyTorch, a card that we write, and for a submission its receipt. That of a graph has `model.onnx` and
+//! the `config.json` of its package, and needs no code of ours. The same subject gives the
+//! same bytes. It does not know how a revision is found or served.
+
+use super::card::{self, CardData, code};
+use super::errors::HubError;
+use super::repository::Repository;
+use super::revisions::{self, Subject};
+use crate::error::ApiError;
+use bytes::Bytes;
+use protocol::api::PackageObjects;
+use protocol::competition::ObjectRef;
+use protocol::package::{CONFIG_FILE, Format, ONNX_FILE, PackageConfig, README_FILE, WEIGHTS_FILE};
+use protocol::submission::Rejection;
+use protocol::{CompetitionId, Digest, SubmissionId};
+use serde_json::{Value, json};
+use service::app::App;
+use sha1::{Digest as _, Sha1};
+use store::db::competitions::{PublicObject, Role, StoredCompetition, StoredModel};
+use store::db::evaluations::StoredEvaluation;
+use store::db::hub::RevisionFile;
+use store::db::submissions::Submission;
+use store::objects::ObjectError;
+
+/// The format of commit ids: another one would give other ids to the same files.
+const COMMIT_FORMAT: &str = "retort-hub/1";
+/// The signed receipt, as it was issued.
+const RECEIPT_FILE: &str = "receipt.json";
+
+/// A revision before it is written down.
+pub(super) struct Contents {
+    /// Its files.
+    pub(super) files: Vec<File>,
+    /// The front matter of its card.
+    pub(super) card: Value,
+    /// When what it shows came to be, in Unix seconds.
+    pub(super) at: u64,
+}
+
+/// A file of it.
+pub(super) struct File {
+    path: String,
+    source: Source,
+}
+
+/// Where a file's bytes are.
+enum Source {
+    /// An object that is public already: to clients a large file.
+    Stored(ObjectRef),
+    /// Made here, and small.
+    Made(Bytes),
+}
+
+impl File {
+    fn stored(path: &str, object: ObjectRef) -> Self {
+        Self { path: path.to_owned(), source: Source::Stored(object) }
+    }
+
+    fn made(path: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        Self { path: path.into(), source: Source::Made(bytes.into()) }
+    }
+
+    /// Stores the file if need be; says what it is, and which object to publish.
+    pub(super) async fn store(self, app: &App) -> Result<(RevisionFile, Option<PublicObject>), ObjectError> {
+        let Self { path, source } = self;
+        match source {
+            Source::Stored(ObjectRef { sha256, size_bytes }) => {
+                let pointer = pointer(&sha256, size_bytes);
+                let (oid, pointer_size) = (git_blob_id(pointer.as_bytes()), Some(pointer.len() as u64));
+                Ok((RevisionFile { path, size: size_bytes, sha256, oid, pointer_size }, None))
+            }
+            Source::Made(bytes) => {
+                let oid = git_blob_id(&bytes);
+                let ObjectRef { sha256, size_bytes } = app.objects.put(bytes).await?;
+                let filename = path.rsplit('/').next().unwrap_or_default().to_owned();
+                let public = PublicObject { sha256, size_bytes, filename };
+                Ok((RevisionFile { path, size: size_bytes, sha256, oid, pointer_size: None }, Some(public)))
+            }
+        }
+    }
+}
+
+/// The id that git gives to these bytes.
+fn git_blob_id(bytes: &[u8]) -> String {
+    let mut hasher = Sha1::new();
+    hasher.update(format!("blob {}\0", bytes.len()));
+    hasher.update(bytes);
+    hex::encode(hasher.finalize())
+}
+
+/// What git holds of a large file (git-lfs, version 1).
+pub(super) fn pointer(sha256: &Digest, size_bytes: u64) -> String {
+    format!("version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size_bytes}\n")
+}
+
+/// The commit id of a revision: from its repository and its files, and from nothing else.
+pub(super) fn commit_id(repository: &Repository, files: &[RevisionFile]) -> String {
+    let files: Vec<Value> = files.iter().map(|file| json!([file.path, file.size, file.sha256])).collect();
+    let whole = json!({ "format": COMMIT_FORMAT, "repository": repository.to_string(), "files": files });
+    let mut digits = Digest::of(store::db::to_json(&whole).as_bytes()).to_string();
+    digits.truncate(revisions::COMMIT_DIGITS);
+    digits
+}
+
+/// Puts together what `repository` shows of `subject`.
+pub(super) async fn of(app: &App, repository: &Repository, subject: &Subject) -> Result<Contents, HubError> {
+    match subject {
+        Subject::Submission(submission) => submitted(app, repository, submission).await,
+        Subject::Teacher(competition) => teacher(app, repository, competition).await,
+        Subject::Data(competition) => data(app, competition).await,
+    }
+}
+
+/// Everything about a scored submission that its card may say.
+pub(super) struct Scored {
+    /// Whose it is, and what its model costs.
+    pub(super) submission: Submission,
+    /// What was measured.
+    pub(super) evaluation: StoredEvaluation,
+    /// Where it was entered.
+    pub(super) stored: StoredCompetition,
+    /// The receipt's bytes.
+    pub(super) receipt: Bytes,
+    /// The commit of the data that it was measured on.
+    pub(super) data_commit: String,
+}
+
+async fn submitted(app: &App, repository: &Repository, id: &SubmissionId) -> Result<Contents, HubError> {
+    let gone = || HubError::no_repository(format!("{id} isn't scored"));
+    let submission = app.db.submission(id).await?.ok_or_else(gone)?;
+    let evaluation = app.db.evaluation(id).await?.ok_or_else(gone)?;
+    let stored = app.db.competition(&evaluation.competition).await?.ok_or_else(gone)?;
+    let data = Repository::Data(evaluation.competition.clone());
+    let data_subject = Subject::Data(evaluation.competition.clone());
+    // A card names the very revision of the data that was measured on, so that one is made first.
+    let data_commit = Box::pin(revisions::revision_of(app, &data, &data_subject)).await?.commit;
+    let receipt = app.objects.get(&evaluation.receipt_sha256).await?;
+    let files = published(app, id).await?;
+    let config_json = app.objects.get(&files.config.sha256).await?;
+    let kind = submission.architecture.clone().ok_or_else(gone)?;
+    let at = evaluation.evaluated_at;
+    let scored = Scored { submission, evaluation, stored, receipt: receipt.clone(), data_commit };
+    let links = Links::of(app);
+    let CardData { front, text } = card::of_submission(repository, &scored, &kind, &links);
+    let results = card::results(&scored, &links);
+    let mut files = match files.format {
+        Format::Catalogue => {
+            let config = PackageConfig::from_json(&config_json).map_err(|rejection| ours(&rejection))?;
+            model_files(&config, &text, files.model)?
+        }
+        Format::Onnx => vec![
+            File::made(README_FILE, text.clone()),
+            File::made(CONFIG_FILE, config_json),
+            File::stored(ONNX_FILE, files.model),
+        ],
+    };
+    files.push(File::made(RECEIPT_FILE, receipt));
+    files.push(File::made(format!(".eval_results/{}.yaml", scored.evaluation.competition), results));
+    Ok(Contents { files, card: front, at })
+}
+
+async fn teacher(app: &App, repository: &Repository, id: &CompetitionId) -> Result<Contents, HubError> {
+    let gone = || HubError::no_repository(format!("there is no competition {id}"));
+    let stored = app.db.competition(id).await?.ok_or_else(gone)?;
+    let models = app.db.models(id).await?;
+    let measured: &StoredModel = models.iter().find(|model| model.role == Role::Teacher).ok_or_else(gone)?;
+    let competition = &stored.competition;
+    let teacher = &competition.teacher;
+    let CardData { front, text } = card::of_teacher(repository, &stored, measured, &Links::of(app));
+    let files = model_files(&teacher.config, &text, teacher.weights)?;
+    Ok(Contents { files, card: front, at: competition.published_at })
+}
+
+async fn data(app: &App, id: &CompetitionId) -> Result<Contents, HubError> {
+    let gone = || HubError::no_repository(format!("there is no competition {id}"));
+    let stored = app.db.competition(id).await?.ok_or_else(gone)?;
+    let competition = &stored.competition;
+    let CardData { front, text } = card::of_data(&stored, &Links::of(app));
+    let [training, evaluation] = card::TABLES;
+    let files = vec![
+        File::made(README_FILE, text),
+        File::stored(training, competition.tables.training),
+        File::stored(evaluation, competition.tables.evaluation),
+    ];
+    Ok(Contents { files, card: front, at: competition.published_at })
+}
+
+/// What the repository of every model of the catalogue has.
+fn model_files(config: &PackageConfig, readme: &str, weights: ObjectRef) -> Result<Vec<File>, HubError> {
+    let plan = config.plan().map_err(|rejection| ours(&rejection))?;
+    let mut files = vec![
+        File::made(README_FILE, readme.to_owned()),
+        File::made(CONFIG_FILE, code::config_json(config)),
+        File::stored(WEIGHTS_FILE, weights),
+        File::made(code::PROCESSOR_FILE, code::processor_json(&config.input)),
+        File::made(code::NETWORK_FILE, code::network(&config.input, &plan)),
+    ];
+    files.extend(code::TRANSFORMERS_FILES.map(|(path, text)| File::made(path, text)));
+    Ok(files)
+}
+
+/// The configuration and the model of a submission as they are published.
+async fn published(app: &App, id: &SubmissionId) -> Result<PackageObjects, HubError> {
+    let mut files = app.db.published_files(id).await?;
+    if files.is_empty() {
+        // Scored before anything was written anew: what was uploaded is what there is.
+        files = app.db.files(id).await?.into_iter().map(|file| file.declared).collect();
+    }
+    PackageObjects::among(&files).ok_or_else(|| HubError::no_repository(format!("{id} lacks a file; this is a bug")))
+}
+
+/// A package that was admitted and can't be read any more: our fault.
+fn ours(rejection: &Rejection) -> HubError {
+    ApiError::internal(rejection).into()
+}
+
+/// What absolute links begin with.
+pub(super) struct Links {
+    /// Where the settings say how we are reached.
+    base: Option<String>,
+    endpoint: String,
+}
+
+impl Links {
+    fn of(app: &App) -> Self {
+        Self { base: app.config.public_base().map(str::to_owned), endpoint: app.endpoint() }
+    }
+
+    /// The address of a path, where the settings say how we are reached.
+    pub(super) fn to(&self, path: &str) -> Option<String> {
+        self.base.as_ref().map(|base| format!("{base}{path}"))
+    }
+
+    /// What `HF_ENDPOINT` is to be set to.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `git hash-object` says.
+    #[test]
+    fn a_file_has_the_id_that_git_gives_it() {
+        assert_eq!(git_blob_id(b""), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+        assert_eq!(git_blob_id(b"hello\n"), "ce013625030ba8dba906f756967f9e9ca394464a");
+    }
+
+    #[test]
+    fn another_byte_or_another_repository_is_another_commit() {
+        let file = |bytes: &[u8]| RevisionFile {
+            path: "config.json".into(),
+            size: bytes.len() as u64,
+            sha256: Digest::of(bytes),
+            oid: git_blob_id(bytes),
+            pointer_size: None,
+        };
+        let repository = |name: &str| Repository::named(false, "arena", name).unwrap_or_else(|| panic!("{name}"));
+        let id = commit_id(&repository("digits"), &[file(b"a")]);
+        assert_eq!(id, commit_id(&repository("digits"), &[file(b"a")]));
+        assert_eq!(id.len(), 40);
+        assert_ne!(id, commit_id(&repository("digits"), &[file(b"b")]));
+        assert_ne!(id, commit_id(&repository("other"), &[file(b"a")]));
+    }
+}

@@ -1,0 +1,494 @@
+//! Accuracy against latency as an SVG drawn on the server: what the arena is about, in one picture.
+//!
+//! The x axis is the latency ratio to the reference (logarithmic), the y axis accuracy, error bars are the intervals of
+//! the board, a circle's area is the size of the weights, and a step line joins the models that nothing beats in both.
+//! Geometry is computed here; `templates/scatter.svg` draws it and escapes every text. It does not know HTTP.
+
+use super::axis::{Axis, tenth};
+use super::figures;
+use super::labels::{Area, Label, Placer};
+use super::pareto::{Trade, frontier};
+use askama::Template;
+use protocol::SubmissionId;
+use protocol::api::{BoardRow, Leaderboard, RowKind};
+
+/// Beyond this many models, error bars of those behind the Pareto line would be a grey smear.
+const WHISKERS_MAX: usize = 60;
+/// Ranks that get a label even when they lie behind the Pareto line.
+const LABELLED_RANKS: u32 = 8;
+/// The smallest circle that a finger finds.
+const RADIUS_MIN: f64 = 4.0;
+/// The largest circle that fits into the line of the legend.
+const LEGEND_RADIUS_MAX: f64 = 11.0;
+
+/// Where a chart is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Canvas {
+    /// In a page on a desk.
+    Wide,
+    /// In a page on a phone.
+    Narrow,
+    /// As a file of its own, which brings its own style.
+    Alone,
+}
+
+/// Everything that the template draws, in pixels.
+#[derive(Template)]
+#[template(path = "scatter.svg")]
+struct Scatter<'a> {
+    /// Tells the elements' ids of several charts in one page apart.
+    id: &'static str,
+    style: Option<&'static str>,
+    title: String,
+    description: String,
+    width: f64,
+    height: f64,
+    plot: Area,
+    x_ticks: Vec<Tick>,
+    y_ticks: Vec<Tick>,
+    x_caption: &'static str,
+    teacher: Option<Teacher<'a>>,
+    reference: Option<Reference>,
+    /// An SVG path; empty without models.
+    frontier: String,
+    marks: Vec<Mark<'a>>,
+    labels: Vec<Label>,
+    legend: Legend,
+}
+
+struct Tick {
+    at: f64,
+    text: String,
+}
+
+struct Teacher<'a> {
+    y: f64,
+    text: String,
+    label_y: f64,
+    row: &'a BoardRow,
+}
+
+struct Reference {
+    x: f64,
+    /// `None` when its accuracy lies below the chart.
+    y: Option<f64>,
+    title: String,
+}
+
+/// A submission.
+struct Mark<'a> {
+    row: &'a BoardRow,
+    x: f64,
+    y: f64,
+    radius: f64,
+    /// `champion`, `front` or `behind`.
+    class: &'static str,
+    /// Ends of the error bars, if drawn: x then y.
+    whiskers: Option<([f64; 2], [f64; 2])>,
+    /// Less accurate than the chart shows; drawn on its lower edge.
+    below: bool,
+    /// Passed over by the keyboard: one of so many behind the line that nobody would get through them.
+    quiet: bool,
+    title: String,
+}
+
+struct Legend {
+    y: f64,
+    /// A round size and its radius.
+    size: Option<(f64, String)>,
+    /// Left ends of the entries: champion, Pareto line, size.
+    x: [f64; 3],
+}
+
+/// Draws the board.
+pub(crate) fn scatter(board: &Leaderboard, canvas: Canvas) -> String {
+    Scatter::new(board, canvas).render().expect("a template that writes to a string can't fail")
+}
+
+/// Width, height, font and circle sizes of a canvas.
+struct Format {
+    width: f64,
+    height: f64,
+    font: f64,
+    radius_max: f64,
+    ticks: [usize; 2],
+}
+
+impl Canvas {
+    fn format(self) -> Format {
+        match self {
+            Self::Wide | Self::Alone => {
+                Format { width: 1000.0, height: 540.0, font: 13.0, radius_max: 24.0, ticks: [10, 8] }
+            }
+            Self::Narrow => Format { width: 380.0, height: 420.0, font: 12.0, radius_max: 16.0, ticks: [5, 6] },
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Wide => "scatter-wide",
+            Self::Narrow => "scatter-narrow",
+            Self::Alone => "scatter",
+        }
+    }
+}
+
+impl<'a> Scatter<'a> {
+    fn new(board: &'a Leaderboard, canvas: Canvas) -> Self {
+        let Format { width, height, font, radius_max, ticks } = canvas.format();
+        let plot = Area { left: 52.0, top: 34.0, right: width - 14.0, bottom: height - 84.0 };
+        let rows = Rows::of(board);
+        let x = x_axis(&rows, [plot.left, plot.right]);
+        let y = y_axis(&rows, [plot.bottom, plot.top]);
+        let sizes = Sizes::of(&rows, radius_max);
+        let line = rows.frontier();
+
+        let mut marks: Vec<Mark> =
+            rows.submissions.iter().map(|row| mark(row, &rows, &line, (&x, &y), &sizes)).collect();
+        let teacher = rows.teacher.map(|row| teacher(row, &y, plot));
+        let reference = rows.reference.map(|row| reference(row, &x, &y));
+        let mut taken = taken(&marks, teacher.as_ref(), plot);
+        taken.extend(line_areas(&line, (&x, &y), plot.right));
+        let placer = Placer { room: plot, font, taken };
+        let labels = label(placer, &marks, reference.as_ref());
+        // Large circles first, so that small ones stay visible on top; the champion is drawn last.
+        marks.sort_by(|a, b| (a.class == "champion").cmp(&(b.class == "champion")).then(b.radius.total_cmp(&a.radius)));
+        Self {
+            id: canvas.id(),
+            style: (canvas == Canvas::Alone).then_some(include_str!("../../templates/chart.css")),
+            title: format!("{}: accuracy against latency", board.competition),
+            description: describe(&rows, line.len()),
+            width,
+            height,
+            plot,
+            x_ticks: x.ticks(ticks[0]).into_iter().map(|v| Tick { at: x.at(v), text: ratio_tick(v) }).collect(),
+            y_ticks: y.ticks(ticks[1]).into_iter().map(|v| Tick { at: y.at(v), text: round(v) }).collect(),
+            x_caption: if canvas == Canvas::Narrow {
+                "← faster · latency ÷ reference"
+            } else {
+                "← faster · latency ÷ reference, logarithmic"
+            },
+            teacher,
+            reference,
+            frontier: step_line(&line, &rows, (&x, &y), plot.right),
+            marks,
+            labels,
+            legend: Legend { y: height - 14.0, size: sizes.example(), x: legend_places(canvas) },
+        }
+    }
+}
+
+/// The board by what its rows stand for.
+struct Rows<'a> {
+    teacher: Option<&'a BoardRow>,
+    reference: Option<&'a BoardRow>,
+    submissions: Vec<&'a BoardRow>,
+    champion: &'a Option<SubmissionId>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(board: &'a Leaderboard) -> Self {
+        let first = |kind| board.rows.iter().find(|row| row.kind == kind);
+        Self {
+            teacher: first(RowKind::Teacher),
+            reference: first(RowKind::Reference),
+            submissions: board.rows.iter().filter(|row| row.kind == RowKind::Submission).collect(),
+            champion: &board.champion,
+        }
+    }
+
+    /// Whether a row decides what the axes show: a model that failed the quality gate doesn't, unless all did.
+    fn decides(&self, row: &BoardRow) -> bool {
+        row.score_ppm > 0 || self.submissions.iter().all(|row| row.score_ppm <= 0)
+    }
+
+    /// The submissions on the Pareto line, fastest first. Whoever has no rank, a copy or below a gate, leads nobody there.
+    fn frontier(&self) -> Vec<&'a BoardRow> {
+        let ranked = |row: &&BoardRow| row.rank.is_some() && self.decides(row);
+        let rows: Vec<&BoardRow> = self.submissions.iter().copied().filter(ranked).collect();
+        let trade = |row: &&BoardRow| Trade { latency_ppm: row.latency_ratio_ppm, accuracy_ppm: row.accuracy_ppm };
+        frontier(&rows.iter().map(trade).collect::<Vec<_>>()).into_iter().map(|at| rows[at]).collect()
+    }
+}
+
+/// Latency ratios, always around the reference's 1. The teacher is often so slow that it would squeeze all others.
+fn x_axis(rows: &Rows, pixels: [f64; 2]) -> Axis {
+    let ends = rows
+        .submissions
+        .iter()
+        .flat_map(|row| [row.latency_ratio_ppm, row.latency_ratio_interval_ppm[0], row.latency_ratio_interval_ppm[1]]);
+    let decades = ends.chain([1_000_000]).map(|ppm| (ppm.max(1) as f64 / 1e6).log10());
+    let (low, high) = decades.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+    let margin = ((high - low) * 0.07).max(0.15);
+    Axis::logarithmic([low - margin, high + margin].map(|at| 10f64.powf(at)), pixels)
+}
+
+/// Accuracy in percent, from the least accurate model that counts to the teacher.
+fn y_axis(rows: &Rows, pixels: [f64; 2]) -> Axis {
+    let deciding = rows.submissions.iter().copied().filter(|row| rows.decides(row));
+    let ends = deciding.flat_map(|row| [row.accuracy_ppm, row.accuracy_interval_ppm[0], row.accuracy_interval_ppm[1]]);
+    let fixed = [rows.teacher, rows.reference].into_iter().flatten().map(|row| row.accuracy_ppm);
+    let percents = ends.chain(fixed).map(|ppm| ppm as f64 / 1e4);
+    let (low, high) = percents.fold((f64::MAX, f64::MIN), |(low, high), at| (low.min(at), high.max(at)));
+    let (low, high) = if low > high { (0.0, 100.0) } else { (low, high) };
+    let margin = ((high - low) * 0.1).max(0.5);
+    Axis::linear([(low - margin).max(-1.0), (high + margin).min(101.0)], pixels)
+}
+
+/// Turns bytes into radii: area is proportional to size.
+struct Sizes {
+    bytes_max: u64,
+    radius_max: f64,
+}
+
+impl Sizes {
+    fn of(rows: &Rows, radius_max: f64) -> Self {
+        let crowd = (rows.submissions.len() as f64 / 12.0).max(1.0).sqrt();
+        Self {
+            bytes_max: rows.submissions.iter().map(|row| row.size_bytes).max().unwrap_or(0),
+            radius_max: (radius_max / crowd).max(RADIUS_MIN + 2.0),
+        }
+    }
+
+    fn radius(&self, bytes: u64) -> f64 {
+        let share = bytes as f64 / self.bytes_max.max(1) as f64;
+        tenth((share.sqrt() * self.radius_max).max(RADIUS_MIN))
+    }
+
+    /// A round size for the legend, that fits into its line.
+    fn example(&self) -> Option<(f64, String)> {
+        let decades = (0..=self.bytes_max.checked_ilog10()?).rev().map(|exponent| 10u64.pow(exponent));
+        let mut rounds = decades.flat_map(|decade| [5, 2, 1].into_iter().filter_map(move |n| decade.checked_mul(n)));
+        let fits = |bytes: &u64| *bytes <= self.bytes_max && self.radius(*bytes) <= LEGEND_RADIUS_MAX;
+        let round = rounds.find(fits)?;
+        let text = figures::bytes(round).replace(".00", "").replace(".0", "");
+        Some((self.radius(round), text))
+    }
+}
+
+fn mark<'a>(row: &'a BoardRow, rows: &Rows, line: &[&BoardRow], (x, y): (&Axis, &Axis), sizes: &Sizes) -> Mark<'a> {
+    let ratio = |ppm: i64| x.at(ppm as f64 / 1e6);
+    let percent = |ppm: i64| y.at(ppm as f64 / 1e4);
+    let on_line = line.iter().any(|member| std::ptr::eq(*member, row));
+    let class = match row.submission {
+        Some(_) if row.submission == *rows.champion => "champion",
+        _ if on_line => "front",
+        _ => "behind",
+    };
+    let below = !y.shows(row.accuracy_ppm as f64 / 1e4);
+    let drawn = !below && (class != "behind" || rows.submissions.len() <= WHISKERS_MAX);
+    Mark {
+        row,
+        x: ratio(row.latency_ratio_ppm),
+        y: percent(row.accuracy_ppm),
+        radius: sizes.radius(row.size_bytes),
+        class,
+        whiskers: drawn.then(|| (row.latency_ratio_interval_ppm.map(ratio), row.accuracy_interval_ppm.map(percent))),
+        below,
+        quiet: class == "behind" && rows.submissions.len() > WHISKERS_MAX,
+        title: sentence(row),
+    }
+}
+
+fn teacher<'a>(row: &'a BoardRow, y: &Axis, plot: Area) -> Teacher<'a> {
+    let at = y.at(row.accuracy_ppm as f64 / 1e4);
+    let text = format!(
+        "teacher {} · {} · {}",
+        figures::percent(row.accuracy_ppm),
+        figures::ratio(row.latency_ratio_ppm),
+        figures::bytes(row.size_bytes)
+    );
+    // Above the line, unless that would leave the plot.
+    let label_y = if at - 18.0 < plot.top { at + 15.0 } else { at - 6.0 };
+    Teacher { y: at, text, label_y, row }
+}
+
+fn reference(row: &BoardRow, x: &Axis, y: &Axis) -> Reference {
+    let accuracy = row.accuracy_ppm as f64 / 1e4;
+    Reference { x: x.at(1.0), y: y.shows(accuracy).then(|| y.at(accuracy)), title: sentence(row) }
+}
+
+/// Circles, error bars and the teacher's line, which labels must not cover.
+fn taken(marks: &[Mark], teacher: Option<&Teacher>, plot: Area) -> Vec<Area> {
+    let line = teacher.map(|teacher| Area {
+        left: plot.left,
+        top: teacher.y.min(teacher.label_y - 13.0),
+        right: plot.right,
+        bottom: teacher.y.max(teacher.label_y + 4.0),
+    });
+    let circles = || marks.iter().filter(|mark| marks.len() <= WHISKERS_MAX || mark.class != "behind");
+    let bars = circles().filter_map(|mark| {
+        let (_, [low, high]) = mark.whiskers?;
+        Some(Area { left: mark.x - 1.0, top: high.min(low), right: mark.x + 1.0, bottom: high.max(low) })
+    });
+    circles().map(|mark| Area::around(mark.x, mark.y, mark.radius * 0.8)).chain(bars).chain(line).collect()
+}
+
+/// The steps of the Pareto line as thin areas.
+fn line_areas(line: &[&BoardRow], axes: (&Axis, &Axis), right: f64) -> Vec<Area> {
+    let points: Vec<(f64, f64)> = line.iter().map(|row| point(row, axes)).collect();
+    let across = |from: (f64, f64), to_x| Area { left: from.0, top: from.1 - 1.5, right: to_x, bottom: from.1 + 1.5 };
+    let up = |from: (f64, f64), to: (f64, f64)| Area { left: to.0 - 1.5, top: to.1, right: to.0 + 1.5, bottom: from.1 };
+    let steps = points.windows(2).flat_map(|pair| [across(pair[0], pair[1].0), up(pair[0], pair[1])]);
+    steps.chain(points.last().map(|last| across(*last, right))).collect()
+}
+
+fn point(row: &BoardRow, (x, y): (&Axis, &Axis)) -> (f64, f64) {
+    (x.at(row.latency_ratio_ppm as f64 / 1e6), y.at(row.accuracy_ppm as f64 / 1e4))
+}
+
+/// Labels the champion, the reference, the Pareto line and the first ranks, as far as there is room.
+fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> Vec<Label> {
+    let square = reference.and_then(|reference| Some((reference.x, reference.y?, 6.0)));
+    placer.taken.extend(square.map(|(x, y, radius)| Area::around(x, y, radius)));
+    let mut wanted: Vec<&Mark> = marks
+        .iter()
+        .filter(|mark| mark.class != "behind" || mark.row.place.is_some_and(|place| place <= LABELLED_RANKS))
+        .collect();
+    wanted.sort_by_key(|mark| mark.row.place.unwrap_or(u32::MAX));
+    let (first, others) = wanted.split_at(wanted.len().min(1));
+    let beside = |placer: &mut Placer, marks: &[&Mark]| -> Vec<Label> {
+        let place = |mark: &&Mark| placer.beside((mark.x, mark.y, mark.radius), name(mark.row), mark.class);
+        marks.iter().filter_map(place).collect()
+    };
+    // The places are given out in this order.
+    let mut labels = beside(&mut placer, first);
+    labels.extend(square.and_then(|square| placer.beside(square, "reference".into(), "reference")));
+    labels.extend(beside(&mut placer, others));
+    labels
+}
+
+/// Right to the next model's latency, then up to its accuracy: what is attainable without mixing models.
+fn step_line(line: &[&BoardRow], rows: &Rows, axes: (&Axis, &Axis), right: f64) -> String {
+    let Some(first) = line.first() else { return String::new() };
+    let (start_x, start_y) = point(first, axes);
+    let steps = line[1..].iter().map(|row| point(row, axes)).map(|(x, y)| format!("H{x}V{y}")).collect::<String>();
+    let end = if rows.submissions.len() > 1 { format!("H{right}") } else { String::new() };
+    format!("M{start_x} {start_y}{steps}{end}")
+}
+
+fn legend_places(canvas: Canvas) -> [f64; 3] {
+    match canvas {
+        Canvas::Narrow => [60.0, 152.0, 256.0],
+        Canvas::Wide | Canvas::Alone => [60.0, 172.0, 300.0],
+    }
+}
+
+fn name(row: &BoardRow) -> String {
+    match row.rank {
+        Some(rank) => format!("#{rank} {}", row.architecture),
+        None => row.architecture.clone(),
+    }
+}
+
+/// A row as a sentence for tooltips and screen readers.
+fn sentence(row: &BoardRow) -> String {
+    let who = match row.kind {
+        RowKind::Teacher => "teacher".to_owned(),
+        RowKind::Reference => format!("reference: {}", row.architecture),
+        RowKind::Submission => name(row),
+    };
+    format!(
+        "{who}: accuracy {} {}, latency {} {}, {}, {}",
+        figures::percent(row.accuracy_ppm),
+        figures::percent_spread(row.accuracy_interval_ppm),
+        figures::ratio(row.latency_ratio_ppm),
+        figures::ratio_spread(row.latency_ratio_ppm, row.latency_ratio_interval_ppm),
+        figures::micros(row.latency_us_p50),
+        figures::bytes(row.size_bytes)
+    )
+}
+
+/// The picture in words.
+fn describe(rows: &Rows, on_line: usize) -> String {
+    let ranked = match rows.submissions.len() {
+        0 => "No model is ranked yet.".to_owned(),
+        1 => "One model is ranked.".to_owned(),
+        many => format!("{many} models are ranked, {on_line} of them on the Pareto line."),
+    };
+    let leads = |row: &&&BoardRow| row.submission.is_some() && row.submission == *rows.champion;
+    let champion = rows.submissions.iter().find(leads).map(|row| format!("Champion {}.", sentence(row)));
+    let teacher = rows.teacher.map(|row| format!("Ceiling: {}.", sentence(row)));
+    [Some(ranked), champion, teacher].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn ratio_tick(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{}M×", round(v / 1e6)),
+        v if v >= 1e4 => format!("{}k×", round(v / 1e3)),
+        v if v < 1e-4 => format!("{v:.0e}×"),
+        v => format!("{}×", round(v)),
+    }
+}
+
+/// Without the digits that floating point adds.
+fn round(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::sample;
+
+    fn assert_xml(text: &str) {
+        sample::assert_markup(text);
+        assert!(text.starts_with("<svg"));
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+
+    #[test]
+    fn boards_of_every_size_are_well_formed() {
+        for models in [0, 1, 2, 12, 1000] {
+            for canvas in [Canvas::Wide, Canvas::Narrow, Canvas::Alone] {
+                let svg = scatter(&sample::board(models), canvas);
+                assert_xml(&svg);
+                assert_eq!(svg.matches("class=\"sc-mark").count(), models);
+            }
+        }
+    }
+
+    #[test]
+    fn a_board_without_any_row_is_drawn() {
+        let mut board = sample::board(0);
+        board.rows.clear();
+        assert_xml(&scatter(&board, Canvas::Wide));
+    }
+
+    #[test]
+    fn huge_ranges_and_broken_numbers_are_drawn_inside_the_canvas() {
+        let mut board = sample::board(6);
+        let extremes = [i64::MIN, -1, 0, 1, 4_000_000_000_000, i64::MAX];
+        for (row, extreme) in board.rows.iter_mut().skip(1).zip(extremes) {
+            row.latency_ratio_ppm = extreme;
+            row.latency_ratio_interval_ppm = [extreme, i64::MAX];
+            row.accuracy_ppm = extreme;
+            row.accuracy_interval_ppm = [i64::MIN, extreme];
+            row.size_bytes = u64::MAX;
+        }
+        assert_xml(&scatter(&board, Canvas::Wide));
+    }
+
+    #[test]
+    fn hostile_names_are_escaped() {
+        let mut board = sample::board(3);
+        for row in &mut board.rows {
+            row.architecture = "</title><script>alert(1)</script>".into();
+        }
+        let svg = scatter(&board, Canvas::Wide);
+        assert_xml(&svg);
+        assert!(!svg.contains("<script"));
+    }
+
+    #[test]
+    fn models_below_the_gate_do_not_squeeze_the_others() {
+        let mut board = sample::board(12);
+        let before = Scatter::new(&board, Canvas::Wide).y_ticks.len();
+        let last = board.rows.iter_mut().rfind(|row| row.kind == RowKind::Submission).unwrap();
+        (last.accuracy_ppm, last.accuracy_interval_ppm, last.score_ppm) = (100_000, [94_000, 106_000], 0);
+        let chart = Scatter::new(&board, Canvas::Wide);
+        assert_eq!(chart.y_ticks.len(), before);
+        assert_eq!(chart.marks.iter().filter(|mark| mark.below).count(), 1);
+    }
+}

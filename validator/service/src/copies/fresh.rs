@@ -1,0 +1,87 @@
+//! Copies by what models say of a round's fresh items.
+//!
+//! Probes are drawn far from real images: a unit that fires on nothing else breaks them, and leaves the function that is
+//! ranked. On fresh items it is silent. Either decides. The caller has the logits; this module does NOT know rounds.
+
+use super::{CopyError, compare, entries};
+use crate::app::App;
+use crate::materials;
+use ::copies::{FRESH_FUNCTION_PPM, Fingerprint, Relation, Thresholds, relation, same_on_items};
+use protocol::SubmissionId;
+use std::collections::HashMap;
+use std::sync::Arc;
+use store::db::copies::{self as rows, Pair};
+use store::db::submissions::Submission;
+
+/// What a submission said of a round's fresh items, in the order of the draw: logits `[items * classes]` of the first
+/// so many. Those of the shortest are compared.
+#[derive(Clone, Debug)]
+pub struct FreshAnswers {
+    /// Who.
+    pub submission: SubmissionId,
+    /// What.
+    pub logits: Vec<f32>,
+}
+
+/// Compares what submissions of one competition said of the same fresh items, beside their teacher, and writes down whose
+/// errors are the same: a copy from then on, with that evidence. Gives how many pairs there are. To be called before a
+/// round is judged; called again with the same it changes nothing.
+///
+/// # Errors
+/// When the teacher's answers can't be used, or the database or the object store fails.
+pub async fn on_fresh_items(
+    app: &App,
+    answers: Vec<FreshAnswers>,
+    teacher: Vec<f32>,
+    classes: u32,
+) -> Result<usize, CopyError> {
+    let Some(first) = answers.first() else { return Ok(0) };
+    let turn = materials::turn(app, &first.submission).await?;
+    let answers = Arc::new(answers);
+    let compared = Arc::clone(&answers);
+    let same = turn.run(move || {
+        let students: Vec<&[f32]> = compared.iter().map(|answers| answers.logits.as_slice()).collect();
+        same_on_items(&students, &teacher, classes, FRESH_FUNCTION_PPM)
+    });
+    let same = same.await??;
+    drop(turn);
+    let mut found = Vec::new();
+    let mut known: HashMap<SubmissionId, Submission> = HashMap::new();
+    for (a, b, fresh_ppm) in same {
+        let [a, b] = [a, b].map(|index| &answers[index].submission);
+        for id in [a, b] {
+            if let Some(submission) = app.db.submission(id).await? {
+                known.insert(id.clone(), submission);
+            }
+        }
+        let (Some(a), Some(b)) = (known.get(a), known.get(b)) else { continue };
+        let (earlier, later) = if a.arrival < b.arrival { (a, b) } else { (b, a) };
+        found.extend(pair(app, earlier, later, fresh_ppm).await?);
+    }
+    let mut tx = app.db.write().await?;
+    for pair in &found {
+        rows::put_pair(&mut tx, pair).await?;
+    }
+    store::failpoints::commit(tx, store::failpoints::Change::Comparison).await?;
+    known.values().for_each(|submission| app.board.changed(&submission.competition));
+    Ok(found.len())
+}
+
+/// The pair with all of its evidence; nothing unless both have fingerprints.
+async fn pair(app: &App, earlier: &Submission, later: &Submission, fresh_ppm: i32) -> Result<Option<Pair>, CopyError> {
+    let turn = materials::turn(app, &later.id).await?;
+    let (first, second) = (compare::stored(app, &earlier.id).await?, compare::stored(app, &later.id).await?);
+    let (Some(first), Some(second)) = (first, second) else { return Ok(None) };
+    let both = turn.run(move || {
+        let mut evidence = ::copies::compare(&first, &second);
+        evidence.fresh_residual_correlation_ppm = Some(fresh_ppm);
+        (evidence, first, second)
+    });
+    let (evidence, first, second): (_, Fingerprint, Fingerprint) = both.await?;
+    let mut relation = relation(&evidence, &Thresholds::between(first.family(), second.family()));
+    if matches!(relation, Relation::Copy(_)) {
+        let competitions = [&earlier.competition, &later.competition];
+        relation = entries::explained(app, competitions, relation, [&first, &second]).await?;
+    }
+    Ok(Some(Pair { later: later.id.clone(), earlier: earlier.id.clone(), relation, evidence }))
+}

@@ -1,0 +1,59 @@
+//! Gives the job engine as many turns as there are submissions whose attempt may begin.
+//!
+//! It counts, and knows no submission: whose turn it is gets decided when the turn is taken. Turns that the engine lost
+//! aren't counted, so they are given again.
+
+use super::{BATCH_MAX, engine, wait};
+use crate::app::App;
+use protocol::submission::State;
+use store::causes::Chain;
+use store::db::{DbError, ages, attempts, submissions};
+use store::failpoints::{self, Change, Moment};
+use tokio_util::sync::CancellationToken;
+
+/// Takes up what an earlier process left: evaluations that it had begun return to the queue.
+pub async fn recover(app: &App) -> Result<(), DbError> {
+    let now = app.clock.now();
+    loop {
+        let begun = app.db.in_state(State::Evaluating, BATCH_MAX).await?;
+        if begun.is_empty() {
+            return take_up(app).await;
+        }
+        for submission in begun {
+            let mut tx = app.db.write().await?;
+            submissions::transition(&mut tx, &submission.id, State::Evaluating, State::Queued, None, now).await?;
+            // Whoever still works on it, in a process that is cut off from us, comes too late.
+            attempts::count_attempt(&mut tx, &submission.id, false, now).await?;
+            failpoints::commit(tx, Change::Recovery).await?;
+            tracing::warn!(submission.id = %submission.id, "an evaluation was cut off; it returns to the queue");
+        }
+    }
+}
+
+/// Lets nothing wait for a clock that was ahead.
+async fn take_up(app: &App) -> Result<(), DbError> {
+    let mut tx = app.db.write().await?;
+    ages::take_up(&mut tx, app.clock.now()).await?;
+    failpoints::commit(tx, Change::Recovery).await
+}
+
+/// Gives turns, until `stop`.
+pub async fn run(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = give_turns(&app).await {
+            tracing::error!(error = %Chain(error.as_ref()), "can't give turns to evaluate");
+        }
+        wait(&app.signals.queue, &stop).await;
+    }
+}
+
+/// Adds what is missing to a turn for each submission that is due, up to a stock of them.
+async fn give_turns(app: &App) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let (due, _) = app.db.due(app.clock.now()).await?;
+    let wanted = due.min(u64::from(BATCH_MAX));
+    for _ in engine::turns(&app.db).await?..wanted {
+        engine::push(&app.db).await?;
+        failpoints::at(Moment::JobPushed)?;
+    }
+    Ok(())
+}

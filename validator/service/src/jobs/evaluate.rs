@@ -1,0 +1,407 @@
+//! One attempt to evaluate a submission: claim it, measure it, record what came of it.
+//!
+//! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
+
+use super::verdict::{self, Next};
+use super::{IDLE, receipt, turns};
+use crate::app::App;
+use crate::board::resampled;
+use crate::breaker;
+use crate::evaluator::{self, Machine};
+use crate::expected;
+use crate::materials;
+use crate::state::materials::MaterialError;
+use crate::wanted::while_wanted;
+use futures::FutureExt;
+use protocol::SubmissionId;
+use protocol::competition::ObjectRef;
+use protocol::digest::canonical_json;
+use protocol::evaluation::little_endian;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::leaf::Purpose;
+use protocol::score::{Scale, Score, score};
+use protocol::submission::{Code, Rejection, State};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use store::causes::Chain;
+use store::db::attempts::Begun;
+use store::db::competitions::{PublicObject, StoredCompetition, publish_object};
+use store::db::evaluations::{self, StoredEvaluation};
+use store::db::submissions::{self, Submission};
+use store::db::{DbError, attempts, is_duplicate, replicates, weights};
+use store::failpoints::{self, Change, Moment};
+use store::objects::ObjectError;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+/// How often, and after which rest each time, an attempt is given back of which nothing could be recorded.
+const TAKE_BACK_TRIES: u32 = 60;
+const TAKE_BACK_REST: Duration = Duration::from_secs(1);
+
+/// How long a machine that can't even be waited for is left alone.
+const MACHINE_REST: Duration = Duration::from_secs(10);
+
+/// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AttemptError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    #[error("a report that is no JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("a receipt: {0}")]
+    Receipt(#[from] protocol::receipt::ReceiptError),
+}
+
+impl AttemptError {
+    /// Whether the disk is full.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Db(error) => error.is_full(),
+            Self::Objects(error) => matches!(error, ObjectError::Full),
+            Self::Json(_) | Self::Receipt(_) => false,
+        }
+    }
+}
+
+/// Evaluates the submission whose turn it is, if one may be evaluated. A turn waits while nothing can be.
+pub(super) async fn turn(app: &App, stop: &CancellationToken) -> Result<(), AttemptError> {
+    app.breaker.whole(stop).await;
+    if stop.is_cancelled() {
+        return Ok(());
+    }
+    if turns::next(app, State::Queued).await?.is_none() {
+        return Ok(());
+    }
+    let Some(machine) = machine(app, stop).await else { return Ok(()) };
+    // It may be another's turn by now.
+    match turns::next(app, State::Queued).await? {
+        Some((id, number)) => attempt(app, machine, (&id, number), stop).await,
+        None => Ok(()),
+    }
+}
+
+/// Evaluates a submission, unless it no longer waits for this very attempt. If what came of it can't be recorded, it
+/// returns to the queue as soon as that can be; should this process give that up, the reaper does it in the end.
+async fn attempt(
+    app: &App,
+    machine: Machine,
+    (id, attempt): (&SubmissionId, u64),
+    stop: &CancellationToken,
+) -> Result<(), AttemptError> {
+    let span = tracing::info_span!("evaluation", submission.id = %id, attempt);
+    let settled = settle(app, machine, (id, attempt), stop).instrument(span).await;
+    if let Err(error) = &settled {
+        // A full disk is nobody's failure, nor is what fails for everybody; what else fails is counted, so that it ends.
+        let failed = !error.is_full() && !everybodys(app, id, stop).await;
+        for _ in 0..TAKE_BACK_TRIES {
+            tokio::select! {
+                () = tokio::time::sleep(TAKE_BACK_REST) => {}
+                () = stop.cancelled() => break,
+            }
+            match take_back(app, id, attempt, failed).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(submission.id = %id, error = %Chain(&error), "can't be given back"),
+            }
+        }
+    }
+    settled
+}
+
+async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> Result<(), DbError> {
+    let mut tx = app.db.write().await?;
+    attempts::take_back(&mut tx, id, attempt, failed, app.clock.now()).await?;
+    failpoints::commit(tx, Change::Loss).await?;
+    app.signals.queue.notify_one();
+    Ok(())
+}
+
+/// Claims a submission, measures it, and records what came of it.
+async fn settle(
+    app: &App,
+    machine: Machine,
+    (id, attempt): (&SubmissionId, u64),
+    stop: &CancellationToken,
+) -> Result<(), AttemptError> {
+    let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
+    let submission = &submission;
+    let began = Instant::now();
+    let is_ours = |now: &Submission| (now.state, now.attempt) == (State::Evaluating, attempt);
+    let measuring = AssertUnwindSafe(measure(app, machine, submission, begun.seed)).catch_unwind();
+    let measured = tokio::select! {
+        measured = while_wanted(&app.db, id, is_ours, measuring) => measured,
+        () = stop.cancelled() => return Ok(lose(app, submission, None).await?),
+    };
+    let used = began.elapsed();
+    let Some(measured) = measured else {
+        tracing::warn!(submission.id = %id, attempt, "the measurement was ended: the submission was taken away from it");
+        return Ok(turns::charge(app, submission, used).await?);
+    };
+    // Nothing that was being done is used any more.
+    let panicked = |_| Err(EvaluationFailure::Infrastructure("the engine panicked".into()));
+    let measured = measured.unwrap_or_else(panicked);
+    if !matches!(&measured, Err(EvaluationFailure::Infrastructure(_))) {
+        turns::charge(app, submission, used).await?;
+    }
+    match measured {
+        Ok((stored, evaluation)) => {
+            failpoints::at(Moment::Measured)?;
+            let duration_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
+            match verdict::next(app, submission, &evaluation.report).await? {
+                Next::Score => record(app, submission, begun, &stored, evaluation, duration_ms).await,
+                Next::Again { reason, repeats } => Ok(verdict::again(app, submission, &reason, repeats).await?),
+                Next::Reject(rejection) => Ok(end(app, submission, State::Rejected, &rejection).await?),
+            }
+        }
+        Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
+            Ok(end(app, submission, State::Rejected, &rejection).await?)
+        }
+        // Nobody else meets it, and another attempt would find the same.
+        Err(EvaluationFailure::Package(rejection)) if rejection.code == Code::EngineMissing => {
+            tracing::warn!(submission.id = %id, "{rejection}");
+            Ok(end(app, submission, State::Failed, &rejection).await?)
+        }
+        Err(failure) => {
+            let counted = ours(app, submission, failure, stop).await;
+            if matches!(&counted, Some(Rejection { code: Code::Infrastructure, .. })) {
+                turns::charge(app, submission, used).await?;
+            }
+            Ok(lose(app, submission, counted).await?)
+        }
+    }
+}
+
+/// The machine, once it is free; `None` when there is no time left to wait for it. Until then the submission is queued, and
+/// neither its clock runs nor an attempt counts: somebody may publish for an hour.
+async fn machine(app: &App, stop: &CancellationToken) -> Option<Machine> {
+    let free = async {
+        loop {
+            match app.evaluator.machine().await {
+                Ok(machine) => return machine,
+                Err(failure) => {
+                    tracing::error!("no evaluation can begin: {failure}");
+                    breaker::look(app).await;
+                }
+            }
+            tokio::time::sleep(MACHINE_REST).await;
+        }
+    };
+    let waits_on = async {
+        loop {
+            // Whoever waits isn't stuck.
+            app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
+            tokio::time::sleep(IDLE).await;
+        }
+    };
+    tokio::select! {
+        machine = free => Some(machine),
+        () = stop.cancelled() => None,
+        () = waits_on => None,
+    }
+}
+
+/// What a failure of ours counts as for the submission that met it; `None` if everybody would have met it.
+async fn ours(
+    app: &App,
+    submission: &Submission,
+    failure: EvaluationFailure,
+    stop: &CancellationToken,
+) -> Option<Rejection> {
+    let id = &submission.id;
+    let seen = match failure {
+        EvaluationFailure::Package(rejection) => rejection,
+        EvaluationFailure::Infrastructure(problem) => {
+            // Everybody sees a submission's reason; what happened inside is the operator's alone.
+            tracing::error!(submission.id = %id, "the engine failed: {problem}");
+            Code::Infrastructure.because("the evaluation failed on the validator's side".into())
+        }
+    };
+    (!everybodys(app, id, stop).await).then_some(seen)
+}
+
+/// Whether a failure that this submission met is everybody's. What is cut off by the end of the process is.
+async fn everybodys(app: &App, id: &SubmissionId, stop: &CancellationToken) -> bool {
+    // A database that says nothing is no fault of the submission's either.
+    let Ok(Some(submission)) = app.db.submission(id).await else { return true };
+    tokio::select! {
+        everybodys = breaker::is_everybodys(app, &submission.competition) => everybodys,
+        () = stop.cancelled() => true,
+    }
+}
+
+/// Takes a submission out of the queue, if it waits for this attempt, and states in the public log that a measurement
+/// begins.
+async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Submission, Begun)>, DbError> {
+    let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
+    let mut tx = app.db.write().await?;
+    // Looked at inside: another process may count attempts at any moment.
+    if submission.attempt != attempt || attempts::attempt(&mut tx, id).await? != Some(attempt) {
+        return Ok(None);
+    }
+    match submissions::transition(&mut tx, id, State::Queued, State::Evaluating, None, app.clock.now()).await {
+        Err(DbError::StateChanged { .. }) => return Ok(None),
+        changed => changed?,
+    }
+    let begun = attempts::begin(&mut tx, &submission.competition, id, Purpose::Submission, app.clock.now()).await?;
+    failpoints::commit(tx, Change::Claim).await?;
+    app.signals.log.notify_one();
+    // An evaluation may be over before the reaper looks.
+    app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
+    tracing::info!(submission.id = %id, attempt, measurement = begun.number, "evaluating submission {id}");
+    Ok(Some((submission, begun)))
+}
+
+async fn measure(
+    app: &App,
+    machine: Machine,
+    submission: &Submission,
+    seed: u64,
+) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
+    let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
+    let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
+    let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
+    let mut request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
+    request.expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
+    let evaluation =
+        evaluator::measured_on(app.evaluator.as_ref(), machine, request, submission.package_sha256).await?;
+    Ok((stored, evaluation))
+}
+
+async fn request(
+    app: &App,
+    submission: &Submission,
+    stored: &StoredCompetition,
+    seed: u64,
+) -> Result<EvaluationRequest, MaterialError> {
+    let materials = app.materials.of(&app.objects, stored).await?;
+    Ok(EvaluationRequest {
+        candidate: materials::submitted(app, &submission.id).await?,
+        reference: materials.reference.clone(),
+        items: materials.items.clone(),
+        probes: Arc::clone(&materials.probes),
+        expected: None,
+        engine: stored.competition.manifest.engine,
+        scope: Scope::FullFrom(worth_timing(stored)),
+        seed,
+        wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
+        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+    })
+}
+
+/// Right answers to the public items without which a model is below the gate beyond doubt, so that nobody times it.
+fn worth_timing(stored: &StoredCompetition) -> u32 {
+    let manifest = &stored.competition.manifest;
+    Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
+}
+
+/// Writes the result, once, and publishes what belongs to it.
+async fn record(
+    app: &App,
+    submission: &Submission,
+    begun: Begun,
+    stored: &StoredCompetition,
+    evaluation: Evaluation,
+    duration_ms: u64,
+) -> Result<(), AttemptError> {
+    let (id, now) = (&submission.id, app.clock.now());
+    let report = app.objects.put(canonical_json(&evaluation.report)?.into()).await?;
+    let samples = app.objects.put(evaluation.latency_samples.into()).await?;
+    let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
+    let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
+    let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
+    let issued = receipt::issue(app, submission, begun.number, stored, &evaluation.report, outcomes.sha256).await?;
+    failpoints::at(Moment::ResultStored)?;
+    let score = score_of(&evaluation.report, stored);
+    let replicates = resampled::draw(stored, evaluation.outcomes).await;
+    let row = StoredEvaluation {
+        submission: id.clone(),
+        competition: submission.competition.clone(),
+        report: evaluation.report,
+        report_sha256: report.sha256,
+        logits_sha256: logits.sha256,
+        outcomes_sha256: outcomes.sha256,
+        probe_logits_sha256: probe_logits.sha256,
+        receipt_sha256: issued.object.sha256,
+        score,
+        duration_ms,
+        evaluated_at: now,
+    };
+    let public = [
+        (report, "report.json"),
+        (samples, "latency-samples.json"),
+        (outcomes, "outcomes.rtout"),
+        (issued.object, receipt::RECEIPT_FILE),
+    ];
+    let mut tx = app.db.write().await?;
+    match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
+        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)?),
+        left => left?,
+    }
+    match evaluations::insert(&mut tx, &row).await {
+        Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
+        inserted => inserted?,
+    }
+    if let Some(replicates) = &replicates {
+        replicates::put(&mut tx, id, replicates).await?;
+    }
+    for (ObjectRef { sha256, size_bytes }, filename) in public {
+        publish_object(&mut tx, &PublicObject { sha256, size_bytes, filename: filename.to_owned() }).await?;
+    }
+    // Its package, if nobody has to wait for it; and a latecomer's, whose round is over.
+    weights::release(&mut tx, &submission.competition, stored.competition.manifest.weights_public, false).await?;
+    issued.state(&mut tx).await?;
+    failpoints::commit(tx, Change::Result).await?;
+    app.signals.log.notify_one();
+    app.board.changed(&submission.competition);
+    app.signals.scored.notify_one();
+    app.signals.feed.notify_one();
+    tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
+    Ok(())
+}
+
+/// Says that what came of an attempt changes nothing: somebody else has the submission since.
+pub(super) fn too_late(submission: &Submission) -> Result<(), DbError> {
+    tracing::warn!(submission.id = %submission.id, attempt = submission.attempt, "a result came after its time and is dropped");
+    Ok(())
+}
+
+/// A report's score under a competition's rules.
+pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
+    score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
+}
+
+/// Returns an evaluation that was cut off (`None`) or failed through our fault to the queue; after too many failures it
+/// is given up.
+pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rejection>) -> Result<(), DbError> {
+    let limits = &app.config.limits;
+    if let Some(failure) = &failure {
+        tracing::error!(submission.id = %submission.id, failures = submission.failures + 1, "an evaluation failed: {failure}");
+        if submission.failures + 1 >= limits.evaluation_attempts_max {
+            return end(app, submission, State::Failed, failure).await;
+        }
+    }
+    let mut tx = app.db.write().await?;
+    let now = app.clock.now();
+    let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
+    match attempts::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
+        Err(DbError::StateChanged { .. }) => return too_late(submission),
+        changed => changed?,
+    }
+    attempts::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
+    failpoints::commit(tx, Change::Loss).await?;
+    app.signals.queue.notify_one();
+    Ok(())
+}
+
+async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
+    let mut tx = app.db.write().await?;
+    match attempts::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
+        Err(DbError::StateChanged { .. }) => return too_late(submission),
+        changed => changed?,
+    }
+    tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);
+    failpoints::commit(tx, Change::End).await
+}

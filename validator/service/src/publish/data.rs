@@ -1,0 +1,191 @@
+//! The evaluation items of a competition: loaded, checked against the manifest, split by a key, committed to.
+//!
+//! It knows which data sets there are and nothing of models. Images of the publisher's own come from `source`.
+
+use datasets::split::SplitError;
+use datasets::{DataError, FashionMnist, Images, Split, load_digits, round};
+use protocol::Digest;
+use protocol::competition::{HiddenPool, Manifest};
+
+/// How many of the handwritten digits miners train on; the others are for evaluation.
+const DIGITS_TRAINING: u32 = 1_000;
+
+/// Why there are no evaluation items.
+#[derive(Debug, thiserror::Error)]
+pub enum DataSetError {
+    /// No data set has this name.
+    #[error(
+        "data source `{0}` is not known; use `fashion-mnist`, `digits`, `folder:PATH`, `parquet:PATH` or `file:FOLDER`"
+    )]
+    Unknown(String),
+    /// A published data set can't be a private pool.
+    #[error("the images of data source `{0}` and their labels are known to the world: its hidden_pool is `public`")]
+    KnownToTheWorld(String),
+    /// It is part of this binary, and damaged.
+    #[error(transparent)]
+    Load(#[from] DataError),
+    /// The manifest describes other images.
+    #[error("data source `{data}` has images of {found}, the manifest says {expected}")]
+    Shape {
+        /// The data set.
+        data: String,
+        /// Channels, rows and columns of the images.
+        found: String,
+        /// What the manifest says.
+        expected: String,
+    },
+    /// Nobody can learn or be judged without them.
+    #[error("data source `{0}` has images without labels")]
+    NoLabels(String),
+    /// The manifest wants more items than there are.
+    #[error("data source `{data}` has {found} evaluation items, the manifest wants {expected}")]
+    TooFew {
+        /// The data set.
+        data: String,
+        /// Evaluation items.
+        found: u32,
+        /// Public and hidden items together.
+        expected: u64,
+    },
+    /// A source in one part that is all used up.
+    #[error(
+        "data source `{data}` has {found} rows in one part, all of which would be items; fewer leave some to train on"
+    )]
+    NothingToTrainOn {
+        /// The data set.
+        data: String,
+        /// Its rows.
+        found: u32,
+    },
+    /// A label that the manifest doesn't name.
+    #[error("data source `{data}` has label {found}, the manifest names {labels}")]
+    Label {
+        /// The data set.
+        data: String,
+        /// The largest label.
+        found: u16,
+        /// Labels in the manifest.
+        labels: usize,
+    },
+    /// The split is impossible.
+    #[error(transparent)]
+    Split(#[from] SplitError),
+    /// The hidden items can't be committed to.
+    #[error(transparent)]
+    Commit(#[from] round::RoundError),
+    /// The commitment is no digest, which is a bug.
+    #[error(transparent)]
+    Root(#[from] protocol::digest::DigestError),
+}
+
+/// Everything about data that publishing needs.
+pub(super) struct Prepared {
+    /// Labelled images for miners to train on.
+    pub(super) training: Images,
+    /// The public evaluation items.
+    pub(super) public: Images,
+    /// The hidden images that rounds draw from.
+    pub(super) pool: Images,
+    /// The commitment to them.
+    pub(super) hidden_root: Digest,
+}
+
+impl Prepared {
+    /// Takes the publisher's `own` images, or loads the data set that the manifest names; splits by `split_key` and
+    /// commits to the hidden part with `salt`.
+    pub(super) fn load(
+        manifest: &Manifest,
+        own: Option<Own>,
+        split_key: &[u8; 32],
+        salt: &[u8; 32],
+    ) -> Result<Self, DataSetError> {
+        let data = &manifest.data;
+        let (training, all) = match own {
+            Some(Own::Parts { training, evaluation }) => (training, evaluation),
+            Some(Own::Whole(all)) => divided(manifest, &all, split_key)?,
+            None if data.hidden_pool == HiddenPool::Private => {
+                return Err(DataSetError::KnownToTheWorld(data.source.clone()));
+            }
+            None => load(&data.source)?,
+        };
+        check_images(manifest, &training)?;
+        check_evaluation(manifest, &all)?;
+        let Split { public, hidden } = Split::new(split_key, all.count, data.public_items)?;
+        let hidden = &hidden[..data.hidden_items as usize];
+        let pool = all.select(hidden);
+        let hidden_root = round::commit(&pool, salt)?.parse()?;
+        Ok(Self { training, public: all.select(&public), pool, hidden_root })
+    }
+}
+
+/// Labelled images that a publisher has, and perhaps nobody else.
+#[derive(Clone)]
+pub(super) enum Own {
+    /// In parts, as their source says.
+    Parts {
+        /// For miners to train on.
+        training: Images,
+        /// To be split into public and hidden ones.
+        evaluation: Images,
+    },
+    /// In one part: the manifest's items are drawn from it, and the others are for training.
+    Whole(Images),
+}
+
+/// Draws as many items as the manifest wants, by a key that follows from the secret one; the others are for training, in the
+/// order that they had.
+fn divided(manifest: &Manifest, all: &Images, split_key: &[u8; 32]) -> Result<(Images, Images), DataSetError> {
+    check_evaluation(manifest, all)?;
+    let wanted = manifest.data.public_items.saturating_add(manifest.data.hidden_items);
+    let key = Digest::of(&[b"retort training part".as_slice(), split_key].concat());
+    let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), all.count, wanted)?;
+    if training.is_empty() {
+        return Err(DataSetError::NothingToTrainOn { data: manifest.data.source.clone(), found: all.count });
+    }
+    training.sort_unstable();
+    Ok((all.select(&training), all.select(&evaluation)))
+}
+
+/// Training images and evaluation images.
+fn load(source: &str) -> Result<(Images, Images), DataSetError> {
+    match source {
+        "fashion-mnist" => {
+            let FashionMnist { train, test } = FashionMnist::load()?;
+            Ok((train, test))
+        }
+        "digits" => {
+            let all = load_digits()?;
+            let (training, evaluation): (Vec<u32>, Vec<u32>) = (0..all.count).partition(|i| *i < DIGITS_TRAINING);
+            Ok((all.select(&training), all.select(&evaluation)))
+        }
+        unknown => Err(DataSetError::Unknown(unknown.to_owned())),
+    }
+}
+
+fn check_images(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+    let (data, input) = (manifest.data.source.clone(), &manifest.input);
+    let shape = |channels: u32, height: u32, width: u32| format!("{channels}x{height}x{width}");
+    let found = shape(images.channels, images.height, images.width);
+    let expected = shape(input.channels, input.height, input.width);
+    if found != expected {
+        return Err(DataSetError::Shape { data, found, expected });
+    }
+    if !images.has_labels() {
+        return Err(DataSetError::NoLabels(data));
+    }
+    let largest = images.labels.iter().copied().max().unwrap_or(0);
+    if usize::from(largest) >= manifest.labels.len() {
+        return Err(DataSetError::Label { data, found: largest, labels: manifest.labels.len() });
+    }
+    Ok(())
+}
+
+fn check_evaluation(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+    check_images(manifest, images)?;
+    let data = manifest.data.source.clone();
+    let expected = u64::from(manifest.data.public_items) + u64::from(manifest.data.hidden_items);
+    if expected > u64::from(images.count) {
+        return Err(DataSetError::TooFew { data, found: images.count, expected });
+    }
+    Ok(())
+}

@@ -1,0 +1,573 @@
+//! Publishing: a manifest and what it names become a competition that nobody can change afterwards.
+//!
+//! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very
+//!    check that guards intake;
+//! 2. the data is split by a secret key into public and hidden items;
+//! 3. the teacher, the reference and what is listed as known are measured on the public ones, and on the probes by which
+//!    copies of them are recognised; a hidden round is rehearsed on them (`rehearsal`);
+//! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
+//! 5. one transaction makes the competition appear, and states so in the public log.
+//!
+//! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
+
+mod data;
+mod rehearsal;
+mod remote;
+mod source;
+
+pub use rehearsal::{GateMissed, ScreeningTime};
+pub use remote::RemoteProblem;
+
+use crate::app::App;
+use crate::copies::{self, Entry, EntryError, EntryPrints};
+use crate::evaluator::{self, Evaluator, Progress, ProgressFn};
+use crate::open::OpenError;
+use crate::relay::{Relay, RelayError};
+use data::{DataSetError, Own, Prepared};
+use datasets::hidden::{DrandChain, DrawError, RenderError};
+use datasets::published::{TableError, table};
+use datasets::source::SourceError;
+use datasets::{FormatError, Images, Logits};
+use protocol::competition::{Manifest, ManifestError, ObjectRef};
+use protocol::evaluation::little_endian;
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::leaf::CompetitionPublished;
+use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
+use protocol::published::{PublishedModel, Tables};
+use protocol::round::BeaconSource;
+use protocol::score::{Ceiling, score};
+use protocol::submission::Rejection;
+use protocol::{Competition, CompetitionId, Digest, Report};
+use source::{Model, Parts, Source};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::causes::Chain;
+use store::clock::Clock;
+use store::config::{Config, Home};
+use store::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
+use store::db::{self, Db, DbError, log};
+use store::failpoints::{self, Change, Moment};
+use store::objects::{ObjectError, Objects};
+use transparency::EntryKind;
+
+/// Why a competition was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The manifest is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file can't be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A model that isn't admissible.
+    #[error("the {role} in {} is not admissible: {rejection}", path.display())]
+    Model {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// Its package.
+        path: PathBuf,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A model that is to be fetched from a Hub and isn't, or is another one.
+    #[error("the {role} {uri}: {problem}")]
+    Remote {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// What the manifest says.
+        uri: String,
+        /// Why.
+        problem: Box<RemoteProblem>,
+    },
+    /// The manifest names no beacon, and the one that it would get isn't to be had.
+    #[error(
+        "the manifest names no beacon for its rounds, and drand can't be its: {0}. Set `drand_url` to a relay that answers, \
+         or write `beacon = \"ledger\"` under [rounds], which is for trying out: whoever writes the ledger can grind it"
+    )]
+    NoBeacon(RelayError),
+    /// The data set doesn't fit the manifest.
+    #[error(transparent)]
+    Data(#[from] DataSetError),
+    /// The publisher's own rows can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The teacher's answers to the training images are others'.
+    #[error(
+        "manifest field `training_teacher_logits`: {answers} answers of {classes} logits beside {images} training images and \
+         {labels} labels; each image has an answer, in the same order"
+    )]
+    TrainingLogits {
+        /// Rows of the file.
+        answers: u32,
+        /// Columns.
+        classes: u32,
+        /// Training images.
+        images: u32,
+        /// The manifest's labels.
+        labels: usize,
+    },
+    /// The data can't be written for others to read.
+    #[error("write the data as Parquet: {0}")]
+    Table(#[from] TableError),
+    /// A part of the data, or the teacher's answers, can't be read.
+    #[error("read {}: {problem}", path.display())]
+    Part {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: TableError,
+    },
+    /// Logits or images contradict themselves.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A model can't be measured.
+    #[error("measure the {role}: {failure}")]
+    Evaluation {
+        /// `teacher` or `reference`.
+        role: &'static str,
+        /// Why.
+        failure: EvaluationFailure,
+    },
+    /// The reference doesn't pass the gate on items as hidden rounds show them, so nobody is known to.
+    #[error("manifest field `score.gate_ppm`: {0}")]
+    Gate(GateMissed),
+    /// Items of the rehearsal can't be drawn.
+    #[error("rehearse a hidden round: {0}")]
+    Draw(#[from] DrawError),
+    /// Items of the rehearsal can't be made.
+    #[error("rehearse a hidden round: {0}")]
+    Render(#[from] RenderError),
+    /// It would be over before anybody could enter.
+    #[error("manifest field `closes_at`: it has passed, so nobody could enter")]
+    Over,
+    /// Something else is published under this name.
+    #[error("another competition is published as {0}; what is published doesn't change, so choose another id")]
+    Taken(CompetitionId),
+    /// A model that submissions are to be compared with can't be.
+    #[error("prepare comparisons: {0}")]
+    Copies(#[from] EntryError),
+    /// The object store failed.
+    #[error(transparent)]
+    Objects(#[from] ObjectError),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A thread failed.
+    #[error("a thread: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    /// Several things are wrong: all of them, a line each.
+    #[error("{}", lines(.0))]
+    Several(Vec<Self>),
+}
+
+fn lines(problems: &[PublishError]) -> String {
+    problems.iter().map(|problem| Chain(problem).to_string()).collect::<Vec<_>>().join("\n")
+}
+
+impl PublishError {
+    /// One of several things that are wrong is told as itself; there is one at least.
+    fn all(problems: Vec<Self>) -> Self {
+        match <[Self; 1]>::try_from(problems) {
+            Ok([problem]) => problem,
+            Err(problems) => Self::Several(problems),
+        }
+    }
+}
+
+/// A competition that is published now.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What everybody sees.
+    pub competition: Competition,
+    /// The digest of its canonical JSON.
+    pub sha256: Digest,
+    /// Whether it is new; `false` when the very same was published before.
+    pub created: bool,
+    /// How long its rounds screen a model on this machine, if it is new.
+    pub screening: Option<ScreeningTime>,
+}
+
+/// The parts that publishing needs. It works beside a serving process.
+#[derive(Clone)]
+pub struct Publisher {
+    db: Db,
+    objects: Objects,
+    evaluator: Arc<dyn Evaluator>,
+    clock: Clock,
+    config: Config,
+    relay: Arc<Relay>,
+}
+
+impl App {
+    /// Publishes with this validator's parts.
+    pub fn publisher(&self) -> Publisher {
+        Publisher {
+            db: self.db.clone(),
+            objects: self.objects.clone(),
+            evaluator: Arc::clone(&self.evaluator),
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            relay: Arc::clone(&self.relay),
+        }
+    }
+}
+
+impl Publisher {
+    /// Opens what publishing needs in the directory `home`, whether or not a process is serving it.
+    ///
+    /// # Errors
+    /// When a part can't be opened.
+    pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
+        let db = Db::open(&home.database()).await?;
+        let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
+        let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
+        Ok(Self { db, objects, evaluator, clock: Clock::System, config, relay })
+    }
+
+    /// Publishes the competition of a manifest; `progress` hears of the measurements.
+    ///
+    /// # Errors
+    /// When anything about it is wrong. Nothing appears then.
+    pub async fn publish(&self, manifest: &Path, progress: ProgressFn) -> Result<Published, PublishError> {
+        let mut source = parts(manifest, &self.config).await?.whole()?;
+        let written_sha256 = source.sha256();
+        if let Some(before) = self.db.competition(&source.manifest.id).await? {
+            return already(before, &source);
+        }
+        if source.manifest.is_closed(self.clock.now()) {
+            return Err(PublishError::Over);
+        }
+        let beacon = self.beacon(source.manifest.rounds.beacon).await?;
+        source.manifest.take_beacon(beacon)?;
+        let (split_key, salt) = (rand::random(), rand::random());
+        let (own, logits) = (source.own.take(), source.training_teacher_logits.as_ref());
+        let prepared = prepare(&source.manifest, own, logits, split_key, salt).await?;
+        let shared = copies::shared_probe_seed(&self.db, &source.manifest, self.clock.now()).await?;
+        let secrets =
+            Secrets { split_key, salt, probe_seed: shared.unwrap_or_else(|| ::copies::own_probe_seed(&split_key)) };
+        let on = Bench {
+            source: &source,
+            prepared: &prepared,
+            probes: copies::probes(&secrets.probe_seed, source.manifest.input.shape()).into(),
+            progress: &progress,
+        };
+        let teacher = self.measure("teacher", &source.teacher, None, Scope::Full, &on).await?;
+        let logits = teacher_logits(&teacher, source.manifest.labels.len())?;
+        let answers = || Some(logits.values.clone());
+        let reference = self.measure("reference", &source.reference, answers(), Scope::Full, &on).await?;
+        let screening = self.rehearse(&source, &prepared).await?;
+        let mut entries = vec![
+            (Entry::Teacher, source.teacher.bytes.clone(), teacher.probe_logits.clone()),
+            (Entry::Reference, source.reference.bytes.clone(), reference.probe_logits),
+        ];
+        for (number, known) in (1..).zip(&source.known) {
+            let said = self.measure("known package", known, answers(), Scope::OutputsOnly, &on).await?;
+            entries.push((Entry::Known(number), known.bytes.clone(), said.probe_logits));
+        }
+        let entries = EntryPrints::make(&self.objects, entries, &teacher.probe_logits).await?;
+        let (pool, tables) = tables(prepared, &mut source, logits).await?;
+        let probe_logits = teacher.probe_logits;
+        let measured = Measured { teacher: teacher.report, reference: reference.report, probe_logits, entries };
+        let published = self.store((source, written_sha256), (pool, tables), measured, secrets).await?;
+        Ok(Published { screening: Some(screening), ..published })
+    }
+
+    /// The beacon that the manifest names, or drand if that can be had.
+    async fn beacon(&self, named: Option<BeaconSource>) -> Result<BeaconSource, PublishError> {
+        match named {
+            Some(named) => Ok(named),
+            None => {
+                let checked = self.relay.check(&DrandChain::quicknet(), self.clock.now()).await;
+                checked.map(|()| BeaconSource::Drand).map_err(PublishError::NoBeacon)
+            }
+        }
+    }
+
+    async fn measure(
+        &self,
+        role: &'static str,
+        model: &Model,
+        teacher_logits: Option<Vec<f32>>,
+        scope: Scope,
+        Bench { source, prepared, probes, progress }: &Bench<'_>,
+    ) -> Result<Evaluation, PublishError> {
+        let manifest = &source.manifest;
+        let public = manifest.data.public_items;
+        let request = EvaluationRequest {
+            candidate: model.bytes.clone(),
+            reference: source.reference.bytes.clone(),
+            items: prepared.public.clone().asked(&manifest.input, public, teacher_logits),
+            probes: Arc::clone(probes),
+            expected: None,
+            engine: manifest.engine,
+            scope,
+            seed: rand::random(),
+            wall_seconds_max: self.config.limits.publish_seconds_max,
+            memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
+        };
+        let heard = Arc::clone(progress);
+        let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
+            heard(Progress { phase: format!("{role}: {phase}"), done, total });
+        });
+        let measured = evaluator::evaluated(self.evaluator.as_ref(), request, progress).await;
+        measured.map_err(|failure| PublishError::Evaluation { role, failure })
+    }
+
+    /// Stores all objects, then lets the competition appear in one transaction.
+    async fn store(
+        &self,
+        (source, source_sha256): (Source, Digest),
+        (Pool { images: pool, hidden_root }, [training, evaluation]): (Pool, [Vec<u8>; 2]),
+        measured: Measured,
+        Secrets { split_key, salt, probe_seed }: Secrets,
+    ) -> Result<Published, PublishError> {
+        let pool_sha256 = self.put(pool.to_bytes()?).await?.sha256;
+        let probe_logits = self.put(little_endian(&measured.probe_logits)).await?.sha256;
+        let models = [
+            model_row(Role::Teacher, &source.teacher, &measured, &source.manifest.score),
+            model_row(Role::Reference, &source.reference, &measured, &source.manifest.score),
+        ];
+        let competition = Competition {
+            teacher: self.put_model(source.teacher, &measured.teacher).await?,
+            reference: self.put_model(source.reference, &measured.reference).await?,
+            tables: Tables { training: self.put(training).await?, evaluation: self.put(evaluation).await? },
+            hidden_root,
+            probes_sha256: Digest::of(probe_seed.as_bytes()),
+            published_at: self.clock.now(),
+            manifest: source.manifest,
+        };
+        let sha256 = Digest::of(store::db::to_json(&competition).as_bytes());
+        let stored = StoredCompetition {
+            source_sha256,
+            sha256,
+            published: competition.manifest.clone(),
+            amendments: Vec::new(),
+            competition,
+            split_key,
+            salt,
+            pool_sha256,
+            probe_seed,
+        };
+        failpoints::at(Moment::PublicationStored)?;
+        self.appear(&stored, &models, &probe_logits, &measured.entries).await?;
+        self.objects.know_by(stored.competition.reference.weights.sha256);
+        Ok(Published { competition: stored.competition, sha256, created: true, screening: None })
+    }
+
+    async fn appear(
+        &self,
+        stored: &StoredCompetition,
+        models: &[StoredModel; 2],
+        probe_logits: &Digest,
+        entries: &EntryPrints,
+    ) -> Result<(), DbError> {
+        let id = &stored.competition.manifest.id;
+        let mut tx = self.db.write().await?;
+        competitions::insert_competition(&mut tx, stored).await?;
+        for model in models {
+            competitions::insert_model(&mut tx, id, model).await?;
+        }
+        db::copies::insert_probes(&mut tx, id, probe_logits).await?;
+        copies::store_entries(&mut tx, id, entries).await?;
+        for object in public_objects(&stored.competition) {
+            competitions::publish_object(&mut tx, &object).await?;
+        }
+        let leaf = CompetitionPublished {
+            competition: id.clone(),
+            competition_sha256: stored.sha256,
+            hidden_root: stored.competition.hidden_root,
+            published_at: stored.competition.published_at,
+        };
+        log::enqueue(&mut tx, &leaf.key(), EntryKind::Competition, &leaf).await?;
+        failpoints::commit(tx, Change::Publication).await?;
+        tracing::info!(competition = %id, "published competition {id}");
+        Ok(())
+    }
+
+    async fn put(&self, bytes: Vec<u8>) -> Result<ObjectRef, ObjectError> {
+        self.objects.put(bytes.into()).await
+    }
+
+    async fn put_model(&self, model: Model, report: &Report) -> Result<PublishedModel, ObjectError> {
+        Ok(PublishedModel {
+            config_json: self.put(model.bytes.config_json.to_vec()).await?,
+            weights: self.put(model.bytes.weights.to_vec()).await?,
+            config: model.config,
+            correct: report.quality.correct,
+            items: report.data.items,
+        })
+    }
+}
+
+/// Whatever about a manifest can be told without measuring anything; `db` is the validator's that is to publish it, if there is
+/// one. Nothing is stored.
+///
+/// # Errors
+/// Everything that is wrong, once the manifest itself can be read.
+pub async fn check(manifest: &Path, config: &Config, now: u64, db: Option<&Db>) -> Result<Manifest, PublishError> {
+    let mut parts = parts(manifest, config).await?;
+    let named = parts.manifest.clone();
+    let mut problems = Vec::new();
+    if named.is_closed(now) {
+        problems.push(PublishError::Over);
+    }
+    // Whether drand answers today says little about the day of publishing; what it would mean for the rules is the same.
+    let beacon = named.rounds.beacon.unwrap_or(BeaconSource::Drand);
+    problems.extend(named.clone().take_beacon(beacon).err().map(PublishError::from));
+    if let Ok(own) = &mut parts.own {
+        let logits = parts.training_teacher_logits.as_ref().ok().and_then(Option::as_ref).map(|(logits, _)| logits);
+        let prepared = prepare(&named, own.take(), logits, rand::random(), rand::random()).await;
+        problems.extend(prepared.err());
+    }
+    match parts.whole() {
+        Err(PublishError::Several(more)) => problems.extend(more),
+        Err(problem) => problems.push(problem),
+        Ok(source) => {
+            let before = match db {
+                Some(db) => db.competition(&named.id).await?,
+                None => None,
+            };
+            problems.extend(before.and_then(|before| already(before, &source).err()));
+        }
+    }
+    if problems.is_empty() { Ok(named) } else { Err(PublishError::all(problems)) }
+}
+
+/// A manifest with all that it names, from here and from elsewhere, as far as it can be had.
+async fn parts(manifest: &Path, config: &Config) -> Result<Parts, PublishError> {
+    let path = manifest.to_owned();
+    let named = path.clone();
+    let manifest = tokio::task::spawn_blocking(move || source::read_manifest(&named)).await??;
+    let fetched = [
+        remote::fetched("teacher", &manifest.teacher, config).await,
+        remote::fetched("reference", &manifest.reference, config).await,
+    ];
+    let mut known = Vec::with_capacity(manifest.known.len());
+    for source in &manifest.known {
+        known.push(remote::fetched("known package", source, config).await);
+    }
+    Ok(tokio::task::spawn_blocking(move || Parts::read(&path, manifest, fetched, known)).await?)
+}
+
+/// The data of a manifest, split by a key; the teacher's answers beside it are to as many images.
+async fn prepare(
+    manifest: &Manifest,
+    own: Option<Own>,
+    training_teacher_logits: Option<&Logits>,
+    split_key: [u8; 32],
+    salt: [u8; 32],
+) -> Result<Prepared, PublishError> {
+    let (spec, labels) = (manifest.clone(), manifest.labels.len());
+    let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, own, &split_key, &salt)).await??;
+    if let Some(logits) = training_teacher_logits {
+        fit(logits, &prepared.training, labels)?;
+    }
+    Ok(prepared)
+}
+
+/// What was measured before publishing.
+struct Measured {
+    teacher: Report,
+    reference: Report,
+    /// The teacher's logits on the probes.
+    probe_logits: Vec<f32>,
+    entries: EntryPrints,
+}
+
+/// What stays hidden, and the commitment to it.
+struct Pool {
+    images: Images,
+    hidden_root: Digest,
+}
+
+/// What a competition's models are measured on.
+struct Bench<'a> {
+    source: &'a Source,
+    prepared: &'a Prepared,
+    probes: Arc<[u8]>,
+    progress: &'a ProgressFn,
+}
+
+/// What only the validator knows of a competition.
+struct Secrets {
+    split_key: [u8; 32],
+    salt: [u8; 32],
+    probe_seed: Digest,
+}
+
+/// The very same competition, or one that differs.
+fn already(before: StoredCompetition, source: &Source) -> Result<Published, PublishError> {
+    if before.source_sha256 != source.sha256() {
+        return Err(PublishError::Taken(source.manifest.id.clone()));
+    }
+    Ok(Published { competition: before.competition, sha256: before.sha256, created: false, screening: None })
+}
+
+fn teacher_logits(teacher: &Evaluation, classes: usize) -> Result<Logits, FormatError> {
+    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
+    let logits = Logits { count: teacher.report.data.items, classes, values: teacher.logits.clone() };
+    logits.validate()?;
+    Ok(logits)
+}
+
+/// Whether the teacher's answers are to the training images, as far as their number shows.
+fn fit(answers: &Logits, training: &Images, labels: usize) -> Result<(), PublishError> {
+    if (answers.count, answers.classes as usize) == (training.count, labels) {
+        return Ok(());
+    }
+    Err(PublishError::TrainingLogits {
+        answers: answers.count,
+        classes: answers.classes,
+        images: training.count,
+        labels,
+    })
+}
+
+/// Training and public part as they are published, with the teacher's answers, and what stays hidden.
+async fn tables(
+    prepared: Prepared,
+    source: &mut Source,
+    answers: Logits,
+) -> Result<(Pool, [Vec<u8>; 2]), PublishError> {
+    let (names, training_answers) = (source.manifest.labels.clone(), source.training_teacher_logits.take());
+    tokio::task::spawn_blocking(move || {
+        let Prepared { training, public, pool, hidden_root } = prepared;
+        let training = table(&training, &names, training_answers.as_ref())?;
+        let evaluation = table(&public, &names, Some(&answers))?;
+        Ok((Pool { images: pool, hidden_root }, [training, evaluation]))
+    })
+    .await?
+}
+
+fn model_row(role: Role, model: &Model, measured: &Measured, rules: &protocol::score::ScoreRules) -> StoredModel {
+    let ceiling = Ceiling { correct: measured.teacher.quality.correct, items: measured.teacher.data.items };
+    let report = if role == Role::Teacher { &measured.teacher } else { &measured.reference };
+    StoredModel {
+        role,
+        package_sha256: model.package_sha256,
+        report: report.clone(),
+        score: score(report, ceiling, rules),
+    }
+}
+
+/// Everything that a miner needs.
+fn public_objects(competition: &Competition) -> Vec<PublicObject> {
+    let object = |object: &ObjectRef, filename: &str| PublicObject {
+        sha256: object.sha256,
+        size_bytes: object.size_bytes,
+        filename: filename.to_owned(),
+    };
+    let Tables { training, evaluation } = &competition.tables;
+    let mut objects = vec![object(training, "train.parquet"), object(evaluation, "test.parquet")];
+    for model in [&competition.teacher, &competition.reference] {
+        objects.push(object(&model.config_json, CONFIG_FILE));
+        objects.push(object(&model.weights, WEIGHTS_FILE));
+    }
+    objects
+}

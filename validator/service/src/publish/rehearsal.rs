@@ -1,0 +1,155 @@
+//! A rehearsal of a hidden round before a competition is published: does the reference pass the manifest's gate?
+//!
+//! Who is below the gate on hidden items is out for good. A gate that the validator's own reference doesn't reach is one
+//! that nobody is known to pass, so it is refused here, where it can still be changed. The items are public ones, changed as
+//! a round changes its own: no hidden item is shown to anyone. Its answers are timed as well: how long the screening of a round
+//! takes is said before anybody depends on it.
+
+use super::{Prepared, PublishError, Publisher, Source};
+use crate::evaluator::{evaluated, silent};
+use datasets::Images;
+use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
+use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
+use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Items of the rehearsal, or all public ones: the reference's share is known to about two points, in seconds.
+const ITEMS_MAX: u32 = 1_000;
+
+/// How long this machine takes to screen a model like the reference, in milliseconds; the first run is of the first cut, the
+/// second of what the best answer besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScreeningTime {
+    /// For each model.
+    pub each_ms: u64,
+    /// For each of the best, besides.
+    pub finalist_ms: u64,
+    /// How many the best are.
+    pub finalists: u32,
+}
+
+impl fmt::Display for ScreeningTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = |ms: u64| format!("{}.{} s", ms / 1_000, ms / 100 % 10);
+        let most = self.finalist_ms.saturating_mul(self.finalists.into());
+        write!(
+            f,
+            "screening a round takes about {} for each model that waits, and at most {} more for the best {}",
+            seconds(self.each_ms),
+            seconds(most),
+            self.finalists
+        )
+    }
+}
+
+/// A gate that the reference doesn't reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateMissed {
+    /// The manifest's.
+    pub gate_ppm: u32,
+    /// The reference's share of right answers.
+    pub reference_ppm: i64,
+    /// The teacher's.
+    pub teacher_ppm: i64,
+    /// Items of the rehearsal.
+    pub items: u32,
+}
+
+impl fmt::Display for GateMissed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { gate_ppm, reference_ppm, teacher_ppm, items } = *self;
+        let percent = |ppm: i64| format!("{}.{} %", ppm / 10_000, ppm / 1_000 % 10);
+        let asked = percent(teacher_ppm * i64::from(gate_ppm) / PPM);
+        let reached = reference_ppm * PPM / teacher_ppm.max(1);
+        write!(
+            f,
+            "of {items} public items, changed as in a hidden round, the teacher answers {} right and the reference {}, \
+             where a gate of {gate_ppm} asks for {asked}: nobody is known to pass it, and whoever doesn't is out for good; \
+             write at most {reached}, or train the reference with the changes of the rounds",
+            percent(teacher_ppm),
+            percent(reference_ppm)
+        )
+    }
+}
+
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Publisher {
+    /// Plays a round on public items with the teacher and the reference, and says how long screening takes.
+    ///
+    /// # Errors
+    /// [`PublishError::Gate`] when the reference is shown to be below the gate.
+    pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<ScreeningTime, PublishError> {
+        let family = source.manifest.rounds.transforms;
+        let spec = DrawSpec { family, ..DrawSpec::of_items(prepared.public.count.min(ITEMS_MAX)) };
+        let (pool, seed): (Images, [u8; 32]) = (prepared.public.clone(), rand::random());
+        let (drawn, mut items) = tokio::task::spawn_blocking(move || {
+            let drawn: Draw = draw(&seed, &seed, pool.count, &spec)?;
+            let items = render(&pool, &drawn)?;
+            Ok::<_, PublishError>((drawn, items))
+        })
+        .await??;
+        let classes = source.manifest.labels.len();
+        let teacher = self.answers("teacher", source, &source.teacher.bytes, &items, None).await?;
+        relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
+        let began = Instant::now();
+        let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
+        let finalist_ms = millis(began);
+
+        let right = |logits: &[f32]| {
+            let rows = logits.chunks_exact(classes.max(1)).zip(&items.labels);
+            rows.filter(|(row, label)| datasets::arg_max(row) == usize::from(**label)).count() as u32
+        };
+        let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count }, right(&reference));
+        let count = u64::from(items.count);
+        if Scale::new(&source.manifest.score, ceiling).gate(wilson(u64::from(correct), count).high_ppm) {
+            let each_ms = self.screened_once(source, &items, &teacher).await?;
+            return Ok(ScreeningTime { each_ms, finalist_ms, finalists: source.manifest.rounds.screening.finalists });
+        }
+        Err(PublishError::Gate(GateMissed {
+            gate_ppm: source.manifest.score.gate_ppm,
+            reference_ppm: share_ppm(u64::from(correct), count),
+            teacher_ppm: share_ppm(u64::from(ceiling.correct), count),
+            items: items.count,
+        }))
+    }
+
+    /// How long the reference takes for as many items as everybody answers in a round.
+    async fn screened_once(&self, source: &Source, items: &Images, teacher: &[f32]) -> Result<u64, PublishError> {
+        let rounds = &source.manifest.rounds;
+        let cut = rounds.screening.cut(rounds.fresh_of(source.manifest.data.hidden_items));
+        let few: Vec<u32> = (0..cut.first.clamp(1, items.count)).collect();
+        let teacher = teacher.get(..few.len() * source.manifest.labels.len()).unwrap_or_default();
+        let began = Instant::now();
+        self.answers("reference", source, &source.reference.bytes, &items.select(&few), Some(teacher)).await?;
+        Ok(millis(began))
+    }
+
+    async fn answers(
+        &self,
+        role: &'static str,
+        source: &Source,
+        package: &PackageBytes,
+        items: &Images,
+        teacher_logits: Option<&[f32]>,
+    ) -> Result<Vec<f32>, PublishError> {
+        let request = EvaluationRequest {
+            candidate: package.clone(),
+            reference: source.reference.bytes.clone(),
+            items: items.clone().asked(&source.manifest.input, 0, teacher_logits.map(<[f32]>::to_vec)),
+            probes: Arc::from([]),
+            expected: None,
+            engine: source.manifest.engine,
+            scope: Scope::OutputsOnly,
+            seed: 0,
+            wall_seconds_max: self.config.limits.publish_seconds_max,
+            memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
+        };
+        let answered = evaluated(self.evaluator.as_ref(), request, silent()).await;
+        Ok(answered.map_err(|failure| PublishError::Evaluation { role, failure })?.logits)
+    }
+}

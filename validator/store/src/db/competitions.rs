@@ -1,0 +1,247 @@
+//! Competitions, the models published with them, and the index of public objects.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::amendment::Amendment;
+use protocol::competition::Manifest;
+use protocol::score::Score;
+use protocol::{Competition, CompetitionId, Digest, Report};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// A competition as it is stored, with what only the validator knows. Printing shows no secret.
+#[derive(Clone)]
+pub struct StoredCompetition {
+    /// Digest of manifest and packages: what was published.
+    pub source_sha256: Digest,
+    /// Digest of the competition's canonical JSON.
+    pub sha256: Digest,
+    /// What everybody sees; its manifest as amendments leave it, but for quotas, which rise with a round.
+    pub competition: Competition,
+    /// The manifest as it was published.
+    pub published: Manifest,
+    /// What was changed since, in order.
+    pub amendments: Vec<Amendment>,
+    /// Decides which items are hidden.
+    pub split_key: [u8; 32],
+    /// Salts the commitment to them.
+    pub salt: [u8; 32],
+    /// The hidden images that rounds draw from, with labels: a private object.
+    pub pool_sha256: Digest,
+    /// What the probes that copies are recognised by follow from: secret while any competition that shares it runs.
+    pub probe_seed: Digest,
+}
+
+impl std::fmt::Debug for StoredCompetition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (id, sha256) = (&self.competition.manifest.id, &self.sha256);
+        f.debug_struct("StoredCompetition").field("id", id).field("sha256", sha256).finish_non_exhaustive()
+    }
+}
+
+/// Which published model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The model to distil.
+    Teacher,
+    /// The model that latencies are compared with.
+    Reference,
+}
+
+/// What was measured on a published model.
+#[derive(Clone, Debug)]
+pub struct StoredModel {
+    /// Which.
+    pub role: Role,
+    /// Its package.
+    pub package_sha256: Digest,
+    /// The report.
+    pub report: Report,
+    /// Its score under the competition's rules.
+    pub score: Score,
+}
+
+/// An object that anybody may download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicObject {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// What to call it on disk.
+    pub filename: String,
+}
+
+impl Role {
+    /// The name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+impl Db {
+    /// The competition of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn competition(&self, id: &CompetitionId) -> Result<Option<StoredCompetition>, DbError> {
+        let row = sqlx::query("SELECT * FROM competitions WHERE id = ?")
+            .bind(id.as_ref())
+            .fetch_optional(self.pool())
+            .await?;
+        match row {
+            Some(row) => Ok(Some(self.amended(competition(&row)?).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn amended(&self, mut stored: StoredCompetition) -> Result<StoredCompetition, DbError> {
+        stored.amendments = self.amendments(&stored.published.id).await?;
+        stored.competition.manifest = stored.published.clone().amended(&stored.amendments, 0);
+        Ok(stored)
+    }
+
+    /// All competitions, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn competitions(&self) -> Result<Vec<StoredCompetition>, DbError> {
+        let rows =
+            sqlx::query("SELECT * FROM competitions ORDER BY published_at DESC, id").fetch_all(self.pool()).await?;
+        let mut all = Vec::new();
+        for row in &rows {
+            all.push(self.amended(competition(row)?).await?);
+        }
+        Ok(all)
+    }
+
+    /// Whether anything was ever published, so that there must be objects.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_new(&self) -> Result<bool, DbError> {
+        let query = "SELECT NOT EXISTS (SELECT 1 FROM competitions)";
+        Ok(sqlx::query_scalar(query).fetch_one(self.pool()).await?)
+    }
+
+    /// The models published with a competition, teacher first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn models(&self, id: &CompetitionId) -> Result<Vec<StoredModel>, DbError> {
+        let rows = sqlx::query("SELECT * FROM models WHERE competition_id = ? ORDER BY role DESC")
+            .bind(id.as_ref())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(model).collect()
+    }
+
+    /// The object, if anybody may download it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn public_object(&self, sha256: &Digest) -> Result<Option<PublicObject>, DbError> {
+        let row = sqlx::query("SELECT size_bytes, filename FROM public_objects WHERE sha256 = ?")
+            .bind(sha256.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        let object = |row: SqliteRow| PublicObject {
+            sha256: *sha256,
+            size_bytes: uint(row.get("size_bytes")),
+            filename: row.get("filename"),
+        };
+        Ok(row.map(object))
+    }
+}
+
+/// Writes a competition.
+///
+/// # Errors
+/// When the database fails, or has one of this name.
+pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Result<(), DbError> {
+    let competition = &stored.competition;
+    sqlx::query(
+        "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, pool_sha256,
+                                   probe_seed)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(competition.manifest.id.as_ref())
+    .bind(stored.source_sha256.to_string())
+    .bind(stored.sha256.to_string())
+    .bind(to_json(competition))
+    .bind(int(competition.published_at))
+    .bind(stored.split_key.as_slice())
+    .bind(stored.salt.as_slice())
+    .bind(stored.pool_sha256.to_string())
+    .bind(stored.probe_seed.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what was measured on a published model.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_model(tx: &mut Tx, id: &CompetitionId, model: &StoredModel) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO models (competition_id, role, package_sha256, report, score) VALUES (?, ?, ?, ?, ?)")
+        .bind(id.as_ref())
+        .bind(model.role.as_str())
+        .bind(model.package_sha256.to_string())
+        .bind(to_json(&model.report))
+        .bind(to_json(&model.score))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Lets anybody download an object.
+///
+/// # Errors
+/// When the database fails.
+pub async fn publish_object(tx: &mut Tx, object: &PublicObject) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO public_objects (sha256, size_bytes, filename) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(object.sha256.to_string())
+        .bind(int(object.size_bytes))
+        .bind(&object.filename)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
+    let digest = |column: &str| parse("digest", row.get::<&str, _>(column));
+    let split_key = key(row.get("split_key"))?;
+    let probe_seed = row.get::<Option<&str>, _>("probe_seed").map(|seed| parse("seed", seed)).transpose()?;
+    let competition: Competition = from_json("competition", row.get("competition"))?;
+    Ok(StoredCompetition {
+        source_sha256: digest("source_sha256")?,
+        sha256: digest("sha256")?,
+        published: competition.manifest.clone(),
+        amendments: Vec::new(),
+        competition,
+        probe_seed: probe_seed.unwrap_or_else(|| copies::own_probe_seed(&split_key)),
+        split_key,
+        salt: key(row.get("salt"))?,
+        pool_sha256: digest("pool_sha256")?,
+    })
+}
+
+fn model(row: &SqliteRow) -> Result<StoredModel, DbError> {
+    let role = match row.get("role") {
+        "teacher" => Role::Teacher,
+        _ => Role::Reference,
+    };
+    Ok(StoredModel {
+        role,
+        package_sha256: parse("digest", row.get("package_sha256"))?,
+        report: from_json("report", row.get("report"))?,
+        score: from_json("score", row.get("score"))?,
+    })
+}
+
+fn key(bytes: &[u8]) -> Result<[u8; 32], DbError> {
+    bytes.try_into().map_err(|_| DbError::Corrupt { what: "key", problem: format!("{} bytes", bytes.len()) })
+}

@@ -1,0 +1,177 @@
+//! Evaluations: one a submission, as the primary key guarantees.
+
+use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use protocol::package::ModelKind;
+use protocol::score::Score;
+use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+/// What was measured on a submission, and what the rules make of it.
+#[derive(Clone, Debug)]
+pub struct StoredEvaluation {
+    /// What was measured.
+    pub submission: SubmissionId,
+    /// Where.
+    pub competition: CompetitionId,
+    /// The measurements.
+    pub report: Report,
+    /// The digest of their canonical JSON, an object.
+    pub report_sha256: Digest,
+    /// The logits, a private object.
+    pub logits_sha256: Digest,
+    /// What paired tests need, item by item: an object.
+    pub outcomes_sha256: Digest,
+    /// The logits on the probes that copies are recognised by, a private object.
+    pub probe_logits_sha256: Digest,
+    /// The signed receipt, an object.
+    pub receipt_sha256: Digest,
+    /// The score.
+    pub score: Score,
+    /// How long the evaluation took.
+    pub duration_ms: u64,
+    /// When it was done.
+    pub evaluated_at: u64,
+}
+
+/// A scored submission as the board needs it.
+#[derive(Clone, Debug)]
+pub struct ScoredSubmission {
+    /// Its name.
+    pub id: SubmissionId,
+    /// Its owner.
+    pub hotkey: Hotkey,
+    /// Order of arrival.
+    pub arrival: u64,
+    /// What it is.
+    pub architecture: ModelKind,
+    /// The measurements.
+    pub report: Report,
+    /// What paired tests need, item by item: an object.
+    pub outcomes_sha256: Digest,
+    /// The score.
+    pub score: Score,
+    /// When it was scored.
+    pub evaluated_at: u64,
+    /// Whether its package brings answers that the engine's were held against.
+    pub brings_answers: bool,
+    /// What its owner calls itself.
+    pub owner_name: Option<String>,
+    /// What its owner calls it.
+    pub model_name: Option<String>,
+}
+
+/// Writes an evaluation, once: a second one of the same submission is refused by the primary key.
+///
+/// # Errors
+/// When the database fails or there is one.
+pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), DbError> {
+    sqlx::query(
+        "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, outcomes_sha256,
+         probe_logits_sha256, receipt_sha256, score, score_ppm, duration_ms, evaluated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(evaluation.submission.to_string())
+    .bind(evaluation.competition.as_ref())
+    .bind(to_json(&evaluation.report))
+    .bind(evaluation.report_sha256.to_string())
+    .bind(evaluation.logits_sha256.to_string())
+    .bind(evaluation.outcomes_sha256.to_string())
+    .bind(evaluation.probe_logits_sha256.to_string())
+    .bind(evaluation.receipt_sha256.to_string())
+    .bind(to_json(&evaluation.score))
+    .bind(evaluation.score.composite.value_ppm)
+    .bind(int(evaluation.duration_ms))
+    .bind(int(evaluation.evaluated_at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+impl Db {
+    /// The evaluation of a submission.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn evaluation(&self, id: &SubmissionId) -> Result<Option<StoredEvaluation>, DbError> {
+        let row = sqlx::query("SELECT * FROM evaluations WHERE submission_id = ?")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        row.as_ref().map(evaluation).transpose()
+    }
+
+    /// All scored submissions of a competition that weren't disqualified, in order of arrival.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
+        let rows = sqlx::query(
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, s.name AS model_name, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
+             EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
+             AS brings_answers,
+             (SELECT name FROM names n WHERE n.hotkey = s.hotkey ORDER BY n.at DESC LIMIT 1) AS owner_name
+             FROM evaluations e JOIN submissions s ON s.id = e.submission_id
+             WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
+        )
+        .bind(competition.as_ref())
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(scored).collect()
+    }
+
+    /// How many submissions of a competition are scored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_scored(&self, competition: &CompetitionId) -> Result<u64, DbError> {
+        let query = "SELECT count(*) FROM evaluations WHERE competition_id = ?";
+        Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?))
+    }
+
+    /// How many evaluations there are, and how long the last twenty took on average, in milliseconds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn evaluation_pace(&self) -> Result<(u64, Option<u64>), DbError> {
+        let row = sqlx::query(
+            "SELECT (SELECT count(*) FROM evaluations) AS count, (SELECT CAST(avg(duration_ms) AS INTEGER) FROM
+             (SELECT duration_ms FROM evaluations ORDER BY evaluated_at DESC LIMIT 20)) AS pace",
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("pace").map(uint)))
+    }
+}
+
+fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
+    Ok(StoredEvaluation {
+        submission: parse("submission id", row.get("submission_id"))?,
+        competition: parse("competition id", row.get("competition_id"))?,
+        report: from_json("report", row.get("report"))?,
+        report_sha256: parse("digest", row.get("report_sha256"))?,
+        logits_sha256: parse("digest", row.get("logits_sha256"))?,
+        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
+        probe_logits_sha256: parse("digest", row.get("probe_logits_sha256"))?,
+        receipt_sha256: parse("digest", row.get("receipt_sha256"))?,
+        score: from_json("score", row.get("score"))?,
+        duration_ms: uint(row.get("duration_ms")),
+        evaluated_at: uint(row.get("evaluated_at")),
+    })
+}
+
+fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
+    Ok(ScoredSubmission {
+        id: parse("submission id", row.get("id"))?,
+        hotkey: parse("hotkey", row.get("hotkey"))?,
+        arrival: uint(row.get("arrival")),
+        architecture: from_json("architecture", row.get("architecture"))?,
+        report: from_json("report", row.get("report"))?,
+        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
+        score: from_json("score", row.get("score"))?,
+        evaluated_at: uint(row.get("evaluated_at")),
+        brings_answers: row.get("brings_answers"),
+        owner_name: row.get("owner_name"),
+        model_name: row.get("model_name"),
+    })
+}

@@ -1,0 +1,530 @@
+//! Submissions and the history of their states.
+//!
+//! [`transition`] is the one place where a state changes, and an end without a score becomes a leaf of the public log with
+//! it. It does not decide which change is due.
+
+use super::origins::Origin;
+use super::{Db, DbError, Tx, from_json, int, log, parse, to_json, uint};
+use protocol::api::FileDeclaration;
+use protocol::architecture::Costs;
+use protocol::auth::SignedText;
+use protocol::leaf::{Attempt, Ended};
+use protocol::name::DisplayName;
+use protocol::package::ModelKind;
+use protocol::submission::{Rejection, State};
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::collections::HashSet;
+use transparency::EntryKind;
+
+/// A row of the table of submissions.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Order of arrival.
+    pub arrival: u64,
+    /// Its name.
+    pub id: SubmissionId,
+    /// Where it was entered.
+    pub competition: CompetitionId,
+    /// By whom.
+    pub hotkey: Hotkey,
+    /// What its owner calls it.
+    pub name: Option<DisplayName>,
+    /// Where it was announced from; what it may use of the machine is shared there.
+    pub origin: Origin,
+    /// The digest over the announced files.
+    pub package_sha256: Digest,
+    /// Where it is.
+    pub state: State,
+    /// When it was announced.
+    pub created_at: u64,
+    /// When it came to its state.
+    pub changed_at: u64,
+    /// Until when its files must have come.
+    pub upload_until: u64,
+    /// Until when the first byte of them must have come; `None` once it did, and where files don't pass us.
+    pub first_byte_until: Option<u64>,
+    /// Evaluations handed to the job engine and lost, for whatever reason.
+    pub attempt: u64,
+    /// Those of them that failed through our fault.
+    pub failures: u64,
+    /// Why it ended without a score.
+    pub reason: Option<Rejection>,
+    /// Once admitted.
+    pub architecture: Option<ModelKind>,
+    /// Once admitted.
+    pub costs: Option<Costs>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, in Unix seconds.
+    pub at: u64,
+    /// From where; `None` for the first.
+    pub from: Option<State>,
+    /// To where.
+    pub to: State,
+    /// Why, for ends without a score.
+    pub reason: Option<Rejection>,
+}
+
+impl Db {
+    /// The submission of this name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn submission(&self, id: &SubmissionId) -> Result<Option<Submission>, DbError> {
+        let row = sqlx::query("SELECT * FROM submissions WHERE id = ?")
+            .bind(id.to_string())
+            .fetch_optional(self.pool())
+            .await?;
+        row.as_ref().map(submission).transpose()
+    }
+
+    /// A submission's history, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn events(&self, id: &SubmissionId) -> Result<Vec<Event>, DbError> {
+        let rows = sqlx::query("SELECT * FROM events WHERE submission_id = ? ORDER BY id")
+            .bind(id.to_string())
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(event).collect()
+    }
+
+    /// Submissions in a state, earliest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn in_state(&self, state: State, count_max: u32) -> Result<Vec<Submission>, DbError> {
+        let rows = sqlx::query("SELECT * FROM submissions WHERE state = ? ORDER BY arrival LIMIT ?")
+            .bind(state.as_str())
+            .bind(count_max)
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// Gives whatever is still to be uploaded so many seconds more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn postpone_uploads(&self, seconds: u64) -> Result<(), DbError> {
+        for query in [
+            "UPDATE submissions SET upload_until = upload_until + ? WHERE state = 'awaiting_upload'",
+            "UPDATE upload_tokens SET expires_at = expires_at + ?",
+        ] {
+            sqlx::query(query).bind(int(seconds)).execute(self.pool()).await?;
+        }
+        Ok(())
+    }
+
+    /// The submissions whose files are still to come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn awaiting_upload(&self) -> Result<HashSet<SubmissionId>, DbError> {
+        let query = "SELECT id FROM submissions WHERE state = 'awaiting_upload'";
+        let ids: Vec<String> = sqlx::query_scalar(query).fetch_all(self.pool()).await?;
+        ids.iter().map(|id| parse("submission", id)).collect()
+    }
+
+    /// How many submissions are in each state; states without any are absent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
+        let rows = sqlx::query("SELECT state, count(*) AS count FROM submissions GROUP BY state")
+            .fetch_all(self.pool())
+            .await?;
+        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
+    }
+
+    /// Since when the longest waiting submission is in its state, for each state that isn't an end and has any.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
+        let query = "SELECT state, min(changed_at) AS since FROM submissions
+                     WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating') GROUP BY state";
+        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
+        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("since"))))).collect()
+    }
+
+    /// Since when the longest waiting submission is queued.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn queued_since(&self) -> Result<Option<u64>, DbError> {
+        let query = "SELECT min(changed_at) FROM submissions WHERE state = 'queued'";
+        let since: Option<i64> = sqlx::query_scalar(query).fetch_one(self.pool()).await?;
+        Ok(since.map(uint))
+    }
+
+    /// Submissions that are in `state` since `since` or longer; for uploads, whose time ended by then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overdue(&self, state: State, since: u64) -> Result<Vec<Submission>, DbError> {
+        let query = match state {
+            State::AwaitingUpload => {
+                "SELECT * FROM submissions WHERE state = ?1 AND (upload_until <= ?2 OR first_byte_until <= ?2) LIMIT 256"
+            }
+            _ => "SELECT * FROM submissions WHERE state = ?1 AND changed_at <= ?2 LIMIT 256",
+        };
+        let rows = sqlx::query(query).bind(state.as_str()).bind(int(since)).fetch_all(self.pool()).await?;
+        rows.iter().map(submission).collect()
+    }
+
+    /// How many queued submissions there are whose next attempt may begin, and since when the first of them waits.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn due(&self, now: u64) -> Result<(u64, Option<u64>), DbError> {
+        let query = "SELECT count(*) AS count, min(changed_at) AS since FROM submissions
+                     WHERE state = 'queued' AND retry_at <= ?";
+        let row = sqlx::query(query).bind(int(now)).fetch_one(self.pool()).await?;
+        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("since").map(uint)))
+    }
+}
+
+/// A hotkey's living entry of this package, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn living(
+    tx: &mut Tx,
+    competition: &CompetitionId,
+    hotkey: &Hotkey,
+    package_sha256: &Digest,
+) -> Result<Option<Submission>, DbError> {
+    let query = "SELECT * FROM submissions WHERE competition_id = ? AND hotkey = ? AND package_sha256 = ?
+                 AND state NOT IN ('failed', 'expired', 'withdrawn')";
+    let row = sqlx::query(query)
+        .bind(competition.as_ref())
+        .bind(hotkey.to_string())
+        .bind(package_sha256.to_string())
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.as_ref().map(submission).transpose()
+}
+
+/// The times of a hotkey's entries since `since` that count against its quota, earliest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn counted_since(
+    tx: &mut Tx,
+    competition: &CompetitionId,
+    hotkey: &Hotkey,
+    since: u64,
+) -> Result<Vec<u64>, DbError> {
+    let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND competition_id = ? AND created_at > ?
+                 AND state NOT IN ('failed', 'expired') ORDER BY created_at";
+    let times: Vec<i64> = sqlx::query_scalar(query)
+        .bind(hotkey.to_string())
+        .bind(competition.as_ref())
+        .bind(int(since))
+        .fetch_all(&mut **tx)
+        .await?;
+    Ok(times.into_iter().map(uint).collect())
+}
+
+impl Db {
+    /// Whether a hotkey has ever entered something in a competition.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_entered_in(&self, competition: &CompetitionId, hotkey: &Hotkey) -> Result<bool, DbError> {
+        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE competition_id = ? AND hotkey = ?)";
+        let asked = sqlx::query_scalar(query).bind(competition.as_ref()).bind(hotkey.to_string());
+        Ok(asked.fetch_one(self.pool()).await?)
+    }
+}
+
+/// Whether a hotkey has a submission that waits for us: all of its files are there, and it isn't done.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_waiting(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
+    let query =
+        "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = ? AND state IN ('checking', 'queued', 'evaluating'))";
+    Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
+}
+
+/// Writes a new submission with its files; returns its place in the order of arrival.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
+    let written = sqlx::query(
+        "INSERT INTO submissions (id, competition_id, hotkey, address, network_56, network_48, package_sha256, state,
+         created_at, changed_at, upload_until, first_byte_until, name, name_folded)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(new.id.to_string())
+    .bind(new.competition.as_ref())
+    .bind(new.hotkey.to_string())
+    .bind(&new.origin.address)
+    .bind(&new.origin.network_56)
+    .bind(&new.origin.network_48)
+    .bind(new.package_sha256.to_string())
+    .bind(new.state.as_str())
+    .bind(int(new.created_at))
+    .bind(int(new.changed_at))
+    .bind(int(new.upload_until))
+    .bind(new.first_byte_until.map(int))
+    .bind(new.name.as_ref().map(DisplayName::as_str))
+    .bind(new.name.as_ref().map(DisplayName::folded))
+    .execute(&mut **tx)
+    .await?;
+    for file in files {
+        sqlx::query("INSERT INTO submission_files (submission_id, path, size_bytes, sha256) VALUES (?, ?, ?, ?)")
+            .bind(new.id.to_string())
+            .bind(&file.path)
+            .bind(int(file.size))
+            .bind(file.sha256.to_string())
+            .execute(&mut **tx)
+            .await?;
+    }
+    append_event(tx, &new.id, None, new.state, None, new.created_at).await?;
+    Ok(uint(written.last_insert_rowid()))
+}
+
+/// Whether a model can't be called that: another model that is alive or scored is, or a hotkey that isn't this one; or
+/// something that looks like it. The same package may carry its name into other competitions.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_name_taken(
+    tx: &mut Tx,
+    name: &DisplayName,
+    hotkey: &Hotkey,
+    package_sha256: &Digest,
+) -> Result<bool, DbError> {
+    let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = ?1
+                     AND state NOT IN ('rejected', 'expired', 'withdrawn')
+                     AND NOT (hotkey = ?2 AND (package_sha256 = ?3 OR state = 'failed')))
+                 OR EXISTS (SELECT 1 FROM names WHERE folded = ?1 AND hotkey <> ?2)";
+    Ok(sqlx::query_scalar(query)
+        .bind(name.folded())
+        .bind(hotkey.to_string())
+        .bind(package_sha256.to_string())
+        .fetch_one(&mut **tx)
+        .await?)
+}
+
+/// Gives a submission its name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn give_name(tx: &mut Tx, id: &SubmissionId, name: &DisplayName) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET name = ?, name_folded = ? WHERE id = ?")
+        .bind(name.as_str())
+        .bind(name.folded())
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The first byte of a submission's files came.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begun(db: &Db, id: &SubmissionId) -> Result<(), DbError> {
+    let query = "UPDATE submissions SET first_byte_until = NULL WHERE id = ? AND first_byte_until IS NOT NULL";
+    sqlx::query(query).bind(id.to_string()).execute(db.pool()).await?;
+    Ok(())
+}
+
+/// Changes the state of a submission as its journey goes. This, [`withdraw`] and [`overrule`] are the only places that do.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When the journey knows no such step, which is a bug in the caller.
+pub async fn transition(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_become(to), "a submission can't go from {from} to {to}; this is a bug");
+    change(tx, id, (from, to), (reason, None), now).await
+}
+
+/// Ends a submission as its miner asked.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When the journey knows no such step, which is a bug in the caller.
+pub async fn withdraw(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    (reason, request): (&Rejection, SignedText),
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_become(State::Withdrawn), "a submission can't be taken back from {from}; this is a bug");
+    change(tx, id, (from, State::Withdrawn), (Some(reason), Some(request)), now).await
+}
+
+/// Changes the state of a submission as its operator says, who has to state it in the public log in the same
+/// transaction. Tasks that were handed out for it do nothing then, and its failures are forgotten.
+///
+/// # Errors
+/// [`DbError::StateChanged`] when it is not in state `from` any more, and the database's own.
+///
+/// # Panics
+/// When no operator may do that, which is a bug in the caller.
+pub async fn overrule(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: State,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    assert!(from.may_be_moved(to), "nobody may move a submission from {from} to {to}; this is a bug");
+    change(tx, id, (from, to), (reason, None), now).await?;
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = 0, retry_at = 0 WHERE id = ?")
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn change(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    (from, to): (State, State),
+    (reason, request): (Option<&Rejection>, Option<SignedText>),
+    now: u64,
+) -> Result<(), DbError> {
+    let changed = sqlx::query(
+        "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?
+         RETURNING competition_id",
+    )
+    .bind(to.as_str())
+    .bind(int(now))
+    .bind(reason.map(|reason| reason.code.as_str()))
+    .bind(reason.map(|reason| reason.detail.as_str()))
+    .bind(id.to_string())
+    .bind(from.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = changed else { return Err(DbError::StateChanged { expected: from }) };
+    if to.is_terminal() && to != State::Scored {
+        let competition = parse("competition id", row.get("competition_id"))?;
+        state_end(tx, (competition, id), to, (reason, request), now).await?;
+    }
+    append_event(tx, id, Some(from), to, reason, now).await
+}
+
+/// States in the public log that a submission ended without a score.
+async fn state_end(
+    tx: &mut Tx,
+    (competition, submission): (CompetitionId, &SubmissionId),
+    state: State,
+    (reason, request): (Option<&Rejection>, Option<SignedText>),
+    at: u64,
+) -> Result<(), DbError> {
+    let code = reason.map(|reason| reason.code).expect("an end without a score has a reason; this is a bug");
+    let attempt = log::count_under(tx, &Attempt::prefix(submission)).await?;
+    let number = log::count_under(tx, &Ended::prefix(submission)).await? + 1;
+    let (submission, blame) = (submission.clone(), code.blame());
+    let ended = Ended { competition, submission, number, state, code, blame, attempt, at, request };
+    log::enqueue(tx, &ended.key(), EntryKind::Ended, &ended).await
+}
+
+/// Counts a check without a verdict, and says when the next may begin.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_failed_check(tx: &mut Tx, id: &SubmissionId, retry_at: u64) -> Result<(), DbError> {
+    let query = "UPDATE submissions SET failures = failures + 1, retry_at = ? WHERE id = ? AND state = 'checking'";
+    sqlx::query(query).bind(int(retry_at)).bind(id.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Writes what the admission check found out; its own failures are forgotten.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_admitted(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    architecture: &ModelKind,
+    costs: &Costs,
+) -> Result<(), DbError> {
+    sqlx::query("UPDATE submissions SET architecture = ?, costs = ?, failures = 0, retry_at = 0 WHERE id = ?")
+        .bind(to_json(architecture))
+        .bind(to_json(costs))
+        .bind(id.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn append_event(
+    tx: &mut Tx,
+    id: &SubmissionId,
+    from: Option<State>,
+    to: State,
+    reason: Option<&Rejection>,
+    now: u64,
+) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO events (submission_id, at, from_state, to_state, code, detail) VALUES (?, ?, ?, ?, ?, ?)")
+        .bind(id.to_string())
+        .bind(int(now))
+        .bind(from.map(State::as_str))
+        .bind(to.as_str())
+        .bind(reason.map(|reason| reason.code.as_str()))
+        .bind(reason.map(|reason| reason.detail.as_str()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
+    let text = |column: &str| row.get::<Option<&str>, _>(column);
+    Ok(Submission {
+        arrival: uint(row.get("arrival")),
+        id: parse("submission id", row.get("id"))?,
+        competition: parse("competition id", row.get("competition_id"))?,
+        hotkey: parse("hotkey", row.get("hotkey"))?,
+        name: text("name").map(|name| parse("model name", name)).transpose()?,
+        origin: Origin::of_row(row),
+        package_sha256: parse("digest", row.get("package_sha256"))?,
+        state: parse("state", row.get("state"))?,
+        created_at: uint(row.get("created_at")),
+        changed_at: uint(row.get("changed_at")),
+        upload_until: uint(row.get("upload_until")),
+        first_byte_until: row.get::<Option<i64>, _>("first_byte_until").map(uint),
+        attempt: uint(row.get("attempt")),
+        failures: uint(row.get("failures")),
+        reason: reason(row)?,
+        architecture: text("architecture").map(|json| from_json("architecture", json)).transpose()?,
+        costs: text("costs").map(|json| from_json("costs", json)).transpose()?,
+    })
+}
+
+fn reason(row: &SqliteRow) -> Result<Option<Rejection>, DbError> {
+    let Some(code) = row.get::<Option<&str>, _>("code") else { return Ok(None) };
+    let detail = row.get::<Option<String>, _>("detail").unwrap_or_default();
+    Ok(Some(Rejection { code: parse("code", code)?, detail }))
+}
+
+fn event(row: &SqliteRow) -> Result<Event, DbError> {
+    let from = row.get::<Option<&str>, _>("from_state").map(|state| parse("state", state)).transpose()?;
+    Ok(Event { at: uint(row.get("at")), from, to: parse("state", row.get("to_state"))?, reason: reason(row)? })
+}
