@@ -109,7 +109,7 @@ async fn check(miner: &Miner, document: &Value, path: &str, target: &str, header
 /// A route that comes by `routes!` brings its description; one that comes by `route` has none.
 #[test]
 fn no_route_but_those_of_pages_comes_without_its_description() {
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("face/src");
     let (mut folders, mut bare) = (vec![source.clone()], BTreeSet::new());
     while let Some(folder) = folders.pop() {
         for file in std::fs::read_dir(folder).unwrap() {
