@@ -16,6 +16,7 @@ use datasets::Logits;
 use protocol::SubmissionId;
 use protocol::competition::keeps_teacher_distance;
 use protocol::evaluation::outputs_digest;
+use protocol::nulls::Nulls;
 use protocol::package::Format;
 use rand::seq::IndexedRandom;
 use referee::RecordedMember;
@@ -95,10 +96,14 @@ impl<'a> Likeness<'a> {
         Ok(Self { case, said, teacher, classes })
     }
 
+    fn nulls(&self) -> Option<&Nulls> {
+        self.case.competition.manifest.nulls.as_ref()
+    }
+
     /// Whoever says the same as an earlier one of another owner, and counts as its own work.
     fn unmarked(&self) -> Vec<String> {
         let students: Vec<&[f32]> = self.said.iter().map(|(_, logits)| logits.as_slice()).collect();
-        let threshold = Thresholds::between("", "").fresh_function_ppm;
+        let threshold = Thresholds::of_outputs(self.nulls()).fresh_function_ppm;
         let same = match same_on_items(&students, &self.teacher, self.classes, threshold) {
             Ok(same) => same,
             Err(error) => return vec![error.to_string()],
@@ -136,7 +141,7 @@ impl<'a> Likeness<'a> {
         let [first, second] = [self.print(original)?, self.print(id)?];
         let mut evidence = compare(&first, &second);
         evidence.fresh_residual_correlation_ppm = self.fresh(original, id);
-        Ok(match relation(&evidence, &Thresholds::between(first.family(), second.family())) {
+        Ok(match relation(&evidence, &Thresholds::between(self.nulls(), first.family(), second.family())) {
             Relation::Copy(_) => Seen::Copy,
             _ => Seen::NotHere(format!(
                 "{id} counts as {original}, which neither weights nor fresh answers show: `retort verify copy {id} \
@@ -155,7 +160,7 @@ impl<'a> Likeness<'a> {
         if entry == "teacher" && costs.is_some_and(|(own, of)| keeps_teacher_distance(&own, &of)) {
             return Ok(Seen::Lie(format!("{id} counts as the teacher, and keeps the least distance from it")));
         }
-        let thresholds = Thresholds::between(of.family(), own.family());
+        let thresholds = Thresholds::between(self.nulls(), of.family(), own.family());
         let by_weights = matches!(relation_to_entry(&compare(&of, &own), &thresholds), Relation::Copy(_));
         let by_answers = entry == "teacher" && self.unexplained(id) < thresholds.entry_fresh_unexplained_ppm;
         Ok(match by_weights || by_answers {

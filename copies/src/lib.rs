@@ -6,7 +6,6 @@
 
 #![warn(missing_docs)]
 
-mod calibration;
 mod clusters;
 pub mod disguise;
 mod error;
@@ -19,12 +18,13 @@ mod residuals;
 mod rows;
 mod shapes;
 mod spaces;
+mod thresholds;
 
-pub use calibration::{FRESH_FUNCTION_PPM, FRESH_ITEMS_MIN};
 pub use clusters::clusters;
 pub use error::FingerprintError;
 pub use evidence::{Evidence, LayerEvidence, SAME_COSINE_PPM, compare};
 pub use fingerprint::Fingerprint;
-pub use judge::{FUNCTION_PPM, Relation, Signal, Thresholds, Tier, relation, relation_to_entry, unless_known};
+pub use judge::{Relation, Signal, Tier, relation, relation_to_entry, unless_known};
 pub use probes::{PROBES_DEFAULT, own_probe_seed, probes};
-pub use residuals::{OutputEvidence, ProbeLogits, compare_outputs, same_on_items};
+pub use residuals::{FRESH_ITEMS_MIN, OutputEvidence, ProbeLogits, compare_outputs, same_on_items};
+pub use thresholds::{FUNCTION_PPM, Thresholds};

@@ -12,6 +12,9 @@ use protocol::Digest;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// On fewer fresh items than this two honest models may err alike by chance.
+pub const FRESH_ITEMS_MIN: u32 = 100;
+
 /// The largest residual as stored.
 const LARGEST: f64 = 32_767.0;
 

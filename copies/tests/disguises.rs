@@ -1,11 +1,12 @@
 //! Copies under disguise against strangers, without training. It does NOT measure recall: docs/COPIES.md does.
 
-use crate::models::{MATCHED, MLP, MOBILENET, Model, RESNET, VIT};
+use crate::models::{MATCHED, MLP, MOBILENET, Model, RESNET, VIT, nulls};
 use copies::disguise::{self, Encoding};
 use copies::{
     Evidence, FUNCTION_PPM, Fingerprint, Relation, Signal, Thresholds, Tier, compare, relation, relation_to_entry,
     unless_known,
 };
+use protocol::nulls::FamilyNull;
 
 fn print(model: &Model, safetensors: &[u8]) -> Fingerprint {
     Fingerprint::new(&model.config_json, safetensors, None).unwrap()
@@ -94,8 +95,7 @@ fn other_architectures_have_no_weights_in_common() {
     let (a, b) = (Model::random(MLP, 1), Model::random(MOBILENET, 1));
     let evidence = compare(&print(&a, &a.safetensors()), &print(&b, &b.safetensors()));
     assert_eq!((evidence.weight_match_ppm, evidence.layers.len()), (None, 0));
-    let thresholds = Thresholds::from_null(Some(500_000), 500_000);
-    assert_eq!(relation(&evidence, &thresholds), Relation::Independent);
+    assert_eq!(relation(&evidence, &Thresholds::between(Some(&nulls()), "mlp", "mobilenet_v2")), Relation::Independent);
 }
 
 #[test]
@@ -113,7 +113,10 @@ fn one_signal_alone_is_a_suspicion_and_both_are_a_copy() {
     let model = Model::random(MLP, 1);
     let mut evidence = against_original(&model, &model.safetensors());
     (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
-    let thresholds = Thresholds::from_null(Some(400_000), 300_000);
+    let mut stated = nulls();
+    let null = FamilyNull { weight_match_max_ppm: 400_000, residual_correlation_max_ppm: 300_000 };
+    stated.families.insert("mlp".into(), null);
+    let thresholds = Thresholds::between(Some(&stated), "mlp", "mlp");
     let (alone, support) = (650_000, 370_000);
     assert_eq!(thresholds.weight_match_ppm, Some(700_000));
     assert_eq!((thresholds.residual_correlation_ppm, thresholds.residual_support_ppm), (alone, support));
@@ -139,10 +142,35 @@ fn the_same_errors_on_fresh_items_are_the_same_function_whatever_the_probes_say(
     let mut evidence = against_original(&model, &model.safetensors());
     (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
     (evidence.weight_match_ppm, evidence.residual_correlation_ppm) = (None, Some(10_000));
-    let thresholds = Thresholds::between("mlp", "resnet");
+    let thresholds = Thresholds::between(Some(&nulls()), "mlp", "resnet");
     assert_eq!(relation(&evidence, &thresholds), Relation::Independent);
     evidence.fresh_residual_correlation_ppm = Some(thresholds.fresh_function_ppm);
     assert_eq!(relation(&evidence, &thresholds), Relation::Copy(Tier::Function));
+}
+
+/// What two honest students have in common on data that nobody measured isn't known.
+#[test]
+fn without_a_null_only_equal_weights_and_equal_functions_make_a_copy() {
+    let model = Model::random(MLP, 1);
+    let mut evidence = against_original(&model, &model.safetensors());
+    let thresholds = Thresholds::between(None, "mlp", "mlp");
+    assert_eq!(relation(&evidence, &thresholds), Relation::Copy(Tier::Bytes));
+    (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
+    let mut judge = |units: Option<i32>, probes: i32, fresh: i32| {
+        evidence.weight_match_ppm = units;
+        (evidence.residual_correlation_ppm, evidence.fresh_residual_correlation_ppm) = (Some(probes), Some(fresh));
+        relation(&evidence, &thresholds)
+    };
+    assert_eq!(judge(Some(1_000_000), 998_999, 998_999), Relation::Suspicion(Signal::WeightMatch));
+    assert_eq!(judge(Some(100_000), 998_999, 998_999), Relation::Suspicion(Signal::ResidualCorrelation));
+    assert_eq!(judge(Some(100_000), 500_000, 500_000), Relation::Independent);
+    assert_eq!(judge(None, 999_000, 0), Relation::Copy(Tier::Function));
+    assert_eq!(judge(None, 0, 999_000), Relation::Copy(Tier::Function));
+    evidence.fresh_residual_correlation_ppm = None;
+    evidence.unexplained_ppm = Some(1_000);
+    assert_eq!(relation_to_entry(&evidence, &thresholds), Relation::Independent);
+    evidence.unexplained_ppm = Some(999);
+    assert_eq!(relation_to_entry(&evidence, &thresholds), Relation::Copy(Tier::Outputs));
 }
 
 #[test]
@@ -150,7 +178,7 @@ fn outputs_that_an_entry_0_explains_are_its_own() {
     let model = Model::random(MLP, 1);
     let mut evidence = against_original(&model, &model.safetensors());
     (evidence.same_package, evidence.same_canonical, evidence.same_symmetric) = (false, false, false);
-    let thresholds = Thresholds::between("mlp", "mlp");
+    let thresholds = Thresholds::between(Some(&nulls()), "mlp", "mlp");
     (evidence.weight_match_ppm, evidence.unexplained_ppm) = (None, Some(thresholds.entry_unexplained_ppm));
     assert_eq!(relation_to_entry(&evidence, &thresholds), Relation::Independent);
     evidence.unexplained_ppm = Some(thresholds.entry_unexplained_ppm - 1);

@@ -1,6 +1,8 @@
 //! Untrained models of every family, with normalisations that do something. It does NOT hold tests itself.
 
 use protocol::architecture::Plan;
+use protocol::competition::Manifest;
+use protocol::nulls::Nulls;
 use protocol::package::PackageConfig;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use weights::Weights;
@@ -12,6 +14,12 @@ pub(crate) const MOBILENET: &str = r#"{"kind":"mobilenet_v2","stem":8,"stem_stri
 pub(crate) const VIT: &str = r#"{"kind":"vit","patch":4,"width":16,"depth":1,"heads":2,"mlp_width":32}"#;
 /// The families whose units can be matched.
 pub(crate) const MATCHED: [&str; 4] = [MLP, RESNET, DEPTHWISE, MOBILENET];
+
+/// What the built-in competition states.
+pub(crate) fn nulls() -> Nulls {
+    let text = include_str!("../../competitions/fashion-mnist/competition.toml");
+    Manifest::from_toml(text).unwrap().nulls.unwrap()
+}
 
 pub(crate) struct Model {
     pub(crate) config_json: Vec<u8>,

@@ -1,7 +1,7 @@
 //! Copies in another shape, without training: their units are found again. It does NOT run models:
 //! `miner-template/tests/shapes.rs` shows that these disguises keep the function, and docs/COPIES.md the recall.
 
-use crate::models::{MATCHED, MLP, MOBILENET, Model, RESNET, VIT};
+use crate::models::{MATCHED, MLP, MOBILENET, Model, RESNET, VIT, nulls};
 use copies::disguise::shape::{self, Filling, Reshaped};
 use copies::disguise::{self, Encoding};
 use copies::{Evidence, Fingerprint, Thresholds, compare};
@@ -55,7 +55,8 @@ fn units_are_found_again_in_another_shape_and_under_every_disguise() {
             ] {
                 let evidence = against(&original, &print(&config, &bytes));
                 let found = evidence.weight_match_ppm.unwrap_or_else(|| panic!("{architecture}, {name}, {disguise}"));
-                let threshold = Thresholds::between(original.family(), original.family()).weight_match_ppm.unwrap();
+                let family = original.family();
+                let threshold = Thresholds::between(Some(&nulls()), family, family).weight_match_ppm.unwrap();
                 assert!(found >= least.max(threshold), "{architecture}, {name}, {disguise}: {found} {evidence:?}");
             }
         }

@@ -16,12 +16,20 @@ use miner_template::recipe::Recipe;
 use miner_template::source::Assets;
 use miner_template::students::{STUDENTS, student};
 use models::DeviceKind;
+use protocol::competition::Manifest;
+use protocol::nulls::Nulls;
 use protocol::package::{Admission, admit};
 use std::path::{Path, PathBuf};
 
 fn assets() -> Assets {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../competitions/fashion-mnist/competition.toml");
     Assets::offline(&manifest).unwrap()
+}
+
+/// What the built-in competition states of honest students.
+fn nulls() -> Nulls {
+    let text = include_str!("../../competitions/fashion-mnist/competition.toml");
+    Manifest::from_toml(text).unwrap().nulls.unwrap()
 }
 
 fn options(epochs: u32, out: PathBuf) -> Options {

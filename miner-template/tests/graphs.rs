@@ -1,7 +1,7 @@
 //! Students of the catalogue as ONNX files (scripts/onnx_students.py): admitted by the same rules, and recognised in either
 //! format by what they say. Their own answers are onnxruntime's, as they were written beside them; the others are burn's.
 
-use crate::assets;
+use crate::{assets, nulls};
 use copies::{Fingerprint, ProbeLogits, Relation, Thresholds, Tier, compare, relation, same_on_items};
 use datasets::{FashionMnist, Images};
 use miner_template::augment::Augmentation;
@@ -89,7 +89,7 @@ fn a_student_is_recognised_in_either_format_by_what_it_says() {
         let evidence = compare(weights, graph);
         assert!(evidence.of_graph && evidence.weight_match_ppm.is_none() && evidence.layers.is_empty());
         assert!(!evidence.same_canonical, "another encoding of another description");
-        let found = relation(&evidence, &Thresholds::between(weights.family(), graph.family()));
+        let found = relation(&evidence, &Thresholds::between(Some(&nulls()), weights.family(), graph.family()));
         assert_eq!(found, Relation::Copy(Tier::Function), "{evidence:?}");
         println!("{} as a graph: rc {:?} ppm", weights.family(), evidence.residual_correlation_ppm);
         assert_eq!(Fingerprint::from_bytes(&graph.to_bytes().unwrap()).unwrap(), *graph);
@@ -97,13 +97,13 @@ fn a_student_is_recognised_in_either_format_by_what_it_says() {
     let [(resnet, resnet_graph, resnet_said), (mlp, mlp_graph, mlp_said)] = &prints;
     for (a, b) in [(resnet, mlp_graph), (mlp, resnet_graph), (resnet_graph, mlp_graph)] {
         let evidence = compare(a, b);
-        let found = relation(&evidence, &Thresholds::between(a.family(), b.family()));
+        let found = relation(&evidence, &Thresholds::between(Some(&nulls()), a.family(), b.family()));
         assert!(!matches!(found, Relation::Copy(_)), "{found:?}");
         println!("{} and a stranger: rc {:?} ppm", a.family(), evidence.residual_correlation_ppm);
     }
     // On fresh items, as a round compares everybody.
     let (_, burn) = catalogue(STUDENTS[0].1, &items);
-    let threshold = Thresholds::between("resnet", "onnx").fresh_function_ppm;
+    let threshold = Thresholds::between(Some(&nulls()), "resnet", "onnx").fresh_function_ppm;
     let same = same_on_items(&[&burn, resnet_said, mlp_said], &teacher, 10, threshold).unwrap();
     assert_eq!(same.iter().map(|(a, b, _)| (*a, *b)).collect::<Vec<_>>(), [(0, 1)]);
 }
@@ -119,5 +119,8 @@ fn the_same_graph_written_anew_is_the_same_model_and_not_the_same_bytes() {
     let [first, second] = [&files, &again].map(|files| print(&assets, files, &said, &said));
     let evidence = compare(&first, &second);
     assert_eq!((evidence.same_package, evidence.same_canonical), (false, true));
-    assert_eq!(relation(&evidence, &Thresholds::between("onnx", "onnx")), Relation::Copy(Tier::Canonical));
+    assert_eq!(
+        relation(&evidence, &Thresholds::between(Some(&nulls()), "onnx", "onnx")),
+        Relation::Copy(Tier::Canonical)
+    );
 }

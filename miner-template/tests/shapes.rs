@@ -1,6 +1,7 @@
 //! Copies in other shapes: they say what their originals say, and are called copies for it. It trains nothing; what
 //! trained models give is in docs/COPIES.md.
 
+use crate::nulls;
 use copies::disguise::shape::{self, Filling, Reshaped};
 use copies::disguise::{self, Encoding};
 use copies::{
@@ -100,7 +101,7 @@ fn each_shape_keeps_the_function_and_is_called_a_copy_under_each_disguise() {
             for (damage, bytes) in damaged(&copy) {
                 let evidence = compare(&original_print, &print(&copy.config, &bytes, &teacher));
                 let family = original_print.family();
-                let found = relation(&evidence, &Thresholds::between(family, family));
+                let found = relation(&evidence, &Thresholds::between(Some(&nulls()), family, family));
                 assert!(matches!(found, Relation::Copy(_)), "{architecture}, {name}, {damage}: {found:?} {evidence:?}");
             }
         }
@@ -118,7 +119,7 @@ fn the_teacher_in_another_shape_is_found_by_what_it_says() {
         for (name, copy) in shapes(&config, &weights) {
             for (damage, bytes) in damaged(&copy) {
                 let evidence = compare(&teacher, &print(&copy.config, &bytes, &says));
-                let found = relation_to_entry(&evidence, &Thresholds::between("", ""));
+                let found = relation_to_entry(&evidence, &Thresholds::of_outputs(Some(&nulls())));
                 assert!(matches!(found, Relation::Copy(_)), "{architecture}, {name}, {damage}: {evidence:?}");
             }
         }
@@ -134,7 +135,7 @@ fn a_unit_that_fires_on_probes_alone_breaks_them_and_not_the_comparison_on_real_
     let [bytes, copy] = [&original, &blinded.weights].map(|weights| weights.to_safetensors().unwrap());
     let teacher = teacher_says();
     let evidence = compare(&print(&config, &bytes, &teacher), &print(&blinded.config, &copy, &teacher));
-    let thresholds = Thresholds::between("mlp", "mlp");
+    let thresholds = Thresholds::between(Some(&nulls()), "mlp", "mlp");
     assert!(evidence.residual_correlation_ppm.unwrap() < thresholds.residual_support_ppm, "{evidence:?}");
 
     let mut pixels = probes(&[8; 32], config.input.shape(), PROBES_DEFAULT);

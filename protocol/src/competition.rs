@@ -7,6 +7,7 @@
 use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
+use crate::nulls::Nulls;
 use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
 use crate::score::ScoreRules;
@@ -120,6 +121,11 @@ pub struct Manifest {
     #[serde(default)]
     #[schema(required)]
     pub reward: RewardRules,
+    /// What honest students have in common here. Without it likeness is evidence for people, and only equal weights and equal
+    /// functions make a copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub nulls: Option<Nulls>,
     /// Who watches the public log.
     #[serde(default)]
     #[schema(required)]
@@ -571,6 +577,7 @@ impl Manifest {
         problems.extend(named("rounds", self.rounds.problems(self.data.hidden_items)));
         problems.extend(self.check_pool().err().map(|problem| ("data.hidden_pool", problem)));
         problems.extend(self.reward.check().err().map(|problem| ("reward", problem)));
+        problems.extend(named("nulls", self.nulls.as_ref().map(Nulls::problems).unwrap_or_default()));
         let mut errors: Vec<_> =
             problems.into_iter().map(|(field, problem)| ManifestError::Field { field, problem }).collect();
         match (errors.len(), errors.pop()) {
@@ -725,7 +732,8 @@ impl Manifest {
     /// What its publisher chose that keeps it from deciding about money: said wherever it is shown.
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
-        [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()].into_iter().flatten().collect()
+        let nulls = self.nulls.is_none().then_some(Nulls::WITHOUT);
+        [self.data.hidden_pool.weakness(), beacon, self.reward.weakness(), nulls].into_iter().flatten().collect()
     }
 
     /// Whether models of this kind may be entered.

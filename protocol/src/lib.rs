@@ -18,6 +18,7 @@ pub mod latency;
 pub mod leaf;
 pub mod name;
 pub mod needs;
+pub mod nulls;
 pub mod outcomes;
 pub mod package;
 pub mod published;

@@ -7,6 +7,7 @@ mod graphs;
 mod habits;
 mod journey;
 mod machine;
+mod nulls;
 mod onnx;
 mod own_data;
 mod pytorch;

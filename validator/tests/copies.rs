@@ -316,12 +316,41 @@ async fn the_same_errors_on_fresh_items_make_a_copy_of_what_nothing_else_connect
     let hotter = errs(5).iter().map(|logit| 2.0 * logit + 1.0).collect();
     let said = answers([errs(5), errs(6), hotter]);
     for _ in 0..2 {
-        assert_eq!(on_fresh_items(&app.app, said.clone(), teacher.clone(), 10).await.unwrap(), 1);
+        assert_eq!(
+            on_fresh_items(&app.app, &competition("digits"), said.clone(), teacher.clone(), 10).await.unwrap(),
+            1
+        );
         assert_eq!(copies(&app).await, counts([(copy.clone(), first.clone())]));
     }
     let view: PairView = app.miner(4).get(&format!("/api/v1/copies/{copy}/{first}")).await.json().await.unwrap();
     assert_eq!(view.relation, Relation::Copy(Tier::Function));
     assert!(view.evidence.fresh_residual_correlation_ppm.unwrap() > 990_000);
+}
+
+/// Nobody knows how alike honest models are where it wasn't measured.
+#[tokio::test]
+async fn without_nulls_what_is_alike_makes_no_copy_and_what_is_equal_does() {
+    let app = TestApp::start(Setup::default()).await;
+    let with = competition_toml("digits", "");
+    let stated = with.lines().find(|line| line.starts_with("nulls = ")).unwrap();
+    app.publish(&with.replace(stated, "")).await;
+    let [first, near, same] =
+        [scored(&app, 1, &original(1)).await, scored(&app, 2, &original(2)).await, scored(&app, 3, &original(3)).await];
+    let noise = |seed: u64| -> Vec<f32> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        (0..3_000).map(|_| weights::standard_normal(&mut rng)).collect()
+    };
+    let (teacher, errors, own) = (noise(1), noise(2), noise(3));
+    let errs = |share: f32| -> Vec<f32> {
+        let of = teacher.iter().zip(&errors).zip(&own);
+        of.map(|((teacher, error), own)| teacher + 0.5 * (error + share * own)).collect()
+    };
+    let said = [(&first, errs(0.0)), (&near, errs(0.1)), (&same, errs(0.001))];
+    let said = said.map(|(submission, logits)| FreshAnswers { submission: submission.clone(), logits });
+    on_fresh_items(&app.app, &competition("digits"), said.to_vec(), teacher.clone(), 10).await.unwrap();
+    assert_eq!(copies(&app).await, counts([(same, first)]));
+    let card = app.miner(4).get("/arena/digits/resolve/main/README.md").await.text().await.unwrap();
+    assert!(card.contains("doesn't state what honest students have in common"), "{card}");
 }
 
 #[tokio::test]

@@ -11,9 +11,13 @@ use miner_template::source::Assets;
 use miner_template::teacher;
 use models::{DeviceKind, Weights};
 use protocol::architecture::Plan;
+use protocol::competition::Manifest;
+use protocol::nulls::Nulls;
 use protocol::package::PackageConfig;
 use std::path::Path;
 
+/// The built-in competition.
+const MANIFEST: &str = include_str!("../../../competitions/fashion-mnist/competition.toml");
 /// The probes of the calibration: anyone can draw them again.
 const SEED: [u8; 32] = *b"retort copies, calibration, 2026";
 /// As in eval/examples/hidden_gap.rs.
@@ -33,6 +37,8 @@ pub(crate) struct Bench {
     pub(crate) classes: u32,
     pub(crate) teacher: Student,
     pub(crate) reference: Student,
+    /// What the built-in competition states of honest students.
+    pub(crate) nulls: Nulls,
 }
 
 /// A package with its weights read.
@@ -96,6 +102,7 @@ impl Bench {
             classes: assets.labels.len() as u32,
             teacher: Student::read(&models.join("teacher"))?,
             reference: Student::read(&models.join("reference"))?,
+            nulls: Manifest::from_toml(MANIFEST)?.nulls.context("the built-in competition states no nulls")?,
         };
         bench.on_probes = bench.logits(&bench.teacher.plan, &bench.teacher.files.weights, &bench.probes)?;
         bench.on_fresh = bench.logits(&bench.teacher.plan, &bench.teacher.files.weights, &bench.fresh)?;

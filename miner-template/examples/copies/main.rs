@@ -60,7 +60,7 @@ fn main() -> Result<()> {
         println!("\n### {}\n", family.name);
         Row::head();
         for row in family.copies(&bench, cli.victims)? {
-            row.print(&Thresholds::between(family.name, family.name));
+            row.print(&Thresholds::between(Some(&bench.nulls), family.name, family.name));
         }
     }
     Ok(())
@@ -191,7 +191,7 @@ fn null_of(families: &[Family], bench: &Bench) -> Result<Null> {
         families.iter().flat_map(|family| family.students.iter().map(move |student| (family.name, student))).collect();
     for (index, (family, (first, a))) in all.iter().enumerate() {
         for (other, (second, b)) in &all[index + 1..] {
-            null.add([(family, &first.name), (other, &second.name)], bench.compare(a, b)?);
+            null.add([(family, &first.name), (other, &second.name)], bench.compare(a, b)?, &bench.nulls);
         }
     }
     Ok(null)
@@ -202,8 +202,8 @@ fn entries(families: &[Family], bench: &Bench) -> Result<()> {
     println!("\n### The teacher and the reference\n");
     println!("| models | n | unexplained on probes | on fresh items | called a copy |");
     println!("|---|---|---|---|---|");
+    let thresholds = Thresholds::of_outputs(Some(&bench.nulls));
     let line = |name: &str, found: &[(Evidence, Option<i32>)]| {
-        let thresholds = Thresholds::between("", "");
         let copies =
             found.iter().filter(|(e, _)| matches!(relation_to_entry(e, &thresholds), Relation::Copy(_))).count();
         println!(
@@ -233,6 +233,6 @@ fn entries(families: &[Family], bench: &Bench) -> Result<()> {
             line(&format!("the {name} itself and in four shapes, {damage}"), &found);
         }
     }
-    println!("\nthresholds: less than {} unexplained", decimal(Thresholds::between("", "").entry_unexplained_ppm));
+    println!("\nthresholds: less than {} unexplained", decimal(thresholds.entry_unexplained_ppm));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Evidence in Markdown: the null, and rows of recall.
 
 use copies::{Evidence, Relation, Thresholds, Tier, relation};
+use protocol::nulls::Nulls;
 use std::collections::BTreeMap;
 
 /// A group of comparisons that the table shows in one row.
@@ -44,7 +45,7 @@ pub(crate) struct Null(BTreeMap<(String, String), Vec<(Evidence, bool)>>);
 
 impl Null {
     /// Takes up a pair of two students, each by its family and its name, `independent-WIDTH-SEED`.
-    pub(crate) fn add(&mut self, [(a, first), (b, second)]: [(&str, &str); 2], evidence: Evidence) {
+    pub(crate) fn add(&mut self, [(a, first), (b, second)]: [(&str, &str); 2], evidence: Evidence, stated: &Nulls) {
         let width = |name: &str| name.split('-').nth(1).unwrap_or_default().to_owned();
         let [first, second] = [first, second].map(width);
         let key = match (a == b, first == second) {
@@ -52,7 +53,7 @@ impl Null {
             (true, false) => (a.to_owned(), "across widths".to_owned()),
             (false, _) => ("across families".to_owned(), String::new()),
         };
-        let flagged = relation(&evidence, &Thresholds::between(a, b)) != Relation::Independent;
+        let flagged = relation(&evidence, &Thresholds::between(Some(stated), a, b)) != Relation::Independent;
         self.0.entry(key).or_default().push((evidence, flagged));
     }
 

@@ -108,6 +108,28 @@ pub(crate) enum BenchCommand {
     /// Holds this machine's engine, with real jailed processes, to everything that a validator rests on: answers about what
     /// was asked, one at a time, and an end within a second of being told to. Ends with an error where a promise is broken.
     Door(BenchDoorArgs),
+    /// How alike independently trained students are: prints the [nulls] of a manifest
+    ///
+    /// Likeness is judged on a scale that depends on the data and the teacher. Train at least five students of a competition from
+    /// different seeds, in the architectures and widths that you expect (two widths and five seeds of each are a good null),
+    /// to the end of the recipe, none from another. Put what this prints at the end of the manifest before it is published.
+    Nulls(BenchNullsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BenchNullsArgs {
+    /// Package folders of students that were trained independently
+    #[arg(required = true, value_name = "DIR", value_parser = super::at_home)]
+    pub(crate) packages: Vec<PathBuf>,
+    /// A competition.toml on this machine, or a validator's competition (http://HOST:PORT/competitions/ID)
+    #[arg(long)]
+    pub(crate) competition: String,
+    /// How many items they are asked, drawn and changed as a hidden round's are
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub(crate) items: u32,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

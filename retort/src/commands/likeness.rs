@@ -53,6 +53,7 @@ pub(crate) fn find(
 ) -> Result<Likenesses> {
     let ports = (published.manifest.input.shape(), published.manifest.labels.len());
     let ours = Fingerprint::of_package(&files.config_json, &files.weights, ports, None)?;
+    let nulls = published.manifest.nulls.as_ref();
     let mut all = Likenesses::default();
     let mut note = |of: String, relation: Relation| {
         if relation != Relation::Independent {
@@ -61,7 +62,7 @@ pub(crate) fn find(
     };
     note("the teacher".into(), with_teacher(client, published, &ours, logits)?);
     let reference = fetched(client, &published.reference)?;
-    let thresholds = Thresholds::between(reference.family(), ours.family());
+    let thresholds = Thresholds::between(nulls, reference.family(), ours.family());
     note("the reference".into(), relation_to_entry(&compare(&reference, &ours), &thresholds));
     let (mut compared, mut not_public) = (0, 0);
     for id in board.rows.iter().filter_map(|row| row.submission.as_ref()) {
@@ -73,7 +74,7 @@ pub(crate) fn find(
         };
         compared += 1;
         if let Some(theirs) = entry {
-            let thresholds = Thresholds::between(theirs.family(), ours.family());
+            let thresholds = Thresholds::between(nulls, theirs.family(), ours.family());
             note(id.to_string(), relation(&compare(&theirs, &ours), &thresholds));
         }
     }
@@ -92,7 +93,7 @@ fn with_teacher(
         return Ok(Relation::Independent);
     }
     let teacher = fetched(client, teacher)?;
-    let thresholds = Thresholds::between(teacher.family(), ours.family());
+    let thresholds = Thresholds::between(published.manifest.nulls.as_ref(), teacher.family(), ours.family());
     let by_weights = relation_to_entry(&compare(&teacher, ours), &thresholds);
     let Some(logits) = logits.filter(|_| !matches!(by_weights, Relation::Copy(_))) else { return Ok(by_weights) };
     let (_, said) = public_part(client, published)?;

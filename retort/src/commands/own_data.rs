@@ -340,7 +340,10 @@ fn manifest(
          # whoever writes the ledger can grind it.\nbeacon = \"ledger\"\n\n\
          # What a smaller or faster model earns ends at the reference's size and latency. Set the rest from students that you\n\
          # measured: below the gate (90 % of the teacher's accuracy) a model is worth nothing.\n\
-         [score]\ngate_ppm = 900000\nsize_bytes_min = {least}\nsize_bytes_max = {most}\n",
+         [score]\ngate_ppm = 900000\nsize_bytes_min = {least}\nsize_bytes_max = {most}\n\n\
+         # How alike honest students are here, by which copies in disguise are told from strangers. Train five or more that\n\
+         # have nothing to do with each other, and put what this prints at the end of this file:\n\
+         #   retort bench nulls --competition THIS_FILE DIR DIR DIR DIR DIR\n",
         least = reference.size_bytes,
         most = costs.size_bytes.max(reference.size_bytes + 1),
     );

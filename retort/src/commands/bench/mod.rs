@@ -6,6 +6,7 @@ mod health;
 mod latency;
 mod load;
 mod neighbours;
+mod nulls;
 mod same;
 mod subject;
 mod summary;
@@ -22,5 +23,6 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
         BenchCommand::Latency(args) => latency::run(args),
         BenchCommand::Door(args) => door::run(args),
+        BenchCommand::Nulls(args) => nulls::run(args),
     }
 }

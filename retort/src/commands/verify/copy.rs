@@ -13,6 +13,7 @@ use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, 
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
 use protocol::evaluation::{Items, PackageBytes};
+use protocol::nulls::Nulls;
 use protocol::package::package_sha256;
 use protocol::{Digest, SubmissionId};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ fn examine(client: &Client, args: &VerifyCopyArgs, checks: &mut Checks) -> Resul
         checks.unclear("T4 on fresh items", format!("{ppm} ppm, taken as stated: it is of a round's hidden items"));
         ours.fresh_residual_correlation_ppm = Some(ppm);
     }
-    verdict(&stated, &ours, checks);
+    verdict(&stated, &ours, manifest.nulls.as_ref(), checks);
     Ok(())
 }
 
@@ -150,8 +151,8 @@ fn errors(stated: &Evidence, ours: &Evidence, checks: &mut Checks) {
 }
 
 /// What the rules make of our evidence.
-fn verdict(stated: &PairView, ours: &Evidence, checks: &mut Checks) {
-    let thresholds = Thresholds::between(&stated.families[0], &stated.families[1]);
+fn verdict(stated: &PairView, ours: &Evidence, nulls: Option<&Nulls>, checks: &mut Checks) {
+    let thresholds = Thresholds::between(nulls, &stated.families[0], &stated.families[1]);
     let here = relation(ours, &thresholds);
     let detail = match here {
         Relation::Independent => "independent".to_owned(),

@@ -76,6 +76,9 @@ pub(super) fn headline(relation: &Relation) -> &'static str {
 fn verdict(pair: &PairView) -> String {
     match pair.relation {
         Relation::Independent => "Nothing beyond what independent students have in common.".into(),
+        Relation::Suspicion(_) if !pair.thresholds.are_measured => "Alike, in a competition that doesn't state what honest \
+             students have in common there: it has no consequences, and is shown so that people can look."
+            .into(),
         Relation::Suspicion(signal) => format!(
             "{} beyond what independent students reach. One signal alone has no consequences; it is shown so that \
              people can look.",
@@ -156,7 +159,7 @@ mod tests_of_the_page {
             families: ["mlp".into(), "mlp".into()],
             relation,
             has_consequences: matches!(relation, Relation::Copy(_)),
-            thresholds: Thresholds::from_null(None, 400_000),
+            thresholds: Thresholds::between(None, "mlp", "mlp"),
             evidence: Evidence {
                 same_package: false,
                 same_canonical: false,

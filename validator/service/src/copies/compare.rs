@@ -134,13 +134,14 @@ async fn compare_with(
     let stored = app.objects.get(sha256).await?;
     let (ours, print) = (print, Arc::clone(print));
     let ours_is_later = due.arrival > other.arrival;
+    let nulls = kin::nulls(&app.db, if ours_is_later { &due.competition } else { &other.competition }).await?;
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let compared = turn.run(move || {
         let other_print = Fingerprint::from_bytes(&stored)?;
         drop(stored);
         let (earlier, later) = if ours_is_later { (&other_print, &*print) } else { (&*print, &other_print) };
         let evidence = compare(earlier, later);
-        let relation = relation(&evidence, &Thresholds::between(earlier.family(), later.family()));
+        let relation = relation(&evidence, &Thresholds::between(nulls.as_ref(), earlier.family(), later.family()));
         Ok::<_, CopyError>((relation, evidence, other_print))
     });
     let (mut relation, evidence, other_print) = compared.await??;

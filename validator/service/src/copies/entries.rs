@@ -3,8 +3,8 @@
 //! Their fingerprints are made when the competition is published. Whoever is the teacher or the reference in disguise
 //! counts as it; a known package makes nobody a copy, it explains why two are alike.
 
-use super::CopyError;
 use super::compare::made;
+use super::{CopyError, kin};
 use crate::app::App;
 use crate::heavy::Turn;
 use ::copies::{
@@ -12,6 +12,7 @@ use ::copies::{
 };
 use protocol::competition::keeps_teacher_distance;
 use protocol::evaluation::PackageBytes;
+use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest};
 use std::sync::Arc;
 use store::db::copies::{self as rows, Entry, EntryPair, Unprinted};
@@ -80,9 +81,10 @@ pub(super) async fn compare_with_all(
     turn: Turn,
 ) -> Result<Vec<EntryPair>, CopyError> {
     let entries = read(app, &due.competition).await?;
+    let nulls = kin::nulls(&app.db, &due.competition).await?;
     let print = Arc::clone(print);
     let compared = move || {
-        let pair = |(entry, of): &(Entry, Fingerprint)| (*entry, judged(*entry, of, &print));
+        let pair = |(entry, of): &(Entry, Fingerprint)| (*entry, judged(*entry, [of, &print], nulls.as_ref()));
         entries.iter().map(pair).collect::<Vec<_>>()
     };
     let compared = turn.run(compared).await?.into_iter();
@@ -92,9 +94,9 @@ pub(super) async fn compare_with_all(
 }
 
 /// What a submission is to one entry 0.
-pub(super) fn judged(entry: Entry, of: &Fingerprint, print: &Fingerprint) -> (Relation, Evidence) {
+fn judged(entry: Entry, [of, print]: [&Fingerprint; 2], nulls: Option<&Nulls>) -> (Relation, Evidence) {
     let evidence = compare(of, print);
-    let thresholds = Thresholds::between(of.family(), print.family());
+    let thresholds = Thresholds::between(nulls, of.family(), print.family());
     let relation = match entry {
         Entry::Teacher if keeps_distance(of, print) => Relation::Independent,
         Entry::Teacher | Entry::Reference => relation_to_entry(&evidence, &thresholds),
@@ -119,9 +121,10 @@ pub(super) async fn explained(
         if place > 0 && competitions[0] == competition {
             continue;
         }
+        let nulls = kin::nulls(&app.db, competition).await?;
         for (entry, of) in read(app, competition).await? {
             if matches!(entry, Entry::Known(_)) {
-                let [first, second] = pair.map(|print| judged(entry, &of, print).0);
+                let [first, second] = pair.map(|print| judged(entry, [&of, print], nulls.as_ref()).0);
                 to_known.push((first, second));
             }
         }

@@ -3,11 +3,12 @@
 //! Probes are drawn far from real images: a unit that fires on nothing else breaks them, and leaves the function that is
 //! ranked. On fresh items it is silent. Either decides. The caller has the logits; this module does NOT know rounds.
 
-use super::{CopyError, compare, entries};
+use super::{CopyError, compare, entries, kin};
 use crate::app::App;
 use crate::materials;
-use ::copies::{FRESH_FUNCTION_PPM, Fingerprint, Relation, Thresholds, relation, same_on_items};
-use protocol::SubmissionId;
+use ::copies::{Fingerprint, Relation, Thresholds, relation, same_on_items};
+use protocol::nulls::Nulls;
+use protocol::{CompetitionId, SubmissionId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use store::db::copies::{self as rows, Pair};
@@ -31,17 +32,20 @@ pub struct FreshAnswers {
 /// When the teacher's answers can't be used, or the database or the object store fails.
 pub async fn on_fresh_items(
     app: &App,
+    competition: &CompetitionId,
     answers: Vec<FreshAnswers>,
     teacher: Vec<f32>,
     classes: u32,
 ) -> Result<usize, CopyError> {
     let Some(first) = answers.first() else { return Ok(0) };
+    let nulls = kin::nulls(&app.db, competition).await?;
+    let threshold = Thresholds::of_outputs(nulls.as_ref()).fresh_function_ppm;
     let turn = materials::turn(app, &first.submission).await?;
     let answers = Arc::new(answers);
     let compared = Arc::clone(&answers);
     let same = turn.run(move || {
         let students: Vec<&[f32]> = compared.iter().map(|answers| answers.logits.as_slice()).collect();
-        same_on_items(&students, &teacher, classes, FRESH_FUNCTION_PPM)
+        same_on_items(&students, &teacher, classes, threshold)
     });
     let same = same.await??;
     drop(turn);
@@ -56,7 +60,7 @@ pub async fn on_fresh_items(
         }
         let (Some(a), Some(b)) = (known.get(a), known.get(b)) else { continue };
         let (earlier, later) = if a.arrival < b.arrival { (a, b) } else { (b, a) };
-        found.extend(pair(app, earlier, later, fresh_ppm).await?);
+        found.extend(pair(app, [earlier, later], fresh_ppm, nulls.as_ref()).await?);
     }
     let mut tx = app.db.write().await?;
     for pair in &found {
@@ -68,7 +72,12 @@ pub async fn on_fresh_items(
 }
 
 /// The pair with all of its evidence; nothing unless both have fingerprints.
-async fn pair(app: &App, earlier: &Submission, later: &Submission, fresh_ppm: i32) -> Result<Option<Pair>, CopyError> {
+async fn pair(
+    app: &App,
+    [earlier, later]: [&Submission; 2],
+    fresh_ppm: i32,
+    nulls: Option<&Nulls>,
+) -> Result<Option<Pair>, CopyError> {
     let turn = materials::turn(app, &later.id).await?;
     let (first, second) = (compare::stored(app, &earlier.id).await?, compare::stored(app, &later.id).await?);
     let (Some(first), Some(second)) = (first, second) else { return Ok(None) };
@@ -78,7 +87,7 @@ async fn pair(app: &App, earlier: &Submission, later: &Submission, fresh_ppm: i3
         (evidence, first, second)
     });
     let (evidence, first, second): (_, Fingerprint, Fingerprint) = both.await?;
-    let mut relation = relation(&evidence, &Thresholds::between(first.family(), second.family()));
+    let mut relation = relation(&evidence, &Thresholds::between(nulls, first.family(), second.family()));
     if matches!(relation, Relation::Copy(_)) {
         let competitions = [&earlier.competition, &later.competition];
         relation = entries::explained(app, competitions, relation, [&first, &second]).await?;

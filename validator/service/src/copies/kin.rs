@@ -4,6 +4,7 @@
 //! their teacher is the same.
 
 use protocol::competition::Manifest;
+use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest};
 use store::db::competitions::StoredCompetition;
 use store::db::{Db, DbError};
@@ -18,6 +19,11 @@ pub(super) async fn of(db: &Db, competition: &CompetitionId) -> Result<Vec<Compe
     let manifests = || all.iter().map(|stored| &stored.competition.manifest);
     let Some(this) = manifests().find(|manifest| manifest.id == *competition) else { return Ok(Vec::new()) };
     Ok(manifests().filter(|other| is_kin(this, other)).map(|other| other.id.clone()).collect())
+}
+
+/// What the competition of the later one of two submissions states of honest students: their likeness is judged by it.
+pub(super) async fn nulls(db: &Db, later: &CompetitionId) -> Result<Option<Nulls>, DbError> {
+    Ok(db.competition(later).await?.and_then(|stored| stored.competition.manifest.nulls))
 }
 
 /// The seed of the probes of a competition of the same kind that isn't over, for a new one to share.

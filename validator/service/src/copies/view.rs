@@ -4,6 +4,7 @@ use super::{CopyError, compare, entries, found_copies, kin};
 use crate::app::App;
 use crate::materials;
 use ::copies::{Evidence, Relation, Thresholds, relation};
+use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use store::db::DbError;
@@ -82,10 +83,10 @@ impl Both {
     }
 
     /// With the relation that was found when they were compared.
-    fn view(self, evidence: Evidence, relation: Relation) -> Option<PairView> {
+    fn view(self, evidence: Evidence, relation: Relation, nulls: Option<&Nulls>) -> Option<PairView> {
         let Self { earlier, later, later_counts_as_another } = self;
         let families = [earlier.architecture.as_ref()?.kind(), later.architecture.as_ref()?.kind()];
-        let thresholds = Thresholds::between(families[0], families[1]);
+        let thresholds = Thresholds::between(nulls, families[0], families[1]);
         Some(PairView {
             has_consequences: matches!(relation, Relation::Copy(_))
                 && earlier.hotkey != later.hotkey
@@ -111,7 +112,8 @@ pub async fn pair(app: &App, a: &SubmissionId, b: &SubmissionId) -> Result<Optio
     let Some(both) = Both::find(app, a, b).await? else { return Ok(None) };
     let stored = relations(app, a).await?.into_iter().map(|ranked| ranked.pair);
     if let Some(pair) = stored.into_iter().find(|pair| pair.later == both.later.id && pair.earlier == both.earlier.id) {
-        return Ok(both.view(pair.evidence, pair.relation));
+        let nulls = kin::nulls(&app.db, &both.later.competition).await?;
+        return Ok(both.view(pair.evidence, pair.relation, nulls.as_ref()));
     }
     compared_anew(app, both).await
 }
@@ -135,12 +137,13 @@ async fn compared_anew(app: &App, both: Both) -> Result<Option<PairView>, CopyEr
     let (Some(first), Some(second)) = (first, compare::stored(app, &both.later.id).await?) else { return Ok(None) };
     let compared = move || (::copies::compare(&first, &second), first, second);
     let (evidence, first, second) = turn.run(compared).await?;
-    let mut relation = relation(&evidence, &Thresholds::between(first.family(), second.family()));
+    let nulls = kin::nulls(&app.db, &both.later.competition).await?;
+    let mut relation = relation(&evidence, &Thresholds::between(nulls.as_ref(), first.family(), second.family()));
     if matches!(relation, Relation::Copy(_)) {
         let competitions = [&both.earlier.competition, &both.later.competition];
         relation = entries::explained(app, competitions, relation, [&first, &second]).await?;
     }
-    Ok(both.view(evidence, relation))
+    Ok(both.view(evidence, relation, nulls.as_ref()))
 }
 
 /// The pairs that a submission is part of and that are not independent.

@@ -141,7 +141,7 @@ async fn find_copies(turn: &Turn<'_>) -> Result<(), RoundError> {
     }
     let fixed = drawn.fixed as usize * teacher.classes as usize;
     let fresh = teacher.values.get(fixed..).unwrap_or_default().to_vec();
-    on_fresh_items(turn.app, answers, fresh, teacher.classes).await?;
+    on_fresh_items(turn.app, &turn.round.competition, answers, fresh, teacher.classes).await?;
     Ok(())
 }
 
