@@ -7,7 +7,7 @@ use protocol::Digest;
 use protocol::package::PackageConfig;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 const ITEMS: usize = 20;
 
@@ -58,6 +58,29 @@ fn what_is_written_is_loaded_by_pythons_onnxruntime_and_has_the_same_labels() {
         let predicted: Vec<Value> = serde_json::from_slice(&predicted.stdout).unwrap();
         let expected: Vec<&str> = predicted.iter().map(|one| one["label"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{name}");
+    }
+}
+
+/// The same student as a package of the catalogue, on burn, and as PyTorch's export of it, on rten.
+#[test]
+fn a_graph_answers_pictures_as_its_competition_prepares_them() {
+    let predict = |package: &str, more: &[&str]| {
+        let items = (0..ITEMS).map(|item| format!("fashion-mnist:{item}"));
+        let package = repository("models/fixtures").join(package);
+        retort().args(["predict", "--json"]).arg(package).args(items).args(more).output().unwrap()
+    };
+    let told = predict("onnx/resnet", &[]);
+    assert!(!told.status.success() && stderr(&told).contains("--competition"), "{}", stderr(&told));
+    let competition = repository("competitions/fashion-mnist/competition.toml").display().to_string();
+    let graph = predict("onnx/resnet", &["--competition", &competition]);
+    assert!(graph.status.success(), "{}", stderr(&graph));
+    let read = |output: &Output| serde_json::from_slice::<Vec<Value>>(&output.stdout).unwrap();
+    let (graph, package) = (read(&graph), read(&predict("pytorch_student", &[])));
+    assert_eq!(graph.len(), ITEMS);
+    for (one, other) in graph.iter().zip(&package) {
+        assert_eq!(one["label"], other["label"], "{one} {other}");
+        let confidence = |prediction: &Value| prediction["confidence_ppm"].as_i64().unwrap();
+        assert!((confidence(one) - confidence(other)).abs() <= 100, "{one} {other}");
     }
 }
 

@@ -309,6 +309,10 @@ pub(crate) struct PredictArgs {
     /// resized. Models of Fashion-MNIST know light clothes on black
     #[arg(required = true)]
     pub(crate) inputs: Vec<String>,
+    /// The competition of an ONNX model, which says how pictures become its inputs: http://HOST:PORT/competitions/ID or a
+    /// competition.toml
+    #[arg(long)]
+    pub(crate) competition: Option<String>,
     /// Turn light and dark round: for what is dark on paper
     #[arg(long)]
     pub(crate) invert: bool,

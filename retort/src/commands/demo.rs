@@ -122,7 +122,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     say(&format!("pulled the champion to {}, every digest verified", pulled.dir));
     let receipt = verify::confirm(&client, &champion, service.app.log.key())?;
     say("the champion's receipt: signed, in the public log, and the same outputs bit for bit when run again");
-    let (images, predictions) = predict::predict_test_images(Path::new(&pulled.dir), &(0..SHOWN).collect::<Vec<_>>())?;
+    let (images, predictions) =
+        predict::predict_test_images(Path::new(&pulled.dir), None, &(0..SHOWN).collect::<Vec<_>>())?;
 
     let elapsed_ms = started.elapsed().as_millis() as u64;
     let story = Story {

@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod acts;
+mod answer;
 pub(crate) mod bench;
 pub(crate) mod board;
 mod built_in;

@@ -1,18 +1,15 @@
 //! `retort predict`: a package on real images, shown as pictures with label and confidence.
 
+use super::answer::Model;
 use super::print_json;
 use crate::cli::{PredictArgs, at_home};
 use crate::{picture, pictures, typed};
 use anyhow::{Context, Result, bail, ensure};
 use datasets::picture::{FORMATS, Picture};
 use datasets::{FashionMnist, Images, arg_max};
-use miner_template::augment::Augmentation;
-use miner_template::files::PackageFiles;
-use miner_template::teacher;
 use models::DeviceKind;
 use protocol::architecture::ImageShape;
-use protocol::competition::{Fit, Limits, PictureSpec};
-use protocol::package::{Admission, PackageConfig, admit};
+use protocol::competition::{Fit, InputSpec, Limits, PictureSpec};
 use serde::Serialize;
 use std::path::Path;
 
@@ -44,7 +41,8 @@ pub(crate) struct Prediction {
 }
 
 pub(crate) fn run(args: &PredictArgs) -> Result<()> {
-    let (images, predictions) = predict(&args.package, &args.inputs, args.invert, args.device)?;
+    let model = open(&args.package, args.competition.as_deref())?;
+    let (images, predictions) = predict(&model, &args.inputs, args.invert, args.device)?;
     if args.json {
         return print_json(&predictions);
     }
@@ -57,10 +55,14 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     Ok(())
 }
 
-/// Predicts test images `items` of Fashion-MNIST.
-pub(crate) fn predict_test_images(package: &Path, items: &[u32]) -> Result<(Images, Vec<Prediction>)> {
+/// Predicts test images `items` of Fashion-MNIST; `competition` is asked where the package is a graph.
+pub(crate) fn predict_test_images(
+    package: &Path,
+    competition: Option<&str>,
+    items: &[u32],
+) -> Result<(Images, Vec<Prediction>)> {
     let inputs: Vec<String> = items.iter().map(|item| format!("fashion-mnist:{item}")).collect();
-    predict(package, &inputs, false, DeviceKind::Flex)
+    predict(&open(package, competition)?, &inputs, false, DeviceKind::Flex)
 }
 
 /// Pictures with their labels and confidences.
@@ -83,23 +85,19 @@ pub(crate) fn show(images: &Images, predictions: &[Prediction]) -> String {
     picture::gallery(&pictures, 4)
 }
 
-fn predict(package: &Path, inputs: &[String], invert: bool, device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
+fn open(package: &Path, competition: Option<&str>) -> Result<Model> {
     if !package.exists() {
         let name = package.display();
         let word = typed::word(package);
         bail!("there is no folder {name} with a package; `retort pull COMPETITION {word} --validator URL` makes one");
     }
-    let files = PackageFiles::read(package)?;
-    let config = PackageConfig::from_json(&files.config_json)?;
-    // The validator's own check, but for what a competition asks.
-    let any = Admission { input: &config.input, labels: &config.labels, limits: &UNLIMITED };
-    let plan = admit(&files.config_json, &files.weights, &any)?.plan;
-    let Inputs { names, images, truths } = read_inputs(&config, inputs, invert)?;
-    let device = device.open()?;
-    let network = teacher::load(&plan, &files.weights, &device).context("load the weights")?;
-    let scale = config.input.normalisation();
-    let logits = teacher::logits(&network, &images, Augmentation::default(), &scale, &device, |_| {});
-    let name = |class: usize| config.labels.get(class).cloned().unwrap_or_default();
+    Model::open(package, competition)
+}
+
+fn predict(model: &Model, inputs: &[String], invert: bool, device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
+    let Inputs { names, images, truths } = read_inputs(&model.input, inputs, invert)?;
+    let logits = model.logits(&images, device)?;
+    let name = |class: usize| model.labels.get(class).cloned().unwrap_or_default();
     let answer = |(row, (input, truth)): (&[f32], (&String, &Option<u16>))| {
         let finite = row.iter().all(|value| value.is_finite());
         ensure!(finite, "what it says of {input} isn't finite: a validator rejects such a model");
@@ -111,7 +109,7 @@ fn predict(package: &Path, inputs: &[String], invert: bool, device: DeviceKind) 
             truth: truth.map(|truth| name(usize::from(truth))),
         })
     };
-    let rows = logits.chunks(config.labels.len()).zip(names.iter().zip(&truths));
+    let rows = logits.chunks(model.labels.len()).zip(names.iter().zip(&truths));
     let predictions = rows.map(answer).collect::<Result<_>>()?;
     Ok((images, predictions))
 }
@@ -133,8 +131,8 @@ struct Inputs {
 }
 
 /// The pixels of each input. A folder stands for its pictures.
-fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Result<Inputs> {
-    let shape = config.input.shape();
+fn read_inputs(input_spec: &InputSpec, inputs: &[String], invert: bool) -> Result<Inputs> {
+    let shape = input_spec.shape();
     let (mut names, mut pixels, mut truths, mut test) = (Vec::new(), Vec::new(), Vec::new(), None);
     for input in inputs {
         if let Some(item) = input.strip_prefix("fashion-mnist:") {
@@ -170,7 +168,7 @@ fn read_inputs(config: &PackageConfig, inputs: &[String], invert: bool) -> Resul
                 }
                 Err(problem) => return Err(problem),
             };
-            remark(&name, &picture, config, invert);
+            remark(&name, &picture, input_spec, invert);
             names.push(name);
             truths.push(None);
             pixels.extend(picture.fitted(shape, BESIDE_BLACK)?);
@@ -191,14 +189,14 @@ fn read_picture(file: &Path, invert: bool) -> Result<Picture> {
 }
 
 /// What becomes of a picture, and what may be wrong with it.
-fn remark(name: &str, picture: &Picture, config: &PackageConfig, invert: bool) {
-    let shape = config.input.shape();
+fn remark(name: &str, picture: &Picture, takes: &InputSpec, invert: bool) {
+    let shape = takes.shape();
     let (width, height) = picture.size();
     if (width, height) != (shape.width, shape.height) {
         eprintln!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
     }
     // Data whose mean is dark are drawings on black.
-    let dark = config.input.mean_ppm.iter().all(|mean| *mean < 500_000);
+    let dark = takes.mean_ppm.iter().all(|mean| *mean < 500_000);
     if dark && picture.is_on_light() && shape.channels == 1 {
         let hint = if invert { "leave --invert out" } else { "--invert turns it round" };
         eprintln!("{name}: its border is light, and the model learnt from light on dark; {hint}");
