@@ -4,8 +4,14 @@
 //! problem answers become errors with their code and hint. A validator that is too busy is asked again when it says so,
 //! if that is soon. One whose clock differs from ours is signed for by its own: whose is wrong doesn't matter to it.
 
+mod address;
+mod error;
+
+pub use address::{LOCAL, address};
+pub use error::ClientError;
+use error::{strange, typed_at, unreachable};
+
 use crate::files::PackageFiles;
-use crate::paths::quoted;
 use bytes::buf::Reader;
 use bytes::{Buf, Bytes};
 use protocol::api::{
@@ -22,42 +28,24 @@ use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, DATE, LINK, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use std::io::Read;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where a validator listens unless it is told otherwise, and who is asked unless somebody else is named.
-pub const LOCAL: &str = "http://127.0.0.1:7070";
-/// What addresses below a validator's own begin with: whoever copied one of those means the validator.
-const BELOW: [&str; 14] = [
-    "competitions",
-    "submissions",
-    "miners",
-    "hf",
-    "api",
-    "copies",
-    "operator",
-    "log",
-    "healthz",
-    "readyz",
-    "metrics",
-    "openapi.json",
-    "index.html",
-    "assets",
-];
-
 /// How long a request may take before its connection counts as lost; uploads have no such limit.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
 /// JSON answers larger than this are not believed.
 const JSON_BYTES_MAX: u64 = 16 << 20;
 
 /// How long a validator that is too busy is waited for: at one time, and how many times.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+
 const WAITS_MAX: u32 = 5;
 
 /// What a validator answers to a request that was signed by another clock than its own.
 const STALE: &str = "stale_request";
+
 /// A clock that differs by more isn't believed.
 const AHEAD_SECONDS_MAX: i64 = 2 * 24 * 3_600;
 
@@ -94,46 +82,6 @@ pub struct Entered {
     pub is_new: bool,
 }
 
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody answers there.
-    #[error("reach the validator at {base}: {problem}; is it running? (`retort validator serve`)")]
-    Unreachable {
-        /// The address.
-        base: String,
-        /// Why, and what of this machine's settings may be in the way.
-        problem: String,
-    },
-    /// The validator said no, and why.
-    #[error("{} ({}): {}. {}", .0.title, .0.code, .0.detail, .0.hint)]
-    Problem(Box<Problem>),
-    /// Something that is no validator answered: a proxy in front of it, as a rule.
-    #[error("{at} answered {status}, which is not what a validator says{}", meaning(*.status, *.sent_bytes))]
-    Strange {
-        /// The address asked, without what is secret in it.
-        at: String,
-        /// The HTTP status.
-        status: u16,
-        /// Bytes of the body that was sent, if one was.
-        sent_bytes: Option<u64>,
-    },
-    /// Bytes that are not those that were promised.
-    #[error("object {expected} arrived as {found}: the download is corrupt or the validator lies")]
-    Corrupt {
-        /// The digest asked for.
-        expected: Digest,
-        /// The digest of what came.
-        found: Digest,
-    },
-    /// A connection broke in the middle.
-    #[error("the connection broke: {0}")]
-    Broken(#[from] std::io::Error),
-    /// An address that can't be understood.
-    #[error("{0} is no address of a competition; write http://HOST:PORT/competitions/ID")]
-    Address(String),
-}
-
 /// POSTs JSON to somebody who wants to be told, and waits until they took it.
 ///
 /// # Errors
@@ -143,142 +91,6 @@ pub fn tell(url: &str, body: &serde_json::Value) -> Result<(), ClientError> {
     client
         .send(|| client.http.post(url).timeout(TIMEOUT).header(CONTENT_TYPE, "application/json").body(body.to_string()))
         .map(drop)
-}
-
-impl ClientError {
-    /// Whether it may be over in a moment: a restart, or a proxy whose validator restarts.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Broken(_) | Self::Strange { status: 502..=504, .. })
-            || matches!(self, Self::Problem(problem) if problem.status >= 500)
-    }
-}
-
-/// What a status that no validator sent tells of the proxy that did.
-fn meaning(status: u16, sent_bytes: Option<u64>) -> String {
-    match (status, sent_bytes) {
-        (413, Some(bytes)) => format!(
-            ": a proxy in front of it refuses bodies of {bytes} bytes, and its operator has to let them through (nginx: \
-             client_max_body_size)"
-        ),
-        (407, _) => ": a proxy on the way asks for a login".to_owned(),
-        (502..=504, _) => ": a proxy in front of it can't reach it; try again later".to_owned(),
-        (200..=299, _) => ": is it the address of a validator?".to_owned(),
-        _ => String::new(),
-    }
-}
-
-/// A validator's address as people write it: with or without `http://`, with a page of it, a query or a slash behind it, an
-/// IPv6 address with or without brackets. Nothing at all is [`LOCAL`].
-///
-/// # Errors
-/// A sentence that says what to write.
-pub fn address(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Ok(LOCAL.to_owned());
-    }
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-        None => ("http".to_owned(), text),
-    };
-    if !["http", "https"].contains(&scheme.as_str()) {
-        return Err(format!("{text}: write http:// or https://; a validator speaks nothing else"));
-    }
-    for short in ["http:", "https:"] {
-        if let Some(rest) = rest.strip_prefix(short).filter(|rest| !rest.bytes().all(|byte| byte.is_ascii_digit())) {
-            return Err(format!("{text}: write {short}//{}", rest.trim_start_matches('/')));
-        }
-    }
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = bracketed(host).map_err(|instead| format!("{text}: {instead}"))?;
-    let base = [format!("{scheme}://{host}")].into_iter().chain(above(path).into_iter().map(str::to_owned));
-    let base = base.collect::<Vec<_>>().join("/");
-    match reqwest::Url::parse(&base) {
-        Ok(_) => Ok(base),
-        Err(error) => Err(format!("{text} is no address ({error}); write http://HOST:PORT")),
-    }
-}
-
-/// A host as addresses have it: an IPv6 address has brackets there, so that its port can be told from it.
-///
-/// # Errors
-/// Where the end may be either: what to write instead.
-fn bracketed(host: &str) -> Result<String, String> {
-    let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
-    let port = host.rsplit_once(':').filter(|(before, port)| is_ipv6(before) && port.parse::<u16>().is_ok());
-    match (is_ipv6(host), port) {
-        (true, Some((before, port))) => {
-            Err(format!("write [{before}]:{port}, or [{host}] if {port} is a part of the address and no port"))
-        }
-        (true, None) => Ok(format!("[{host}]")),
-        (false, Some((before, port))) => Ok(format!("[{before}]:{port}")),
-        (false, None) => Ok(host.to_owned()),
-    }
-}
-
-/// What of a path is the validator's own, where a proxy serves it below one: all before what is below a validator.
-fn above(path: &str) -> Vec<&str> {
-    let mut parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    while let Some(at) = parts.iter().rposition(|part| BELOW.contains(part)) {
-        parts.truncate(at);
-    }
-    // Repositories of the Hub's: these names alone may be a proxy's.
-    if let Some(at) =
-        parts.iter().rposition(|part| ["arena", "teachers"].contains(part)).filter(|at| at + 1 < parts.len())
-    {
-        parts.truncate(at);
-        if parts.last() == Some(&"datasets") {
-            parts.pop();
-        }
-    }
-    parts
-}
-
-/// Whether an address names a port.
-fn has_port(base: &str) -> bool {
-    let host = base.split_once("://").map_or(base, |(_, rest)| rest).split('/').next().unwrap_or_default();
-    host.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Why nobody answered: the last cause says it best, and a proxy in the environment is easily forgotten.
-fn unreachable(base: &str, error: &reqwest::Error) -> ClientError {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    const PROXIES: [&str; 6] = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-    let proxy = PROXIES.into_iter().find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    let proxy = proxy.map_or(String::new(), |name| {
-        format!(" (the environment's {name} sends requests through a proxy; no_proxy makes exceptions)")
-    });
-    let cause = cause.to_string();
-    let problem = match base.split_once("://") {
-        // TLS was begun with somebody who answered in plain text.
-        Some(("https", host)) if cause.contains("InvalidContentType") => {
-            format!("it speaks http, not https; write http://{host}")
-        }
-        Some((scheme, host)) if !has_port(base) => {
-            let (name, path) =
-                host.split_once('/').map_or((host, String::new()), |(name, path)| (name, format!("/{path}")));
-            let tried = if scheme == "https" { 443 } else { 80 };
-            format!(
-                "{cause} (no port was written, so it was {tried}; a validator's own is 7070: http://{name}:7070{path})"
-            )
-        }
-        _ => cause,
-    };
-    ClientError::Unreachable { base: base.to_owned(), problem: format!("{problem}{proxy}") }
-}
-
-/// An answer that no validator gave. Upload addresses hold tokens, and queries may.
-fn strange(url: &reqwest::Url, status: StatusCode, sent_bytes: Option<u64>) -> ClientError {
-    let path = match url.path().split_once("/uploads/") {
-        Some((before, _)) => format!("{before}/uploads/…"),
-        None => url.path().to_owned(),
-    };
-    let at = format!("{}{path}", url.origin().ascii_serialization());
-    ClientError::Strange { at, status: status.as_u16(), sent_bytes }
 }
 
 impl Client {
@@ -600,21 +412,6 @@ impl Client {
         response.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
-}
-
-/// Commands that a validator's hints name and that ask a validator.
-const ASKING: [&str; 4] = ["retort competitions", "retort submissions", "retort board", "retort miner "];
-
-/// A validator's hint with its address in the commands that ask it, so that they can be typed as they are.
-fn typed_at(base: &str, hint: &str) -> String {
-    let asks = |piece: &str| ASKING.iter().any(|command| piece.starts_with(command)) && !piece.contains("--validator");
-    // Every other piece stands between backticks.
-    let pieces =
-        hint.split('`').enumerate().map(|(place, piece)| match base != LOCAL && place % 2 == 1 && asks(piece) {
-            true => format!("{piece} --validator {}", quoted(base)),
-            false => piece.to_owned(),
-        });
-    pieces.collect::<Vec<_>>().join("`")
 }
 
 /// Nanoseconds since 1970 by our clock.
