@@ -21,7 +21,7 @@ use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
 use protocol::nulls::{FamilyNull, Nulls};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use validator::config::LatencyEffort;
 
@@ -134,14 +134,14 @@ impl<'a> Bench<'a> {
         Ok(Said { items: evaluation.logits, probes: evaluation.probe_logits })
     }
 
-    fn student(&self, folder: &PathBuf) -> Result<Seen> {
+    fn student(&self, folder: &Path) -> Result<Seen> {
         let files = PackageFiles::read(folder)?;
         let package = PackageBytes { config_json: files.config_json.into(), weights: files.weights.into() };
         let said = self.ask(package.clone())?;
         let logits = ProbeLogits { student: &said.probes, teacher: &self.said.probes };
         let ports = (self.assets.input.shape(), self.assets.labels.len());
         let print = Fingerprint::of_package(&package.config_json, &package.weights, ports, Some(logits))?;
-        Ok(Seen { folder: folder.clone(), print, on_items: said.items })
+        Ok(Seen { folder: folder.to_owned(), print, on_items: said.items })
     }
 
     fn beside(&self, first: &[f32], second: &[f32]) -> Result<OutputEvidence> {
