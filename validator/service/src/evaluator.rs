@@ -9,7 +9,7 @@ pub mod conformance;
 mod home;
 mod scripted;
 
-pub use home::{AtHome, Home, Measurer};
+pub use home::{AtHome, Home, IsWorthTiming, Measurer};
 pub use scripted::{Fit, Script, ScriptedEvaluator, package_of, scripted_evaluation};
 
 use futures::FutureExt;

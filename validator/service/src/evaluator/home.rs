@@ -8,14 +8,17 @@ use futures::future::BoxFuture;
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::Arc;
 
+/// Whether a model with these outputs `[items, classes]` is worth timing.
+pub type IsWorthTiming = dyn Fn(&[f32]) -> bool + Send + Sync;
+
 /// Whoever gave an order, while it is carried out: what only they know is asked of them. Both may be called from any thread, and
 /// must not block for long.
 #[derive(Clone)]
 pub struct Home {
     /// Hears how far it is.
     pub progress: ProgressFn,
-    /// Says of outputs `[items, classes]` whether their model is worth timing. Asked once at most, by orders that say that they may.
-    pub is_worth_timing: Arc<dyn Fn(&[f32]) -> bool + Send + Sync>,
+    /// Asked once at most, by orders that say that they may.
+    pub is_worth_timing: Arc<IsWorthTiming>,
 }
 
 impl Home {
