@@ -10,7 +10,7 @@ use datasets::{Images, Logits};
 use program::package::Classifier;
 use protocol::architecture::Costs;
 use protocol::dethrone::Rule;
-use protocol::evaluation::{Evaluation, EvaluationFailure, Items};
+use protocol::evaluation::{Evaluation, EvaluationFailure, Inputs, Items, Truth};
 use protocol::outcomes::Outcomes;
 use protocol::package::{Format, PackageConfig};
 use protocol::report::Host;
@@ -18,7 +18,6 @@ use protocol::round::EntryRole;
 use protocol::{Digest, Manifest, Report, SubmissionId};
 use rand::seq::IndexedRandom;
 use referee::RecordedMember;
-use std::sync::Arc;
 
 /// Which of those that were only screened are run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,8 +145,8 @@ impl Run<'_> {
             return self.told.bad.push(format!("{} was measured with a seed that was picked", member.submission));
         }
         let items = self.round_items();
-        if Digest::of(&items.pixels) != there.report.data.images_sha256
-            || items.public != there.report.data.public_items
+        if Digest::of(&items.inputs.pixels) != there.report.data.images_sha256
+            || items.truth.public != there.report.data.public_items
         {
             return self.told.bad.push(format!("{} was measured on other items than were drawn", member.submission));
         }
@@ -284,25 +283,21 @@ impl Run<'_> {
 
     fn public_items(&self) -> Items {
         let Public { images, logits } = &self.public;
-        Items {
-            input: self.case.competition.manifest.input.clone(),
-            pixels: images.pixels.clone().into(),
-            labels: images.labels.clone().into(),
-            public: images.count,
-            teacher_logits: Some(logits.values.clone().into()),
-        }
+        let input = &self.case.competition.manifest.input;
+        images.clone().asked(input, images.count, Some(logits.values.clone()))
     }
 
     /// Public items, then the round's; what is known counts as public.
     fn round_items(&self) -> Items {
         let (public, drawn) = (&self.public, self.drawn);
-        let pixels: Arc<[u8]> = [&public.images.pixels[..], &drawn.images.pixels].concat().into();
+        let pixels = [&public.images.pixels[..], &drawn.images.pixels].concat().into();
         Items {
-            input: self.case.competition.manifest.input.clone(),
-            pixels,
-            labels: [&public.images.labels[..], &drawn.images.labels].concat().into(),
-            public: public.images.count + self.past.record.items.fixed,
-            teacher_logits: Some([&public.logits.values[..], &drawn.logits.values].concat().into()),
+            inputs: Inputs { spec: self.case.competition.manifest.input.clone(), pixels },
+            truth: Truth {
+                labels: [&public.images.labels[..], &drawn.images.labels].concat().into(),
+                public: public.images.count + self.past.record.items.fixed,
+                teacher_logits: Some([&public.logits.values[..], &drawn.logits.values].concat().into()),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use datasets::hidden::{
 };
 use datasets::{Images, Logits, arg_max};
 use protocol::competition::{HiddenPool, ObjectRef};
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::published::PublishedModel;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report};
@@ -279,12 +279,12 @@ pub(super) fn package(case: &Case<'_>, config: &Digest, weights: &Digest) -> Res
 pub(super) fn request(
     case: &Case<'_>,
     (candidate, reference): (PackageBytes, PackageBytes),
-    items: Items,
+    Items { inputs, truth }: Items,
 ) -> EvaluationRequest {
-    EvaluationRequest {
+    let order = Order {
         candidate,
         reference,
-        items,
+        inputs,
         probes: Arc::from([]),
         expected: None,
         engine: case.competition.manifest.engine,
@@ -292,7 +292,8 @@ pub(super) fn request(
         seed: 0,
         wall_seconds_max: case.competition.manifest.limits.evaluation_seconds_max.max(WALL_SECONDS_MAX),
         memory_bytes_max: MEMORY_BYTES_MAX,
-    }
+    };
+    EvaluationRequest::new(order, truth)
 }
 
 impl Drawn {

@@ -17,7 +17,7 @@
 use crate::FormatError;
 use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
 use protocol::competition::InputSpec;
-use protocol::evaluation::Items;
+use protocol::evaluation::{Inputs, Items, Truth};
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
 
@@ -42,11 +42,8 @@ impl Images {
     /// What an evaluation asks: these images, of which the first `public` are public, beside the teacher's logits on them.
     pub fn asked(self, input: &InputSpec, public: u32, teacher_logits: Option<Vec<f32>>) -> Items {
         Items {
-            input: input.clone(),
-            pixels: self.pixels.into(),
-            labels: self.labels.into(),
-            public,
-            teacher_logits: teacher_logits.map(Into::into),
+            inputs: Inputs { spec: input.clone(), pixels: self.pixels.into() },
+            truth: Truth { labels: self.labels.into(), public, teacher_logits: teacher_logits.map(Into::into) },
         }
     }
 

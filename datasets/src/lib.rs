@@ -30,7 +30,8 @@ pub use digits::load_digits;
 pub use fashion_mnist::FashionMnist;
 pub use format::FormatError;
 pub use images::Images;
-pub use logits::{Logits, arg_max};
+pub use logits::Logits;
+pub use protocol::evaluation::arg_max;
 pub use split::Split;
 
 /// Why a data set that is part of this binary can't be used.

@@ -28,17 +28,6 @@ pub struct Logits {
     pub values: Vec<f32>,
 }
 
-/// The position of the largest logit; the first of equals, as in NumPy and PyTorch.
-pub fn arg_max(logits: &[f32]) -> usize {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (index, logit) in logits.iter().enumerate() {
-        if index == 0 || *logit > best.1 {
-            best = (index, *logit);
-        }
-    }
-    best.0
-}
-
 impl Logits {
     /// Number of items.
     pub fn len(&self) -> usize {

@@ -1,6 +1,6 @@
 //! All items through one worker, in batches: the logits, how long that took, and how much memory.
 //!
-//! It knows no labels: what is right is decided later, in the parent, by `metrics`.
+//! It knows no labels: what is right is decided where the order came from.
 
 use crate::frames::Span;
 use crate::prepare::{Inputs, Model};

@@ -9,7 +9,6 @@ use crate::effort::Effort;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
-use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
@@ -20,15 +19,14 @@ use engine::Mode;
 use models::DeviceKind;
 use protocol::Digest;
 use protocol::competition::OfficialEngine;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Scope};
-use protocol::outcomes::{OutcomeValues, Outcomes};
-use protocol::package::{Expected, is_half_precision};
-use protocol::report::{Cost, DataSeen, Fidelity, Phases, Quality, REPORT_FORMAT, Report};
+use protocol::evaluation::{Answer, EvaluationFailure, Measured, Order, Scope};
+use protocol::package::{Claims, is_half_precision};
+use protocol::report::{About, Cost, Phases};
 use protocol::submission::Code;
 use sandbox::Jail;
 use std::time::{Duration, Instant};
 
-/// Longest wall clock that a request can ask for, so that adding it to now can't overflow.
+/// Longest wall clock that an order can ask for, so that adding it to now can't overflow.
 const WALL_SECONDS_MAX: u64 = 24 * 60 * 60;
 
 /// How many times the processor time that its architecture needs a package must have used to be blamed for being late.
@@ -36,10 +34,6 @@ const TIMES_TWIN_MAX: u32 = 3;
 
 /// Items that tell how much an architecture needs.
 const TWIN_ITEMS_MAX: usize = 256;
-
-/// Reports are canonical JSON, whose integers are exact up to 2^53: higher bits of a seed would be lost on the way to
-/// an auditor, so they don't count.
-const SEED_MASK: u64 = (1 << 53) - 1;
 
 /// The evaluation engine of one machine.
 #[derive(Clone, Debug)]
@@ -88,8 +82,6 @@ pub enum Phase {
     Accuracy,
     /// Launches against the reference student.
     Latency,
-    /// Numbers from logits.
-    Metrics,
 }
 
 /// What a progress bar needs.
@@ -99,6 +91,15 @@ pub struct Progress {
     pub phase: Phase,
     /// How much of it is done.
     pub percent: u8,
+}
+
+/// Whoever gave an order, while it is carried out: what only they know is asked of them.
+#[derive(Clone, Copy)]
+pub struct Home<'a> {
+    /// Hears how far it is.
+    pub progress: &'a dyn Fn(Progress),
+    /// Says of outputs `[items, classes]` whether it is worth timing their model; asked by [`Scope::FullIfWorthIt`] alone, once.
+    pub is_worth_timing: &'a dyn Fn(&[f32]) -> bool,
 }
 
 impl Engine {
@@ -119,75 +120,70 @@ impl Engine {
         }
     }
 
-    /// Waits for the machine, as long as it takes, and measures one package on it. For whoever has nothing else to do.
+    /// Waits for the machine, as long as it takes, and measures one package on it. For whoever has nothing else to do, and finds
+    /// everything worth timing.
     ///
     /// # Errors
     /// As [`Engine::evaluate_on`], and when the machine can't be taken.
-    pub fn evaluate(
-        &self,
-        request: &EvaluationRequest,
-        progress: &dyn Fn(Progress),
-    ) -> Result<Evaluation, EvaluationFailure> {
+    pub fn evaluate(&self, order: &Order, progress: &dyn Fn(Progress)) -> Result<Answer, EvaluationFailure> {
         progress(Progress { phase: Phase::Waiting, percent: 0 });
         let machine = self.machine()?;
-        self.evaluate_on(&machine, request, &Cancel::default(), progress)
+        let home = Home { progress, is_worth_timing: &|_| true };
+        self.evaluate_on(&machine, order, &Cancel::default(), home)
     }
 
     /// Measures one package. Blocks for seconds to minutes: call it from a thread, and cancel it from another one.
     ///
-    /// The request's wall clock starts now, since the machine is the caller's.
+    /// The order's wall clock starts now, since the machine is the caller's.
     ///
     /// # Errors
     /// [`EvaluationFailure::Package`] when the candidate is to blame, [`EvaluationFailure::Infrastructure`] otherwise.
     pub fn evaluate_on(
         &self,
         _machine: &Lease,
-        request: &EvaluationRequest,
+        order: &Order,
         cancel: &Cancel,
-        progress: &dyn Fn(Progress),
-    ) -> Result<Evaluation, EvaluationFailure> {
-        let jail = self.jail(self.confinement, request)?;
-        self.evaluate_in(&jail, request, cancel, progress).map_err(|failure| explained(&jail, failure))
+        home: Home<'_>,
+    ) -> Result<Answer, EvaluationFailure> {
+        let jail = self.jail(self.confinement, order)?;
+        self.evaluate_in(&jail, order, cancel, home).map_err(|failure| explained(&jail, failure))
     }
 
     fn evaluate_in(
         &self,
         jail: &Jail,
-        request: &EvaluationRequest,
+        order: &Order,
         cancel: &Cancel,
-        progress: &dyn Fn(Progress),
-    ) -> Result<Evaluation, EvaluationFailure> {
-        let tell = |phase| move |percent| progress(Progress { phase, percent });
+        home: Home<'_>,
+    ) -> Result<Answer, EvaluationFailure> {
+        let tell = |phase| move |percent| (home.progress)(Progress { phase, percent });
 
-        let prepared = prepare(request)?;
-        let bounds = bounds(request);
+        let prepared = prepare(order)?;
+        let bounds = bounds(order);
 
-        let runtime = &self.runtime_for(request.engine, &prepared);
+        let runtime = &self.runtime_for(order.engine, &prepared);
         let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
-        if let Some(expected) = &request.expected {
+        if let Some(expected) = &order.expected {
             tell(Phase::Expected)(0);
-            self.as_expected(launcher, request, &prepared, expected)?;
+            self.as_expected(launcher, order, &prepared, expected)?;
         }
 
         tell(Phase::Accuracy)(0);
         let pass =
-            self.accuracy(launcher, request, &prepared, (&prepared.inputs, &prepared.probes), &tell(Phase::Accuracy))?;
+            self.accuracy(launcher, order, &prepared, (&prepared.inputs, &prepared.probes), &tell(Phase::Accuracy))?;
+        let is_timed = match order.scope {
+            Scope::Full => true,
+            Scope::FullIfWorthIt => (home.is_worth_timing)(&pass.logits),
+            Scope::OutputsOnly => false,
+        };
 
         tell(Phase::Latency)(0);
         let start = Instant::now();
         let one_thread = Launcher { mode: Mode::Fast, ..self.launcher(jail, runtime, 1, bounds, cancel) };
-        let seed = request.seed & SEED_MASK;
+        let seed = order.exact_seed();
         let tell_latency = tell(Phase::Latency);
         let placement = Placement::take(self.pinning, self.prior);
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
-        let is_timed = match request.scope {
-            Scope::Full => true,
-            Scope::FullFrom(correct_min) => {
-                let Items { labels, public, .. } = &request.items;
-                metrics::accuracy(&pass.logits, labels, prepared.candidate.classes, *public).correct >= correct_min
-            }
-            Scope::OutputsOnly => false,
-        };
         let samples = match is_timed {
             true => {
                 let alike = Handicapped::default();
@@ -195,7 +191,7 @@ impl Engine {
                     latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency);
                 measured.map_err(|stopped| match stopped {
                     Stopped::Failed(failure) => failure,
-                    Stopped::Late(used) => self.late_launch(one_thread, request, &prepared, used),
+                    Stopped::Late(used) => self.late_launch(one_thread, order, &prepared, used),
                 })?
             }
             false => Samples::none(seed),
@@ -204,44 +200,44 @@ impl Engine {
         drop(placement);
         let latency_elapsed = start.elapsed();
 
-        tell(Phase::Metrics)(0);
-        let start = Instant::now();
-        let mut report = self.report(jail, request, &prepared, &pass, workers);
+        let mut measured = self.measured(jail, order, &prepared, &pass, workers);
         if let Some(id) = runtime.id() {
-            (report.engine, report.device) = (format!("{} {id}", self.build), runtime.name().to_owned());
+            (measured.engine, measured.device) = (format!("{} {id}", self.build), runtime.name().to_owned());
         }
-        report.latency = samples.summary();
-        report.phases_ms.latency = millis(latency_elapsed);
-        let outcomes = outcomes(request, &report, &pass.logits, &samples)?;
-        report.phases_ms.metrics = millis(start.elapsed());
-        tell(Phase::Metrics)(100);
+        measured.latency = samples.summary();
+        measured.phases_ms.latency = millis(latency_elapsed);
         let AccuracyPass { logits, probe_logits, .. } = pass;
-        Ok(Evaluation { report, logits, probe_logits, outcomes, latency_samples: samples.to_json() })
+        Ok(Answer {
+            measured,
+            outputs: logits,
+            probe_outputs: probe_logits,
+            log_ratio_nanos: samples.log_ratio_nanos(),
+            latency_samples: samples.to_json(),
+        })
     }
 
     /// The few items that the package has answers to through the candidate, before it costs anybody time.
     fn as_expected(
         &self,
         launcher: Launcher<'_>,
-        request: &EvaluationRequest,
+        order: &Order,
         prepared: &Prepared<'_>,
-        expected: &Expected,
+        expected: &Claims,
     ) -> Result<(), EvaluationFailure> {
-        let asked = expected.asks(prepared.public_pixels(&request.items));
-        if asked.is_empty() {
+        if expected.places().len() == 0 {
             return Ok(());
         }
-        let items = prepared.inputs.at(asked.iter().map(|asked| asked.place));
-        let pass = self.accuracy(launcher, request, prepared, (&items, &prepared.probes.first(0)), &|_| {})?;
-        let is_half = !prepared.candidate.is_graph() && is_half_precision(&request.candidate.weights)?;
-        Ok(expected.compare(&asked, &pass.logits, is_half)?)
+        let items = prepared.inputs.at(expected.places());
+        let pass = self.accuracy(launcher, order, prepared, (&items, &prepared.probes.first(0)), &|_| {})?;
+        let is_half = !prepared.candidate.is_graph() && is_half_precision(&order.candidate.weights)?;
+        Ok(expected.compare(&pass.logits, is_half)?)
     }
 
     /// Items and probes through the candidate. Whom a failure blames is decided here.
     fn accuracy(
         &self,
         launcher: Launcher<'_>,
-        request: &EvaluationRequest,
+        order: &Order,
         prepared: &Prepared<'_>,
         (inputs, probes): (&Inputs<'_>, &Inputs<'_>),
         progress: &dyn Fn(u8),
@@ -257,7 +253,7 @@ impl Engine {
             passed => passed,
         };
         passed.map_err(|failure| match failure {
-            WorkerFailure::Timeout(used) => self.late(launcher, request, prepared, used),
+            WorkerFailure::Timeout(used) => self.late(launcher, order, prepared, used),
             failure => failure.of_candidate(),
         })
     }
@@ -266,39 +262,34 @@ impl Engine {
     fn late(
         &self,
         launcher: Launcher<'_>,
-        request: &EvaluationRequest,
+        order: &Order,
         prepared: &Prepared<'_>,
         used: Option<Duration>,
     ) -> EvaluationFailure {
-        let needed = self.needed_by_twin(launcher, request, prepared);
-        blamed(request, "in which it used", used, needed)
+        let needed = self.needed_by_twin(launcher, order, prepared);
+        blamed(order, "in which it used", used, needed)
     }
 
     /// Whom it blames that the launches didn't end in time, of which the candidate used so much in one.
     fn late_launch(
         &self,
         launcher: Launcher<'_>,
-        request: &EvaluationRequest,
+        order: &Order,
         prepared: &Prepared<'_>,
         used: Option<Duration>,
     ) -> EvaluationFailure {
         // With as much time of its own.
-        let launcher = Launcher { bounds: bounds(request), ..launcher };
-        let needed = latency::needed_by_twin(launcher, prepared, request.seed & SEED_MASK, &self.effort);
-        blamed(request, "in one launch of which it used", used, needed)
+        let launcher = Launcher { bounds: bounds(order), ..launcher };
+        let needed = latency::needed_by_twin(launcher, prepared, order.exact_seed(), &self.effort);
+        blamed(order, "in one launch of which it used", used, needed)
     }
 
     /// Processor time that the candidate's architecture needs for all items here, by random weights on the first of them;
     /// `None` where that can't be found out either.
-    fn needed_by_twin(
-        &self,
-        launcher: Launcher<'_>,
-        request: &EvaluationRequest,
-        prepared: &Prepared<'_>,
-    ) -> Option<Duration> {
-        let twin = prepared.candidate.random_twin(&mut latency::coins(request.seed & SEED_MASK)).ok()?;
+    fn needed_by_twin(&self, launcher: Launcher<'_>, order: &Order, prepared: &Prepared<'_>) -> Option<Duration> {
+        let twin = prepared.candidate.random_twin(&mut latency::coins(order.exact_seed())).ok()?;
         // With as much time of its own.
-        let launcher = Launcher { bounds: bounds(request), ..launcher };
+        let launcher = Launcher { bounds: bounds(order), ..launcher };
         let (some, none) = (prepared.inputs.first(TWIN_ITEMS_MAX), prepared.probes.first(0));
         let pass = accuracy_pass(launcher, &twin, &some, &none, self.batch.max(1) as usize, &|_| {}).ok()?;
         let all = prepared.inputs.len() + prepared.probes.len();
@@ -311,17 +302,17 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::evaluate`].
-    pub fn latency_with(&self, request: &EvaluationRequest, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
-        let jail = self.jail(self.confinement, request)?;
-        let other = handicap.confinement.map(|other| self.jail(other, request)).transpose()?;
+    pub fn latency_with(&self, order: &Order, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
+        let jail = self.jail(self.confinement, order)?;
+        let other = handicap.confinement.map(|other| self.jail(other, order)).transpose()?;
         let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
         let (_machine, cancel) = (self.machine()?, Cancel::default());
-        let prepared = prepare(request)?;
+        let prepared = prepare(order)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(request.engine, &prepared);
-        let launcher = self.launcher(&jail, runtime, 1, bounds(request), &cancel);
+        let runtime = &self.runtime_for(order.engine, &prepared);
+        let launcher = self.launcher(&jail, runtime, 1, bounds(order), &cancel);
         let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
-        let seed = request.seed & SEED_MASK;
+        let seed = order.exact_seed();
         let measured = latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {});
         measured.map_err(|stopped| match stopped {
             Stopped::Failed(failure) => failure,
@@ -333,8 +324,8 @@ impl Engine {
         self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
-    fn jail(&self, confinement: Confinement, request: &EvaluationRequest) -> Result<Jail, EvaluationFailure> {
-        let jail = confinement.jail(self.device, request.memory_bytes_max);
+    fn jail(&self, confinement: Confinement, order: &Order) -> Result<Jail, EvaluationFailure> {
+        let jail = confinement.jail(self.device, order.memory_bytes_max);
         jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
@@ -368,34 +359,26 @@ impl Engine {
         }
     }
 
-    /// All of a report but latency.
-    fn report(
+    /// All that was measured but latency.
+    fn measured(
         &self,
         jail: &Jail,
-        request: &EvaluationRequest,
+        order: &Order,
         prepared: &Prepared<'_>,
         pass: &AccuracyPass,
         placement: WorkerPlacement,
-    ) -> Report {
+    ) -> Measured {
         let Prepared { candidate, inputs, .. } = prepared;
-        let Items { pixels, labels, public, .. } = &request.items;
-        let logit_bytes: Vec<u8> = pass.logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
-        Report {
-            format: REPORT_FORMAT.into(),
-            package_sha256: candidate.package_sha256,
+        Measured {
+            about: About {
+                package_sha256: candidate.package_sha256,
+                images_sha256: Digest::of(&order.inputs.pixels),
+                items: inputs.len() as u32,
+                seed: order.exact_seed(),
+            },
             engine: self.build.clone(),
             host: host(&jail.describe(), pass.flushes_to_zero, placement),
             device: self.device.to_string(),
-            data: DataSeen {
-                images_sha256: Digest::of(pixels),
-                seed: request.seed & SEED_MASK,
-                items: inputs.len() as u32,
-                public_items: *public,
-            },
-            outputs_sha256: Digest::of(&logit_bytes),
-            quality: quality(&request.items, &pass.logits, candidate.classes),
-            fidelity: fidelity(&request.items, &pass.logits, candidate.classes),
-            calibration: metrics::calibration(&pass.logits, labels, candidate.classes),
             latency: Default::default(),
             cost: Cost {
                 size_bytes: candidate.costs.size_bytes,
@@ -423,16 +406,11 @@ fn explained(jail: &Jail, failure: EvaluationFailure) -> EvaluationFailure {
 
 /// Whom it blames that a package wasn't measured in time: the package, if it used far more of the processor than its
 /// architecture needs for the same, and otherwise the host, on which it didn't get what it needs.
-fn blamed(
-    request: &EvaluationRequest,
-    what: &str,
-    used: Option<Duration>,
-    needed: Option<Duration>,
-) -> EvaluationFailure {
+fn blamed(order: &Order, what: &str, used: Option<Duration>, needed: Option<Duration>) -> EvaluationFailure {
     let (Some(used), Some(needed)) = (used, needed) else {
         return WorkerFailure::Timeout(used).of_candidate();
     };
-    let seconds = request.wall_seconds_max;
+    let seconds = order.wall_seconds_max;
     let figures = format!(
         "no answer within {seconds} s, {what} {:.1} s of the processor; the same architecture with random weights needs \
          {:.1} s",
@@ -445,50 +423,9 @@ fn blamed(
     }
 }
 
-fn bounds(request: &EvaluationRequest) -> Bounds {
-    let wall = Duration::from_secs(request.wall_seconds_max.min(WALL_SECONDS_MAX));
-    Bounds { deadline: Instant::now() + wall, memory_bytes_max: request.memory_bytes_max }
-}
-
-fn quality(items: &Items, logits: &[f32], classes: usize) -> Quality {
-    let metrics::Accuracy { correct, public_correct, confusion } =
-        metrics::accuracy(logits, &items.labels, classes, items.public);
-    let flips = match &items.teacher_logits {
-        Some(teacher) => metrics::flips(logits, teacher, &items.labels, classes),
-        None => metrics::Flips::default(),
-    };
-    Quality { correct, public_correct, confusion, negative_flips: flips.negative, positive_flips: flips.positive }
-}
-
-fn fidelity(items: &Items, logits: &[f32], classes: usize) -> Fidelity {
-    match &items.teacher_logits {
-        Some(teacher) => metrics::fidelity(logits, teacher, classes),
-        None => metrics::perfect_fidelity(items.labels.len() as u32),
-    }
-}
-
-/// What paired tests need. The engine's numbers are in range unless there are absurdly many items.
-fn outcomes(
-    request: &EvaluationRequest,
-    report: &Report,
-    logits: &[f32],
-    samples: &Samples,
-) -> Result<Outcomes, EvaluationFailure> {
-    let items = &request.items;
-    let classes = logits.len() / items.labels.len().max(1);
-    let answers = metrics::answers(logits, classes);
-    let values = OutcomeValues {
-        images_sha256: report.data.images_sha256,
-        size_bytes: report.cost.size_bytes,
-        public_items: items.public,
-        right: answers.iter().zip(items.labels.iter()).map(|(answer, label)| *answer == usize::from(*label)).collect(),
-        js_micronats: match &items.teacher_logits {
-            Some(teacher) => metrics::divergences(logits, teacher, classes),
-            None => vec![0; items.labels.len()],
-        },
-        log_ratio_nanos: samples.log_ratio_nanos(),
-    };
-    Outcomes::new(values).map_err(|error| EvaluationFailure::Infrastructure(format!("the outcomes: {error}")))
+fn bounds(order: &Order) -> Bounds {
+    let wall = Duration::from_secs(order.wall_seconds_max.min(WALL_SECONDS_MAX));
+    Bounds { deadline: Instant::now() + wall, memory_bytes_max: order.memory_bytes_max }
 }
 
 fn millis(elapsed: Duration) -> u64 {

@@ -1,15 +1,16 @@
-//! The evaluation engine: loads a package in a worker process, measures it, and reports. It never judges.
+//! The evaluation engine: loads a package in a worker process, measures it, and says what it found. It never judges.
 //!
 //! The path of an evaluation reads top to bottom in [`Engine::evaluate_on`], for whoever has the machine's [`Lease`]: `prepare` (bytes to a
 //! model's outline and pixels to inputs) → `accuracy_pass` (all items through one worker) → `latency` (launches of
-//! fresh pairs of workers) → `metrics` (pure, in the parent) → report.
+//! fresh pairs of workers) → an answer.
 //!
 //! ```text
 //! parent: evaluate, process (spawn, bound, kill)  ──frames──▶  child: worker (model, inputs; no labels, no keys)
 //! ```
 //!
-//! Architecture invariant: this crate knows no HTTP, no object store, no ledger and no competition rules. Labels and
-//! the teacher's logits never enter a worker. Only [`worker_main`] deserialises a stranger's weights.
+//! Architecture invariant: this crate knows no HTTP, no object store, no ledger, no competition rules and no truth: an order has
+//! no labels and none of the teacher's answers, and what an answer is worth is decided where the order came from (the crate
+//! `task`). Only [`worker_main`] deserialises a stranger's weights.
 
 #![warn(missing_docs)]
 
@@ -22,7 +23,6 @@ mod frames;
 mod host;
 mod latency;
 mod lease;
-pub mod metrics;
 mod placement;
 mod prepare;
 mod process;
@@ -36,7 +36,7 @@ mod worker;
 pub use cancel::{Cancel, CancelOnDrop};
 pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
-pub use evaluate::{Engine, Handicap, Phase, Progress};
+pub use evaluate::{Engine, Handicap, Home, Phase, Progress};
 pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};
 pub use placement::Pinning;
 pub use runtime::RuntimeKind;

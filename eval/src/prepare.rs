@@ -1,4 +1,4 @@
-//! From a request's bytes to what workers are given: a model's outline and normalised inputs.
+//! From an order's bytes to what workers are given: a model's outline and normalised inputs.
 //!
 //! It reads `config.json` and the names in the weights, never a value; a graph is read by `program`, and written anew. It
 //! doesn't know how anything is measured.
@@ -10,7 +10,7 @@ use program::package::{ANY, Classifier};
 use protocol::Digest;
 use protocol::architecture::{Costs, Plan};
 use protocol::competition::InputSpec;
-use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Items, PackageBytes};
+use protocol::evaluation::{self, EvaluationFailure, Order, PackageBytes};
 use protocol::package::{Format, PackageConfig, package_digest, package_sha256};
 use protocol::submission::{Code, Rejection};
 use rand::Rng;
@@ -142,43 +142,27 @@ pub(crate) struct Prepared<'a> {
     pub(crate) probes: Inputs<'a>,
 }
 
-impl Prepared<'_> {
-    /// The pixels of the public ones of these items, which come first.
-    pub(crate) fn public_pixels<'a>(&self, items: &'a Items) -> &'a [u8] {
-        &items.pixels[..items.pixels.len().min(items.public as usize * self.inputs.values)]
-    }
-}
-
 /// Reads both configurations and checks that models and items fit each other.
-pub(crate) fn prepare(request: &EvaluationRequest) -> Result<Prepared<'_>, EvaluationFailure> {
-    let items = &request.items;
-    let reference = Model::new(&request.reference, &items.input)
+pub(crate) fn prepare(order: &Order) -> Result<Prepared<'_>, EvaluationFailure> {
+    let evaluation::Inputs { spec, pixels } = &order.inputs;
+    let reference = Model::new(&order.reference, spec)
         .map_err(|failure| EvaluationFailure::Infrastructure(format!("the reference student: {failure}")))?;
-    let candidate = Model::new(&request.candidate, &items.input)?;
+    let candidate = Model::new(&order.candidate, spec)?;
     if candidate.classes != reference.classes {
         let detail = format!("{} classes, not {}", candidate.classes, reference.classes);
         return Err(Code::LabelsMismatch.because(detail).into());
     }
-    let inputs = Inputs::new(&items.input, &items.pixels);
-    check_items(items, inputs.values, reference.classes).map_err(EvaluationFailure::Infrastructure)?;
-    let probes = Inputs::new(&items.input, &request.probes);
-    if !request.probes.len().is_multiple_of(probes.values) {
-        return Err(EvaluationFailure::Infrastructure(format!("{} pixels are no whole probes", request.probes.len())));
-    }
-    Ok(Prepared { candidate, reference, inputs, probes })
+    check(order).map_err(EvaluationFailure::Infrastructure)?;
+    Ok(Prepared { candidate, reference, inputs: Inputs::new(spec, pixels), probes: Inputs::new(spec, &order.probes) })
 }
 
-fn check_items(items: &Items, values: usize, classes: usize) -> Result<(), String> {
-    let count = items.labels.len();
-    let planes = items.input.channels as usize;
-    let teacher_values = items.teacher_logits.as_ref().map_or(count * classes, |logits| logits.len());
+fn check(order: &Order) -> Result<(), String> {
+    let evaluation::Inputs { spec, pixels } = &order.inputs;
+    let (count, probes, planes) = (order.inputs.count(), &order.probes, spec.channels as usize);
     let checks = [
-        (count > 0 && u32::try_from(count).is_ok(), format!("{count} items")),
-        (Some(items.pixels.len()) == count.checked_mul(values), format!("{} pixels", items.pixels.len())),
-        (items.labels.iter().all(|label| usize::from(*label) < classes), format!("a label over {classes} classes")),
-        (items.public as usize <= count, format!("{} public items of {count}", items.public)),
-        (teacher_values == count * classes, format!("{teacher_values} teacher logits")),
-        (items.input.mean_ppm.len() == planes && items.input.deviation_ppm.len() == planes, "normalisation".into()),
+        (count > 0 && u32::try_from(count).is_ok(), format!("{} pixels are no whole items", pixels.len())),
+        (probes.is_empty() || order.probe_count() > 0, format!("{} pixels are no whole probes", probes.len())),
+        (spec.mean_ppm.len() == planes && spec.deviation_ppm.len() == planes, "normalisation".into()),
     ];
     match checks.into_iter().find(|(holds, _)| !holds) {
         None => Ok(()),

@@ -7,7 +7,6 @@ mod devices;
 mod engine;
 mod golden;
 mod graphs;
-mod metrics;
 mod repeats;
 mod samples;
 mod statistics;

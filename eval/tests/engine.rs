@@ -1,15 +1,15 @@
 //! Whole evaluations of untrained models on real images.
 
 use crate::support::{
-    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, effort, engine, engine_with, evaluate, images, input, package,
-    request,
+    ITEMS, MLP, PUBLIC, RESNET, changed_package, config, effort, engine, engine_with, evaluate, images, input, order,
+    package, request,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use datasets::arg_max;
-use eval::{Engine, Handicap, Phase, Pinning, Progress, Samples};
+use eval::{Cancel, Engine, Handicap, Home, Phase, Pinning, Progress, Samples};
 use models::{Network, Weights};
 use protocol::Digest;
-use protocol::evaluation::{EvaluationFailure, EvaluationRequest, PackageBytes};
+use protocol::evaluation::{EvaluationFailure, EvaluationRequest, Order, PackageBytes, Scope};
 use protocol::package::{Expected, package_digest};
 use protocol::submission::Code;
 use rand::SeedableRng;
@@ -55,13 +55,14 @@ fn a_model_of_more_classes_than_a_byte_tells_apart_is_measured_like_any_other() 
         let weights = weights.to_safetensors().unwrap().into();
         PackageBytes { config_json: serde_json::to_vec(&config).unwrap().into(), weights }
     };
-    let mut request = EvaluationRequest { reference: many(1), ..request(many(2), None) };
-    let logits = evaluate(&engine(), &request).unwrap().logits;
+    let mut request = request(many(2), None);
+    request.order.reference = many(1);
+    let logits = engine().evaluate(&request.order, &|_| {}).unwrap().outputs;
     // The truth is what the model answers, but for one item, whose last byte is right.
     let mut labels: Vec<u16> = logits.chunks(300).map(|row| arg_max(row) as u16).collect();
     let wrong = labels.iter().position(|label| *label > 255).unwrap();
     labels[wrong] -= 256;
-    request.items.labels = labels.into();
+    request.truth.labels = labels.into();
     let evaluation = evaluate(&engine(), &request).unwrap();
     let quality = &evaluation.report.quality;
     assert_eq!((quality.correct, quality.confusion.len()), (ITEMS - 1, 0));
@@ -135,10 +136,10 @@ fn a_teacher_with_the_same_outputs_agrees_and_another_differs() {
 fn progress_goes_through_every_phase_and_never_back() {
     let seen = RefCell::new(Vec::new());
     let remember = |progress: Progress| seen.borrow_mut().push(progress);
-    engine().evaluate(&request(package(MLP, 2), None), &remember).unwrap();
+    engine().evaluate(&order(package(MLP, 2)), &remember).unwrap();
     let seen = seen.into_inner();
     let phases: Vec<Phase> = seen.chunk_by(|a, b| a.phase == b.phase).map(|group| group[0].phase).collect();
-    assert_eq!(phases, [Phase::Waiting, Phase::Accuracy, Phase::Latency, Phase::Metrics]);
+    assert_eq!(phases, [Phase::Waiting, Phase::Accuracy, Phase::Latency]);
     for phase in phases.into_iter().skip(1) {
         let percents: Vec<u8> = seen.iter().filter(|p| p.phase == phase).map(|p| p.percent).collect();
         assert!(percents.is_sorted() && percents.last() == Some(&100), "{phase:?}: {percents:?}");
@@ -158,30 +159,53 @@ fn expected(first: usize, logits: &[f32]) -> Arc<Expected> {
 #[test]
 fn what_a_package_expects_is_compared_before_anything_is_measured() {
     let usual = request(package(RESNET, 2), None);
-    let logits = evaluate(&engine(), &usual).unwrap().logits;
+    let logits = engine().evaluate(&usual.order, &|_| {}).unwrap().outputs;
     let phases = |request: &EvaluationRequest| {
         let seen = RefCell::new(Vec::new());
-        let came = engine().evaluate(request, &|at: Progress| seen.borrow_mut().push(at.phase));
+        let came = engine().evaluate(&request.order, &|at: Progress| seen.borrow_mut().push(at.phase));
         let mut seen = seen.into_inner();
         seen.dedup();
         (seen, came)
     };
-    // Items 100 to 115, so that the engine must find them.
+    // Items 100 to 115, so that they must be found.
     let mut answers = logits[1000..1160].to_vec();
-    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(100, &answers)), ..usual.clone() });
-    assert_eq!(seen, [Phase::Waiting, Phase::Expected, Phase::Accuracy, Phase::Latency, Phase::Metrics]);
-    assert_eq!(came.unwrap().logits, logits, "what was compared changes nothing that is measured");
+    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
+    assert_eq!(seen, [Phase::Waiting, Phase::Expected, Phase::Accuracy, Phase::Latency]);
+    assert_eq!(came.unwrap().outputs, logits, "what was compared changes nothing that is measured");
 
     answers[34] += 1.0;
-    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(100, &answers)), ..usual.clone() });
+    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
     assert_eq!(seen, [Phase::Waiting, Phase::Expected], "something was measured");
     let Err(EvaluationFailure::Package(rejection)) = came else { panic!("no rejection") };
     assert_eq!(rejection.code, Code::ExpectedDiffers);
     assert!(rejection.detail.starts_with("public item 103, class 4: the engine answers"), "{rejection}");
 
     // Nobody published items 120 and on, so there is nothing to compare.
-    let (seen, came) = phases(&EvaluationRequest { expected: Some(expected(PUBLIC as usize, &answers)), ..usual });
+    let (seen, came) = phases(&usual.claiming(Some(expected(PUBLIC as usize, &answers))));
     assert!(came.is_ok() && seen.contains(&Phase::Latency));
+}
+
+#[test]
+fn who_gave_the_order_is_asked_whether_it_is_worth_timing_and_by_no_other_order() {
+    let (engine, asked) = (Engine { effort: effort(1), ..engine() }, RefCell::new(Vec::new()));
+    let machine = engine.lease.wait().unwrap();
+    let measured = |scope, says: bool| {
+        let is_worth_timing = |outputs: &[f32]| {
+            asked.borrow_mut().push(outputs.len());
+            says
+        };
+        let home = Home { progress: &|_| {}, is_worth_timing: &is_worth_timing };
+        let order = Order { scope, ..order(package(MLP, 2)) };
+        engine.evaluate_on(&machine, &order, &Cancel::default(), home).unwrap()
+    };
+    for scope in [Scope::Full, Scope::OutputsOnly] {
+        measured(scope, false);
+    }
+    assert!(asked.borrow().is_empty());
+    assert_eq!(measured(Scope::FullIfWorthIt, true).measured.latency.launches, 1);
+    let not_timed = measured(Scope::FullIfWorthIt, false);
+    assert_eq!((not_timed.measured.latency.launches, not_timed.log_ratio_nanos.len()), (0, 0));
+    assert_eq!(*asked.borrow(), [10 * ITEMS as usize; 2]);
 }
 
 #[test]
@@ -222,22 +246,21 @@ fn packages_that_do_not_load_are_refused_with_their_own_codes() {
 
 #[test]
 fn a_reference_that_does_not_load_is_never_the_candidates_fault() {
-    let mut request = request(package(MLP, 2), None);
-    request.reference.weights = request.reference.weights[..100].into();
-    let failure = evaluate(&engine(), &request).unwrap_err();
+    let mut order = order(package(MLP, 2));
+    order.reference.weights = order.reference.weights[..100].into();
+    let failure = engine().evaluate(&order, &|_| {}).unwrap_err();
     assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("reference")), "{failure}");
 }
 
 #[test]
 fn items_that_contradict_each_other_are_never_the_candidates_fault() {
-    let good = request(package(MLP, 2), None);
-    let mut cases = [good.clone(), good.clone(), good.clone(), good];
-    cases[0].items.labels = vec![0; 3].into();
-    cases[1].items.labels = vec![10; ITEMS as usize].into();
-    cases[2].items.teacher_logits = Some(vec![0.0; 10].into());
-    cases[3].items.public = ITEMS + 1;
-    for request in cases {
-        let failure = evaluate(&engine(), &request).unwrap_err();
+    let good = order(package(MLP, 2));
+    let mut cases = [good.clone(), good.clone(), good];
+    cases[0].inputs.pixels = images().pixels[1..].into();
+    cases[1].inputs.pixels = Arc::from([]);
+    cases[2].probes = images().pixels[1..].into();
+    for order in cases {
+        let failure = engine().evaluate(&order, &|_| {}).unwrap_err();
         assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("items")), "{failure}");
     }
 }
@@ -252,26 +275,26 @@ fn code_of(outcome: Result<protocol::evaluation::Evaluation, EvaluationFailure>)
 #[test]
 fn a_seed_comes_back_as_json_can_hold_it() {
     let engine = Engine { effort: effort(1), ..engine() };
-    let request = EvaluationRequest { seed: u64::MAX, ..request(package(MLP, 2), None) };
-    let evaluation = evaluate(&engine, &request).unwrap();
-    assert_eq!(evaluation.report.data.seed, (1 << 53) - 1);
-    let samples: Samples = serde_json::from_slice(&evaluation.latency_samples).unwrap();
+    let order = Order { seed: u64::MAX, ..order(package(MLP, 2)) };
+    let answer = engine.evaluate(&order, &|_| {}).unwrap();
+    assert_eq!(answer.measured.about.seed, (1 << 53) - 1);
+    let samples: Samples = serde_json::from_slice(&answer.latency_samples).unwrap();
     assert_eq!(samples.seed, (1 << 53) - 1);
 }
 
 #[test]
 fn timed_workers_are_kept_to_the_core_that_the_report_names() {
-    let request = request(package(MLP, 2), None);
-    let core = evaluate(&engine(), &request).unwrap().report.host.pinned_core;
+    let order = order(package(MLP, 2));
+    let core = engine().evaluate(&order, &|_| {}).unwrap().measured.host.pinned_core;
     let script = "sleep 0.3; grep Cpus_allowed_list /proc/self/status >&2; exit 5";
     let failure =
-        engine_with("/bin/sh", &["-c", script]).latency_with(&request, Handicap::default()).unwrap_err().to_string();
+        engine_with("/bin/sh", &["-c", script]).latency_with(&order, Handicap::default()).unwrap_err().to_string();
     // Where the system refuses, the report says nothing and there is nothing to hold it to.
     if let Some(core) = core {
         assert!(failure.ends_with(&format!("Cpus_allowed_list: {core}")), "{failure}");
     }
 
     let free = Engine { pinning: Pinning::Off, prior: false, ..engine() };
-    let host = evaluate(&free, &request).unwrap().report.host;
+    let host = free.evaluate(&order, &|_| {}).unwrap().measured.host;
     assert_eq!((host.pinned_core, host.priority_raised), (None, false));
 }

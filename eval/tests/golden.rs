@@ -2,7 +2,7 @@
 //! changes with no rearrangement of our own. Counts and millionths, which the last bits of an output don't reach.
 
 use crate::support::{engine, evaluate, request};
-use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
+use protocol::evaluation::{PackageBytes, Scope};
 use protocol::report::{Calibration, Cost, Fidelity};
 use protocol::score::{Ceiling, ScoreRules, score};
 use std::path::Path;
@@ -16,8 +16,8 @@ fn committed(package: &str) -> PackageBytes {
 #[test]
 fn a_committed_package_has_the_report_the_outcomes_and_the_score_that_it_always_had() {
     let outputs = |candidate, teacher| {
-        let usual = request(candidate, teacher);
-        let request = EvaluationRequest { reference: committed("reference"), scope: Scope::OutputsOnly, ..usual };
+        let mut request = request(candidate, teacher);
+        (request.order.reference, request.order.scope) = (committed("reference"), Scope::OutputsOnly);
         evaluate(&engine(), &request).unwrap()
     };
     let teacher = outputs(committed("fixtures/pytorch_student"), None);

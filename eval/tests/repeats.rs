@@ -2,10 +2,10 @@
 //!
 //! It is what `retort verify` relies on. `cargo test --release -p eval repeats -- --ignored --nocapture` prints figures.
 
-use crate::support::{engine, request};
+use crate::support::{engine, order};
 use datasets::{FashionMnist, Images};
 use eval::Engine;
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Inputs, Order, PackageBytes, Scope, outputs_digest};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
@@ -58,14 +58,14 @@ fn digests(package: &str, images: &Images, repeats: u32) -> BTreeMap<String, u32
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(package);
     let bytes = |file: &str| std::fs::read(folder.join(file)).unwrap().into();
     let candidate = PackageBytes { config_json: bytes("config.json"), weights: bytes("model.safetensors") };
-    let usual = request(candidate, None);
-    let items = Items { pixels: images.pixels.clone().into(), labels: images.labels.clone().into(), ..usual.items };
-    let request = EvaluationRequest { items, scope: Scope::OutputsOnly, ..usual };
+    let usual = order(candidate);
+    let inputs = Inputs { pixels: images.pixels.clone().into(), ..usual.inputs };
+    let order = Order { inputs, scope: Scope::OutputsOnly, ..usual };
     let mut digests = BTreeMap::new();
     for repeat in 0..repeats {
         let engine = Engine { accuracy_threads: 1 + repeat % 2, ..engine() };
-        let report = engine.evaluate(&request, &|_| {}).unwrap().report;
-        *digests.entry(report.outputs_sha256.to_string()).or_default() += 1;
+        let outputs = engine.evaluate(&order, &|_| {}).unwrap().outputs;
+        *digests.entry(outputs_digest(&outputs).to_string()).or_default() += 1;
     }
     digests
 }

@@ -1,10 +1,12 @@
-//! Requests on real images, small enough for a test. It asserts nothing.
+//! Orders on real images, small enough for a test, and what their answers come to beside the truth. It asserts nothing.
 
 use datasets::{FashionMnist, Images, fashion_mnist};
 use eval::{Confinement, Effort, Engine, WorkerCommand};
 use models::Weights;
 use protocol::competition::InputSpec;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{
+    Evaluation, EvaluationFailure, EvaluationRequest, Inputs, Order, PackageBytes, Scope, Truth,
+};
 use protocol::package::PackageConfig;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -63,17 +65,12 @@ pub(crate) fn changed_package(architecture: &str, seed: u64, change: impl FnOnce
     }
 }
 
-pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>) -> EvaluationRequest {
-    EvaluationRequest {
+/// To measure `candidate` beside an untrained reference.
+pub(crate) fn order(candidate: PackageBytes) -> Order {
+    Order {
         candidate,
         reference: package(MLP, 1),
-        items: Items {
-            input: input(),
-            pixels: images().pixels.clone().into(),
-            labels: images().labels.clone().into(),
-            public: PUBLIC,
-            teacher_logits: teacher_logits.map(Arc::from),
-        },
+        inputs: Inputs { spec: input(), pixels: images().pixels.clone().into() },
         probes: Arc::from([]),
         expected: None,
         engine: Default::default(),
@@ -82,6 +79,12 @@ pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>)
         wall_seconds_max: 120,
         memory_bytes_max: 4 << 30,
     }
+}
+
+/// The same beside labels and this teacher.
+pub(crate) fn request(candidate: PackageBytes, teacher_logits: Option<Vec<f32>>) -> EvaluationRequest {
+    let (labels, teacher_logits) = (images().labels.clone().into(), teacher_logits.map(Arc::from));
+    EvaluationRequest::new(order(candidate), Truth { labels, public: PUBLIC, teacher_logits })
 }
 
 /// An engine whose workers are this crate's own binary, with the least effort.
@@ -104,5 +107,5 @@ pub(crate) fn effort(launches: u32) -> Effort {
 }
 
 pub(crate) fn evaluate(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
-    engine.evaluate(request, &|_| {})
+    Ok(task::evaluation(request, engine.evaluate(&request.order, &|_| {})?)?)
 }

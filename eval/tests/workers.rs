@@ -1,19 +1,23 @@
 //! Workers that misbehave: what the parent makes of them, and how soon.
 
-use crate::support::{MLP, RESNET, config, engine, engine_with, evaluate, package, request};
-use eval::{Cancel, Confinement, Engine, Handicap};
-use protocol::evaluation::{EvaluationFailure, EvaluationRequest};
+use crate::support::{MLP, RESNET, config, engine, engine_with, order, package};
+use eval::{Cancel, Confinement, Engine, Handicap, Home};
+use protocol::evaluation::{Answer, EvaluationFailure, Order, outputs_digest};
 use protocol::report::Clock;
 use protocol::submission::Code;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+fn evaluate(engine: &Engine, order: &Order) -> Result<Answer, EvaluationFailure> {
+    engine.evaluate(order, &|_| {})
+}
+
 #[test]
 fn a_worker_that_never_answers_is_killed_at_the_deadline() {
-    let mut request = request(package(MLP, 2), None);
-    request.wall_seconds_max = 1;
+    let mut order = order(package(MLP, 2));
+    order.wall_seconds_max = 1;
     let start = Instant::now();
-    let failure = evaluate(&engine_with("/bin/sleep", &["600"]), &request).unwrap_err();
+    let failure = evaluate(&engine_with("/bin/sleep", &["600"]), &order).unwrap_err();
     let ours = matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("time limit"));
     assert!(ours, "what sleeps used nothing, so nobody is blamed: {failure}");
     // The machine may have to be waited for first.
@@ -22,11 +26,14 @@ fn a_worker_that_never_answers_is_killed_at_the_deadline() {
 
 #[test]
 fn a_measurement_that_nobody_wants_any_more_ends_at_once() {
-    let (engine, request) = (engine_with("/bin/sleep", &["600"]), request(package(MLP, 2), None));
+    let (engine, order) = (engine_with("/bin/sleep", &["600"]), order(package(MLP, 2)));
     let machine = engine.lease.wait().unwrap();
     let cancel = Cancel::default();
     let measured = std::thread::scope(|scope| {
-        let measuring = scope.spawn(|| engine.evaluate_on(&machine, &request, &cancel, &|_| {}));
+        let measuring = scope.spawn(|| {
+            let home = Home { progress: &|_| {}, is_worth_timing: &|_| true };
+            engine.evaluate_on(&machine, &order, &cancel, home)
+        });
         std::thread::sleep(Duration::from_millis(300));
         drop(cancel.on_drop());
         let told = Instant::now();
@@ -38,9 +45,9 @@ fn a_measurement_that_nobody_wants_any_more_ends_at_once() {
 
 #[test]
 fn a_worker_over_its_memory_is_killed() {
-    let mut request = request(package(RESNET, 2), None);
-    request.memory_bytes_max = 1 << 20;
-    let failure = evaluate(&engine(), &request).unwrap_err();
+    let mut order = order(package(RESNET, 2));
+    order.memory_bytes_max = 1 << 20;
+    let failure = evaluate(&engine(), &order).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationOutOfMemory), "{failure}");
 }
 
@@ -53,7 +60,7 @@ fn programs_that_are_no_workers_are_our_own_fault() {
         ("/bin/sh", &["-c", "kill -9 $$"], "someone killed the worker"),
     ];
     for (program, args, words) in cases {
-        let failure = evaluate(&engine_with(program, args), &request(package(MLP, 2), None)).unwrap_err();
+        let failure = evaluate(&engine_with(program, args), &order(package(MLP, 2))).unwrap_err();
         let ours = matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains(words));
         assert!(ours, "{program} {args:?}: {failure}");
     }
@@ -64,7 +71,7 @@ fn a_worker_that_greets_and_dies_has_crashed() {
     // A greeting is kind 1, length 8, version 3, denormals not flushed.
     let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\003\000\000\000\000\000\000\000'";
     let script = format!("{greeting}; echo last words >&2; kill -SEGV $$");
-    let failure = evaluate(&engine_with("/bin/sh", &["-c", &script]), &request(package(MLP, 2), None)).unwrap_err();
+    let failure = evaluate(&engine_with("/bin/sh", &["-c", &script]), &order(package(MLP, 2))).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationCrashed), "{failure}");
     assert!(failure.to_string().contains("last words"), "{failure}");
 }
@@ -72,14 +79,14 @@ fn a_worker_that_greets_and_dies_has_crashed() {
 #[test]
 fn an_answer_of_another_length_is_not_read() {
     let greeting = r"printf '\001\000\000\000\377\377\377\377\377\377\377\177'; cat >/dev/null";
-    let failure = evaluate(&engine_with("/bin/sh", &["-c", greeting]), &request(package(MLP, 2), None)).unwrap_err();
+    let failure = evaluate(&engine_with("/bin/sh", &["-c", greeting]), &order(package(MLP, 2))).unwrap_err();
     assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("expected Hello")), "{failure}");
 }
 
 #[test]
 fn endless_complaints_fill_no_memory_and_block_nothing() {
     let script = "head -c 3000000 /dev/zero >&2; exit 4";
-    let failure = evaluate(&engine_with("/bin/sh", &["-c", script]), &request(package(MLP, 2), None)).unwrap_err();
+    let failure = evaluate(&engine_with("/bin/sh", &["-c", script]), &order(package(MLP, 2))).unwrap_err();
     assert!(failure.to_string().contains("exit status 4"), "{failure}");
     assert!(failure.to_string().len() < 2_000);
 }
@@ -87,7 +94,7 @@ fn endless_complaints_fill_no_memory_and_block_nothing() {
 #[test]
 fn a_worker_inherits_no_environment_and_no_folder() {
     let script = "env >&2; pwd >&2; exit 5";
-    let failure = evaluate(&engine_with("/bin/sh", &["-c", script]), &request(package(MLP, 2), None)).unwrap_err();
+    let failure = evaluate(&engine_with("/bin/sh", &["-c", script]), &order(package(MLP, 2))).unwrap_err();
     let words = failure.to_string();
     assert!(words.contains("RAYON_NUM_THREADS=1") && words.ends_with(" /"), "{words}");
     for absent in ["CARGO", "HOME", "USER"] {
@@ -106,18 +113,18 @@ fn a_worker_ends_when_its_input_does() {
 
 #[test]
 fn an_evaluation_in_the_sandbox_and_one_outside_have_the_same_outputs() {
-    let request = request(package(RESNET, 2), None);
+    let order = order(package(RESNET, 2));
     let [inside, outside] = [Confinement::Sandbox, Confinement::Process]
-        .map(|confinement| evaluate(&Engine { confinement, ..engine() }, &request).unwrap().report);
-    assert_eq!(inside.outputs_sha256, outside.outputs_sha256);
-    assert_eq!(outside.host.sandbox, "process");
+        .map(|confinement| evaluate(&Engine { confinement, ..engine() }, &order).unwrap());
+    assert_eq!(outputs_digest(&inside.outputs), outputs_digest(&outside.outputs));
+    assert_eq!(outside.measured.host.sandbox, "process");
 }
 
 /// A candidate that the hostile worker tells from the reference by its size.
 const WIDE: &str = r#"{"kind":"mlp","hidden":[32]}"#;
 
-fn hostile_request() -> EvaluationRequest {
-    EvaluationRequest { reference: package(MLP, 1), ..request(package(WIDE, 2), None) }
+fn hostile_order() -> Order {
+    Order { reference: package(MLP, 1), ..order(package(WIDE, 2)) }
 }
 
 /// An engine whose workers were taken over by the model that they run.
@@ -152,10 +159,10 @@ fn whatever_a_worker_that_was_taken_over_does_has_its_verdict() {
         ("flood-errors", Crashed),
     ];
     for (deed, code) in deeds {
-        let mut request = hostile_request();
-        request.wall_seconds_max = if code == Timeout { 1 } else { 60 };
-        request.memory_bytes_max = 256 << 20;
-        let failure = evaluate(&hostile_engine(deed), &request).unwrap_err();
+        let mut order = hostile_order();
+        order.wall_seconds_max = if code == Timeout { 1 } else { 60 };
+        order.memory_bytes_max = 256 << 20;
+        let failure = evaluate(&hostile_engine(deed), &order).unwrap_err();
         assert!(is_code(&failure, code), "{deed}: {failure}");
         assert!(failure.to_string().len() < 2_000, "{deed}");
     }
@@ -164,8 +171,8 @@ fn whatever_a_worker_that_was_taken_over_does_has_its_verdict() {
 /// As on a host that gives a worker no time: what counts is what it used beside what its architecture needs.
 #[test]
 fn whoever_is_late_without_having_used_the_processor_blames_the_host() {
-    let request = EvaluationRequest { wall_seconds_max: 1, ..hostile_request() };
-    let failure = evaluate(&hostile_engine("sleep"), &request).unwrap_err();
+    let order = Order { wall_seconds_max: 1, ..hostile_order() };
+    let failure = evaluate(&hostile_engine("sleep"), &order).unwrap_err();
     let ours = matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("the host is too busy"));
     assert!(ours, "{failure}");
 }
@@ -174,8 +181,8 @@ fn whoever_is_late_without_having_used_the_processor_blames_the_host() {
 #[test]
 fn whoever_is_late_in_a_launch_is_blamed_for_what_it_computes_and_not_for_waiting() {
     for (deed, is_package) in [("spin-when-timed", true), ("compute-when-timed", true), ("sleep-when-timed", false)] {
-        let request = EvaluationRequest { wall_seconds_max: 4, ..hostile_request() };
-        let failure = evaluate(&hostile_engine(deed), &request).unwrap_err();
+        let order = Order { wall_seconds_max: 4, ..hostile_order() };
+        let failure = evaluate(&hostile_engine(deed), &order).unwrap_err();
         match is_package {
             true => assert!(is_code(&failure, Code::EvaluationTimeout), "{deed}: {failure}"),
             false => {
@@ -190,7 +197,7 @@ fn whoever_is_late_in_a_launch_is_blamed_for_what_it_computes_and_not_for_waitin
 
 #[test]
 fn a_worker_that_lies_about_its_time_is_timed_all_the_same() {
-    let samples = hostile_engine("lie-about-time").latency_with(&hostile_request(), Handicap::default()).unwrap();
+    let samples = hostile_engine("lie-about-time").latency_with(&hostile_order(), Handicap::default()).unwrap();
     let latency = samples.summary();
     assert_eq!(latency.clock, Clock::Parent);
     assert!(latency.p50_ns * u64::from(latency.inferences_per_block) >= 10_000_000, "{latency:?}");

@@ -16,7 +16,7 @@ use crate::{Digest, SubmissionId};
 
 const SEED_DOMAIN: &[u8] = b"retort/attempt/1";
 /// The largest seed: reports are JSON, which holds larger numbers only roughly.
-const SEED_MAX: u64 = (1 << 53) - 1;
+pub(crate) const SEED_MAX: u64 = (1 << 53) - 1;
 const COMMITMENT_DOMAIN: &[u8] = b"retort/attempt-seed/1";
 
 /// The seed of the measurement `number` of a submission, from 1 upwards.

@@ -1,12 +1,15 @@
-//! What passes between the validator and the evaluation engine: a request in, a report out.
+//! What passes between whoever wants a package measured and whoever measures it: an order out, an answer back.
 //!
-//! The validator links no ML crate and the engine knows no competition, so the words that both use live here.
+//! An order holds no truth. Labels and the teacher's answers stay where the order came from, and there an evaluation is made of
+//! the answer (the crate `task`). The validator links no ML crate and the engine knows no competition, so the words that both
+//! use live here.
 
 use crate::Digest;
+use crate::attempt::SEED_MAX;
 use crate::competition::{InputSpec, ObjectRef, OfficialEngine};
 use crate::outcomes::Outcomes;
-use crate::package::Expected;
-use crate::report::Report;
+use crate::package::{Claims, Expected, package_sha256};
+use crate::report::{About, Cost, Host, Latency, Phases, Report};
 use crate::submission::Rejection;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -21,13 +24,39 @@ pub struct PackageBytes {
     pub weights: Arc<[u8]>,
 }
 
-/// Evaluation items. The labels stay in the parent process.
+/// What a model is asked.
 #[derive(Clone, Debug)]
-pub struct Items {
+pub struct Inputs {
     /// How pixels become inputs.
-    pub input: InputSpec,
-    /// `[items, channels, height, width]`, public items first.
+    pub spec: InputSpec,
+    /// `[items, channels, height, width]`.
     pub pixels: Arc<[u8]>,
+}
+
+impl Inputs {
+    /// How many items there are; 0 where the pixels are no whole number of them.
+    pub fn count(&self) -> usize {
+        self.count_of(&self.pixels)
+    }
+
+    fn count_of(&self, pixels: &[u8]) -> usize {
+        let bytes = self.item_bytes();
+        if bytes > 0 && pixels.len().is_multiple_of(bytes) { pixels.len() / bytes } else { 0 }
+    }
+
+    /// The pixels of the first few items.
+    pub fn pixels_of_first(&self, count: usize) -> &[u8] {
+        &self.pixels[..self.pixels.len().min(count.saturating_mul(self.item_bytes()))]
+    }
+
+    fn item_bytes(&self) -> usize {
+        usize::try_from(self.spec.shape().values()).unwrap_or(usize::MAX)
+    }
+}
+
+/// What answers are held against.
+#[derive(Clone, Debug)]
+pub struct Truth {
     /// The right class of each item.
     pub labels: Arc<[u16]>,
     /// How many of the first items are public.
@@ -36,25 +65,34 @@ pub struct Items {
     pub teacher_logits: Option<Arc<[f32]>>,
 }
 
-/// One evaluation to do.
+/// Evaluation items, public ones first, as whoever gives orders holds them.
 #[derive(Clone, Debug)]
-pub struct EvaluationRequest {
+pub struct Items {
+    /// What a model is asked.
+    pub inputs: Inputs,
+    /// What its answers are held against.
+    pub truth: Truth,
+}
+
+/// One measurement to do: all that whoever does it gets to know.
+#[derive(Clone, Debug)]
+pub struct Order {
     /// The package to measure.
     pub candidate: PackageBytes,
     /// The reference student, which latency is compared with.
     pub reference: PackageBytes,
     /// What to measure it on.
-    pub items: Items,
+    pub inputs: Inputs,
     /// Inputs beside the items, pixels as theirs: only the outputs are wanted, to recognise copies by. May be empty.
     pub probes: Arc<[u8]>,
     /// What the package says that it answers: held against the engine before anything is measured, and nothing is where they
     /// differ.
-    pub expected: Option<Arc<Expected>>,
+    pub expected: Option<Claims>,
     /// What runs both.
     pub engine: OfficialEngine,
     /// How much is measured.
     pub scope: Scope,
-    /// Decides the order of items and pairs.
+    /// Decides the order of items and pairs; see [`Order::exact_seed`].
     pub seed: u64,
     /// Wall-clock seconds until the workers are killed.
     pub wall_seconds_max: u64,
@@ -62,19 +100,106 @@ pub struct EvaluationRequest {
     pub memory_bytes_max: u64,
 }
 
-/// How much of an evaluation is done.
+impl Order {
+    /// The digest that names the candidate.
+    pub fn package_sha256(&self) -> Digest {
+        package_sha256(&self.candidate.config_json, &self.candidate.weights)
+    }
+
+    /// The seed that is used and told: answers are canonical JSON, whose integers are exact up to 2^53, so higher bits don't count.
+    pub fn exact_seed(&self) -> u64 {
+        self.seed & SEED_MAX
+    }
+
+    /// How many probes there are; 0 where their pixels are no whole number of them.
+    pub fn probe_count(&self) -> usize {
+        self.inputs.count_of(&self.probes)
+    }
+
+    /// What an answer has to be about. It hashes the package and all pixels.
+    pub fn about(&self) -> About {
+        About {
+            package_sha256: self.package_sha256(),
+            images_sha256: Digest::of(&self.inputs.pixels),
+            items: u32::try_from(self.inputs.count()).unwrap_or(u32::MAX),
+            seed: self.exact_seed(),
+        }
+    }
+}
+
+/// How much of a measurement is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// Outputs and latency.
     #[default]
     Full,
-    /// Outputs, and latency only if at least so many answers are right: with fewer no latency could help.
-    FullFrom(u32),
-    /// Outputs alone: the report's latency stays empty, and nothing ranks by it.
+    /// Outputs; and latency, if whoever gave the order says of these outputs that it is worth it.
+    FullIfWorthIt,
+    /// Outputs alone: the latency stays empty, and nothing ranks by it.
     OutputsOnly,
 }
 
-/// What an evaluation yields.
+/// An order, and what only whoever gives it knows.
+#[derive(Clone, Debug)]
+pub struct EvaluationRequest {
+    /// What is to be measured.
+    pub order: Order,
+    /// What the answer is held against.
+    pub truth: Truth,
+    /// Right answers below which no latency could help: an order of [`Scope::FullIfWorthIt`] isn't timed then.
+    pub timed_from: u32,
+}
+
+impl EvaluationRequest {
+    /// To measure and to hold against the truth; whatever the answers, it is worth timing.
+    pub fn new(order: Order, truth: Truth) -> Self {
+        Self { order, truth, timed_from: 0 }
+    }
+
+    /// The same, where the package says what it answers: its answers to public items are compared first.
+    #[must_use]
+    pub fn claiming(mut self, answers: Option<Arc<Expected>>) -> Self {
+        let public = self.order.inputs.pixels_of_first(self.truth.public as usize);
+        self.order.expected = answers.map(|answers| Claims::to(answers, public));
+        self
+    }
+}
+
+/// What an order yields: all that can be said without the truth.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The measurements.
+    pub measured: Measured,
+    /// Logits `[items, classes]` in the order of the order's items.
+    pub outputs: Vec<f32>,
+    /// Logits `[probes, classes]` in the order of the order's probes.
+    pub probe_outputs: Vec<f32>,
+    /// The raw latency samples as JSON; `measured.latency.samples_sha256` is their digest.
+    pub latency_samples: Vec<u8>,
+    /// ln(candidate / reference) of each latency launch, billionths; empty where nothing was timed.
+    pub log_ratio_nanos: Vec<i64>,
+}
+
+/// The part of a report that whoever measures writes.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// What was measured on what.
+    pub about: About,
+    /// Version and build of the engine.
+    pub engine: String,
+    /// Where it ran.
+    pub host: Host,
+    /// The device: `flex`, `wgpu` or `tch`.
+    pub device: String,
+    /// How fast.
+    pub latency: Latency,
+    /// Bytes, counts, memory.
+    pub cost: Cost,
+    /// Where the time went.
+    pub phases_ms: Phases,
+}
+
+/// What an evaluation yields: an answer beside the truth.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// The measurements.
@@ -121,4 +246,15 @@ pub fn outputs_digest(logits: &[f32]) -> Digest {
 /// f32 values as bytes.
 pub fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The position of the largest logit, which is the answer; the first of equals, as in NumPy and PyTorch.
+pub fn arg_max(logits: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (index, logit) in logits.iter().enumerate() {
+        if index == 0 || *logit > best.1 {
+            best = (index, *logit);
+        }
+    }
+    best.0
 }

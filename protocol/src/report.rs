@@ -50,6 +50,27 @@ pub struct Report {
     pub phases_ms: Phases,
 }
 
+/// What a measurement is about: which package, asked what, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The digest of the package actually loaded (see [`crate::package::package_digest`]).
+    pub package_sha256: Digest,
+    /// SHA-256 over the input images in evaluation order.
+    pub images_sha256: Digest,
+    /// How many those are.
+    pub items: u32,
+    /// Seed of the order of latency pairs and items.
+    pub seed: u64,
+}
+
+impl Report {
+    /// What it is about.
+    pub fn about(&self) -> About {
+        let DataSeen { images_sha256, seed, items, public_items: _ } = self.data;
+        About { package_sha256: self.package_sha256, images_sha256, items, seed }
+    }
+}
+
 /// The machine of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Host {

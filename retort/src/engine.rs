@@ -1,4 +1,5 @@
-//! The evaluation engine behind the validator's narrow door: this binary, run again as a confined worker process.
+//! The evaluation engine behind the validator's narrow door: this binary, run again as a confined worker process. And the same
+//! for whoever holds the truth in this very process.
 
 use crate::cli::RuntimeName;
 use anyhow::{Context, Result, ensure};
@@ -6,11 +7,11 @@ use eval::{Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, P
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use sandbox::Host;
 use std::sync::OnceLock;
 use validator::config::LatencyEffort;
-use validator::evaluator::{Evaluator, Machine, Progress, ProgressFn};
+use validator::evaluator::{Home, Machine, Measurer, Progress};
 
 /// How workers are confined; the command line decides, once.
 static CONFINEMENT: OnceLock<Confinement> = OnceLock::new();
@@ -78,14 +79,26 @@ pub(crate) fn phase_name(phase: Phase) -> &'static str {
         Phase::Expected => "expected answers",
         Phase::Accuracy => "accuracy",
         Phase::Latency => "latency",
-        Phase::Metrics => "metrics",
     }
 }
 
-/// Evaluates in processes of this machine.
-pub(crate) struct ProcessEvaluator(pub(crate) Engine);
+/// Waits for the machine, measures what the request orders, and holds the answer against its truth.
+///
+/// # Errors
+/// As the engine's, and where the truth is none of these items.
+pub(crate) fn evaluated(
+    engine: &Engine,
+    request: &EvaluationRequest,
+    progress: &dyn Fn(eval::Progress),
+) -> Result<Evaluation, EvaluationFailure> {
+    task::check(request)?;
+    Ok(task::evaluation(request, engine.evaluate(&request.order, progress)?)?)
+}
 
-impl ProcessEvaluator {
+/// Measures in processes of this machine.
+pub(crate) struct ProcessMeasurer(pub(crate) Engine);
+
+impl ProcessMeasurer {
     /// Waits in line without a thread that would block.
     async fn lease(&self) -> Result<Lease, LeaseError> {
         let mut waiting = self.0.lease.line_up()?;
@@ -98,26 +111,23 @@ impl ProcessEvaluator {
     }
 }
 
-impl Evaluator for ProcessEvaluator {
+impl Measurer for ProcessMeasurer {
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
         let ours = |error: LeaseError| EvaluationFailure::Infrastructure(error.to_string());
         async move { self.lease().await.map(Machine::held_by).map_err(ours) }.boxed()
     }
 
-    fn evaluate(
-        &self,
-        machine: Machine,
-        request: EvaluationRequest,
-        progress: ProgressFn,
-    ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
+    fn measure(&self, machine: Machine, order: Order, home: Home) -> BoxFuture<'_, Result<Answer, EvaluationFailure>> {
         let (engine, cancel) = (self.0.clone(), Cancel::default());
         let ends_with_this = cancel.on_drop();
         let measure = move || {
             // The thread holds the machine until it is through, though nobody may wait for it any more.
             let bug = || EvaluationFailure::Infrastructure("the machine is somebody else's; this is a bug".into());
-            engine.evaluate_on(machine.hold().ok_or_else(bug)?, &request, &cancel, &|at| {
-                progress(Progress { phase: phase_name(at.phase).into(), done: at.percent.into(), total: 100 });
-            })
+            let progress = |at: eval::Progress| {
+                (home.progress)(Progress { phase: phase_name(at.phase).into(), done: at.percent.into(), total: 100 });
+            };
+            let home = eval::Home { progress: &progress, is_worth_timing: &*home.is_worth_timing };
+            engine.evaluate_on(machine.hold().ok_or_else(bug)?, &order, &cancel, home)
         };
         async move {
             let _ends_with_this = ends_with_this;

@@ -2,7 +2,7 @@
 //! service serves is started here.
 //!
 //! Invariant: none of them deserialises a model or links an ML crate. Everything that measures lies behind
-//! [`Evaluator`], which the binary implements. State lives in the database; objects are immutable.
+//! [`evaluator::Measurer`], which the binary implements; truth doesn't leave this side. State lives in the database; objects are immutable.
 
 mod run;
 #[cfg(feature = "otel")]

@@ -31,11 +31,12 @@ fn setup(evaluator: Option<Arc<dyn Evaluator>>) -> Setup {
 fn failing_while(broken: &Arc<AtomicBool>) -> Arc<dyn Evaluator> {
     let broken = Arc::clone(broken);
     script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        let own = request.truth.teacher_logits.is_none()
+            || request.order.candidate.weights == request.order.reference.weights;
         if !own && broken.load(Ordering::SeqCst) {
             return Err(EvaluationFailure::Infrastructure("no worker".into()));
         }
-        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
+        scripted_evaluation(&request, if request.truth.teacher_logits.is_none() { 960_000 } else { 900_000 })
     })
 }
 

@@ -91,8 +91,8 @@ fn is_of_width(config_json: &[u8], width: u64) -> bool {
 #[tokio::test]
 async fn why_says_how_far_below_the_gate_hidden_items_found_it() {
     let evaluator: Arc<dyn Evaluator> = Arc::new(ScriptedEvaluator::new(Arc::new(|request| {
-        let by_heart = is_of_width(&request.candidate.config_json, 9);
-        let screened = matches!(request.scope, Scope::OutputsOnly);
+        let by_heart = is_of_width(&request.order.candidate.config_json, 9);
+        let screened = matches!(request.order.scope, Scope::OutputsOnly);
         let correct_ppm = if by_heart && screened { 300_000 } else { 1_000_000 };
         async move { scripted_evaluation(&request, correct_ppm) }.boxed()
     })));
@@ -121,8 +121,8 @@ async fn why_says_how_far_below_the_gate_hidden_items_found_it() {
 #[tokio::test]
 async fn why_says_what_screening_saw_of_whom_it_didn_t_let_compete() {
     let evaluator: Arc<dyn Evaluator> = Arc::new(ScriptedEvaluator::new(Arc::new(|request| {
-        let is_of = |width| is_of_width(&request.candidate.config_json, width);
-        let screened = matches!(request.scope, Scope::OutputsOnly);
+        let is_of = |width| is_of_width(&request.order.candidate.config_json, width);
+        let screened = matches!(request.order.scope, Scope::OutputsOnly);
         let correct_ppm = if screened && is_of(9) {
             720_000
         } else if screened && is_of(20) {

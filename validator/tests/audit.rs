@@ -66,10 +66,10 @@ fn honest(width: Option<usize>, _: &EvaluationRequest) -> u64 {
 }
 
 fn answer(script: Script, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
-    let config = PackageConfig::from_json(&request.candidate.config_json)?;
+    let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
     let config = serde_json::to_value(&config.architecture).unwrap();
     let width = config["hidden"][0].as_u64().unwrap() as usize;
-    let width = request.items.teacher_logits.as_ref().map(|_| width);
+    let width = request.truth.teacher_logits.as_ref().map(|_| width);
     scripted_evaluation(request, script(width, request))
 }
 
@@ -1124,7 +1124,7 @@ fn older_secret(world: &mut World) {
 
 /// A friend's answers are better wherever its owner isn't watched: everything else follows honestly from that lie.
 fn for_a_friend(width: Option<usize>, request: &EvaluationRequest) -> u64 {
-    let watched = request.items.labels.len() == 100;
+    let watched = request.truth.labels.len() == 100;
     match width {
         Some(21) if !watched => 1_000_000,
         _ => honest(width, request),
@@ -1134,7 +1134,7 @@ fn for_a_friend(width: Option<usize>, request: &EvaluationRequest) -> u64 {
 /// The same only where it is screened.
 fn for_a_friend_screened(width: Option<usize>, request: &EvaluationRequest) -> u64 {
     match width {
-        Some(21) if request.items.labels.len() < 100 => 1_000_000,
+        Some(21) if request.truth.labels.len() < 100 => 1_000_000,
         _ => honest(width, request),
     }
 }
@@ -1142,7 +1142,7 @@ fn for_a_friend_screened(width: Option<usize>, request: &EvaluationRequest) -> u
 /// The teacher is said to know less of hidden items.
 fn for_a_low_gate(width: Option<usize>, request: &EvaluationRequest) -> u64 {
     match width {
-        None if request.items.labels.len() == 300 => 700_000,
+        None if request.truth.labels.len() == 300 => 700_000,
         _ => honest(width, request),
     }
 }
@@ -1150,7 +1150,7 @@ fn for_a_low_gate(width: Option<usize>, request: &EvaluationRequest) -> u64 {
 /// The reference is said to be worse on hidden items, so that the first champion passes it by more.
 fn for_a_wide_margin(width: Option<usize>, request: &EvaluationRequest) -> u64 {
     match width {
-        Some(4) if request.items.labels.len() == 300 => 500_000,
+        Some(4) if request.truth.labels.len() == 300 => 500_000,
         _ => honest(width, request),
     }
 }
@@ -1178,14 +1178,14 @@ async fn an_honest_round_with_all_that_happens_in_one_passes() {
     let engine = ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
         let (again, broken) = (Arc::clone(&again), Arc::clone(&broken));
         Box::pin(async move {
-            let config = PackageConfig::from_json(&request.candidate.config_json)?;
+            let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
             let config = serde_json::to_value(&config.architecture).unwrap();
-            let width = config["hidden"][0].as_u64().filter(|_| request.items.teacher_logits.is_some());
+            let width = config["hidden"][0].as_u64().filter(|_| request.truth.teacher_logits.is_some());
             let failed = |what: &str| Err(EvaluationFailure::Infrastructure(what.to_owned()));
             match width {
                 Some(31) => Err(Code::OutputsInvalid.because("no numbers".into()).into()),
                 Some(25) if again.swap(false, Ordering::SeqCst) => failed("once"),
-                Some(20) if request.items.labels.len() > 300 && broken.swap(false, Ordering::SeqCst) => failed("once"),
+                Some(20) if request.truth.labels.len() > 300 && broken.swap(false, Ordering::SeqCst) => failed("once"),
                 _ => answer(honest, &request),
             }
         })

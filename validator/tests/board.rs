@@ -19,7 +19,7 @@ async fn app(correct_ppm: &'static [u64]) -> TestApp {
 /// The same with more at the end of the manifest.
 async fn app_with(correct_ppm: &'static [u64], manifest: &str) -> TestApp {
     let evaluator = script(move |request, submission| {
-        let correct_ppm = match request.items.teacher_logits {
+        let correct_ppm = match request.truth.teacher_logits {
             None => 960_000,
             Some(_) => *correct_ppm.get(submission as usize).unwrap_or(&900_000),
         };

@@ -102,7 +102,8 @@ async fn an_engine_that_fails_for_everybody_is_waited_for_and_one_that_fails_for
     let (seen, tried) = (Arc::clone(&broken), Arc::clone(&broken));
     let no_jail = || EvaluationFailure::Infrastructure("prepare the sandbox: /sys/fs/cgroup is read-only".into());
     let evaluator = ScriptedEvaluator::new(Arc::new(move |request| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        let own = request.truth.teacher_logits.is_none()
+            || request.order.candidate.weights == request.order.reference.weights;
         let works = own || !seen.load(Ordering::SeqCst);
         let answer = if works { scripted_evaluation(&request, 900_000) } else { Err(no_jail()) };
         async move { answer }.boxed()

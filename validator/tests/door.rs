@@ -10,18 +10,22 @@ use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use protocol::Digest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{
+    Answer, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth,
+};
 use protocol::package::PackageConfig;
+use protocol::report::Latency;
 use protocol::round::Step;
 use protocol::submission::{Code, State};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Mutex;
 use validator::evaluator::conformance::{PROMISE, Subject, evaluator_conformance};
-use validator::evaluator::scripted_evaluation;
+use validator::evaluator::{AtHome, Home, Measurer, evaluated, scripted_evaluation, silent};
 use validator::objects::Objects;
 use validator::rounds::close_now;
-use validator::{Evaluator, ScriptedEvaluator};
+use validator::{Evaluator, Machine, Progress, ScriptedEvaluator};
 
 /// How long a test waits for what should come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,10 +40,7 @@ impl UnderWay {
     }
 
     /// `answer`, which is under way until it is there or dropped.
-    fn over(
-        &self,
-        answer: impl Future<Output = Result<Evaluation, EvaluationFailure>> + Send + 'static,
-    ) -> BoxFuture<'static, Result<Evaluation, EvaluationFailure>> {
+    fn over<T: 'static>(&self, answer: impl Future<Output = T> + Send + 'static) -> BoxFuture<'static, T> {
         struct Ends(UnderWay);
         impl Drop for Ends {
             fn drop(&mut self) {
@@ -95,7 +96,7 @@ impl Scripted {
     fn new() -> Self {
         let under_way = UnderWay::default();
         let counted = under_way.clone();
-        let script = move |request: EvaluationRequest| match request.seed {
+        let script = move |request: EvaluationRequest| match request.order.seed {
             ENDLESS => counted.over(futures::future::pending()),
             _ => counted.over(async move { scripted_evaluation(&request, 900_000) }),
         };
@@ -117,15 +118,13 @@ impl Subject for Scripted {
         let candidate = bytes(Package::mlp(&[8 + number], number));
         let config = PackageConfig::from_json(&candidate.config_json).unwrap();
         let items = 10 + number as usize;
-        EvaluationRequest {
+        let truth = Truth { labels: vec![0; items].into(), public: items as u32, teacher_logits: None };
+        let order = Order {
             candidate,
             reference: bytes(Package::mlp(&[4], 2)),
-            items: Items {
+            inputs: Inputs {
                 pixels: vec![number as u8; items * config.input.shape().values() as usize].into(),
-                input: config.input,
-                labels: vec![0; items].into(),
-                public: items as u32,
-                teacher_logits: None,
+                spec: config.input,
             },
             probes: Arc::from([]),
             expected: None,
@@ -134,16 +133,111 @@ impl Subject for Scripted {
             seed: number.into(),
             wall_seconds_max: 60,
             memory_bytes_max: 1 << 30,
-        }
+        };
+        EvaluationRequest::new(order, truth)
     }
 
     fn endless(&self, number: u32) -> EvaluationRequest {
-        EvaluationRequest { seed: ENDLESS, ..self.order(number) }
+        let mut request = self.order(number);
+        request.order.seed = ENDLESS;
+        request
     }
 
     fn is_at_work(&self) -> bool {
         self.under_way.count() > 0
     }
+}
+
+/// What measures and knows nothing: an item's class is its first pixel, and everything takes as long as the reference.
+#[derive(Default)]
+struct Blind {
+    under_way: UnderWay,
+    machine: Arc<Mutex<()>>,
+}
+
+impl Measurer for Blind {
+    fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
+        Arc::clone(&self.machine).lock_owned().map(|held| Ok(Machine::held_by(held))).boxed()
+    }
+
+    fn measure(&self, machine: Machine, order: Order, home: Home) -> BoxFuture<'_, Result<Answer, EvaluationFailure>> {
+        self.under_way.over(async move {
+            let _machine = machine;
+            (home.progress)(Progress { phase: "accuracy".into(), done: 0, total: 1 });
+            if order.seed == ENDLESS {
+                return std::future::pending().await;
+            }
+            answer(&order, &home)
+        })
+    }
+}
+
+fn answer(order: &Order, home: &Home) -> Result<Answer, EvaluationFailure> {
+    let about = order.about();
+    // All that an order says, field by field, so that whoever adds one comes by here: is it the truth of anything?
+    let Order {
+        candidate,
+        reference: _,
+        inputs: Inputs { spec, pixels },
+        probes,
+        expected: _,
+        engine: _,
+        scope,
+        seed: _,
+        wall_seconds_max: _,
+        memory_bytes_max: _,
+    } = order;
+    let classes = PackageConfig::from_json(&candidate.config_json)?.labels.len();
+    let answers = |pixels: &[u8]| -> Vec<f32> {
+        let answers = pixels.chunks(spec.shape().values() as usize).map(|item| usize::from(item[0]) % classes);
+        answers.flat_map(|answer| (0..classes).map(move |class| f32::from(class == answer))).collect()
+    };
+    let outputs = answers(pixels);
+    let is_timed = match scope {
+        Scope::Full => true,
+        Scope::FullIfWorthIt => (home.is_worth_timing)(&outputs),
+        Scope::OutputsOnly => false,
+    };
+    let launches = if is_timed { 15 } else { 0 };
+    let measured = Measured {
+        about,
+        engine: "blind/1".into(),
+        host: Default::default(),
+        device: "blind".into(),
+        latency: Latency { launches, ..Latency::default() },
+        cost: Default::default(),
+        phases_ms: Default::default(),
+    };
+    let (probe_outputs, log_ratio_nanos) = (answers(probes), vec![0; launches as usize]);
+    Ok(Answer { measured, outputs, probe_outputs, latency_samples: Vec::new(), log_ratio_nanos })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_measures_without_the_truth_keeps_what_every_door_promises() {
+    let blind = Blind::default();
+    let under_way = blind.under_way.clone();
+    evaluator_conformance(&Scripted { door: Arc::new(AtHome(blind)), under_way }, PROMISE).await;
+}
+
+#[tokio::test]
+async fn what_measures_asks_at_home_whether_it_is_worth_timing_and_the_report_is_made_there() {
+    let mut request = Scripted::new().order(1);
+    request.order.scope = Scope::FullIfWorthIt;
+    request.truth.labels = Arc::from([1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0]);
+    request.truth.public = 6;
+    let door = AtHome(Blind::default());
+    for (timed_from, launches) in [(4, 15), (5, 0)] {
+        request.timed_from = timed_from;
+        let found = evaluated(&door, request.clone(), silent()).await.unwrap();
+        let (quality, outcomes) = (&found.report.quality, found.outcomes.values());
+        assert_eq!((quality.correct, quality.public_correct, found.report.data.public_items), (4, 4, 6));
+        assert_eq!(outcomes.right.iter().filter(|right| **right).count(), 4);
+        assert_eq!((found.report.latency.launches, outcomes.log_ratio_nanos.len()), (launches, launches as usize));
+    }
+    door.try_out(request.order.clone()).await.unwrap();
+    request.truth.labels = Arc::from([1]);
+    let failure = evaluated(&door, request, silent()).await.unwrap_err();
+    assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("items")), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +248,7 @@ async fn a_script_keeps_what_every_door_promises() {
 #[tokio::test]
 async fn who_is_disqualified_while_it_is_measured_gives_the_machine_to_the_next() {
     let hangs = weights_of(20);
-    let (evaluator, under_way) = hanging(move |request| request.candidate.weights.len() == hangs);
+    let (evaluator, under_way) = hanging(move |request| request.order.candidate.weights.len() == hangs);
     let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     let out = app.miner(1).submit(&Package::mlp(&[20], 7)).await.unwrap();
     app.wait_for(&out, State::Evaluating).await;
@@ -172,7 +266,7 @@ async fn who_is_disqualified_while_it_is_measured_gives_the_machine_to_the_next(
 async fn a_member_is_taken_out_of_a_round(hangs_at: Scope) {
     let hangs = weights_of(25);
     let (evaluator, under_way) =
-        hanging(move |request| request.candidate.weights.len() == hangs && request.scope == hangs_at);
+        hanging(move |request| request.order.candidate.weights.len() == hangs && request.order.scope == hangs_at);
     let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     let out = submit(&app, &app.miner(1), 25).await;
     let other = submit(&app, &app.miner(2), 20).await;
@@ -201,8 +295,9 @@ async fn an_attempt_that_the_reaper_took_away_ends_and_the_next_one_has_the_mach
     let asked = Arc::new(AtomicUsize::new(0));
     let first = Arc::clone(&asked);
     let hangs = weights_of(20);
-    let (evaluator, under_way) =
-        hanging(move |request| request.candidate.weights.len() == hangs && first.fetch_add(1, Ordering::SeqCst) == 0);
+    let (evaluator, under_way) = hanging(move |request| {
+        request.order.candidate.weights.len() == hangs && first.fetch_add(1, Ordering::SeqCst) == 0
+    });
     let app = TestApp::with_competition(Setup { evaluator, ..Setup::default() }).await;
     let id = app.miner(1).submit(&Package::mlp(&[20], 7)).await.unwrap();
     under_way.until(1).await;
@@ -217,7 +312,7 @@ async fn an_order_for_a_package_that_is_gone_is_our_failure_and_holds_nobody_up(
     let (store, tmp) = (Arc::new(InMemory::new()), tempfile::tempdir().unwrap());
     let objects = Objects::with_store(store.clone(), None, Path::default(), tmp.path().into()).unwrap();
     let hangs = weights_of(20);
-    let (evaluator, under_way) = hanging(move |request| request.candidate.weights.len() == hangs);
+    let (evaluator, under_way) = hanging(move |request| request.order.candidate.weights.len() == hangs);
     let app = TestApp::with_competition(Setup { evaluator, objects: Some(objects), ..Setup::default() }).await;
     let holds = app.miner(1).submit(&Package::mlp(&[20], 7)).await.unwrap();
     under_way.until(1).await;

@@ -195,7 +195,7 @@ async fn hf_upload_of_a_model_with_its_numbers_beside_it_hears_what_to_do() {
 #[tokio::test]
 async fn where_nothing_runs_a_graph_it_fails_at_once_and_nobody_blames_its_miner() {
     let none = |request: protocol::evaluation::EvaluationRequest| {
-        let answer = match Format::of_config(&request.candidate.config_json) {
+        let answer = match Format::of_config(&request.order.candidate.config_json) {
             Format::Onnx => Err(Code::EngineMissing.because("no engine here runs ONNX".into()).into()),
             Format::Catalogue => validator::evaluator::scripted_evaluation(&request, 900_000),
         };

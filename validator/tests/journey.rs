@@ -120,10 +120,10 @@ fn rewritten(file: &[u8], metadata: Option<HashMap<String, String>>) -> Vec<u8> 
 #[tokio::test]
 async fn a_submission_below_the_gate_has_no_rank_and_a_reason() {
     let script = super::lifecycle::script(|request, _| {
-        let correct_ppm = match request.items.teacher_logits {
+        let correct_ppm = match request.truth.teacher_logits {
             None => 960_000,
             // The reference passes its own gate, or nothing is published.
-            Some(_) if request.candidate.weights == request.reference.weights => 950_000,
+            Some(_) if request.order.candidate.weights == request.order.reference.weights => 950_000,
             Some(_) => 500_000,
         };
         validator::evaluator::scripted_evaluation(&request, correct_ppm)

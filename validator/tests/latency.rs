@@ -36,7 +36,8 @@ fn wide(latency: &mut Latency) {
 fn found(times: u32, change: fn(&mut Latency)) -> Arc<dyn Evaluator> {
     let counted = std::sync::atomic::AtomicU32::new(0);
     script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        let own = request.truth.teacher_logits.is_none()
+            || request.order.candidate.weights == request.order.reference.weights;
         if own || counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= times {
             return measured(&request, |_| {});
         }

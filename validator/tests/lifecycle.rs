@@ -193,8 +193,10 @@ async fn the_seed_of_the_copy_probes_is_bound_from_the_start_and_shown_when_all_
 #[tokio::test]
 async fn our_failures_are_repeated_and_then_given_up_without_costing_quota() {
     let failing = script(|request, submissions| match submissions {
-        0 if request.items.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
-        _ if request.candidate.weights == request.reference.weights => scripted_evaluation(&request, 900_000),
+        0 if request.truth.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
+        _ if request.order.candidate.weights == request.order.reference.weights => {
+            scripted_evaluation(&request, 900_000)
+        }
         0 | 1 | 5.. => scripted_evaluation(&request, 900_000),
         _ => Err(EvaluationFailure::Infrastructure("no worker".into())),
     });
@@ -230,7 +232,7 @@ async fn outputs_that_are_no_numbers_are_the_miners_fault() {
 #[tokio::test]
 async fn a_report_about_another_package_is_not_believed() {
     let lying = after_publishing(|mut request| {
-        request.candidate = request.reference.clone();
+        request.order.candidate = request.order.reference.clone();
         async move { scripted_evaluation(&request, 990_000) }.boxed()
     });
     let app = TestApp::with_competition(setup(lying)).await;

@@ -160,7 +160,7 @@ fn stated<T: serde::de::DeserializeOwned>(entries: &[Envelope], kind: EntryKind)
 #[tokio::test]
 async fn every_end_but_a_score_is_stated_with_its_code_and_whom_it_blames() {
     let broken = Package::mlp(&[8], 3).with_config(|config| config["labels"] = serde_json::json!(["a", "b"]));
-    let evaluator = script(|request, _| match request.candidate.weights.len() {
+    let evaluator = script(|request, _| match request.order.candidate.weights.len() {
         // One hidden unit: the engine fails with it, whatever is tried.
         length if length < 900 => Err(EvaluationFailure::Infrastructure("no worker".into())),
         _ => scripted_evaluation(&request, 900_000),
@@ -198,9 +198,9 @@ async fn every_end_but_a_score_is_stated_with_its_code_and_whom_it_blames() {
 async fn a_measurement_is_stated_before_it_begins_and_its_seed_opens_with_the_round() {
     // The first time nothing comes of it.
     let failed = AtomicBool::new(false);
-    let evaluator = script(move |request, _| match request.items.teacher_logits {
+    let evaluator = script(move |request, _| match request.truth.teacher_logits {
         None => scripted_evaluation(&request, 960_000),
-        Some(_) if request.candidate.weights.len() > 5_000 && !failed.swap(true, Ordering::SeqCst) => {
+        Some(_) if request.order.candidate.weights.len() > 5_000 && !failed.swap(true, Ordering::SeqCst) => {
             Err(EvaluationFailure::Infrastructure("no worker".into()))
         }
         Some(_) => scripted_evaluation(&request, 900_000),

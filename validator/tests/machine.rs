@@ -5,7 +5,7 @@ use super::support::{OPERATOR_TOKEN, Package, Setup, TestApp};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use protocol::submission::State;
 use reqwest::Method;
 use std::sync::{Arc, Mutex};
@@ -56,6 +56,10 @@ impl Evaluator for Elsewhere {
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
         self.asked.lock().unwrap().push(package_of(&request));
         self.engine.evaluate(machine, request, progress)
+    }
+
+    fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
+        self.engine.try_out(order)
     }
 }
 

@@ -97,8 +97,8 @@ async fn nothing_outlives_the_limit_of_its_state_by_more_than_a_minute() {
         let mut setup = Setup {
             // An engine that always fails, so that what is queued comes and goes until it is given up.
             evaluator: script(|request, _| {
-                let own =
-                    request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+                let own = request.truth.teacher_logits.is_none()
+                    || request.order.candidate.weights == request.order.reference.weights;
                 if own {
                     scripted_evaluation(&request, 900_000)
                 } else {

@@ -105,8 +105,8 @@ async fn a_gate_that_the_reference_misses_is_refused_and_leaves_nothing() {
     // The teacher is right on all of 100 items; the reference on so many when they are changed, and always when they aren't.
     let evaluator = |changed_ppm: u64| -> Arc<dyn Evaluator> {
         Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
-            let is_reference = request.items.teacher_logits.is_some();
-            let changed = matches!(request.scope, Scope::OutputsOnly);
+            let is_reference = request.truth.teacher_logits.is_some();
+            let changed = matches!(request.order.scope, Scope::OutputsOnly);
             let correct_ppm = if is_reference && changed { changed_ppm } else { 1_000_000 };
             async move { scripted_evaluation(&request, correct_ppm) }.boxed()
         })))

@@ -148,8 +148,10 @@ async fn whoever_announces_and_never_uploads_is_stopped_for_the_day() {
 #[tokio::test]
 async fn failures_of_ours_cost_nothing() {
     let failing = script(|request, submissions| match submissions {
-        0 if request.items.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
-        _ if request.candidate.weights == request.reference.weights => scripted_evaluation(&request, 900_000),
+        0 if request.truth.teacher_logits.is_none() => scripted_evaluation(&request, 960_000),
+        _ if request.order.candidate.weights == request.order.reference.weights => {
+            scripted_evaluation(&request, 900_000)
+        }
         _ => Err(EvaluationFailure::Infrastructure("/srv/retort/worker: no such file".into())),
     });
     let mut setup = Setup { evaluator: failing, ..small() };

@@ -262,7 +262,8 @@ async fn a_long_round_of_one_competition_holds_up_no_other() {
     let evaluator = {
         let slow = Arc::clone(&slow);
         Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
-            let of_letters = request.candidate.weights.len() == Package::mlp(&[20], 7).file("model.safetensors").len();
+            let of_letters =
+                request.order.candidate.weights.len() == Package::mlp(&[20], 7).file("model.safetensors").len();
             let takes = if of_letters && slow.load(Ordering::SeqCst) { SLOW } else { Duration::ZERO };
             async move {
                 tokio::time::sleep(takes).await;
@@ -303,7 +304,7 @@ async fn a_crowd_keeps_nobody_from_being_decided_and_is_paid_nothing() {
         let known = Arc::clone(&known);
         script(move |request| {
             let shares = known.lock().unwrap().get(&package_of(request)).copied().unwrap_or([980_000; 2]);
-            scripted_evaluation(request, shares[usize::from(request.items.public == 0)])
+            scripted_evaluation(request, shares[usize::from(request.truth.public == 0)])
         })
     };
     let app = TestApp::start(Setup { evaluator, ..Setup::default() }).await;
@@ -359,9 +360,9 @@ fn script(
 
 /// The teacher is right on 98 %, a package of 25 neurons on 97 %, a smaller one on 90 %.
 fn scripted(request: &EvaluationRequest) -> Result<protocol::evaluation::Evaluation, EvaluationFailure> {
-    let correct_ppm = match request.items.teacher_logits {
+    let correct_ppm = match request.truth.teacher_logits {
         None => 980_000,
-        Some(_) if request.candidate.weights.len() > 7_000 => 970_000,
+        Some(_) if request.order.candidate.weights.len() > 7_000 => 970_000,
         Some(_) => 900_000,
     };
     scripted_evaluation(request, correct_ppm)

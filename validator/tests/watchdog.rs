@@ -44,9 +44,10 @@ async fn a_validator_whose_background_work_panics_again_and_again_ends_with_an_e
 async fn a_panic_of_the_engine_is_a_failed_attempt_of_ours() {
     let asked = AtomicU32::new(0);
     let panicking = script(move |request, _| {
-        let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+        let own = request.truth.teacher_logits.is_none()
+            || request.order.candidate.weights == request.order.reference.weights;
         assert!(own || asked.fetch_add(1, Ordering::SeqCst) > 1, "this panic is part of the test");
-        scripted_evaluation(&request, if request.items.teacher_logits.is_none() { 960_000 } else { 900_000 })
+        scripted_evaluation(&request, if request.truth.teacher_logits.is_none() { 960_000 } else { 900_000 })
     });
     let app = TestApp::with_competition(Setup { evaluator: panicking, ..Setup::default() }).await;
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();

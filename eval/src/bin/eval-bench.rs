@@ -12,7 +12,7 @@ use datasets::{FashionMnist, Images, fashion_mnist};
 use eval::{Effort, Engine, WorkerCommand};
 use models::{Network, Weights, fold_batch_norm};
 use protocol::competition::InputSpec;
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Inputs, Order, PackageBytes, Scope};
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -64,12 +64,12 @@ fn bench(arguments: &[String]) -> Outcome<()> {
 fn measure(name: &str, package: &PackageBytes, images: &Images) -> Outcome<()> {
     let effort = Effort { looks: vec![1], launch: Duration::ZERO, warm_up: Duration::ZERO, checks: 0 };
     let engine = Engine { accuracy_threads: 1, effort, ..Engine::new(WorkerCommand::this_program(&[WORKER])?) };
-    let request = self_request(package, images)?;
+    let order = self_order(package, images)?;
     let (mut through_worker, mut whole_pass, mut bare) = (0.0f64, 0.0f64, 0.0f64);
     for _ in 0..TURNS {
-        let report = engine.evaluate(&request, &|_| {})?.report;
-        through_worker = through_worker.max(report.cost.throughput_milli as f64 / 1e3);
-        whole_pass = whole_pass.max(1e3 * f64::from(images.count) / report.phases_ms.accuracy.max(1) as f64);
+        let measured = engine.evaluate(&order, &|_| {})?.measured;
+        through_worker = through_worker.max(measured.cost.throughput_milli as f64 / 1e3);
+        whole_pass = whole_pass.max(1e3 * f64::from(images.count) / measured.phases_ms.accuracy.max(1) as f64);
         bare = bare.max(bare_forward(package, images, engine.batch as usize)?);
     }
     println!("{name}: {} items, batch {}, one thread, best of {TURNS}", images.count, engine.batch);
@@ -102,16 +102,13 @@ fn bare_forward(package: &PackageBytes, images: &Images, batch: usize) -> Outcom
     Ok(images.len() as f64 / start.elapsed().as_secs_f64())
 }
 
-fn self_request(package: &PackageBytes, images: &Images) -> Outcome<EvaluationRequest> {
-    Ok(EvaluationRequest {
+fn self_order(package: &PackageBytes, images: &Images) -> Outcome<Order> {
+    Ok(Order {
         candidate: package.clone(),
         reference: package.clone(),
-        items: Items {
-            input: PackageConfig::from_json(&package.config_json)?.input,
+        inputs: Inputs {
+            spec: PackageConfig::from_json(&package.config_json)?.input,
             pixels: images.pixels.clone().into(),
-            labels: images.labels.clone().into(),
-            public: images.count,
-            teacher_logits: None,
         },
         probes: Default::default(),
         expected: None,

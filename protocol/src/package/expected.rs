@@ -7,6 +7,7 @@
 use super::front::{Header, TensorEntry, read_header};
 use crate::architecture::ImageShape;
 use crate::submission::{Code, Rejection};
+use std::sync::Arc;
 
 /// The optional answers.
 pub const EXPECTED_FILE: &str = "expected.safetensors";
@@ -102,6 +103,33 @@ impl Expected {
             }
         }
         Ok(())
+    }
+}
+
+/// Answers that a package brings, and which items of an order they are to.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    answers: Arc<Expected>,
+    asked: Vec<Asked>,
+}
+
+impl Claims {
+    /// The answers to an order's first items, whose `pixels` these are: the public ones.
+    pub fn to(answers: Arc<Expected>, pixels: &[u8]) -> Self {
+        Self { asked: answers.asks(pixels), answers }
+    }
+
+    /// The items that it has answers to, counted from 0.
+    pub fn places(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.asked.iter().map(|asked| asked.place)
+    }
+
+    /// Compares with what the engine answers: `logits` `[places, classes]`, in the order of the places.
+    ///
+    /// # Errors
+    /// A [`Rejection`] with the first difference.
+    pub fn compare(&self, logits: &[f32], is_half_precision: bool) -> Result<(), Rejection> {
+        self.answers.compare(&self.asked, logits, is_half_precision)
     }
 }
 

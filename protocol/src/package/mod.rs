@@ -18,7 +18,7 @@ mod tensors;
 mod text;
 
 pub use canonical::CanonicalWeights;
-pub use expected::{Asked, EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
+pub use expected::{Asked, Claims, EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
 pub use foreign::hides_zip;
 pub use format::{
     Format, ModelKind, ONNX_FAMILY, ONNX_FILE, ONNX_FORMAT, OnnxConfig, OnnxKind, OnnxModel, is_numbers_beside_onnx,

@@ -2,7 +2,7 @@
 
 use super::{bench, built_in, print_json};
 use crate::cli::ValidatorCommand;
-use crate::engine::{ProcessEvaluator, allow_insecure, engine};
+use crate::engine::{ProcessMeasurer, allow_insecure, engine};
 use crate::progress::Phases;
 use crate::table::in_room;
 use crate::{leave, typed};
@@ -27,6 +27,7 @@ use validator::backup::{Options, backup};
 use validator::config::{ControlGroups, ENV_PREFIX};
 use validator::db::Db;
 use validator::doctor::Finding;
+use validator::evaluator::AtHome;
 use validator::objects::Objects;
 use validator::publish::{Published, Publisher};
 use validator::sweep::{self, Really};
@@ -269,13 +270,13 @@ pub(crate) async fn open_worker(dir: &Path) -> Result<App> {
 }
 
 /// The engine of this machine behind the validator's door.
-fn evaluator(home: &Home, config: &Config) -> Result<Arc<ProcessEvaluator>> {
+fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>>> {
     if let Some(warning) = without_groups(config.control_groups, Host::of_this_machine())? {
         tracing::warn!("{warning}");
     }
     let mut engine = engine(DeviceKind::Flex, config.latency)?;
     engine.lease = lease_folder(home, config)?;
-    Ok(Arc::new(ProcessEvaluator(engine)))
+    Ok(Arc::new(AtHome(ProcessMeasurer(engine))))
 }
 
 /// What to warn of where a host gives no control groups: of nothing where it has none, and not at all where the settings

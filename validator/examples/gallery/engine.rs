@@ -44,7 +44,7 @@ pub(crate) fn engine(clock: Clock) -> Arc<ScriptedEvaluator> {
         async move {
             // A clock that the story moves must move for the engine too; the system's goes by itself.
             clock.advance(30 + u64::from(package_of(&request).as_bytes()[1]) / 2);
-            let config = PackageConfig::from_json(&request.candidate.config_json)?;
+            let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
             if let Architecture::Mlp(mlp) = &config.architecture {
                 match mlp.hidden.first() {
                     Some(&ENDLESS) => std::future::pending().await,
@@ -79,14 +79,14 @@ impl Dice {
 
 fn evaluation(request: &EvaluationRequest, config: &PackageConfig, skill: f64) -> Evaluation {
     let (costs, dice) = (costs(config), Dice(package_of(request)));
-    let is_teacher = request.items.teacher_logits.is_none();
+    let is_teacher = request.truth.teacher_logits.is_none();
     let accuracy = if is_teacher { 0.9463 } else { accuracy(config, &costs, &dice) - 0.014 + 0.05 * skill };
     let accuracy = accuracy.min(0.9463);
     let answers = answers(request, config, accuracy, &dice);
     let right: Vec<bool> =
-        answers.iter().zip(request.items.labels.iter()).map(|(a, l)| *a == usize::from(*l)).collect();
-    let (log_ratios, samples, latency) = match request.scope {
-        Scope::Full | Scope::FullFrom(_) => timed(request, config, &costs, &dice),
+        answers.iter().zip(request.truth.labels.iter()).map(|(a, l)| *a == usize::from(*l)).collect();
+    let (log_ratios, samples, latency) = match request.order.scope {
+        Scope::Full | Scope::FullIfWorthIt => timed(request, config, &costs, &dice),
         Scope::OutputsOnly => (Vec::new(), b"{}".to_vec(), Latency::default()),
     };
     let js = 18_000.0 + 2.2e6 * (0.9463 - accuracy).max(0.0);
@@ -99,12 +99,12 @@ fn evaluation(request: &EvaluationRequest, config: &PackageConfig, skill: f64) -
     let values = OutcomeValues {
         images_sha256: report.data.images_sha256,
         size_bytes: report.cost.size_bytes,
-        public_items: request.items.public,
+        public_items: request.truth.public,
         right,
         js_micronats,
         log_ratio_nanos: log_ratios,
     };
-    let probes = request.probes.len() / config.input.shape().values() as usize * classes;
+    let probes = request.order.probes.len() / config.input.shape().values() as usize * classes;
     let probe_logits = (0..probes as u64).map(|n| dice.normal("probe", n) as f32).collect();
     Evaluation { report, logits, probe_logits, outcomes: Outcomes::new(values).unwrap(), latency_samples: samples }
 }
@@ -129,8 +129,9 @@ fn accuracy(config: &PackageConfig, costs: &Costs, dice: &Dice) -> f64 {
 /// Items are easy or hard for all models alike, and a little for each on its own: what makes paired tests strong.
 fn answers(request: &EvaluationRequest, config: &PackageConfig, accuracy: f64, dice: &Dice) -> Vec<usize> {
     let classes = config.labels.len();
-    let hard = Dice(request.items.pixels.first_chunk::<32>().map_or(Digest::of(b"items"), |head| Digest::of(head)));
-    let labels = request.items.labels.iter().enumerate();
+    let hard =
+        Dice(request.order.inputs.pixels.first_chunk::<32>().map_or(Digest::of(b"items"), |head| Digest::of(head)));
+    let labels = request.truth.labels.iter().enumerate();
     labels
         .map(|(item, &label)| {
             let (item, label) = (item as u64, usize::from(label));
@@ -159,7 +160,7 @@ fn timed(
     costs: &Costs,
     dice: &Dice,
 ) -> (Vec<i64>, Vec<u8>, Latency) {
-    let reference = PackageConfig::from_json(&request.reference.config_json).unwrap();
+    let reference = PackageConfig::from_json(&request.order.reference.config_json).unwrap();
     let family = |config: &PackageConfig| match config.architecture {
         Architecture::Mlp(_) => 0.55,
         Architecture::Resnet(_) => 1.0,
@@ -191,7 +192,7 @@ fn timed(
             json!({ "subject_first": launch % 2 == 0, "subject": side(subject_ns), "baseline": side(REFERENCE_NS), "pairs": pairs })
         })
         .collect();
-    let samples = json!({ "format": "retort-latency/3", "seed": request.seed & ((1 << 53) - 1), "block_ns_min": 1_000_000,
+    let samples = json!({ "format": "retort-latency/3", "seed": request.order.seed & ((1 << 53) - 1), "block_ns_min": 1_000_000,
         "output_delta_micro_max": 1, "launches": launches, "control": [], "other_items": [], "repeated_item": [],
         "random_twin": [] });
     let samples = samples.to_string().into_bytes();
@@ -232,14 +233,14 @@ fn report(
     js_micronats: &[u32],
     latency: Latency,
 ) -> Report {
-    let labels = &request.items.labels;
+    let labels = &request.truth.labels;
     let (classes, items) = (config.labels.len(), labels.len());
     let mut confusion = vec![vec![0_u32; classes]; classes];
     for (answer, label) in answers.iter().zip(labels.iter()) {
         confusion[usize::from(*label)][*answer] += 1;
     }
     let count = |right: &[bool]| right.iter().filter(|right| **right).count() as u32;
-    let (correct, public_correct) = (count(right), count(&right[..request.items.public as usize]));
+    let (correct, public_correct) = (count(right), count(&right[..request.truth.public as usize]));
     let wrong = items as u32 - correct;
     let js = js_micronats.iter().map(|js| u64::from(*js)).sum::<u64>() / items.max(1) as u64;
     let throughput = 1_000_000_000_000_u64.checked_div(latency.p50_ns).map_or(0, |rate| rate * 3);
@@ -259,10 +260,10 @@ fn report(
         },
         device: "flex".into(),
         data: DataSeen {
-            images_sha256: Digest::of(&request.items.pixels),
-            seed: request.seed & ((1 << 53) - 1),
+            images_sha256: Digest::of(&request.order.inputs.pixels),
+            seed: request.order.seed & ((1 << 53) - 1),
             items: items as u32,
-            public_items: request.items.public,
+            public_items: request.truth.public,
         },
         outputs_sha256: Digest::of(&answers.iter().map(|answer| *answer as u8).collect::<Vec<_>>()),
         fidelity: Fidelity {
@@ -285,11 +286,11 @@ fn report(
         },
         cost: Cost {
             size_bytes: costs.size_bytes,
-            file_bytes: request.candidate.weights.len() as u64,
+            file_bytes: request.order.candidate.weights.len() as u64,
             parameters: costs.parameters,
             macs: costs.macs,
             activation_bytes: costs.activation_bytes_peak,
-            peak_rss_bytes: 31_000_000 + 3 * request.candidate.weights.len() as u64,
+            peak_rss_bytes: 31_000_000 + 3 * request.order.candidate.weights.len() as u64,
             throughput_milli: throughput,
         },
         phases_ms: Phases { load: 9, accuracy: 412, latency: 20_800, metrics: 31 },

@@ -8,7 +8,7 @@
 use crate::app::App;
 use crate::state::materials::{self, MaterialError};
 use protocol::CompetitionId;
-use protocol::evaluation::{EvaluationRequest, Items, Scope};
+use protocol::evaluation::{Inputs, Order, Scope};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -231,23 +231,25 @@ async fn engine(app: &App, competition: Option<&CompetitionId>, limit: Duration)
     };
     let Some(stored) = stored else { return Ok(()) };
     let id = &stored.competition.manifest.id;
-    let request = timeout(STORE_LIMIT, request(app, &stored)).await.map_err(|_| Problem::Silent)?;
-    let request = request.map_err(|error| Problem::Data(id.clone(), error))?;
-    match timeout(limit, app.evaluator.try_out(request)).await {
+    let order = timeout(STORE_LIMIT, order(app, &stored)).await.map_err(|_| Problem::Silent)?;
+    let order = order.map_err(|error| Problem::Data(id.clone(), error))?;
+    match timeout(limit, app.evaluator.try_out(order)).await {
         Ok(Err(failure)) => Err(Problem::Engine(id.clone(), failure.to_string())),
         Ok(Ok(())) | Err(_) => Ok(()),
     }
 }
 
-async fn request(app: &App, stored: &StoredCompetition) -> Result<EvaluationRequest, MaterialError> {
+async fn order(app: &App, stored: &StoredCompetition) -> Result<Order, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
     // Read anew, since what is kept in memory says nothing about the store.
     let reference = &stored.competition.reference;
     let reference = materials::package(&app.objects, &reference.config_json.sha256, &reference.weights.sha256).await?;
-    Ok(EvaluationRequest {
+    let Inputs { spec, .. } = &materials.items.inputs;
+    let pixels = materials.items.inputs.pixels_of_first(ITEMS_MAX).into();
+    Ok(Order {
         candidate: reference.clone(),
         reference,
-        items: first(&materials.items, ITEMS_MAX),
+        inputs: Inputs { spec: spec.clone(), pixels },
         probes: Arc::from([]),
         expected: None,
         engine: stored.competition.manifest.engine,
@@ -256,20 +258,6 @@ async fn request(app: &App, stored: &StoredCompetition) -> Result<EvaluationRequ
         wall_seconds_max: ENGINE_SECONDS,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     })
-}
-
-/// The first few of many items.
-fn first(items: &Items, count_max: usize) -> Items {
-    let all = items.labels.len();
-    let count = all.min(count_max);
-    let part = |length: usize| length.checked_div(all).unwrap_or(0) * count;
-    Items {
-        input: items.input.clone(),
-        pixels: items.pixels[..part(items.pixels.len())].into(),
-        labels: items.labels[..count].into(),
-        public: items.public.min(u32::try_from(count).unwrap_or(u32::MAX)),
-        teacher_logits: items.teacher_logits.as_ref().map(|logits| logits[..part(logits.len())].into()),
-    }
 }
 
 #[cfg(test)]

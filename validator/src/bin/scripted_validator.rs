@@ -227,13 +227,14 @@ async fn work_in_a_child(home: &Path, lives_ms: &str) -> Outcome<()> {
 
 fn answer(request: &EvaluationRequest, seen: &Mutex<BTreeSet<Digest>>) -> Result<Evaluation, EvaluationFailure> {
     let package = package_of(request);
-    let correct_ppm = match request.items.teacher_logits {
+    let correct_ppm = match request.truth.teacher_logits {
         None => 980_000,
         Some(_) => 880_000 + 70_000 * u64::from(package.as_bytes()[0]) / 255,
     };
     let mut evaluation = scripted_evaluation(request, correct_ppm)?;
     // The competition's own models, and what is measured in rounds, are as they should be.
-    let own = request.items.teacher_logits.is_none() || request.candidate.weights == request.reference.weights;
+    let own =
+        request.truth.teacher_logits.is_none() || request.order.candidate.weights == request.order.reference.weights;
     if own {
         return Ok(evaluation);
     }
@@ -255,7 +256,7 @@ fn answer(request: &EvaluationRequest, seen: &Mutex<BTreeSet<Digest>>) -> Result
 
 /// How wide a package's first layer is.
 fn width(request: &EvaluationRequest) -> Result<u32, EvaluationFailure> {
-    let config = PackageConfig::from_json(&request.candidate.config_json)?;
+    let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
     Ok(match config.architecture {
         Architecture::Mlp(mlp) => mlp.hidden.first().copied().unwrap_or(0),
         _ => 0,

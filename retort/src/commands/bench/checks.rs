@@ -10,6 +10,7 @@ use super::subject::Subject;
 use super::zoo;
 use crate::cli::{BenchLatencyArgs, EffortName};
 use crate::commands::print_json;
+use crate::engine::evaluated;
 use anyhow::Result;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use eval::statistics::median;
@@ -128,7 +129,7 @@ fn judged(
     loop {
         let seed = args.seed.map_or_else(rand::random, |seed| seed.wrapping_add(runs.len() as u64));
         let start = Instant::now();
-        let evaluation = engine.evaluate(&subject.request(&Subject::reference()?, seed)?, &|_| {})?;
+        let evaluation = evaluated(engine, &subject.request(&Subject::reference()?, seed)?, &|_| {})?;
         let samples: Samples = serde_json::from_slice(&evaluation.latency_samples)?;
         let measured = of(&samples, start.elapsed());
         eprintln!("{:>4}/{} {:<22} {}", number + 1, args.measurements, subject.name, line(&measured));

@@ -10,7 +10,7 @@ use super::summary::quantile;
 use crate::cli::BenchDoorArgs;
 use crate::commands::print_json;
 use crate::commands::validator::run_async;
-use crate::engine::{ProcessEvaluator, engine};
+use crate::engine::{ProcessMeasurer, engine};
 use anyhow::{Context, Result, ensure};
 use eval::{Effort, Engine, LeaseFolder};
 use models::DeviceKind;
@@ -21,8 +21,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use validator::config::LatencyEffort;
-use validator::evaluator::Evaluator;
 use validator::evaluator::conformance::{self, cancelled, evaluator_conformance};
+use validator::evaluator::{AtHome, Evaluator};
 
 /// Items of an order that is done soon.
 const ITEMS: u32 = 100;
@@ -101,7 +101,7 @@ impl Freed {
 
 /// The engine's door with orders to ask it.
 struct Door {
-    door: Arc<ProcessEvaluator>,
+    door: Arc<AtHome<ProcessMeasurer>>,
     orders: [EvaluationRequest; 2],
     endless: [EvaluationRequest; 2],
 }
@@ -111,8 +111,9 @@ impl Door {
         let endless = Effort { launch: LAUNCH, ..Effort::quick() };
         let reference = Subject::reference()?;
         let order = |name: &str, items: Range<u32>, scope| -> Result<EvaluationRequest> {
-            let request = Subject::find(None, name)?.request_on(items, &reference, 7)?;
-            Ok(EvaluationRequest { scope, ..request })
+            let mut request = Subject::find(None, name)?.request_on(items, &reference, 7)?;
+            request.order.scope = scope;
+            Ok(request)
         };
         Ok(Self {
             orders: [
@@ -120,7 +121,7 @@ impl Door {
                 order("mlp", ITEMS..3 * ITEMS, Scope::OutputsOnly)?,
             ],
             endless: [order("teacher", MANY_ITEMS, Scope::OutputsOnly)?, order("mlp", 0..ITEMS, Scope::Full)?],
-            door: Arc::new(ProcessEvaluator(Engine { effort: endless, ..engine })),
+            door: Arc::new(AtHome(ProcessMeasurer(Engine { effort: endless, ..engine }))),
         })
     }
 }

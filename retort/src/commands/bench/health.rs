@@ -26,7 +26,7 @@ fn measure(lease: LeaseFolder) -> Result<String> {
     let request = subject.request(&subject.package, rand::random())?;
     let start = Instant::now();
     let engine = Engine { lease, ..engine(DeviceKind::Flex, LatencyEffort::Quick)? };
-    let one = of(&engine.latency_with(&request, Handicap::default())?, start.elapsed());
+    let one = of(&engine.latency_with(&request.order, Handicap::default())?, start.elapsed());
     Ok(format!(
         "the reference over itself {:.4} ±{:.2} % in {} launches, load {:.1}: {}",
         one.ratio.value_ppm as f64 / 1e6,

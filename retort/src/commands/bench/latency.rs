@@ -71,7 +71,7 @@ pub(crate) fn run(args: &BenchLatencyArgs) -> Result<()> {
         let request = subject
             .request(&subject.package, args.seed.unwrap_or_else(rand::random).wrapping_add(u64::from(number)))?;
         let start = Instant::now();
-        let samples = engine.latency_with(&request, Handicap { slow_down_ppm, confinement })?;
+        let samples = engine.latency_with(&request.order, Handicap { slow_down_ppm, confinement })?;
         let one = of(&samples, start.elapsed());
         eprintln!("{:>4}/{} {}", number + 1, args.measurements, line(&one));
         keep(args.samples.as_deref(), number, &samples)?;

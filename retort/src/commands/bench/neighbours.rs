@@ -10,7 +10,7 @@ use anyhow::Result;
 use comfy_table::{Table, presets::ASCII_MARKDOWN};
 use eval::{Effort, Engine, Handicap};
 use protocol::architecture::Architecture;
-use protocol::evaluation::EvaluationRequest;
+use protocol::evaluation::Order;
 use protocol::package::PackageConfig;
 use protocol::report::Estimate;
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub(super) fn run(args: &BenchLatencyArgs) -> Result<()> {
     let reach = i64::from(args.reach);
     let steps: Vec<i64> = (-reach..=reach).filter(|step| *step != 0).collect();
     let load = Load::start(args.load)?;
-    let timed = timed(&engine_for(args)?, &request, &steps, usize::MAX)?;
+    let timed = timed(&engine_for(args)?, &request.order, &steps, usize::MAX)?;
     drop(load);
     if args.json {
         return print_json(&timed);
@@ -90,17 +90,17 @@ pub(super) fn run(args: &BenchLatencyArgs) -> Result<()> {
     Ok(())
 }
 
-/// Neighbours of a request's candidate that are much faster, the fastest first.
-pub(crate) fn faster(engine: &Engine, request: &EvaluationRequest) -> Result<Vec<Neighbour>> {
-    let mut faster = timed(engine, request, &STEPS, HINTS_MAX)?;
+/// Neighbours of an order's candidate that are much faster, the fastest first.
+pub(crate) fn faster(engine: &Engine, order: &Order) -> Result<Vec<Neighbour>> {
+    let mut faster = timed(engine, order, &STEPS, HINTS_MAX)?;
     faster.retain(|neighbour| neighbour.ratio.high_ppm <= FASTER_PPM_MAX);
     faster.sort_by_key(|neighbour| neighbour.ratio.value_ppm);
     Ok(faster)
 }
 
 /// Times at most `count_max` neighbours beside the candidate.
-fn timed(engine: &Engine, request: &EvaluationRequest, steps: &[i64], count_max: usize) -> Result<Vec<Neighbour>> {
-    let config = PackageConfig::from_json(&request.candidate.config_json)?;
+fn timed(engine: &Engine, order: &Order, steps: &[i64], count_max: usize) -> Result<Vec<Neighbour>> {
+    let config = PackageConfig::from_json(&order.candidate.config_json)?;
     let moment = Duration::from_millis(40);
     let effort = Effort { looks: vec![LAUNCHES], launch: moment, warm_up: moment, checks: 0 };
     let engine = Engine { effort, ..engine.clone() };
@@ -110,10 +110,10 @@ fn timed(engine: &Engine, request: &EvaluationRequest, steps: &[i64], count_max:
         if timed.len() == count_max || config.plan().is_err() {
             continue;
         }
-        let neighbour = EvaluationRequest {
-            candidate: zoo::package(&config, request.seed, 1.0)?,
-            reference: request.candidate.clone(),
-            ..request.clone()
+        let neighbour = Order {
+            candidate: zoo::package(&config, order.seed, 1.0)?,
+            reference: order.candidate.clone(),
+            ..order.clone()
         };
         let ratio = engine.latency_with(&neighbour, Handicap::default())?.ratio();
         timed.push(Neighbour { field, own, width, ratio });

@@ -6,7 +6,7 @@
 
 use crate::cli::BenchNullsArgs;
 use crate::commands::print_json;
-use crate::engine::engine;
+use crate::engine::{engine, evaluated};
 use crate::progress::Phases;
 use anyhow::{Context, Result, ensure};
 use copies::{Fingerprint, OutputEvidence, PROBES_DEFAULT, ProbeLogits, compare, compare_outputs, probes};
@@ -17,7 +17,7 @@ use miner_template::files::PackageFiles;
 use miner_template::source::Assets;
 use models::DeviceKind;
 use protocol::competition::HiddenPool;
-use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
+use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::nulls::{FamilyNull, Nulls};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -118,10 +118,11 @@ impl<'a> Bench<'a> {
 
     /// Through the engine, in the jail: packages may be anybody's.
     fn ask(&self, candidate: PackageBytes) -> Result<Said> {
-        let request = EvaluationRequest {
+        let Items { inputs, truth } = self.items.clone().asked(&self.assets.input, self.items.count, None);
+        let order = Order {
             candidate,
             reference: self.teacher.clone(),
-            items: self.items.clone().asked(&self.assets.input, self.items.count, None),
+            inputs,
             probes: Arc::clone(&self.probes),
             expected: None,
             engine: Default::default(),
@@ -130,7 +131,7 @@ impl<'a> Bench<'a> {
             wall_seconds_max: WALL_SECONDS_MAX,
             memory_bytes_max: MEMORY_BYTES_MAX,
         };
-        let evaluation = self.engine.evaluate(&request, &|_| {})?;
+        let evaluation = evaluated(&self.engine, &EvaluationRequest::new(order, truth), &|_| {})?;
         Ok(Said { items: evaluation.logits, probes: evaluation.probe_logits })
     }
 

@@ -10,6 +10,7 @@ use super::subject::Subject;
 use super::summary::quantile;
 use crate::cli::BenchLatencyArgs;
 use crate::commands::print_json;
+use crate::engine::evaluated;
 use anyhow::{Context, Result};
 use eval::{Engine, Samples};
 use protocol::Digest;
@@ -49,7 +50,7 @@ pub(super) fn run(args: &BenchLatencyArgs, engine: &Engine, subject: &Subject, t
         for attempt in 0..=UNSTABLE_MAX {
             let seed = args.seed.map_or_else(rand::random, |seed| seed.wrapping_add(u64::from(number)));
             let start = Instant::now();
-            let evaluation = engine.evaluate(&subject.request(&reference, seed)?, &|_| {})?;
+            let evaluation = evaluated(engine, &subject.request(&reference, seed)?, &|_| {})?;
             let samples: Samples = serde_json::from_slice(&evaluation.latency_samples)?;
             let measured = of(&samples, start.elapsed());
             eprintln!("{:>4}/{times} {}", number + 1, line(&measured));

@@ -7,7 +7,7 @@ use miner_template::files::PackageFiles;
 use miner_template::students::student;
 use models::Weights;
 use protocol::competition::{InputSpec, Manifest};
-use protocol::evaluation::{EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::package::{Format, PackageConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -75,16 +75,12 @@ impl Subject {
         seed: u64,
     ) -> Result<EvaluationRequest> {
         let images = FashionMnist::load_test()?.select(&items.collect::<Vec<u32>>());
-        Ok(EvaluationRequest {
+        let public = images.count;
+        let Items { inputs, truth } = images.asked(&self.input()?, public, None);
+        let order = Order {
             candidate: self.package.clone(),
             reference: reference.clone(),
-            items: Items {
-                input: self.input()?,
-                public: images.count,
-                pixels: images.pixels.into(),
-                labels: images.labels.into(),
-                teacher_logits: None,
-            },
+            inputs,
             probes: Default::default(),
             expected: None,
             engine: Default::default(),
@@ -92,7 +88,8 @@ impl Subject {
             seed,
             wall_seconds_max: WALL_SECONDS_MAX,
             memory_bytes_max: 8 << 30,
-        })
+        };
+        Ok(EvaluationRequest::new(order, truth))
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::onnx::{self, Given};
 use super::super::{competition_or_only, print_json};
 use super::gate::Gate;
 use crate::cli::at_home;
-use crate::engine::{engine, phase_name};
+use crate::engine::{engine, evaluated, phase_name};
 use crate::progress::Phases;
 use crate::table;
 use anyhow::{Context, Result, bail};
@@ -22,7 +22,7 @@ use protocol::SubmissionId;
 use protocol::api::Leaderboard;
 use protocol::architecture::Architecture;
 use protocol::competition::Manifest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::package::{Admission, EXPECTED_FILE, Expected, Format, ModelKind, ONNX_FILE};
 use protocol::published::Competition;
 use protocol::score::{Ceiling, Score, score};
@@ -120,11 +120,11 @@ fn trial(
     // A prediction needs no more than the short preset; the validator measures at its own length.
     let engine = engine(device, LatencyEffort::Quick)?;
     let evaluation = measure(&engine, &request)?;
-    tell_compared(&request);
+    tell_compared(&request.order);
     let score = score(&evaluation.report, ceiling, &published.manifest.score);
     // A graph has no widths that could be moved.
     let faster = match files.format {
-        Format::Catalogue => faster_neighbours(&engine, &request)?,
+        Format::Catalogue => faster_neighbours(&engine, &request.order)?,
         Format::Onnx => Vec::new(),
     };
     let gate = Gate::of(&published.manifest.score, ceiling);
@@ -169,8 +169,8 @@ fn tell_assumed(passed: &Admitted, expected: Option<&Expected>) {
 }
 
 /// Says how much of what the package says was compared.
-fn tell_compared(request: &EvaluationRequest) {
-    match request.expected.as_ref().map(|expected| expected.asks(&request.items.pixels).len()) {
+fn tell_compared(order: &Order) {
+    match order.expected.as_ref().map(|expected| expected.places().len()) {
         None => {}
         Some(0) => eprintln!("{EXPECTED_FILE} answers to none of the public items, so nothing was compared"),
         Some(compared) => eprintln!("{EXPECTED_FILE}: {compared} answers are the engine's"),
@@ -196,7 +196,8 @@ fn request(
     let (images, teacher) = public_part(client, published)?;
     let correct = miner_template::teacher::count_right(&teacher.values, &images.labels);
     let ceiling = Ceiling { correct: correct as u32, items: images.count };
-    let request = EvaluationRequest {
+    let Items { inputs, truth } = images.asked(&published.manifest.input, ceiling.items, Some(teacher.values));
+    let order = Order {
         candidate: PackageBytes {
             config_json: files.config_json.as_slice().into(),
             weights: files.weights.as_slice().into(),
@@ -205,28 +206,22 @@ fn request(
             config_json: client.object(&published.reference.config_json)?.into(),
             weights: client.object(&published.reference.weights)?.into(),
         },
-        items: Items {
-            input: published.manifest.input.clone(),
-            public: images.count,
-            pixels: images.pixels.into(),
-            labels: images.labels.into(),
-            teacher_logits: Some(teacher.values.into()),
-        },
+        inputs,
         probes: Default::default(),
-        expected,
+        expected: None,
         engine: published.manifest.engine,
         scope: Scope::Full,
         seed: rand::random(),
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    Ok((request, ceiling))
+    Ok((EvaluationRequest::new(order, truth).claiming(expected), ceiling))
 }
 
 /// Runs the validator's own engine.
 fn measure(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation> {
     let phases = Phases::new("check");
-    let result = engine.evaluate(request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    let result = evaluated(engine, request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
     match result {
         Err(EvaluationFailure::Package(rejection)) => {

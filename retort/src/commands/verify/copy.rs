@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
 use miner_template::client::Client;
 use protocol::api::CompetitionView;
-use protocol::evaluation::{Items, PackageBytes};
+use protocol::evaluation::{Inputs, Items, PackageBytes, Truth};
 use protocol::nulls::Nulls;
 use protocol::package::package_sha256;
 use protocol::{Digest, SubmissionId};
@@ -112,7 +112,8 @@ fn ask(
     // An evaluation has items; one is enough.
     let values = input.shape().values() as usize;
     let pixels = probes.get(..values).context("a competition's probes are at least one")?.into();
-    let items = Items { input, pixels, labels: Arc::from([0]), public: 1, teacher_logits: None };
+    let truth = Truth { labels: Arc::from([0]), public: 1, teacher_logits: None };
+    let items = Items { inputs: Inputs { spec: input, pixels }, truth };
     let models = (candidate.clone(), reference.clone());
     Ok(rerun::answers(who, models, items, Arc::clone(probes), manifest.engine)?.probe_logits)
 }

@@ -408,13 +408,8 @@ fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mu
     if !checks.that("data", same, detail, "the public items are not those of the receipt") {
         return Ok(None);
     }
-    Ok(Some(Items {
-        input: competition.manifest.input.clone(),
-        public: images.count,
-        pixels: images.pixels.into(),
-        labels: images.labels.into(),
-        teacher_logits: Some(logits.values.into()),
-    }))
+    let public = images.count;
+    Ok(Some(images.asked(&competition.manifest.input, public, Some(logits.values))))
 }
 
 fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Result<Option<PackageBytes>> {

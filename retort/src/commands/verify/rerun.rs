@@ -5,14 +5,14 @@
 //! this one differs from the receipt's, a difference refutes nothing. It does not fetch anything.
 
 use super::checks::Checks;
-use crate::engine::{engine, phase_name};
+use crate::engine::{self, engine, phase_name};
 use crate::progress::Phases;
 use anyhow::{Context, Result};
 use audit::{Timed, why_outputs_may_differ};
 use eval::{SAMPLES_FORMAT, Samples};
 use models::DeviceKind;
 use protocol::competition::OfficialEngine;
-use protocol::evaluation::{Evaluation, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::latency::{LatencyVerdict, judge};
 use protocol::outcomes::Outcomes;
 use protocol::report::{Estimate, Host};
@@ -43,11 +43,11 @@ pub(super) fn rerun(
     outputs_only: bool,
     checks: &mut Checks,
 ) -> Result<()> {
-    let Materials { candidate, reference, items, engine, wall_seconds_max } = materials;
-    let request = EvaluationRequest {
+    let Materials { candidate, reference, items: Items { inputs, truth }, engine, wall_seconds_max } = materials;
+    let order = Order {
         candidate,
         reference,
-        items,
+        inputs,
         probes: Default::default(),
         expected: None,
         engine,
@@ -56,7 +56,7 @@ pub(super) fn rerun(
         wall_seconds_max,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    let again = match evaluated("verify", &request) {
+    let again = match evaluated("verify", &EvaluationRequest::new(order, truth)) {
         Ok(again) => again,
         Err(failure) => {
             checks.unclear("outputs", format!("the evaluation can't be run again here: {failure:#}"));
@@ -76,7 +76,7 @@ pub(super) fn rerun(
 fn evaluated(who: &str, request: &EvaluationRequest) -> Result<Evaluation> {
     let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
     let phases = Phases::on_terminal(who);
-    let evaluated = engine.evaluate(request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+    let evaluated = engine::evaluated(&engine, request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
     phases.finish();
     Ok(evaluated?)
 }
@@ -95,14 +95,14 @@ pub(super) fn timed(samples: &[u8]) -> Result<Timed, String> {
 pub(super) fn answers(
     who: &str,
     (candidate, reference): (PackageBytes, PackageBytes),
-    items: Items,
+    Items { inputs, truth }: Items,
     probes: Arc<[u8]>,
     engine: OfficialEngine,
 ) -> Result<Evaluation> {
-    let request = EvaluationRequest {
+    let order = Order {
         candidate,
         reference,
-        items,
+        inputs,
         probes,
         expected: None,
         engine,
@@ -111,7 +111,7 @@ pub(super) fn answers(
         wall_seconds_max: WALL_SECONDS_MAX,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    evaluated(who, &request).with_context(|| format!("ask {who}"))
+    evaluated(who, &EvaluationRequest::new(order, truth)).with_context(|| format!("ask {who}"))
 }
 
 fn same_outputs(receipt: &Receipt, report: &Report, again: &Report, checks: &mut Checks) -> bool {

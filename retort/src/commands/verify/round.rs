@@ -10,7 +10,7 @@ use super::checks::{CannotBeChecked, Checks, Verdict};
 use super::{HttpLog, ledger, line, log_key, rerun, witnesses};
 use crate::cli::{AuditOptions, VerifyRoundArgs};
 use crate::commands::competition;
-use crate::engine::{engine, phase_name};
+use crate::engine::{engine, evaluated, phase_name};
 use crate::progress::Phases;
 use anyhow::Result;
 use audit::{self, Case, Engine, Finding, LedgerSeen, Sample, Source, Statements, Timed};
@@ -253,7 +253,7 @@ struct Here(eval::Engine);
 impl Engine for Here {
     fn evaluate(&self, who: &str, request: EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
         let phases = Phases::on_terminal(who);
-        let result = self.0.evaluate(&request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
+        let result = evaluated(&self.0, &request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
         phases.finish();
         result
     }

@@ -6,7 +6,7 @@
 use super::{Evaluator, Machine, Progress, ProgressFn, measured, measured_on, package_of};
 use futures::future::BoxFuture;
 use protocol::Digest;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -86,7 +86,7 @@ async fn everybody_is_answered_once_and_for_what_was_ordered(subject: &dyn Subje
     let door = subject.door();
     let (one, other) = (subject.order(1), subject.order(2));
     assert_ne!(package_of(&one), package_of(&other), "the subject's orders are about different packages");
-    assert_ne!(one.items.pixels, other.items.pixels, "and about different items");
+    assert_ne!(one.order.inputs.pixels, other.order.inputs.pixels, "and about different items");
     let heard = [Heard::default(), Heard::default()];
     let ask = |order: &EvaluationRequest, heard: &Heard| {
         let (door, order, progress) = (Arc::clone(&door), order.clone(), heard.listener());
@@ -102,23 +102,23 @@ async fn everybody_is_answered_once_and_for_what_was_ordered(subject: &dyn Subje
 }
 
 /// Checks that an evaluation is about what was ordered.
-fn answers(order: &EvaluationRequest, evaluation: &Evaluation) {
-    let (report, items) = (&evaluation.report, &order.items);
-    assert_eq!(report.package_sha256, package_of(order), "the answer is about the package of the order");
-    assert_eq!(report.data.images_sha256, Digest::of(&items.pixels), "and about its items");
-    assert_eq!(report.data.items as usize, items.labels.len(), "and about all of them");
-    assert_eq!(report.data.seed, order.seed, "and in the order that its seed gives");
-    assert_eq!(evaluation.logits.len() % items.labels.len(), 0, "each item has as many outputs");
+fn answers(request: &EvaluationRequest, evaluation: &Evaluation) {
+    let (report, about, items) = (&evaluation.report, request.order.about(), request.truth.labels.len());
+    assert_eq!(report.package_sha256, about.package_sha256, "the answer is about the package of the order");
+    assert_eq!(report.data.images_sha256, about.images_sha256, "and about its items");
+    assert_eq!(report.data.items as usize, items, "and about all of them");
+    assert_eq!(report.data.seed, about.seed, "and in the order that its seed gives");
+    assert_eq!(evaluation.logits.len() % items, 0, "each item has as many outputs");
     let samples = Digest::of(&evaluation.latency_samples);
     assert!(report.latency.samples_sha256.is_none_or(|named| named == samples), "and the samples are its own");
 }
 
 async fn what_cannot_be_done_is_said_and_leaves_nothing(subject: &dyn Subject) {
     let door = subject.door();
-    let mut order = subject.order(1);
-    order.candidate.config_json = Arc::from(*b"{}");
-    let sha256 = package_of(&order);
-    let refused = measured(&*door, order, sha256).await.expect_err("a package that is none has no report");
+    let mut request = subject.order(1);
+    request.order.candidate.config_json = Arc::from(*b"{}");
+    let sha256 = package_of(&request);
+    let refused = measured(&*door, request, sha256).await.expect_err("a package that is none has no report");
     assert!(matches!(refused, EvaluationFailure::Package(_)), "its own fault is said to be its own: {refused}");
     is_free(subject).await;
 }
@@ -139,18 +139,27 @@ impl Evaluator for MixedUp<'_> {
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
         self.0.evaluate(machine, self.1.clone(), progress)
     }
+
+    fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
+        self.0.try_out(order)
+    }
 }
 
 async fn an_answer_to_another_order_is_refused(subject: &dyn Subject) {
-    let (order, mut other) = (subject.order(1), subject.order(2));
-    let sha256 = package_of(&order);
+    let (request, mut other) = (subject.order(1), subject.order(2));
+    let sha256 = package_of(&request);
     let is_ours = |evaluation| matches!(evaluation, Err(EvaluationFailure::Infrastructure(_)));
-    let answered = measured(&MixedUp(subject.door(), &other), order.clone(), sha256).await;
+    let answered = measured(&MixedUp(subject.door(), &other), request.clone(), sha256).await;
     assert!(is_ours(answered), "an answer about another package is no answer, and nobody's fault but ours");
     is_free(subject).await;
-    other.candidate = order.candidate.clone();
-    let answered = measured(&MixedUp(subject.door(), &other), order, sha256).await;
+    other.order.candidate = request.order.candidate.clone();
+    let answered = measured(&MixedUp(subject.door(), &other), request.clone(), sha256).await;
     assert!(is_ours(answered), "nor is one about other items");
+    is_free(subject).await;
+    let mut other = request.clone();
+    other.order.seed += 1;
+    let answered = measured(&MixedUp(subject.door(), &other), request, sha256).await;
+    assert!(is_ours(answered), "nor is one by another seed");
     is_free(subject).await;
 }
 
@@ -172,13 +181,13 @@ async fn who_leaves_the_line_holds_nobody_up(subject: &dyn Subject) {
 /// Somebody may publish for an hour: who waits for that isn't late.
 async fn time_counts_from_when_the_machine_is_had(subject: &dyn Subject) {
     let door = subject.door();
-    let mut order = subject.order(1);
-    order.wall_seconds_max = WALL_SECONDS;
-    let sha256 = package_of(&order);
+    let mut request = subject.order(1);
+    request.order.wall_seconds_max = WALL_SECONDS;
+    let sha256 = package_of(&request);
     let taken = free(&*door).await;
     let waits = async {
         let machine = free(&*door).await;
-        measured_on(&*door, machine, order, sha256).await
+        measured_on(&*door, machine, request, sha256).await
     };
     let somebody_measures = async {
         tokio::time::sleep(Duration::from_secs(WALL_SECONDS + 1)).await;

@@ -17,7 +17,7 @@ use protocol::SubmissionId;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::little_endian;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::Purpose;
 use protocol::score::{Scale, Score, score};
 use protocol::submission::{Code, Rejection, State};
@@ -263,8 +263,8 @@ async fn measure(
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
-    let mut request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
-    request.expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
+    let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
+    let request = request.claiming(expected::of(app, &submission.id, &stored.competition.manifest).await?);
     let evaluation =
         evaluator::measured_on(app.evaluator.as_ref(), machine, request, submission.package_sha256).await?;
     Ok((stored, evaluation))
@@ -277,18 +277,20 @@ async fn request(
     seed: u64,
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
-    Ok(EvaluationRequest {
+    let Items { inputs, truth } = materials.items.clone();
+    let order = Order {
         candidate: materials::submitted(app, &submission.id).await?,
         reference: materials.reference.clone(),
-        items: materials.items.clone(),
+        inputs,
         probes: Arc::clone(&materials.probes),
         expected: None,
         engine: stored.competition.manifest.engine,
-        scope: Scope::FullFrom(worth_timing(stored)),
+        scope: Scope::FullIfWorthIt,
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
-    })
+    };
+    Ok(EvaluationRequest { order, truth, timed_from: worth_timing(stored) })
 }
 
 /// Right answers to the public items without which a model is below the gate beyond doubt, so that nobody times it.

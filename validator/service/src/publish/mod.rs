@@ -30,7 +30,7 @@ use datasets::source::SourceError;
 use datasets::{FormatError, Images, Logits};
 use protocol::competition::{Manifest, ManifestError, ObjectRef};
 use protocol::evaluation::little_endian;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::CompetitionPublished;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::published::{PublishedModel, Tables};
@@ -299,10 +299,11 @@ impl Publisher {
     ) -> Result<Evaluation, PublishError> {
         let manifest = &source.manifest;
         let public = manifest.data.public_items;
-        let request = EvaluationRequest {
+        let Items { inputs, truth } = prepared.public.clone().asked(&manifest.input, public, teacher_logits);
+        let order = Order {
             candidate: model.bytes.clone(),
             reference: source.reference.bytes.clone(),
-            items: prepared.public.clone().asked(&manifest.input, public, teacher_logits),
+            inputs,
             probes: Arc::clone(probes),
             expected: None,
             engine: manifest.engine,
@@ -315,6 +316,7 @@ impl Publisher {
         let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
             heard(Progress { phase: format!("{role}: {phase}"), done, total });
         });
+        let request = EvaluationRequest::new(order, truth);
         let measured = evaluator::evaluated(self.evaluator.as_ref(), request, progress).await;
         measured.map_err(|failure| PublishError::Evaluation { role, failure })
     }

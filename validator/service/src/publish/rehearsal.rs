@@ -9,7 +9,7 @@ use super::{Prepared, PublishError, Publisher, Source};
 use crate::evaluator::{evaluated, silent};
 use datasets::Images;
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
-use protocol::evaluation::{EvaluationRequest, PackageBytes, Scope};
+use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
 use std::sync::Arc;
@@ -137,10 +137,12 @@ impl Publisher {
         items: &Images,
         teacher_logits: Option<&[f32]>,
     ) -> Result<Vec<f32>, PublishError> {
-        let request = EvaluationRequest {
+        let teacher_logits = teacher_logits.map(<[f32]>::to_vec);
+        let Items { inputs, truth } = items.clone().asked(&source.manifest.input, 0, teacher_logits);
+        let order = Order {
             candidate: package.clone(),
             reference: source.reference.bytes.clone(),
-            items: items.clone().asked(&source.manifest.input, 0, teacher_logits.map(<[f32]>::to_vec)),
+            inputs,
             probes: Arc::from([]),
             expected: None,
             engine: source.manifest.engine,
@@ -149,7 +151,7 @@ impl Publisher {
             wall_seconds_max: self.config.limits.publish_seconds_max,
             memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
         };
-        let answered = evaluated(self.evaluator.as_ref(), request, silent()).await;
+        let answered = evaluated(self.evaluator.as_ref(), EvaluationRequest::new(order, truth), silent()).await;
         Ok(answered.map_err(|failure| PublishError::Evaluation { role, failure })?.logits)
     }
 }

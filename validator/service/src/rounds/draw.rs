@@ -11,7 +11,7 @@ use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::HiddenPool;
-use protocol::evaluation::{Evaluation, EvaluationRequest, PackageBytes, Scope};
+use protocol::evaluation::{Evaluation, EvaluationRequest, Inputs, Items, Order, PackageBytes, Scope, Truth};
 use protocol::round::Step;
 use protocol::score::Ceiling;
 use std::sync::Arc;
@@ -157,10 +157,11 @@ async fn ask(
 ) -> Result<Evaluation, RoundError> {
     let (app, competition) = (turn.app, &turn.stored.competition);
     let reference = app.materials.of(&app.objects, turn.stored).await?.reference.clone();
-    let request = EvaluationRequest {
+    let Items { inputs, truth } = items.clone().asked(&competition.manifest.input, 0, teacher_logits);
+    let order = Order {
         candidate: candidate.unwrap_or_else(|| reference.clone()),
         reference,
-        items: items.clone().asked(&competition.manifest.input, 0, teacher_logits),
+        inputs,
         probes: Arc::from([]),
         expected: None,
         engine: competition.manifest.engine,
@@ -170,7 +171,7 @@ async fn ask(
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
     let _place = app.measuring_a_round.lock().await;
-    let answered = evaluated(app.evaluator.as_ref(), request, silent()).await;
+    let answered = evaluated(app.evaluator.as_ref(), EvaluationRequest::new(order, truth), silent()).await;
     answered.map_err(|failure| RoundError::Evaluation { who: who.into(), failure })
 }
 
@@ -188,7 +189,7 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
 }
 
 /// The first `count` fresh items, none of them public, in the order of the draw.
-pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<protocol::evaluation::Items, RoundError> {
+pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
     let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
@@ -202,20 +203,19 @@ pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<protocol:
 
 /// What is measured in full: public items, then fixed ones, then fresh ones, as one set; everything that is known counts
 /// as public.
-pub(super) async fn round_items(
-    turn: &Turn<'_>,
-    materials: &Materials,
-) -> Result<protocol::evaluation::Items, RoundError> {
+pub(super) async fn round_items(turn: &Turn<'_>, materials: &Materials) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
     let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
-    let public = &materials.items;
-    let teacher = public.teacher_logits.as_deref().unwrap_or_default();
-    Ok(protocol::evaluation::Items {
-        input: public.input.clone(),
-        pixels: [&public.pixels[..], &images.pixels].concat().into(),
-        labels: [&public.labels[..], &images.labels].concat().into(),
-        public: public.public + drawn.fixed,
-        teacher_logits: Some([teacher, &logits.values].concat().into()),
+    let Items { inputs, truth } = &materials.items;
+    let teacher = truth.teacher_logits.as_deref().unwrap_or_default();
+    let pixels = [&inputs.pixels[..], &images.pixels].concat().into();
+    Ok(Items {
+        inputs: Inputs { spec: inputs.spec.clone(), pixels },
+        truth: Truth {
+            labels: [&truth.labels[..], &images.labels].concat().into(),
+            public: truth.public + drawn.fixed,
+            teacher_logits: Some([teacher, &logits.values].concat().into()),
+        },
     })
 }

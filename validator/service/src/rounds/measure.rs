@@ -8,7 +8,7 @@ use super::{Advanced, RoundError, Turn, draw};
 use crate::materials;
 use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::latency::{self, FollowUp};
 use protocol::leaf::Purpose;
 use protocol::receipt::Subject;
@@ -92,10 +92,11 @@ async fn request(
 ) -> Result<(u64, EvaluationRequest), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
     let begun = turn.attempt(id, Purpose::Round).await?;
-    let request = EvaluationRequest {
+    let Items { inputs, truth } = items.clone();
+    let order = Order {
         candidate: materials::submitted(app, id).await?,
         reference: reference.clone(),
-        items: items.clone(),
+        inputs,
         probes: Arc::from([]),
         expected: None,
         engine: turn.stored.competition.manifest.engine,
@@ -104,7 +105,7 @@ async fn request(
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
-    Ok((begun.number, request))
+    Ok((begun.number, EvaluationRequest::new(order, truth)))
 }
 
 /// Stores what was measured, with the validator's signature under it.

@@ -15,7 +15,7 @@ use datasets::hidden::Seen;
 use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
 use protocol::evaluation::Screened;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, PackageBytes, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::latency::{self, LatencyVerdict};
 use protocol::leaf::{LeftOut, LeftOutCode};
 use protocol::round::{EntryRole, Step};
@@ -227,10 +227,11 @@ async fn ask(turn: &Turn<'_>, submissions: &[SubmissionId], count: u32) -> Resul
 
 async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &PackageBytes) -> Result<(), RoundError> {
     let (app, id) = (turn.app, &entry.submission);
-    let request = EvaluationRequest {
+    let Items { inputs, truth } = items.clone();
+    let order = Order {
         candidate: materials::submitted(app, id).await?,
         reference: reference.clone(),
-        items: items.clone(),
+        inputs,
         probes: Arc::from([]),
         expected: None,
         engine: turn.stored.competition.manifest.engine,
@@ -240,7 +241,7 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
-    match turn.measured(entry, request).await {
+    match turn.measured(entry, EvaluationRequest::new(order, truth)).await {
         Ok(evaluation) => {
             let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
             let outputs_sha256 = evaluation.report.outputs_sha256;

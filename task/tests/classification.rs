@@ -1,7 +1,7 @@
 //! Metrics against numbers computed by an independent program in exact or 64-bit arithmetic (Python's `math`).
 
-use eval::metrics;
 use protocol::report::{Calibration, Fidelity};
+use task::classification as metrics;
 
 const STUDENT: [f32; 18] =
     [2.0, 0.5, -1.0, 0.1, 0.2, 0.3, -1.0, 3.0, 0.0, 0.5, 0.5, -2.0, 4.0, -4.0, 1.0, 1.5, 1.0, 1.25];
