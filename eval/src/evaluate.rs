@@ -9,11 +9,12 @@ use crate::effort::Effort;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
+use crate::library::Library;
 use crate::metrics;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
-use crate::runtime::RuntimeKind;
+use crate::runtime::{BURN_VERSION, RuntimeKind};
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
 use engine::Mode;
@@ -52,8 +53,10 @@ pub struct Engine {
     pub lease: LeaseFolder,
     /// Where models run.
     pub device: DeviceKind,
-    /// What runs them. An evaluation in which a graph takes part runs on rten where this says burn.
-    pub runtime: RuntimeKind,
+    /// Where it has the library of onnxruntime.
+    pub library: Library,
+    /// What runs them in place of what is asked for: for measuring engines. Nothing ranks by that.
+    pub instead: Option<RuntimeKind>,
     /// Threads of the accuracy pass; latency always has one.
     pub accuracy_threads: u32,
     /// Items of a batch in the accuracy pass.
@@ -109,13 +112,14 @@ impl Engine {
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
             device: DeviceKind::Flex,
-            runtime: RuntimeKind::default(),
+            library: Library::default(),
+            instead: None,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
             effort: Effort::full(),
             pinning: Pinning::default(),
             prior: true,
-            build: format!("retort-eval/{}+burn-0.22.1", env!("CARGO_PKG_VERSION")),
+            build: format!("retort-eval/{}+burn-{BURN_VERSION}", env!("CARGO_PKG_VERSION")),
         }
     }
 
@@ -162,7 +166,7 @@ impl Engine {
         let prepared = prepare(request)?;
         let bounds = bounds(request);
 
-        let runtime = &self.runtime_for(request.engine, &prepared);
+        let runtime = &self.runtime_for(request.engine, &prepared)?;
         let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
         if let Some(expected) = &request.expected {
             tell(Phase::Expected)(0);
@@ -207,8 +211,8 @@ impl Engine {
         tell(Phase::Metrics)(0);
         let start = Instant::now();
         let mut report = self.report(jail, request, &prepared, &pass, workers);
-        if let Some(id) = runtime.id() {
-            (report.engine, report.device) = (format!("{} {id}", self.build), runtime.name().to_owned());
+        if runtime.name().runs_graphs() {
+            (report.engine, report.device) = (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
         report.latency = samples.summary();
         report.phases_ms.latency = millis(latency_elapsed);
@@ -318,7 +322,7 @@ impl Engine {
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(request)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(request.engine, &prepared);
+        let runtime = &self.runtime_for(request.engine, &prepared)?;
         let launcher = self.launcher(&jail, runtime, 1, bounds(request), &cancel);
         let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
         let seed = request.seed & SEED_MASK;
@@ -339,11 +343,15 @@ impl Engine {
     }
 
     /// What runs both models of an evaluation: no ratio is taken across two engines.
-    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> RuntimeKind {
-        match &self.runtime {
-            RuntimeKind::Burn if asked == OfficialEngine::Rten || prepared.candidate.is_graph() => RuntimeKind::Rten,
-            runtime => runtime.clone(),
+    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> Result<RuntimeKind, EvaluationFailure> {
+        if let Some(instead) = &self.instead {
+            return Ok(instead.clone());
         }
+        // No manifest has both, but whoever times a file.
+        if prepared.candidate.is_graph() && asked == OfficialEngine::default() {
+            return Ok(RuntimeKind::Rten);
+        }
+        self.library.asked_for(asked).map(|(runtime, _)| runtime).map_err(EvaluationFailure::Infrastructure)
     }
 
     fn launcher<'a>(

@@ -18,6 +18,7 @@ pub mod latency;
 pub mod leaf;
 pub mod name;
 pub mod needs;
+mod official;
 pub mod outcomes;
 pub mod package;
 pub mod published;

@@ -7,6 +7,8 @@ mod graphs;
 mod habits;
 mod journey;
 mod machine;
+#[cfg(feature = "ort")]
+mod official;
 mod onnx;
 mod own_data;
 mod pytorch;

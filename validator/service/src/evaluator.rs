@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use program::package::Classifier;
 use protocol::Digest;
 use protocol::architecture::Costs;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Scope, outputs_digest};
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::package::{Format, PackageConfig, package_sha256};
@@ -70,6 +71,22 @@ pub trait Evaluator: Send + Sync {
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
 
+    /// The engine that is asked for as this machine has it: named with its version and the digest of its library.
+    ///
+    /// # Errors
+    /// When it lacks it, in words that say what to do. That is nobody's fault but ours.
+    fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
+        std::future::ready(Ok(asked)).boxed()
+    }
+
+    /// The library of an engine, if it is a file beside the program: kept with the competition that names it.
+    ///
+    /// # Errors
+    /// As [`Self::official`].
+    fn library(&self, _engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// Whether it can measure at the moment, shown on a model that is known to work.
     fn try_out(&self, request: EvaluationRequest) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
         async move { self.evaluate(self.machine().await?, request, silent()).await.map(drop) }.boxed()
@@ -109,7 +126,7 @@ pub async fn measured_on(
     package_sha256: Digest,
 ) -> Result<Evaluation, EvaluationFailure> {
     let ours = EvaluationFailure::Infrastructure;
-    let items = request.items.labels.len();
+    let (items, official) = (request.items.labels.len(), request.engine);
     let limit = Duration::from_secs(request.wall_seconds_max) + GRACE;
     let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, silent()))
         .await
@@ -117,6 +134,9 @@ pub async fn measured_on(
     let report = &evaluation.report;
     if report.package_sha256 != package_sha256 || report.data.items as usize != items {
         return Err(ours("the report is about another package or other items".into()));
+    }
+    if !official.measured(&report.engine) {
+        return Err(ours(format!("it was measured on {}, and asked for on {official}", report.engine)));
     }
     Ok(evaluation)
 }
