@@ -143,6 +143,10 @@ fn bound(case: &Case<'_>, signed: &SignedReceipt, id: &SubmissionId) -> Result<(
     let report: Report =
         serde_json::from_slice(&case.object(&measured.report_sha256)?).map_err(|error| text(&error))?;
     receipt.covers(&report).map_err(|error| text(&error))?;
+    let official = case.competition.manifest.engine;
+    if !official.measured(&report.engine) {
+        return Err(format!("it was measured on {}, and the competition names {official}", report.engine));
+    }
     let outcomes = Outcomes::from_bytes(&case.object(&subject.outcomes_sha256)?).map_err(|error| text(&error))?;
     if !consistent(&report, &outcomes) {
         return Err("its report and its answers item by item don't agree".into());

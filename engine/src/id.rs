@@ -3,7 +3,7 @@
 use protocol::Digest;
 use std::fmt;
 
-/// An engine with its version and build: what a receipt names, so that the same can be run again.
+/// An engine with its version and build, as manifests and receipts name it, so that the same can be run again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineId {
     /// Its name: `rten`, `onnxruntime`.
@@ -16,9 +16,9 @@ pub struct EngineId {
 
 impl fmt::Display for EngineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.name, self.version)?;
+        write!(f, "{} {}", self.name, self.version)?;
         match &self.library {
-            Some(digest) => write!(f, " lib=sha256:{digest}"),
+            Some(digest) => write!(f, " sha256:{digest}"),
             None => Ok(()),
         }
     }

@@ -107,7 +107,7 @@ mod inside {
         let before = threads();
         let runtime = onnxruntime();
         runtime.prepare().unwrap();
-        assert_eq!(runtime.id().to_string(), format!("onnxruntime/1.32.0 lib=sha256:{LIBRARY}"));
+        assert_eq!(runtime.id().to_string(), format!("onnxruntime 1.32.0 sha256:{LIBRARY}"));
         let case = data::exports().swap_remove(0);
         let read = onnx::read_as_stated(&case.file, &LIMITS).unwrap();
         let mut session = runtime.load(&read.graph, Mode::Fast).unwrap();

@@ -9,10 +9,11 @@ use crate::effort::Effort;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
+use crate::library::Library;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
-use crate::runtime::RuntimeKind;
+use crate::runtime::{BURN_VERSION, RuntimeKind};
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
 use engine::Mode;
@@ -46,8 +47,10 @@ pub struct Engine {
     pub lease: LeaseFolder,
     /// Where models run.
     pub device: DeviceKind,
-    /// What runs them. An evaluation in which a graph takes part runs on rten where this says burn.
-    pub runtime: RuntimeKind,
+    /// Where it has the library of onnxruntime.
+    pub library: Library,
+    /// What runs them in place of what is asked for: for measuring engines. Nothing ranks by that.
+    pub instead: Option<RuntimeKind>,
     /// Threads of the accuracy pass; latency always has one.
     pub accuracy_threads: u32,
     /// Items of a batch in the accuracy pass.
@@ -110,13 +113,14 @@ impl Engine {
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
             device: DeviceKind::Flex,
-            runtime: RuntimeKind::default(),
+            library: Library::default(),
+            instead: None,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             batch: 64,
             effort: Effort::full(),
             pinning: Pinning::default(),
             prior: true,
-            build: format!("retort-eval/{}+burn-0.22.1", env!("CARGO_PKG_VERSION")),
+            build: format!("retort-eval/{}+burn-{BURN_VERSION}", env!("CARGO_PKG_VERSION")),
         }
     }
 
@@ -161,7 +165,7 @@ impl Engine {
         let prepared = prepare(order)?;
         let bounds = bounds(order);
 
-        let runtime = &self.runtime_for(order.engine, &prepared);
+        let runtime = &self.runtime_for(order.engine, &prepared)?;
         let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
         if let Some(expected) = &order.expected {
             tell(Phase::Expected)(0);
@@ -201,8 +205,9 @@ impl Engine {
         let latency_elapsed = start.elapsed();
 
         let mut measured = self.measured(jail, order, &prepared, &pass, workers);
-        if let Some(id) = runtime.id() {
-            (measured.engine, measured.device) = (format!("{} {id}", self.build), runtime.name().to_owned());
+        if runtime.name().runs_graphs() {
+            (measured.engine, measured.device) =
+                (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
         measured.latency = samples.summary();
         measured.phases_ms.latency = millis(latency_elapsed);
@@ -309,7 +314,7 @@ impl Engine {
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(order)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(order.engine, &prepared);
+        let runtime = &self.runtime_for(order.engine, &prepared)?;
         let launcher = self.launcher(&jail, runtime, 1, bounds(order), &cancel);
         let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
         let seed = order.exact_seed();
@@ -330,11 +335,15 @@ impl Engine {
     }
 
     /// What runs both models of an evaluation: no ratio is taken across two engines.
-    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> RuntimeKind {
-        match &self.runtime {
-            RuntimeKind::Burn if asked == OfficialEngine::Rten || prepared.candidate.is_graph() => RuntimeKind::Rten,
-            runtime => runtime.clone(),
+    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> Result<RuntimeKind, EvaluationFailure> {
+        if let Some(instead) = &self.instead {
+            return Ok(instead.clone());
         }
+        // No manifest has both, but whoever times a file.
+        if prepared.candidate.is_graph() && asked == OfficialEngine::default() {
+            return Ok(RuntimeKind::Rten);
+        }
+        self.library.asked_for(asked).map(|(runtime, _)| runtime).map_err(EvaluationFailure::Infrastructure)
     }
 
     fn launcher<'a>(

@@ -8,6 +8,7 @@
 use engine::ort::OnnxRuntime;
 use engine::rten::{Rten, THREADS_VARIABLE};
 use engine::{Mode, Runtime};
+use protocol::competition::{EngineName, OfficialEngine};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -20,6 +21,9 @@ const MODE_VARIABLE: &str = "RETORT_MODE";
 /// Digest and version of the library that it is handed.
 #[cfg(feature = "ort")]
 const LIBRARY_VARIABLE: &str = "RETORT_ENGINE_LIBRARY";
+
+/// The version that the workspace pins; burn doesn't say its own.
+pub(crate) const BURN_VERSION: &str = "0.22.1";
 
 /// What runs models.
 #[derive(Clone, Debug, Default)]
@@ -35,40 +39,44 @@ pub enum RuntimeKind {
 }
 
 impl RuntimeKind {
-    /// onnxruntime with the official library, which lies at `path`.
-    ///
-    /// # Errors
-    /// When it isn't there or is another.
-    #[cfg(feature = "ort")]
-    pub fn onnxruntime(path: &std::path::Path) -> io::Result<Self> {
-        let official = engine::ort::LIBRARY.parse().map_err(io::Error::other)?;
-        Ok(Self::OnnxRuntime(Arc::new(OnnxRuntime::open(path, &official)?)))
-    }
-
     /// The name on command lines and in reports.
-    pub fn name(&self) -> &'static str {
+    pub fn name(&self) -> EngineName {
         match self {
-            Self::Burn => "burn",
-            Self::Rten => "rten",
+            Self::Burn => EngineName::Burn,
+            Self::Rten => EngineName::Rten,
             #[cfg(feature = "ort")]
-            Self::OnnxRuntime(_) => "onnxruntime",
+            Self::OnnxRuntime(_) => EngineName::Onnxruntime,
         }
     }
 
-    /// Name, version and build of what runs graphs; none for burn, whose version is the program's.
-    pub(crate) fn id(&self) -> Option<String> {
+    /// Name, version and build, as manifests and receipts name it.
+    pub fn id(&self) -> String {
         match self {
-            Self::Burn => None,
-            Self::Rten => Some(Rten.id().to_string()),
+            Self::Burn => format!("{} {BURN_VERSION}", EngineName::Burn),
+            Self::Rten => Rten.id().to_string(),
             #[cfg(feature = "ort")]
-            Self::OnnxRuntime(runtime) => Some(runtime.id().to_string()),
+            Self::OnnxRuntime(runtime) => runtime.id().to_string(),
+        }
+    }
+
+    /// Whether this is the engine that is asked for.
+    ///
+    /// # Errors
+    /// What the difference is, and what to do.
+    pub(crate) fn as_asked(&self, asked: OfficialEngine) -> Result<OfficialEngine, String> {
+        let here: OfficialEngine = self.id().parse().map_err(|error| format!("{error}"))?;
+        match asked.is_met_by(&here) {
+            true => Ok(here),
+            false => Err(format!(
+                "{asked} is asked for, and this host has {here}: take the `retort` and the library that it was published with"
+            )),
         }
     }
 
     /// What a worker's environment has for it.
     pub(crate) fn environment(&self, mode: Mode) -> Vec<(String, OsString)> {
         let variable = |name: &str, value: &str| (name.to_owned(), OsString::from(value));
-        let told = || vec![variable(ENGINE_VARIABLE, self.name()), variable(MODE_VARIABLE, &mode.to_string())];
+        let told = || vec![variable(ENGINE_VARIABLE, self.name().as_str()), variable(MODE_VARIABLE, &mode.to_string())];
         match self {
             Self::Burn => Vec::new(),
             Self::Rten => told().into_iter().chain([variable(THREADS_VARIABLE, "1")]).collect(),

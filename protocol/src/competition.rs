@@ -8,6 +8,7 @@ use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
 use crate::dethrone::DethroneRules;
 use crate::nulls::Nulls;
+pub use crate::official::{EngineName, OfficialEngine};
 use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
 use crate::score::ScoreRules;
@@ -95,8 +96,8 @@ pub struct Manifest {
     #[schema(required = false)]
     pub models: Vec<Taken>,
     /// What runs its models where they are measured, teacher and reference with them: outputs and latencies of two engines are
-    /// never compared.
-    #[serde(default, skip_serializing_if = "OfficialEngine::is_burn")]
+    /// never compared. What is published names version and library, too.
+    #[serde(default, skip_serializing_if = "OfficialEngine::is_default")]
     #[schema(required = false)]
     pub engine: OfficialEngine,
     /// What a submission may cost.
@@ -186,24 +187,6 @@ fn catalogue() -> Vec<Taken> {
 
 fn is_catalogue(models: &[Taken]) -> bool {
     models == catalogue()
-}
-
-/// What runs the models of a competition where they are measured. burn isn't written, so that what was published before
-/// keeps its digest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OfficialEngine {
-    /// burn: architectures of the catalogue as modules.
-    #[default]
-    Burn,
-    /// rten: graphs, and architectures of the catalogue lowered to graphs.
-    Rten,
-}
-
-impl OfficialEngine {
-    fn is_burn(&self) -> bool {
-        *self == Self::Burn
-    }
 }
 
 /// What models of a competition do. Closed, so that a new task touches admission, metrics and scoring visibly.
@@ -642,8 +625,8 @@ impl Manifest {
             ),
             (
                 "engine",
-                self.engine != OfficialEngine::Burn || !self.takes(Taken::Onnx),
-                "burn runs no ONNX: write engine = \"rten\"".into(),
+                self.engine.name.runs_graphs() || !self.takes(Taken::Onnx),
+                "burn runs no ONNX: write engine = \"onnxruntime\" or engine = \"rten\"".into(),
             ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),

@@ -19,6 +19,7 @@ pub mod leaf;
 pub mod name;
 pub mod needs;
 pub mod nulls;
+mod official;
 pub mod outcomes;
 pub mod package;
 pub mod published;

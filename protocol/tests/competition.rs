@@ -211,7 +211,10 @@ fn kinds_of_models_are_written_where_they_are_more_than_the_catalogue_and_each_s
     assert!(json(&plain) == json(&said) && !json(&plain).contains("\"models\""), "what was published keeps its digest");
     assert!(plain.takes(Taken::Catalogue) && !plain.takes(Taken::Onnx));
     let on_burn = with("models = [\"catalogue\", \"onnx\"]").unwrap_err().to_string();
-    assert!(on_burn.contains("engine = \"rten\""), "{on_burn}");
+    assert!(on_burn.contains("engine = \"onnxruntime\""), "{on_burn}");
+    assert!(!json(&plain).contains("\"engine\""), "burn without a version isn't written");
+    let unknown = with("engine = \"tract\"").unwrap_err().to_string();
+    assert!(unknown.contains("write burn, rten or onnxruntime"), "{unknown}");
     let both = with("models = [\"catalogue\", \"onnx\"]\nengine = \"rten\"").unwrap();
     assert!(both.takes(Taken::Onnx) && json(&both).contains("\"models\":[\"catalogue\",\"onnx\"]"));
     assert_eq!(serde_json::from_str::<Manifest>(&json(&both)).unwrap(), both);

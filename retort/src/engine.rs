@@ -3,10 +3,13 @@
 
 use crate::cli::RuntimeName;
 use anyhow::{Context, Result, ensure};
-use eval::{Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Phase, RuntimeKind, WorkerCommand};
+use eval::{
+    Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Library, Phase, RuntimeKind, WorkerCommand,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
+use protocol::competition::{EngineName, OfficialEngine};
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use sandbox::Host;
 use std::sync::OnceLock;
@@ -47,6 +50,7 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
     let worker = WorkerCommand::this_program(&["__worker"]).context("find this program's own file")?;
     let mut engine = Engine { confinement: confinement()?, ..Engine::new(worker) };
     engine.device = device;
+    engine.library = Library::named();
     engine.effort = match effort {
         LatencyEffort::Full => Effort::full(),
         LatencyEffort::Quick => Effort::quick(),
@@ -54,22 +58,26 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
     Ok(engine)
 }
 
-/// What runs models, by its name.
+/// What runs models instead of what would otherwise, by its name; burn is what would, but for graphs.
 ///
 /// # Errors
 /// When its library isn't there or is another.
-pub(crate) fn runtime(name: RuntimeName) -> Result<RuntimeKind> {
+pub(crate) fn runtime(name: RuntimeName) -> Result<Option<RuntimeKind>> {
     match name {
-        RuntimeName::Burn => Ok(RuntimeKind::Burn),
-        RuntimeName::Rten => Ok(RuntimeKind::Rten),
-        #[cfg(feature = "ort")]
-        RuntimeName::Onnxruntime => {
-            let path = std::env::var_os("RETORT_ONNXRUNTIME");
-            let path = path
-                .context("set RETORT_ONNXRUNTIME: eval \"$(scripts/onnxruntime.sh)\" fetches the library and does")?;
-            Ok(RuntimeKind::onnxruntime(std::path::Path::new(&path))?)
-        }
+        RuntimeName::Burn => Ok(None),
+        RuntimeName::Rten => Ok(Some(RuntimeKind::Rten)),
+        RuntimeName::Onnxruntime => Library::named().runtime().map(Some).map_err(anyhow::Error::msg),
     }
+}
+
+/// Lets another engine stand in for an official one that this host lacks; what to tell of it then.
+pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<String> {
+    let problem = engine.library.official(official).err()?;
+    let other = if official.name.runs_graphs() { RuntimeKind::Rten } else { RuntimeKind::Burn };
+    let told =
+        format!("not official, since it was measured on {}, and the competition on {official}: {problem}", other.id());
+    engine.instead = Some(other);
+    Some(told)
 }
 
 /// A phase in a word.
@@ -111,7 +119,28 @@ impl ProcessMeasurer {
     }
 }
 
+/// What reads a library of tens of megabytes, in a thread that may take its time.
+fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> BoxFuture<'static, Result<T, String>> {
+    let ended = |error| Err(format!("a thread of the engine ended: {error}"));
+    async move { tokio::task::spawn_blocking(work).await.unwrap_or_else(ended) }.boxed()
+}
+
 impl Measurer for ProcessMeasurer {
+    fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
+        let library = self.0.library.clone();
+        in_thread(move || library.official(asked))
+    }
+
+    fn library(&self, engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
+        let library = self.0.library.clone();
+        in_thread(move || match engine.name {
+            EngineName::Onnxruntime => library.bytes().map(Some),
+            EngineName::Burn | EngineName::Rten => Ok(None),
+        })
+    }
+
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
         let ours = |error: LeaseError| EvaluationFailure::Infrastructure(error.to_string());
         async move { self.lease().await.map(Machine::held_by).map_err(ours) }.boxed()

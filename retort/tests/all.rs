@@ -8,6 +8,8 @@ mod habits;
 mod journey;
 mod machine;
 mod nulls;
+#[cfg(feature = "ort")]
+mod official;
 mod onnx;
 mod own_data;
 mod pytorch;

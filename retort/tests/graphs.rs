@@ -1,20 +1,11 @@
 //! An ONNX file as PyTorch's exporter leaves it, by the real binary: checked, made a package, entered, and what becomes of
 //! it where no engine runs it.
 
-use crate::support::{Service, manifest, repository, retort, stderr, stdout};
+use crate::support::{Service, manifest, repository, retort, stderr, stdout, with_graphs};
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
-
-/// A manifest that takes graphs as well.
-fn with_graphs(dir: &Path) -> PathBuf {
-    let path = manifest(dir);
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("title = ", "models = [\"catalogue\", \"onnx\"]\nengine = \"rten\"\ntitle = ", 1))
-        .unwrap();
-    path
-}
 
 fn check(package: &Path, competition: &Path, more: &[&str]) -> Output {
     let mut command = retort();
@@ -25,7 +16,7 @@ fn check(package: &Path, competition: &Path, more: &[&str]) -> Output {
 #[test]
 fn an_exported_file_is_checked_and_made_a_package() {
     let dir = tempfile::tempdir().unwrap();
-    let competition = with_graphs(dir.path());
+    let competition = with_graphs(dir.path(), "rten");
     let file = dir.path().join("student.onnx");
     fs::copy(repository("models/fixtures/onnx/mlp/model.onnx"), &file).unwrap();
     let checked = check(&file, &competition, &[]);
@@ -54,7 +45,7 @@ fn an_exported_file_is_checked_and_made_a_package() {
 #[test]
 fn a_file_that_is_not_taken_says_what_to_do_instead() {
     let dir = tempfile::tempdir().unwrap();
-    let competition = with_graphs(dir.path());
+    let competition = with_graphs(dir.path(), "rten");
     let refused = |file: &Path| {
         let output = check(file, &competition, &[]);
         assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
@@ -78,7 +69,7 @@ fn an_exported_graph_is_measured_on_rten_beside_the_catalogue() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("validator");
     assert!(retort().args(["validator", "init", "--dir"]).arg(&home).status().unwrap().success());
-    let competition = with_graphs(dir.path());
+    let competition = with_graphs(dir.path(), "rten");
     let published = retort().args(["validator", "publish"]).arg(&competition).arg("--dir").arg(&home).output().unwrap();
     assert!(published.status.success(), "{}", stderr(&published));
     let hotkey = dir.path().join("hotkey");

@@ -1,6 +1,8 @@
 //! Models as ONNX: what `retort model onnx` writes, the users' own onnxruntime loads; and an ONNX file is timed on each
 //! engine, in the jail.
 
+#[cfg(feature = "ort")]
+use crate::support::onnxruntime;
 use crate::support::{repository, retort, stderr};
 use datasets::FashionMnist;
 use protocol::Digest;
@@ -133,10 +135,8 @@ fn an_onnx_file_is_timed_on_each_engine() {
 #[cfg(feature = "ort")]
 #[test]
 fn a_package_and_an_onnx_file_are_timed_on_onnxruntime() {
-    let made = Command::new(repository("scripts/onnxruntime.sh")).output().unwrap();
-    let said = String::from_utf8(made.stdout.clone()).unwrap();
-    let library = said.lines().find_map(|line| line.strip_prefix("export RETORT_ONNXRUNTIME='")?.strip_suffix('\''));
-    let library = library.unwrap_or_else(|| panic!("{}", stderr(&made)));
+    let library = onnxruntime();
+    let library = library.to_str().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("model.onnx");
     onnx_of(&repository("models/reference"), &file);

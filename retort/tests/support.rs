@@ -52,6 +52,24 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
     path
 }
 
+/// The same, taking graphs as well, all models on `engine`.
+pub(crate) fn with_graphs(dir: &Path, engine: &str) -> PathBuf {
+    let path = manifest(dir);
+    let kinds = format!("models = [\"catalogue\", \"onnx\"]\nengine = \"{engine}\"\n");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("title = ", &(kinds + "title = "), 1)).unwrap();
+    path
+}
+
+/// Where the library of onnxruntime lies, which `scripts/onnxruntime.sh` fetches if it isn't there.
+#[cfg(feature = "ort")]
+pub(crate) fn onnxruntime() -> PathBuf {
+    let made = Command::new(repository("scripts/onnxruntime.sh")).output().unwrap();
+    let said = stdout(&made);
+    let library = said.lines().find_map(|line| line.strip_prefix("export RETORT_ONNXRUNTIME='")?.strip_suffix('\''));
+    PathBuf::from(library.unwrap_or_else(|| panic!("{}", stderr(&made))))
+}
+
 /// A serving validator that dies with its owner.
 pub(crate) struct Service {
     pub(crate) child: Child,

@@ -86,6 +86,7 @@ fn a_receipt_is_confirmed_by_an_evaluation_of_ones_own_and_a_changed_one_is_refu
         "competition",
         "log",
         "report",
+        "engine",
         "outcomes",
         "times",
         "package",

@@ -18,6 +18,7 @@ mod copies;
 mod crash;
 mod door;
 mod edge;
+mod engines;
 mod events;
 mod graphs;
 mod hardening;

@@ -84,7 +84,7 @@ fn weights_of(hidden: u32) -> usize {
 }
 
 /// A script behind the door.
-struct Scripted {
+pub(crate) struct Scripted {
     door: Arc<dyn Evaluator>,
     under_way: UnderWay,
 }
@@ -93,7 +93,7 @@ struct Scripted {
 const ENDLESS: u64 = 1 << 40;
 
 impl Scripted {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let under_way = UnderWay::default();
         let counted = under_way.clone();
         let script = move |request: EvaluationRequest| match request.order.seed {

@@ -231,7 +231,6 @@ pub(crate) enum RuntimeName {
     /// Graphs on rten, which is part of this program
     Rten,
     /// Graphs on the library that scripts/onnxruntime.sh lays out
-    #[cfg(feature = "ort")]
     Onnxruntime,
 }
 

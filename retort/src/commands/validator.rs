@@ -8,7 +8,7 @@ use crate::table::in_room;
 use crate::{leave, typed};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use chain::LedgerError;
-use eval::LeaseFolder;
+use eval::{LeaseFolder, Library};
 use models::DeviceKind;
 use protocol::competition::Manifest;
 use sandbox::{CgroupKind, Host};
@@ -138,7 +138,10 @@ fn check(manifest: &Path, dir: &Path) -> Result<()> {
         let named = built_in::named(manifest)?;
         let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
         let checked = checked.with_context(|| format!("publish {}", manifest.display()));
-        checked.map_err(|error| built_in::where_from(manifest, error))
+        let found = checked.map_err(|error| built_in::where_from(manifest, error))?;
+        let library = if is_home { Library::at(&config.onnxruntime) } else { Library::named() };
+        library.official(found.engine).map_err(|problem| anyhow!("manifest field `engine`: {problem}"))?;
+        Ok::<_, anyhow::Error>(found)
     })?;
     let is_worth_it = super::market::attacked(&found)?;
     tell_caveats(&found);
@@ -275,6 +278,7 @@ fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>
         tracing::warn!("{warning}");
     }
     let mut engine = engine(DeviceKind::Flex, config.latency)?;
+    engine.library = Library::at(&config.onnxruntime);
     engine.lease = lease_folder(home, config)?;
     Ok(Arc::new(AtHome(ProcessMeasurer(engine))))
 }
@@ -338,6 +342,7 @@ pub(crate) async fn publish(publisher: &Publisher, manifest: &Path) -> Result<Pu
 
 async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
     let app = open_app(dir, listen).await.map_err(|error| who_has_it(dir, error))?;
+    validator::engines::check(&app).await?;
     let listener = bind(app.config.listen).await?;
     let interrupted = until_interrupted(time_to_end(&app));
     let address = listener.local_addr()?;

@@ -7,6 +7,7 @@ use anyhow::Result;
 pub(crate) fn run(args: &WorkerArgs) -> Result<()> {
     run_service(async {
         let app = open_worker(&args.home.dir).await?;
+        validator::engines::check(&app).await?;
         let interrupted = until_interrupted(time_to_end(&app));
         Ok(validator::work(app, interrupted).await?)
     })?

@@ -3,6 +3,7 @@
 //! It changes nothing but a probe object that it removes again.
 
 use crate::app::App;
+use crate::engines;
 use crate::relay::RelayError;
 use crate::witness;
 use chain::Replica;
@@ -46,6 +47,7 @@ async fn findings(app: &App, ledger: Result<String, String>) -> Vec<Finding> {
         finding("ledger", ledger),
         finding("beacons", beacons(app).await),
         finding("competitions", competitions(app).await),
+        finding("engines", engines::described(app).await),
         finding("queue", queue(app).await),
         finding("public log", public_log(app).await),
         finding("witnesses", witnesses(app).await),

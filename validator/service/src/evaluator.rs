@@ -15,6 +15,7 @@ pub use scripted::{Fit, Script, ScriptedEvaluator, package_of, scripted_evaluati
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use protocol::report::About;
 use std::any::Any;
@@ -66,6 +67,22 @@ pub trait Evaluator: Send + Sync {
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>>;
 
+    /// The engine that is asked for as this machine has it: named with its version and the digest of its library.
+    ///
+    /// # Errors
+    /// When it lacks it, in words that say what to do. That is nobody's fault but ours.
+    fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
+        std::future::ready(Ok(asked)).boxed()
+    }
+
+    /// The library of an engine, if it is a file beside the program: kept with the competition that names it.
+    ///
+    /// # Errors
+    /// As [`Self::official`].
+    fn library(&self, _engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// Whether it can measure at the moment, shown on a model that is known to work: whatever it answers will do.
     fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>>;
 }
@@ -113,10 +130,18 @@ pub async fn measured_on(
     package_sha256: Digest,
 ) -> Result<Evaluation, EvaluationFailure> {
     let limit = Duration::from_secs(request.order.wall_seconds_max) + GRACE;
+    let official = request.order.engine;
     let about = About { package_sha256, ..request.order.about() };
     let late = |_| EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()));
     let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, silent())).await;
-    only_about(&about, evaluation.map_err(late)??)
+    let evaluation = only_about(&about, evaluation.map_err(late)??)?;
+    let ran = &evaluation.report.engine;
+    match official.measured(ran) {
+        true => Ok(evaluation),
+        false => {
+            Err(EvaluationFailure::Infrastructure(format!("it was measured on {ran}, and asked for on {official}")))
+        }
+    }
 }
 
 fn only_about(about: &About, evaluation: Evaluation) -> Result<Evaluation, EvaluationFailure> {

@@ -14,6 +14,7 @@ pub mod board;
 pub mod breaker;
 pub mod copies;
 pub mod doctor;
+pub mod engines;
 pub mod evaluator;
 pub mod expected;
 pub mod guard;

@@ -57,6 +57,10 @@ const TEMPLATE: &str = "\
 # owner and its group may enter it: users who measure on the same machine share one. (Every `retort` takes RETORT_LEASE_DIR.)
 # lease_dir = \"\"
 
+# The library of onnxruntime, for competitions whose manifest says engine = \"onnxruntime\": scripts/onnxruntime.sh fetches it and
+# prints where it lies. (Every `retort` takes RETORT_ONNXRUNTIME.)
+# onnxruntime = \"\"
+
 # The Hub that `hf://` teachers of manifests are fetched from, if not https://huggingface.co.
 # hub_endpoint = \"\"
 
@@ -123,6 +127,8 @@ pub struct Config {
     pub control_groups: ControlGroups,
     /// The folder in which the machine is taken for a measurement; empty for the user's own.
     pub lease_dir: String,
+    /// The library of onnxruntime; empty for none.
+    pub onnxruntime: String,
     /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
     /// <https://huggingface.co>.
     pub hub_endpoint: String,
@@ -214,6 +220,7 @@ impl Default for Config {
             latency: LatencyEffort::default(),
             control_groups: ControlGroups::default(),
             lease_dir: String::new(),
+            onnxruntime: String::new(),
             hub_endpoint: String::new(),
             drand_url: String::new(),
             operator_token: Secret::default(),

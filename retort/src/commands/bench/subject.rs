@@ -49,6 +49,11 @@ impl Subject {
         Ok(Self { name: name.to_owned(), package })
     }
 
+    /// Whether it is an ONNX file and not a package of the catalogue.
+    pub(super) fn is_graph(&self) -> bool {
+        Format::of_config(&self.package.config_json) == Format::Onnx
+    }
+
     /// The reference student, which competitions measure against.
     pub(super) fn reference() -> Result<PackageBytes> {
         of_repository("reference")
@@ -61,9 +66,9 @@ impl Subject {
 
     /// How pixels become inputs; a graph has the built-in competition's way.
     fn input(&self) -> Result<InputSpec> {
-        match Format::of_config(&self.package.config_json) {
-            Format::Onnx => Ok(Manifest::from_toml(MANIFEST)?.input),
-            Format::Catalogue => Ok(PackageConfig::from_json(&self.package.config_json)?.input),
+        match self.is_graph() {
+            true => Ok(Manifest::from_toml(MANIFEST)?.input),
+            false => Ok(PackageConfig::from_json(&self.package.config_json)?.input),
         }
     }
 

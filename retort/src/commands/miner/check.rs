@@ -7,7 +7,7 @@ use super::super::onnx::{self, Given};
 use super::super::{competition_or_only, print_json};
 use super::gate::Gate;
 use crate::cli::at_home;
-use crate::engine::{engine, evaluated, phase_name};
+use crate::engine::{engine, evaluated, phase_name, stand_in};
 use crate::progress::Phases;
 use crate::table;
 use anyhow::{Context, Result, bail};
@@ -44,6 +44,8 @@ struct Checked {
     /// What it is: an architecture of the catalogue, or an ONNX graph with its operators.
     model: ModelKind,
     report: Option<protocol::Report>,
+    /// Whether the report is the official engine's, so that its latency says something of the validator's.
+    official: Option<bool>,
     score: Option<Score>,
     /// What the competition asks for.
     gate: Option<Gate>,
@@ -60,6 +62,8 @@ struct Trial {
     gate: Gate,
     rank: Option<u32>,
     faster: Vec<Neighbour>,
+    /// Why it was measured on another engine than the competition's, if it was.
+    unofficial: Option<String>,
 }
 
 /// How a package is checked.
@@ -118,7 +122,8 @@ fn trial(
 ) -> Result<Trial> {
     let (request, ceiling) = request(client, published, files, expected)?;
     // A prediction needs no more than the short preset; the validator measures at its own length.
-    let engine = engine(device, LatencyEffort::Quick)?;
+    let mut engine = engine(device, LatencyEffort::Quick)?;
+    let unofficial = stand_in(&mut engine, published.manifest.engine);
     let evaluation = measure(&engine, &request)?;
     tell_compared(&request.order);
     let score = score(&evaluation.report, ceiling, &published.manifest.score);
@@ -128,7 +133,7 @@ fn trial(
         Format::Onnx => Vec::new(),
     };
     let gate = Gate::of(&published.manifest.score, ceiling);
-    Ok(Trial { rank: predicted_rank(board, &score), evaluation, score, gate, faster })
+    Ok(Trial { rank: predicted_rank(board, &score), evaluation, score, gate, faster, unofficial })
 }
 
 /// What the package says that it answers, if it says so.
@@ -241,8 +246,9 @@ fn predicted_rank(board: &Leaderboard, score: &Score) -> Option<u32> {
 fn show_checked(passed: &Admitted, trial: Option<Trial>, likenesses: Option<Likenesses>, json: bool) -> Result<()> {
     let is_copy = likenesses.as_ref().is_some_and(Likenesses::has_copy);
     if json {
+        let official = trial.as_ref().map(|trial| trial.unofficial.is_none());
         let (report, score, gate, predicted_rank, faster_neighbours) = match trial {
-            Some(Trial { evaluation, score, gate, rank, faster }) => {
+            Some(Trial { evaluation, score, gate, rank, faster, unofficial: _ }) => {
                 (Some(evaluation.report), Some(score), Some(gate), rank.filter(|_| !is_copy), faster)
             }
             None => (None, None, None, None, Vec::new()),
@@ -254,6 +260,7 @@ fn show_checked(passed: &Admitted, trial: Option<Trial>, likenesses: Option<Like
             costs: passed.costs(),
             model: passed.kind(),
             report,
+            official,
             score,
             gate,
             predicted_rank,
@@ -294,7 +301,7 @@ fn show_admitted(passed: &Admitted) {
 }
 
 /// What the engine found, the gate beside it, and where that would stand.
-fn show_trial(Trial { evaluation, score, gate, rank, faster }: &Trial, is_copy: bool) {
+fn show_trial(Trial { evaluation, score, gate, rank, faster, unofficial }: &Trial, is_copy: bool) {
     let (accuracy, ratio, composite) = (score.accuracy, evaluation.report.latency.ratio, score.composite);
     println!(
         "on the public part: accuracy {:.2} % [{:.2}, {:.2}], latency ×{:.3} [{:.3}, {:.3}] of the reference, \
@@ -309,6 +316,7 @@ fn show_trial(Trial { evaluation, score, gate, rank, faster }: &Trial, is_copy: 
         composite.low_ppm as f64 / 1e6,
         composite.high_ppm as f64 / 1e6,
     );
+    unofficial.iter().for_each(|told| println!("the latency is {told}"));
     println!("the gate: {}", gate.beside(&accuracy));
     match rank {
         _ if is_copy => println!("predicted rank: none, since it is a copy (below)"),

@@ -15,7 +15,7 @@ use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
 use program::package::{Package, admit};
 use protocol::api::{CompetitionView, FileDeclaration, PackageObjects, SubmissionStatus};
-use protocol::competition::{Manifest, ObjectRef};
+use protocol::competition::{Manifest, ObjectRef, OfficialEngine};
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
@@ -112,6 +112,7 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
         Some(round) => in_record(client, bytes, (&receipt, round), options, checks)?,
     }
     let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
+    official(&view.competition.manifest, &report, checks);
     let outcomes = outcomes(client, &receipt, checks)?;
     if let Some(outcomes) = &outcomes {
         times(client, (&report, outcomes), checks)?;
@@ -257,6 +258,15 @@ fn report(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Opt
         Err(error) => checks.bad("report", error),
     }
     Ok(Some(report))
+}
+
+/// Whether it was measured on the engine that the competition names. Where it names none, there is nothing to say.
+fn official(manifest: &Manifest, report: &Report, checks: &mut Checks) {
+    let (official, ran) = (manifest.engine, &report.engine);
+    if official != OfficialEngine::default() {
+        let problem = format!("measured on {ran}, and the competition names {official}");
+        checks.that("engine", official.measured(ran), format!("{official}, which the competition names"), problem);
+    }
 }
 
 fn outcomes(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<Outcomes>> {

@@ -9,7 +9,7 @@ use super::timeline::{self, Span};
 use askama::Template;
 use protocol::amendment::Amended;
 use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
-use protocol::competition::{InputSpec, Manifest, ObjectRef, Task};
+use protocol::competition::{InputSpec, Manifest, ObjectRef, OfficialEngine, Task};
 use protocol::published::{Competition, PublishedModel, Tables};
 use protocol::score::share_ppm;
 use protocol::standing::Division;
@@ -288,6 +288,13 @@ fn task(task: Task) -> &'static str {
 fn input(input: &InputSpec) -> String {
     let colour = if input.channels == 1 { "grey".into() } else { format!("{} planes", input.channels) };
     format!("{} × {} pixels, {colour}", input.width, input.height)
+}
+
+/// The engine with its version; the digest of its library is in the manifest.
+fn engine(engine: &OfficialEngine) -> String {
+    let mut without_library = *engine;
+    without_library.library = None;
+    without_library.to_string()
 }
 
 fn accuracy(model: &PublishedModel) -> i64 {

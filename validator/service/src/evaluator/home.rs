@@ -5,6 +5,7 @@
 use super::{Evaluator, Machine, ProgressFn, silent};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::Arc;
 
@@ -34,6 +35,16 @@ pub trait Measurer: Send + Sync {
     /// Waits until the machine is free, as long as that takes.
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>>;
 
+    /// As [`Evaluator::official`].
+    fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
+        std::future::ready(Ok(asked)).boxed()
+    }
+
+    /// As [`Evaluator::library`].
+    fn library(&self, _engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
+        std::future::ready(Ok(None)).boxed()
+    }
+
     /// Measures the order's candidate on a machine that is this order's alone.
     fn measure(&self, machine: Machine, order: Order, home: Home) -> BoxFuture<'_, Result<Answer, EvaluationFailure>>;
 }
@@ -45,6 +56,14 @@ pub struct AtHome<M>(pub M);
 impl<M: Measurer> Evaluator for AtHome<M> {
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
         self.0.machine()
+    }
+
+    fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
+        self.0.official(asked)
+    }
+
+    fn library(&self, engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
+        self.0.library(engine)
     }
 
     fn evaluate(

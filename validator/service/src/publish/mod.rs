@@ -1,7 +1,7 @@
 //! Publishing: a manifest and what it names become a competition that nobody can change afterwards.
 //!
 //! 1. the manifest is read, a teacher that a Hub has is fetched (`remote`), teacher and reference are admitted by the very
-//!    check that guards intake;
+//!    check that guards intake; its engine is named with the version and the library that are here;
 //! 2. the data is split by a secret key into public and hidden items;
 //! 3. the teacher, the reference and what is listed as known are measured on the public ones, and on the probes by which
 //!    copies of them are recognised; a hidden round is rehearsed on them (`rehearsal`);
@@ -28,7 +28,7 @@ use datasets::hidden::{DrandChain, DrawError, RenderError};
 use datasets::published::{TableError, table};
 use datasets::source::SourceError;
 use datasets::{FormatError, Images, Logits};
-use protocol::competition::{Manifest, ManifestError, ObjectRef};
+use protocol::competition::{Manifest, ManifestError, ObjectRef, OfficialEngine};
 use protocol::evaluation::little_endian;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::CompetitionPublished;
@@ -126,6 +126,9 @@ pub enum PublishError {
     /// Logits or images contradict themselves.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// This machine lacks the engine that the manifest names, or has another one.
+    #[error("manifest field `engine`: {0}")]
+    Engine(String),
     /// A model can't be measured.
     #[error("measure the {role}: {failure}")]
     Evaluation {
@@ -245,6 +248,7 @@ impl Publisher {
         }
         let beacon = self.beacon(source.manifest.rounds.beacon).await?;
         source.manifest.take_beacon(beacon)?;
+        source.manifest.engine = self.evaluator.official(source.manifest.engine).await.map_err(PublishError::Engine)?;
         let (split_key, salt) = (rand::random(), rand::random());
         let (own, logits) = (source.own.take(), source.training_teacher_logits.as_ref());
         let prepared = prepare(&source.manifest, own, logits, split_key, salt).await?;
@@ -272,6 +276,7 @@ impl Publisher {
         }
         let entries = EntryPrints::make(&self.objects, entries, &teacher.probe_logits).await?;
         let (pool, tables) = tables(prepared, &mut source, logits).await?;
+        self.keep_library(source.manifest.engine).await?;
         let probe_logits = teacher.probe_logits;
         let measured = Measured { teacher: teacher.report, reference: reference.report, probe_logits, entries };
         let published = self.store((source, written_sha256), (pool, tables), measured, secrets).await?;
@@ -287,6 +292,15 @@ impl Publisher {
                 checked.map(|()| BeaconSource::Drand).map_err(PublishError::NoBeacon)
             }
         }
+    }
+
+    /// Keeps the library of the engine that the manifest names, by the digest that it names it with: whoever measures for
+    /// this competition on another machine finds it there.
+    async fn keep_library(&self, engine: OfficialEngine) -> Result<(), PublishError> {
+        if let Some(library) = self.evaluator.library(engine).await.map_err(PublishError::Engine)? {
+            self.put(library).await?;
+        }
+        Ok(())
     }
 
     async fn measure(

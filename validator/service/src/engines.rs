@@ -1,0 +1,59 @@
+//! Which engines this machine has, and whether the competitions that go on can be measured on theirs.
+//!
+//! It asks the evaluator and knows no engine.
+
+use crate::app::App;
+use protocol::CompetitionId;
+use protocol::competition::{EngineName, OfficialEngine};
+use store::causes::Chain;
+use store::db::DbError;
+
+/// Why nothing that a competition takes could be measured here.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Its engine isn't here.
+    #[error("{competition} is measured on {engine}: {problem}")]
+    Lacking {
+        /// The competition.
+        competition: CompetitionId,
+        /// What its manifest names.
+        engine: OfficialEngine,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// Checks that this machine has the engine of each competition that isn't closed.
+///
+/// # Errors
+/// The first one that it lacks.
+pub async fn check(app: &App) -> Result<(), EngineError> {
+    for stored in app.db.competitions().await? {
+        let manifest = &stored.competition.manifest;
+        if manifest.is_closed(app.clock.now()) {
+            continue;
+        }
+        app.evaluator.official(manifest.engine).await.map_err(|problem| EngineError::Lacking {
+            competition: manifest.id.clone(),
+            engine: manifest.engine,
+            problem,
+        })?;
+    }
+    Ok(())
+}
+
+/// What there is with its versions, and what there isn't; the error of one that a competition needs.
+pub(crate) async fn described(app: &App) -> Result<String, String> {
+    let (mut here, mut missing) = (Vec::new(), Vec::new());
+    for name in EngineName::ALL {
+        match app.evaluator.official(OfficialEngine::any(name)).await {
+            Ok(engine) => here.push(engine.to_string()),
+            Err(problem) => missing.push(problem),
+        }
+    }
+    check(app).await.map_err(|error| Chain(&error).to_string())?;
+    Ok([here.join(", ")].into_iter().chain(missing).collect::<Vec<_>>().join("; "))
+}
