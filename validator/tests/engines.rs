@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
 use protocol::competition::OfficialEngine;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
+use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use validator::evaluator::conformance::Subject;
@@ -59,6 +59,10 @@ impl Evaluator for Host {
     fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
         let here = self.has.lock().unwrap().filter(|here| asked.is_met_by(here));
         std::future::ready(here.ok_or_else(|| format!("{asked} isn't here: fetch it"))).boxed()
+    }
+
+    fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>> {
+        self.script.try_out(order)
     }
 
     fn library(&self, _: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
@@ -122,11 +126,11 @@ async fn a_competition_on_an_engine_that_is_not_here_is_refused_by_name() {
 #[tokio::test]
 async fn a_report_from_another_engine_is_no_answer_and_nobody_elses_fault() {
     let host = Host::having(&onnxruntime("1.33.0"));
-    let mut order = Scripted::new().order(1);
-    let sha256 = package_of(&order);
-    measured(&host, order.clone(), sha256).await.unwrap();
-    order.engine = onnxruntime("1.32.0").parse().unwrap();
-    let failure = measured(&host, order, sha256).await.unwrap_err();
+    let mut request = Scripted::new().order(1);
+    let sha256 = package_of(&request);
+    measured(&host, request.clone(), sha256).await.unwrap();
+    request.order.engine = onnxruntime("1.32.0").parse().unwrap();
+    let failure = measured(&host, request, sha256).await.unwrap_err();
     let EvaluationFailure::Infrastructure(told) = &failure else { panic!("{failure}") };
     assert!(told.contains("1.33.0") && told.contains("asked for on onnxruntime 1.32.0"), "{told}");
 }
