@@ -5,7 +5,7 @@ Models are the exports of engine/tests/data/exports.jsonl.gz, those of models/fi
 take turns, and the median over turns counts, so that a busy machine spoils neither side alone. Ours reads the canonical
 file that is written of a model, Python the model itself.
 
-    cargo build --release -p engine --features ort --example clock
+    cargo build --release -p engine --no-default-features --features ort --example clock
     $(scripts/python.sh onnx) scripts/engine_speed.py target/release/examples/clock [MODEL.onnx ..]
 """
 

@@ -125,3 +125,20 @@ fn handed_over() -> io::Result<OnnxRuntime> {
     let (digest, version) = told.split_once(' ').ok_or_else(|| io::Error::other("the library has no name"))?;
     Ok(OnnxRuntime::hashed(sandbox::library()?, digest.parse().map_err(io::Error::other)?, version.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_that_were_built() {
+        let lock = include_str!("../../Cargo.lock");
+        for kind in [RuntimeKind::Burn, RuntimeKind::Rten] {
+            let id = kind.id();
+            let (name, version) = id.split_once(' ').unwrap_or_default();
+            assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")), "{id}");
+            let official = kind.as_asked(OfficialEngine::any(kind.name()));
+            assert_eq!(official.map(|official| official.to_string()), Ok(id));
+        }
+    }
+}

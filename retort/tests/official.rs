@@ -2,7 +2,8 @@
 //! digest where it is, and what ranks, is stated and is checked again was measured on it.
 
 use crate::support::{Service, onnxruntime, repository, retort, stderr, stdout, with_graphs};
-use protocol::Digest;
+use protocol::competition::{EngineName, OfficialEngine, Taken};
+use protocol::{Digest, Manifest};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -115,4 +116,21 @@ fn a_competition_is_measured_on_the_onnxruntime_that_it_names() {
     assert_eq!(lacking.status.code(), Some(2), "{}{}", stdout(&lacking), stderr(&lacking));
     let lacking: Value = serde_json::from_slice(&lacking.stdout).unwrap();
     assert!(lacking["checks"].to_string().contains(WHAT_TO_DO), "{lacking}");
+}
+
+#[test]
+fn a_new_manifest_names_onnxruntime_where_its_library_is() {
+    let dir = tempfile::tempdir().unwrap();
+    crate::own_data::write_all(dir.path());
+    for (library, engine) in [(Some(onnxruntime()), EngineName::Onnxruntime), (None, EngineName::Burn)] {
+        let out = format!("{engine}.toml");
+        let mut command = retort();
+        command.current_dir(dir.path()).args(["validator", "new", "my-pictures", "--teacher", "my-teacher"]);
+        command.args(["--reference", "my-reference", "--id", "my-task", "--out", &out]);
+        let written = command.envs(library.map(|library| (LIBRARY, library))).output().unwrap();
+        assert!(written.status.success(), "{}", stderr(&written));
+        let text = fs::read_to_string(dir.path().join(out)).unwrap();
+        let manifest = Manifest::from_toml(&text).unwrap();
+        assert_eq!((manifest.engine, manifest.takes(Taken::Onnx)), (OfficialEngine::any(engine), engine.runs_graphs()));
+    }
 }

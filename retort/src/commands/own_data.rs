@@ -11,9 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use datasets::inspect::{Duplicates, Inspection, PartFound, error_bar_ppm, inspect};
 use datasets::source::{self, Source};
+use eval::Library;
 use miner_template::files::PackageFiles;
 use protocol::architecture::Costs;
-use protocol::competition::{Fit, PictureSpec, RowSpec};
+use protocol::competition::{EngineName, Fit, OfficialEngine, PictureSpec, RowSpec};
 use protocol::package::{Admission, PackageConfig, admit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -291,13 +292,15 @@ fn manifest(
          # What miners read first.\n\
          description = \"\"\n\
          task = \"image_classification\"\n\
-         labels = [{labels}]\n\n\
+         labels = [{labels}]\n\
+         {engine}\n\
          # As the teacher takes it: x = (pixel / 255 - mean) / deviation.\n\
          [input]\nchannels = {channels}\nheight = {height}\nwidth = {width}\nmean_ppm = [{mean}]\ndeviation_ppm = [{deviation}]\n\n\
          # Half of the items are public, with the teacher's answers: 90 % on them is known to ±{bar:.2} points.\n\
          [data]\nsource = {source}\npublic_items = {public}\nhidden_items = {hidden}\n",
         id = quoted(new.id.as_ref()),
         labels = labels.join(", "),
+        engine = engine(&Library::named()),
         channels = teacher.input.channels,
         height = teacher.input.height,
         width = teacher.input.width,
@@ -348,6 +351,24 @@ fn manifest(
         most = costs.size_bytes.max(reference.size_bytes + 1),
     );
     text
+}
+
+/// What models are measured on: what most users deploy, where it is here.
+fn engine(library: &Library) -> &'static str {
+    match library.official(OfficialEngine::any(EngineName::Onnxruntime)) {
+        Ok(_) => {
+            "# What models are measured on, with the library that was found here. \"rten\" is part of every `retort`.\n\
+             engine = \"onnxruntime\"\n\
+             # Architectures of the catalogue, and whatever PyTorch exports.\n\
+             models = [\"catalogue\", \"onnx\"]\n"
+        }
+        Err(_) => {
+            "# What models are measured on: burn unless said. \"rten\", which is part of every `retort`, and \"onnxruntime\", whose library\n\
+             # scripts/onnxruntime.sh fetches, take ONNX besides the catalogue.\n\
+             # engine = \"rten\"\n\
+             # models = [\"catalogue\", \"onnx\"]\n"
+        }
+    }
 }
 
 /// The table `data.rows`, where anything in it isn't as usual.
