@@ -1,7 +1,8 @@
-//! One attempt to evaluate a submission: claim it, measure it, record what came of it.
+//! One attempt to evaluate a submission: claim it, measure it, and see what follows; `ending` writes that.
 //!
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
+use super::ending::{self, Ending, Outcome, Scored};
 use super::verdict::{self, Next};
 use super::{IDLE, receipt, turns};
 use crate::app::App;
@@ -14,7 +15,6 @@ use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
-use protocol::competition::ObjectRef;
 use protocol::digest::canonical_json;
 use protocol::evaluation::little_endian;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
@@ -27,10 +27,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use store::causes::Chain;
 use store::db::attempts::Begun;
-use store::db::competitions::{PublicObject, StoredCompetition, publish_object};
-use store::db::evaluations::{self, StoredEvaluation};
+use store::db::competitions::StoredCompetition;
+use store::db::evaluations::StoredEvaluation;
 use store::db::submissions::{self, Submission};
-use store::db::{DbError, attempts, is_duplicate, replicates, weights};
+use store::db::{DbError, attempts};
 use store::failpoints::{self, Change, Moment};
 use store::objects::ObjectError;
 use tokio_util::sync::CancellationToken;
@@ -133,43 +133,72 @@ async fn settle(
     let measuring = AssertUnwindSafe(measure(app, machine, submission, begun.seed)).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(&app.db, id, is_ours, measuring) => measured,
-        () = stop.cancelled() => return Ok(lose(app, submission, None).await?),
+        () = stop.cancelled() => {
+            let ending = Ending { used: None, control: None, outcome: ending::lost(app, submission, None) };
+            return Ok(ending::write(app, submission, &ending).await?);
+        }
     };
     let used = began.elapsed();
     let Some(measured) = measured else {
         tracing::warn!(submission.id = %id, attempt, "the measurement was ended: the submission was taken away from it");
-        return Ok(turns::charge(app, submission, used).await?);
+        let ending = Ending { used: Some(used), control: None, outcome: Outcome::TakenAway };
+        return Ok(ending::write(app, submission, &ending).await?);
     };
     // Nothing that was being done is used any more.
     let panicked = |_| Err(EvaluationFailure::Infrastructure("the engine panicked".into()));
-    let measured = measured.unwrap_or_else(panicked);
-    if !matches!(&measured, Err(EvaluationFailure::Infrastructure(_))) {
-        turns::charge(app, submission, used).await?;
-    }
-    match measured {
+    let ending = match measured.unwrap_or_else(panicked) {
         Ok((stored, evaluation)) => {
             failpoints::at(Moment::Measured)?;
-            let duration_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
-            match verdict::next(app, submission, &evaluation.report).await? {
-                Next::Score => record(app, submission, begun, &stored, evaluation, duration_ms).await,
-                Next::Again { reason, repeats } => Ok(verdict::again(app, submission, &reason, repeats).await?),
-                Next::Reject(rejection) => Ok(end(app, submission, State::Rejected, &rejection).await?),
-            }
+            found(app, submission, (begun, used), &stored, evaluation).await?
         }
-        Err(EvaluationFailure::Package(rejection)) if rejection.code.blame() == protocol::submission::Blame::Miner => {
-            Ok(end(app, submission, State::Rejected, &rejection).await?)
+        Err(failure) => failed(app, submission, failure, used, stop).await,
+    };
+    Ok(ending::write(app, submission, &ending).await?)
+}
+
+/// What follows from a measurement.
+async fn found(
+    app: &App,
+    submission: &Submission,
+    (begun, used): (Begun, Duration),
+    stored: &StoredCompetition,
+    evaluation: Evaluation,
+) -> Result<Ending, AttemptError> {
+    let (next, control) = verdict::next(app, submission, &evaluation.report).await?;
+    let outcome = match next {
+        Next::Score => Outcome::Scored(Box::new(scored(app, submission, (begun, used), stored, evaluation).await?)),
+        Next::Again { reason, repeats } => {
+            Outcome::Again { reason: Some(reason), failed: false, wait_seconds: verdict::wait_seconds(app, repeats) }
+        }
+        Next::Reject(rejection) => Outcome::Ended(State::Rejected, rejection),
+    };
+    Ok(Ending { used: Some(used), control, outcome })
+}
+
+/// What follows where there is no measurement.
+async fn failed(
+    app: &App,
+    submission: &Submission,
+    failure: EvaluationFailure,
+    used: Duration,
+    stop: &CancellationToken,
+) -> Ending {
+    let ended = |to, rejection| Ending { used: Some(used), control: None, outcome: Outcome::Ended(to, rejection) };
+    match failure {
+        EvaluationFailure::Package(rejection) if rejection.code.blame() == protocol::submission::Blame::Miner => {
+            ended(State::Rejected, rejection)
         }
         // Nobody else meets it, and another attempt would find the same.
-        Err(EvaluationFailure::Package(rejection)) if rejection.code == Code::EngineMissing => {
-            tracing::warn!(submission.id = %id, "{rejection}");
-            Ok(end(app, submission, State::Failed, &rejection).await?)
+        EvaluationFailure::Package(rejection) if rejection.code == Code::EngineMissing => {
+            tracing::warn!(submission.id = %submission.id, "{rejection}");
+            ended(State::Failed, rejection)
         }
-        Err(failure) => {
+        failure => {
+            let is_answer = matches!(&failure, EvaluationFailure::Package(_));
             let counted = ours(app, submission, failure, stop).await;
-            if matches!(&counted, Some(Rejection { code: Code::Infrastructure, .. })) {
-                turns::charge(app, submission, used).await?;
-            }
-            Ok(lose(app, submission, counted).await?)
+            let is_charged = is_answer || counted.as_ref().is_some_and(|it| it.code == Code::Infrastructure);
+            let outcome = ending::lost(app, submission, counted);
+            Ending { used: is_charged.then_some(used), control: None, outcome }
         }
     }
 }
@@ -299,111 +328,46 @@ fn worth_timing(stored: &StoredCompetition) -> u32 {
     Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
 }
 
-/// Writes the result, once, and publishes what belongs to it.
-async fn record(
+/// Stores all objects of a result, with a receipt for it.
+async fn scored(
     app: &App,
     submission: &Submission,
-    begun: Begun,
+    (begun, used): (Begun, Duration),
     stored: &StoredCompetition,
     evaluation: Evaluation,
-    duration_ms: u64,
-) -> Result<(), AttemptError> {
-    let (id, now) = (&submission.id, app.clock.now());
+) -> Result<Scored, AttemptError> {
     let report = app.objects.put(canonical_json(&evaluation.report)?.into()).await?;
     let samples = app.objects.put(evaluation.latency_samples.into()).await?;
     let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
-    let issued = receipt::issue(app, submission, begun.number, stored, &evaluation.report, outcomes.sha256).await?;
+    let receipt = receipt::issue(app, submission, begun.number, stored, &evaluation.report, outcomes.sha256).await?;
     failpoints::at(Moment::ResultStored)?;
-    let score = score_of(&evaluation.report, stored);
-    let replicates = resampled::draw(stored, evaluation.outcomes).await;
+    let public = [
+        (report, "report.json"),
+        (samples, "latency-samples.json"),
+        (outcomes, "outcomes.rtout"),
+        (receipt.object, receipt::RECEIPT_FILE),
+    ];
     let row = StoredEvaluation {
-        submission: id.clone(),
+        submission: submission.id.clone(),
         competition: submission.competition.clone(),
+        score: score_of(&evaluation.report, stored),
         report: evaluation.report,
         report_sha256: report.sha256,
         logits_sha256: logits.sha256,
         outcomes_sha256: outcomes.sha256,
         probe_logits_sha256: probe_logits.sha256,
-        receipt_sha256: issued.object.sha256,
-        score,
-        duration_ms,
-        evaluated_at: now,
+        receipt_sha256: receipt.object.sha256,
+        duration_ms: turns::millis(used),
+        evaluated_at: app.clock.now(),
     };
-    let public = [
-        (report, "report.json"),
-        (samples, "latency-samples.json"),
-        (outcomes, "outcomes.rtout"),
-        (issued.object, receipt::RECEIPT_FILE),
-    ];
-    let mut tx = app.db.write().await?;
-    match attempts::leave_evaluation(&mut tx, submission, State::Scored, None, now).await {
-        Err(DbError::StateChanged { .. }) => return Ok(too_late(submission)?),
-        left => left?,
-    }
-    match evaluations::insert(&mut tx, &row).await {
-        Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
-        inserted => inserted?,
-    }
-    if let Some(replicates) = &replicates {
-        replicates::put(&mut tx, id, replicates).await?;
-    }
-    for (ObjectRef { sha256, size_bytes }, filename) in public {
-        publish_object(&mut tx, &PublicObject { sha256, size_bytes, filename: filename.to_owned() }).await?;
-    }
-    // Its package, if nobody has to wait for it; and a latecomer's, whose round is over.
-    weights::release(&mut tx, &submission.competition, stored.competition.manifest.weights_public, false).await?;
-    issued.state(&mut tx).await?;
-    failpoints::commit(tx, Change::Result).await?;
-    app.signals.log.notify_one();
-    app.board.changed(&submission.competition);
-    app.signals.scored.notify_one();
-    app.signals.feed.notify_one();
-    tracing::info!(submission.id = %id, score_ppm = score.composite.value_ppm, duration_ms, "scored submission {id}");
-    Ok(())
-}
-
-/// Says that what came of an attempt changes nothing: somebody else has the submission since.
-pub(super) fn too_late(submission: &Submission) -> Result<(), DbError> {
-    tracing::warn!(submission.id = %submission.id, attempt = submission.attempt, "a result came after its time and is dropped");
-    Ok(())
+    let replicates = resampled::draw(stored, evaluation.outcomes).await;
+    let weights_public = stored.competition.manifest.weights_public;
+    Ok(Scored { row, replicates, public, receipt, weights_public })
 }
 
 /// A report's score under a competition's rules.
 pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
     score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
-}
-
-/// Returns an evaluation that was cut off (`None`) or failed through our fault to the queue; after too many failures it
-/// is given up.
-pub(super) async fn lose(app: &App, submission: &Submission, failure: Option<Rejection>) -> Result<(), DbError> {
-    let limits = &app.config.limits;
-    if let Some(failure) = &failure {
-        tracing::error!(submission.id = %submission.id, failures = submission.failures + 1, "an evaluation failed: {failure}");
-        if submission.failures + 1 >= limits.evaluation_attempts_max {
-            return end(app, submission, State::Failed, failure).await;
-        }
-    }
-    let mut tx = app.db.write().await?;
-    let now = app.clock.now();
-    let retry_at = if failure.is_some() { now + limits.evaluation_retry_seconds } else { now };
-    match attempts::leave_evaluation(&mut tx, submission, State::Queued, None, now).await {
-        Err(DbError::StateChanged { .. }) => return too_late(submission),
-        changed => changed?,
-    }
-    attempts::count_attempt(&mut tx, &submission.id, failure.is_some(), retry_at).await?;
-    failpoints::commit(tx, Change::Loss).await?;
-    app.signals.queue.notify_one();
-    Ok(())
-}
-
-async fn end(app: &App, submission: &Submission, to: State, reason: &Rejection) -> Result<(), DbError> {
-    let mut tx = app.db.write().await?;
-    match attempts::leave_evaluation(&mut tx, submission, to, Some(reason), app.clock.now()).await {
-        Err(DbError::StateChanged { .. }) => return too_late(submission),
-        changed => changed?,
-    }
-    tracing::info!(submission.id = %submission.id, code = %reason.code, "submission {} is {to}: {reason}", submission.id);
-    failpoints::commit(tx, Change::End).await
 }

@@ -6,6 +6,7 @@
 //! makes results exactly once. Nothing here knows HTTP.
 
 pub mod dispatch;
+mod ending;
 pub mod engine;
 mod evaluate;
 pub mod log;

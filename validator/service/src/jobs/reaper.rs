@@ -4,7 +4,8 @@
 //! all that whether the clock was set: then everything under way keeps its age, so that nothing is over too soon or stands
 //! still until the old time comes again.
 
-use super::{IDLE, evaluate, turns};
+use super::ending::{self, Ending};
+use super::{IDLE, turns};
 use crate::app::App;
 use protocol::submission::{Code, Rejection, State};
 use std::sync::atomic::Ordering;
@@ -133,7 +134,8 @@ async fn end_evaluations(app: &App, now: u64) -> Result<(), DbError> {
         let limit = stored.competition.manifest.limits.evaluation_seconds_max.saturating_add(grace);
         if now.saturating_sub(submission.changed_at) >= limit {
             let reason = Code::Infrastructure.because("the evaluation didn't end".into());
-            evaluate::lose(app, &submission, Some(reason)).await?;
+            let outcome = ending::lost(app, &submission, Some(reason));
+            ending::write(app, &submission, &Ending { used: None, control: None, outcome }).await?;
         }
     }
     Ok(())

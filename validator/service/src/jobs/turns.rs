@@ -38,8 +38,14 @@ pub async fn next(app: &App, state: State) -> Result<Option<(SubmissionId, u64)>
 
 /// Writes down what the machine did for a submission.
 pub async fn charge(app: &App, submission: &Submission, used: Duration) -> Result<(), DbError> {
-    let used_ms = u64::try_from(used.as_millis()).unwrap_or(u64::MAX);
-    app.db.charge(submission, used_ms, app.clock.now()).await
+    let mut tx = app.db.write().await?;
+    store::db::turns::charge(&mut tx, submission, millis(used), app.clock.now()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// A duration as rows hold it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many turns come before a queued submission's, as it looked a moment ago.

@@ -1,7 +1,7 @@
 //! Who waits for a turn, and for whom the machine worked lately. It does not decide whose turn it is.
 
 use super::submissions::Submission;
-use super::{Db, DbError, int, parse, uint};
+use super::{Db, DbError, Tx, int, parse, uint};
 use protocol::submission::State;
 use protocol::{Hotkey, SubmissionId};
 use sqlx::Row;
@@ -36,6 +36,22 @@ pub struct Used {
     pub network: String,
     /// For how long, in milliseconds.
     pub used_ms: u64,
+}
+
+/// Writes down that the machine worked for a submission.
+///
+/// # Errors
+/// When the database fails.
+pub async fn charge(tx: &mut Tx, submission: &Submission, used_ms: u64, now: u64) -> Result<(), DbError> {
+    sqlx::query("INSERT INTO machine_time (hotkey, address, network_48, ended_at, used_ms) VALUES (?, ?, ?, ?, ?)")
+        .bind(submission.hotkey.to_string())
+        .bind(&submission.origin.address)
+        .bind(&submission.origin.network_48)
+        .bind(int(now))
+        .bind(int(used_ms))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 impl Db {
@@ -82,22 +98,6 @@ impl Db {
             })
         });
         used.collect()
-    }
-
-    /// Writes down that the machine worked for a submission.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn charge(&self, submission: &Submission, used_ms: u64, now: u64) -> Result<(), DbError> {
-        sqlx::query("INSERT INTO machine_time (hotkey, address, network_48, ended_at, used_ms) VALUES (?, ?, ?, ?, ?)")
-            .bind(submission.hotkey.to_string())
-            .bind(&submission.origin.address)
-            .bind(&submission.origin.network_48)
-            .bind(int(now))
-            .bind(int(used_ms))
-            .execute(self.pool())
-            .await?;
-        Ok(())
     }
 
     /// Forgets what was done before `horizon`.

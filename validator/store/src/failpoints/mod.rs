@@ -61,8 +61,6 @@ pub enum Change {
     Claim,
     /// A measurement for a round is about to begin.
     Attempt,
-    /// What a measurement says about the host.
-    Control,
     /// A result with its receipt.
     Result,
     /// An attempt is lost.
@@ -173,7 +171,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 37] = [
+    const ALL: [(Self, &str); 36] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -186,7 +184,6 @@ impl Change {
         (Self::Recovery, "recovery"),
         (Self::Claim, "claim"),
         (Self::Attempt, "attempt"),
-        (Self::Control, "control"),
         (Self::Result, "result"),
         (Self::Loss, "loss"),
         (Self::End, "end"),
