@@ -137,7 +137,7 @@ async fn what_watches_over_the_process_sees_it() {
     }
     let findings = validator::doctor::examine(&app.app).await;
     assert!(findings.iter().all(|finding| finding.healthy), "{findings:?}");
-    assert_eq!(findings.len(), 9);
+    assert_eq!(findings.len(), 10);
 }
 
 #[tokio::test]
