@@ -16,7 +16,7 @@ mod progress;
 mod table;
 mod typed;
 
-use cli::Command;
+use cli::{Command, ValidatorCommand};
 use commands::verify::CannotBeChecked;
 use std::process::ExitCode;
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Burn => return commands::bench::burn(),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Validator(command) => commands::validator::run(command),
+        Command::Doctor { home, json } => commands::validator::run(ValidatorCommand::Doctor { home, json }),
         Command::Worker(args) => commands::worker::run(&args),
         Command::Miner(command) => commands::miner::run(command),
         Command::Competitions(args) => commands::lists::competitions(&args),

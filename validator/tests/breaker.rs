@@ -211,6 +211,11 @@ async fn what_cannot_be_used_is_found_at_the_start_by_its_name() {
     let error = Db::open(&database).await.unwrap_err().to_string();
     assert_eq!(error.matches(database.to_str().unwrap()).count(), 1, "{error}");
 
+    // Whoever starts a service and publishes into a new folder at once.
+    let new = dir.path().join("new.sqlite");
+    let opened = futures::future::join_all((0..6).map(|_| Db::open(&new))).await;
+    assert!(opened.iter().all(Result::is_ok), "{:?}", opened.iter().find_map(|opened| opened.as_ref().err()));
+
     let garbage = dir.path().join("garbage.sqlite");
     std::fs::write(&garbage, [b'?'; 8_192]).unwrap();
     let error = Db::open(&garbage).await.unwrap_err().to_string();

@@ -203,6 +203,16 @@ async fn who_is_below_the_gate_beyond_doubt_is_scored_without_being_timed_and_no
         assert_eq!(status.latency_verdict == Some(LatencyVerdict::Skipped), !is_timed);
         let page = miner.get(&format!("/submissions/{id}")).await.text().await.unwrap();
         assert_eq!(page.contains("not timed: below the gate"), !is_timed);
+        let (board, card) = ("/competitions/digits".to_owned(), format!("/submissions/{id}/resolve/main/README.md"));
+        for target in [board, format!("/submissions/{id}"), card] {
+            let text = miner.get(&target).await.text().await.unwrap();
+            assert!(is_timed || text.contains("not timed"), "{target}: {text}");
+            assert!(
+                !text.contains("0.000×") && !text.contains("0.000 (0.000 to") && !text.contains("| 0 us"),
+                "{target}: {text}"
+            );
+            assert_eq!(text.contains("latency_ratio"), is_timed && target.ends_with(".md"), "{target}");
+        }
         assert_eq!(app.app.db.latency_verdicts(&id).await.unwrap().len(), usize::from(is_timed));
     }
 }

@@ -230,6 +230,11 @@ impl BoardRow {
         }
     }
 
+    /// Whether anybody took its time: whose answers are below the gate beyond doubt has none, and its latency columns are 0.
+    pub fn is_timed(&self) -> bool {
+        self.latency_verdict != LatencyVerdict::Skipped
+    }
+
     /// The rank as people write it: `=2` where several share it; nothing without one.
     pub fn rank_label(&self) -> Option<String> {
         let shared = if self.group_size.is_some_and(|size| size > 1) { "=" } else { "" };

@@ -3,9 +3,10 @@
 use super::Cli;
 use clap::{Command, CommandFactory, FromArgMatches};
 
-const EXAMPLES: [&str; 54] = [
+const EXAMPLES: [&str; 56] = [
     "retort demo --serve",
     "retort bench door --tries 20",
+    "retort bench nulls --competition competition.toml student-1 student-2 student-3 student-4 student-5",
     "retort validator init --dir my-validator",
     "retort validator inspect my-pictures",
     "retort validator new my-pictures --teacher my-teacher --reference my-reference --id my-task",
@@ -47,6 +48,7 @@ const EXAMPLES: [&str; 54] = [
     "retort pull fashion-mnist champion",
     "retort model onnx champion",
     "retort predict champion fashion-mnist:0 picture.png",
+    "retort predict model.onnx pictures --competition http://127.0.0.1:7070/competitions/my-task",
     "retort witness --log \"$(curl -fsS http://127.0.0.1:7070/log/key)\"",
     "retort verify receipt …W24N19CEB --outputs-only",
     "retort verify log --save checkpoint",

@@ -50,6 +50,15 @@ pub(crate) enum Command {
     /// Run the service: make a directory for it, publish competitions, serve
     #[command(subcommand)]
     Validator(ValidatorCommand),
+    /// The same as `retort validator doctor`
+    #[command(hide = true)]
+    Doctor {
+        #[command(flatten)]
+        home: Home,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Evaluate jobs of a validator's directory (runs inside `validator serve` by default)
     Worker(WorkerArgs),
     /// Check, submit and follow packages, from any trainer

@@ -4,7 +4,7 @@
 //! bytes that we write of them. It does NOT know where pictures come from, nor what is made of the answers.
 
 use super::predict::UNLIMITED;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use datasets::Images;
 use engine::rten::Rten;
 use engine::{Mode, Runtime, Tensor};
@@ -19,6 +19,9 @@ use protocol::architecture::Plan;
 use protocol::competition::{InputSpec, Manifest, Taken};
 use protocol::package::{Admission, Format, OnnxConfig, PackageConfig};
 use std::path::Path;
+
+const UNSAID: &str = "an ONNX model doesn't say how pictures become its inputs: name its competition, --competition \
+                      http://HOST:PORT/competitions/ID or a competition.toml";
 
 /// A model, what it takes and what its answers mean.
 pub(crate) struct Model {
@@ -37,20 +40,14 @@ enum Program {
 impl Model {
     /// Reads a package. A graph doesn't say how pictures become its inputs: the competition that it was made for does.
     pub(crate) fn open(package: &Path, competition: Option<&str>) -> Result<Self> {
-        let files = PackageFiles::read(package)?;
+        let (files, manifest) = read(package, competition)?;
         let (input, labels) = match Format::of_config(&files.config_json) {
             Format::Catalogue => {
                 let config = PackageConfig::from_json(&files.config_json)?;
                 (config.input, config.labels)
             }
             Format::Onnx => {
-                let Some(competition) = competition else {
-                    bail!(
-                        "an ONNX model doesn't say how pictures become its inputs: name its competition, --competition \
-                         http://HOST:PORT/competitions/ID or a competition.toml"
-                    );
-                };
-                let manifest = manifest(competition)?;
+                let manifest = manifest.context(UNSAID)?;
                 let own = OnnxConfig::from_json(&files.config_json)?.labels;
                 (manifest.input, own.unwrap_or(manifest.labels))
             }
@@ -77,6 +74,16 @@ impl Model {
             Program::Graph(canonical) => graph_logits(canonical, images, &scale),
         }
     }
+}
+
+/// A package folder, or an ONNX file with what lies beside it; and the competition's manifest, where one is named.
+fn read(package: &Path, competition: Option<&str>) -> Result<(PackageFiles, Option<Manifest>)> {
+    let manifest = competition.map(manifest).transpose()?;
+    if package.extension().is_none_or(|extension| extension != "onnx") {
+        return Ok((PackageFiles::read(package)?, manifest));
+    }
+    let labels = &manifest.as_ref().context(UNSAID)?.labels;
+    Ok((super::onnx::read(package, labels)?.files, manifest))
 }
 
 fn graph_logits(canonical: &[u8], images: &Images, scale: &[[f32; 256]]) -> Result<Vec<f32>> {

@@ -8,7 +8,7 @@ use miner_template::files::PackageFiles;
 use models::Weights;
 use program::{Costs, catalogue, onnx, package};
 use protocol::Digest;
-use protocol::package::PackageConfig;
+use protocol::package::{ONNX_FILE, PackageConfig};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,11 @@ pub(crate) fn run(command: &ModelCommand) -> Result<()> {
 
 /// Writes the package in `folder` as ONNX beside it, and says where.
 pub(crate) fn onnx_beside(folder: &Path) -> Result<PathBuf> {
+    // A graph that was pulled is the file already.
+    let own = folder.join(ONNX_FILE);
+    if own.is_file() {
+        return Ok(own);
+    }
     let file = folder.join(FILE);
     write(&file, &written(folder)?.bytes)?;
     Ok(file)

@@ -14,7 +14,7 @@ use miner_template::pack;
 use miner_template::progress::Display;
 use miner_template::recipe::Recipe;
 use miner_template::source::{Assets, Teacher};
-use miner_template::students::{choices, student};
+use miner_template::students::{STUDENTS, student};
 use miner_template::teacher;
 use models::DeviceKind;
 use protocol::CompetitionId;
@@ -68,12 +68,12 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
     ensure!(
         costs.parameters <= most.parameters / 2 && costs.macs <= most.macs / 2,
         "{name} has {} parameters and {} multiply-accumulates; at most half of the teacher's {} and {} are allowed; \
-         choose a smaller --student: {}",
+         {}",
         costs.parameters,
         costs.macs,
         most.parameters,
         most.macs,
-        choices()
+        fitting(&assets, &most)
     );
     let options = Options {
         architecture,
@@ -148,6 +148,25 @@ fn images(lesson: &Lesson<'_>) -> Result<(Images, Images)> {
         (0..all.count).partition(|row| (*row as usize).is_multiple_of(HELD_BACK));
     ensure!(!learnt.is_empty(), "part `{}` has too few rows to train on", lesson.training.name);
     Ok((all.select(&learnt), all.select(&kept)))
+}
+
+/// What may be chosen instead: students of the template that cost at most half of what the teacher does.
+fn fitting(assets: &Assets, teacher: &Costs) -> String {
+    let costs = |json: &str| {
+        let architecture = serde_json::from_str(json).ok()?;
+        pack::config(assets, architecture).plan().ok()?.costs().ok()
+    };
+    let fits = |json: &str| {
+        costs(json).is_some_and(|costs| costs.parameters <= teacher.parameters / 2 && costs.macs <= teacher.macs / 2)
+    };
+    let names: Vec<&str> = STUDENTS.iter().filter(|(_, _, json)| fits(json)).map(|(name, ..)| *name).collect();
+    let (_, _, json) = STUDENTS[0];
+    let own =
+        format!("write a smaller architecture of the README's catalogue into a JSON file for --student, as {json}");
+    match names.is_empty() {
+        true => format!("no student of the template is that small: {own}"),
+        false => format!("choose --student {}, or {own}", names.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::timeline::{self, Span};
 use askama::Template;
 use protocol::amendment::Amended;
 use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
-use protocol::competition::{InputSpec, Manifest, ObjectRef, OfficialEngine, Task};
+use protocol::competition::{InputSpec, Manifest, ObjectRef, OfficialEngine, Taken, Task};
 use protocol::published::{Competition, PublishedModel, Tables};
 use protocol::score::share_ppm;
 use protocol::standing::Division;
@@ -61,7 +61,7 @@ struct Entry<'a> {
     joins: bool,
     score: Option<Bar>,
     accuracy: Bar,
-    latency: Bar,
+    latency: Option<Bar>,
 }
 
 /// The head of a column: what it is called, and the link that sorts by it.
@@ -214,10 +214,12 @@ fn moved(row: &BoardRow, board: &Leaderboard) -> Option<(&'static str, String)> 
 }
 
 fn entries<'a>(board: &Leaderboard, query: &BoardQuery, selection: &Selection<'a>) -> Vec<Entry<'a>> {
+    let rows = |row: &&BoardRow| row.is_timed();
+    let timed: Vec<BoardRow> = board.rows.iter().filter(rows).cloned().collect();
     let scale = |logarithmic, ends: fn(&BoardRow) -> [i64; 2]| column(&board.rows, logarithmic, ends);
     let score = scale(false, |row| row.score_interval_ppm);
     let accuracy = scale(false, |row| row.accuracy_interval_ppm);
-    let latency = scale(true, |row| row.latency_ratio_interval_ppm);
+    let latency = column(&timed, true, |row| row.latency_ratio_interval_ppm);
     let by_rank = query.sort == Sort::Rank && query.division.is_none() && query.family.is_none() && !query.reversed;
     let entry = |row: &'a BoardRow| Entry {
         place: place(row),
@@ -226,7 +228,7 @@ fn entries<'a>(board: &Leaderboard, query: &BoardQuery, selection: &Selection<'a
         joins: by_rank && row.rank.is_some() && row.rank != row.place,
         score: (row.kind != RowKind::Teacher).then(|| bar(&score, row.score_ppm, row.score_interval_ppm)),
         accuracy: bar(&accuracy, row.accuracy_ppm, row.accuracy_interval_ppm),
-        latency: bar(&latency, row.latency_ratio_ppm, row.latency_ratio_interval_ppm),
+        latency: row.is_timed().then(|| bar(&latency, row.latency_ratio_ppm, row.latency_ratio_interval_ppm)),
         row,
     };
     selection.rows.iter().copied().map(entry).collect()
@@ -288,6 +290,15 @@ fn task(task: Task) -> &'static str {
 fn input(input: &InputSpec) -> String {
     let colour = if input.channels == 1 { "grey".into() } else { format!("{} planes", input.channels) };
     format!("{} × {} pixels, {colour}", input.width, input.height)
+}
+
+/// What kinds of models may be entered.
+fn taken(manifest: &Manifest) -> &'static str {
+    match (manifest.takes(Taken::Catalogue), manifest.takes(Taken::Onnx)) {
+        (true, true) => "architectures of the catalogue, and ONNX",
+        (false, true) => "ONNX",
+        _ => "architectures of the catalogue",
+    }
 }
 
 /// The engine with its version; the digest of its library is in the manifest.

@@ -241,6 +241,19 @@ pub struct Db {
     pool: SqlitePool,
 }
 
+/// Holds the folder of a database until it is dropped: of two processes that find a new one, one makes its schema, and the other
+/// finds it made. SQLite's own locks hold for one migration only.
+async fn one_at_a_time(path: &Path) -> Result<std::fs::File, DbError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let held = tokio::task::spawn_blocking(move || {
+        let folder = std::fs::File::open(folder)?;
+        folder.lock()?;
+        Ok(folder)
+    });
+    let held = held.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    held.map_err(|error| DbError::Sql(sqlx::Error::Io(error)))
+}
+
 impl Db {
     /// Opens or creates the database at `path` and brings its schema up to date.
     ///
@@ -263,6 +276,7 @@ impl Db {
         });
         let opened = async {
             let pool = pool.connect_with(options).await?;
+            let _alone = one_at_a_time(path).await?;
             sqlx::migrate!("./migrations").run(&pool).await?;
             let db = Self { pool };
             match db.try_to_write().await {

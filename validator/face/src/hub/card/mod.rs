@@ -113,8 +113,10 @@ fn index(name: &str, manifest: &Manifest, (report, score): (&Report, &Score), ve
     let mut metrics = vec![
         metric("accuracy", "Accuracy", score.accuracy.value_ppm),
         metric("agreement", "Same answer as the teacher", score.agreement.value_ppm),
-        metric("latency_ratio", "Latency over the reference student", report.latency.ratio.value_ppm),
     ];
+    if report.latency.launches > 0 {
+        metrics.push(metric("latency_ratio", "Latency over the reference student", report.latency.ratio.value_ppm));
+    }
     let mut dataset = json!({
         "name": manifest.title,
         "type": format!("{ARENA}/{}", manifest.id),

@@ -9,6 +9,7 @@ use datasets::published::are_pictures;
 use program::package::{IMAGES, LOGITS};
 use protocol::Competition;
 use protocol::competition::{InputSpec, Manifest};
+use protocol::latency::judge;
 use protocol::package::{ModelKind, ONNX_FILE, OnnxModel};
 use protocol::report::{Estimate, Report};
 use protocol::score::Score;
@@ -125,14 +126,15 @@ fn described(manifest: &Manifest) -> String {
 fn table(report: &Report, score: &Score) -> String {
     let latency = &report.latency;
     let p90 = latency.p90_ns.map(|ns| format!(", 90th percentile {} us", ns / 1_000)).unwrap_or_default();
+    let timed = |figure: String| if latency.launches > 0 { figure } else { judge(latency).to_string() };
     let rows = [
         (
             "Accuracy",
             format!("{} on {} items", interval(score.accuracy, percent), grouped(u64::from(report.data.items))),
         ),
         ("Same answer as the teacher", interval(score.agreement, percent)),
-        ("Latency over the reference student", interval(latency.ratio, ratio)),
-        ("Median latency, one thread, one image", format!("{} us{p90}", latency.p50_ns / 1_000)),
+        ("Latency over the reference student", timed(interval(latency.ratio, ratio))),
+        ("Median latency, one thread, one image", timed(format!("{} us{p90}", latency.p50_ns / 1_000))),
         ("Size, two bytes a value", format!("{} bytes", grouped(report.cost.size_bytes))),
         ("Parameters", grouped(report.cost.parameters)),
         ("Multiply-accumulates", grouped(report.cost.macs)),
