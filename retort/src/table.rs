@@ -190,6 +190,7 @@ pub(crate) fn reasons(leaderboard: &Leaderboard) -> String {
 }
 
 fn cells(row: &BoardRow) -> [String; 14] {
+    let timed = |figure: String| if row.is_timed() { figure } else { "not timed".into() };
     [
         row.rank_label().unwrap_or_default(),
         row.submission.as_ref().map_or_else(String::new, tail),
@@ -197,8 +198,8 @@ fn cells(row: &BoardRow) -> [String; 14] {
         model(row),
         with_error(row.accuracy_ppm, row.accuracy_interval_ppm, 1e4, 2),
         format!("{:.1}", row.agreement_ppm as f64 / 1e4),
-        with_error(row.latency_ratio_ppm, row.latency_ratio_interval_ppm, 1e6, 3),
-        row.latency_us_p50.to_string(),
+        timed(with_error(row.latency_ratio_ppm, row.latency_ratio_interval_ppm, 1e6, 3)),
+        timed(row.latency_us_p50.to_string()),
         bytes(row.size_bytes),
         thousands(row.parameters),
         with_error(row.score_ppm, row.score_interval_ppm, 1e6, 4),

@@ -336,6 +336,8 @@ async fn without_nulls_what_is_alike_makes_no_copy_and_what_is_equal_does() {
     app.publish(&with.replace(stated, "")).await;
     let [first, near, same] =
         [scored(&app, 1, &original(1)).await, scored(&app, 2, &original(2)).await, scored(&app, 3, &original(3)).await];
+    // By then all have fingerprints.
+    assert_eq!(copies(&app).await, HashMap::new());
     let noise = |seed: u64| -> Vec<f32> {
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         (0..3_000).map(|_| weights::standard_normal(&mut rng)).collect()

@@ -109,7 +109,7 @@ fn tests(pair: &PairView) -> Vec<Test> {
     let yes = |same: bool| if same { "yes".to_owned() } else { "no".to_owned() };
     let signal = |value: Option<i32>| value.map_or("not comparable".into(), |ppm| figures::share(ppm.into()));
     let exact = |name, what, same| Test { name, what, found: yes(same), threshold: String::new() };
-    let threshold = pair.thresholds.weight_match_ppm;
+    let threshold = pair.thresholds.weight_match_ppm.filter(|_| !evidence.of_graph);
     let none = if evidence.of_graph { "graphs' units aren't matched" } else { "none for this family" };
     vec![
         exact("T0", "the same bytes", evidence.same_package),

@@ -82,6 +82,8 @@ impl Sort {
             Self::Rank => row.place.map_or(i128::MAX, i128::from),
             Self::Score => row.score_ppm.into(),
             Self::Accuracy => row.accuracy_ppm.into(),
+            // Who wasn't timed is no faster than anybody.
+            Self::Latency | Self::Median if !row.is_timed() => i128::MAX,
             Self::Latency => row.latency_ratio_ppm.into(),
             Self::Median => row.latency_us_p50.into(),
             Self::Size => row.size_bytes.into(),

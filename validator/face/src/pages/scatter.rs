@@ -192,7 +192,8 @@ impl<'a> Rows<'a> {
         Self {
             teacher: first(RowKind::Teacher),
             reference: first(RowKind::Reference),
-            submissions: board.rows.iter().filter(|row| row.kind == RowKind::Submission).collect(),
+            // Who wasn't timed has no place here.
+            submissions: board.rows.iter().filter(|row| row.kind == RowKind::Submission && row.is_timed()).collect(),
             champion: &board.champion,
         }
     }
