@@ -73,7 +73,7 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
         costs.macs,
         most.parameters,
         most.macs,
-        fitting(&assets, &most)
+        fitting(&assets, most)
     );
     let options = Options {
         architecture,
