@@ -108,7 +108,7 @@ pub(crate) enum BenchCommand {
     /// Holds this machine's engine, with real jailed processes, to everything that a validator rests on: answers about what
     /// was asked, one at a time, and an end within a second of being told to. Ends with an error where a promise is broken.
     Door(BenchDoorArgs),
-    /// How alike independently trained students are: prints the [nulls] of a manifest
+    /// How alike independently trained students are: prints the `[nulls]` of a manifest
     ///
     /// Likeness is judged on a scale that depends on the data and the teacher. Train at least five students of a competition from
     /// different seeds, in the architectures and widths that you expect (two widths and five seeds of each are a good null),
