@@ -17,7 +17,7 @@ const README_NOT_RUN: [(&str, &str); 4] = [
     ("cargo run --release -- demo", "a demo of minutes, and this very suite; CI's steps are in .ci/run"),
     ("eval \"$(scripts/onnxruntime.sh)\"", "needs a clone and PyPI; `official` does it"),
     ("[  0.0 s] a validator, in DIR", "what the demo printed"),
-    (" #   who       model", "what the demo printed"),
+    (" #   id        who      model", "what the demo printed"),
 ];
 
 /// A model that somebody would bring, trained for seconds: README begins where there is a `model`.
