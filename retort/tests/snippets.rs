@@ -164,9 +164,9 @@ fn readme_pages_and_cards_are_right_to_the_letter() {
     let validator = take(&mut readme, "sh", "retort validator init");
     let (before, after) = validator.split_once("retort validator serve --dir my-validator").expect("it serves");
     reader.types(before);
-    // On a restless host it would wait for calm; what it says then is as good for this.
+    // On a restless host it would wait for calm; without any the round would have no champion.
     let mut patient = retort();
-    patient.env("RETORT_LIMITS_EVALUATION_RETRY_SECONDS", "1").env("RETORT_LIMITS_EVALUATION_UNSTABLE_MAX", "1");
+    patient.env("RETORT_LIMITS_EVALUATION_RETRY_SECONDS", "1").env("RETORT_LIMITS_EVALUATION_UNSTABLE_MAX", "4");
     let service = Service::start_as(patient, &reader.dir.path().join("my-validator"));
     let here = |text: &str| text.replace("http://HOST:7070", &service.address);
     let after: String = after.lines().skip(1).map(|line| format!("{line}\n")).collect();
