@@ -49,29 +49,22 @@ impl Thresholds {
         let Some(nulls) = nulls else { return Self::unmeasured() };
         let null = nulls.families.get(family).filter(|_| family == other);
         let residuals = null.map_or(nulls.residual_correlation_max_ppm, |null| null.residual_correlation_max_ppm);
+        let third = |least: u32| least.min(ONE_PPM as u32) as i32 / 3;
         Self {
             are_measured: true,
             weight_match_ppm: null.map(|null| beyond(null.weight_match_max_ppm, 2)),
             residual_correlation_ppm: beyond(residuals, 2),
             residual_support_ppm: beyond(residuals, 10),
-            ..Self::of_functions(nulls)
+            function_ppm: beyond(nulls.residual_correlation_max_ppm, 2).max(FUNCTION_PPM),
+            fresh_function_ppm: beyond(nulls.fresh_residual_correlation_max_ppm, 2).max(FUNCTION_PPM),
+            entry_unexplained_ppm: third(nulls.unexplained_min_ppm),
+            entry_fresh_unexplained_ppm: third(nulls.fresh_unexplained_min_ppm),
         }
     }
 
     /// For what no family has a part in: what two say of the same items.
     pub fn of_outputs(nulls: Option<&Nulls>) -> Self {
         Self::between(nulls, "", "")
-    }
-
-    fn of_functions(nulls: &Nulls) -> Self {
-        let third = |least: u32| least.min(ONE_PPM as u32) as i32 / 3;
-        Self {
-            function_ppm: beyond(nulls.residual_correlation_max_ppm, 2).max(FUNCTION_PPM),
-            fresh_function_ppm: beyond(nulls.fresh_residual_correlation_max_ppm, 2).max(FUNCTION_PPM),
-            entry_unexplained_ppm: third(nulls.unexplained_min_ppm),
-            entry_fresh_unexplained_ppm: third(nulls.fresh_unexplained_min_ppm),
-            ..Self::unmeasured()
-        }
     }
 
     fn unmeasured() -> Self {

@@ -214,12 +214,10 @@ fn moved(row: &BoardRow, board: &Leaderboard) -> Option<(&'static str, String)> 
 }
 
 fn entries<'a>(board: &Leaderboard, query: &BoardQuery, selection: &Selection<'a>) -> Vec<Entry<'a>> {
-    let rows = |row: &&BoardRow| row.is_timed();
-    let timed: Vec<BoardRow> = board.rows.iter().filter(rows).cloned().collect();
-    let scale = |logarithmic, ends: fn(&BoardRow) -> [i64; 2]| column(&board.rows, logarithmic, ends);
-    let score = scale(false, |row| row.score_interval_ppm);
-    let accuracy = scale(false, |row| row.accuracy_interval_ppm);
-    let latency = column(&timed, true, |row| row.latency_ratio_interval_ppm);
+    let timed = board.rows.iter().filter(|row| row.is_timed());
+    let score = column(board.rows.iter(), false, |row| row.score_interval_ppm);
+    let accuracy = column(board.rows.iter(), false, |row| row.accuracy_interval_ppm);
+    let latency = column(timed, true, |row| row.latency_ratio_interval_ppm);
     let by_rank = query.sort == Sort::Rank && query.division.is_none() && query.family.is_none() && !query.reversed;
     let entry = |row: &'a BoardRow| Entry {
         place: place(row),
@@ -235,8 +233,8 @@ fn entries<'a>(board: &Leaderboard, query: &BoardQuery, selection: &Selection<'a
 }
 
 /// The scale that all rows of a column share, so that their bars can be compared by eye.
-fn column(rows: &[BoardRow], logarithmic: bool, ends: fn(&BoardRow) -> [i64; 2]) -> Axis {
-    let values = rows.iter().flat_map(ends).map(|ppm| ppm.max(1) as f64);
+fn column<'a>(rows: impl Iterator<Item = &'a BoardRow>, logarithmic: bool, ends: fn(&BoardRow) -> [i64; 2]) -> Axis {
+    let values = rows.flat_map(ends).map(|ppm| ppm.max(1) as f64);
     let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
     let domain = if low < high { [low, high] } else { [1.0, 1e6] };
     if logarithmic { Axis::logarithmic(domain, BAR) } else { Axis::linear(domain, BAR) }

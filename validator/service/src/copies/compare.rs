@@ -6,7 +6,9 @@ use super::{CopyError, entries, kin};
 use crate::app::App;
 use crate::materials;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
-use protocol::{Digest, SubmissionId};
+use protocol::nulls::Nulls;
+use protocol::{CompetitionId, Digest, SubmissionId};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::causes::Chain;
@@ -73,13 +75,14 @@ async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
     let turn = materials::turn(app, &due.submission).await?;
     let with_entries = entries::compare_with_all(app, due, &print, turn).await?;
     let kin = kin::of(&app.db, &due.competition).await?;
+    let stated = kin::all_nulls(&app.db, &kin).await?;
     let mut pairs = Vec::new();
     let mut compared: Vec<Fingerprinted> = Vec::new();
     loop {
         let others = app.db.fingerprints(&kin).await?;
         let new: Vec<&Fingerprinted> = others.iter().filter(|other| !compared.contains(other)).collect();
         for other in new {
-            pairs.extend(compare_with(app, due, &print, other).await?);
+            pairs.extend(compare_with(app, due, &print, other, &stated).await?);
         }
         compared = others;
         let mut tx = app.db.write().await?;
@@ -127,6 +130,7 @@ async fn compare_with(
     due: &Unprinted,
     print: &Arc<Fingerprint>,
     other: &Fingerprinted,
+    stated: &HashMap<CompetitionId, Nulls>,
 ) -> Result<Option<Pair>, CopyError> {
     let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
     // A fingerprint is about as large as its model.
@@ -134,7 +138,7 @@ async fn compare_with(
     let stored = app.objects.get(sha256).await?;
     let (ours, print) = (print, Arc::clone(print));
     let ours_is_later = due.arrival > other.arrival;
-    let nulls = kin::nulls(&app.db, if ours_is_later { &due.competition } else { &other.competition }).await?;
+    let nulls = stated.get(if ours_is_later { &due.competition } else { &other.competition }).cloned();
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let compared = turn.run(move || {
         let other_print = Fingerprint::from_bytes(&stored)?;

@@ -6,6 +6,7 @@
 use protocol::competition::Manifest;
 use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest};
+use std::collections::HashMap;
 use store::db::competitions::StoredCompetition;
 use store::db::{Db, DbError};
 
@@ -24,6 +25,20 @@ pub(super) async fn of(db: &Db, competition: &CompetitionId) -> Result<Vec<Compe
 /// What the competition of the later one of two submissions states of honest students: their likeness is judged by it.
 pub(super) async fn nulls(db: &Db, later: &CompetitionId) -> Result<Option<Nulls>, DbError> {
     Ok(db.competition(later).await?.and_then(|stored| stored.competition.manifest.nulls))
+}
+
+/// What each of these competitions states, for whoever compares with all of their submissions.
+pub(super) async fn all_nulls(
+    db: &Db,
+    competitions: &[CompetitionId],
+) -> Result<HashMap<CompetitionId, Nulls>, DbError> {
+    let mut stated = HashMap::new();
+    for competition in competitions {
+        if let Some(nulls) = nulls(db, competition).await? {
+            stated.insert(competition.clone(), nulls);
+        }
+    }
+    Ok(stated)
 }
 
 /// The seed of the probes of a competition of the same kind that isn't over, for a new one to share.

@@ -244,7 +244,7 @@ pub struct Db {
 /// Holds the folder of a database until it is dropped: of two processes that find a new one, one makes its schema, and the other
 /// finds it made. SQLite's own locks hold for one migration only.
 async fn one_at_a_time(path: &Path) -> Result<std::fs::File, DbError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+    let folder = folder(path).to_owned();
     let held = tokio::task::spawn_blocking(move || {
         let folder = std::fs::File::open(folder)?;
         folder.lock()?;
