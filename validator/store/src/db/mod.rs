@@ -275,8 +275,10 @@ impl Db {
             Box::pin(async move { Ok(connection.ping().await.is_ok() && !connection.is_in_transaction()) })
         });
         let opened = async {
-            let pool = pool.connect_with(options).await?;
+            // Before the first connection: of two that put a new file into its write-ahead mode SQLite refuses one at once,
+            // whatever time it was given to wait.
             let _alone = one_at_a_time(path).await?;
+            let pool = pool.connect_with(options).await?;
             sqlx::migrate!("./migrations").run(&pool).await?;
             let db = Self { pool };
             match db.try_to_write().await {
