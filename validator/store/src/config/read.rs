@@ -22,7 +22,7 @@ impl Home {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(ConfigError::NotInitialised { path: self.0.clone() });
+                return Err(ConfigError::NotInitialised { path: self.path().to_owned() });
             }
             Err(source) => return Err(ConfigError::Io { path, doing: "read it", source }),
         };

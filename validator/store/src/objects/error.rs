@@ -86,7 +86,7 @@ impl From<object_store::Error> for ObjectError {
 
 impl ObjectError {
     /// Whether it says something of the store or its folders, and nothing of an object.
-    fn is_everybodys(&self) -> bool {
+    pub(super) fn is_everybodys(&self) -> bool {
         match self {
             Self::Away(_) | Self::Unwritable { .. } | Self::Full | Self::Store(_) | Self::Io(_) => true,
             Self::Missing(_)
