@@ -240,7 +240,7 @@ fn read(tensor: DispatchTensor) -> Result<(Vec<usize>, Vec<f32>), String> {
     let flat = Dispatch::float_reshape(tensor, Shape::from(vec![dims.iter().product::<usize>()]));
     let data = burn::tensor::Tensor::<1>::from_dispatch(flat).try_into_data();
     let data = data.map_err(|error| format!("the values can't be read: {error:?}"))?;
-    Ok((dims, data.convert::<f32>().to_vec().map_err(|error| format!("the values can't be read: {error:?}"))?))
+    Ok((dims, data.convert::<f32>().try_to_vec().map_err(|error| format!("the values can't be read: {error:?}"))?))
 }
 
 /// Whether burn computes with that.
