@@ -13,10 +13,11 @@ use crate::library::Library;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
-use crate::runtime::{BURN_VERSION, RuntimeKind};
+use crate::runtime::RuntimeKind;
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
 use engine::Mode;
+use engine::burn::VERSION as BURN_VERSION;
 use models::DeviceKind;
 use protocol::Digest;
 use protocol::competition::OfficialEngine;
@@ -165,7 +166,7 @@ impl Engine {
         let prepared = prepare(order)?;
         let bounds = bounds(order);
 
-        let runtime = &self.runtime_for(order.engine, &prepared)?;
+        let runtime = &self.runtime_for(order.engine)?;
         let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
         if let Some(expected) = &order.expected {
             tell(Phase::Expected)(0);
@@ -205,7 +206,7 @@ impl Engine {
         let latency_elapsed = start.elapsed();
 
         let mut measured = self.measured(jail, order, &prepared, &pass, workers);
-        if runtime.name().runs_graphs() {
+        if !matches!(runtime, RuntimeKind::Burn) {
             (measured.engine, measured.device) =
                 (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
@@ -314,7 +315,7 @@ impl Engine {
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(order)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(order.engine, &prepared)?;
+        let runtime = &self.runtime_for(order.engine)?;
         let launcher = self.launcher(&jail, runtime, 1, bounds(order), &cancel);
         let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
         let seed = order.exact_seed();
@@ -335,13 +336,9 @@ impl Engine {
     }
 
     /// What runs both models of an evaluation: no ratio is taken across two engines.
-    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> Result<RuntimeKind, EvaluationFailure> {
+    fn runtime_for(&self, asked: OfficialEngine) -> Result<RuntimeKind, EvaluationFailure> {
         if let Some(instead) = &self.instead {
             return Ok(instead.clone());
-        }
-        // No manifest has both, but whoever times a file.
-        if prepared.candidate.is_graph() && asked == OfficialEngine::default() {
-            return Ok(RuntimeKind::Rten);
         }
         self.library.asked_for(asked).map(|(runtime, _)| runtime).map_err(EvaluationFailure::Infrastructure)
     }

@@ -623,11 +623,6 @@ impl Manifest {
                 matches!(self.models[..], [_]) || matches!(self.models[..], [first, second] if first != second),
                 "needs catalogue, onnx or both".into(),
             ),
-            (
-                "engine",
-                self.engine.name.runs_graphs() || !self.takes(Taken::Onnx),
-                "burn runs no ONNX: write engine = \"onnxruntime\" or engine = \"rten\"".into(),
-            ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
             (

@@ -58,7 +58,7 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
     Ok(engine)
 }
 
-/// What runs models instead of what would otherwise, by its name; burn is what would, but for graphs.
+/// What runs models instead of burn, by its name.
 ///
 /// # Errors
 /// When its library isn't there or is another.
@@ -73,7 +73,10 @@ pub(crate) fn runtime(name: RuntimeName) -> Result<Option<RuntimeKind>> {
 /// Lets another engine stand in for an official one that this host lacks; what to tell of it then.
 pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<String> {
     let problem = engine.library.official(official).err()?;
-    let other = if official.name.runs_graphs() { RuntimeKind::Rten } else { RuntimeKind::Burn };
+    let other = match official.name {
+        EngineName::Burn => RuntimeKind::Burn,
+        EngineName::Rten | EngineName::Onnxruntime => RuntimeKind::Rten,
+    };
     let told =
         format!("not official, since it was measured on {}, and the competition on {official}: {problem}", other.id());
     engine.instead = Some(other);

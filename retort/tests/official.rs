@@ -131,6 +131,6 @@ fn a_new_manifest_names_onnxruntime_where_its_library_is() {
         assert!(written.status.success(), "{}", stderr(&written));
         let text = fs::read_to_string(dir.path().join(out)).unwrap();
         let manifest = Manifest::from_toml(&text).unwrap();
-        assert_eq!((manifest.engine, manifest.takes(Taken::Onnx)), (OfficialEngine::any(engine), engine.runs_graphs()));
+        assert_eq!((manifest.engine, manifest.takes(Taken::Onnx)), (OfficialEngine::any(engine), true));
     }
 }

@@ -1,9 +1,9 @@
 //! Products of matrices, normalisations and softmax.
 
 use super::elementwise::{level, of_rank};
-use super::node::{Found, Site, binary, taking, unary};
+use super::node::{self, Found, Site, binary, reshaping, taking, unary};
+use burn_backend::Shape;
 use burn_backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};
-use burn_backend::{Shape, TensorMetadata};
 use burn_dispatch::{Dispatch, DispatchTensor};
 use program::Op;
 
@@ -25,32 +25,46 @@ pub(super) fn kernel(site: &Site<'_>) -> Found {
 
 /// As numpy's: an axis that a vector lacks is added for the product and taken off its result.
 fn matmul(site: &Site<'_>) -> Found {
-    let (left, right, made) = (site.dims(0)?.len(), site.dims(1)?.len(), site.made_dims(0)?);
+    let (left, right, made) = (site.dims(0)?, site.dims(1)?, site.made_dims(0)?);
+    if left.len() == right.len() && left.len() > 1 {
+        return binary(Dispatch::float_matmul);
+    }
+    let is_of_vectors = left.len() == 1 || right.len() == 1;
     binary(move |x, y| {
-        let y = if right == 1 { Dispatch::float_reshape(y.clone(), Shape::from(vec![y.shape().num_elements(), 1])) } else { y };
-        let x = if left == 1 { of_rank(x, 2) } else { x };
-        let (x, y) = level(x, y);
+        let y =
+            if right.len() == 1 { Dispatch::float_reshape(y, Shape::from(vec![right.iter().product(), 1])) } else { y };
+        let (x, y) = level(if left.len() == 1 { of_rank(x, 2) } else { x }, y);
         let product = Dispatch::float_matmul(x, y);
-        if left == 1 || right == 1 { Dispatch::float_reshape(product, Shape::from(made.clone())) } else { product }
+        if is_of_vectors { Dispatch::float_reshape(product, Shape::from(made.clone())) } else { product }
     })
 }
 
+/// Weights that are known are laid out for the product beforehand.
 fn gemm(site: &Site<'_>) -> Found {
     let (alpha, beta) = (site.float("alpha")?, site.float("beta")?);
     let (turn_x, turn_y) = (site.int("transA")? != 0, site.int("transB")? != 0);
-    let inputs = (0..3).filter(|at| site.has(*at)).collect();
-    taking(inputs, move |given| {
-        let turned = |at: usize, turn: bool| {
-            let x = given.get(at).cloned().expect("two inputs were asked for");
-            if turn { Dispatch::float_swap_dims(x, 0, 1) } else { x }
-        };
-        let product = Dispatch::float_matmul(turned(0, turn_x), turned(1, turn_y));
-        let product = times(product, alpha);
-        match given.get(2) {
-            Some(bias) => Dispatch::float_add(product, times(of_rank(bias.clone(), 2), beta)),
-            None => product,
-        }
-    })
+    let turned = |turn: bool| move |x| if turn { Dispatch::float_swap_dims(x, 0, 1) } else { x };
+    let (turn_x, turn_y) = (turned(turn_x), turned(turn_y));
+    let known = |at: usize| site.constant(at).and_then(|constant| node::tensor(constant, site.device));
+    let weight = known(1).map(turn_y);
+    let bias = known(2).map(|bias| times(of_rank(bias, 2), beta));
+    match (weight, bias, site.has(2)) {
+        (Some(weight), Some(bias), _) => unary(move |x| {
+            Dispatch::float_add(times(Dispatch::float_matmul(turn_x(x), weight.clone()), alpha), bias.clone())
+        }),
+        (Some(weight), None, false) => unary(move |x| times(Dispatch::float_matmul(turn_x(x), weight.clone()), alpha)),
+        (_, _, false) => binary(move |x, y| times(Dispatch::float_matmul(turn_x(x), turn_y(y)), alpha)),
+        _ => taking(vec![0, 1, 2], move |given| {
+            let [x, y, bias] = exactly(given);
+            let product = times(Dispatch::float_matmul(turn_x(x), turn_y(y)), alpha);
+            Dispatch::float_add(product, times(of_rank(bias, 2), beta))
+        }),
+    }
+}
+
+/// As many as were asked for.
+fn exactly<const N: usize>(given: Vec<DispatchTensor>) -> [DispatchTensor; N] {
+    given.try_into().expect("as many inputs as were asked for")
 }
 
 fn times(x: DispatchTensor, factor: f32) -> DispatchTensor {
@@ -69,15 +83,19 @@ fn softmax(site: &Site<'_>) -> Found {
 fn layer_norm(site: &Site<'_>) -> Found {
     let (dims, epsilon) = (site.dims(0)?, f64::from(site.float("epsilon")?));
     let inner = inner(site, &dims)?;
-    let inputs = (0..3).filter(|at| site.has(*at)).collect();
-    taking(inputs, move |given| {
-        let flat = |at: usize, dims: Vec<usize>| Some(Dispatch::float_reshape(given.get(at)?.clone(), Shape::from(dims)));
-        let rows = dims.iter().product::<usize>() / inner.max(1);
-        let x = flat(0, vec![rows, inner]).expect("two inputs were asked for");
-        let gamma = flat(1, vec![inner]).expect("two inputs were asked for");
-        let normal = Dispatch::layer_norm(x, gamma, flat(2, vec![inner]), epsilon);
-        Dispatch::float_reshape(normal, Shape::from(dims.clone()))
-    })
+    let rows = dims.iter().product::<usize>() / inner.max(1);
+    let (apart, together) = (reshaping(&dims, &[rows, inner]), reshaping(&[rows, inner], &dims));
+    let flat = reshaping(&site.dims(1)?, &[inner]);
+    let normal = move |x, scale, bias: Option<DispatchTensor>| {
+        together(Dispatch::layer_norm(apart(x), flat(scale), bias.map(&flat), epsilon))
+    };
+    match site.has(2) {
+        true => taking(vec![0, 1, 2], move |given| {
+            let [x, scale, bias] = exactly(given);
+            normal(x, scale, Some(bias))
+        }),
+        false => binary(move |x, scale| normal(x, scale, None)),
+    }
 }
 
 /// How many values lie in the axes from `axis` on, where the scale is as large.
@@ -107,12 +125,9 @@ fn rms_norm(site: &Site<'_>) -> Found {
 
 fn batch_norm(site: &Site<'_>) -> Found {
     let epsilon = f64::from(site.float("epsilon")?);
-    taking((0..5).collect(), move |given| match given {
-        [x, gamma, beta, mean, variance] => {
-            let [x, gamma, beta, mean, variance] = [x, gamma, beta, mean, variance].map(Clone::clone);
-            Dispatch::batch_norm(x, gamma, beta, mean, variance, epsilon)
-        }
-        _ => unreachable!("five inputs were asked for"),
+    taking((0..5).collect(), move |given| {
+        let [x, gamma, beta, mean, variance] = exactly(given);
+        Dispatch::batch_norm(x, gamma, beta, mean, variance, epsilon)
     })
 }
 
@@ -130,13 +145,13 @@ fn group_norm(site: &Site<'_>) -> Found {
     }
     let stretched: Vec<usize> = dims.iter().enumerate().map(|(at, _)| if at == 1 { channels } else { 1 }).collect();
     taking(vec![0, 1, 2], move |given| {
-        let [x, scale, bias] = given else { unreachable!("three inputs were asked for") };
-        let x = Dispatch::float_reshape(x.clone(), Shape::from(vec![rows, values / rows]));
+        let [x, scale, bias] = exactly(given);
+        let x = Dispatch::float_reshape(x, Shape::from(vec![rows, values / rows]));
         let centred = Dispatch::float_sub(x.clone(), Dispatch::float_mean_dim(x, 1));
         let variance = Dispatch::float_mean_dim(Dispatch::float_mul(centred.clone(), centred.clone()), 1);
         let root = Dispatch::float_sqrt(Dispatch::float_add_scalar(variance, epsilon.into()));
         let normal = Dispatch::float_reshape(Dispatch::float_div(centred, root), Shape::from(dims.clone()));
-        let of_channels = |x: &DispatchTensor| Dispatch::float_reshape(x.clone(), Shape::from(stretched.clone()));
+        let of_channels = |x| Dispatch::float_reshape(x, Shape::from(stretched.clone()));
         Dispatch::float_add(Dispatch::float_mul(normal, of_channels(scale)), of_channels(bias))
     })
 }

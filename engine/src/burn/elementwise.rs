@@ -1,6 +1,6 @@
 //! Operators that work element by element, with sizes of one stretched.
 
-use super::node::{Found, Site, binary, taking, unary};
+use super::node::{Found, Site, binary, reshaping, taking, unary};
 use burn_backend::ops::{ActivationOps, FloatTensorOps};
 use burn_backend::{Shape, TensorMetadata};
 use burn_dispatch::{Dispatch, DispatchTensor};
@@ -13,12 +13,14 @@ pub(super) fn kernel(site: &Site<'_>) -> Found {
     }
     if let Some(kernel) = pairwise(site.node.op) {
         site.of_floats()?;
-        if let (Op::Pow, Ok(exponent), true) = (site.node.op, site.float_at(1), site.dims(1)?.iter().all(|dim| *dim == 1)) {
-            let dims = site.made_dims(0)?;
-            return unary(move |x| {
-                let power = Dispatch::float_powf_scalar(x, exponent.into());
-                Dispatch::float_reshape(power, Shape::from(dims.clone()))
-            });
+        if let (Op::Pow, Ok(exponent), true) =
+            (site.node.op, site.float_at(1), site.dims(1)?.iter().all(|dim| *dim == 1))
+        {
+            let shaped = reshaping(&site.dims(0)?, &site.made_dims(0)?);
+            return unary(move |x| shaped(Dispatch::float_powf_scalar(x, exponent.into())));
+        }
+        if site.dims(0)?.len() == site.dims(1)?.len() {
+            return binary(kernel);
         }
         return binary(move |x, y| {
             let (x, y) = level(x, y);
@@ -143,9 +145,9 @@ fn clip(site: &Site<'_>) -> Found {
 }
 
 /// The largest or smallest of several, place by place.
-fn extreme(given: &[DispatchTensor], largest: bool) -> DispatchTensor {
+fn extreme(given: Vec<DispatchTensor>, largest: bool) -> DispatchTensor {
     let rank = given.iter().map(|x| x.shape().num_dims()).max().unwrap_or(0);
-    let level: Vec<DispatchTensor> = given.iter().map(|x| of_rank(x.clone(), rank)).collect();
+    let level: Vec<DispatchTensor> = given.into_iter().map(|x| of_rank(x, rank)).collect();
     let dim = |axis: usize| level.iter().map(|x| x.shape()[axis]).max().unwrap_or(1);
     let dims: Vec<usize> = (0..rank).map(dim).collect();
     let beside: Vec<usize> = std::iter::once(1).chain(dims.iter().copied()).collect();

@@ -1,6 +1,6 @@
 //! Operators that move values and change none.
 
-use super::node::{Found, Site, taking, unary};
+use super::node::{Found, Site, binary, taking, unary};
 use super::{Indices, integers};
 use crate::failure::Refused;
 use burn_backend::ops::{FloatTensorOps, IntTensorOps, PadMode};
@@ -50,7 +50,7 @@ fn transpose(site: &Site<'_>) -> Found {
 fn concat(site: &Site<'_>) -> Found {
     site.of_floats()?;
     let axis = site.axis("axis", site.dims(0)?.len())?;
-    taking((0..site.node.inputs.len()).collect(), move |given| Dispatch::float_cat(given.to_vec(), axis))
+    taking((0..site.node.inputs.len()).collect(), move |given| Dispatch::float_cat(given, axis))
 }
 
 fn expand(site: &Site<'_>) -> Found {
@@ -61,7 +61,9 @@ fn expand(site: &Site<'_>) -> Found {
 fn tile(site: &Site<'_>) -> Found {
     let times: Vec<usize> = site.ints(1)?.iter().map(|times| usize::try_from(*times).unwrap_or(1)).collect();
     unary(move |x| {
-        let repeated = |x, (axis, times): (usize, &usize)| if *times == 1 { x } else { Dispatch::float_repeat_dim(x, axis, *times) };
+        let repeated = |x, (axis, times): (usize, &usize)| {
+            if *times == 1 { x } else { Dispatch::float_repeat_dim(x, axis, *times) }
+        };
         times.iter().enumerate().fold(x, repeated)
     })
 }
@@ -132,21 +134,15 @@ fn gather(site: &Site<'_>) -> Found {
     if !is_known || entries == 0 {
         return Err(site.refuse("by indices that are computed"));
     }
-    let chosen = move |x: &DispatchTensor, indices: DispatchTensor| {
-        Dispatch::float_reshape(Dispatch::float_select(x.clone(), axis, indices), Shape::from(made.clone()))
+    let chosen = move |x: DispatchTensor, indices: DispatchTensor| {
+        Dispatch::float_reshape(Dispatch::float_select(x, axis, indices), Shape::from(made.clone()))
     };
     if site.constant(1).is_some() {
         let indices = integers(site.ints(1)?.iter().map(|index| index.rem_euclid(entries)).collect(), site.device);
-        return taking(vec![0], move |given| match given {
-            [x] => chosen(x, indices.clone()),
-            _ => unreachable!("one input was asked for"),
-        });
+        return unary(move |x| chosen(x, indices.clone()));
     }
-    taking(vec![0, 1], move |given| match given {
-        // Counted from the end, where it is below 0.
-        [x, indices] => chosen(x, Dispatch::int_remainder_scalar(indices.clone(), entries.into())),
-        _ => unreachable!("two inputs were asked for"),
-    })
+    // Counted from the end, where it is below 0.
+    binary(move |x, indices| chosen(x, Dispatch::int_remainder_scalar(indices, entries.into())))
 }
 
 /// Channels become places or places channels, in blocks.
@@ -156,10 +152,9 @@ fn blocks(site: &Site<'_>) -> Found {
     let [batch, channels, height, width] = dims[..] else { return Err(site.refuse("of that many axes")) };
     let few = channels / (block * block);
     let (apart, order) = match (site.node.op, site.text("mode")) {
-        (Op::SpaceToDepth, _) => (
-            vec![batch, channels, height / block, block, width / block, block],
-            [0, 3, 5, 1, 2, 4],
-        ),
+        (Op::SpaceToDepth, _) => {
+            (vec![batch, channels, height / block, block, width / block, block], [0, 3, 5, 1, 2, 4])
+        }
         (_, "CRD") => (vec![batch, few, block, block, height, width], [0, 1, 4, 2, 5, 3]),
         _ => (vec![batch, block, block, few, height, width], [0, 3, 4, 1, 5, 2]),
     };

@@ -22,6 +22,7 @@ use burn_backend::{Shape, TensorMetadata};
 use burn_dispatch::{Dispatch, DispatchTensor};
 use node::Site;
 use program::{Dtype, Graph, ValueId};
+use std::collections::BTreeSet;
 use std::io;
 
 /// The version that the workspace pins; burn doesn't say its own.
@@ -62,16 +63,25 @@ impl Runtime for Burn {
     }
 }
 
-/// What a node computes from its inputs, which are given in its order.
-type Kernel = Box<dyn Fn(&[DispatchTensor]) -> DispatchTensor>;
+/// What a node computes from inputs, which are its own from then on: what nobody else has may be overwritten.
+enum Kernel {
+    One(Box<dyn Fn(DispatchTensor) -> DispatchTensor>),
+    Two(Box<dyn Fn(DispatchTensor, DispatchTensor) -> DispatchTensor>),
+    Many(Box<dyn Fn(Vec<DispatchTensor>) -> DispatchTensor>),
+}
 
 /// One output of a node.
 struct Step {
     kernel: Kernel,
-    inputs: Vec<ValueId>,
+    inputs: Vec<Read>,
     output: ValueId,
-    /// What nobody reads after it.
-    last: Vec<ValueId>,
+}
+
+/// A value that a step reads.
+struct Read {
+    value: ValueId,
+    /// Whether nobody reads it afterwards.
+    last: bool,
 }
 
 /// Indices that come from outside, and how many entries there are: what lies elsewhere has no answer.
@@ -83,7 +93,7 @@ struct Indices {
 struct Loaded {
     ports: Ports,
     device: Device,
-    /// Weights; empty where a value is computed.
+    /// Weights, and what is computed while it is needed.
     values: Vec<Option<DispatchTensor>>,
     steps: Vec<Step>,
     indices: Vec<Indices>,
@@ -100,8 +110,9 @@ impl Loaded {
             for (place, output) in node.outputs.iter().enumerate() {
                 let Some(output) = *output else { continue };
                 let (inputs, kernel) = kernel(&site, place)?;
-                let inputs = inputs.into_iter().map(|at| site.value(at)).collect::<Result<_, _>>()?;
-                steps.push(Step { kernel, inputs, output, last: Vec::new() });
+                let read = |at| Ok(Read { value: site.value(at)?, last: false });
+                let inputs = inputs.into_iter().map(read).collect::<Result<_, Refused>>()?;
+                steps.push(Step { kernel, inputs, output });
             }
         }
         let outputs: Vec<ValueId> = graph.outputs.iter().map(|(_, value)| *value).collect();
@@ -110,7 +121,7 @@ impl Loaded {
         for (place, constant) in values.iter_mut().skip(graph.inputs.len()).zip(&graph.initialisers) {
             *place = node::tensor(constant, &device);
         }
-        forget_early(&mut steps, &outputs, known);
+        find_last(&mut steps, &outputs, known);
         Ok(Self { ports, device, values, steps, indices, outputs })
     }
 
@@ -121,26 +132,29 @@ impl Loaded {
         tried.map_err(|error| Refused::Engine(error.to_string()))
     }
 
-    fn compute(&self, inputs: &[Tensor]) -> Result<Vec<DispatchTensor>, RunError> {
-        let mut values = self.values.clone();
+    fn compute(&mut self, inputs: &[Tensor]) -> Result<Vec<DispatchTensor>, RunError> {
+        let Self { values, steps, device, outputs, .. } = self;
         for (value, tensor) in values.iter_mut().zip(inputs) {
-            *value = Some(given(tensor, &self.device)?);
+            *value = Some(given(tensor, device)?);
         }
-        let mut arguments = Vec::new();
-        for step in &self.steps {
-            arguments.clear();
-            for input in &step.inputs {
-                arguments.push(taken(&values, *input)?);
-            }
-            for last in &step.last {
-                forget(&mut values, *last);
-            }
-            let made = (step.kernel)(&arguments);
-            if let Some(place) = values.get_mut(step.output) {
+        for Step { kernel, inputs, output } in steps {
+            let made = match (kernel, &inputs[..]) {
+                (Kernel::One(kernel), [x]) => kernel(taken(values, x)?),
+                (Kernel::Two(kernel), [x, y]) => {
+                    let x = taken(values, x)?;
+                    kernel(x, taken(values, y)?)
+                }
+                (Kernel::Many(kernel), inputs) => {
+                    kernel(inputs.iter().map(|input| taken(values, input)).collect::<Result<_, _>>()?)
+                }
+                _ => return Err(RunError::Engine("a kernel takes other inputs; this is a bug".to_owned())),
+            };
+            if let Some(place) = values.get_mut(*output) {
                 *place = Some(made);
             }
         }
-        self.outputs.iter().map(|output| taken(&values, *output)).collect()
+        let mut whole = |value: &ValueId| taken(values, &Read { value: *value, last: false });
+        outputs.iter().map(&mut whole).collect()
     }
 
     fn check_indices(&self, inputs: &[Tensor]) -> Result<(), RunError> {
@@ -185,23 +199,18 @@ fn kernel(site: &Site<'_>, output: usize) -> Result<(Vec<usize>, Kernel), Refuse
     found.ok_or_else(|| site.refuse("at all"))
 }
 
-/// Writes down after which step each value is read no more. Weights and outputs stay.
-fn forget_early(steps: &mut [Step], outputs: &[ValueId], known: usize) {
-    let mut seen: std::collections::BTreeSet<ValueId> = outputs.iter().copied().collect();
-    for step in steps.iter_mut().rev() {
-        step.last = step.inputs.iter().copied().filter(|input| *input >= known && seen.insert(*input)).collect();
+/// Finds where each value is read for the last time. Weights and outputs stay.
+fn find_last(steps: &mut [Step], outputs: &[ValueId], known: usize) {
+    let mut seen: BTreeSet<ValueId> = outputs.iter().copied().collect();
+    for read in steps.iter_mut().rev().flat_map(|step| step.inputs.iter_mut().rev()) {
+        read.last = read.value >= known && seen.insert(read.value);
     }
 }
 
-fn forget(values: &mut [Option<DispatchTensor>], value: ValueId) {
-    if let Some(place) = values.get_mut(value) {
-        *place = None;
-    }
-}
-
-fn taken(values: &[Option<DispatchTensor>], value: ValueId) -> Result<DispatchTensor, RunError> {
-    let bug = || RunError::Engine(format!("value {value} isn't there; this is a bug"));
-    values.get(value).cloned().flatten().ok_or_else(bug)
+fn taken(values: &mut [Option<DispatchTensor>], Read { value, last }: &Read) -> Result<DispatchTensor, RunError> {
+    let place = values.get_mut(*value);
+    let found = place.and_then(|place| if *last { place.take() } else { place.clone() });
+    found.ok_or_else(|| RunError::Engine(format!("value {value} isn't there; this is a bug")))
 }
 
 /// An input on the device.

@@ -3,7 +3,9 @@
 use super::{Kernel, floats, integers, is_computed_with};
 use crate::failure::Refused;
 use burn::tensor::Device;
-use burn_dispatch::DispatchTensor;
+use burn_backend::Shape;
+use burn_backend::ops::FloatTensorOps;
+use burn_dispatch::{Dispatch, DispatchTensor};
 use program::op::Attribute;
 use program::{Constant, Dtype, Graph, Node, TensorType, ValueId};
 
@@ -19,23 +21,26 @@ pub(super) type Found = Result<Option<(Vec<usize>, Kernel)>, Refused>;
 
 /// What takes one input.
 pub(super) fn unary(kernel: impl Fn(DispatchTensor) -> DispatchTensor + 'static) -> Found {
-    taking(vec![0], move |given| match given {
-        [x] => kernel(x.clone()),
-        _ => unreachable!("one input was asked for"),
-    })
+    Ok(Some((vec![0], Kernel::One(Box::new(kernel)))))
 }
 
 /// What takes two.
 pub(super) fn binary(kernel: impl Fn(DispatchTensor, DispatchTensor) -> DispatchTensor + 'static) -> Found {
-    taking(vec![0, 1], move |given| match given {
-        [x, y] => kernel(x.clone(), y.clone()),
-        _ => unreachable!("two inputs were asked for"),
-    })
+    Ok(Some((vec![0, 1], Kernel::Two(Box::new(kernel)))))
 }
 
 /// What takes the inputs of these numbers.
-pub(super) fn taking(inputs: Vec<usize>, kernel: impl Fn(&[DispatchTensor]) -> DispatchTensor + 'static) -> Found {
-    Ok(Some((inputs, Box::new(kernel))))
+pub(super) fn taking(inputs: Vec<usize>, kernel: impl Fn(Vec<DispatchTensor>) -> DispatchTensor + 'static) -> Found {
+    Ok(Some((inputs, Kernel::Many(Box::new(kernel)))))
+}
+
+/// What gives `x` other sizes, where they are others.
+pub(super) fn reshaping(from: &[usize], to: &[usize]) -> impl Fn(DispatchTensor) -> DispatchTensor + use<> {
+    let other = (from != to).then(|| Shape::from(to.to_vec()));
+    move |x| match &other {
+        Some(shape) => Dispatch::float_reshape(x, shape.clone()),
+        None => x,
+    }
 }
 
 impl<'a> Site<'a> {

@@ -1,6 +1,6 @@
 //! Convolutions and pools, along one axis or two.
 
-use super::node::{Found, Site, taking, unary};
+use super::node::{Found, Site, binary, reshaping, taking, unary};
 use crate::failure::Refused;
 use burn_backend::Shape;
 use burn_backend::ops::{ConvOptions, ConvTransposeOptions, FloatTensorOps, ModuleOps, PadMode};
@@ -48,7 +48,8 @@ impl Window {
         let pads = site.sizes("pads")?;
         let (before, after) = pads.split_at_checked(axes).unwrap_or_default();
         let ([top, left], [bottom, right]) = (two(before, 0)?, two(after, 0)?);
-        let dilations = if site.node.attributes.contains_key("dilations") { site.sizes("dilations")? } else { vec![1; axes] };
+        let dilations =
+            if site.node.attributes.contains_key("dilations") { site.sizes("dilations")? } else { vec![1; axes] };
         Ok(Self {
             kernel: two(&site.sizes("kernel_shape")?, 1)?,
             strides: two(&site.sizes("strides")?, 1)?,
@@ -57,6 +58,18 @@ impl Window {
             given: two(given.get(2..).unwrap_or_default(), 1)?,
             made: two(made.get(2..).unwrap_or_default(), 1)?,
         })
+    }
+
+    /// What lays out the input along two axes, and the output along as many as there are.
+    fn two_axes(&self, site: &Site<'_>) -> Result<[impl Fn(DispatchTensor) -> DispatchTensor + use<>; 2], Refused> {
+        let flat = |[batch, channels]: [usize; 2], [height, width]: [usize; 2]| [batch, channels, height, width];
+        let (image, made) = (site.dims(0)?, site.made_dims(0)?);
+        let (Some([batch, channels]), Some([_, made_channels])) = (image.first_chunk::<2>(), made.first_chunk::<2>())
+        else {
+            return Err(site.refuse("without channels"));
+        };
+        let given = reshaping(&image, &flat([*batch, *channels], self.given));
+        Ok([given, reshaping(&flat([*batch, *made_channels], self.made), &made)])
     }
 
     /// Paddings that are the same before and after, if they are.
@@ -69,7 +82,9 @@ impl Window {
     fn beyond(&self) -> [usize; 2] {
         let beyond = |at: usize| {
             let (before, after) = self.pads[at];
-            let reach = (self.made[at].saturating_sub(1)) * self.strides[at] + (self.kernel[at].saturating_sub(1)) * self.dilations[at] + 1;
+            let reach = (self.made[at].saturating_sub(1)) * self.strides[at]
+                + (self.kernel[at].saturating_sub(1)) * self.dilations[at]
+                + 1;
             reach.saturating_sub(before + self.given[at] + after)
         };
         [beyond(0), beyond(1)]
@@ -82,11 +97,6 @@ impl Window {
         let pads = [(0, 0), (0, 0), (top, bottom + below), (left, right + aside)];
         if pads == [(0, 0); 4] { x } else { Dispatch::float_pad(x, &pads, PadMode::Constant(value)) }
     }
-}
-
-/// Along two axes, whatever there are.
-fn flat(x: DispatchTensor, [batch, channels]: [usize; 2], [height, width]: [usize; 2]) -> DispatchTensor {
-    Dispatch::float_reshape(x, Shape::from(vec![batch, channels, height, width]))
 }
 
 /// `batch` and `channels` at an input.
@@ -123,34 +133,38 @@ fn over_two(
     window: Window,
     convolve: impl Fn(DispatchTensor, DispatchTensor, Option<DispatchTensor>) -> DispatchTensor + 'static,
 ) -> Found {
-    let (image, filters, made) = (outer(site, 0)?, outer(site, 1)?, site.made_dims(0)?);
-    let inputs = (0..3).filter(|at| site.has(*at)).collect();
-    taking(inputs, move |given| {
-        let [x, weight, ..] = given else { unreachable!("two inputs were asked for") };
-        let x = flat(x.clone(), image, window.given);
-        let out = convolve(x, flat(weight.clone(), filters, window.kernel), given.get(2).cloned());
-        Dispatch::float_reshape(out, Shape::from(made.clone()))
-    })
+    let filters = outer(site, 1)?.into_iter().chain(window.kernel).collect::<Vec<_>>();
+    let [apart, together] = window.two_axes(site)?;
+    let flat = reshaping(&site.dims(1)?, &filters);
+    let convolve = move |x, weight, bias| together(convolve(apart(x), flat(weight), bias));
+    match site.has(2) {
+        true => taking(vec![0, 1, 2], move |given| {
+            let [x, weight, bias] = <[_; 3]>::try_from(given).expect("as many inputs as were asked for");
+            convolve(x, weight, Some(bias))
+        }),
+        false => binary(move |x, weight| convolve(x, weight, None)),
+    }
 }
 
 fn max_pool(site: &Site<'_>) -> Found {
-    let (window, image, made) = (Window::of(site)?, outer(site, 0)?, site.made_dims(0)?);
+    let window = Window::of(site)?;
+    let [apart, together] = window.two_axes(site)?;
     let built_in = window.even().filter(|pads| {
         window.beyond() == [0; 2] && pads.iter().zip(window.kernel).all(|(pad, kernel)| 2 * pad <= kernel)
     });
     unary(move |x| {
-        let x = flat(x, image, window.given);
+        let x = apart(x);
         let (x, pads) = match built_in {
             Some(pads) => (x, pads),
             None => (window.padded(x, f32::NEG_INFINITY), [0; 2]),
         };
-        let out = Dispatch::max_pool2d(x, window.kernel, window.strides, pads, window.dilations, false);
-        Dispatch::float_reshape(out, Shape::from(made.clone()))
+        together(Dispatch::max_pool2d(x, window.kernel, window.strides, pads, window.dilations, false))
     })
 }
 
 fn average_pool(site: &Site<'_>) -> Found {
-    let (window, image, made) = (Window::of(site)?, outer(site, 0)?, site.made_dims(0)?);
+    let window = Window::of(site)?;
+    let [apart, together] = window.two_axes(site)?;
     let counts_pads = site.int("count_include_pad")? != 0;
     if window.beyond() != [0; 2] {
         return Err(site.refuse("whose last window reaches further than its paddings"));
@@ -160,13 +174,12 @@ fn average_pool(site: &Site<'_>) -> Found {
     }
     let built_in = window.even().filter(|pads| !counts_pads || *pads == [0; 2]);
     unary(move |x| {
-        let x = flat(x, image, window.given);
+        let x = apart(x);
         let (x, pads) = match built_in {
             Some(pads) => (x, pads),
             None => (window.padded(x, 0.0), [0; 2]),
         };
-        let out = Dispatch::avg_pool2d(x, window.kernel, window.strides, pads, false, false);
-        Dispatch::float_reshape(out, Shape::from(made.clone()))
+        together(Dispatch::avg_pool2d(x, window.kernel, window.strides, pads, false, false))
     })
 }
 

@@ -363,10 +363,11 @@ fn engine(library: &Library) -> &'static str {
              models = [\"catalogue\", \"onnx\"]\n"
         }
         Err(_) => {
-            "# What models are measured on: burn unless said. \"rten\", which is part of every `retort`, and \"onnxruntime\", whose library\n\
-             # scripts/onnxruntime.sh fetches, take ONNX besides the catalogue.\n\
-             # engine = \"rten\"\n\
-             # models = [\"catalogue\", \"onnx\"]\n"
+            "# What models are measured on: burn, which is part of every `retort`, unless said. \"onnxruntime\", whose library\n\
+             # scripts/onnxruntime.sh fetches, is what most users deploy.\n\
+             # engine = \"onnxruntime\"\n\
+             # Architectures of the catalogue, and whatever PyTorch exports.\n\
+             models = [\"catalogue\", \"onnx\"]\n"
         }
     }
 }
