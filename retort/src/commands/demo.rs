@@ -46,10 +46,10 @@ const SETTINGS: &str = "latency = \"quick\"\nregistration = \"open\"\n";
 /// The demo's students learn for seconds and miss the manifest's gate. This one stops who has the public items by heart.
 const DEMO_GATE_PPM: u32 = 750_000;
 
-/// A package that PyTorch saved, submitted as it is.
-const PYTORCH: [(&str, &[u8]); 2] = [
-    ("config.json", include_bytes!("../../../models/fixtures/pytorch_student/config.json")),
-    ("model.safetensors", include_bytes!("../../../models/fixtures/pytorch_student/model.safetensors")),
+/// What PyTorch's exporter wrote of a student that was trained there, submitted as it is.
+const EXPORTED: [(&str, &[u8]); 2] = [
+    ("config.json", include_bytes!("../../../models/fixtures/onnx/resnet/config.json")),
+    ("model.onnx", include_bytes!("../../../models/fixtures/onnx/resnet/model.onnx")),
 ];
 
 /// The miners that distil here: name, student, epochs, training images.
@@ -249,7 +249,7 @@ fn distil_all(
         packages.push((name, learn(&assets, dir, (name, architecture), recipe, Some(images), say)?));
     }
     let package = dir.join("miners/dave/package");
-    for (name, bytes) in PYTORCH {
+    for (name, bytes) in EXPORTED {
         write(&package.join(name), bytes)?;
     }
     packages.push(("dave", package));
@@ -327,7 +327,7 @@ fn submit_all(
         }
         let keypair = chain::keyfile::load(&hotkey)?;
         let submission = miner::submit(client, id, package, &Announcing::default(), &keypair)?.id;
-        let from = if *name == "dave" { " (trained in PyTorch)" } else { "" };
+        let from = if *name == "dave" { " (trained in PyTorch, exported as ONNX)" } else { "" };
         say(&format!("{name}{from} signed and uploaded {submission}"));
         submissions.push((*name, submission));
     }
