@@ -20,6 +20,7 @@ use engine::Mode;
 use engine::burn::VERSION as BURN_VERSION;
 use models::DeviceKind;
 use protocol::Digest;
+use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, EvaluationFailure, Measured, Order, Scope};
 use protocol::package::{Claims, is_half_precision};
@@ -48,6 +49,8 @@ pub struct Engine {
     pub lease: LeaseFolder,
     /// Where models run.
     pub device: DeviceKind,
+    /// What computes answers in place of the official engine, where an order allows it.
+    pub accuracy_on: Option<Backend>,
     /// Where it has the library of onnxruntime.
     pub library: Library,
     /// What runs them in place of what is asked for: for measuring engines. Nothing ranks by that.
@@ -114,6 +117,7 @@ impl Engine {
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
             device: DeviceKind::Flex,
+            accuracy_on: None,
             library: Library::default(),
             instead: None,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
@@ -150,7 +154,7 @@ impl Engine {
         cancel: &Cancel,
         home: Home<'_>,
     ) -> Result<Answer, EvaluationFailure> {
-        let jail = self.jail(self.confinement, order)?;
+        let jail = self.jail(self.confinement, self.device, order)?;
         self.evaluate_in(&jail, order, cancel, home).map_err(|failure| explained(&jail, failure))
     }
 
@@ -174,8 +178,16 @@ impl Engine {
         }
 
         tell(Phase::Accuracy)(0);
-        let pass =
-            self.accuracy(launcher, order, &prepared, (&prepared.inputs, &prepared.probes), &tell(Phase::Accuracy))?;
+        let (pass, on_backend) = match self.allowed(order) {
+            Some(backend) => {
+                let (pass, found) = self.on_backend(backend, launcher, order, &prepared, &tell(Phase::Accuracy))?;
+                (pass, Some(found))
+            }
+            None => {
+                let all = (&prepared.inputs, &prepared.probes);
+                (self.accuracy(launcher, order, &prepared, all, &tell(Phase::Accuracy))?, None)
+            }
+        };
         let is_timed = match order.scope {
             Scope::Full => true,
             Scope::FullIfWorthIt => (home.is_worth_timing)(&pass.logits),
@@ -210,6 +222,10 @@ impl Engine {
             (measured.engine, measured.device) =
                 (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
+        if let Some(found) = on_backend.as_ref().filter(|found| found.incident.is_none()) {
+            measured.device = found.backend.to_string();
+        }
+        measured.on_backend = on_backend;
         measured.latency = samples.summary();
         measured.phases_ms.latency = millis(latency_elapsed);
         let AccuracyPass { logits, probe_logits, .. } = pass;
@@ -240,7 +256,7 @@ impl Engine {
     }
 
     /// Items and probes through the candidate. Whom a failure blames is decided here.
-    fn accuracy(
+    pub(crate) fn accuracy(
         &self,
         launcher: Launcher<'_>,
         order: &Order,
@@ -309,8 +325,8 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate`].
     pub fn latency_with(&self, order: &Order, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
-        let jail = self.jail(self.confinement, order)?;
-        let other = handicap.confinement.map(|other| self.jail(other, order)).transpose()?;
+        let jail = self.jail(self.confinement, self.device, order)?;
+        let other = handicap.confinement.map(|other| self.jail(other, self.device, order)).transpose()?;
         let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(order)?;
@@ -326,12 +342,17 @@ impl Engine {
         })
     }
 
-    fn machine(&self) -> Result<Lease, EvaluationFailure> {
+    pub(crate) fn machine(&self) -> Result<Lease, EvaluationFailure> {
         self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
-    fn jail(&self, confinement: Confinement, order: &Order) -> Result<Jail, EvaluationFailure> {
-        let jail = confinement.jail(self.device, order.memory_bytes_max);
+    pub(crate) fn jail(
+        &self,
+        confinement: Confinement,
+        device: DeviceKind,
+        order: &Order,
+    ) -> Result<Jail, EvaluationFailure> {
+        let jail = confinement.jail(device, order.memory_bytes_max);
         jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
@@ -343,7 +364,7 @@ impl Engine {
         self.library.asked_for(asked).map(|(runtime, _)| runtime).map_err(EvaluationFailure::Infrastructure)
     }
 
-    fn launcher<'a>(
+    pub(crate) fn launcher<'a>(
         &'a self,
         jail: &'a Jail,
         runtime: &'a RuntimeKind,
@@ -385,6 +406,7 @@ impl Engine {
             engine: self.build.clone(),
             host: host(&jail.describe(), pass.flushes_to_zero, placement),
             device: self.device.to_string(),
+            on_backend: None,
             latency: Default::default(),
             cost: Cost {
                 size_bytes: candidate.costs.size_bytes,
@@ -429,7 +451,7 @@ fn blamed(order: &Order, what: &str, used: Option<Duration>, needed: Option<Dura
     }
 }
 
-fn bounds(order: &Order) -> Bounds {
+pub(crate) fn bounds(order: &Order) -> Bounds {
     let wall = Duration::from_secs(order.wall_seconds_max.min(WALL_SECONDS_MAX));
     Bounds { deadline: Instant::now() + wall, memory_bytes_max: order.memory_bytes_max }
 }

@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 
 mod accuracy_pass;
+mod backend;
 mod cancel;
 mod confinement;
 mod effort;

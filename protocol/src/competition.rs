@@ -6,6 +6,7 @@
 
 use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
+use crate::backend::Backends;
 use crate::dethrone::DethroneRules;
 use crate::nulls::Nulls;
 pub use crate::official::{EngineName, OfficialEngine};
@@ -100,6 +101,10 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "OfficialEngine::is_default")]
     #[schema(required = false)]
     pub engine: OfficialEngine,
+    /// What besides it may compute answers, where nothing is decided by them.
+    #[serde(default, skip_serializing_if = "Backends::is_empty")]
+    #[schema(required = false)]
+    pub backends: Backends,
     /// What a submission may cost.
     pub limits: Limits,
     /// When the package of a scored submission may be downloaded by everybody.
@@ -622,6 +627,11 @@ impl Manifest {
                 "models",
                 matches!(self.models[..], [_]) || matches!(self.models[..], [first, second] if first != second),
                 "needs catalogue, onnx or both".into(),
+            ),
+            (
+                "backends.accuracy",
+                (1..).zip(&self.backends.accuracy).all(|(next, one)| !self.backends.accuracy.iter().skip(next).any(|other| other == one)),
+                "names one twice".into(),
             ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),

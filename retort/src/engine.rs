@@ -9,6 +9,7 @@ use eval::{
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
+use protocol::backend::Backend;
 use protocol::competition::{EngineName, OfficialEngine};
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use sandbox::Host;
@@ -142,6 +143,12 @@ impl Measurer for ProcessMeasurer {
             EngineName::Onnxruntime => library.bytes().map(Some),
             EngineName::Burn | EngineName::Rten => Ok(None),
         })
+    }
+
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        let engine = self.0.clone();
+        let here = move || Backend::ALL.into_iter().filter(|backend| engine.backend(*backend).is_ok()).collect();
+        async move { tokio::task::spawn_blocking(here).await.unwrap_or_default() }.boxed()
     }
 
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod attacks;
+mod backends;
 mod graphs;
 mod habits;
 mod journey;

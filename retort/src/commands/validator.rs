@@ -280,6 +280,11 @@ fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>
     let mut engine = engine(DeviceKind::Flex, config.latency)?;
     engine.library = Library::at(&config.onnxruntime);
     engine.lease = lease_folder(home, config)?;
+    engine.accuracy_on = config.accuracy_backend().map_err(anyhow::Error::msg)?;
+    if let Some(backend) = engine.accuracy_on {
+        let here = engine.backend(backend);
+        here.map_err(|problem| anyhow!("accuracy_device = \"{backend}\" isn't here: {problem}"))?;
+    }
     Ok(Arc::new(AtHome(ProcessMeasurer(engine))))
 }
 

@@ -15,6 +15,7 @@ pub use scripted::{Fit, Script, ScriptedEvaluator, package_of, scripted_evaluati
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
+use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use protocol::report::About;
@@ -81,6 +82,11 @@ pub trait Evaluator: Send + Sync {
     /// As [`Self::official`].
     fn library(&self, _engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
         std::future::ready(Ok(None)).boxed()
+    }
+
+    /// Backends that this machine has, for answers to public items.
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        std::future::ready(Vec::new()).boxed()
     }
 
     /// Whether it can measure at the moment, shown on a model that is known to work: whatever it answers will do.

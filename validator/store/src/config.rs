@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use chain::keyfile::KeyfileError;
 use ipnet::IpNet;
 use protocol::Hotkey;
+use protocol::backend::Backend;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::io;
@@ -54,6 +55,8 @@ pub struct Config {
     pub lease_dir: String,
     /// The library of onnxruntime; empty for none.
     pub onnxruntime: String,
+    /// The backend that computes answers to public items where a competition allows it; empty for the official engine.
+    pub accuracy_device: String,
     /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
     /// <https://huggingface.co>.
     pub hub_endpoint: String,
@@ -146,6 +149,7 @@ impl Default for Config {
             control_groups: ControlGroups::default(),
             lease_dir: String::new(),
             onnxruntime: String::new(),
+            accuracy_device: String::new(),
             hub_endpoint: String::new(),
             drand_url: String::new(),
             operator_token: Secret::default(),
@@ -224,6 +228,7 @@ impl Config {
         if !self.metrics_listen.is_empty() && self.metrics_listen.parse::<SocketAddr>().is_err() {
             return Err("metrics_listen must be an address with a port like `127.0.0.1:9090`, or empty".into());
         }
+        self.accuracy_backend()?;
         self.check_registration()?;
         if !self.traces_endpoint.is_empty() && !is_web_url(&self.traces_endpoint) {
             return Err("traces_endpoint must be like `http://127.0.0.1:4318`, or empty".into());
@@ -236,6 +241,15 @@ impl Config {
             return Err(format!("witnesses must be at most {WITNESSES_MAX}, each with a key of its own"));
         }
         self.limits.check()
+    }
+
+    /// The backend that computes answers to public items.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn accuracy_backend(&self) -> Result<Option<Backend>, String> {
+        let named = Some(&self.accuracy_device).filter(|name| !name.is_empty());
+        named.map(|name| name.parse()).transpose().map_err(|error: String| format!("accuracy_device: {error}"))
     }
 
     /// The address below which others find us, without a slash at its end; `None` where none is set.

@@ -215,6 +215,7 @@ fn request(
         probes: Default::default(),
         expected: None,
         engine: published.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::Full,
         seed: rand::random(),
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,

@@ -196,6 +196,7 @@ fn scripted_report(request: &EvaluationRequest, costs: Costs, quality: Quality) 
         engine: "scripted/1".into(),
         host: Host::default(),
         device: "scripted".into(),
+        on_backend: None,
         data: DataSeen {
             images_sha256: about.images_sha256,
             seed: about.seed,

@@ -314,6 +314,7 @@ async fn request(
         probes: Arc::clone(&materials.probes),
         expected: None,
         engine: stored.competition.manifest.engine,
+        backends: stored.competition.manifest.backends.accuracy.clone(),
         scope: Scope::FullIfWorthIt,
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,

@@ -321,6 +321,7 @@ impl Publisher {
             probes: Arc::clone(probes),
             expected: None,
             engine: manifest.engine,
+            backends: Vec::new(),
             scope,
             seed: rand::random(),
             wall_seconds_max: self.config.limits.publish_seconds_max,

@@ -146,6 +146,7 @@ impl Publisher {
             probes: Arc::from([]),
             expected: None,
             engine: source.manifest.engine,
+            backends: Vec::new(),
             scope: Scope::OutputsOnly,
             seed: 0,
             wall_seconds_max: self.config.limits.publish_seconds_max,

@@ -165,6 +165,7 @@ async fn ask(
         probes: Arc::from([]),
         expected: None,
         engine: competition.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: app.config.limits.publish_seconds_max,

@@ -100,6 +100,7 @@ async fn request(
         probes: Arc::from([]),
         expected: None,
         engine: turn.stored.competition.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::Full,
         seed: begun.seed,
         wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,

@@ -235,6 +235,7 @@ async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &Pack
         probes: Arc::from([]),
         expected: None,
         engine: turn.stored.competition.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::OutputsOnly,
         // Outputs follow from the package and the items: no seed decides them.
         seed: 0,

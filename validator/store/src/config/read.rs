@@ -144,6 +144,7 @@ mod tests {
             ("public_url = \"https://validator.example\"", ("A", ""), "registration must be written"),
             ("trusted_proxies = [\"127.0.0.1/32\"]", ("A", ""), "registration must be written"),
             ("trusted_proxies = [\"somebody\"]", ("A", ""), "trusted_proxies: \"somebody\" is no network"),
+            ("accuracy_device = \"gpu\"", ("A", ""), "write flex, wgpu, tch"),
             ("listen = \"localhost\"", ("A", ""), "\"127.0.0.1:7070\""),
             ("witnesses = [\"http://127.0.0.1:7071\"]", ("A", ""), "URL KEY"),
             ("witnesses = [\"ftp://127.0.0.1/ a+b+c\"]", ("A", ""), "https://witness.example/"),

@@ -76,6 +76,7 @@ pub fn report() -> Report {
             priority_raised: true,
         },
         device: "flex".into(),
+        on_backend: None,
         data: DataSeen { images_sha256: Digest::of(b"images"), seed: 7, items: 10_000, public_items: 5_000 },
         outputs_sha256: Digest::of(b"outputs"),
         quality: Quality { correct, public_correct: correct / 2, confusion, negative_flips: 702, positive_flips: 226 },
