@@ -6,6 +6,7 @@ use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
 use crate::cancel::Cancel;
 use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
+use crate::holder::Holder;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
@@ -45,6 +46,8 @@ pub struct Engine {
     pub confinement: Confinement,
     /// Where the machine is taken for a measurement.
     pub lease: LeaseFolder,
+    /// Hears for whom it waits, where somebody else has the machine.
+    pub waits: fn(&Holder),
     /// Where models run.
     pub device: DeviceKind,
     /// Where it has the library of onnxruntime.
@@ -77,8 +80,6 @@ pub struct Handicap {
 /// Where an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Another evaluation has the machine.
-    Waiting,
     /// What the package says that it answers, held against what it does.
     Expected,
     /// All items through one worker.
@@ -112,6 +113,7 @@ impl Engine {
             worker,
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
+            waits: |_| {},
             device: DeviceKind::Flex,
             library: Library::default(),
             instead: None,
@@ -130,7 +132,6 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate_on`], and when the machine can't be taken.
     pub fn evaluate(&self, order: &Order, progress: &dyn Fn(Progress)) -> Result<Answer, EvaluationFailure> {
-        progress(Progress { phase: Phase::Waiting, percent: 0 });
         let machine = self.machine()?;
         let home = Home { progress, is_worth_timing: &|_| true };
         self.evaluate_on(&machine, order, &Cancel::default(), home)
@@ -326,7 +327,7 @@ impl Engine {
     }
 
     fn machine(&self) -> Result<Lease, EvaluationFailure> {
-        self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
+        self.lease.wait(self.waits).map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
     fn jail(&self, confinement: Confinement, order: &Order) -> Result<Jail, EvaluationFailure> {
