@@ -6,6 +6,7 @@ use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
 use crate::cancel::Cancel;
 use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
+use crate::holder::Holder;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
@@ -47,6 +48,8 @@ pub struct Engine {
     pub confinement: Confinement,
     /// Where the machine is taken for a measurement.
     pub lease: LeaseFolder,
+    /// Hears for whom it waits, where somebody else has the machine.
+    pub waits: fn(&Holder),
     /// Where models run.
     pub device: DeviceKind,
     /// What computes answers in place of the official engine, where an order allows it.
@@ -81,8 +84,6 @@ pub struct Handicap {
 /// Where an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Another evaluation has the machine.
-    Waiting,
     /// What the package says that it answers, held against what it does.
     Expected,
     /// All items through one worker.
@@ -116,6 +117,7 @@ impl Engine {
             worker,
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
+            waits: |_| {},
             device: DeviceKind::Flex,
             accuracy_on: None,
             library: Library::default(),
@@ -135,7 +137,6 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate_on`], and when the machine can't be taken.
     pub fn evaluate(&self, order: &Order, progress: &dyn Fn(Progress)) -> Result<Answer, EvaluationFailure> {
-        progress(Progress { phase: Phase::Waiting, percent: 0 });
         let machine = self.machine()?;
         let home = Home { progress, is_worth_timing: &|_| true };
         self.evaluate_on(&machine, order, &Cancel::default(), home)
@@ -343,7 +344,7 @@ impl Engine {
     }
 
     pub(crate) fn machine(&self) -> Result<Lease, EvaluationFailure> {
-        self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
+        self.lease.wait(self.waits).map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
     pub(crate) fn jail(

@@ -62,7 +62,7 @@ fn a_backend_that_fails_is_an_incident_and_nobodys_fault() {
 #[test]
 fn a_cancelled_order_ends_on_a_backend_too() {
     let engine = with(Some(Backend::Flex));
-    let machine = engine.lease.wait().unwrap();
+    let machine = engine.lease.wait(|_| {}).unwrap();
     let cancel = Cancel::default();
     cancel.cancel();
     let home = Home { progress: &|_| {}, is_worth_timing: &|_| true };

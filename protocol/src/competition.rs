@@ -720,8 +720,9 @@ impl Manifest {
     /// What its publisher chose that keeps it from deciding about money: said wherever it is shown.
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
-        let nulls = self.nulls.is_none().then_some(Nulls::WITHOUT);
-        [self.data.hidden_pool.weakness(), beacon, self.reward.weakness(), nulls].into_iter().flatten().collect()
+        let nulls = self.nulls.as_ref().map_or_else(|| vec![Nulls::WITHOUT], Nulls::weaknesses);
+        let others = [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()];
+        others.into_iter().flatten().chain(nulls).collect()
     }
 
     /// Whether models of this kind may be entered.

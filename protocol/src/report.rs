@@ -188,6 +188,13 @@ pub struct Latency {
     pub samples_sha256: Option<Digest>,
 }
 
+impl Latency {
+    /// Whether anybody took its time: whose answers are below the gate beyond doubt has none.
+    pub fn is_timed(&self) -> bool {
+        self.launches > 0
+    }
+}
+
 /// Whose stamps count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,8 @@
 use crate::cli::RuntimeName;
 use anyhow::{Context, Result, ensure};
 use eval::{
-    Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Library, Phase, RuntimeKind, WorkerCommand,
+    Cancel, Confinement, Effort, Engine, Holder, LEASE_POLL, Lease, LeaseError, Library, Phase, RuntimeKind,
+    WorkerCommand,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -49,7 +50,7 @@ fn confinement() -> Result<Confinement> {
 /// When this host can't confine workers or doesn't say where this program is.
 pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine> {
     let worker = WorkerCommand::this_program(&["__worker"]).context("find this program's own file")?;
-    let mut engine = Engine { confinement: confinement()?, ..Engine::new(worker) };
+    let mut engine = Engine { confinement: confinement()?, waits: tell_waiting, ..Engine::new(worker) };
     engine.device = device;
     engine.library = Library::named();
     engine.effort = match effort {
@@ -57,6 +58,16 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
         LatencyEffort::Quick => Effort::quick(),
     };
     Ok(engine)
+}
+
+/// Says for whom a command waits. One that has a bar draws it once it measures.
+fn tell_waiting(holder: &Holder) {
+    eprintln!("{}", waiting_for(holder));
+}
+
+/// For whom somebody waits, and where to look again.
+pub(crate) fn waiting_for(holder: &Holder) -> String {
+    format!("waiting for the machine, which measures one model at a time: {holder}; `retort doctor` says who has it")
 }
 
 /// What runs models instead of burn, by its name.
@@ -87,7 +98,6 @@ pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<
 /// A phase in a word.
 pub(crate) fn phase_name(phase: Phase) -> &'static str {
     match phase {
-        Phase::Waiting => "waiting for the machine",
         Phase::Expected => "expected answers",
         Phase::Accuracy => "accuracy",
         Phase::Latency => "latency",
@@ -118,6 +128,7 @@ impl ProcessMeasurer {
             if let Some(lease) = waiting.look()? {
                 return Ok(lease);
             }
+            waiting.for_whom().iter().for_each(self.0.waits);
             tokio::time::sleep(LEASE_POLL).await;
         }
     }

@@ -31,6 +31,7 @@ fn an_exported_file_is_checked_and_made_a_package() {
     let checked = check(&split, &competition, &["--json", "--out", &out.display().to_string()]);
     assert!(checked.status.success(), "{}", stderr(&checked));
     assert!(stderr(&checked).contains("model.onnx.data was put into the file itself"), "{}", stderr(&checked));
+    assert!(!stderr(&checked).contains("--out DIR"), "it is there: {}", stderr(&checked));
     let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!((&checked["model"]["kind"], &checked["model"]["operators"]["Gemm"]), (&"onnx".into(), &2.into()));
     let mut names: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -89,6 +90,13 @@ fn enters(engine: &str, named: &str, device: &str) {
     let checked = service.run(&["miner", "check", &file]);
     assert!(checked.status.success(), "{}", stderr(&checked));
     assert!(stdout(&checked).contains("on the public part: accuracy"), "{}", stdout(&checked));
+    // It is tried before it is sent, as a package of the catalogue is.
+    let other = dir.path().join("other").display().to_string();
+    assert!(retort().args(["keys", "new", &other]).status().unwrap().success());
+    let mlp = repository("models/fixtures/onnx/mlp/model.onnx").display().to_string();
+    let told = stderr(&service.run(&["miner", "submit", &mlp, "--hotkey", &other]));
+    assert!(told.contains("tried on 300 of 300 public items; not tried: latency and likeness"), "{told}");
+    assert!(!told.contains("--out DIR") && told.contains("for trying out: "), "{told}");
     let submit = |what: &str| service.json(&["miner", "submit", what, "--hotkey", &hotkey, "--wait"]);
     let package = repository("models/fixtures/resnet").display().to_string();
     for status in [submit(&file), submit(&package)] {

@@ -89,7 +89,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     log_in_story();
     let (dir, _temporary) = folder(args)?;
-    let say = |line: &str| eprintln!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
+    // The story is what it prints; what moves meanwhile goes to standard error.
+    let say = |line: &str| {
+        let line = format!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
+        if args.json { eprintln!("{line}") } else { println!("{line}") }
+    };
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     say(&format!("a validator, in {}", dir.display()));

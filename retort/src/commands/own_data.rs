@@ -291,6 +291,9 @@ fn manifest(
          title = {id}\n\
          # What miners read first.\n\
          description = \"\"\n\
+         # Under which everybody may use what is entered here: whoever submits agrees to it. An SPDX name (spdx.org/licenses), not\n\
+         # that of your data. Without the line nobody but the owner of a model knows what may be done with it.\n\
+         # license = \"MIT\"\n\
          task = \"image_classification\"\n\
          labels = [{labels}]\n\
          {engine}\n\

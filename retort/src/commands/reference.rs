@@ -77,7 +77,7 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
     );
     let options = Options {
         architecture,
-        recipe: Recipe::default(),
+        recipe: Recipe::for_images(assets.training.count),
         views: 1,
         images_max: None,
         start_from: None,
@@ -88,8 +88,8 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
         command: format!("retort validator new --student {name}"),
     };
     println!(
-        "distilling {name}, {} parameters, from {} images in {} passes; interrupted, the same command goes on",
-        costs.parameters, assets.training.count, options.recipe.epochs
+        "distilling {name}, {} parameters, from {} images in {} passes by batches of {}; interrupted, the same command goes on",
+        costs.parameters, assets.training.count, options.recipe.epochs, options.recipe.batch
     );
     let teacher_right = teacher_right(&assets, options.device)?;
     let mut display = Display::new(name);

@@ -102,7 +102,6 @@ pub async fn evaluated(
     request: EvaluationRequest,
     progress: ProgressFn,
 ) -> Result<Evaluation, EvaluationFailure> {
-    progress(Progress { phase: "waiting for the machine".into(), done: 0, total: 0 });
     let machine = evaluator.machine().await?;
     let about = request.order.about();
     only_about(&about, evaluator.evaluate(machine, request, progress).await?)

@@ -445,7 +445,7 @@ fn answered(report: &Report) -> String {
 /// What was timed, and how.
 fn timed(report: &Report) -> Vec<(&'static str, String)> {
     let Report { latency, host, .. } = report;
-    if latency.launches == 0 {
+    if !latency.is_timed() {
         return vec![("Latency", judge(latency).to_string())];
     }
     vec![

@@ -152,7 +152,7 @@ fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[us
     let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
     let log_ratio_nanos = match request.order.scope {
         Scope::OutputsOnly => Vec::new(),
-        _ if report.latency.launches == 0 => Vec::new(),
+        _ if !report.latency.is_timed() => Vec::new(),
         Scope::Full | Scope::FullIfWorthIt => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
     };
     let values = OutcomeValues {
