@@ -8,6 +8,7 @@ use protocol::score::PPM;
 use store::db::blocks::BlockRow;
 use store::db::latency::LatencyControl;
 use store::db::watch::{DiskHolder, Storage, Waiting, WorkerSeen};
+use store::db::work::WorkSeen;
 
 /// Seconds between reloads.
 const RELOAD_SECONDS: u32 = 30;
@@ -35,10 +36,18 @@ struct Page<'a> {
     storage: Vec<(&'static str, String)>,
     workers: Vec<Worker<'a>>,
     queue: Vec<InLine<'a>>,
+    work: Vec<Asked<'a>>,
     disk: Vec<OnDisk<'a>>,
     blocks: Vec<Shut<'a>>,
     chart: Chart,
     rows: Vec<Row>,
+}
+
+/// What a round or a publication has measured.
+struct Asked<'a> {
+    seen: &'a WorkSeen,
+    what: String,
+    waited: String,
 }
 
 /// A hotkey whose packages take space.
@@ -122,6 +131,7 @@ pub(crate) fn render(view: &OperatorView, dir: &str) -> String {
         storage: storage(&view.storage, view),
         workers: workers(view),
         queue: queue(view),
+        work: work(view),
         disk: view.disk_holders.iter().map(|holder| OnDisk { holder, bytes: figures::bytes(holder.bytes) }).collect(),
         blocks: view.blocks.iter().map(|row| Shut { row, since: figures::moment(row.since) }).collect(),
         chart: chart(view),
@@ -185,6 +195,20 @@ fn workers(view: &OperatorView) -> Vec<Worker<'_>> {
 fn queue(view: &OperatorView) -> Vec<InLine<'_>> {
     let waited = |since: u64| figures::duration(view.now.saturating_sub(since));
     view.queue.iter().map(|waiting| InLine { waiting, waited: waited(waiting.since) }).collect()
+}
+
+fn work(view: &OperatorView) -> Vec<Asked<'_>> {
+    let row = |seen| Asked { seen, what: asked(seen), waited: figures::duration(view.now.saturating_sub(seen.since)) };
+    view.work.iter().map(row).collect()
+}
+
+/// Who asks, in words.
+fn asked(seen: &WorkSeen) -> String {
+    match (seen.round, seen.kind) {
+        (Some(round), "teacher") => format!("round {round}, teacher or reference"),
+        (Some(round), _) => format!("round {round}, a member"),
+        (None, _) => "publishing".to_owned(),
+    }
 }
 
 fn chart(view: &OperatorView) -> Chart {
@@ -264,6 +288,15 @@ mod tests {
                 state: protocol::submission::State::Queued,
                 since: sample::NOW - 61,
                 failures: 1,
+            }],
+            work: vec![WorkSeen {
+                kind: "round_entry",
+                competition: "digits".parse().unwrap(),
+                round: Some(3),
+                submission: Some(sample::id(1)),
+                running: true,
+                since: sample::NOW - 5,
+                failures: 0,
             }],
             places: vec![Places { kind: "writes", taken: 64, of: 64 }],
             holders: vec![Holder { address: "192.0.2.7".into(), connections: 32, writes: 32, ..Holder::default() }],
