@@ -328,7 +328,8 @@ mod tests {
         };
         board.rows = vec![baseline(RowKind::Teacher, 0), baseline(RowKind::Reference, 598_000)];
         for text in [fitting(&board, 100), wide(&board)] {
-            let line = |who: &str| text.lines().find(|line| line.contains(who)).unwrap_or_else(|| panic!("{who}: {text}"));
+            let line =
+                |who: &str| text.lines().find(|line| line.contains(who)).unwrap_or_else(|| panic!("{who}: {text}"));
             assert!(line("reference").contains("0.598") && !line("teacher").contains("0.000"), "{text}");
         }
     }

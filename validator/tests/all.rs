@@ -35,6 +35,7 @@ mod overdue;
 mod own_data;
 mod pools;
 mod publishing;
+mod queue;
 mod quotas;
 mod replays;
 mod rounds;

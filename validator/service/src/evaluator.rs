@@ -121,7 +121,7 @@ pub async fn measured(
     package_sha256: Digest,
 ) -> Result<Evaluation, EvaluationFailure> {
     let machine = evaluator.machine().await?;
-    measured_on(evaluator, machine, request, package_sha256).await
+    measured_on(evaluator, machine, request, package_sha256, silent()).await
 }
 
 /// The same on a machine that was waited for. The engine's time begins here.
@@ -133,12 +133,13 @@ pub async fn measured_on(
     machine: Machine,
     request: EvaluationRequest,
     package_sha256: Digest,
+    progress: ProgressFn,
 ) -> Result<Evaluation, EvaluationFailure> {
     let limit = Duration::from_secs(request.order.wall_seconds_max) + GRACE;
     let official = request.order.engine;
     let about = About { package_sha256, ..request.order.about() };
     let late = |_| EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()));
-    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, silent())).await;
+    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, progress)).await;
     let evaluation = only_about(&about, evaluation.map_err(late)??)?;
     let ran = &evaluation.report.engine;
     match official.measured(ran) {

@@ -8,6 +8,7 @@ use protocol::score::PPM;
 use store::db::blocks::BlockRow;
 use store::db::latency::LatencyControl;
 use store::db::watch::{DiskHolder, Storage, Waiting, WorkerSeen};
+use store::db::work::WorkSeen;
 
 /// Seconds between reloads.
 const RELOAD_SECONDS: u32 = 30;
@@ -36,6 +37,7 @@ struct Page<'a> {
     workers: Vec<Worker<'a>>,
     queue: Vec<InLine<'a>>,
     places: Vec<InUse>,
+    work: Vec<Asked<'a>>,
     disk: Vec<OnDisk<'a>>,
     blocks: Vec<Shut<'a>>,
     chart: Chart,
@@ -47,6 +49,13 @@ struct InUse {
     what: &'static str,
     taken: u64,
     of: u64,
+}
+
+/// What a round or a publication has measured.
+struct Asked<'a> {
+    seen: &'a WorkSeen,
+    what: String,
+    waited: String,
 }
 
 /// A hotkey whose packages take space.
@@ -131,6 +140,7 @@ pub(crate) fn render(view: &OperatorView, dir: &str) -> String {
         workers: workers(view),
         queue: queue(view),
         places: view.places.iter().map(in_use).collect(),
+        work: work(view),
         disk: view.disk_holders.iter().map(|holder| OnDisk { holder, bytes: figures::bytes(holder.bytes) }).collect(),
         blocks: view.blocks.iter().map(|row| Shut { row, since: figures::moment(row.since) }).collect(),
         chart: chart(view),
@@ -218,6 +228,20 @@ fn queue(view: &OperatorView) -> Vec<InLine<'_>> {
     view.queue.iter().map(|waiting| InLine { waiting, waited: waited(waiting.since) }).collect()
 }
 
+fn work(view: &OperatorView) -> Vec<Asked<'_>> {
+    let row = |seen| Asked { seen, what: asked(seen), waited: figures::duration(view.now.saturating_sub(seen.since)) };
+    view.work.iter().map(row).collect()
+}
+
+/// Who asks, in words.
+fn asked(seen: &WorkSeen) -> String {
+    match (seen.round, seen.kind) {
+        (Some(round), "teacher") => format!("round {round}, teacher or reference"),
+        (Some(round), _) => format!("round {round}, a member"),
+        (None, _) => "publishing".to_owned(),
+    }
+}
+
 fn chart(view: &OperatorView) -> Chart {
     let reach = view.control_ppm_max * BANDS_SHOWN;
     let y = |ppm: i64| {
@@ -295,6 +319,15 @@ mod tests {
                 state: protocol::submission::State::Queued,
                 since: sample::NOW - 61,
                 failures: 1,
+            }],
+            work: vec![WorkSeen {
+                kind: "round_entry",
+                competition: "digits".parse().unwrap(),
+                round: Some(3),
+                submission: Some(sample::id(1)),
+                running: true,
+                since: sample::NOW - 5,
+                failures: 0,
             }],
             places: vec![Places { kind: "writes", taken: 64, of: 64 }],
             holders: vec![Holder { address: "192.0.2.7".into(), connections: 32, writes: 32, ..Holder::default() }],
