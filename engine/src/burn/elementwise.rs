@@ -148,7 +148,7 @@ fn clip(site: &Site<'_>) -> Found {
 fn extreme(given: Vec<DispatchTensor>, largest: bool) -> DispatchTensor {
     let rank = given.iter().map(|x| x.shape().num_dims()).max().unwrap_or(0);
     let level: Vec<DispatchTensor> = given.into_iter().map(|x| of_rank(x, rank)).collect();
-    let dim = |axis: usize| level.iter().map(|x| x.shape()[axis]).max().unwrap_or(1);
+    let dim = |axis: usize| level.iter().filter_map(|x| x.shape().iter().nth(axis).copied()).max().unwrap_or(1);
     let dims: Vec<usize> = (0..rank).map(dim).collect();
     let beside: Vec<usize> = std::iter::once(1).chain(dims.iter().copied()).collect();
     let all = level.into_iter().map(|x| {

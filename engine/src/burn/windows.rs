@@ -22,6 +22,7 @@ pub(super) fn kernel(site: &Site<'_>) -> Found {
 }
 
 /// What a window is, along two axes: one that isn't there is of size one.
+#[derive(Clone, Copy)]
 struct Window {
     kernel: [usize; 2],
     strides: [usize; 2],
@@ -80,14 +81,16 @@ impl Window {
 
     /// How much further than its paddings the last window reaches.
     fn beyond(&self) -> [usize; 2] {
-        let beyond = |at: usize| {
-            let (before, after) = self.pads[at];
-            let reach = (self.made[at].saturating_sub(1)) * self.strides[at]
-                + (self.kernel[at].saturating_sub(1)) * self.dilations[at]
-                + 1;
-            reach.saturating_sub(before + self.given[at] + after)
+        let Self { kernel: [high, wide], strides: [down, aside], dilations: [rows, columns], .. } = *self;
+        let Self { pads: [vertical, horizontal], given: [height, width], made: [made_rows, made_columns], .. } = *self;
+        let reach = |made: usize, stride: usize, kernel: usize, dilation: usize| {
+            made.saturating_sub(1) * stride + kernel.saturating_sub(1) * dilation + 1
         };
-        [beyond(0), beyond(1)]
+        let there = |(before, after): (usize, usize), given: usize| before + given + after;
+        [
+            reach(made_rows, down, high, rows).saturating_sub(there(vertical, height)),
+            reach(made_columns, aside, wide, columns).saturating_sub(there(horizontal, width)),
+        ]
     }
 
     /// The input with its paddings, which hold `value`.

@@ -145,10 +145,10 @@ fn near_outputs(found: &OnBackend, outcomes: Option<&Outcomes>, again: &Evaluati
     let items = again.report.data.items;
     match same_but_for_ties(outcomes, again) {
         Ok(ties) => {
-            checks.ok("outputs", format!("{there}: run again, {ties} of {items} answers differ, all of them ties"))
+            checks.ok("outputs", format!("{there}: run again, {ties} of {items} answers differ, all of them ties"));
         }
         Err(others) => {
-            checks.bad("outputs", format!("{there}: run again, {others} of {items} answers differ that are no ties"))
+            checks.bad("outputs", format!("{there}: run again, {others} of {items} answers differ that are no ties"));
         }
     }
 }

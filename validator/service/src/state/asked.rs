@@ -10,19 +10,22 @@ use tokio::sync::Mutex;
 /// Competitions whose items are kept.
 const KEPT_MAX: usize = 4;
 
-/// The last items of each competition: of which round, and what they are for.
+/// Of which round items are, and what for.
+type Occasion = (u64, Stage);
+
+/// The last items of each competition.
 #[derive(Debug, Default)]
-pub struct AskedItems(Mutex<HashMap<CompetitionId, ((u64, Stage), Items)>>);
+pub struct AskedItems(Mutex<HashMap<CompetitionId, (Occasion, Items)>>);
 
 impl AskedItems {
     /// What a round asks at a stage, if that is what was last kept of its competition.
-    pub async fn of(&self, competition: &CompetitionId, asked: (u64, Stage)) -> Option<Items> {
+    pub async fn of(&self, competition: &CompetitionId, asked: Occasion) -> Option<Items> {
         let kept = self.0.lock().await;
         kept.get(competition).filter(|(last, _)| *last == asked).map(|(_, items)| items.clone())
     }
 
     /// Keeps what a round asks, in the place of what its competition asked before.
-    pub async fn keep(&self, competition: &CompetitionId, asked: (u64, Stage), items: Items) {
+    pub async fn keep(&self, competition: &CompetitionId, asked: Occasion, items: Items) {
         let mut kept = self.0.lock().await;
         if kept.len() >= KEPT_MAX && !kept.contains_key(competition) {
             kept.clear();
