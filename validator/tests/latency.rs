@@ -234,7 +234,11 @@ async fn the_history_of_controls_is_shown_to_the_operator_alone() {
     assert_eq!((&controls[0]["control_ppm"], &controls[0]["half_width_ppm"]), (&1_000_400.into(), &40_000.into()));
     assert_eq!((&view["latency"], &view["submissions"]["scored"]), (&"full".into(), &1.into()));
     let page = app.as_operator("/operator").await.text().await.unwrap();
-    for part in ["1 of the last 2 latency measurements were spoiled", id.to_string().as_str(), "class=\"band\""] {
+    for part in [
+        "In 1 of the last 2 latency measurements this machine was too restless",
+        id.to_string().as_str(),
+        "class=\"band\"",
+    ] {
         assert!(page.contains(part), "{part}: {page}");
     }
 
