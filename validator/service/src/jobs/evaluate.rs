@@ -124,7 +124,7 @@ async fn settle(
     let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
     let began = Instant::now();
-    let measuring = AssertUnwindSafe(measure(app, machine, submission, begun.seed)).catch_unwind();
+    let measuring = AssertUnwindSafe(Box::pin(measure(app, machine, submission, begun.seed))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
         () = stop.cancelled() => {
@@ -143,7 +143,7 @@ async fn settle(
     let ending = match measured.unwrap_or_else(panicked) {
         Ok((stored, evaluation)) => {
             failpoints::at(Moment::Measured)?;
-            found(app, submission, (begun, used), &stored, evaluation).await?
+            Box::pin(found(app, submission, (begun, used), &stored, evaluation)).await?
         }
         Err(failure) => failed(app, submission, failure, used, stop).await,
     };

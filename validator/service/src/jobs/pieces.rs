@@ -109,7 +109,7 @@ async fn settle(
         return write(app, &piece, None, &taken_out(&piece)).await;
     }
     let began = Instant::now();
-    let measuring = AssertUnwindSafe(measured(app, machine, &piece, progress)).catch_unwind();
+    let measuring = AssertUnwindSafe(Box::pin(measured(app, machine, &piece, progress))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_wanted(app, &piece), measuring) => measured,
         () = stop.cancelled() => return write(app, &piece, None, &CUT_OFF).await,
@@ -118,7 +118,7 @@ async fn settle(
     let panicked = |_| Err(Missed::Failed(EvaluationFailure::Infrastructure("the engine panicked".into())));
     let outcome = match measured.map(|measured| measured.unwrap_or_else(panicked)) {
         None => taken_out(&piece),
-        Some(Ok(evaluation)) => came(app, &piece, evaluation, used).await?,
+        Some(Ok(evaluation)) => Box::pin(came(app, &piece, evaluation, used)).await?,
         Some(Err(missed)) => failed(app, &piece, missed).await?,
     };
     write(app, &piece, Some(used), &outcome).await

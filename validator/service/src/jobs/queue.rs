@@ -116,8 +116,10 @@ pub(super) async fn turn(app: &App, stop: &CancellationToken) -> Result<(), Box<
     let Some(machine) = machine(app, stop).await else { return Ok(()) };
     // It may be another's turn by now.
     match next(app).await? {
-        Some(Work::Submission(id, attempt)) => Ok(evaluate::attempt(app, machine, (&id, attempt), stop).await?),
-        Some(Work::Asked(piece)) => Ok(pieces::attempt(app, machine, *piece, silent(), stop).await?),
+        Some(Work::Submission(id, attempt)) => {
+            Ok(Box::pin(evaluate::attempt(app, machine, (&id, attempt), stop)).await?)
+        }
+        Some(Work::Asked(piece)) => Ok(Box::pin(pieces::attempt(app, machine, *piece, silent(), stop)).await?),
         None => Ok(()),
     }
 }
@@ -135,7 +137,7 @@ pub async fn measure_for(
     let mut due = app.db.pieces_due(app.clock.now()).await?.into_iter();
     let Some(piece) = due.find(|piece| piece.competition == *competition) else { return Ok(false) };
     if let Some(machine) = machine(app, &stop).await {
-        pieces::attempt(app, machine, piece, progress, &stop).await?;
+        Box::pin(pieces::attempt(app, machine, piece, progress, &stop)).await?;
     }
     Ok(true)
 }

@@ -191,14 +191,15 @@ pub async fn advance(app: &App, competition: &CompetitionId) -> Result<Advanced,
         Step::Open => close::close(&turn).await,
         Step::Closed => match beacon::settle(&mut turn).await {
             Ok(Some(advanced)) => Ok(advanced),
-            Ok(None) => draw::draw(&turn).await,
+            // What holds items is on the heap: a thread has two megabytes of stack, and unoptimised futures are large.
+            Ok(None) => Box::pin(draw::draw(&turn)).await,
             Err(error) => Err(error),
         },
-        Step::Drawn => screen::screen(&turn).await,
-        Step::Screened => measure::measure(&turn).await,
-        Step::Measured => judge::judge(&turn).await,
+        Step::Drawn => Box::pin(screen::screen(&turn)).await,
+        Step::Screened => Box::pin(measure::measure(&turn)).await,
+        Step::Measured => Box::pin(judge::judge(&turn)).await,
         Step::Judged => pay::pay(&turn).await,
-        Step::Paid | Step::Revealed | Step::Abandoned => reveal::reveal(&turn).await,
+        Step::Paid | Step::Revealed | Step::Abandoned => Box::pin(reveal::reveal(&turn)).await,
     };
     // Another process was faster: the step is done.
     match advanced {
