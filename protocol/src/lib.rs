@@ -32,6 +32,7 @@ pub mod score;
 pub mod significance;
 pub mod standing;
 pub mod submission;
+mod teacher;
 pub mod transforms;
 
 mod schema;

@@ -14,7 +14,7 @@ use protocol::dethrone::{Comparison, Rule, Verdict};
 use protocol::evaluation::Screened;
 use protocol::needs::Needs;
 use protocol::package::PackageConfig;
-use protocol::published::{Competition, PublishedModel, Tables};
+use protocol::published::{Competition, PublishedModel, PublishedTeacher, Tables};
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
 use protocol::reward::{self, Weight};
 use protocol::round::{EntryRole, Screening, Step};
@@ -366,7 +366,7 @@ pub fn competition() -> CompetitionView {
         items: 10_000,
     };
     let competition = Competition {
-        teacher: model("teacher", 64, 44_700_000, 9_463),
+        teacher: PublishedTeacher::Model(model("teacher", 64, 44_700_000, 9_463)),
         reference: model("reference", 16, 315_000, 9_025),
         tables: Tables {
             training: object("training table", 31_000_000),
@@ -490,7 +490,7 @@ pub fn report() -> Report {
 pub fn round(step: Step) -> RoundView {
     let (judged, revealed) = (step >= Step::Judged, step == Step::Revealed);
     let ceiling = |correct, items| Ceiling { correct, items };
-    let teacher = competition().competition.teacher;
+    let teacher = competition().competition.teacher.ceiling();
     let drawn = Drawn {
         items: object("items", 4_000_000),
         teacher_logits: object("logits", 200_000),

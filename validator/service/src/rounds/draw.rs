@@ -1,4 +1,5 @@
-//! Drawing: beacon and secret decide the items, teacher and reference answer them, and the members are settled.
+//! Drawing: beacon and secret decide the items, teacher and reference answer them, and the members are settled. A teacher that is
+//! known by its answers only has answered before: they are in the pool.
 //!
 //! Items are measured in the order public, fixed, fresh. Fixed ones are known once an earlier round is revealed, so they
 //! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
@@ -8,10 +9,12 @@ use crate::evaluator::{evaluated, silent};
 use crate::state::materials::{self, Materials};
 use datasets::hidden::Drawn;
 use datasets::hidden::{self, Draw, Spent, relabel, render};
+use datasets::published::Part;
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::HiddenPool;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Inputs, Items, Order, PackageBytes, Scope, Truth};
+use protocol::published::PublishedModel;
 use protocol::round::Step;
 use protocol::score::Ceiling;
 use std::sync::Arc;
@@ -33,8 +36,11 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(Advanced::Waiting("submissions that arrived in time"));
     }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
-    let Made { mut items, draw, seed, fixed_seed } = make_items(turn, &value).await?;
-    let logits = ask_teacher(turn, &items).await?;
+    let Made { mut items, answers, draw, seed, fixed_seed } = make_items(turn, &value).await?;
+    let logits = match (answers, turn.stored.competition.teacher.model()) {
+        (_, Some(teacher)) => ask_teacher(turn, teacher, &items).await?,
+        (answers, None) => turn.needed("answers to the pool", answers)?,
+    };
     relabel(&mut items, &draw, &logits.values, logits.classes)?;
 
     let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
@@ -79,6 +85,8 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
 /// The items before the teacher has seen them, and what they follow from.
 struct Made {
     items: Images,
+    /// The teacher's, where they are all that is known of it.
+    answers: Option<Logits>,
     draw: Draw,
     seed: [u8; 32],
     fixed_seed: [u8; 32],
@@ -91,11 +99,12 @@ async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundErr
         Some(fixed_seed) => fixed_seed,
         None => hidden::fixed_seed(beacon, &round.secret, &terms.competition, round.number),
     };
-    let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let Part { images: pool, answers } = Part::from_pool(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
     let (spec, spent) = (terms.spec.clone(), spent(turn).await?);
     tokio::task::spawn_blocking(move || {
         let draw = hidden::draw_unspent(&seed, &fixed_seed, pool.count, &spec, &spent)?;
-        Ok(Made { items: render(&pool, &draw)?, draw, seed, fixed_seed })
+        let answers = answers.map(|answers| draw.answers(&answers));
+        Ok(Made { items: render(&pool, &draw)?, answers, draw, seed, fixed_seed })
     })
     .await?
 }
@@ -130,10 +139,9 @@ pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>
 }
 
 /// The teacher's logits on the round's items.
-async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Logits, RoundError> {
+async fn ask_teacher(turn: &Turn<'_>, teacher: &PublishedModel, items: &Images) -> Result<Logits, RoundError> {
     let (app, competition) = (turn.app, &turn.stored.competition);
-    let (config_json, weights) = (&competition.teacher.config_json.sha256, &competition.teacher.weights.sha256);
-    let teacher = materials::package(&app.objects, config_json, weights).await?;
+    let teacher = materials::package(&app.objects, &teacher.config_json.sha256, &teacher.weights.sha256).await?;
     let answered = ask(turn, "the teacher", Some(teacher), items, None).await?;
     let classes = u32::try_from(competition.manifest.labels.len()).unwrap_or(u32::MAX);
     let logits = Logits { count: items.count, classes, values: answered.logits };
@@ -183,7 +191,7 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
         rows.filter(|(row, label)| arg_max(row) == usize::from(**label)).count() as u32
     };
     let (fixed, all) = (fixed as usize, items.labels.len());
-    let public = &turn.stored.competition.teacher;
+    let public = turn.stored.competition.teacher.ceiling();
     let known = Ceiling { correct: public.correct + right(0..fixed), items: public.items + fixed as u32 };
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
 }
