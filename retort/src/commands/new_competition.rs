@@ -75,7 +75,7 @@ pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
         }
     };
     let of_reference = reference_of(&reference, &taught)?;
-    let text = manifest(new, &rows, &taught, (&reference, &of_reference), &counted);
+    let text = manifest(new, &rows, &taught, (reference.as_path(), &of_reference), &counted);
     // Whatever was written has to be one that can be published.
     protocol::competition::Manifest::from_toml(&text)
         .context("the manifest that was made is refused; this is a bug")?;

@@ -13,7 +13,7 @@ use miner_template::distil::{self, Options, distil};
 use miner_template::files::PackageFiles;
 use miner_template::pack;
 use miner_template::progress::Display;
-use miner_template::recipe::Recipe;
+use miner_template::recipe::{Changes, Recipe};
 use miner_template::source::{Assets, Teacher};
 use miner_template::students::{STUDENTS, student};
 use miner_template::teacher;
@@ -80,7 +80,7 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
     }
     let options = Options {
         architecture,
-        recipe: Recipe::default(),
+        recipe: Recipe { changes: Changes::Rounds { family: assets.family }, ..Recipe::default() },
         views: 1,
         images_max: None,
         start_from: None,
