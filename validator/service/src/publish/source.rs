@@ -247,7 +247,7 @@ fn read_own(manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), Pu
         if manifest.teacher.answers().is_none() {
             part.answers = None;
         }
-        Ok((part, sha256))
+        Ok::<_, PublishError>((part, sha256))
     };
     let [training, evaluation] = OWN_FILES.map(part);
     let ((training, first), (evaluation, second)) = (training?, evaluation?);
