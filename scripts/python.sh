@@ -2,7 +2,9 @@
 # Prints the Python interpreter of the environment NAME, which it makes on first use: a virtual environment outside the
 # clone with what scripts/python/NAME.txt pins. Tests that drive real Python clients ask it, and so may you:
 #
-#     $(scripts/python.sh hub) -m huggingface_hub --help
+#     $(scripts/python.sh hub) -c 'import huggingface_hub, transformers'     # no torch
+#     $(scripts/python.sh data) -c 'import datasets, PIL, polars, duckdb'
+#     $(scripts/python.sh torch) -c 'import torch, torchvision, timm, PIL'    # seven gigabytes
 #
 # A changed pin makes a new environment. RETORT_PYTHON_DIR says where they lie (default ~/.cache/retort-python).
 set -euo pipefail

@@ -9,6 +9,7 @@ use datasets::published::{Part, read};
 use datasets::{Images, Logits};
 use program::package::Classifier;
 use protocol::architecture::Costs;
+use protocol::backend::{DELTA_MICRO_MAX, OnBackend};
 use protocol::dethrone::Rule;
 use protocol::evaluation::{Evaluation, EvaluationFailure, Inputs, Items, Truth};
 use protocol::outcomes::Outcomes;
@@ -233,6 +234,14 @@ impl Run<'_> {
         let answers = values.right == here.right && values.js_micronats == here.js_micronats;
         if values.images_sha256 != here.images_sha256 || values.size_bytes != here.size_bytes {
             self.told.bad.push(format!("{id} was measured on other items, or has another size"));
+        } else if let Some(found) = report.and_then(on_backend) {
+            if let Err(others) = same_but_for_ties(there.outcomes, &again) {
+                let told = format!(
+                    "{id} was answered on {}, and {others} answers differ here by more than it may",
+                    found.backend
+                );
+                self.told.bad.push(told);
+            }
         } else if again.report.outputs_sha256 != there.outputs_sha256 {
             let (who, there) = (id.to_string(), report.cloned());
             self.told.differing.push(Differing { who, there, here: again.report });
@@ -315,6 +324,31 @@ fn costs_of_graph(file: &[u8], manifest: &Manifest) -> Result<Costs, String> {
 /// From equal outputs follow equal figures, to the last unit.
 fn has_same_figures(there: &Report, here: &Report) -> bool {
     (&there.quality, &there.fidelity, there.calibration) == (&here.quality, &here.fidelity, here.calibration)
+}
+
+/// The backend whose answers a report counts, where they aren't the official engine's.
+pub fn on_backend(report: &Report) -> Option<&OnBackend> {
+    report.on_backend.as_ref().filter(|found| found.incident.is_none())
+}
+
+/// How many answers of a backend are otherwise right or wrong than the official engine's of the same items, each of which is a tie
+/// there: a logit may be off as far as [`DELTA_MICRO_MAX`], so two may change places.
+///
+/// # Errors
+/// How many differ that are no ties.
+pub fn same_but_for_ties(there: &Outcomes, again: &Evaluation) -> Result<usize, usize> {
+    let (right, here) = (&there.values().right, &again.outcomes.values().right);
+    let classes = (again.logits.len() / here.len().max(1)).max(1);
+    let is_tie = |logits: &[f32]| {
+        let mut sorted = logits.to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let margin = sorted.first().zip(sorted.get(1)).map_or(f64::INFINITY, |(a, b)| f64::from(*a) - f64::from(*b));
+        margin * 1e6 <= 2.0 * DELTA_MICRO_MAX as f64
+    };
+    let pairs = right.iter().zip(here).zip(again.logits.chunks(classes));
+    let differing: Vec<bool> = pairs.filter(|((a, b), _)| a != b).map(|(_, logits)| is_tie(logits)).collect();
+    let others = differing.iter().filter(|tie| !**tie).count() + right.len().abs_diff(here.len());
+    if others == 0 { Ok(differing.len()) } else { Err(others) }
 }
 
 /// What makes other outputs an honest difference, if anything.

@@ -322,6 +322,7 @@ pub(super) fn request(
         probes: Arc::from([]),
         expected: None,
         engine: case.competition.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: case.competition.manifest.limits.evaluation_seconds_max.max(WALL_SECONDS_MAX),

@@ -28,7 +28,7 @@ mod shown;
 mod statements;
 mod timed;
 
-pub use again::{Sample, why_outputs_may_differ};
+pub use again::{Sample, on_backend, same_but_for_ties, why_outputs_may_differ};
 pub use statements::{Stated, Statements};
 pub use timed::{Timed, agree};
 

@@ -110,6 +110,9 @@ fn decided(case: &Case<'_>, past: &Past, member: &RecordedMember) -> Result<Opti
     if signed.receipt.subject.round != Some(past.record.round) {
         return Err("its receipt is not of this round".into());
     }
+    if let Some(found) = &report.on_backend {
+        return Err(format!("its answers came from {}, and a round is decided by the official engine", found.backend));
+    }
     announced(case, past, &signed, Purpose::Round)?;
     Ok(Some(Decided { attempt: signed.receipt.subject.attempt, report, outcomes }))
 }

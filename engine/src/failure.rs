@@ -1,6 +1,10 @@
 //! Why a graph isn't loaded or an answer isn't given. What an engine says itself is cut and cleaned: it may hold anything.
 
 use program::Op;
+#[cfg(any(feature = "rten", feature = "burn"))]
+use std::any::Any;
+#[cfg(any(feature = "rten", feature = "burn"))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The longest text of an engine's that is passed on.
 const TEXT_MAX: usize = 300;
@@ -45,13 +49,25 @@ pub enum RunError {
 }
 
 /// What an engine says, as one short line of printable characters.
-#[cfg_attr(not(any(feature = "rten", feature = "ort")), expect(dead_code, reason = "for engines"))]
+#[cfg_attr(not(any(feature = "burn", feature = "rten", feature = "ort")), expect(dead_code, reason = "for engines"))]
 pub(crate) fn cleaned(text: &str) -> String {
     let printable = |c: char| if c.is_ascii_graphic() { c } else { ' ' };
     let words: Vec<String> = text.split_whitespace().map(|word| word.chars().map(printable).collect()).collect();
     let mut line = words.join(" ");
     line.truncate(TEXT_MAX);
     line
+}
+
+/// What `work` returns, or why it panicked: engines check some things that way.
+#[cfg(any(feature = "rten", feature = "burn"))]
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("it panicked: {}", cleaned(words(&*panic))))
+}
+
+#[cfg(any(feature = "rten", feature = "burn"))]
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod ports;
 pub mod scripted;
 mod tensor;
 
+#[cfg(feature = "burn")]
+pub mod burn;
 #[cfg(feature = "ort")]
 pub mod ort;
 #[cfg(feature = "rten")]

@@ -4,7 +4,7 @@
 //! all, the pool that rten makes for itself; any other gets a pool of one for its sessions beside that. Loading uses rten's
 //! own pool, whose making reads what the system says of the processor, so it is made before a lock.
 
-use crate::failure::{Refused, RunError, cleaned};
+use crate::failure::{Refused, RunError, cleaned, guarded};
 use crate::id::{EngineId, Mode};
 use crate::ports::Ports;
 use crate::tensor::{Tensor, Values};
@@ -13,9 +13,7 @@ use program::op::Attribute;
 use program::{Dtype, Graph, Op, TensorType, onnx};
 use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, ValueView};
 use rten_tensor::prelude::*;
-use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 /// The version that the workspace pins; rten doesn't say its own.
@@ -90,16 +88,6 @@ fn check(graph: &Graph<'_>) -> Result<(), Refused> {
         Some(dtype) => Err(Refused::Dtype(dtype)),
         None => Ok(()),
     }
-}
-
-/// What `work` returns, or why it panicked: rten checks some things that way.
-fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("it panicked: {}", cleaned(words(&*panic))))
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words")
 }
 
 struct Loaded {

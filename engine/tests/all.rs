@@ -10,4 +10,7 @@ mod rten;
 #[cfg(feature = "ort")]
 mod ort;
 
+#[cfg(feature = "burn")]
+mod burn;
+
 mod data;

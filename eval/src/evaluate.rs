@@ -6,6 +6,7 @@ use crate::accuracy_pass::{AccuracyPass, accuracy_pass};
 use crate::cancel::Cancel;
 use crate::confinement::{Confinement, WorkerCommand};
 use crate::effort::Effort;
+use crate::holder::Holder;
 use crate::host::host;
 use crate::latency::{self, Handicapped, Stopped};
 use crate::lease::{Lease, LeaseFolder};
@@ -13,12 +14,14 @@ use crate::library::Library;
 use crate::placement::{Pinning, Placement, WorkerPlacement};
 use crate::prepare::{Inputs, Prepared, prepare};
 use crate::process::{Launcher, WorkerFailure};
-use crate::runtime::{BURN_VERSION, RuntimeKind};
+use crate::runtime::RuntimeKind;
 use crate::samples::Samples;
 use crate::watchdog::Bounds;
 use engine::Mode;
+use engine::burn::VERSION as BURN_VERSION;
 use models::DeviceKind;
 use protocol::Digest;
+use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, EvaluationFailure, Measured, Order, Scope};
 use protocol::package::{Claims, is_half_precision};
@@ -45,8 +48,12 @@ pub struct Engine {
     pub confinement: Confinement,
     /// Where the machine is taken for a measurement.
     pub lease: LeaseFolder,
+    /// Hears for whom it waits, where somebody else has the machine.
+    pub waits: fn(&Holder),
     /// Where models run.
     pub device: DeviceKind,
+    /// What computes answers in place of the official engine, where an order allows it.
+    pub accuracy_on: Option<Backend>,
     /// Where it has the library of onnxruntime.
     pub library: Library,
     /// What runs them in place of what is asked for: for measuring engines. Nothing ranks by that.
@@ -77,8 +84,6 @@ pub struct Handicap {
 /// Where an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Another evaluation has the machine.
-    Waiting,
     /// What the package says that it answers, held against what it does.
     Expected,
     /// All items through one worker.
@@ -112,7 +117,9 @@ impl Engine {
             worker,
             confinement: Confinement::default(),
             lease: LeaseFolder::of_this_user(),
+            waits: |_| {},
             device: DeviceKind::Flex,
+            accuracy_on: None,
             library: Library::default(),
             instead: None,
             accuracy_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
@@ -130,7 +137,6 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate_on`], and when the machine can't be taken.
     pub fn evaluate(&self, order: &Order, progress: &dyn Fn(Progress)) -> Result<Answer, EvaluationFailure> {
-        progress(Progress { phase: Phase::Waiting, percent: 0 });
         let machine = self.machine()?;
         let home = Home { progress, is_worth_timing: &|_| true };
         self.evaluate_on(&machine, order, &Cancel::default(), home)
@@ -149,7 +155,7 @@ impl Engine {
         cancel: &Cancel,
         home: Home<'_>,
     ) -> Result<Answer, EvaluationFailure> {
-        let jail = self.jail(self.confinement, order)?;
+        let jail = self.jail(self.confinement, self.device, order)?;
         self.evaluate_in(&jail, order, cancel, home).map_err(|failure| explained(&jail, failure))
     }
 
@@ -165,7 +171,7 @@ impl Engine {
         let prepared = prepare(order)?;
         let bounds = bounds(order);
 
-        let runtime = &self.runtime_for(order.engine, &prepared)?;
+        let runtime = &self.runtime_for(order.engine)?;
         let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
         if let Some(expected) = &order.expected {
             tell(Phase::Expected)(0);
@@ -173,8 +179,16 @@ impl Engine {
         }
 
         tell(Phase::Accuracy)(0);
-        let pass =
-            self.accuracy(launcher, order, &prepared, (&prepared.inputs, &prepared.probes), &tell(Phase::Accuracy))?;
+        let (pass, on_backend) = match self.allowed(order) {
+            Some(backend) => {
+                let (pass, found) = self.on_backend(backend, launcher, order, &prepared, &tell(Phase::Accuracy))?;
+                (pass, Some(found))
+            }
+            None => {
+                let all = (&prepared.inputs, &prepared.probes);
+                (self.accuracy(launcher, order, &prepared, all, &tell(Phase::Accuracy))?, None)
+            }
+        };
         let is_timed = match order.scope {
             Scope::Full => true,
             Scope::FullIfWorthIt => (home.is_worth_timing)(&pass.logits),
@@ -205,10 +219,14 @@ impl Engine {
         let latency_elapsed = start.elapsed();
 
         let mut measured = self.measured(jail, order, &prepared, &pass, workers);
-        if runtime.name().runs_graphs() {
+        if !matches!(runtime, RuntimeKind::Burn) {
             (measured.engine, measured.device) =
                 (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
+        if let Some(found) = on_backend.as_ref().filter(|found| found.incident.is_none()) {
+            measured.device = found.backend.to_string();
+        }
+        measured.on_backend = on_backend;
         measured.latency = samples.summary();
         measured.phases_ms.latency = millis(latency_elapsed);
         let AccuracyPass { logits, probe_logits, .. } = pass;
@@ -239,7 +257,7 @@ impl Engine {
     }
 
     /// Items and probes through the candidate. Whom a failure blames is decided here.
-    fn accuracy(
+    pub(crate) fn accuracy(
         &self,
         launcher: Launcher<'_>,
         order: &Order,
@@ -308,13 +326,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::evaluate`].
     pub fn latency_with(&self, order: &Order, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
-        let jail = self.jail(self.confinement, order)?;
-        let other = handicap.confinement.map(|other| self.jail(other, order)).transpose()?;
+        let jail = self.jail(self.confinement, self.device, order)?;
+        let other = handicap.confinement.map(|other| self.jail(other, self.device, order)).transpose()?;
         let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
         let (_machine, cancel) = (self.machine()?, Cancel::default());
         let prepared = prepare(order)?;
         let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(order.engine, &prepared)?;
+        let runtime = &self.runtime_for(order.engine)?;
         let launcher = self.launcher(&jail, runtime, 1, bounds(order), &cancel);
         let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
         let seed = order.exact_seed();
@@ -325,28 +343,29 @@ impl Engine {
         })
     }
 
-    fn machine(&self) -> Result<Lease, EvaluationFailure> {
-        self.lease.wait().map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
+    pub(crate) fn machine(&self) -> Result<Lease, EvaluationFailure> {
+        self.lease.wait(self.waits).map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
 
-    fn jail(&self, confinement: Confinement, order: &Order) -> Result<Jail, EvaluationFailure> {
-        let jail = confinement.jail(self.device, order.memory_bytes_max);
+    pub(crate) fn jail(
+        &self,
+        confinement: Confinement,
+        device: DeviceKind,
+        order: &Order,
+    ) -> Result<Jail, EvaluationFailure> {
+        let jail = confinement.jail(device, order.memory_bytes_max);
         jail.map_err(|error| EvaluationFailure::Infrastructure(format!("prepare the sandbox: {error}")))
     }
 
     /// What runs both models of an evaluation: no ratio is taken across two engines.
-    fn runtime_for(&self, asked: OfficialEngine, prepared: &Prepared<'_>) -> Result<RuntimeKind, EvaluationFailure> {
+    fn runtime_for(&self, asked: OfficialEngine) -> Result<RuntimeKind, EvaluationFailure> {
         if let Some(instead) = &self.instead {
             return Ok(instead.clone());
-        }
-        // No manifest has both, but whoever times a file.
-        if prepared.candidate.is_graph() && asked == OfficialEngine::default() {
-            return Ok(RuntimeKind::Rten);
         }
         self.library.asked_for(asked).map(|(runtime, _)| runtime).map_err(EvaluationFailure::Infrastructure)
     }
 
-    fn launcher<'a>(
+    pub(crate) fn launcher<'a>(
         &'a self,
         jail: &'a Jail,
         runtime: &'a RuntimeKind,
@@ -388,6 +407,7 @@ impl Engine {
             engine: self.build.clone(),
             host: host(&jail.describe(), pass.flushes_to_zero, placement),
             device: self.device.to_string(),
+            on_backend: None,
             latency: Default::default(),
             cost: Cost {
                 size_bytes: candidate.costs.size_bytes,
@@ -432,7 +452,7 @@ fn blamed(order: &Order, what: &str, used: Option<Duration>, needed: Option<Dura
     }
 }
 
-fn bounds(order: &Order) -> Bounds {
+pub(crate) fn bounds(order: &Order) -> Bounds {
     let wall = Duration::from_secs(order.wall_seconds_max.min(WALL_SECONDS_MAX));
     Bounds { deadline: Instant::now() + wall, memory_bytes_max: order.memory_bytes_max }
 }

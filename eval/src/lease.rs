@@ -10,6 +10,7 @@
 //! the user's runtime folder (gone when the last session ends). Users who share a machine share a folder by the setting
 //! `lease_dir`, or they disturb each other; it doesn't know who else computes here.
 
+use crate::holder::{self, Holder};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::DirBuilder;
@@ -17,7 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Names the folder, instead of one of the user's own.
 pub const LEASE_DIR_VARIABLE: &str = "RETORT_LEASE_DIR";
@@ -32,6 +33,8 @@ const NEXT: &str = "next";
 
 /// How long whoever waits for the machine leaves it alone between two looks.
 pub const LEASE_POLL: Duration = Duration::from_millis(50);
+/// Whoever waits for less than this needn't know for whom.
+const UNTOLD_MAX: Duration = Duration::from_secs(1);
 
 /// Why the lease of this machine can't be had, now or ever.
 #[derive(Debug, thiserror::Error)]
@@ -131,27 +134,41 @@ impl LeaseFolder {
     /// As [`LeaseFolder::prepare`].
     pub fn line_up(&self) -> Result<Waiting<'_>, LeaseError> {
         self.prepare()?;
-        Ok(Waiting { folder: self, next: None })
+        Ok(Waiting { folder: self, next: None, since: Instant::now(), told: None })
     }
 
-    /// Blocks until the machine is free.
+    /// Blocks until the machine is free; `tell` hears for whom it waits, unless that is this process itself.
     ///
     /// # Errors
     /// As [`LeaseFolder::prepare`].
-    pub fn wait(&self) -> Result<Lease, LeaseError> {
+    pub fn wait(&self, tell: impl Fn(&Holder)) -> Result<Lease, LeaseError> {
         let mut waiting = self.line_up()?;
         loop {
             if let Some(lease) = waiting.look()? {
                 return Ok(lease);
             }
+            waiting.for_whom().iter().for_each(&tell);
             std::thread::sleep(LEASE_POLL);
         }
     }
 
+    /// Who has the machine now; `None` where nobody has it.
+    ///
+    /// # Errors
+    /// As [`LeaseFolder::prepare`].
+    pub fn holder(&self) -> Result<Option<Holder>, LeaseError> {
+        self.prepare()?;
+        let is_free = self.try_lock(MACHINE)?.is_some();
+        Ok((!is_free).then(|| Holder::of(&self.path.join(MACHINE))))
+    }
+
     fn open(&self, name: &str) -> Result<OwnedFd, LeaseError> {
-        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP;
-        rustix::fs::open(self.path.join(name), flags, mode).map_err(|error| self.system(error.into()))
+        let (common, mode) =
+            (OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::RUSR | Mode::WUSR | Mode::RGRP);
+        let open = |access| rustix::fs::open(self.path.join(name), access | common, mode);
+        // One of a group that shares the folder may lock what it may not write.
+        let opened = open(OFlags::RDWR).or_else(|_| open(OFlags::RDONLY));
+        opened.map_err(|error| self.system(error.into()))
     }
 
     /// The lock of this name, if nobody has it.
@@ -182,6 +199,9 @@ impl LeaseFolder {
 pub struct Waiting<'a> {
     folder: &'a LeaseFolder,
     next: Option<OwnedFd>,
+    since: Instant,
+    /// For whom it was said to wait.
+    told: Option<Holder>,
 }
 
 impl Waiting<'_> {
@@ -200,7 +220,17 @@ impl Waiting<'_> {
         if taken.is_some() {
             self.next = None;
         }
-        Ok(taken.map(|file| Lease { _file: file }))
+        Ok(taken.map(|file| Lease { _file: holder::note(file) }))
+    }
+
+    /// For whom it waits, once for each, and not for moments; never for this very process, which knows.
+    pub fn for_whom(&mut self) -> Option<Holder> {
+        if self.since.elapsed() < UNTOLD_MAX {
+            return None;
+        }
+        let holder = Holder::of(&self.folder.path.join(MACHINE));
+        let is_new = self.told.as_ref().is_none_or(|told| told.process != holder.process);
+        (is_new && !holder.is_this()).then(|| self.told.insert(holder).clone())
     }
 }
 
@@ -237,9 +267,37 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_hears_for_whom_and_nobody_hears_of_himself_or_of_the_dead() {
+        let (_temporary, folder) = folder();
+        assert_eq!(folder.holder().unwrap(), None);
+        let lease = folder.wait(|_| {}).unwrap();
+        let own = folder.holder().unwrap().unwrap();
+        assert!(own.is_this() && own.command.is_some() && own.since.is_some(), "{own:?}");
+        let mut waiting = folder.line_up().unwrap();
+        waiting.since -= UNTOLD_MAX;
+        assert!(waiting.look().unwrap().is_none());
+        assert_eq!(waiting.for_whom(), None, "it is this process");
+        drop(lease);
+
+        // Another program takes the lock without a word: what was written before it isn't its own.
+        let mut held = std::process::Command::new("flock");
+        let mut held = held.arg("--no-fork").arg(folder.path().join(MACHINE)).args(["sleep", "600"]).spawn().unwrap();
+        let sleeps = |holder: Holder| holder.command.as_deref() == Some("sleep");
+        while !folder.holder().unwrap().is_some_and(sleeps) {
+            std::thread::sleep(LEASE_POLL);
+        }
+        let told = waiting.for_whom().unwrap();
+        assert_eq!((told.process, told.since), (Some(held.id()), None));
+        assert_eq!(told.to_string(), format!("process {} (sleep) has it", held.id()));
+        assert_eq!(waiting.for_whom(), None, "once is enough");
+        held.kill().unwrap();
+        held.wait().unwrap();
+    }
+
+    #[test]
     fn whoever_leaves_the_line_holds_nobody_up() {
         let (_temporary, folder) = folder();
-        let lease = folder.wait().unwrap();
+        let lease = folder.wait(|_| {}).unwrap();
         let mut gone = folder.line_up().unwrap();
         assert!(gone.look().unwrap().is_none());
         drop((gone, lease));
@@ -250,7 +308,7 @@ mod tests {
     fn a_lock_whose_file_is_swept_away_is_taken_anew() {
         let (_temporary, folder) = folder();
         let mut waiting = folder.line_up().unwrap();
-        let held = folder.wait().unwrap();
+        let held = folder.wait(|_| {}).unwrap();
         assert!(waiting.look().unwrap().is_none());
         drop(held);
         fs::remove_file(folder.path().join(MACHINE)).unwrap();
@@ -266,7 +324,7 @@ mod tests {
         assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
         let refused = |folder: &LeaseFolder, mode: u32| {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
-            folder.wait().err().map(|error| error.to_string())
+            folder.wait(|_| {}).err().map(|error| error.to_string())
         };
         for mode in [0o755, 0o1777, 0o711, 0o770] {
             let problem = refused(&folder, mode).unwrap();

@@ -15,11 +15,13 @@
 #![warn(missing_docs)]
 
 mod accuracy_pass;
+mod backend;
 mod cancel;
 mod confinement;
 mod effort;
 mod evaluate;
 mod frames;
+mod holder;
 mod host;
 mod latency;
 mod lease;
@@ -38,6 +40,7 @@ pub use cancel::{Cancel, CancelOnDrop};
 pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
 pub use evaluate::{Engine, Handicap, Home, Phase, Progress};
+pub use holder::{Holder, holder_of};
 pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};
 pub use library::{Library, ONNXRUNTIME_VARIABLE};
 pub use placement::Pinning;

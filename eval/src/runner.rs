@@ -48,9 +48,6 @@ pub(crate) struct Loaded {
 
 /// A package of the catalogue as a module.
 pub(crate) fn module(config_json: &[u8], weights: &[u8], device: Device) -> Result<Loaded, Rejection> {
-    if Format::of_config(config_json) == Format::Onnx {
-        return Err(Code::Infrastructure.because("burn runs no graphs; this is a bug".into()));
-    }
     let (plan, weights) = catalogue_package(config_json, weights)?;
     let parameters = parameters(&plan)?;
     let (folded, weights) = fold_batch_norm(&plan, weights).map_err(|error| blame(&error))?;

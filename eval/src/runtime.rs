@@ -1,9 +1,10 @@
 //! Which engine runs models, as the parent decides and as a worker is told.
 //!
-//! burn runs packages of the catalogue as modules on a device. The others run graphs: a package of the catalogue is lowered to
-//! one, in the worker and behind its lock, so that a competition's models all meet on one engine. A ratio is never taken
-//! across two of them.
+//! burn runs packages of the catalogue as modules and ONNX as graphs, on a device. The others run graphs alone: a package of the
+//! catalogue is lowered to one, in the worker and behind its lock, so that a competition's models all meet on one engine. A
+//! ratio is never taken across two of them.
 
+use engine::burn::VERSION as BURN_VERSION;
 #[cfg(feature = "ort")]
 use engine::ort::OnnxRuntime;
 use engine::rten::{Rten, THREADS_VARIABLE};
@@ -21,9 +22,6 @@ const MODE_VARIABLE: &str = "RETORT_MODE";
 /// Digest and version of the library that it is handed.
 #[cfg(feature = "ort")]
 const LIBRARY_VARIABLE: &str = "RETORT_ENGINE_LIBRARY";
-
-/// The version that the workspace pins; burn doesn't say its own.
-pub(crate) const BURN_VERSION: &str = "0.22.1";
 
 /// What runs models.
 #[derive(Clone, Debug, Default)]

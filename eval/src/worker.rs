@@ -10,9 +10,11 @@
 use crate::frames::{self, Kind, Span, VERSION};
 use crate::runner::{self, Loaded, Runner};
 use crate::runtime;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
+use engine::burn::Burn;
 use engine::{Mode, Runtime};
 use models::DeviceKind;
+use protocol::package::Format;
 use protocol::submission::{Code, Rejection};
 use sandbox::{Profile, flushes_to_zero, without_denormals};
 use std::fs::File;
@@ -79,7 +81,7 @@ fn locked() -> io::Result<Given> {
     };
     let runtime = runtime::told()?;
     match &runtime {
-        None => multiply_once(),
+        None => Burn::on(Device::flex()).prepare()?,
         Some((runtime, _)) => prepare(&**runtime, profile)?,
     }
     profile.map(sandbox::lock).transpose().map_err(io::Error::other)?;
@@ -119,13 +121,6 @@ fn served(mut given: Given) -> io::Result<()> {
     done
 }
 
-/// Matrix multiplication reads the sizes of the processor's caches from files when it is first used, which is too late once
-/// the worker is locked.
-fn multiply_once() {
-    let square = Tensor::<2>::ones([64, 64], &Device::flex());
-    std::hint::black_box(square.clone().matmul(square).into_data());
-}
-
 /// What makes a package ready: the load frame's device, `config.json` and the model.
 type Load<'a> = dyn Fn(u32, &[u8], &[u8]) -> Result<Loaded, Rejection> + 'a;
 
@@ -158,13 +153,16 @@ fn refuse(output: &mut impl Write, rejection: &Rejection) -> io::Result<()> {
     frames::send(output, Kind::Refused, &[&serde_json::to_vec(&short)?])
 }
 
-/// A package as a module on a device by its number.
-fn loaded(device: u32, config_json: &[u8], weights: &[u8]) -> Result<Loaded, Rejection> {
+/// What burn makes of a package, on a device by its number: a module, or a session of a graph.
+fn loaded(device: u32, config_json: &[u8], model: &[u8]) -> Result<Loaded, Rejection> {
     let device = device_of(device)
         .ok_or_else(|| Code::Infrastructure.because("load frame: no such device".into()))?
         .open()
         .map_err(|error| Code::Infrastructure.because(error.to_string()))?;
-    runner::module(config_json, weights, device)
+    match Format::of_config(config_json) {
+        Format::Catalogue => runner::module(config_json, model, device),
+        Format::Onnx => runner::session(config_json, model, &Burn::on(device), Mode::Exact),
+    }
 }
 
 /// A runner with the inputs that requests refer to.

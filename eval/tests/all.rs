@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
+mod backends;
 #[cfg(any(feature = "wgpu", feature = "tch"))]
 mod devices;
 mod engine;

@@ -139,8 +139,8 @@ fn progress_goes_through_every_phase_and_never_back() {
     engine().evaluate(&order(package(MLP, 2)), &remember).unwrap();
     let seen = seen.into_inner();
     let phases: Vec<Phase> = seen.chunk_by(|a, b| a.phase == b.phase).map(|group| group[0].phase).collect();
-    assert_eq!(phases, [Phase::Waiting, Phase::Accuracy, Phase::Latency]);
-    for phase in phases.into_iter().skip(1) {
+    assert_eq!(phases, [Phase::Accuracy, Phase::Latency]);
+    for phase in phases {
         let percents: Vec<u8> = seen.iter().filter(|p| p.phase == phase).map(|p| p.percent).collect();
         assert!(percents.is_sorted() && percents.last() == Some(&100), "{phase:?}: {percents:?}");
     }
@@ -170,12 +170,12 @@ fn what_a_package_expects_is_compared_before_anything_is_measured() {
     // Items 100 to 115, so that they must be found.
     let mut answers = logits[1000..1160].to_vec();
     let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
-    assert_eq!(seen, [Phase::Waiting, Phase::Expected, Phase::Accuracy, Phase::Latency]);
+    assert_eq!(seen, [Phase::Expected, Phase::Accuracy, Phase::Latency]);
     assert_eq!(came.unwrap().outputs, logits, "what was compared changes nothing that is measured");
 
     answers[34] += 1.0;
     let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
-    assert_eq!(seen, [Phase::Waiting, Phase::Expected], "something was measured");
+    assert_eq!(seen, [Phase::Expected], "something was measured");
     let Err(EvaluationFailure::Package(rejection)) = came else { panic!("no rejection") };
     assert_eq!(rejection.code, Code::ExpectedDiffers);
     assert!(rejection.detail.starts_with("public item 103, class 4: the engine answers"), "{rejection}");
@@ -188,7 +188,7 @@ fn what_a_package_expects_is_compared_before_anything_is_measured() {
 #[test]
 fn who_gave_the_order_is_asked_whether_it_is_worth_timing_and_by_no_other_order() {
     let (engine, asked) = (Engine { effort: effort(1), ..engine() }, RefCell::new(Vec::new()));
-    let machine = engine.lease.wait().unwrap();
+    let machine = engine.lease.wait(|_| {}).unwrap();
     let measured = |scope, says: bool| {
         let is_worth_timing = |outputs: &[f32]| {
             asked.borrow_mut().push(outputs.len());

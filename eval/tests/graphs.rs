@@ -21,6 +21,10 @@ fn graph_package(graph: &Graph<'_>) -> PackageBytes {
     PackageBytes { config_json: CONFIG.into(), weights: onnx::write(graph).into() }
 }
 
+fn on_rten() -> Engine {
+    Engine { instead: Some(RuntimeKind::Rten), ..engine() }
+}
+
 fn apart(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
@@ -31,7 +35,10 @@ fn a_graph_is_measured_like_the_package_that_it_came_from() {
     let catalogue = package(RESNET, 2);
     let by_burn = evaluate(&engine(), &request(catalogue.clone(), None)).unwrap();
     let graph = graph_package(&lowered(&catalogue));
-    let by_rten = evaluate(&engine(), &request(graph.clone(), None)).unwrap();
+    let as_graph = evaluate(&engine(), &request(graph.clone(), None)).unwrap();
+    assert!(apart(&by_burn.logits, &as_graph.logits) < 1e-4);
+    assert_eq!((&as_graph.report.device, &as_graph.report.engine), (&by_burn.report.device, &by_burn.report.engine));
+    let by_rten = evaluate(&on_rten(), &request(graph.clone(), None)).unwrap();
     assert!(apart(&by_burn.logits, &by_rten.logits) < 1e-4);
     assert_eq!(by_rten.report.quality.correct, by_burn.report.quality.correct);
     assert_eq!(by_rten.report.cost.macs, by_burn.report.cost.macs);
@@ -49,7 +56,7 @@ fn a_graph_is_measured_like_the_package_that_it_came_from() {
 
 #[test]
 fn packages_of_the_catalogue_run_on_the_engine_that_is_asked_for() {
-    let on_rten = Engine { instead: Some(RuntimeKind::Rten), ..engine() };
+    let on_rten = on_rten();
     for architecture in [MLP, RESNET] {
         let catalogue = package(architecture, 3);
         let lowered = graph_package(&lowered(&catalogue));
@@ -64,7 +71,7 @@ fn packages_of_the_catalogue_run_on_the_engine_that_is_asked_for() {
 fn a_graph_has_the_same_outputs_outside_the_sandbox() {
     let request = request(graph_package(&lowered(&package(RESNET, 2))), None);
     let [inside, outside] = [Confinement::Sandbox, Confinement::Process]
-        .map(|confinement| evaluate(&Engine { confinement, ..engine() }, &request).unwrap().report);
+        .map(|confinement| evaluate(&Engine { confinement, ..on_rten() }, &request).unwrap().report);
     assert_eq!(inside.outputs_sha256, outside.outputs_sha256);
 }
 
@@ -94,7 +101,7 @@ fn with_cubic(mut graph: Graph<'static>) -> Graph<'static> {
 #[test]
 fn what_the_engine_does_not_have_is_the_models_fault_and_is_named() {
     let graph = graph_package(&with_cubic(lowered(&package(RESNET, 2))));
-    match evaluate(&engine(), &request(graph, None)).unwrap_err() {
+    match evaluate(&on_rten(), &request(graph, None)).unwrap_err() {
         EvaluationFailure::Package(rejection) => {
             assert_eq!(rejection.code, Code::EngineRefused, "{rejection}");
             assert!(rejection.detail.contains("Resize in the mode `cubic`"), "{rejection}");

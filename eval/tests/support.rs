@@ -74,6 +74,7 @@ pub(crate) fn order(candidate: PackageBytes) -> Order {
         probes: Arc::from([]),
         expected: None,
         engine: Default::default(),
+        backends: Vec::new(),
         scope: Scope::Full,
         seed: 7,
         wall_seconds_max: 120,

@@ -27,7 +27,7 @@ fn a_worker_that_never_answers_is_killed_at_the_deadline() {
 #[test]
 fn a_measurement_that_nobody_wants_any_more_ends_at_once() {
     let (engine, order) = (engine_with("/bin/sleep", &["600"]), order(package(MLP, 2)));
-    let machine = engine.lease.wait().unwrap();
+    let machine = engine.lease.wait(|_| {}).unwrap();
     let cancel = Cancel::default();
     let measured = std::thread::scope(|scope| {
         let measuring = scope.spawn(|| {

@@ -243,6 +243,25 @@ fn what_measures_does_not_know_what_answers_are_worth() {
     assert!(!needed("retort", &["task"]).is_empty(), "the crate is called otherwise by now");
 }
 
+/// Whether a source has something measured, by the names that the door has for it.
+fn measures(text: &str) -> bool {
+    let tokens = tokens(text);
+    let calls = |name: &str| tokens.windows(3).any(|found| found == [".", name, "("]);
+    ["evaluate", "measure", "machine"].into_iter().any(calls) || tokens.iter().any(|token| token == "measured_on")
+}
+
+#[test]
+fn nothing_is_measured_outside_the_queue() {
+    let mut found = BTreeSet::new();
+    for room in ["validator/store", "validator/service", "validator/face"] {
+        let mut files = BTreeMap::new();
+        sources(&root().join(room).join("src"), Path::new(""), &mut files);
+        let measuring = files.iter().filter(|(_, text)| measures(text));
+        found.extend(measuring.filter_map(|(path, _)| Some(module_of(path)?.0)));
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["evaluator", "jobs"], "who else has the machine?");
+}
+
 #[test]
 fn paths_are_read_as_they_are_meant() {
     let text = r##"use crate::{a::{x, y}, b, c::Z as W};

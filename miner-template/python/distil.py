@@ -8,22 +8,21 @@ Change `ARCHITECTURE` and `loss_of`, and it is yours.
 import argparse
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
 import retort_miner
-from retort_miner import Changes, Competition, Corrupt, RetortError
+from retort_miner import Changes, Competition, Corrupt, RetortError, Stopwatch
 
 ARCHITECTURE = {"kind": "resnet", "width": 10, "blocks": [1, 1, 1], "stem_stride": 2}
 EPOCHS, RATE, BATCH, WEIGHT_DECAY = 10, 6e-3, 128, 0.02
+# Few images: smaller batches, so that an epoch has so many steps, and more epochs, so that there are so many in all.
+STEPS_EPOCH, STEPS_ALL, BATCH_MIN = 50, 1000, 8
 TEMPERATURE = 4.0
 # The teacher is asked about each, which takes longer than to train a small student on it a few times.
 MIXTURES_MAX = 20_000
-# Seconds between two words about what goes on.
-QUIET = 10.0
 
 
 def note(words):
@@ -36,6 +35,12 @@ def loss_of(student, teacher, labels):
     truth = functional.cross_entropy(student, labels)
     softened = functional.log_softmax(student / TEMPERATURE, 1), functional.log_softmax(teacher / TEMPERATURE, 1)
     return 0.1 * truth + 0.9 * TEMPERATURE**2 * functional.kl_div(*softened, reduction="batchmean", log_target=True)
+
+
+def schedule(images, epochs=None):
+    """How many epochs of which batches so many images are shown in: ``epochs`` if they are given."""
+    batch = min(BATCH, max(BATCH_MIN, images // STEPS_EPOCH), images)
+    return epochs or max(EPOCHS, -(-STEPS_ALL // (images // batch))), batch
 
 
 @dataclass
@@ -78,22 +83,26 @@ class Lessons:
         return images, answers, labels
 
 
-def train(model, competition, lessons, epochs=EPOCHS, rate=RATE, report=print):
+def train(model, competition, lessons, epochs=EPOCHS, rate=RATE, batch=BATCH, report=note):
     changes = Changes(competition.changes)
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=WEIGHT_DECAY)
-    steps = epochs * (len(lessons.labels) // BATCH)
+    whole = len(lessons.labels) // batch * batch
+    steps = epochs * (whole // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
+    report(f"training for {epochs} epochs of {whole // batch} steps of {batch} images")
+    step, watch = 0, Stopwatch(report, "training", steps, "steps")
     for epoch in range(epochs):
         model.train()
-        order = torch.randperm(len(lessons.labels))
-        for chosen in order[: len(order) // BATCH * BATCH].split(BATCH):
+        for chosen in torch.randperm(len(lessons.labels))[:whole].split(batch):
             images, answers, labels = lessons.batch(chosen, changes)
             loss = loss_of(model(competition.normalised(images)), answers, labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-        report(f"epoch {epoch + 1}/{epochs}: loss {loss.item():.3f}")
+            step += 1
+            watch.at(step, f", epoch {epoch + 1}, loss {loss.item():.3f}")
+    report(f"trained: loss {loss.item():.3f} at the end")
     return model.eval()
 
 
@@ -101,15 +110,10 @@ def train(model, competition, lessons, epochs=EPOCHS, rate=RATE, report=print):
 def ask(model, competition, images, whom="the model", report=lambda words: None):
     """A model's logits; ``report`` hears how far it is and how long the rest takes."""
     report(f"asking {whom}: {len(images)} images")
-    logits, done, began = [], 0, time.monotonic()
-    told = began
+    logits, watch = [], Stopwatch(report, f"asking {whom}", len(images), "images")
     for part in images.split(500):
         logits.append(model.eval()(competition.normalised(part)))
-        done, now = done + len(part), time.monotonic()
-        if now - told >= QUIET and done < len(images):
-            left = (now - began) * (len(images) - done) / done
-            report(f"asking {whom}: {done} of {len(images)} images, {left:.0f} s left")
-            told = now
+        watch.at(sum(map(len, logits)))
     return torch.cat(logits)
 
 
@@ -134,7 +138,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("competition", help="http://HOST:PORT/competitions/ID")
     parser.add_argument("--out", default="my-student", help="the package's folder (default: my-student)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, help=f"passes over the images (default: {EPOCHS}, or more where they are few)")
     parser.add_argument("--rate", type=float, default=RATE, help="the largest learning rate")
     parser.add_argument("--seed", type=int, help="random unless given: students of one seed look like copies")
     parser.add_argument("--hotkey", help="submit under this hotkey file (`retort keys new FILE`)")
@@ -145,15 +149,17 @@ def main():
         torch.seed()
 
     competition, model = begin(args.competition)
-    lessons = Lessons.of(competition, *competition.training(), competition.training_teacher_logits(), args.epochs)
-    note(f"training for {args.epochs} epochs")
-    train(model, competition, lessons, args.epochs, args.rate)
+    images, labels = competition.training()
+    epochs, batch = schedule(len(images), args.epochs)
+    lessons = Lessons.of(competition, images, labels, competition.training_teacher_logits(), epochs)
+    train(model, competition, lessons, epochs, args.rate, batch)
     images, labels = competition.public()
     changed = Changes(competition.changes).changed(images)
     print(f"{right(model, competition, images, labels):.1%} of public items, "
           f"{right(model, competition, changed, labels):.1%} of them changed as in a hidden round")
     package = retort_miner.save(args.out, model, ARCHITECTURE, competition)
 
+    note("checking it by the validator's own rules and engine: a minute or more")
     checked = retort_miner.check(package, competition)
     rank = checked["predicted_rank"] or "none: it is below the gate, or a copy"
     print(f"{package} would be admitted; predicted rank {rank}")

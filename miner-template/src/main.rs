@@ -60,7 +60,7 @@ struct Common {
     /// A name from `students`, or a JSON file with an architecture
     #[arg(long, default_value = DEFAULT_STUDENT)]
     student: String,
-    /// Passes over the training images
+    /// Passes over the training images [default: 10, or more where images are few]
     #[arg(long)]
     epochs: Option<u32>,
     /// Where to compute: flex, wgpu or tch [default: the fastest that this build has]
@@ -166,6 +166,8 @@ fn distil_one(args: &DistilArgs) -> Result<()> {
         plain.erase = args.erase;
     }
     options.start_from = args.start_from.clone();
+    let Recipe { epochs, batch, .. } = options.recipe;
+    eprintln!("learning in {epochs} passes by batches of {batch} images");
     eprintln!("what the teacher answers is kept in {}", options.cache.display());
     let mut display = Display::new(&args.common.student);
     let made = distil::distil(&assets, &options, |event| display.event(event))?;
@@ -235,7 +237,8 @@ fn teacher_logits(args: &TeacherLogitsArgs) -> Result<()> {
 }
 
 fn options(common: &Common, assets: &Assets, loss: LossName, seed: u64, out: PathBuf) -> Result<Options> {
-    let standard = Recipe::default();
+    let images = common.images.map_or(assets.training.count, |most| most.min(assets.training.count));
+    let standard = Recipe::for_images(images);
     let changes = match (common.views, common.shift) {
         (None, None) => Changes::Rounds { family: assets.family },
         (_, shift) => Changes::Plain(Plain::shifted(shift.unwrap_or(1))),

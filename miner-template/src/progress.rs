@@ -43,6 +43,8 @@ pub struct Display {
     label: String,
     bar: Option<ProgressBar>,
     last: Option<Progress>,
+    /// When a step was told of, where there is no terminal.
+    told: Option<Instant>,
     under_way: Option<UnderWay>,
 }
 
@@ -56,7 +58,7 @@ struct UnderWay {
 impl Display {
     /// A display on standard error.
     pub fn new(label: &str) -> Self {
-        Self { label: label.to_owned(), bar: None, last: None, under_way: None }
+        Self { label: label.to_owned(), bar: None, last: None, told: None, under_way: None }
     }
 
     /// Whatever a distillation tells.
@@ -101,8 +103,11 @@ impl Display {
             return;
         }
         let before = self.last.replace(*progress).filter(|before| before.epoch != progress.epoch);
-        for ended in before.iter().chain(finished.then_some(progress)) {
-            eprintln!("{}: step {}/{} {}", self.label, ended.step, ended.steps, describe(ended));
+        // An epoch of many images, or of a large student, takes minutes.
+        let is_due = before.is_none() && self.told.get_or_insert_with(Instant::now).elapsed() >= QUIET;
+        for told in before.iter().chain((finished || is_due).then_some(progress)) {
+            eprintln!("{}: step {}/{} {}", self.label, told.step, told.steps, describe(told));
+            self.told = Some(Instant::now());
         }
     }
 

@@ -7,6 +7,12 @@ use burn::tensor::{Tensor, activation::log_softmax};
 use protocol::transforms::Family;
 use serde::{Deserialize, Serialize};
 
+/// Where images are few, a pass over them has so many steps, by batches that may get as small as this, and all passes together
+/// have so many.
+const STEPS_A_PASS: usize = 50;
+const BATCH_MIN: usize = 8;
+const STEPS_IN_ALL: usize = 1_000;
+
 /// How a student learns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recipe {
@@ -58,6 +64,16 @@ impl Default for Recipe {
             weight_decay: 0.02,
             changes: Changes::Rounds { family: Family::default() },
         }
+    }
+}
+
+impl Recipe {
+    /// The usual one for so many training images: of few it makes smaller batches and more passes, or nothing would be learnt.
+    pub fn for_images(images: u32) -> Self {
+        let (usual, images) = (Self::default(), (images as usize).max(1));
+        let batch = (images / STEPS_A_PASS).clamp(BATCH_MIN, usual.batch).min(images);
+        let passes = STEPS_IN_ALL.div_ceil(images.div_ceil(batch)) as u32;
+        Self { batch, epochs: passes.max(usual.epochs), ..usual }
     }
 }
 
@@ -147,5 +163,20 @@ pub fn one_cycle(peak: f64, progress: f64) -> f64 {
     } else {
         let fall = (progress - WARM_UP) / (1.0 - WARM_UP);
         peak * 0.5 * (1.0 + (std::f64::consts::PI * fall).cos())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_images_are_shown_in_enough_steps_and_many_as_ever() {
+        assert_eq!(Recipe::for_images(60_000), Recipe::default());
+        for images in [1, 7, 200, 360, 2_000, 6_400, 13_000] {
+            let Recipe { epochs, batch, .. } = Recipe::for_images(images);
+            let steps = (images as usize).div_ceil(batch) * epochs as usize;
+            assert!(batch <= images as usize && batch <= 128 && steps >= STEPS_IN_ALL, "{images}: {epochs} of {batch}");
+        }
     }
 }

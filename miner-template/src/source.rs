@@ -82,12 +82,9 @@ impl Assets {
     /// # Errors
     /// When something is missing or doesn't match its digest.
     pub fn open(competition: &str) -> Result<Self, SourceError> {
-        if competition.starts_with("http://") || competition.starts_with("https://") {
-            let (client, id) = Client::for_competition(competition)?;
-            Self::fetch(&client, &id)
-        } else {
-            let problem = |problem| SourceError::Manifest { path: competition.into(), problem };
-            Self::offline(&at_home(competition).map_err(problem)?)
+        match Place::of(competition)? {
+            Place::Validator(client, id) => Self::fetch(&client, &id),
+            Place::File(path) => Self::offline(&path),
         }
     }
 
@@ -124,9 +121,7 @@ impl Assets {
     /// # Errors
     /// When a file is missing or corrupt.
     pub fn offline(manifest: &Path) -> Result<Self, SourceError> {
-        let problem = |problem: String| SourceError::Manifest { path: manifest.into(), problem };
-        let text = std::fs::read_to_string(manifest).map_err(|error| problem(error.to_string()))?;
-        let parsed = Manifest::from_toml(&text).map_err(|error| problem(error.to_string()))?;
+        let parsed = read_manifest(manifest)?;
         let folder = manifest.parent().unwrap_or(Path::new("."));
         let teacher_folder = parsed.teacher.model().map(|source| folder.join(&source.package));
         let teacher = teacher_folder.filter(|it| it.exists()).map(|it| teacher(&it)).transpose()?;
@@ -151,6 +146,41 @@ impl Assets {
             family: parsed.rounds.transforms,
         })
     }
+}
+
+/// Where a competition is.
+enum Place {
+    Validator(Client, CompetitionId),
+    File(PathBuf),
+}
+
+impl Place {
+    /// An address that begins with http(s)://, or else a file.
+    fn of(competition: &str) -> Result<Self, SourceError> {
+        if competition.starts_with("http://") || competition.starts_with("https://") {
+            let (client, id) = Client::for_competition(competition)?;
+            return Ok(Self::Validator(client, id));
+        }
+        let problem = |problem| SourceError::Manifest { path: competition.into(), problem };
+        at_home(competition).map(Self::File).map_err(problem)
+    }
+}
+
+/// A competition's manifest, from `http://HOST/competitions/ID` or a `competition.toml`.
+///
+/// # Errors
+/// When it can't be had or read.
+pub fn manifest(competition: &str) -> Result<Manifest, SourceError> {
+    match Place::of(competition)? {
+        Place::Validator(client, id) => Ok(client.competition(&id)?.competition.manifest),
+        Place::File(path) => read_manifest(&path),
+    }
+}
+
+fn read_manifest(path: &Path) -> Result<Manifest, SourceError> {
+    let problem = |problem: String| SourceError::Manifest { path: path.into(), problem };
+    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+    Manifest::from_toml(&text).map_err(|error| problem(error.to_string()))
 }
 
 /// Training and evaluation images: all that a validator would split into public and hidden ones, with the teacher's answers where

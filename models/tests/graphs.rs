@@ -1,9 +1,10 @@
-//! Every committed package as a graph: rten answers as burn does and, where PyTorch's answers are there, as PyTorch does;
+//! Every committed package as a graph: engines answer as its module does and, where PyTorch's answers are there, as PyTorch does;
 //! it costs what the catalogue says.
 
 use crate::fixture::{Fixture, classes, distance};
 use burn::tensor::{Device, Tensor, TensorData};
 use datasets::FashionMnist;
+use engine::burn::Burn;
 use engine::rten::Rten;
 use engine::{Mode, Runtime, Tensor as Values};
 use models::{Network, Weights};
@@ -57,7 +58,7 @@ impl Package {
         pixels.iter().enumerate().map(value).collect()
     }
 
-    fn burn(&self, inputs: &[f32]) -> Vec<f32> {
+    fn module(&self, inputs: &[f32]) -> Vec<f32> {
         let device = Device::flex();
         let network = Network::new(&self.plan, &self.weights, &device).unwrap();
         let image = self.plan.input();
@@ -68,9 +69,14 @@ impl Package {
     }
 }
 
-/// What rten says to items one by one.
-fn rten(graph: &Graph<'_>, inputs: &[f32]) -> Vec<f32> {
-    let mut session = Rten.load(graph, Mode::Exact).unwrap();
+/// The engines that are part of the program.
+fn engines() -> [Box<dyn Runtime>; 2] {
+    [Box::new(Rten), Box::new(Burn::on(Device::flex()))]
+}
+
+/// What an engine says to items one by one.
+fn answers(engine: &dyn Runtime, graph: &Graph<'_>, inputs: &[f32]) -> Vec<f32> {
+    let mut session = engine.load(graph, Mode::Exact).unwrap();
     let (_, ty) = &graph.inputs[0];
     let (mut logits, mut outputs) = (Vec::new(), Vec::new());
     for item in inputs.chunks(ty.shape.elements() as usize) {
@@ -89,14 +95,16 @@ fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn a_package_says_the_same_as_a_graph_on_rten_and_as_a_module_on_burn() {
+fn a_package_says_the_same_as_a_graph_on_any_engine_and_as_a_module() {
     let test = FashionMnist::load_test().unwrap();
     let packages = Package::all();
     assert!(packages.len() > 45, "only {} packages", packages.len());
     for package in packages {
         let values = package.plan.input().values() as usize;
         let inputs = package.inputs(&test.pixels[..IMAGES * values]);
-        assert_near(&package.name, &rten(&package.graph(), &inputs), &package.burn(&inputs));
+        for engine in engines() {
+            assert_near(&package.name, &answers(&*engine, &package.graph(), &inputs), &package.module(&inputs));
+        }
     }
 }
 
@@ -104,7 +112,10 @@ fn a_package_says_the_same_as_a_graph_on_rten_and_as_a_module_on_burn() {
 fn a_package_of_pytorchs_says_what_pytorch_says() {
     for fixture in Fixture::all() {
         let package = Package::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture.name));
-        assert_near(fixture.name, &rten(&package.graph(), &package.inputs(&fixture.pixels)), &fixture.logits);
+        for engine in engines() {
+            let inputs = package.inputs(&fixture.pixels);
+            assert_near(fixture.name, &answers(&*engine, &package.graph(), &inputs), &fixture.logits);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
+use crate::backend::Backends;
 use crate::dethrone::DethroneRules;
 use crate::nulls::Nulls;
 pub use crate::official::{EngineName, OfficialEngine};
@@ -102,6 +103,10 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "OfficialEngine::is_default")]
     #[schema(required = false)]
     pub engine: OfficialEngine,
+    /// What besides it may compute answers, where nothing is decided by them.
+    #[serde(default, skip_serializing_if = "Backends::is_empty")]
+    #[schema(required = false)]
+    pub backends: Backends,
     /// What a submission may cost.
     pub limits: Limits,
     /// When the package of a scored submission may be downloaded by everybody.
@@ -633,9 +638,9 @@ impl Manifest {
                 "needs catalogue, onnx or both".into(),
             ),
             (
-                "engine",
-                self.engine.name.runs_graphs() || !self.takes(Taken::Onnx),
-                "burn runs no ONNX: write engine = \"onnxruntime\" or engine = \"rten\"".into(),
+                "backends.accuracy",
+                (1..).zip(&self.backends.accuracy).all(|(next, one)| !self.backends.accuracy.iter().skip(next).any(|other| other == one)),
+                "names one twice".into(),
             ),
             ("data.public_items", self.data.public_items > 0, "must be above 0".into()),
             ("data.hidden_items", self.data.hidden_items > 0, "must be above 0".into()),
@@ -727,14 +732,14 @@ impl Manifest {
     /// What its publisher chose that keeps it from deciding about money: said wherever it is shown.
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
-        let nulls = self.nulls.is_none().then_some(Nulls::WITHOUT);
+        let nulls = self.nulls.as_ref().map_or_else(|| vec![Nulls::WITHOUT], Nulls::weaknesses);
         let unseen = self.teacher.answers().is_some() && self.teacher_distance == TeacherDistance::None;
         let teacher = unseen.then_some(
             "no distance to its teacher is kept, which is known by its answers only: whoever has that model may enter it, and \
              nobody can tell",
         );
-        let (pool, reward) = (self.data.hidden_pool.weakness(), self.reward.weakness());
-        [pool, beacon, reward, nulls, teacher].into_iter().flatten().collect()
+        let others = [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()];
+        others.into_iter().flatten().chain(nulls).chain(teacher).collect()
     }
 
     /// Whether models of this kind may be entered.

@@ -6,6 +6,7 @@
 
 use crate::Digest;
 use crate::attempt::SEED_MAX;
+use crate::backend::{Backend, OnBackend};
 use crate::competition::{InputSpec, ObjectRef, OfficialEngine};
 use crate::outcomes::Outcomes;
 use crate::package::{Claims, Expected, package_sha256};
@@ -90,6 +91,8 @@ pub struct Order {
     pub expected: Option<Claims>,
     /// What runs both.
     pub engine: OfficialEngine,
+    /// What may answer the items and probes in its place, if a sample of it agrees; nothing where a bit may matter.
+    pub backends: Vec<Backend>,
     /// How much is measured.
     pub scope: Scope,
     /// Decides the order of items and pairs; see [`Order::exact_seed`].
@@ -191,6 +194,8 @@ pub struct Measured {
     pub host: Host,
     /// The device: `flex`, `wgpu` or `tch`.
     pub device: String,
+    /// Whether the answers came from elsewhere than the official engine.
+    pub on_backend: Option<OnBackend>,
     /// How fast.
     pub latency: Latency,
     /// Bytes, counts, memory.

@@ -89,7 +89,7 @@ pub enum Breach {
 /// Judges a measurement. A breach in the outputs counts on any host; everything else only on a stable one.
 pub fn judge(latency: &Latency) -> LatencyVerdict {
     let checks = &latency.checks;
-    if latency.launches == 0 {
+    if !latency.is_timed() {
         return LatencyVerdict::Skipped;
     }
     if checks.output_delta_micro_max > OUTPUT_DELTA_MICRO_MAX {

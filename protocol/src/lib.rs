@@ -10,6 +10,7 @@ pub mod api;
 pub mod architecture;
 pub mod attempt;
 pub mod auth;
+pub mod backend;
 pub mod competition;
 pub mod dethrone;
 pub mod digest;

@@ -51,6 +51,23 @@ impl Nulls {
     pub const WITHOUT: &str = "it doesn't state what honest students have in common (`retort bench nulls` measures that), so only equal \
                                weights and equal functions make a copy: whoever damages one a little passes for a stranger";
 
+    /// What figures of 0 come to that are the largest of something.
+    const ALL_ALIKE: &str = "its [nulls] state 0, as if honest students had nothing in common: by that scale they count as copies of each \
+                             other (`retort bench nulls` measures what they have)";
+    /// The same of figures that are the least of something.
+    const ALL_EXPLAINED: &str = "its [nulls] state that the teacher explains some honest student wholly (0), so no copy of the teacher is \
+                                 recognised by its outputs";
+
+    /// What keeps figures that can be read from being a scale, to be said as [`Nulls::WITHOUT`] is.
+    pub(crate) fn weaknesses(&self) -> Vec<&'static str> {
+        let of_families =
+            self.families.values().flat_map(|it| [it.weight_match_max_ppm, it.residual_correlation_max_ppm]);
+        let of_all = [self.residual_correlation_max_ppm, self.fresh_residual_correlation_max_ppm];
+        let alike = of_all.into_iter().chain(of_families).any(|most| most == 0);
+        let explained = [self.unexplained_min_ppm, self.fresh_unexplained_min_ppm].contains(&0);
+        alike.then_some(Self::ALL_ALIKE).into_iter().chain(explained.then_some(Self::ALL_EXPLAINED)).collect()
+    }
+
     /// What makes no sense about them, and what would.
     pub(crate) fn problems(&self) -> Vec<String> {
         let shares = [

@@ -37,11 +37,6 @@ impl EngineName {
             Self::Onnxruntime => "onnxruntime",
         }
     }
-
-    /// Whether it runs graphs: packages `retort/2`, and the catalogue lowered to them.
-    pub fn runs_graphs(self) -> bool {
-        self != Self::Burn
-    }
 }
 
 impl fmt::Display for EngineName {

@@ -2,6 +2,7 @@
 //! counts, nanoseconds, parts per million.
 
 use crate::Digest;
+use crate::backend::OnBackend;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -32,6 +33,10 @@ pub struct Report {
     pub host: Host,
     /// The device: `flex`, `wgpu` or `tch`.
     pub device: String,
+    /// Where the answers came from another backend than the official engine, or were to: its sample. No report of a round has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub on_backend: Option<OnBackend>,
     /// What it was measured on.
     pub data: DataSeen,
     /// SHA-256 of all logits, f32 little-endian, in item order.
@@ -181,6 +186,13 @@ pub struct Latency {
     pub checks: LatencyChecks,
     /// SHA-256 of the raw samples, kept as an object.
     pub samples_sha256: Option<Digest>,
+}
+
+impl Latency {
+    /// Whether anybody took its time: whose answers are below the gate beyond doubt has none.
+    pub fn is_timed(&self) -> bool {
+        self.launches > 0
+    }
 }
 
 /// Whose stamps count.

@@ -235,7 +235,7 @@ pub fn score(report: &Report, ceiling: Ceiling, rules: &ScoreRules) -> Score {
     let accuracy = wilson(u64::from(report.quality.correct), items);
     let gate = scale.gate(accuracy.value_ppm);
     let mut utilities = utilities(report, &scale);
-    if !gate && report.latency.launches == 0 {
+    if !gate && !report.latency.is_timed() {
         // Nobody timed it, so its latency is worth nothing rather than as much as one of no time at all.
         utilities[2] = [0.0; 3];
     }

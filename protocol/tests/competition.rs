@@ -2,6 +2,7 @@
 
 use protocol::Manifest;
 use protocol::architecture::Costs;
+use protocol::backend::Backend;
 use protocol::competition::{Taken, TeacherDistance, keeps_teacher_distance};
 use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
@@ -205,13 +206,13 @@ fn a_contact_is_a_mail_address_or_a_page_and_plain() {
 
 #[test]
 fn kinds_of_models_are_written_where_they_are_more_than_the_catalogue_and_each_stands_once() {
-    let with = |line: &str| Manifest::from_toml(&REAL.replacen("title = ", &format!("{line}\ntitle = "), 1));
+    let catalogue = REAL.replace("models = [\"catalogue\", \"onnx\"]", "");
+    let with = |line: &str| Manifest::from_toml(&catalogue.replacen("title = ", &format!("{line}\ntitle = "), 1));
     let (plain, said) = (with("").unwrap(), with("models = [\"catalogue\"]").unwrap());
     let json = |manifest: &Manifest| String::from_utf8(canonical_json(manifest).unwrap()).unwrap();
     assert!(json(&plain) == json(&said) && !json(&plain).contains("\"models\""), "what was published keeps its digest");
     assert!(plain.takes(Taken::Catalogue) && !plain.takes(Taken::Onnx));
-    let on_burn = with("models = [\"catalogue\", \"onnx\"]").unwrap_err().to_string();
-    assert!(on_burn.contains("engine = \"onnxruntime\""), "{on_burn}");
+    assert!(with("models = [\"onnx\"]").unwrap().takes(Taken::Onnx), "any engine runs graphs");
     assert!(!json(&plain).contains("\"engine\""), "burn without a version isn't written");
     let unknown = with("engine = \"tract\"").unwrap_err().to_string();
     assert!(unknown.contains("write burn, rten or onnxruntime"), "{unknown}");
@@ -223,4 +224,21 @@ fn kinds_of_models_are_written_where_they_are_more_than_the_catalogue_and_each_s
         assert!(error.contains("needs catalogue, onnx or both"), "{error}");
     }
     assert!(with("models = [\"keras\"]").is_err());
+}
+
+#[test]
+fn a_manifest_allows_backends_by_their_names_each_once() {
+    let with = |allowed: &str| Manifest::from_toml(&format!("{REAL}\n[backends]\naccuracy = {allowed}\n"));
+    let json = |manifest: &Manifest| String::from_utf8(canonical_json(manifest).unwrap()).unwrap();
+    assert!(
+        !json(&Manifest::from_toml(REAL).unwrap()).contains("\"backends\""),
+        "nothing is allowed, and nothing written"
+    );
+    let manifest = with("[\"wgpu\", \"tch\"]").unwrap();
+    assert_eq!(manifest.backends.accuracy, [Backend::Wgpu, Backend::Tch]);
+    assert_eq!(serde_json::from_str::<Manifest>(&json(&manifest)).unwrap(), manifest);
+    for (wrong, word) in [("[\"cuda\"]", "wgpu"), ("[\"wgpu\", \"wgpu\"]", "backends.accuracy")] {
+        let error = with(wrong).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
 }

@@ -491,6 +491,12 @@ fn every_bad_file_has_its_code() {
 }
 
 #[test]
+fn a_model_that_is_too_large_is_told_of_parameters_and_not_of_the_bytes_that_they_take() {
+    let large = config(r#"{"kind":"mlp","hidden":[20000]}"#);
+    assert_eq!(code(&large, &[0; 400_001]), Code::OverLimit.as_str());
+}
+
+#[test]
 fn pytorch_counters_are_tolerated_and_nothing_else_is() {
     let resnet = r#"{"kind":"resnet","width":2,"blocks":[1]}"#;
     let plan = PackageConfig::from_json(config(resnet).as_bytes()).unwrap().plan().unwrap();

@@ -41,6 +41,7 @@ fn report() -> Report {
         engine: "eval 0.1.0 (burn 0.22.1)".into(),
         host: Host { cpu_model: "AMD EPYC".into(), cores: 2, ..Host::default() },
         device: "flex".into(),
+        on_backend: None,
         data: DataSeen { images_sha256: Digest::of(b"images"), seed: u64::MAX, items: 10_000, public_items: 5_000 },
         outputs_sha256: Digest::of(b"outputs"),
         quality: Quality {

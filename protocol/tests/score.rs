@@ -13,6 +13,7 @@ fn report(correct: u32, ratio_ppm: i64, size_bytes: u64, js_micronats: u64) -> R
         engine: "test".into(),
         host: Host::default(),
         device: "flex".into(),
+        on_backend: None,
         data: DataSeen { images_sha256: Digest::of(b""), seed: 0, items: 10_000, public_items: 5_000 },
         outputs_sha256: Digest::of(b""),
         quality: Quality { correct, public_correct: 0, confusion: vec![], negative_flips: 0, positive_flips: 0 },

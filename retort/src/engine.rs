@@ -4,11 +4,13 @@
 use crate::cli::RuntimeName;
 use anyhow::{Context, Result, ensure};
 use eval::{
-    Cancel, Confinement, Effort, Engine, LEASE_POLL, Lease, LeaseError, Library, Phase, RuntimeKind, WorkerCommand,
+    Cancel, Confinement, Effort, Engine, Holder, LEASE_POLL, Lease, LeaseError, Library, Phase, RuntimeKind,
+    WorkerCommand,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use models::DeviceKind;
+use protocol::backend::Backend;
 use protocol::competition::{EngineName, OfficialEngine};
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use sandbox::Host;
@@ -48,7 +50,7 @@ fn confinement() -> Result<Confinement> {
 /// When this host can't confine workers or doesn't say where this program is.
 pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine> {
     let worker = WorkerCommand::this_program(&["__worker"]).context("find this program's own file")?;
-    let mut engine = Engine { confinement: confinement()?, ..Engine::new(worker) };
+    let mut engine = Engine { confinement: confinement()?, waits: tell_waiting, ..Engine::new(worker) };
     engine.device = device;
     engine.library = Library::named();
     engine.effort = match effort {
@@ -58,7 +60,17 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
     Ok(engine)
 }
 
-/// What runs models instead of what would otherwise, by its name; burn is what would, but for graphs.
+/// Says for whom a command waits. One that has a bar draws it once it measures.
+fn tell_waiting(holder: &Holder) {
+    eprintln!("{}", waiting_for(holder));
+}
+
+/// For whom somebody waits, and where to look again.
+pub(crate) fn waiting_for(holder: &Holder) -> String {
+    format!("waiting for the machine, which measures one model at a time: {holder}; `retort doctor` says who has it")
+}
+
+/// What runs models instead of burn, by its name.
 ///
 /// # Errors
 /// When its library isn't there or is another.
@@ -73,7 +85,10 @@ pub(crate) fn runtime(name: RuntimeName) -> Result<Option<RuntimeKind>> {
 /// Lets another engine stand in for an official one that this host lacks; what to tell of it then.
 pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<String> {
     let problem = engine.library.official(official).err()?;
-    let other = if official.name.runs_graphs() { RuntimeKind::Rten } else { RuntimeKind::Burn };
+    let other = match official.name {
+        EngineName::Burn => RuntimeKind::Burn,
+        EngineName::Rten | EngineName::Onnxruntime => RuntimeKind::Rten,
+    };
     let told =
         format!("not official, since it was measured on {}, and the competition on {official}: {problem}", other.id());
     engine.instead = Some(other);
@@ -83,7 +98,6 @@ pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<
 /// A phase in a word.
 pub(crate) fn phase_name(phase: Phase) -> &'static str {
     match phase {
-        Phase::Waiting => "waiting for the machine",
         Phase::Expected => "expected answers",
         Phase::Accuracy => "accuracy",
         Phase::Latency => "latency",
@@ -114,6 +128,7 @@ impl ProcessMeasurer {
             if let Some(lease) = waiting.look()? {
                 return Ok(lease);
             }
+            waiting.for_whom().iter().for_each(self.0.waits);
             tokio::time::sleep(LEASE_POLL).await;
         }
     }
@@ -139,6 +154,12 @@ impl Measurer for ProcessMeasurer {
             EngineName::Onnxruntime => library.bytes().map(Some),
             EngineName::Burn | EngineName::Rten => Ok(None),
         })
+    }
+
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        let engine = self.0.clone();
+        let here = move || Backend::ALL.into_iter().filter(|backend| engine.backend(*backend).is_ok()).collect();
+        async move { tokio::task::spawn_blocking(here).await.unwrap_or_default() }.boxed()
     }
 
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {

@@ -15,18 +15,19 @@ const HEIGHT: usize = 14;
 
 /// Rows of a plot: up is more accurate, left is faster. Places mark submissions, `T` the teacher, `r` the reference.
 pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
-    let rows: Vec<&BoardRow> = leaderboard.rows.iter().filter(|row| row.latency_ratio_ppm > 0).collect();
+    let rows: Vec<&BoardRow> = leaderboard.rows.iter().filter(|row| row.is_timed()).collect();
     if rows.is_empty() {
         return String::new();
     }
-    let latency = Axis::over(rows.iter().map(|row| (row.latency_ratio_ppm as f64 / 1e6).ln()));
+    let ratio = |row: &BoardRow| (row.latency_ratio_ppm.max(1) as f64 / 1e6).ln();
+    let latency = Axis::over(rows.iter().map(|row| ratio(row)));
     let accuracy = Axis::over(rows.iter().map(|row| row.accuracy_ppm as f64 / 1e4)).within(0.0, 100.0);
     let room = narrow().map_or(WIDTH, |columns| columns.saturating_sub(LABEL));
     let width = room.clamp(WIDTH_MIN, WIDTH);
     let mut grid = vec![vec![' '; width]; HEIGHT];
     // The best are drawn last, so that they stay visible.
     for row in rows.iter().rev() {
-        let column = latency.place((row.latency_ratio_ppm as f64 / 1e6).ln(), width);
+        let column = latency.place(ratio(row), width);
         let line = HEIGHT - 1 - accuracy.place(row.accuracy_ppm as f64 / 1e4, HEIGHT);
         grid[line][column] = mark(row);
     }

@@ -49,11 +49,10 @@ fn fitting(leaderboard: &Leaderboard, columns: usize) -> String {
 /// The columns of a board that is fitted, with what each is worth.
 fn columns_of(rows: &[BoardRow], columns: usize) -> Vec<Column> {
     let column = |name, worth, cell: &dyn Fn(&BoardRow) -> String| Column::new(name, worth, rows.iter().map(cell));
-    let score = |row: &BoardRow| close_error(row.score_ppm, row.score_interval_ppm, 1e6, 3);
-    // Below the gate beyond doubt, nobody is timed.
-    let latency = |row: &BoardRow| match row.latency_ratio_ppm {
-        0 => String::new(),
-        ratio => close_error(ratio, row.latency_ratio_interval_ppm, 1e6, 3),
+    let score = |row: &BoardRow| score(row, 3).replace(" ± ", "±");
+    let latency = |row: &BoardRow| match row.is_timed() {
+        true => close_error(row.latency_ratio_ppm, row.latency_ratio_interval_ppm, 1e6, 3),
+        false => String::new(),
     };
     let hidden = |ppm: i64| format!("{:.3}", ppm as f64 / 1e6);
     // A name is more than a family, which several have.
@@ -202,11 +201,19 @@ fn cells(row: &BoardRow) -> [String; 14] {
         timed(row.latency_us_p50.to_string()),
         bytes(row.size_bytes),
         thousands(row.parameters),
-        with_error(row.score_ppm, row.score_interval_ppm, 1e6, 4),
+        score(row, 4),
         hidden(row),
         row.needs.map_or_else(String::new, |needs| missing(needs.missing_ppm)),
         row.why.clone(),
     ]
+}
+
+/// The score; none for the teacher, which nobody competes with, as on the page.
+fn score(row: &BoardRow, digits: usize) -> String {
+    match row.kind {
+        RowKind::Teacher => String::new(),
+        RowKind::Reference | RowKind::Submission => with_error(row.score_ppm, row.score_interval_ppm, 1e6, digits),
+    }
 }
 
 /// What its owner calls it, and its family.
@@ -301,6 +308,30 @@ mod tests {
         ]);
         let board = json!({ "competition": "digits", "rows": rows, "champion": null, "divisions": [] });
         serde_json::from_value(board).unwrap()
+    }
+
+    #[test]
+    fn baselines_have_the_scores_that_the_page_shows() {
+        let mut board = board();
+        let baseline = |kind, score_ppm| {
+            let row = board.rows[0].clone();
+            let interval = [score_ppm, score_ppm];
+            BoardRow {
+                kind,
+                submission: None,
+                hotkey: None,
+                rank: None,
+                score_ppm,
+                score_interval_ppm: interval,
+                ..row
+            }
+        };
+        board.rows = vec![baseline(RowKind::Teacher, 0), baseline(RowKind::Reference, 598_000)];
+        for text in [fitting(&board, 100), wide(&board)] {
+            let line =
+                |who: &str| text.lines().find(|line| line.contains(who)).unwrap_or_else(|| panic!("{who}: {text}"));
+            assert!(line("reference").contains("0.598") && !line("teacher").contains("0.000"), "{text}");
+        }
     }
 
     #[test]

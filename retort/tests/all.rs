@@ -4,6 +4,7 @@
 
 mod answers;
 mod attacks;
+mod backends;
 mod graphs;
 mod habits;
 mod journey;

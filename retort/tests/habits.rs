@@ -122,13 +122,21 @@ fn a_demo_that_is_interrupted_leaves_nothing_but_a_folder_of_ones_own() {
         let left: Vec<_> = fs::read_dir(&temporary).unwrap().flatten().map(|entry| entry.path()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
-    let own = dir.path().join("own");
-    let demo = retort().args(["demo", "--dir"]).arg(&own).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    assert!(until(PATIENCE, || own.join("validator").exists().then_some(())).is_some());
-    kill_process(Pid::from_raw(demo.id() as i32).unwrap(), Signal::TERM).unwrap();
-    let ended = demo.wait_with_output().unwrap();
-    assert!(stderr(&ended).contains(&own.display().to_string()), "{}", stderr(&ended));
-    assert!(own.join("validator").exists(), "what somebody named stays");
+    for (own, json) in [(dir.path().join("own"), None), (dir.path().join("scripted"), Some("--json"))] {
+        let mut demo = retort();
+        demo.args(["demo", "--dir"]).arg(&own).args(json).stderr(Stdio::piped()).stdout(Stdio::piped());
+        let demo = demo.spawn().unwrap();
+        assert!(until(PATIENCE, || own.join("validator").exists().then_some(())).is_some());
+        kill_process(Pid::from_raw(demo.id() as i32).unwrap(), Signal::TERM).unwrap();
+        let ended = demo.wait_with_output().unwrap();
+        assert!(stderr(&ended).contains(&own.display().to_string()), "{}", stderr(&ended));
+        assert!(own.join("validator").exists(), "what somebody named stays");
+        // `retort demo > log` has the story; a script reads its one object alone.
+        let story = "s] a validator, in ";
+        let told = [stdout(&ended).contains(story), stderr(&ended).contains(story)];
+        assert_eq!(told, [json.is_none(), json.is_some()], "{}{}", stdout(&ended), stderr(&ended));
+        assert!(json.is_none() || ended.stdout.is_empty(), "{}", stdout(&ended));
+    }
 }
 
 #[test]

@@ -165,6 +165,34 @@ fn ended(child: &mut Child, what: &str) -> Duration {
     took
 }
 
+#[test]
+fn whoever_waits_for_the_machine_says_for_whom() {
+    let place = Place::new();
+    let taken = place.taken();
+    let holder = format!("process {} (flock) has it", taken.0.id());
+    let mut doctor = place.retort();
+    doctor.args(["doctor", "--dir", &place.path("v")]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut doctor = Killed(doctor.spawn().unwrap());
+    let said = BufReader::new(doctor.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let machine = said.map(|line| line.trim().to_owned()).find(|line| line.starts_with("ok   machine "));
+    assert!(machine.as_ref().is_some_and(|line| line.contains(&holder)), "{machine:?}");
+    let mut told = BufReader::new(doctor.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = told.find(|line| line.starts_with("waiting for the machine"));
+    assert!(waits.as_ref().is_some_and(|line| line.contains(&holder) && line.contains("retort doctor")), "{waits:?}");
+    drop(taken);
+
+    // Of our own commands it is known what they do, and for how long.
+    let mut busy = place.retort();
+    let bench = ["bench", "latency", "--aa", "--measurements", "50", "--effort", "quick"];
+    let _busy = Killed(busy.args(bench).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let seen = until(PATIENCE, || {
+        let mut look = place.retort();
+        let nowhere = look.args(["doctor", "--dir", &place.path("nowhere")]).output().unwrap();
+        stdout(&nowhere).lines().find(|line| line.contains("(retort bench latency) has had it for ")).map(str::to_owned)
+    });
+    assert!(seen.is_some(), "where no validator is, the host is looked at all the same");
+}
+
 /// `SIGTERMS=100 cargo test -p retort --test all machine:: -- --nocapture` prints the figure of docs/SECURITY.md.
 #[test]
 fn a_signal_ends_the_process_in_time_in_every_phase_and_its_workers_with_it() {

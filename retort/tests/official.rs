@@ -1,7 +1,7 @@
 //! onnxruntime as a competition's official engine, by the real binary: refused where its library isn't, named with version and
 //! digest where it is, and what ranks, is stated and is checked again was measured on it.
 
-use crate::support::{Service, onnxruntime, repository, retort, stderr, stdout, with_graphs};
+use crate::support::{Service, on_engine, onnxruntime, repository, retort, stderr, stdout};
 use protocol::competition::{EngineName, OfficialEngine, Taken};
 use protocol::{Digest, Manifest};
 use serde_json::Value;
@@ -37,7 +37,7 @@ fn a_competition_is_measured_on_the_onnxruntime_that_it_names() {
     let official = format!("onnxruntime 1.32.0 sha256:{}", Digest::of(&fs::read(&library).unwrap()));
     let home = dir.path().join("validator");
     assert!(in_home(&["init"], &home, None).status.success());
-    let manifest = with_graphs(dir.path(), "onnxruntime");
+    let manifest = on_engine(dir.path(), "onnxruntime");
     let manifest = manifest.to_str().unwrap();
 
     // Without the library, or with another file in its place, nothing is published, and it is said what to do.
@@ -131,6 +131,6 @@ fn a_new_manifest_names_onnxruntime_where_its_library_is() {
         assert!(written.status.success(), "{}", stderr(&written));
         let text = fs::read_to_string(dir.path().join(out)).unwrap();
         let manifest = Manifest::from_toml(&text).unwrap();
-        assert_eq!((manifest.engine, manifest.takes(Taken::Onnx)), (OfficialEngine::any(engine), engine.runs_graphs()));
+        assert_eq!((manifest.engine, manifest.takes(Taken::Onnx)), (OfficialEngine::any(engine), true));
     }
 }

@@ -62,7 +62,7 @@ fn without_a_reference_one_is_distilled_and_miners_read_the_same_data_offline() 
     assert!(stderr(&refused).contains("mlp, resnet-tiny, "), "{}", stderr(&refused));
     assert!(stderr(&refused).contains(r#"as {"kind":"mlp","hidden":[64]}"#), "{}", stderr(&refused));
     let made = stdout(&run(dir.path(), &[&new[..], &["mlp"]].concat()));
-    assert!(made.contains("distilling mlp, 50890 parameters, from 360 images in 10 passes"), "{made}");
+    assert!(made.contains("distilling mlp, 50890 parameters, from 360 images in 23 passes by batches of 8"), "{made}");
     assert!(made.contains("of 40 images that it didn't learn from"), "{made}");
     assert!(!at("reference.cache").exists() && at("reference/expected.safetensors").exists());
     let manifest = fs::read_to_string(at("competition.toml")).unwrap();
@@ -100,6 +100,8 @@ fn a_folder_of_pictures_becomes_a_competition_in_five_commands() {
         stderr(&refused)
     );
     run(dir.path(), &[&new[..], &["--fit", "stretch", "--private"]].concat());
+    let license = "# license = \"MIT\"";
+    assert!(fs::read_to_string(at("competition.toml")).unwrap().contains(license), "what may be said of it");
     // A few hundred items say little of a gate.
     let manifest = fs::read_to_string(at("competition.toml")).unwrap();
     fs::write(at("competition.toml"), manifest.replace("gate_ppm = 900000", "gate_ppm = 500000")).unwrap();

@@ -43,7 +43,7 @@ fn the_catalogue_in_pytorch_is_the_catalogue() {
         .output()
         .unwrap();
     assert!(tests.status.success(), "{}", stderr(&tests));
-    assert!(stderr(&tests).contains("Ran 13 tests"), "{}", stderr(&tests));
+    assert!(stderr(&tests).contains("Ran 14 tests"), "{}", stderr(&tests));
 }
 
 /// Writes the package and the pictures, and prints the labels that timm gives them.
@@ -151,6 +151,7 @@ fn a_model_trained_in_pytorch_is_on_the_board() {
         .unwrap();
     assert_eq!(refused.status.code(), Some(1), "{}", stdout(&refused));
     assert!(stderr(&refused).contains("error: the validator would reject this package"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains(" parameters, limit "), "not the bytes that they take: {}", stderr(&refused));
     assert!(!stderr(&refused).contains("Traceback") && !stderr(&refused).contains("asking"), "{}", stderr(&refused));
 
     // What the binary says of a bad package is what the user of Python reads.

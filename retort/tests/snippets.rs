@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const README: &str = include_str!("../../README.md");
 
+const HUB: &str = include_str!("../../docs/HUB.md");
+
 /// Blocks of README.md that aren't run here, by how they begin, and why.
 const README_NOT_RUN: [(&str, &str); 4] = [
     ("cargo run --release -- demo", "a demo of minutes, and this very suite; CI's steps are in .ci/run"),
@@ -99,6 +101,18 @@ impl Reader {
         // As transformers tells of a model that isn't whole.
         assert!(!stderr(&output).contains("MISSING"), "{program}: {}", stderr(&output));
         succeeded(program, &output)
+    }
+}
+
+impl Reader {
+    /// What Node.js says of a module beside Hugging Face's client.
+    fn javascript(&self, module: &str) -> String {
+        let made = Command::new(repository("scripts/node.sh")).output().unwrap();
+        let clients = PathBuf::from(succeeded("node.sh", &made).trim()).join("node_modules");
+        std::os::unix::fs::symlink(clients, self.dir.path().join("node_modules")).unwrap();
+        fs::write(self.dir.path().join("champion.mjs"), module).unwrap();
+        let output = self.command(Path::new("/usr/bin/env")).args(["node", "champion.mjs"]).output().unwrap();
+        succeeded(module, &output)
     }
 }
 
@@ -211,6 +225,12 @@ fn readme_pages_and_cards_are_right_to_the_letter() {
     assert!(told.contains("verdict      independent"), "{told}");
     witnesses(&reader, &here(&format!("retort witness{witness}")));
 
+    let javascript = here(&take(&mut readme, "js", "import { downloadFile }"));
+    assert!(reader.javascript(&javascript).contains("'Ankle boot'"), "its labels");
+    // docs/HUB.md has the same addresses.
+    for (_, program) in blocks(HUB).into_iter().filter(|(language, _)| language == "python") {
+        reader.python(&program, &service.address);
+    }
     pages(&reader, &service, &id);
     cards(&reader, &service, &id);
     assert!(readme.is_empty(), "blocks that nobody runs; run them, or say in README_NOT_RUN why not: {readme:#?}");

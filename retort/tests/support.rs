@@ -52,12 +52,11 @@ pub(crate) fn manifest(dir: &Path) -> PathBuf {
     path
 }
 
-/// The same, taking graphs as well, all models on `engine`.
-pub(crate) fn with_graphs(dir: &Path, engine: &str) -> PathBuf {
+/// The same, with all models on `engine`.
+pub(crate) fn on_engine(dir: &Path, engine: &str) -> PathBuf {
     let path = manifest(dir);
-    let kinds = format!("models = [\"catalogue\", \"onnx\"]\nengine = \"{engine}\"\n");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("title = ", &(kinds + "title = "), 1)).unwrap();
+    fs::write(&path, text.replacen("title = ", &format!("engine = \"{engine}\"\ntitle = "), 1)).unwrap();
     path
 }
 

@@ -2,7 +2,9 @@
 
 use crate::support::{repository, retort, stderr, stdout};
 use datasets::FashionMnist;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
@@ -103,6 +105,37 @@ fn a_manifest_is_checked_before_anything_is_played() {
         assert!(!stderr(&output).contains("strategies"), "it plays first: {}", stderr(&output));
         stderr(&output)
     };
+    // All of it at once.
+    let both = whole
+        .replacen("id = ", "closes_at = 2020-01-31T12:00:00Z\nengine = \"onnxruntime\"\nid = ", 1)
+        .replacen("fixtures/mlp", "fixtures/nowhere", 1);
+    let told = check(&both);
+    for problem in ["it has passed", "fixtures/nowhere", "manifest field `engine`"] {
+        assert!(told.contains(problem), "{problem}: {told}");
+    }
+    // And where nothing is wrong, that is said before anything is played, or alone.
+    fs::write(&manifest, whole.replace("_max_ppm = 847000", "_max_ppm = 0")).unwrap();
+    let checks = ["validator", "publish", "--check", "--no-market"];
+    let fine = retort().args(checks).arg(&manifest).arg("--dir").arg(dir.path()).output().unwrap();
+    assert!(fine.status.success(), "{}", stderr(&fine));
+    let lines: Vec<String> = stdout(&fine).lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with("nothing is wrong with ") && lines[1].starts_with("next: retort validator publish "));
+    assert!(
+        stderr(&fine).contains("its [nulls] state 0") && !stderr(&fine).contains("strategies"),
+        "{}",
+        stderr(&fine)
+    );
+    fs::write(&manifest, &whole).unwrap();
+    let mut plays = retort();
+    plays.args(["validator", "publish", "--check", "--dir"]).arg(dir.path()).arg(&manifest);
+    let mut plays = plays.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = BufReader::new(plays.stdout.take().unwrap()).lines();
+    assert!(first.next().unwrap().unwrap().starts_with("nothing is wrong with "));
+    let mut told = BufReader::new(plays.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(told.any(|line| line.contains("is played now, 3 games of 8 rounds")), "it says what it plays");
+    kill_process(Pid::from_raw(plays.id() as i32).unwrap(), Signal::INT).unwrap();
+    assert!(told.any(|line| line.contains("the manifest is fine")), "and, interrupted, what is known");
+    plays.wait().unwrap();
     let over = whole.replacen("id = ", "closes_at = 2020-01-31T12:00:00Z\nid = ", 1);
     assert!(check(&over).contains("it has passed"), "{}", check(&over));
     let nowhere = whole.replacen("fixtures/mlp", "fixtures/nowhere", 1);
@@ -309,6 +342,46 @@ fn pictures_are_taken_as_they_are() {
     assert!(told.contains("resized from 14 x 56 to 28 x 28 pixels"), "{told}");
     let text = ask(&[&format!("{folder}/notes.txt")]);
     assert!(stderr(&text).contains("no picture of a known format"), "{}", stderr(&text));
+}
+
+/// A line a picture is for few; of many it is counted, and class folders say what is right.
+#[test]
+fn a_folder_of_many_pictures_is_a_table_and_class_folders_give_an_accuracy() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = FashionMnist::load_test().unwrap();
+    let names = ["Trouser", "Bag", "unsorted"];
+    for index in 0..60 {
+        let Some(place) = [1, 8, 0].iter().position(|class| *class == test.labels[index]) else { continue };
+        let class = dir.path().join("test").join(names[place]);
+        fs::create_dir_all(&class).unwrap();
+        let image = image::GrayImage::from_raw(28, 28, test.image(index).to_vec()).unwrap();
+        image::imageops::resize(&image, 56, 56, image::imageops::FilterType::Nearest)
+            .save(class.join(format!("{index}.png")))
+            .unwrap();
+    }
+    let predict = |more: &[&str]| {
+        let package = repository("models/fixtures/pytorch_student");
+        let output =
+            retort().env("COLUMNS", "60").arg("predict").arg(&package).arg(dir.path()).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output
+    };
+    let all: Vec<serde_json::Value> = serde_json::from_slice(&predict(&["--json"]).stdout).unwrap();
+    let known: Vec<&serde_json::Value> = all.iter().filter(|answer| !answer["truth"].is_null()).collect();
+    assert!(
+        all.len() > 12
+            && known.len() < all.len()
+            && known.iter().all(|it| names.contains(&it["truth"].as_str().unwrap()))
+    );
+    let right = known.iter().filter(|answer| answer["truth"] == answer["label"]).count();
+    let answered = predict(&[]);
+    let (told, lines) = (stdout(&answered), stdout(&answered).lines().count());
+    assert!(told.contains(&format!("right: {right} of {} pictures", known.len())), "{told}");
+    assert!(!told.contains(".png") && lines <= 13 && told.lines().all(|line| line.chars().count() <= 70), "{told}");
+    let remarks = stderr(&answered);
+    assert_eq!(remarks.matches("resized from 56 x 56").count(), 1, "{remarks}");
+    assert!(remarks.contains(&format!("and {} more are like it", all.len() - 1)), "{remarks}");
+    assert_eq!(stdout(&predict(&["--each"])).matches(".png: ").count(), all.len());
 }
 
 /// As the validator has it: the first of equals, and nothing that isn't finite.

@@ -12,6 +12,7 @@ pub mod classification;
 
 use classification::{Marks, marks};
 use protocol::Report;
+use protocol::backend::Backend;
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Measured, outputs_digest};
 use protocol::outcomes::{OutcomeValues, Outcomes, OutcomesError};
 use protocol::report::{DataSeen, REPORT_FORMAT};
@@ -36,6 +37,9 @@ pub enum AnswerError {
         /// Probes of the order.
         probes: usize,
     },
+    /// It came from a backend that the order doesn't allow.
+    #[error("the answers came from {0}, which the order doesn't allow")]
+    Backend(Backend),
     /// Nothing ranks by what is no number.
     #[error("the answer has outputs that are no finite numbers")]
     NotFinite,
@@ -75,6 +79,9 @@ pub fn evaluation(request: &EvaluationRequest, answer: Answer) -> Result<Evaluat
     if measured.about != order.about() {
         return Err(AnswerError::Another);
     }
+    if let Some(found) = measured.on_backend.as_ref().filter(|found| !order.backends.contains(&found.backend)) {
+        return Err(AnswerError::Backend(found.backend));
+    }
     let (items, probes) = (order.inputs.count(), order.probe_count());
     let classes = outputs.len() / items;
     if classes == 0 || outputs.len() != items * classes || probe_outputs.len() != probes * classes {
@@ -85,7 +92,7 @@ pub fn evaluation(request: &EvaluationRequest, answer: Answer) -> Result<Evaluat
     }
     let Marks { quality, fidelity, calibration, right, js_micronats } =
         marks(truth, &outputs, classes).map_err(AnswerError::Truth)?;
-    let Measured { about, engine, host, device, latency, cost, mut phases_ms } = measured;
+    let Measured { about, engine, host, device, on_backend, latency, cost, mut phases_ms } = measured;
     let outcomes = Outcomes::new(OutcomeValues {
         images_sha256: about.images_sha256,
         size_bytes: cost.size_bytes,
@@ -108,6 +115,7 @@ pub fn evaluation(request: &EvaluationRequest, answer: Answer) -> Result<Evaluat
         engine,
         host,
         device,
+        on_backend,
         data,
         outputs_sha256,
         quality,

@@ -1,6 +1,7 @@
 //! From an answer to an evaluation: what is computed here, and which answers are none.
 
 use protocol::Digest;
+use protocol::backend::{Backend, OnBackend};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{
     Answer, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth, outputs_digest,
@@ -20,6 +21,7 @@ fn request() -> EvaluationRequest {
         probes: Arc::from([9, 9]),
         expected: None,
         engine: Default::default(),
+        backends: Vec::new(),
         scope: Scope::FullIfWorthIt,
         seed: 7,
         wall_seconds_max: 1,
@@ -40,6 +42,7 @@ fn answer(request: &EvaluationRequest) -> Answer {
         engine: "engine/1".into(),
         host: Default::default(),
         device: "device".into(),
+        on_backend: None,
         latency: Default::default(),
         cost: Cost { size_bytes: 9, ..Cost::default() },
         phases_ms: Phases { accuracy: 5, ..Phases::default() },
@@ -91,6 +94,20 @@ fn an_answer_to_another_order_is_none() {
         change(&mut answer);
         assert_eq!(evaluation(&request, answer).unwrap_err(), AnswerError::Another);
     }
+}
+
+#[test]
+fn answers_come_from_no_backend_that_the_order_does_not_allow() {
+    let mut request = request();
+    let with = |request: &EvaluationRequest| {
+        let mut answer = answer(request);
+        let found = OnBackend { backend: Backend::Wgpu, held_against: 4, delta_micro_max: 0, incident: None };
+        answer.measured.on_backend = Some(found);
+        evaluation(request, answer)
+    };
+    assert_eq!(with(&request).unwrap_err(), AnswerError::Backend(Backend::Wgpu));
+    request.order.backends = vec![Backend::Tch, Backend::Wgpu];
+    assert_eq!(with(&request).unwrap().report.on_backend.unwrap().backend, Backend::Wgpu);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use reqwest::{Response, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use validator::Evaluator;
-use validator::amend::{AmendError, Wish, amend};
+use validator::amend::{self, AmendError, Wish, amend};
 use validator::db::rounds::Round;
 use validator::evaluator::scripted_evaluation;
 
@@ -327,7 +327,10 @@ async fn an_early_end_leaves_a_full_round_a_quota_rises_with_the_next_and_three_
     let running = opened(&app, from_round).await;
     miner.submit(&Package::mlp(&[8], 9)).await.expect("one more in the next round");
 
+    let now = app.app.clock.now();
+    let foreseen = amend::foreseen(&app.app.db, &competition("digits"), Wish::CloseEarly, now).await.unwrap();
     let early = amended(&app, Wish::CloseEarly).await.unwrap();
+    assert_eq!(foreseen, early.change, "what was said before is what was done");
     assert_eq!(early.change, Amended::ClosesAt(running.closes_at.unwrap() + 1000), "the next full round");
     assert!(amended(&app, Wish::CloseEarly).await.unwrap_err().to_string().contains("no later than"));
     amended(&app, Wish::SubmissionsPerDay(6)).await.unwrap();

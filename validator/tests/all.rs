@@ -36,6 +36,7 @@ mod overdue;
 mod own_data;
 mod pools;
 mod publishing;
+mod queue;
 mod quotas;
 mod replays;
 mod rounds;

@@ -119,7 +119,7 @@ async fn a_competition_takes_the_kinds_that_its_manifest_lists() {
         ("", graph("mlp"), true),
         (BOTH, graph("mlp"), false),
         (BOTH, catalogue("fixtures/resnet"), false),
-        ("models = [\"onnx\"]\nengine = \"rten\"\n", graph("mlp"), false),
+        ("models = [\"onnx\"]\n", graph("mlp"), false),
         ("models = [\"onnx\"]\nengine = \"rten\"\n", catalogue("fixtures/resnet"), true),
     ] {
         let app = arena(Setup::default(), taken).await;

@@ -199,7 +199,7 @@ async fn who_is_below_the_gate_beyond_doubt_is_scored_without_being_timed_and_no
         let status = miner.status(&id).await;
         let (report, score) = (status.report.unwrap(), status.score.unwrap());
         assert!(!score.gate && score.composite.value_ppm == 0, "{score:?}");
-        assert_eq!(report.latency.launches > 0, is_timed, "{correct_ppm}");
+        assert_eq!(report.latency.is_timed(), is_timed, "{correct_ppm}");
         assert_eq!(status.latency_verdict == Some(LatencyVerdict::Skipped), !is_timed);
         let page = miner.get(&format!("/submissions/{id}")).await.text().await.unwrap();
         assert_eq!(page.contains("not timed: below the gate"), !is_timed);

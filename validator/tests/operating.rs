@@ -190,7 +190,7 @@ async fn the_operator_sees_who_holds_places_the_queue_and_the_disk() {
         assert!(kinds.contains(&json!(kind)), "{kind}: {kinds:?}");
     }
     let page = app.as_operator("/operator").await.text().await.unwrap();
-    assert!(page.contains("Who holds what now") && page.contains(&busy.hotkey().to_string()), "{page}");
+    assert!(page.contains("In use now") && page.contains(&busy.hotkey().to_string()), "{page}");
 }
 
 #[tokio::test]

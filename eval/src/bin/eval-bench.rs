@@ -113,6 +113,7 @@ fn self_order(package: &PackageBytes, images: &Images) -> Outcome<Order> {
         probes: Default::default(),
         expected: None,
         engine: Default::default(),
+        backends: Vec::new(),
         scope: Scope::Full,
         seed: 1,
         wall_seconds_max: 3_600,

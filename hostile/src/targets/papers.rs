@@ -34,6 +34,7 @@ fn issued() -> Vec<u8> {
         engine: "eval 0.1.0".into(),
         host: Host { cpu_model: "AMD EPYC".into(), cores: 2, ..Host::default() },
         device: "flex".into(),
+        on_backend: None,
         data: DataSeen { images_sha256: Digest::of(b"images"), seed: u64::MAX, items: 100, public_items: 50 },
         outputs_sha256: Digest::of(b"outputs"),
         quality: Quality {

@@ -5,9 +5,11 @@ The rules are not here: :func:`check` and :func:`submit` run the ``retort`` bina
 
 from .binary import RetortError, check, submit
 from .changes import Changes
-from .competition import Competition, Corrupt
+from .competition import Competition, Corrupt, Stopwatch
 from .package import save
 from .students import build
 from .timm_names import from_timm
 
-__all__ = ["Changes", "Competition", "Corrupt", "RetortError", "build", "check", "from_timm", "save", "submit"]
+__all__ = [
+    "Changes", "Competition", "Corrupt", "RetortError", "Stopwatch", "build", "check", "from_timm", "save", "submit",
+]  # fmt: skip

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 
 from .competition import Competition
 
@@ -18,20 +19,32 @@ class RetortError(Exception):
 def check(folder, competition: Competition, rules_only: bool = False) -> dict:
     """What the validator would say of a package: admission, and unless ``rules_only`` a measurement on this machine
     and the rank that it would have."""
-    return _run("check", str(folder), "--competition", competition.url, *(["--rules-only"] if rules_only else []))
+    wanted = ["--rules-only"] if rules_only else []
+    return _run(competition, "check", str(folder), "--competition", competition.url, *wanted)
 
 
 def submit(folder, competition: Competition, hotkey, wait: bool = False) -> dict:
     """Enters a package under a hotkey file (``retort keys new FILE``); the submission's status."""
     wanted = ["--wait"] if wait else []
-    return _run("submit", str(folder), "--competition", competition.url, "--hotkey", str(hotkey), *wanted)
+    return _run(competition, "submit", str(folder), "--competition", competition.url, "--hotkey", str(hotkey), *wanted)
 
 
-def _run(*arguments: str) -> dict:
+def _run(competition: Competition, *arguments: str) -> dict:
     program = os.environ.get("RETORT") or shutil.which("retort")
     if program is None:
         raise RetortError("no `retort` on the PATH: `cargo install --path retort`, or set RETORT to the binary")
-    done = subprocess.run([program, "miner", *arguments, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    if done.returncode != 0:
-        raise RetortError(done.stderr.decode(errors="replace").strip())
-    return json.loads(done.stdout)
+    with tempfile.TemporaryFile() as answer:
+        command = [program, "miner", *arguments, "--json"]
+        with subprocess.Popen(command, stdout=answer, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as running:
+            said, problem = [], []
+            # What it says is heard while it works, which may take minutes.
+            for line in running.stderr:
+                if problem or line.startswith("error: "):
+                    problem.append(line)
+                else:
+                    said.append(line)
+                    competition.report(line.rstrip())
+        if running.returncode != 0:
+            raise RetortError("".join(problem or said).strip())
+        answer.seek(0)
+        return json.load(answer)

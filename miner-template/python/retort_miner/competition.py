@@ -22,8 +22,24 @@ from safetensors.torch import load
 from .students import build
 
 CACHE = pathlib.Path.home() / ".cache" / "retort-miner"
-# Bytes that are read at once, and seconds between two words about it.
+# Bytes that are read at once, and seconds between two words about what goes on.
 CHUNK, QUIET = 1 << 20, 10.0
+
+
+class Stopwatch:
+    """Says now and then, in words, how far something is that takes its time, and how long the rest takes."""
+
+    def __init__(self, report: Callable[[str], None], what: str, total: int, unit: str):
+        self.report, self.what, self.total, self.unit = report, what, total, unit
+        self.began = self.told = time.monotonic()
+
+    def at(self, done: int, beside: str = "") -> None:
+        """``done`` of the total is done; ``beside`` is what else there is to say, if it is said now."""
+        now = time.monotonic()
+        if now - self.told >= QUIET and 0 < done < self.total:
+            left = (now - self.began) * (self.total - done) / done
+            self.report(f"{self.what}: {done} of {self.total} {self.unit}{beside}, {left:.0f} s left")
+            self.told = now
 
 
 class Corrupt(Exception):
@@ -104,8 +120,10 @@ class Competition:
         table = self._table(part, [inputs, "label"])
         rows = table.column(inputs).to_pylist()
         images = numpy.empty((len(rows), *shape), numpy.uint8)
+        watch = Stopwatch(self.report, f"reading the {part} data", len(rows), "images")
         for row, value in enumerate(rows):
             images[row] = _planes(value["bytes"], shape) if inputs == "image" else _raw(value, shape)
+            watch.at(row + 1)
         labels = torch.tensor(table.column("label").to_pylist(), dtype=torch.int64)
         if labels.numel() and not (0 <= labels.min() and labels.max() < len(self.labels)):
             raise Corrupt(f"a label of other classes than the {len(self.labels)} there are")
@@ -133,12 +151,10 @@ class Competition:
     def _received(self, answer, size: int, what: str) -> bytes:
         """A body, with a word at its beginning and now and then."""
         self.report(f"fetching {what}, {size / 1e6:.1f} MB")
-        body, told = bytearray(), time.monotonic()
+        body, watch = bytearray(), Stopwatch(self.report, f"fetching {what}", size, "bytes")
         while chunk := answer.read(CHUNK):
             body += chunk
-            if time.monotonic() - told >= QUIET:
-                self.report(f"fetching {what}: {len(body) / max(size, 1):.0%}")
-                told = time.monotonic()
+            watch.at(len(body))
         return bytes(body)
 
 

@@ -29,6 +29,8 @@ from retort_miner.fitting import _in_transformers_5, fit
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 FIXTURES = ROOT / "models" / "fixtures"
 sys.path.append(str(ROOT / "scripts"))
+sys.path.append(str(ROOT / "miner-template" / "python"))
+import distil  # noqa: E402
 import golden_hidden  # noqa: E402
 SMALL = {"channels": 1, "height": 28, "width": 28}
 MOBILENET_V2 = {
@@ -229,6 +231,15 @@ class HiddenRounds(unittest.TestCase):
         mixing = retort_miner.Changes(STILL | dict(mixture_share_ppm_min=600_000, mixture_share_ppm_max=600_000))
         mixed = mixing.mixed(images[:1], images[1:2]).float()
         self.assertLessEqual((mixed - (0.6 * images[0] + 0.4 * images[1])).abs().max(), 0.6)
+
+
+class Recipe(unittest.TestCase):
+    def test_few_images_are_shown_in_enough_steps_and_many_as_ever(self):
+        self.assertEqual(distil.schedule(60_000), (10, 128))
+        self.assertEqual(distil.schedule(200, epochs=3), (3, 8), "what is asked for stands above it")
+        for images in (1, 7, 200, 2_000, 6_400, 13_000):
+            epochs, batch = distil.schedule(images)
+            self.assertTrue(batch <= images and epochs * (images // batch) >= 1_000, (images, epochs, batch))
 
 
 class Downloads(unittest.TestCase):

@@ -1,6 +1,7 @@
 //! What each operator makes of the types that reach it: the types that leave it, its multiply-accumulates, and the form
 //! in which it is written. One file a family; all arithmetic is checked, since every number is a stranger's.
 
+mod choose;
 mod compute;
 mod elementwise;
 mod layout;
@@ -303,10 +304,10 @@ pub(crate) fn apply(site: &Site<'_>) -> Result<Step> {
         Concat => layout::concat(site),
         Split => layout::split(site),
         Slice => layout::slice(site),
-        Gather => layout::gather(site),
-        GatherElements => layout::gather_elements(site),
-        GatherND => layout::gather_nd(site),
-        ScatterElements => layout::scatter_elements(site),
+        Gather => choose::gather(site),
+        GatherElements => choose::gather_elements(site),
+        GatherND => choose::gather_nd(site),
+        ScatterElements => choose::scatter_elements(site),
         Pad => layout::pad(site),
         Tile => layout::tile(site),
         Expand => layout::expand(site),
@@ -314,7 +315,7 @@ pub(crate) fn apply(site: &Site<'_>) -> Result<Step> {
         GridSample => windows::grid_sample(site),
         DepthToSpace => layout::depth_to_space(site),
         SpaceToDepth => layout::space_to_depth(site),
-        OneHot => layout::one_hot(site),
+        OneHot => choose::one_hot(site),
         Shape => layout::shape(site),
         Size => layout::size(site),
         Range => layout::range(site),

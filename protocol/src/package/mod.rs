@@ -277,9 +277,10 @@ pub fn admit(config_json: &[u8], weights: &[u8], rules: &Admission<'_>) -> Resul
     if config.labels != rules.labels {
         return Err(Code::LabelsMismatch.because(labels_expected(&config.labels, rules.labels)));
     }
+    // A file is mostly too large because its model is: whoever is told of parameters knows what to change.
+    check_costs(&config.plan()?, rules.limits)?;
     let size_bytes = weights.len() as u64;
     within(Code::FileTooLarge, "bytes of model.safetensors", size_bytes, rules.limits.size_bytes_max)?;
-    check_costs(&config.plan()?, rules.limits)?;
     let config = config.other_form(weights).unwrap_or(config);
     let plan = config.plan()?;
     let costs = check_costs(&plan, rules.limits)?;

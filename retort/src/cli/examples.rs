@@ -3,8 +3,9 @@
 use super::Cli;
 use clap::{Command, CommandFactory, FromArgMatches};
 
-const EXAMPLES: [&str; 56] = [
+const EXAMPLES: [&str; 57] = [
     "retort demo --serve",
+    "retort bench backends models/teacher --items 2000",
     "retort bench door --tries 20",
     "retort bench nulls --competition competition.toml student-1 student-2 student-3 student-4 student-5",
     "retort validator init --dir my-validator",

@@ -45,7 +45,10 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// A whole subnet on this machine, on real data, in about three minutes
+    /// A whole subnet on this machine, on real data, in two or three minutes of a release build
+    ///
+    /// A debug build takes some minutes more, and so does a machine that others use. The story goes to standard output as it
+    /// happens, bars and warnings to standard error.
     Demo(DemoArgs),
     /// Run the service: make a directory for it, publish competitions, serve
     #[command(subcommand)]
@@ -134,7 +137,7 @@ pub(crate) struct DemoArgs {
     /// Leave the validator running when the story is over
     #[arg(long)]
     pub(crate) serve: bool,
-    /// Print one JSON object on standard output, progress on standard error
+    /// Print one JSON object on standard output, and the story on standard error
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -315,7 +318,8 @@ pub(crate) struct PredictArgs {
     #[arg(value_parser = at_home)]
     pub(crate) package: PathBuf,
     /// Pictures (PNG, JPEG, WebP, GIF, BMP) or folders of them, or fashion-mnist:N for the N-th test image. Other sizes are
-    /// resized. Models of Fashion-MNIST know light clothes on black
+    /// resized. Of more than a dozen a table is printed; folders that are called as the model's labels say what is right. Models
+    /// of Fashion-MNIST know light clothes on black
     #[arg(required = true)]
     pub(crate) inputs: Vec<String>,
     /// The competition of an ONNX model, which says how pictures become its inputs: http://HOST:PORT/competitions/ID or a
@@ -328,7 +332,10 @@ pub(crate) struct PredictArgs {
     /// Where to run the model
     #[arg(long, default_value = "flex")]
     pub(crate) device: DeviceKind,
-    /// Print JSON
+    /// Print a line for each picture, however many there are
+    #[arg(long)]
+    pub(crate) each: bool,
+    /// Print JSON: all answers, one for each picture
     #[arg(long)]
     pub(crate) json: bool,
 }

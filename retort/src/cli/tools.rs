@@ -101,6 +101,11 @@ fn share_ppm(text: &str) -> Result<u32, String> {
 
 #[derive(Subcommand)]
 pub(crate) enum BenchCommand {
+    /// Items per second on each backend that this host has, and how far its answers are off the official engine's
+    ///
+    /// A validator computes answers to public items on one of them where `accuracy_device` in validator.toml names it and the
+    /// competition's `[backends]` allow it. A GPU needs a build with `--features wgpu`, LibTorch one with `--features tch`.
+    Backends(BenchBackendsArgs),
     /// Measure known latency ratios: how often the interval holds, how wide it is, and what it finds
     Latency(BenchLatencyArgs),
     /// How soon a cancelled measurement gives the machine back, and whether the engine keeps its other promises
@@ -114,6 +119,22 @@ pub(crate) enum BenchCommand {
     /// different seeds, in the architectures and widths that you expect (two widths and five seeds of each are a good null),
     /// to the end of the recipe, none from another. Put what this prints at the end of the manifest before it is published.
     Nulls(BenchNullsArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct BenchBackendsArgs {
+    /// A package folder or an ONNX file; the built-in teacher unless given
+    #[arg(value_name = "DIR", value_parser = super::at_home)]
+    pub(crate) package: Option<PathBuf>,
+    /// How many test images are answered
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) items: u32,
+    /// What the others are held against
+    #[arg(long, default_value = "burn")]
+    pub(crate) official: RuntimeName,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

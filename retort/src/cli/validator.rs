@@ -11,7 +11,7 @@ use validator::blocks::Whom;
 
 #[derive(Subcommand)]
 pub(crate) enum ValidatorCommand {
-    /// Make a validator's directory: settings, a hotkey, a database
+    /// Make a validator's directory: settings, a hotkey, and the key of its public log
     Init {
         #[command(flatten)]
         home: Home,
@@ -42,9 +42,13 @@ pub(crate) enum ValidatorCommand {
         manifest: PathBuf,
         #[command(flatten)]
         home: Home,
-        /// Publish nothing: find what is wrong without measuring, then print what each attacker would earn under these rules
+        /// Publish nothing: say in seconds everything that is wrong, then play for minutes what each attacker would earn by these
+        /// rules
         #[arg(long)]
         check: bool,
+        /// With --check: play nothing, and end once it is known what is wrong
+        #[arg(long, requires = "check")]
+        no_market: bool,
     },
     /// Serve the API and the pages, and evaluate
     Serve {
@@ -130,7 +134,7 @@ pub(crate) enum ValidatorCommand {
     /// Change what hurts nobody about a published competition; the public log will say so, and why
     ///
     /// Title, description, contact and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
-    /// is that of the round after the one that runs. Quotas only rise, from the next round on. End and quota change three times
+    /// is that of the round after the one that runs, and takes nothing from who has submitted. Quotas only rise, from the next round on. End and quota change three times
     /// at most. Rewards change by `retort validator rewards --announce`.
     Amend(AmendArgs),
     /// Try a submission again that failed through the validator's fault; the public log will say so
@@ -172,6 +176,9 @@ pub(crate) struct AmendArgs {
     /// Why, in one line that everybody will be able to read
     #[arg(long)]
     pub(crate) reason: String,
+    /// Do it, where it would only be said: an early end
+    #[arg(long)]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) home: Home,
 }
@@ -198,7 +205,8 @@ pub(crate) struct WishArgs {
     /// A later end: a date with its zone, such as 2027-01-31T12:00:00Z
     #[arg(long, value_name = "DATE", value_parser = date)]
     pub(crate) closes_at: Option<u64>,
-    /// End it as early as can be: when the round after the one that runs is over
+    /// End it as early as can be, when the round after the one that runs is over: what is entered by then is still measured,
+    /// decided and paid. Without --yes it only says when that would be
     #[arg(long)]
     pub(crate) close_early: bool,
     /// More submissions a day for each hotkey

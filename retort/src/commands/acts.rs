@@ -10,10 +10,10 @@ use super::round::database;
 use super::validator::runtime;
 use super::when;
 use crate::cli::{ActArgs, AmendArgs, BlockArgs, Which, WishArgs};
-use crate::typed;
+use crate::{table, typed};
 use anyhow::{Context, Result, ensure};
 use protocol::amendment::Amended;
-use protocol::{Hotkey, SubmissionId};
+use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::path::Path;
 use validator::administration::{self, ActReason};
 use validator::amend::{self, Wish};
@@ -58,10 +58,18 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
 }
 
 pub(crate) fn amend(args: AmendArgs) -> Result<()> {
-    let AmendArgs { competition, wish, reason, home } = args;
+    let AmendArgs { competition, wish, reason, yes, home } = args;
     let wish = wished(wish).context("say what to change")?;
     runtime()?.block_on(async {
         let (db, hotkey, reason) = opened(&home.dir, &reason).await?;
+        if wish == Wish::CloseEarly && !yes {
+            let foreseen = amend::foreseen(&db, &competition, wish, Clock::System.now()).await?;
+            println!("{}", table::in_room(&early_end(&competition, &foreseen), 0));
+            let why = typed::word(Path::new(&reason.0));
+            let dir = typed::dir(&home.dir);
+            println!("next: retort validator amend {competition} --close-early --reason {why} --yes{dir}");
+            return Ok(());
+        }
         let amendment = amend::amend(&db, hotkey, &competition, wish, reason, Clock::System.now()).await?;
         let change = match amendment.change {
             Amended::Title(_) => "has another title".to_owned(),
@@ -78,6 +86,17 @@ pub(crate) fn amend(args: AmendArgs) -> Result<()> {
         stated(&home.dir);
         Ok(())
     })
+}
+
+/// What an early end would do, to be read before it is made.
+fn early_end(competition: &CompetitionId, change: &Amended) -> String {
+    let at = if let Amended::ClosesAt(at) = change { when(*at) } else { "at the end of a round".to_owned() };
+    format!(
+        "{competition} would take submissions until {at}, the end of the round after the one that runs. Who has submitted keeps \
+         everything: what is entered by then is measured, and decided and paid in its round, the last one included. Afterwards \
+         nobody enters, and no round follows. The public log says so at once, with your reason; it is one of three changes of \
+         end and quota, and what takes it back, a later end, has to be stated 24 hours before that. Nothing is changed yet"
+    )
 }
 
 fn wished(args: WishArgs) -> Option<Wish> {

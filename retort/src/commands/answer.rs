@@ -9,9 +9,8 @@ use datasets::Images;
 use engine::rten::Rten;
 use engine::{Mode, Runtime, Tensor};
 use miner_template::augment::Augmentation;
-use miner_template::client::Client;
 use miner_template::files::PackageFiles;
-use miner_template::teacher;
+use miner_template::{source, teacher};
 use models::DeviceKind;
 use program::onnx;
 use program::package::{ANY, Admitted, Package, admit};
@@ -71,14 +70,14 @@ impl Model {
                 let network = teacher::load(plan, weights, &device).context("load the weights")?;
                 Ok(teacher::logits(&network, images, Augmentation::default(), &scale, &device, |_| {}))
             }
-            Program::Graph(canonical) => graph_logits(canonical, images, &scale),
+            Program::Graph(canonical) => graph_logits(canonical, images, &scale, |_| {}),
         }
     }
 }
 
 /// A package folder, or an ONNX file with what lies beside it; and the competition's manifest, where one is named.
 fn read(package: &Path, competition: Option<&str>) -> Result<(PackageFiles, Option<Manifest>)> {
-    let manifest = competition.map(manifest).transpose()?;
+    let manifest = competition.map(source::manifest).transpose()?;
     if package.extension().is_none_or(|extension| extension != "onnx") {
         return Ok((PackageFiles::read(package)?, manifest));
     }
@@ -86,7 +85,13 @@ fn read(package: &Path, competition: Option<&str>) -> Result<(PackageFiles, Opti
     Ok((super::onnx::read(package, labels)?.files, manifest))
 }
 
-fn graph_logits(canonical: &[u8], images: &Images, scale: &[[f32; 256]]) -> Result<Vec<f32>> {
+/// What a graph answers, from the canonical bytes of it, on rten; `told` hears of images done.
+pub(super) fn graph_logits(
+    canonical: &[u8],
+    images: &Images,
+    scale: &[[f32; 256]],
+    told: impl Fn(u64),
+) -> Result<Vec<f32>> {
     let lowered = onnx::read_as_stated(canonical, &ANY)?;
     Rten.prepare().context("prepare rten")?;
     let mut session = Rten.load(&lowered.graph, Mode::Exact)?;
@@ -107,16 +112,7 @@ fn graph_logits(canonical: &[u8], images: &Images, scale: &[[f32; 256]]) -> Resu
         let said =
             outputs.first().and_then(Tensor::floats).context("an admitted graph answers floats; this is a bug")?;
         answers.extend_from_slice(said);
+        told(index as u64 + 1);
     }
     Ok(answers)
-}
-
-/// A competition's manifest, from its validator or a file.
-fn manifest(competition: &str) -> Result<Manifest> {
-    if competition.starts_with("http://") || competition.starts_with("https://") {
-        let (client, id) = Client::for_competition(competition)?;
-        return Ok(client.competition(&id)?.competition.manifest);
-    }
-    let text = std::fs::read_to_string(competition).with_context(|| format!("read {competition}"))?;
-    Manifest::from_toml(&text).with_context(|| format!("read {competition}"))
 }

@@ -1,6 +1,5 @@
 //! `retort board`: the leaderboard as a table and a plot, as JSON or as CSV; once, or anew whenever it changes.
 
-use super::validator::tell_caveats;
 use super::{competition_or_only, print_json};
 use crate::cli::BoardArgs;
 use crate::{plot, table};
@@ -28,7 +27,9 @@ pub(crate) fn run(args: &BoardArgs) -> Result<()> {
         return print_json(&leaderboard);
     }
     print!("{}", text(leaderboard, args, &client, &id));
-    tell_caveats(&client.competition(&id)?.competition.manifest);
+    if Term::stdout().is_term() && !client.competition(&id)?.competition.manifest.caveats().is_empty() {
+        println!("{}", table::in_room(&format!("for trying out: {}/competitions/{id} says why", client.base()), 0));
+    }
     Ok(())
 }
 

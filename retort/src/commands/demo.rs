@@ -46,10 +46,10 @@ const SETTINGS: &str = "latency = \"quick\"\nregistration = \"open\"\n";
 /// The demo's students learn for seconds and miss the manifest's gate. This one stops who has the public items by heart.
 const DEMO_GATE_PPM: u32 = 750_000;
 
-/// A package that PyTorch saved, submitted as it is.
-const PYTORCH: [(&str, &[u8]); 2] = [
-    ("config.json", include_bytes!("../../../models/fixtures/pytorch_student/config.json")),
-    ("model.safetensors", include_bytes!("../../../models/fixtures/pytorch_student/model.safetensors")),
+/// What PyTorch's exporter wrote of a student that was trained there, submitted as it is.
+const EXPORTED: [(&str, &[u8]); 2] = [
+    ("config.json", include_bytes!("../../../models/fixtures/onnx/resnet/config.json")),
+    ("model.onnx", include_bytes!("../../../models/fixtures/onnx/resnet/model.onnx")),
 ];
 
 /// The miners that distil here: name, student, epochs, training images.
@@ -89,7 +89,11 @@ pub(crate) fn run(args: &DemoArgs) -> Result<()> {
     let started = Instant::now();
     log_in_story();
     let (dir, _temporary) = folder(args)?;
-    let say = |line: &str| eprintln!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
+    // The story is what it prints; what moves meanwhile goes to standard error.
+    let say = |line: &str| {
+        let line = format!("[{:>5.1} s] {line}", started.elapsed().as_secs_f64());
+        if args.json { eprintln!("{line}") } else { println!("{line}") }
+    };
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     say(&format!("a validator, in {}", dir.display()));
@@ -249,7 +253,7 @@ fn distil_all(
         packages.push((name, learn(&assets, dir, (name, architecture), recipe, Some(images), say)?));
     }
     let package = dir.join("miners/dave/package");
-    for (name, bytes) in PYTORCH {
+    for (name, bytes) in EXPORTED {
         write(&package.join(name), bytes)?;
     }
     packages.push(("dave", package));
@@ -327,7 +331,7 @@ fn submit_all(
         }
         let keypair = chain::keyfile::load(&hotkey)?;
         let submission = miner::submit(client, id, package, &Announcing::default(), &keypair)?.id;
-        let from = if *name == "dave" { " (trained in PyTorch)" } else { "" };
+        let from = if *name == "dave" { " (trained in PyTorch, exported as ONNX)" } else { "" };
         say(&format!("{name}{from} signed and uploaded {submission}"));
         submissions.push((*name, submission));
     }

@@ -4,25 +4,26 @@
 use super::print_json;
 use crate::cli::MarketArgs;
 use crate::progress::Phases;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use miner_template::source;
 use protocol::competition::Manifest;
 use protocol::reward::{BurnWeakMargin, Frontier, LastChampions, RewardPolicy, RewardRules};
 use referee::market::{Earnings, Length, Rules, Shelf, Strategy, agents, play, shelf};
 use serde_json::json;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-/// What `publish --check` plays, and with how many fresh items at most: a minute of a core.
+/// What `publish --check` plays, and with how many fresh items at most: minutes of a core.
 const CHECK: (Length, u32) = (Length { games: 3, rounds: 8 }, 600);
 /// Less is shown as 0.0 %.
 const SHOWN_PPM: u32 = 500;
 
 pub(crate) fn run(args: &MarketArgs) -> Result<()> {
     let mut rules = match &args.manifest {
-        Some(path) => of_manifest(path)?,
+        Some(path) => of_rules(&source::manifest(&path.to_string_lossy())?),
         None => defaults(),
     };
     let shelf = shelf()?;
@@ -46,6 +47,11 @@ pub(crate) fn attacked(manifest: &Manifest) -> Result<bool> {
     // With more items than are played here it may well earn something.
     let is_all = rules.items <= items;
     let rules = Rules { items: rules.items.min(items), ..rules };
+    eprintln!(
+        "what each attacker would earn by these rules is played now, {} games of {} rounds of {} fresh items, which takes minutes; \
+         --no-market leaves it out",
+        length.games, length.rounds, rules.items
+    );
     let earned = all(&shelf()?, &rules, (length, 0), threads(None));
     print(&rules, length, &earned);
     Ok(!is_all || pays_better(&earned))
@@ -54,11 +60,6 @@ pub(crate) fn attacked(manifest: &Manifest) -> Result<bool> {
 /// Whether whoever is honest earns what the table doesn't show as 0.0, under each policy.
 fn pays_better(earned: &[Vec<Earnings>]) -> bool {
     earned.iter().flatten().all(|earnings| !earnings.honest || earnings.earned_ppm >= SHOWN_PPM)
-}
-
-fn of_manifest(path: &Path) -> Result<Rules> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    Ok(of_rules(&Manifest::from_toml(&text)?))
 }
 
 fn of_rules(manifest: &Manifest) -> Rules {
@@ -87,8 +88,8 @@ fn threads(asked: Option<NonZeroUsize>) -> NonZeroUsize {
 fn all(shelf: &Shelf, rules: &Rules, (length, seed): (Length, u64), threads: NonZeroUsize) -> Vec<Vec<Earnings>> {
     let strategies: Vec<Strategy> = agents::strategies();
     let earned = Mutex::new(vec![Vec::new(); strategies.len()]);
-    let (phases, count) = (Phases::new("market"), strategies.len());
-    phases.at(&format!("{count} strategies play, which takes a minute or two"), 0, count as u64);
+    let (phases, count, began) = (Phases::new("market"), strategies.len() as u64, Instant::now());
+    phases.at(&format!("{count} strategies play"), 0, count);
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for first in 0..threads.get() {
@@ -97,7 +98,8 @@ fn all(shelf: &Shelf, rules: &Rules, (length, seed): (Length, u64), threads: Non
                 for (index, strategy) in strategies.iter().enumerate().skip(first).step_by(threads.get()) {
                     let played = play(strategy, shelf, rules, length, seed);
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                    phases.at(&format!("{done} of {count} strategies have played"), done, count as u64);
+                    let left = began.elapsed().as_secs() * (count - done) / done;
+                    phases.at(&format!("{done} of {count} strategies have played, {left} s left"), done, count);
                     let mut earned = earned.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Some(own) = earned.get_mut(index) {
                         *own = played;

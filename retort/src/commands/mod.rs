@@ -22,6 +22,7 @@ mod reference;
 pub(crate) mod rewards;
 pub(crate) mod round;
 pub(crate) mod simulate;
+mod tally;
 pub(crate) mod validator;
 pub(crate) mod verify;
 pub(crate) mod witness;

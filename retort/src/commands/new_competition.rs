@@ -264,6 +264,9 @@ fn manifest(
          title = {id}\n\
          # What miners read first.\n\
          description = \"\"\n\
+         # Under which everybody may use what is entered here: whoever submits agrees to it. An SPDX name (spdx.org/licenses), not\n\
+         # that of your data. Without the line nobody but the owner of a model knows what may be done with it.\n\
+         # license = \"MIT\"\n\
          task = \"image_classification\"\n\
          labels = [{labels}]\n\
          {distance}{engine}\n\
@@ -391,10 +394,11 @@ fn engine(library: &Library) -> &'static str {
              models = [\"catalogue\", \"onnx\"]\n"
         }
         Err(_) => {
-            "# What models are measured on: burn unless said. \"rten\", which is part of every `retort`, and \"onnxruntime\", whose library\n\
-             # scripts/onnxruntime.sh fetches, take ONNX besides the catalogue.\n\
-             # engine = \"rten\"\n\
-             # models = [\"catalogue\", \"onnx\"]\n"
+            "# What models are measured on: burn, which is part of every `retort`, unless said. \"onnxruntime\", whose library\n\
+             # scripts/onnxruntime.sh fetches, is what most users deploy.\n\
+             # engine = \"onnxruntime\"\n\
+             # Architectures of the catalogue, and whatever PyTorch exports.\n\
+             models = [\"catalogue\", \"onnx\"]\n"
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! What such a file may be `program` says. It runs no model.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use miner_template::files::{self, Beside, PackageFiles};
 use program::onnx;
 use protocol::digest::canonical_json;
@@ -20,6 +20,16 @@ pub(super) struct Given {
     pub(super) folder: Option<PathBuf>,
     /// What was made, in words.
     pub(super) made: Vec<String>,
+}
+
+/// Whether there is anything at a path, before a validator is asked about it.
+pub(super) fn there(path: &Path) -> Result<()> {
+    let name = path.display();
+    ensure!(
+        path.exists(),
+        "there is no {name} here: name a package's folder ({CONFIG_FILE} with {WEIGHTS_FILE} or {ONNX_FILE}), or an ONNX file"
+    );
+    Ok(())
 }
 
 /// Reads a package: a folder, or an ONNX file whatever it is called. `labels` are the competition's.

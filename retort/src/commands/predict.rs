@@ -1,7 +1,7 @@
-//! `retort predict`: a package on real images, shown as pictures with label and confidence.
+//! `retort predict`: a package on real images, shown as pictures with label and confidence; many of them as a table.
 
 use super::answer::Model;
-use super::print_json;
+use super::{print_json, tally};
 use crate::cli::{PredictArgs, at_home};
 use crate::{picture, pictures, typed};
 use anyhow::{Context, Result, bail, ensure};
@@ -27,6 +27,9 @@ pub(crate) const UNLIMITED: Limits = Limits {
 /// A picture keeps its proportions, with black beside it.
 const BESIDE_BLACK: PictureSpec = PictureSpec { fit: Some(Fit::Pad), shorter_side: None };
 
+/// More are told in a table: nobody reads as many thumbnails.
+const FEW_MAX: usize = 12;
+
 /// One answer.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Prediction {
@@ -46,13 +49,25 @@ pub(crate) fn run(args: &PredictArgs) -> Result<()> {
     if args.json {
         return print_json(&predictions);
     }
-    println!("{}", show(&images, &predictions));
+    let are_few = predictions.len() <= FEW_MAX;
+    if are_few {
+        println!("{}", show(&images, &predictions));
+    }
     // Thumbnails say little of which file is which.
-    let named = |prediction: &Prediction| format!("{}: {}", prediction.input, prediction.label);
-    if predictions.len() > 1 {
-        println!("{}", predictions.iter().map(named).collect::<Vec<_>>().join("\n"));
+    if are_few && predictions.len() > 1 || args.each {
+        predictions.iter().for_each(|prediction| println!("{}", line(prediction)));
+    }
+    if !are_few {
+        println!("{}", tally::told(&predictions));
     }
     Ok(())
+}
+
+/// A picture in a line.
+fn line(Prediction { input, label, confidence_ppm, truth }: &Prediction) -> String {
+    let wrong = truth.as_ref().filter(|truth| *truth != label);
+    let wrong = wrong.map_or_else(String::new, |truth| format!(", and is {truth}"));
+    format!("{input}: {label} {:.0} %{wrong}", *confidence_ppm as f64 / 1e4)
 }
 
 /// Predicts test images `items` of Fashion-MNIST; `competition` is asked where the package is a graph.
@@ -95,7 +110,7 @@ fn open(package: &Path, competition: Option<&str>) -> Result<Model> {
 }
 
 fn predict(model: &Model, inputs: &[String], invert: bool, device: DeviceKind) -> Result<(Images, Vec<Prediction>)> {
-    let Inputs { names, images, truths } = read_inputs(&model.input, inputs, invert)?;
+    let Inputs { names, images, truths } = read_inputs(model, inputs, invert)?;
     let logits = model.logits(&images, device)?;
     let name = |class: usize| model.labels.get(class).cloned().unwrap_or_default();
     let answer = |(row, (input, truth)): (&[f32], (&String, &Option<u16>))| {
@@ -131,9 +146,10 @@ struct Inputs {
 }
 
 /// The pixels of each input. A folder stands for its pictures.
-fn read_inputs(input_spec: &InputSpec, inputs: &[String], invert: bool) -> Result<Inputs> {
-    let shape = input_spec.shape();
+fn read_inputs(model: &Model, inputs: &[String], invert: bool) -> Result<Inputs> {
+    let shape = model.input.shape();
     let (mut names, mut pixels, mut truths, mut test) = (Vec::new(), Vec::new(), Vec::new(), None);
+    let mut remarks = Remarks::default();
     for input in inputs {
         if let Some(item) = input.strip_prefix("fashion-mnist:") {
             let item: usize = item.parse().with_context(|| format!("read {input:?}: write fashion-mnist:N"))?;
@@ -150,7 +166,8 @@ fn read_inputs(input_spec: &InputSpec, inputs: &[String], invert: bool) -> Resul
             pixels.extend_from_slice(found);
             continue;
         }
-        let found = pictures::find(&at_home(input).map_err(anyhow::Error::msg)?)?;
+        let path = at_home(input).map_err(anyhow::Error::msg)?;
+        let found = pictures::find(&path)?;
         if found.left_out > 0 {
             eprintln!(
                 "{input}: {} files are no pictures by their names and left out; known are {FORMATS}",
@@ -168,16 +185,23 @@ fn read_inputs(input_spec: &InputSpec, inputs: &[String], invert: bool) -> Resul
                 }
                 Err(problem) => return Err(problem),
             };
-            remark(&name, &picture, input_spec, invert);
+            remarks.hear(&name, &picture, &model.input, invert);
             names.push(name);
-            truths.push(None);
+            truths.push(if path.is_dir() { class_of(&file, &model.labels) } else { None });
             pixels.extend(picture.fitted(shape, BESIDE_BLACK)?);
         }
         ensure!(names.len() > before, "no picture in {input} can be read");
     }
+    remarks.tell();
     let ImageShape { channels, height, width } = shape;
     let images = Images { count: names.len() as u32, channels, height, width, pixels, labels: Vec::new() };
     Ok(Inputs { names, images, truths })
+}
+
+/// The class that a picture's folder is called by, as ImageFolder has them.
+fn class_of(file: &Path, labels: &[String]) -> Option<u16> {
+    let folder = file.parent()?.file_name()?.to_str()?;
+    labels.iter().position(|label| label == folder)?.try_into().ok()
 }
 
 fn read_picture(file: &Path, invert: bool) -> Result<Picture> {
@@ -188,17 +212,37 @@ fn read_picture(file: &Path, invert: bool) -> Result<Picture> {
     Ok(picture)
 }
 
-/// What becomes of a picture, and what may be wrong with it.
-fn remark(name: &str, picture: &Picture, takes: &InputSpec, invert: bool) {
-    let shape = takes.shape();
-    let (width, height) = picture.size();
-    if (width, height) != (shape.width, shape.height) {
-        eprintln!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
+/// What becomes of pictures, and what may be wrong with them: of each kind the first, and how many are like it.
+#[derive(Default)]
+struct Remarks {
+    resized: (Option<String>, usize),
+    on_light: (Option<String>, usize),
+}
+
+impl Remarks {
+    fn hear(&mut self, name: &str, picture: &Picture, takes: &InputSpec, invert: bool) {
+        let shape = takes.shape();
+        let (width, height) = picture.size();
+        if (width, height) != (shape.width, shape.height) {
+            let told =
+                || format!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
+            self.resized.0.get_or_insert_with(told);
+            self.resized.1 += 1;
+        }
+        // Data whose mean is dark are drawings on black.
+        let dark = takes.mean_ppm.iter().all(|mean| *mean < 500_000);
+        if dark && picture.is_on_light() && shape.channels == 1 {
+            let hint = if invert { "leave --invert out" } else { "--invert turns it round" };
+            let told = || format!("{name}: its border is light, and the model learnt from light on dark; {hint}");
+            self.on_light.0.get_or_insert_with(told);
+            self.on_light.1 += 1;
+        }
     }
-    // Data whose mean is dark are drawings on black.
-    let dark = takes.mean_ppm.iter().all(|mean| *mean < 500_000);
-    if dark && picture.is_on_light() && shape.channels == 1 {
-        let hint = if invert { "leave --invert out" } else { "--invert turns it round" };
-        eprintln!("{name}: its border is light, and the model learnt from light on dark; {hint}");
+
+    fn tell(&self) {
+        for (first, count) in [&self.resized, &self.on_light] {
+            let more = if *count > 1 { format!("; and {} more are like it", count - 1) } else { String::new() };
+            first.iter().for_each(|first| eprintln!("{first}{more}"));
+        }
     }
 }

@@ -80,7 +80,10 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
     }
     let options = Options {
         architecture,
-        recipe: Recipe { changes: Changes::Rounds { family: assets.family }, ..Recipe::default() },
+        recipe: Recipe {
+            changes: Changes::Rounds { family: assets.family },
+            ..Recipe::for_images(assets.training.count)
+        },
         views: 1,
         images_max: None,
         start_from: None,
@@ -91,8 +94,8 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
         command: format!("retort validator new --student {name}"),
     };
     println!(
-        "distilling {name}, {} parameters, from {} images in {} passes; interrupted, the same command goes on",
-        costs.parameters, assets.training.count, options.recipe.epochs
+        "distilling {name}, {} parameters, from {} images in {} passes by batches of {}; interrupted, the same command goes on",
+        costs.parameters, assets.training.count, options.recipe.epochs, options.recipe.batch
     );
     let teacher_right = teacher_right(&assets, kept.answers.as_ref(), options.device)?;
     let mut display = Display::new(name);

@@ -12,8 +12,13 @@ use protocol::round::Step;
 use protocol::{CompetitionId, Hotkey};
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+use validator::evaluator::silent;
 use validator::rounds::{self, Advanced, RoundError};
-use validator::{App, Home, db::Db};
+use validator::{App, Home, db::Db, jobs};
+
+/// After which rest it is looked again whether something may be measured.
+const RETRY_REST: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(command: RoundCommand) -> Result<()> {
     runtime()?.block_on(async {
@@ -79,6 +84,7 @@ async fn close(dir: &Path, competition: &CompetitionId) -> Result<()> {
 
 async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
     let app = open_app(dir, None).await.map_err(|error| who_has_it(dir, error))?;
+    jobs::dispatch::recover(&app).await?;
     if rounds::advance(&app, competition).await? == Advanced::To(Step::Open) {
         println!("open");
     }
@@ -92,13 +98,20 @@ async fn drive(dir: &Path, competition: &CompetitionId) -> Result<()> {
             Ok(Advanced::To(Step::Abandoned)) => bail!("the round is abandoned: its beacon never came"),
             Ok(Advanced::To(step)) => println!("{step}"),
             Ok(Advanced::Waiting(what)) => bail!("the round waits for {what}"),
-            // So many times at most: the round counts them.
-            Err(spoiled @ RoundError::Unstable { .. }) => eprintln!("{spoiled}; it is made again"),
+            Ok(Advanced::Measuring(_)) => measure(&app, competition).await?,
             Err(error) => return Err(error.into()),
         }
     }
     println!("revealed");
     tell(&app, competition).await
+}
+
+/// Measures what the round asks, since nobody serves who would; what a restless host spoiled is made again after a rest.
+async fn measure(app: &App, competition: &CompetitionId) -> Result<()> {
+    if !jobs::measure_for(app, competition, silent()).await? {
+        tokio::time::sleep(RETRY_REST).await;
+    }
+    Ok(())
 }
 
 async fn tell(app: &App, competition: &CompetitionId) -> Result<()> {

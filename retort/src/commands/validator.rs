@@ -2,20 +2,19 @@
 
 use super::{bench, built_in, print_json};
 use crate::cli::ValidatorCommand;
-use crate::engine::{ProcessMeasurer, allow_insecure, engine};
+use crate::engine::{ProcessMeasurer, allow_insecure, engine, waiting_for};
 use crate::progress::Phases;
 use crate::table::in_room;
 use crate::{leave, typed};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use chain::LedgerError;
-use eval::{LeaseFolder, Library};
+use eval::{LeaseFolder, Library, holder_of};
 use models::DeviceKind;
 use protocol::competition::Manifest;
 use sandbox::{CgroupKind, Host};
 use std::fs;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,15 +38,17 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
         ValidatorCommand::Inspect { data, json } => super::own_data::run_inspect(&data, json),
         ValidatorCommand::New(new) => super::new_competition::run_new(&new),
         ValidatorCommand::Example { dir } => example(&dir),
-        ValidatorCommand::Publish { manifest, home, check: true } => check(&manifest, &home.dir),
-        ValidatorCommand::Publish { manifest, home, check: false } => run_async(async {
+        ValidatorCommand::Publish { manifest, home, check: true, no_market } => check(&manifest, &home.dir, !no_market),
+        ValidatorCommand::Publish { manifest, home, check: false, .. } => run_async(async {
             // Publishing needs no more than a part of the service, so that it works beside a serving process.
             let home = Home::new(&home.dir);
             let config = home.load(std::env::vars())?;
             let evaluator = evaluator(&home, &config)?;
             let publisher = Publisher::open(&home, config, evaluator).await?;
             let named = built_in::named(&manifest)?;
+            leave::last_words("stopped; nothing is published".into());
             let published = publish(&publisher, &named.manifest).await;
+            leave::last_words(String::new());
             let published = published.map_err(|error| built_in::where_from(&manifest, error))?;
             let id = &published.competition.manifest.id;
             println!(
@@ -126,34 +127,53 @@ fn example(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Says what is wrong with a manifest before anything is measured, and then what attackers would earn by it.
-fn check(manifest: &Path, dir: &Path) -> Result<()> {
-    let found = runtime()?.block_on(async {
-        let home = Home::new(dir);
-        // It may be written where no validator is.
-        let is_home = home.config().exists();
-        let config = if is_home { home.load(std::env::vars())? } else { Config::default() };
-        let db = if home.database().exists() { Some(Db::open(&home.database()).await?) } else { None };
-        let now = validator::Clock::System.now();
-        let named = built_in::named(manifest)?;
-        let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
-        let checked = checked.with_context(|| format!("publish {}", manifest.display()));
-        let found = checked.map_err(|error| built_in::where_from(manifest, error))?;
-        let library = if is_home { Library::at(&config.onnxruntime) } else { Library::named() };
-        library.official(found.engine).map_err(|problem| anyhow!("manifest field `engine`: {problem}"))?;
-        Ok::<_, anyhow::Error>(found)
-    })?;
-    let is_worth_it = super::market::attacked(&found)?;
+/// Says what is wrong with a manifest before anything is measured, and then, if that is wanted, what attackers would earn by it.
+fn check(manifest: &Path, dir: &Path, plays: bool) -> Result<()> {
+    let found = runtime()?.block_on(found(manifest, dir))?;
+    let publish = format!("retort validator publish {}{}", typed::word(manifest), typed::dir(dir));
+    println!("nothing is wrong with {} and what it names", manifest.display());
     tell_caveats(&found);
-    let publish = format!("`retort validator publish {}{}`", typed::word(manifest), typed::dir(dir));
-    match is_worth_it {
-        true => println!("nothing is wrong: {publish} would measure teacher and reference, and publish it"),
-        false => println!(
-            "a better model earns nothing here: more fresh items are needed (`items` under [rounds], `hidden_items` under \
-             [data]); {publish} would publish it all the same"
-        ),
+    if plays {
+        leave::last_words(
+            "ended: the manifest is fine, and what attackers would earn by it wasn't played to the end".into(),
+        );
+        let is_worth_it = super::market::attacked(&found)?;
+        leave::last_words(String::new());
+        if !is_worth_it {
+            println!(
+                "a better model earns nothing here: more fresh items are needed (`items` under [rounds], `hidden_items` under \
+                 [data]); it can be published all the same"
+            );
+        }
     }
+    println!("next: {publish}, which measures teacher and reference");
     Ok(())
+}
+
+/// The manifest, if nothing is wrong with it, with what it names, and with this machine.
+async fn found(manifest: &Path, dir: &Path) -> Result<Manifest> {
+    let home = Home::new(dir);
+    // It may be written where no validator is.
+    let is_home = home.config().exists();
+    let config = if is_home { home.load(std::env::vars())? } else { Config::default() };
+    let db = if home.database().exists() { Some(Db::open(&home.database()).await?) } else { None };
+    let now = validator::Clock::System.now();
+    let named = built_in::named(manifest)?;
+    let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
+    let checked = checked.with_context(|| format!("publish {}", manifest.display()));
+    let library = if is_home { Library::at(&config.onnxruntime) } else { Library::named() };
+    let engine = engine_problem(&named.manifest, &library);
+    match (checked.map_err(|error| built_in::where_from(manifest, error)), engine) {
+        (Err(error), Some(problem)) => bail!("{error:#}\n{problem}"),
+        (Ok(_), Some(problem)) => bail!("{problem}"),
+        (found, None) => found,
+    }
+}
+
+/// What is wrong with the engine that a manifest names, if it can be read at all.
+fn engine_problem(manifest: &Path, library: &Library) -> Option<String> {
+    let read = Manifest::from_toml(&fs::read_to_string(manifest).ok()?).ok()?;
+    library.official(read.engine).err().map(|problem| format!("manifest field `engine`: {problem}"))
 }
 
 /// Prints the link that opens the operator's page.
@@ -191,7 +211,14 @@ fn serving_at(home: &Home) -> Option<SocketAddr> {
 const LOGGED: &str = "info,sqlx=warn,apalis=warn";
 
 /// What a command logs where `RUST_LOG` doesn't say it: what an operator did is its own output.
-const COMMANDS: &str = "warn,service::administration=error,service::amend=error,service::blocks=error";
+const COMMANDS: &str =
+    "warn,retort::waiting=info,service::administration=error,service::amend=error,service::blocks=error";
+
+/// What a demo logs: errors, and for whom it waits.
+const STORY: &str = "error,retort::waiting=info";
+
+/// As what a validator says for whom it waits: everybody shows it.
+const WAITING: &str = "retort::waiting";
 
 /// Runs a service to its end, and logs as one.
 pub(crate) fn run_service<T>(work: impl Future<Output = T>) -> Result<T> {
@@ -231,7 +258,7 @@ pub(crate) fn log_to_stderr(default: &str) {
 /// Errors alone go to standard error from here on, in plain lines among those of a story; `RUST_LOG` filters.
 pub(crate) fn log_in_story() {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(STORY));
     let colour = std::io::stderr().is_terminal();
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     let _ = lines.without_time().with_target(false).try_init();
@@ -280,6 +307,12 @@ fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>
     let mut engine = engine(DeviceKind::Flex, config.latency)?;
     engine.library = Library::at(&config.onnxruntime);
     engine.lease = lease_folder(home, config)?;
+    engine.accuracy_on = config.accuracy_backend().map_err(anyhow::Error::msg)?;
+    if let Some(backend) = engine.accuracy_on {
+        let here = engine.backend(backend);
+        here.map_err(|problem| anyhow!("accuracy_device = \"{backend}\" isn't here: {problem}"))?;
+    }
+    engine.waits = |holder| tracing::info!(target: WAITING, "{}", waiting_for(holder));
     Ok(Arc::new(AtHome(ProcessMeasurer(engine))))
 }
 
@@ -360,24 +393,13 @@ async fn serve(dir: &Path, listen: Option<SocketAddr>) -> Result<()> {
 /// Says who has a validator that can't be opened for being in use: its process, and where that serves.
 pub(super) fn who_has_it(dir: &Path, error: anyhow::Error) -> anyhow::Error {
     let Some(OpenError::Ledger(LedgerError::InUse { path })) = error.downcast_ref() else { return error };
-    let who = holder(path).map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
+    let who = holder_of(path).map_or_else(|| "another process".to_owned(), |process| format!("process {process}"));
     let at =
         serving_at(&Home::new(dir)).map_or_else(String::new, |address| format!(" and serves it at http://{address}/"));
     anyhow!(
         "{who} has the validator in {}{at}: a folder is one process's; end that one first, or name another folder (--dir)",
         dir.display()
     )
-}
-
-/// The process that holds the lock of a file, by the system's list of locks; one in another container isn't in it.
-fn holder(path: &Path) -> Option<u32> {
-    let inode = fs::metadata(path).ok()?.ino().to_string();
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
-    let held = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|words| {
-        words.get(1) == Some(&"FLOCK") && words.get(5).and_then(|file| file.rsplit(':').next()) == Some(inode.as_str())
-    })?;
-    held.get(4)?.parse().ok().filter(|process| *process > 0)
 }
 
 /// Takes the address, or says how to find another.
@@ -538,12 +560,20 @@ fn tell_finding(finding: &Finding) {
     println!("{} {:14} {}", if finding.healthy { "ok  " } else { "BAD " }, finding.name, finding.detail);
 }
 
-/// Says so where somebody else has the machine, which may be for minutes.
-fn tell_waiting(lease: &LeaseFolder) {
-    if let Ok(mut waiting) = lease.line_up()
-        && matches!(waiting.look(), Ok(None))
-    {
-        eprintln!("latency: waiting for the machine");
+/// Who has the machine, for which all others wait.
+fn machine(lease: &LeaseFolder) -> Finding {
+    let (healthy, detail) = match lease.holder() {
+        Ok(None) => (true, "nobody measures on it now".to_owned()),
+        Ok(Some(holder)) => (true, format!("{holder}; whoever wants to measure waits")),
+        Err(problem) => (false, problem.to_string()),
+    };
+    Finding { name: "machine", healthy, detail }
+}
+
+/// What can be said of a host where no validator is.
+fn tell_host(json: bool) {
+    if !json {
+        confining().chain([machine(&LeaseFolder::of_this_user())]).for_each(|finding| tell_finding(&finding));
     }
 }
 
@@ -562,7 +592,12 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
             let (app, ledger) = opened.with_context(|| format!("look at the validator in {}", dir.display()))?;
             (app, Some(ledger))
         }
-        Err(error) => return Err(error),
+        Err(error) => {
+            if !Home::new(dir).config().exists() {
+                tell_host(json);
+            }
+            return Err(error);
+        }
     };
     let mut findings = match &served {
         None => validator::doctor::examine(&app).await,
@@ -570,10 +605,10 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
     };
     findings.extend(confining());
     let lease = lease_folder(&Home::new(dir), &app.config)?;
+    findings.push(machine(&lease));
     if !json {
         findings.iter().for_each(tell_finding);
     }
-    tell_waiting(&lease);
     let timed = tokio::task::spawn_blocking(move || bench::latency_health(lease));
     let latency = timed.await.context("time the reference student")?;
     if !json {

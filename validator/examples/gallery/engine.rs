@@ -259,6 +259,7 @@ fn report(
             priority_raised: true,
         },
         device: "flex".into(),
+        on_backend: None,
         data: DataSeen {
             images_sha256: Digest::of(&request.order.inputs.pixels),
             seed: request.order.seed & ((1 << 53) - 1),

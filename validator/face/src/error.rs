@@ -52,6 +52,12 @@ impl ApiError {
         self
     }
 
+    /// The same behind other words.
+    #[must_use]
+    pub fn led_in_by(self, words: &str) -> Self {
+        Self { detail: format!("{words}{}", self.detail), ..self }
+    }
+
     /// Something that isn't there, or that the caller may not see.
     pub fn not_found(what: impl Into<String>) -> Self {
         Refusal::not_found(what).into()

@@ -30,6 +30,12 @@ pub async fn text(app: &App) -> Result<String, DbError> {
     let age = queued_since.map_or(0, |since| age(app.clock.now(), since));
     head(&mut text, "retort_queue_age_seconds", "gauge", "How long the longest waiting submission is queued.");
     line(&mut text, "retort_queue_age_seconds", age);
+    head(&mut text, "retort_work_waiting", "gauge", "Measurements that rounds and publications wait for.");
+    let work = app.db.count_work().await?;
+    for kind in ["round_entry", "teacher", "publication"] {
+        let count = work.iter().find(|(counted, _)| counted == kind).map_or(0, |(_, count)| *count);
+        line(&mut text, &format!("retort_work_waiting{{kind=\"{kind}\"}}"), count);
+    }
     let (evaluations, pace_ms) = app.db.evaluation_pace().await?;
     head(&mut text, "retort_evaluations_total", "counter", "Evaluations with a score.");
     line(&mut text, "retort_evaluations_total", evaluations);

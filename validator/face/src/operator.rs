@@ -22,6 +22,7 @@ use store::db::blocks::BlockRow;
 use store::db::latency::LatencyControl;
 use store::db::origins::Counted;
 use store::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
+use store::db::work::WorkSeen;
 use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
@@ -57,6 +58,8 @@ pub struct OperatorView {
     pub workers: Vec<WorkerSeen>,
     /// What is worked on and what waits, in the order in which its turn comes.
     pub queue: Vec<Waiting>,
+    /// What rounds and publications have measured: first what is, then what waits, in the order in which it was asked.
+    pub work: Vec<WorkSeen>,
     /// Places for requests that are taken now.
     pub places: Vec<Places>,
     /// The addresses that have most under way now.
@@ -148,6 +151,7 @@ pub async fn view(app: &App) -> Result<OperatorView, DbError> {
         evaluations,
         workers: app.db.workers(Clock::System.now().saturating_sub(WORKERS_SECONDS), ROWS_MAX).await?,
         queue: app.db.queue(&turns::foreseen(app).await?.order, ROWS_MAX).await?,
+        work: app.db.pieces(ROWS_MAX).await?.into_iter().map(WorkSeen::from).collect(),
         places: places(app).await?,
         holders: app.guard.most(HOLDERS_MAX as usize),
         queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,

@@ -95,6 +95,15 @@ pub async fn amend(
     Ok(amendment)
 }
 
+/// What a wish would come to now. Nothing is changed.
+///
+/// # Errors
+/// When there is no such competition, or the change isn't allowed.
+pub async fn foreseen(db: &Db, id: &CompetitionId, wish: Wish, now: u64) -> Result<Amended, AmendError> {
+    let stored = db.competition(id).await?.ok_or_else(|| AmendError::Unknown(id.clone()))?;
+    granted(db, &stored.competition.manifest, wish, now).await
+}
+
 /// Whether all is as `amendment` says already: stated in the log, that would be an entry about nothing for ever.
 fn changes_nothing(published: &Manifest, before: &[Amendment], amendment: &Amendment) -> bool {
     if let Amended::Hidden(hidden) = amendment.change {

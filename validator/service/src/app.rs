@@ -5,6 +5,7 @@ use crate::evaluator::Evaluator;
 use crate::guard::Guard;
 use crate::heavy::Heavy;
 use crate::relay::Relay;
+use crate::state::asked::AskedItems;
 use crate::state::board::Board;
 use crate::state::breaker::Breaker;
 use crate::state::counters::Counters;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub relay: Arc<Relay>,
     /// What evaluations are made of, one set a competition.
     pub materials: MaterialsCache,
+    /// What rounds ask their members.
+    pub asked: AskedItems,
     /// Wakes the background work.
     pub signals: Signals,
     /// Whether anything can be measured at the moment.
@@ -70,9 +73,6 @@ pub struct Parts {
     pub heavy: Heavy,
     /// Whoever compares a submission with all others has it.
     pub comparing: Mutex<()>,
-    /// Whoever measures for a round has it: rounds have one place at the machine between them, however many there are, and
-    /// submissions theirs.
-    pub measuring_a_round: Mutex<()>,
     /// Pairs of submissions that wait to be compared because somebody asks.
     pub compare_places: Semaphore,
 }

@@ -253,6 +253,7 @@ async fn order(app: &App, stored: &StoredCompetition) -> Result<Order, MaterialE
         probes: Arc::from([]),
         expected: None,
         engine: stored.competition.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: ENGINE_SECONDS,

@@ -11,6 +11,7 @@ use datasets::hidden::DrandChain;
 use protocol::round::BeaconSource;
 use store::causes::Chain;
 use store::clock;
+use store::db::DbError;
 use store::db::competitions::StoredCompetition;
 use store::objects::ObjectError;
 use transparency::LogError;
@@ -145,11 +146,16 @@ async fn witnesses(app: &App) -> Result<String, String> {
 }
 
 async fn queue(app: &App) -> Result<String, String> {
-    let since = app.db.queued_since().await.map_err(|error| Chain(&error).to_string())?;
-    let age = since.map(|since| clock::age(app.clock.now(), since));
+    let told = |error: DbError| Chain(&error).to_string();
+    let now = app.clock.now();
+    let (asked, asked_since) = app.db.work_due(now).await.map_err(told)?;
+    let waits = [app.db.queued_since().await.map_err(told)?, asked_since];
+    let age = waits.into_iter().flatten().min().map(|since| clock::age(now, since));
     match age {
         None => Ok("empty".into()),
-        Some(age @ ..0) => Err(format!("a submission is queued since {} s from now: the clock was set back", -age)),
-        Some(age) => Ok(format!("the longest waiting submission waits for {age} s")),
+        Some(age @ ..0) => Err(format!("something is queued since {} s from now: the clock was set back", -age)),
+        Some(age) => {
+            Ok(format!("whatever waits longest waits for {age} s; {asked} are asked by rounds and publications"))
+        }
     }
 }

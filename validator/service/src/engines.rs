@@ -4,6 +4,7 @@
 
 use crate::app::App;
 use protocol::CompetitionId;
+use protocol::backend::Backend;
 use protocol::competition::{EngineName, OfficialEngine};
 use store::causes::Chain;
 use store::db::DbError;
@@ -55,5 +56,7 @@ pub(crate) async fn described(app: &App) -> Result<String, String> {
         }
     }
     check(app).await.map_err(|error| Chain(&error).to_string())?;
-    Ok([here.join(", ")].into_iter().chain(missing).collect::<Vec<_>>().join("; "))
+    let backends: Vec<&str> = app.evaluator.backends().await.into_iter().map(Backend::as_str).collect();
+    let backends = (!backends.is_empty()).then(|| format!("backends: {}", backends.join(", ")));
+    Ok([here.join(", ")].into_iter().chain(missing).chain(backends).collect::<Vec<_>>().join("; "))
 }

@@ -15,6 +15,7 @@ pub use scripted::{Fit, Script, ScriptedEvaluator, package_of, scripted_evaluati
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::Digest;
+use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use protocol::report::About;
@@ -83,6 +84,11 @@ pub trait Evaluator: Send + Sync {
         std::future::ready(Ok(None)).boxed()
     }
 
+    /// Backends that this machine has, for answers to public items.
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        std::future::ready(Vec::new()).boxed()
+    }
+
     /// Whether it can measure at the moment, shown on a model that is known to work: whatever it answers will do.
     fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>>;
 }
@@ -96,7 +102,6 @@ pub async fn evaluated(
     request: EvaluationRequest,
     progress: ProgressFn,
 ) -> Result<Evaluation, EvaluationFailure> {
-    progress(Progress { phase: "waiting for the machine".into(), done: 0, total: 0 });
     let machine = evaluator.machine().await?;
     let about = request.order.about();
     only_about(&about, evaluator.evaluate(machine, request, progress).await?)
@@ -116,7 +121,7 @@ pub async fn measured(
     package_sha256: Digest,
 ) -> Result<Evaluation, EvaluationFailure> {
     let machine = evaluator.machine().await?;
-    measured_on(evaluator, machine, request, package_sha256).await
+    measured_on(evaluator, machine, request, package_sha256, silent()).await
 }
 
 /// The same on a machine that was waited for. The engine's time begins here.
@@ -128,12 +133,13 @@ pub async fn measured_on(
     machine: Machine,
     request: EvaluationRequest,
     package_sha256: Digest,
+    progress: ProgressFn,
 ) -> Result<Evaluation, EvaluationFailure> {
     let limit = Duration::from_secs(request.order.wall_seconds_max) + GRACE;
     let official = request.order.engine;
     let about = About { package_sha256, ..request.order.about() };
     let late = |_| EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()));
-    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, silent())).await;
+    let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, progress)).await;
     let evaluation = only_about(&about, evaluation.map_err(late)??)?;
     let ran = &evaluation.report.engine;
     match official.measured(ran) {

@@ -11,6 +11,7 @@ use crate::heavy::Heavy;
 use crate::jobs;
 use crate::ledger::{self, LostLedger};
 use crate::relay::Relay;
+use crate::state::asked::AskedItems;
 use crate::state::board::Board;
 use crate::state::breaker::Breaker;
 use crate::state::counters::Counters;
@@ -166,6 +167,7 @@ impl App {
             board: Board::default(),
             relay,
             materials: MaterialsCache::default(),
+            asked: AskedItems::default(),
             signals: Signals::default(),
             breaker: Breaker::default(),
             line: LastLook::default(),
@@ -173,7 +175,6 @@ impl App {
             counters: Counters::default(),
             heavy: Heavy::default(),
             comparing: Mutex::default(),
-            measuring_a_round: Mutex::default(),
             compare_places: Semaphore::new(1),
         }))
     }

@@ -1,34 +1,34 @@
-//! Ends a measurement that nobody wants any more: an operator took its submission out, or a reaper took the attempt away.
+//! Ends a measurement that nobody wants any more: an operator took its submission out, a reaper took the attempt away, or who asked
+//! is gone.
 //!
 //! Any process of this validator may have done so, hence the database is asked. It does not know what is measured.
 
-use protocol::SubmissionId;
 use std::time::Duration;
-use store::db::Db;
-use store::db::submissions::Submission;
+use store::db::DbError;
 
 /// How often it is asked, so that the machine is given back within a second.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What `measuring` comes to; `None`, and `measuring` is dropped, as soon as its submission isn't `wanted`.
-pub async fn while_wanted<T>(
-    db: &Db,
-    id: &SubmissionId,
-    wanted: impl Fn(&Submission) -> bool,
-    measuring: impl Future<Output = T>,
-) -> Option<T> {
+/// What `measuring` comes to; `None`, and `measuring` is dropped, as soon as it isn't `wanted`.
+pub async fn while_wanted<T, F>(wanted: impl Fn() -> F, measuring: impl Future<Output = T>) -> Option<T>
+where
+    F: Future<Output = Result<bool, DbError>>,
+{
     tokio::select! {
         measured = measuring => Some(measured),
-        () = until_unwanted(db, id, wanted) => None,
+        () = until_unwanted(wanted) => None,
     }
 }
 
-async fn until_unwanted(db: &Db, id: &SubmissionId, wanted: impl Fn(&Submission) -> bool) {
+async fn until_unwanted<F>(wanted: impl Fn() -> F)
+where
+    F: Future<Output = Result<bool, DbError>>,
+{
     loop {
-        match db.submission(id).await {
-            Ok(found) if found.as_ref().is_none_or(|submission| !wanted(submission)) => return,
+        match wanted().await {
+            Ok(false) => return,
             // A database that says nothing has taken nothing away.
-            Ok(_) | Err(_) => tokio::time::sleep(LOOK).await,
+            Ok(true) | Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 }

@@ -3,27 +3,26 @@
 //! Bytes are received into a temporary file while they are counted and hashed; only what has the announced size and
 //! digest gets its name. It does not know who may read what.
 
+mod error;
 mod folder;
 mod mounted;
+mod open;
 mod orphans;
 mod probe;
 mod signed;
 mod spool;
 
+pub use error::ObjectError;
 pub use spool::{Incoming, Pace, Spool, Spooled};
 
 use crate::disk;
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
-use mounted::{Mounted, Place};
-use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
+use mounted::Place;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
-use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutPayload};
+use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 use std::fs::File;
@@ -33,7 +32,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Notify, RwLock, Semaphore};
-use url::Url;
 
 /// Where objects lie in the store.
 const FOLDER: &str = "sha256";
@@ -43,106 +41,6 @@ const LOG_FOLDER: &str = "log";
 const COPIES_MAX: usize = 4;
 /// Bytes of one part of such a copy: the smallest that S3 takes.
 const PART_BYTES: u64 = 5 * 1024 * 1024;
-
-/// What went wrong with an object.
-#[derive(Debug, thiserror::Error)]
-pub enum ObjectError {
-    /// The store has none of this digest.
-    #[error("the store has no object {0}")]
-    Missing(Digest),
-    /// More or fewer bytes than announced.
-    #[error("{received} bytes were received, {expected} were announced")]
-    Size {
-        /// Bytes announced.
-        expected: u64,
-        /// Bytes received; the rest isn't read.
-        received: u64,
-    },
-    /// Other bytes than announced.
-    #[error("the bytes have SHA-256 {received}, {expected} was announced")]
-    Digest {
-        /// As announced.
-        expected: Digest,
-        /// As received.
-        received: Digest,
-    },
-    /// The sender stopped before the end, or was silent for too long.
-    #[error("the upload broke off after {received} bytes: {problem}")]
-    BrokenOff {
-        /// Bytes that came.
-        received: u64,
-        /// Why no more did.
-        problem: String,
-    },
-    /// The store takes a write that must not happen.
-    #[error(
-        "the store overwrites an object although it was told not to (If-None-Match): use one that honours conditional \
-         writes, as S3, R2, MinIO and Ceph do"
-    )]
-    Overwrites,
-    /// The folder of the objects isn't there at the moment; nothing is lost.
-    #[error("the folder of objects {} is not there, empty, or another: is its disk mounted?", .0.display())]
-    Away(PathBuf),
-    /// A folder of this machine that can't be written.
-    #[error("write into {}{}: {source}", path.display(), disk::owner(path))]
-    Unwritable {
-        /// Which.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// There is no space for more.
-    #[error("the disk is full")]
-    Full,
-    /// The store refused.
-    #[error("the object store: {0}")]
-    Store(object_store::Error),
-    /// The temporary file couldn't be used.
-    #[error("a temporary file: {0}")]
-    Io(io::Error),
-    /// The store's URL names nothing that this build knows.
-    #[error("object store {url}: {problem}")]
-    Url {
-        /// The URL without secrets, as it is in the settings.
-        url: String,
-        /// Why.
-        problem: String,
-    },
-}
-
-impl From<object_store::Error> for ObjectError {
-    fn from(error: object_store::Error) -> Self {
-        match error {
-            error if disk::is_full(&error) => Self::Full,
-            object_store::Error::Generic { source, .. } if source.is::<Self>() => match source.downcast::<Self>() {
-                Ok(away) => *away,
-                Err(source) => Self::Store(object_store::Error::Generic { store: "folder", source }),
-            },
-            error => Self::Store(error),
-        }
-    }
-}
-
-impl ObjectError {
-    /// Whether it says something of the store or its folders, and nothing of an object.
-    fn is_everybodys(&self) -> bool {
-        match self {
-            Self::Away(_) | Self::Unwritable { .. } | Self::Full | Self::Store(_) | Self::Io(_) => true,
-            Self::Missing(_)
-            | Self::Size { .. }
-            | Self::Digest { .. }
-            | Self::BrokenOff { .. }
-            | Self::Overwrites
-            | Self::Url { .. } => false,
-        }
-    }
-}
-
-impl From<io::Error> for ObjectError {
-    fn from(error: io::Error) -> Self {
-        if disk::is_full(&error) { Self::Full } else { Self::Io(error) }
-    }
-}
 
 /// The object store with its temporary folder.
 #[derive(Clone)]
@@ -171,83 +69,6 @@ pub struct ObjectBytes {
 }
 
 impl Objects {
-    /// Opens the store at `url`, which may be new: a folder is made where there is none.
-    ///
-    /// # Errors
-    /// When the URL names no store, or a folder can't be used.
-    pub fn open(url: &Url, tmp: PathBuf) -> Result<Self, ObjectError> {
-        if let Some(folder) = folder_of(url) {
-            let path = folder.join(FOLDER);
-            std::fs::create_dir_all(&path).map_err(|source| ObjectError::Unwritable { path, source })?;
-        }
-        Self::reopen(url, tmp)
-    }
-
-    /// Opens the store at `url`, which is `new` if nothing was ever stored.
-    ///
-    /// # Errors
-    /// When the URL names no store, or a folder can't be used: [`ObjectError::Away`] when one that isn't new is missing.
-    pub fn open_or_begin(url: &Url, tmp: PathBuf, new: bool) -> Result<Self, ObjectError> {
-        if new { Self::open(url, tmp) } else { Self::reopen(url, tmp) }
-    }
-
-    /// Opens the store at `url`, which was filled before.
-    ///
-    /// # Errors
-    /// When the URL names no store, or a folder can't be used: [`ObjectError::Away`] when it isn't there.
-    fn reopen(url: &Url, tmp: PathBuf) -> Result<Self, ObjectError> {
-        let unknown = |problem: String| ObjectError::Url { url: url.to_string(), problem };
-        let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|error| unknown(error.to_string()))?;
-        match scheme {
-            ObjectStoreScheme::Local => {
-                let dir = url.to_file_path().map_err(|()| unknown("not a path on this machine".into()))?;
-                match std::fs::metadata(dir.join(FOLDER)) {
-                    Ok(found) if found.is_dir() => {}
-                    Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-                        return Err(ObjectError::Unwritable { path: dir, source });
-                    }
-                    Ok(_) | Err(_) => return Err(ObjectError::Away(dir)),
-                }
-                // What was answered with 2xx must survive a power cut.
-                let store = LocalFileSystem::new_with_prefix(&dir)?.with_fsync(true);
-                let place = Place::new(dir);
-                let store = Mounted::new(store, place.clone());
-                let objects = Self::with_store(Arc::new(store), None, Path::default(), tmp)?;
-                Ok(Self { place: Some(place), ..objects })
-            }
-            ObjectStoreScheme::Memory => Self::with_store(Arc::new(InMemory::new()), None, Path::default(), tmp),
-            ObjectStoreScheme::AmazonS3 => {
-                // The library takes any text for an address and panics at the first request.
-                for name in ["AWS_ENDPOINT", "AWS_ENDPOINT_URL"] {
-                    if let Ok(Err(error)) = std::env::var(name).map(|endpoint| Url::parse(&endpoint)) {
-                        return Err(unknown(format!("{name} is no address: {error}")));
-                    }
-                }
-                let s3 = Arc::new(AmazonS3Builder::from_env().with_url(url.as_str()).build()?);
-                let store = Arc::new(PrefixStore::new(Arc::clone(&s3) as Arc<dyn ObjectStore>, prefix.clone()));
-                Self::with_store(store, Some(s3), prefix, tmp)
-            }
-            other => Err(unknown(format!("{other:?} is not built in; use file, memory or s3"))),
-        }
-    }
-
-    /// Uses `store`, and `signer` for uploads that go past us; the signer wants `prefix` in front of keys.
-    ///
-    /// # Errors
-    /// When the temporary folder can't be used.
-    pub fn with_store(
-        store: Arc<dyn ObjectStore>,
-        signer: Option<Arc<dyn Signer>>,
-        prefix: Path,
-        tmp: PathBuf,
-    ) -> Result<Self, ObjectError> {
-        std::fs::create_dir_all(&tmp).map_err(|source| ObjectError::Unwritable { path: tmp.clone(), source })?;
-        #[cfg(feature = "failpoints")]
-        let store = Arc::new(crate::failpoints::FailingStore(store));
-        let (naming, copies) = (Arc::default(), Arc::new(Semaphore::new(COPIES_MAX)));
-        Ok(Self { store, signer, prefix, tmp, place: None, doubt: Arc::default(), naming, copies })
-    }
-
     /// Removes what earlier processes left in the temporary folder. Only the serving process may.
     ///
     /// # Errors
@@ -476,11 +297,6 @@ fn written(path: PathBuf) -> Result<File, ObjectError> {
         true => ObjectError::Full,
         false => ObjectError::Unwritable { path, source },
     })
-}
-
-/// The folder that a URL names, if it names one of this machine.
-fn folder_of(url: &Url) -> Option<PathBuf> {
-    url.to_file_path().ok().filter(|_| url.scheme() == "file")
 }
 
 /// Hands a file over in parts, one after the other.

@@ -47,6 +47,7 @@ impl Default for Setup {
         let mut config = Config::default();
         config.limits.evaluation_retry_seconds = 0;
         config.limits.disk_reserve_bytes = 0;
+        config.limits.worker_poll_ms = 20;
         config.operator_token = OPERATOR_TOKEN.into();
         config.limits.breaker_probe_ms = 100;
         Self {

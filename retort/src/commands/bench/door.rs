@@ -50,7 +50,7 @@ struct Freed {
 pub(crate) fn run(args: &BenchDoorArgs) -> Result<()> {
     let folder = tempfile::tempdir().context("make a folder for a lease")?;
     let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
-    let _machine = engine.lease.wait()?;
+    let _machine = engine.lease.wait(engine.waits)?;
     let own = Engine { lease: LeaseFolder::at(folder.path().join("lease")), ..engine };
     let door = Door::new(own)?;
     let within = Duration::from_millis(args.within_ms);

@@ -11,7 +11,7 @@ use crate::cli::{BenchLatencyArgs, EffortName, PinName};
 use crate::commands::print_json;
 use crate::engine::{engine, runtime};
 use anyhow::{Context, Result};
-use eval::{Confinement, Engine, Handicap, Pinning, RuntimeKind, Samples};
+use eval::{Confinement, Engine, Handicap, Pinning, Samples};
 use models::DeviceKind;
 use protocol::latency::{LatencyVerdict, half_width_ppm, judge};
 use protocol::report::{Clock, Estimate};
@@ -83,14 +83,9 @@ pub(crate) fn run(args: &BenchLatencyArgs) -> Result<()> {
         return print_json(&serde_json::json!({ "summary": summary, "measurements": measured }));
     }
     println!("{}", summary::text(&summary));
-    println!("  on {}, not official but in competitions whose manifest names it", ran_on(&engine, &subject).id());
+    let ran_on = engine.instead.unwrap_or_default();
+    println!("  on {}, not official but in competitions whose manifest names it", ran_on.id());
     Ok(())
-}
-
-/// What runs a model that no competition names an engine for.
-fn ran_on(engine: &Engine, subject: &Subject) -> RuntimeKind {
-    let own = if subject.is_graph() { RuntimeKind::Rten } else { RuntimeKind::Burn };
-    engine.instead.clone().unwrap_or(own)
 }
 
 /// The engine of evaluations with what the command line changes about it.

@@ -1,5 +1,6 @@
 //! `retort bench`: how good this machine and this engine are at what they claim. Figures, never verdicts on a model.
 
+mod backends;
 mod checks;
 mod door;
 mod health;
@@ -21,6 +22,7 @@ pub(crate) use neighbours::{Neighbour, faster as faster_neighbours};
 
 pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     match command {
+        BenchCommand::Backends(args) => backends::run(args),
         BenchCommand::Latency(args) => latency::run(args),
         BenchCommand::Door(args) => door::run(args),
         BenchCommand::Nulls(args) => nulls::run(args),

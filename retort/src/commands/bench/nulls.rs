@@ -124,6 +124,7 @@ impl<'a> Bench<'a> {
             probes: Arc::clone(&self.probes),
             expected: None,
             engine: Default::default(),
+            backends: Vec::new(),
             scope: Scope::OutputsOnly,
             seed: 0,
             wall_seconds_max: WALL_SECONDS_MAX,

@@ -89,6 +89,7 @@ impl Subject {
             probes: Default::default(),
             expected: None,
             engine: Default::default(),
+            backends: Vec::new(),
             scope: Scope::Full,
             seed,
             wall_seconds_max: WALL_SECONDS_MAX,

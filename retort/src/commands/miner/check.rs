@@ -6,16 +6,15 @@ use super::super::likeness::{self, Likeness, Likenesses};
 use super::super::onnx::{self, Given};
 use super::super::{competition_or_only, print_json};
 use super::gate::Gate;
-use crate::cli::at_home;
 use crate::engine::{engine, evaluated, phase_name, stand_in};
 use crate::progress::Phases;
-use crate::table;
+use crate::{leave, table};
 use anyhow::{Context, Result, bail};
 use copies::{Relation, Signal, Tier};
 use eval::Engine;
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
-use miner_template::source::public_part;
+use miner_template::source::{self, public_part};
 use models::DeviceKind;
 use program::package::{Admitted, Package, admit};
 use protocol::SubmissionId;
@@ -75,10 +74,10 @@ pub(super) struct How {
 }
 
 pub(super) fn check(package: &Path, what: Option<&str>, address: &str, how: &How) -> Result<()> {
+    onnx::there(package)?;
+    leave::last_words("stopped; nothing was sent, and nothing is left of it".into());
     if let Some(file) = what.filter(|what| what.ends_with(".toml")) {
-        let text = std::fs::read_to_string(at_home(file).map_err(anyhow::Error::msg)?)
-            .with_context(|| format!("read {file}"))?;
-        let manifest = Manifest::from_toml(&text)?;
+        let manifest = source::manifest(file)?;
         let (given, passed) = checked(package, &manifest, how)?;
         tell_assumed(&passed, expected(&given.files, &manifest)?.as_deref());
         return show_checked(&passed, None, None, how.json);
@@ -105,9 +104,18 @@ fn checked(package: &Path, manifest: &Manifest, how: &How) -> Result<(Given, Adm
     tell_made(&given);
     tell_left_out(&given);
     let passed = admitted(&given.files, manifest)?;
-    if let Some(out) = &how.out {
-        onnx::write(&given.files, out)?;
-        eprintln!("wrote the package into {}", out.display());
+    match &how.out {
+        Some(out) => {
+            onnx::write(&given.files, out)?;
+            eprintln!("wrote the package into {}", out.display());
+            leave::last_words(format!("stopped; nothing was sent, and the package is in {}", out.display()));
+        }
+        None if !given.made.is_empty() => {
+            eprintln!(
+                "for `hf upload`, `retort miner check PATH --out DIR` writes the package that `miner submit` sends"
+            );
+        }
+        None => {}
     }
     Ok((given, passed))
 }
@@ -154,9 +162,6 @@ pub(super) fn tell_left_out(given: &Given) {
 /// Says what was made of what lies there, which `hf upload` wouldn't do.
 pub(super) fn tell_made(given: &Given) {
     given.made.iter().for_each(|words| eprintln!("{words}"));
-    if !given.made.is_empty() {
-        eprintln!("for `hf upload`, `retort miner check PATH --out DIR` writes the package that `miner submit` sends");
-    }
 }
 
 /// Says what nobody can see in a package that brings no answers to be compared with.
@@ -215,6 +220,7 @@ fn request(
         probes: Default::default(),
         expected: None,
         engine: published.manifest.engine,
+        backends: Vec::new(),
         scope: Scope::Full,
         seed: rand::random(),
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,

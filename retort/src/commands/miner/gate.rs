@@ -3,8 +3,9 @@
 //!
 //! It decides nothing: who is below is still entered, and rounds ask about other items.
 
+use super::super::answer::graph_logits;
 use crate::progress::Phases;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use datasets::Images;
 use miner_template::augment::Augmentation;
 use miner_template::client::Client;
@@ -13,7 +14,7 @@ use miner_template::source::public_part;
 use miner_template::teacher;
 use models::DeviceKind;
 use program::package::Admitted;
-use protocol::package;
+use protocol::competition::EngineName;
 use protocol::published::Competition;
 use protocol::report::Estimate;
 use protocol::score::{Ceiling, PPM, ScoreRules, share_ppm, wilson};
@@ -22,6 +23,9 @@ use serde::Serialize;
 /// What a look before submitting may cost, and how few items still tell something.
 const MACS_MAX: u64 = 100_000_000_000;
 const ITEMS_MIN: u64 = 300;
+/// The same of graphs, which run one item after the other on one core.
+const GRAPH_MACS_MAX: u64 = 20_000_000_000;
+const GRAPH_ITEMS_MIN: u64 = 100;
 
 /// The least accuracy that a competition asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,52 +74,77 @@ impl Gate {
     }
 }
 
-/// Says where a package that is about to be sent lies below the gate, which it may: only its owner knows why. What can't be
-/// tried here holds up nothing.
-pub(super) fn warn_below(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) {
+/// What was tried of a package before it is sent.
+struct Looked {
+    gate: Gate,
+    accuracy: Estimate,
+    items: u32,
+    of: u32,
+}
+
+/// Says what was tried of a package that is about to be sent and where it lies beside the gate, below which it may: only its
+/// owner knows why. What can't be tried here holds up nothing.
+pub(super) fn tell_tried(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) {
     match looked(client, published, files, passed) {
-        Ok((gate, accuracy)) if accuracy.value_ppm < gate.accuracy_ppm => eprintln!(
-            "it would get no rank: its accuracy here is {:.2} % [{:.2}, {:.2}], and the gate is {}; it is sent all the same",
+        Ok(looked) => eprintln!("{}", looked.told(published.manifest.engine.name)),
+        Err(problem) => eprintln!("admitted by the rules; not tried on the public items: {problem:#}"),
+    }
+}
+
+impl Looked {
+    fn told(&self, official: EngineName) -> String {
+        let Self { gate, accuracy, items, of } = self;
+        let estimate = format!(
+            "{:.2} % [{:.2}, {:.2}]",
             accuracy.value_ppm as f64 / 1e4,
             accuracy.low_ppm as f64 / 1e4,
-            accuracy.high_ppm as f64 / 1e4,
-            gate.beside(&accuracy)
-        ),
-        Ok(_) => {}
-        Err(problem) => eprintln!("not tried on the public items: {problem:#}"),
+            accuracy.high_ppm as f64 / 1e4
+        );
+        let engine = match official {
+            EngineName::Onnxruntime => ", and on rten where the competition has onnxruntime",
+            EngineName::Burn | EngineName::Rten => "",
+        };
+        let tried = format!(
+            "tried on {items} of {of} public items{engine}; not tried: latency and likeness (`retort miner check`)"
+        );
+        if accuracy.value_ppm >= gate.accuracy_ppm {
+            return format!("its accuracy here is {estimate}, {tried}");
+        }
+        format!(
+            "it would get no rank: its accuracy here is {estimate}, and the gate is {}; it is sent all the same; {tried}",
+            gate.beside(accuracy)
+        )
     }
 }
 
 /// The gate, and the accuracy on the first public items, as many as take seconds.
-fn looked(
-    client: &Client,
-    published: &Competition,
-    files: &PackageFiles,
-    passed: &Admitted,
-) -> Result<(Gate, Estimate)> {
+fn looked(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) -> Result<Looked> {
     let (images, answers) = public_part(client, published)?;
     let right = teacher::count_right(&answers.values, &images.labels);
     let gate = Gate::of(&published.manifest.score, Ceiling { correct: right as u32, items: images.count });
-    let count = (MACS_MAX / passed.costs().macs.max(1)).max(ITEMS_MIN).min(u64::from(images.count));
+    let (macs_max, items_min) = match passed {
+        Admitted::Catalogue(_) => (MACS_MAX, ITEMS_MIN),
+        Admitted::Onnx(_) => (GRAPH_MACS_MAX, GRAPH_ITEMS_MIN),
+    };
+    let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(images.count));
     let first = images.select(&(0..u32::try_from(count)?).collect::<Vec<u32>>());
-    let Admitted::Catalogue(passed) = passed else { bail!("`retort miner check` tries ONNX files") };
     let right = count_right(published, files, passed, &first)?;
-    Ok((gate, wilson(right as u64, u64::from(first.count))))
+    Ok(Looked { gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of: images.count })
 }
 
-fn count_right(
-    published: &Competition,
-    files: &PackageFiles,
-    passed: &package::Admitted,
-    images: &Images,
-) -> Result<usize> {
-    let device = DeviceKind::Flex.open()?;
-    let network = teacher::load(&passed.plan, &files.weights, &device).context("load the weights")?;
+fn count_right(published: &Competition, files: &PackageFiles, passed: &Admitted, images: &Images) -> Result<usize> {
     let scale = published.manifest.input.normalisation();
     let phases = Phases::on_terminal("before submitting");
     let all = u64::from(images.count);
     let told = |done| phases.at("public items", done, all);
-    let logits = teacher::logits(&network, images, Augmentation::default(), &scale, &device, told);
+    let logits = match passed {
+        Admitted::Catalogue(passed) => {
+            let device = DeviceKind::Flex.open()?;
+            let network = teacher::load(&passed.plan, &files.weights, &device).context("load the weights")?;
+            teacher::logits(&network, images, Augmentation::default(), &scale, &device, told)
+        }
+        Admitted::Onnx(passed) => graph_logits(&passed.canonical, images, &scale, told)?,
+    };
     phases.finish();
     Ok(teacher::count_right(&logits, &images.labels))
 }

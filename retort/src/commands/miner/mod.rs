@@ -11,6 +11,7 @@ pub(crate) use follow::wait_for_end;
 pub(crate) use words::graph_told;
 
 use super::keys::loaded;
+use super::validator::tell_caveats;
 use super::{competition_or_only, onnx, print_json};
 use crate::cli::{MinerCommand, SubmitArgs, Which};
 use crate::leave;
@@ -58,6 +59,7 @@ pub(crate) fn run(command: MinerCommand) -> Result<()> {
 }
 
 fn run_submit(args: SubmitArgs) -> Result<()> {
+    onnx::there(&args.package)?;
     let (client, id) = competition_or_only(args.competition.as_deref(), &args.validator.validator)?;
     let keypair = loaded(&args.hotkey)?;
     let published = client.competition(&id)?.competition;
@@ -66,8 +68,13 @@ fn run_submit(args: SubmitArgs) -> Result<()> {
     tell_left_out(&given);
     // What the validator would refuse costs no upload and no quota.
     if !args.unchecked {
+        leave::last_words("stopped; nothing was sent".into());
         let passed = admitted(&given.files, &published.manifest)?;
-        gate::warn_below(&client, &published, &given.files, &passed);
+        gate::tell_tried(&client, &published, &given.files, &passed);
+        leave::last_words(String::new());
+    }
+    if !args.json {
+        tell_caveats(&published.manifest);
     }
     if let Some(license) = &published.manifest.license {
         eprintln!("by submitting you give the model to everybody under {license}, as the competition says");

@@ -8,9 +8,10 @@ use super::checks::Checks;
 use crate::engine::{self, engine, phase_name};
 use crate::progress::Phases;
 use anyhow::{Context, Result};
-use audit::{Timed, why_outputs_may_differ};
+use audit::{Timed, on_backend, same_but_for_ties, why_outputs_may_differ};
 use eval::{SAMPLES_FORMAT, Samples};
 use models::DeviceKind;
+use protocol::backend::OnBackend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::latency::{LatencyVerdict, judge};
@@ -51,6 +52,7 @@ pub(super) fn rerun(
         probes: Default::default(),
         expected: None,
         engine,
+        backends: Vec::new(),
         scope: if outputs_only { Scope::OutputsOnly } else { Scope::Full },
         seed: receipt.measured.data.seed,
         wall_seconds_max,
@@ -63,7 +65,9 @@ pub(super) fn rerun(
             return Ok(());
         }
     };
-    if same_outputs(receipt, report, &again.report, checks) {
+    if let Some(found) = on_backend(report) {
+        near_outputs(found, outcomes, &again, checks);
+    } else if same_outputs(receipt, report, &again.report, checks) {
         same_counts(report, outcomes, &again, checks);
     }
     if !outputs_only {
@@ -106,6 +110,7 @@ pub(super) fn answers(
         probes,
         expected: None,
         engine,
+        backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,
         wall_seconds_max: WALL_SECONDS_MAX,
@@ -126,6 +131,26 @@ fn same_outputs(receipt: &Receipt, report: &Report, again: &Report, checks: &mut
         None => checks.bad("outputs", format!("{differ}, on the same engine and class of machine")),
     }
     false
+}
+
+/// Of answers from a backend only those may be others that are ties on the official engine.
+fn near_outputs(found: &OnBackend, outcomes: Option<&Outcomes>, again: &Evaluation, checks: &mut Checks) {
+    let there = format!(
+        "answered on {}, a sample of {} held against {}",
+        found.backend, found.held_against, again.report.engine
+    );
+    let Some(outcomes) = outcomes else {
+        return checks.unclear("outputs", format!("{there}; without the answers item by item nothing shows more"));
+    };
+    let items = again.report.data.items;
+    match same_but_for_ties(outcomes, again) {
+        Ok(ties) => {
+            checks.ok("outputs", format!("{there}: run again, {ties} of {items} answers differ, all of them ties"))
+        }
+        Err(others) => {
+            checks.bad("outputs", format!("{there}: run again, {others} of {items} answers differ that are no ties"))
+        }
+    }
 }
 
 /// From equal outputs follow equal counts, to the last unit.

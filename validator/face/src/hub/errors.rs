@@ -20,6 +20,8 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("x-error-code");
 pub(super) const WARNING: HeaderName = HeaderName::from_static("x-hf-warning");
 /// What clients hear of a file that isn't public yet.
 const GATED: &str = "GatedRepo";
+/// What takes back that a repository is called so which has nothing yet.
+const NOT_GATED: &str = "Nothing is gated here, and no token is missing: ";
 /// Clients wait by themselves as long as a 429 says. Nobody wants that for hours.
 const WAIT_SECONDS_MAX: u64 = 60;
 
@@ -62,11 +64,11 @@ impl HubError {
     }
 
     /// The same for whoever asks: `transformers` makes "not a valid git identifier" of a missing revision and keeps the reason
-    /// to itself, which it shows of what isn't open yet.
+    /// to itself, which it shows of what isn't open yet, behind words of its own about gates, which ours take back.
     pub(super) fn to(self, headers: &HeaderMap) -> Self {
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         match self.comes_later && agent.contains("transformers/") {
-            true => Self { code: Some(GATED), ..self },
+            true => Self { code: Some(GATED), problem: self.problem.led_in_by(NOT_GATED), ..self },
             false => self,
         }
     }
@@ -102,7 +104,8 @@ impl IntoResponse for HubError {
         }
         // Libraries look for files that may well be absent; nobody wants to hear of each.
         let said = headers.get(ERROR_MESSAGE).filter(|_| self.code.is_some() && self.commit.is_none());
-        let topic: &[u8] = if self.code == Some(GATED) { b"not public yet; " } else { b"not found; " };
+        let is_withheld = self.code == Some(GATED) && !self.comes_later;
+        let topic: &[u8] = if is_withheld { b"not public yet; " } else { b"not found; " };
         let warning = said.and_then(|said| HeaderValue::from_bytes(&[topic, said.as_bytes()].concat()).ok());
         headers.extend(warning.map(|warning| (WARNING, warning)));
         let commit = self.commit.and_then(|commit| HeaderValue::from_str(&commit).ok());

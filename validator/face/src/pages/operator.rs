@@ -2,12 +2,13 @@
 
 use super::figures;
 use super::layout::{self, Layout};
-use crate::operator::OperatorView;
+use crate::operator::{OperatorView, Places};
 use askama::Template;
 use protocol::score::PPM;
 use store::db::blocks::BlockRow;
 use store::db::latency::LatencyControl;
 use store::db::watch::{DiskHolder, Storage, Waiting, WorkerSeen};
+use store::db::work::WorkSeen;
 
 /// Seconds between reloads.
 const RELOAD_SECONDS: u32 = 30;
@@ -35,10 +36,26 @@ struct Page<'a> {
     storage: Vec<(&'static str, String)>,
     workers: Vec<Worker<'a>>,
     queue: Vec<InLine<'a>>,
+    places: Vec<InUse>,
+    work: Vec<Asked<'a>>,
     disk: Vec<OnDisk<'a>>,
     blocks: Vec<Shut<'a>>,
     chart: Chart,
     rows: Vec<Row>,
+}
+
+/// Places of one kind with what they are for.
+struct InUse {
+    what: &'static str,
+    taken: u64,
+    of: u64,
+}
+
+/// What a round or a publication has measured.
+struct Asked<'a> {
+    seen: &'a WorkSeen,
+    what: String,
+    waited: String,
 }
 
 /// A hotkey whose packages take space.
@@ -122,6 +139,8 @@ pub(crate) fn render(view: &OperatorView, dir: &str) -> String {
         storage: storage(&view.storage, view),
         workers: workers(view),
         queue: queue(view),
+        places: view.places.iter().map(in_use).collect(),
+        work: work(view),
         disk: view.disk_holders.iter().map(|holder| OnDisk { holder, bytes: figures::bytes(holder.bytes) }).collect(),
         blocks: view.blocks.iter().map(|row| Shut { row, since: figures::moment(row.since) }).collect(),
         chart: chart(view),
@@ -134,8 +153,10 @@ fn headline(view: &OperatorView) -> String {
     let unstable = view.controls.iter().filter(|control| control.verdict.is_unstable()).count();
     match (view.controls.len(), unstable) {
         (0, _) => "No latency has been measured yet".into(),
-        (count, 0) => format!("All of the last {count} latency measurements were stable"),
-        (count, unstable) => format!("{unstable} of the last {count} latency measurements were spoiled by this host"),
+        (count, 0) => format!("This machine was calm in all of the last {count} latency measurements"),
+        (count, unstable) => {
+            format!("In {unstable} of the last {count} latency measurements this machine was too restless")
+        }
     }
 }
 
@@ -144,34 +165,37 @@ fn facts(view: &OperatorView) -> Vec<(&'static str, String)> {
     let load = |loads: [u64; 3]| loads.map(|load| format!("{:.2}", load as f64 / 1e3)).join(", ");
     let count = |state: &str| view.submissions.get(state).copied().unwrap_or(0).to_string();
     vec![
-        ("Cores", view.host.cores.to_string()),
-        ("Load over 1, 5 and 15 minutes", view.host.load_milli.map_or_else(unknown, load)),
-        ("Memory available", view.host.memory_available_bytes.map_or_else(unknown, figures::bytes)),
-        ("Disk free", view.host.disk_free_bytes.map_or_else(unknown, figures::bytes)),
-        ("Waiting for files", count("awaiting_upload")),
-        ("Being checked", count("checking")),
-        ("Queued", count("queued")),
-        ("Longest wait in the queue", figures::duration(view.queue_age_seconds)),
+        ("Processor cores", view.host.cores.to_string()),
+        ("Load average over 1, 5 and 15 minutes", view.host.load_milli.map_or_else(unknown, load)),
+        ("Free memory", view.host.memory_available_bytes.map_or_else(unknown, figures::bytes)),
+        ("Free disk space", view.host.disk_free_bytes.map_or_else(unknown, figures::bytes)),
+        ("Announced, files still to come", count("awaiting_upload")),
+        ("In the admission check", count("checking")),
+        ("Waiting to be measured", count("queued")),
+        ("Longest wait of those", figures::duration(view.queue_age_seconds)),
         ("Being measured", count("evaluating")),
         ("Scored", count("scored")),
-        ("Rejected", count("rejected")),
-        ("Failed through our fault", count("failed")),
+        ("Rejected: the package was at fault", count("rejected")),
+        ("Failed: this validator was at fault", count("failed")),
         (
-            "Mean of the last twenty evaluations",
+            "Time of an evaluation, mean of the last twenty",
             view.evaluation_pace_ms.map_or("none yet".into(), |ms| figures::micros(ms.saturating_mul(1_000))),
         ),
-        ("Length of latency measurements", view.latency.as_str().to_owned()),
+        ("Setting latency in validator.toml", view.latency.as_str().to_owned()),
     ]
 }
 
 fn storage(storage: &Storage, view: &OperatorView) -> Vec<(&'static str, String)> {
     vec![
-        ("Public objects", format!("{}, {}", storage.public_objects, figures::bytes(storage.public_bytes))),
+        (
+            "Files that anybody may download",
+            format!("{}, {}", storage.public_objects, figures::bytes(storage.public_bytes)),
+        ),
         ("Database", figures::bytes(storage.database_bytes)),
-        ("Statements in the public log", storage.log_leaves.to_string()),
-        ("On their way into it", storage.log_pending.to_string()),
-        ("Events told so far", storage.events.to_string()),
-        ("Who listens now", view.streams.to_string()),
+        ("Entries of the public log", storage.log_leaves.to_string()),
+        ("Entries still to be written into it", storage.log_pending.to_string()),
+        ("Events of the live feed so far", storage.events.to_string()),
+        ("Connections to the live feed now", view.streams.to_string()),
     ]
 }
 
@@ -182,9 +206,40 @@ fn workers(view: &OperatorView) -> Vec<Worker<'_>> {
     view.workers.iter().map(|seen| (seen, silent(seen))).map(row).collect()
 }
 
+fn in_use(places: &Places) -> InUse {
+    let what = match places.kind {
+        "connections" => "Open connections",
+        "uploads" => "Uploads under way",
+        "reads" => "Requests that read, now",
+        "writes" => "Requests that write, now",
+        "streams" => "Connections to the live feed",
+        "drafts" => "Uploads file by file (hf upload_file)",
+        "announcements" => "Submissions without files yet",
+        "waiting" => "Hotkeys with submissions in the queue",
+        "webhooks" => "Webhooks",
+        "challenges" => "Webhooks not confirmed yet",
+        other => other,
+    };
+    InUse { what, taken: places.taken, of: places.of }
+}
+
 fn queue(view: &OperatorView) -> Vec<InLine<'_>> {
     let waited = |since: u64| figures::duration(view.now.saturating_sub(since));
     view.queue.iter().map(|waiting| InLine { waiting, waited: waited(waiting.since) }).collect()
+}
+
+fn work(view: &OperatorView) -> Vec<Asked<'_>> {
+    let row = |seen| Asked { seen, what: asked(seen), waited: figures::duration(view.now.saturating_sub(seen.since)) };
+    view.work.iter().map(row).collect()
+}
+
+/// Who asks, in words.
+fn asked(seen: &WorkSeen) -> String {
+    match (seen.round, seen.kind) {
+        (Some(round), "teacher") => format!("round {round}, teacher or reference"),
+        (Some(round), _) => format!("round {round}, a member"),
+        (None, _) => "publishing".to_owned(),
+    }
 }
 
 fn chart(view: &OperatorView) -> Chart {
@@ -203,7 +258,7 @@ fn chart(view: &OperatorView) -> Chart {
     };
     let outside = made.iter().filter(|c| (c.control_ppm - PPM).abs() > view.control_ppm_max).count();
     Chart {
-        description: format!("{} control ratios, {outside} of them outside of the band of 1 %", made.len()),
+        description: format!("{} measurements, {outside} of them outside of the band of 1 %", made.len()),
         band: [y(PPM + view.control_ppm_max), y(PPM - view.control_ppm_max), y(PPM)],
         marks: made.iter().enumerate().map(mark).collect(),
     }
@@ -231,7 +286,7 @@ fn ratio(ppm: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::{HostHealth, Places};
+    use crate::operator::HostHealth;
     use crate::pages::sample;
     use protocol::latency::{CONTROL_PPM_MAX, LatencyVerdict, Unstable};
     use protocol::report::Clock;
@@ -264,6 +319,15 @@ mod tests {
                 state: protocol::submission::State::Queued,
                 since: sample::NOW - 61,
                 failures: 1,
+            }],
+            work: vec![WorkSeen {
+                kind: "round_entry",
+                competition: "digits".parse().unwrap(),
+                round: Some(3),
+                submission: Some(sample::id(1)),
+                running: true,
+                since: sample::NOW - 5,
+                failures: 0,
             }],
             places: vec![Places { kind: "writes", taken: 64, of: 64 }],
             holders: vec![Holder { address: "192.0.2.7".into(), connections: 32, writes: 32, ..Holder::default() }],
@@ -325,8 +389,13 @@ mod tests {
             let page = render(&view(controls), " --dir /var/lib/retort");
             sample::assert_markup(&page);
             assert!(page.contains("not said by this system"));
-            for part in ["64 of 64", "192.0.2.7", "203.0.113.0/24", "a &#60;flood&#62;", "TEXT --dir /var/lib/retort<"]
-            {
+            for part in [
+                "Requests that write, now</dt><dd>64 of 64",
+                "192.0.2.7",
+                "203.0.113.0/24",
+                "a &#60;flood&#62;",
+                "TEXT --dir /var/lib/retort<",
+            ] {
                 assert!(page.contains(part), "{part}: {page}");
             }
         }

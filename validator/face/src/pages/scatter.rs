@@ -4,13 +4,20 @@
 //! the board, a circle's area is the size of the weights, and a step line joins the models that nothing beats in both.
 //! Geometry is computed here; `templates/scatter.svg` draws it and escapes every text. It does not know HTTP.
 
+mod canvas;
+mod words;
+
+pub(crate) use canvas::Canvas;
+
 use super::axis::{Axis, tenth};
 use super::figures;
 use super::labels::{Area, Label, Placer};
 use super::pareto::{Trade, frontier};
 use askama::Template;
+use canvas::Format;
 use protocol::SubmissionId;
 use protocol::api::{BoardRow, Leaderboard, RowKind};
+use words::{describe, name, ratio_tick, round, sentence};
 
 /// Beyond this many models, error bars of those behind the Pareto line would be a grey smear.
 const WHISKERS_MAX: usize = 60;
@@ -20,17 +27,6 @@ const LABELLED_RANKS: u32 = 8;
 const RADIUS_MIN: f64 = 4.0;
 /// The largest circle that fits into the line of the legend.
 const LEGEND_RADIUS_MAX: f64 = 11.0;
-
-/// Where a chart is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Canvas {
-    /// In a page on a desk.
-    Wide,
-    /// In a page on a phone.
-    Narrow,
-    /// As a file of its own, which brings its own style.
-    Alone,
-}
 
 /// Everything that the template draws, in pixels.
 #[derive(Template)]
@@ -105,34 +101,6 @@ pub(crate) fn scatter(board: &Leaderboard, canvas: Canvas) -> String {
     Scatter::new(board, canvas).render().expect("a template that writes to a string can't fail")
 }
 
-/// Width, height, font and circle sizes of a canvas.
-struct Format {
-    width: f64,
-    height: f64,
-    font: f64,
-    radius_max: f64,
-    ticks: [usize; 2],
-}
-
-impl Canvas {
-    fn format(self) -> Format {
-        match self {
-            Self::Wide | Self::Alone => {
-                Format { width: 1000.0, height: 540.0, font: 13.0, radius_max: 24.0, ticks: [10, 8] }
-            }
-            Self::Narrow => Format { width: 380.0, height: 420.0, font: 12.0, radius_max: 16.0, ticks: [5, 6] },
-        }
-    }
-
-    fn id(self) -> &'static str {
-        match self {
-            Self::Wide => "scatter-wide",
-            Self::Narrow => "scatter-narrow",
-            Self::Alone => "scatter",
-        }
-    }
-}
-
 impl<'a> Scatter<'a> {
     fn new(board: &'a Leaderboard, canvas: Canvas) -> Self {
         let Format { width, height, font, radius_max, ticks } = canvas.format();
@@ -173,7 +141,7 @@ impl<'a> Scatter<'a> {
             frontier: step_line(&line, &rows, (&x, &y), plot.right),
             marks,
             labels,
-            legend: Legend { y: height - 14.0, size: sizes.example(), x: legend_places(canvas) },
+            legend: Legend { y: height - 14.0, size: sizes.example(), x: canvas.legend_places() },
         }
     }
 }
@@ -366,66 +334,6 @@ fn step_line(line: &[&BoardRow], rows: &Rows, axes: (&Axis, &Axis), right: f64) 
     let steps = line[1..].iter().map(|row| point(row, axes)).map(|(x, y)| format!("H{x}V{y}")).collect::<String>();
     let end = if rows.submissions.len() > 1 { format!("H{right}") } else { String::new() };
     format!("M{start_x} {start_y}{steps}{end}")
-}
-
-fn legend_places(canvas: Canvas) -> [f64; 3] {
-    match canvas {
-        Canvas::Narrow => [60.0, 152.0, 256.0],
-        Canvas::Wide | Canvas::Alone => [60.0, 172.0, 300.0],
-    }
-}
-
-fn name(row: &BoardRow) -> String {
-    match row.rank {
-        Some(rank) => format!("#{rank} {}", row.architecture),
-        None => row.architecture.clone(),
-    }
-}
-
-/// A row as a sentence for tooltips and screen readers.
-fn sentence(row: &BoardRow) -> String {
-    let who = match row.kind {
-        RowKind::Teacher => "teacher".to_owned(),
-        RowKind::Reference => format!("reference: {}", row.architecture),
-        RowKind::Submission => name(row),
-    };
-    format!(
-        "{who}: accuracy {} {}, latency {} {}, {}, {}",
-        figures::percent(row.accuracy_ppm),
-        figures::percent_spread(row.accuracy_interval_ppm),
-        figures::ratio(row.latency_ratio_ppm),
-        figures::ratio_spread(row.latency_ratio_ppm, row.latency_ratio_interval_ppm),
-        figures::micros(row.latency_us_p50),
-        figures::bytes(row.size_bytes)
-    )
-}
-
-/// The picture in words.
-fn describe(rows: &Rows, on_line: usize) -> String {
-    let ranked = match rows.submissions.len() {
-        0 => "No model is ranked yet.".to_owned(),
-        1 => "One model is ranked.".to_owned(),
-        many => format!("{many} models are ranked, {on_line} of them on the Pareto line."),
-    };
-    let leads = |row: &&&BoardRow| row.submission.is_some() && row.submission == *rows.champion;
-    let champion = rows.submissions.iter().find(leads).map(|row| format!("Champion {}.", sentence(row)));
-    let teacher = rows.teacher.map(|row| format!("Ceiling: {}.", sentence(row)));
-    [Some(ranked), champion, teacher].into_iter().flatten().collect::<Vec<_>>().join(" ")
-}
-
-fn ratio_tick(value: f64) -> String {
-    match value {
-        v if v >= 1e6 => format!("{}M×", round(v / 1e6)),
-        v if v >= 1e4 => format!("{}k×", round(v / 1e3)),
-        v if v < 1e-4 => format!("{v:.0e}×"),
-        v => format!("{}×", round(v)),
-    }
-}
-
-/// Without the digits that floating point adds.
-fn round(value: f64) -> String {
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use ::copies::Relation;
 use askama::Template;
 use protocol::SubmissionId;
 use protocol::api::{AppealView, CompetitionView, SubmissionStatus};
+use protocol::backend::OnBackend;
 use protocol::competition::Manifest;
 use protocol::latency::{is_short, judge};
 use protocol::package::{ModelKind, OnnxModel};
@@ -412,7 +413,8 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Peak memory", figures::bytes(cost.peak_rss_bytes)),
         ("Machine", format!("{}, {} {cores}, {}", host.cpu_model, host.cores, host.cpu_flags.join(" "))),
         ("System", format!("{}, sandbox {}", host.kernel, host.sandbox)),
-        ("Engine", format!("{} on {}", report.engine, report.device)),
+        ("Engine", report.engine.clone()),
+        ("Answers", answered(report)),
         (
             "Time spent",
             format!(
@@ -427,10 +429,23 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// Where the answers came from.
+fn answered(report: &Report) -> String {
+    match &report.on_backend {
+        None => format!("on {}", report.device),
+        Some(OnBackend { backend, held_against, incident: None, .. }) => {
+            format!("on {backend}; {held_against} of them, drawn by lot, are the official engine’s, too")
+        }
+        Some(OnBackend { backend, incident: Some(incident), .. }) => {
+            format!("the official engine’s; those on {backend} didn’t agree: {incident}")
+        }
+    }
+}
+
 /// What was timed, and how.
 fn timed(report: &Report) -> Vec<(&'static str, String)> {
     let Report { latency, host, .. } = report;
-    if latency.launches == 0 {
+    if !latency.is_timed() {
         return vec![("Latency", judge(latency).to_string())];
     }
     vec![

@@ -3,7 +3,7 @@
 //! It does NOT know which one it asks, nor what a model is: it enters by the trait alone, and panics at the first broken
 //! promise.
 
-use super::{Evaluator, Machine, Progress, ProgressFn, measured, measured_on, package_of};
+use super::{Evaluator, Machine, Progress, ProgressFn, measured, measured_on, package_of, silent};
 use futures::future::BoxFuture;
 use protocol::Digest;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
@@ -187,7 +187,7 @@ async fn time_counts_from_when_the_machine_is_had(subject: &dyn Subject) {
     let taken = free(&*door).await;
     let waits = async {
         let machine = free(&*door).await;
-        measured_on(&*door, machine, request, sha256).await
+        measured_on(&*door, machine, request, sha256, silent()).await
     };
     let somebody_measures = async {
         tokio::time::sleep(Duration::from_secs(WALL_SECONDS + 1)).await;

@@ -5,6 +5,7 @@
 use super::{Evaluator, Machine, ProgressFn, silent};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::Arc;
@@ -45,6 +46,11 @@ pub trait Measurer: Send + Sync {
         std::future::ready(Ok(None)).boxed()
     }
 
+    /// As [`Evaluator::backends`].
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        std::future::ready(Vec::new()).boxed()
+    }
+
     /// Measures the order's candidate on a machine that is this order's alone.
     fn measure(&self, machine: Machine, order: Order, home: Home) -> BoxFuture<'_, Result<Answer, EvaluationFailure>>;
 }
@@ -64,6 +70,10 @@ impl<M: Measurer> Evaluator for AtHome<M> {
 
     fn library(&self, engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
         self.0.library(engine)
+    }
+
+    fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
+        self.0.backends()
     }
 
     fn evaluate(

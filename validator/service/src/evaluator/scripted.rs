@@ -152,7 +152,7 @@ fn scripted_outcomes(request: &EvaluationRequest, report: &Report, answers: &[us
     let ratio = report.latency.ratio.value_ppm as f64 / 1e6;
     let log_ratio_nanos = match request.order.scope {
         Scope::OutputsOnly => Vec::new(),
-        _ if report.latency.launches == 0 => Vec::new(),
+        _ if !report.latency.is_timed() => Vec::new(),
         Scope::Full | Scope::FullIfWorthIt => vec![libm::round(libm::log(ratio.max(1e-6)) * 1e9) as i64; 15],
     };
     let values = OutcomeValues {
@@ -196,6 +196,7 @@ fn scripted_report(request: &EvaluationRequest, costs: Costs, quality: Quality) 
         engine: "scripted/1".into(),
         host: Host::default(),
         device: "scripted".into(),
+        on_backend: None,
         data: DataSeen {
             images_sha256: about.images_sha256,
             seed: about.seed,

@@ -1,19 +1,28 @@
-//! Gives the job engine as many turns as there are submissions whose attempt may begin.
+//! Gives the job engine as many turns as there are attempts that may begin, of submissions and of what else is asked.
 //!
-//! It counts, and knows no submission: whose turn it is gets decided when the turn is taken. Turns that the engine lost
+//! It counts, and knows nobody: whose turn it is gets decided when the turn is taken. Turns that the engine lost
 //! aren't counted, so they are given again.
 
 use super::{BATCH_MAX, engine, wait};
 use crate::app::App;
 use protocol::submission::State;
 use store::causes::Chain;
-use store::db::{DbError, ages, attempts, submissions};
+use store::db::{DbError, ages, attempts, submissions, work};
 use store::failpoints::{self, Change, Moment};
 use tokio_util::sync::CancellationToken;
 
-/// Takes up what an earlier process left: evaluations that it had begun return to the queue.
+/// Takes up what an earlier process left: measurements that it had begun return to the queue.
+///
+/// # Errors
+/// When the database fails.
 pub async fn recover(app: &App) -> Result<(), DbError> {
     let now = app.clock.now();
+    for piece in app.db.pieces_running().await? {
+        let mut tx = app.db.write().await?;
+        work::give_back(&mut tx, &piece, false, None, (now, 0)).await?;
+        failpoints::commit(tx, Change::Recovery).await?;
+        tracing::warn!(competition = %piece.competition, "a measurement was cut off; it returns to the queue");
+    }
     loop {
         let begun = app.db.in_state(State::Evaluating, BATCH_MAX).await?;
         if begun.is_empty() {
@@ -41,15 +50,16 @@ async fn take_up(app: &App) -> Result<(), DbError> {
 pub async fn run(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = give_turns(&app).await {
-            tracing::error!(error = %Chain(error.as_ref()), "can't give turns to evaluate");
+            tracing::error!(error = %Chain(error.as_ref()), "can't give turns");
         }
         wait(&app.signals.queue, &stop).await;
     }
 }
 
-/// Adds what is missing to a turn for each submission that is due, up to a stock of them.
+/// Adds what is missing to a turn for each attempt that is due, up to a stock of them.
 async fn give_turns(app: &App) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let (due, _) = app.db.due(app.clock.now()).await?;
+    let now = app.clock.now();
+    let due = app.db.due(now).await?.0 + app.db.work_due(now).await?.0;
     let wanted = due.min(u64::from(BATCH_MAX));
     for _ in engine::turns(&app.db).await?..wanted {
         engine::push(&app.db).await?;

@@ -3,7 +3,7 @@
 //!
 //! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
 
-use super::{IDLE, evaluate};
+use super::{IDLE, queue};
 use crate::app::App;
 use apalis::prelude::{
     BackendExt, BoxDynError, Data, PollSnapshot, PollStrategy, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt,
@@ -18,10 +18,10 @@ use store::db::{Db, DbError, uint};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// The queue of evaluations that need a CPU and nothing else.
+/// The queue of what needs a CPU and nothing else.
 const CPU_QUEUE: &str = "cpu";
 
-/// A turn to evaluate a submission: whichever is next by then.
+/// A turn at the machine: for whatever is next by then.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct EvaluationTurn {}
 
@@ -81,7 +81,7 @@ async fn worker(app: &App, stop: &CancellationToken) {
     let bench = Bench { app: app.clone(), stop: stop.clone() };
     let period = Duration::from_millis(app.config.limits.worker_poll_ms);
     let backend = storage(&app.db).poll_with_strategy(Looks::every(period));
-    let worker = WorkerBuilder::new(name).backend(backend).data(bench).concurrency(1).build(run_task);
+    let worker = WorkerBuilder::new(name.clone()).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
         ended = nudged(worker.run_until(until), period) => {
             if let Err(error) = ended {
@@ -90,6 +90,15 @@ async fn worker(app: &App, stop: &CancellationToken) {
         }
         () = app.signals.stalled.notified() => tracing::error!("the evaluation worker is stuck and is replaced"),
     }
+    if let Err(error) = say_goodbye(&app.db, &name).await {
+        tracing::debug!(error = %Chain(&error), "it isn't written that a worker ended");
+    }
+}
+
+/// Nobody waits for a worker that ended.
+async fn say_goodbye(db: &Db, name: &str) -> Result<(), DbError> {
+    sqlx::query("UPDATE Workers SET last_seen = 0 WHERE id = ?").bind(name).execute(db.pool()).await?;
+    Ok(())
 }
 
 /// Polls a future whenever it wishes, and every so often although it doesn't: the engine takes events out of its channel
@@ -131,8 +140,8 @@ impl PollStrategy for Looks {
 }
 
 async fn run_task(_: EvaluationTurn, bench: Data<Bench>) -> Result<(), BoxDynError> {
-    if let Err(error) = evaluate::turn(&bench.app, &bench.stop).await {
-        tracing::error!(error = %Chain(&error), "an evaluation's end wasn't recorded");
+    if let Err(error) = queue::turn(&bench.app, &bench.stop).await {
+        tracing::error!(error = %Chain(error.as_ref()), "a measurement's end wasn't recorded");
     }
     bench.app.signals.queue.notify_one();
     // What became of it stands in our own tables; the engine need not know.

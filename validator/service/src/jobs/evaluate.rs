@@ -4,11 +4,11 @@
 
 use super::ending::{self, Ending, Outcome, Scored};
 use super::verdict::{self, Next};
-use super::{IDLE, receipt, turns};
+use super::{receipt, turns};
 use crate::app::App;
 use crate::board::resampled;
 use crate::breaker;
-use crate::evaluator::{self, Machine};
+use crate::evaluator::{Machine, measured_on, silent};
 use crate::expected;
 use crate::materials;
 use crate::state::materials::MaterialError;
@@ -40,9 +40,6 @@ use tracing::Instrument;
 const TAKE_BACK_TRIES: u32 = 60;
 const TAKE_BACK_REST: Duration = Duration::from_secs(1);
 
-/// How long a machine that can't even be waited for is left alone.
-const MACHINE_REST: Duration = Duration::from_secs(10);
-
 /// Why what came of an attempt could not be recorded. The reaper returns it to the queue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
@@ -67,26 +64,9 @@ impl AttemptError {
     }
 }
 
-/// Evaluates the submission whose turn it is, if one may be evaluated. A turn waits while nothing can be.
-pub(super) async fn turn(app: &App, stop: &CancellationToken) -> Result<(), AttemptError> {
-    app.breaker.whole(stop).await;
-    if stop.is_cancelled() {
-        return Ok(());
-    }
-    if turns::next(app, State::Queued).await?.is_none() {
-        return Ok(());
-    }
-    let Some(machine) = machine(app, stop).await else { return Ok(()) };
-    // It may be another's turn by now.
-    match turns::next(app, State::Queued).await? {
-        Some((id, number)) => attempt(app, machine, (&id, number), stop).await,
-        None => Ok(()),
-    }
-}
-
 /// Evaluates a submission, unless it no longer waits for this very attempt. If what came of it can't be recorded, it
 /// returns to the queue as soon as that can be; should this process give that up, the reaper does it in the end.
-async fn attempt(
+pub(super) async fn attempt(
     app: &App,
     machine: Machine,
     (id, attempt): (&SubmissionId, u64),
@@ -97,18 +77,33 @@ async fn attempt(
     if let Err(error) = &settled {
         // A full disk is nobody's failure, nor is what fails for everybody; what else fails is counted, so that it ends.
         let failed = !error.is_full() && !everybodys(app, id, stop).await;
-        for _ in 0..TAKE_BACK_TRIES {
-            tokio::select! {
-                () = tokio::time::sleep(TAKE_BACK_REST) => {}
-                () = stop.cancelled() => break,
-            }
-            match take_back(app, id, attempt, failed).await {
-                Ok(()) => break,
-                Err(error) => tracing::warn!(submission.id = %id, error = %Chain(&error), "can't be given back"),
-            }
-        }
+        until_taken_back(stop, || take_back(app, id, attempt, failed)).await;
     }
     settled
+}
+
+/// Tries again and again to take an attempt back of which nothing could be recorded.
+pub(super) async fn until_taken_back<E, F>(stop: &CancellationToken, take_back: impl Fn() -> F)
+where
+    E: std::error::Error + 'static,
+    F: Future<Output = Result<(), E>>,
+{
+    for _ in 0..TAKE_BACK_TRIES {
+        tokio::select! {
+            () = tokio::time::sleep(TAKE_BACK_REST) => {}
+            () = stop.cancelled() => break,
+        }
+        match take_back().await {
+            Ok(()) => break,
+            Err(error) => tracing::warn!(error = %Chain(&error), "an attempt can't be given back"),
+        }
+    }
+}
+
+/// Whether the submission is still at this attempt.
+async fn is_ours(app: &App, id: &SubmissionId, attempt: u64) -> Result<bool, DbError> {
+    let now = app.db.submission(id).await?;
+    Ok(now.is_some_and(|now| (now.state, now.attempt) == (State::Evaluating, attempt)))
 }
 
 async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> Result<(), DbError> {
@@ -129,10 +124,9 @@ async fn settle(
     let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
     let began = Instant::now();
-    let is_ours = |now: &Submission| (now.state, now.attempt) == (State::Evaluating, attempt);
     let measuring = AssertUnwindSafe(measure(app, machine, submission, begun.seed)).catch_unwind();
     let measured = tokio::select! {
-        measured = while_wanted(&app.db, id, is_ours, measuring) => measured,
+        measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
         () = stop.cancelled() => {
             let ending = Ending { used: None, control: None, outcome: ending::lost(app, submission, None) };
             return Ok(ending::write(app, submission, &ending).await?);
@@ -203,35 +197,6 @@ async fn failed(
     }
 }
 
-/// The machine, once it is free; `None` when there is no time left to wait for it. Until then the submission is queued, and
-/// neither its clock runs nor an attempt counts: somebody may publish for an hour.
-async fn machine(app: &App, stop: &CancellationToken) -> Option<Machine> {
-    let free = async {
-        loop {
-            match app.evaluator.machine().await {
-                Ok(machine) => return machine,
-                Err(failure) => {
-                    tracing::error!("no evaluation can begin: {failure}");
-                    breaker::look(app).await;
-                }
-            }
-            tokio::time::sleep(MACHINE_REST).await;
-        }
-    };
-    let waits_on = async {
-        loop {
-            // Whoever waits isn't stuck.
-            app.signals.busy_at.store(app.clock.now(), Ordering::Relaxed);
-            tokio::time::sleep(IDLE).await;
-        }
-    };
-    tokio::select! {
-        machine = free => Some(machine),
-        () = stop.cancelled() => None,
-        () = waits_on => None,
-    }
-}
-
 /// What a failure of ours counts as for the submission that met it; `None` if everybody would have met it.
 async fn ours(
     app: &App,
@@ -294,8 +259,8 @@ async fn measure(
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
     let request = request.claiming(expected::of(app, &submission.id, &stored.competition.manifest).await?);
-    let evaluation =
-        evaluator::measured_on(app.evaluator.as_ref(), machine, request, submission.package_sha256).await?;
+    let package = submission.package_sha256;
+    let evaluation = measured_on(app.evaluator.as_ref(), machine, request, package, silent()).await?;
     Ok((stored, evaluation))
 }
 
@@ -314,6 +279,7 @@ async fn request(
         probes: Arc::clone(&materials.probes),
         expected: None,
         engine: stored.competition.manifest.engine,
+        backends: stored.competition.manifest.backends.accuracy.clone(),
         scope: Scope::FullIfWorthIt,
         seed,
         wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,

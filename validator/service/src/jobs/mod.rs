@@ -1,19 +1,25 @@
-//! Background work: admission checks, evaluations, the public log, and the reaper that lets nothing be forgotten.
+//! Background work: admission checks, all that is measured, the public log, and the reaper that lets nothing be forgotten.
 //!
-//! A submission's row is the truth about what is due. The job engine (apalis, in the same database) hands out turns: the
-//! dispatcher gives it as many as there are submissions whose attempt may begin, and whoever gets one takes the submission
-//! whose turn it is by then. So a turn that is lost, repeated or late does no harm, and the primary key of evaluations
-//! makes results exactly once. Nothing here knows HTTP.
+//! Rows are the truth about what is due: a submission's own, and those of what rounds and publications ask (`store::db::work`). The job
+//! engine (apalis, in the same database) hands out turns: the dispatcher gives it as many as there are attempts that may begin, and
+//! whoever gets one takes what is next by then (`queue`). So a turn that is lost, repeated or late does no harm, and rows that are
+//! written while an attempt is still its worker's make results exactly once. Nothing outside has anything measured. Nothing here
+//! knows HTTP.
 
 pub mod dispatch;
 mod ending;
 pub mod engine;
 mod evaluate;
 pub mod log;
+mod pieces;
+mod questions;
+mod queue;
 pub mod reaper;
 mod receipt;
 pub mod turns;
 mod verdict;
+
+pub use queue::measure_for;
 
 use crate::app::App;
 use crate::breaker;

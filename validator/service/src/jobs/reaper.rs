@@ -5,13 +5,14 @@
 //! still until the old time comes again.
 
 use super::ending::{self, Ending};
-use super::{IDLE, turns};
+use super::{IDLE, pieces, turns};
 use crate::app::App;
 use protocol::submission::{Code, Rejection, State};
 use std::sync::atomic::Ordering;
 use store::causes::Chain;
 use store::db::ages;
 use store::db::submissions::{self, Submission};
+use store::db::work::Asked;
 use store::db::{DbError, int};
 use store::failpoints::{self, Change};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ const STALL_SECONDS: u64 = 60;
 const BYTES_RETENTION_SECONDS: u64 = 24 * 3_600;
 /// How long it is told why a webhook ended.
 const WEBHOOK_RETENTION_SECONDS: u64 = 7 * 24 * 3_600;
+/// How long it is remembered what rounds that are over asked, and for whom the machine worked.
+const WORK_RETENTION_SECONDS: u64 = 24 * 3_600;
 /// How long finished tasks of the job engine are kept.
 const TASK_RETENTION_SECONDS: u64 = 24 * 3_600;
 
@@ -87,12 +90,14 @@ async fn sweep(app: &App) {
     let parts = [
         ("uploads", end_all(app, State::AwaitingUpload, now, (State::Expired, unsent)).await),
         ("evaluations", end_evaluations(app, now).await),
+        ("what rounds and publications asked", end_pieces(app, now).await),
         ("a worker that stalls", notice_stall(app, now).await),
         ("nonces", app.db.forget_nonces(since(store::db::nonces::RETENTION_SECONDS)).await),
         ("upload tokens", app.db.forget_upload_grants(now).await),
         ("bytes of addresses", app.db.forget_address_bytes(since(BYTES_RETENTION_SECONDS)).await),
         ("machine time", app.db.forget_machine_time(since(turns::WINDOW_SECONDS)).await),
         ("webhooks that ended", app.db.forget_ended_webhooks(since(WEBHOOK_RETENTION_SECONDS)).await),
+        ("what rounds and publications asked once", app.db.forget_work(since(WORK_RETENTION_SECONDS)).await),
         ("finished tasks", forget_tasks(app, since(TASK_RETENTION_SECONDS)).await),
     ];
     for (part, looked) in parts {
@@ -141,13 +146,31 @@ async fn end_evaluations(app: &App, now: u64) -> Result<(), DbError> {
     Ok(())
 }
 
+/// So does a measurement for a round or a publication.
+async fn end_pieces(app: &App, now: u64) -> Result<(), DbError> {
+    let limits = &app.config.limits;
+    for piece in app.db.pieces_running().await? {
+        let limit = match (&piece.asked, app.db.competition(&piece.competition).await?) {
+            (Asked::RoundEntry(_), Some(stored)) => stored.competition.manifest.limits.evaluation_seconds_max,
+            _ => limits.publish_seconds_max,
+        };
+        if now.saturating_sub(piece.changed_at) >= limit.saturating_add(limits.evaluation_grace_seconds)
+            && let Err(error) = pieces::end_lost(app, &piece, true).await
+        {
+            tracing::error!(competition = %piece.competition, error = %Chain(&error), "a measurement can't be ended");
+        }
+    }
+    Ok(())
+}
+
 /// Asks for a new worker when work is due, nothing is under way, and that has lasted.
 async fn notice_stall(app: &App, now: u64) -> Result<(), DbError> {
-    if !app.db.in_state(State::Evaluating, 1).await?.is_empty() {
+    if !app.db.in_state(State::Evaluating, 1).await?.is_empty() || !app.db.pieces_running().await?.is_empty() {
         app.signals.busy_at.store(now, Ordering::Relaxed);
         return Ok(());
     }
-    let (_, Some(since)) = app.db.due(now).await? else { return Ok(()) };
+    let waits = [app.db.due(now).await?.1, app.db.work_due(now).await?.1];
+    let Some(since) = waits.into_iter().flatten().min() else { return Ok(()) };
     let idle_since = since.max(app.signals.busy_at.load(Ordering::Relaxed));
     if now.saturating_sub(idle_since) >= STALL_SECONDS {
         app.signals.busy_at.store(now, Ordering::Relaxed);

@@ -8,9 +8,10 @@
 //! 4. models, public items and the teacher's answers are stored, the hidden pool committed to;
 //! 5. one transaction makes the competition appear, and states so in the public log.
 //!
-//! Publishing the same again changes nothing. It knows the evaluation engine by its narrow trait only.
+//! Publishing the same again changes nothing. It measures nothing: it asks (`measure`), as rounds do.
 
 mod data;
+mod measure;
 mod rehearsal;
 mod remote;
 mod source;
@@ -20,17 +21,19 @@ pub use remote::RemoteProblem;
 
 use crate::app::App;
 use crate::copies::{self, Entry, EntryError, EntryPrints};
-use crate::evaluator::{self, Evaluator, Progress, ProgressFn};
+use crate::evaluator::{Evaluator, ProgressFn};
 use crate::open::OpenError;
-use crate::relay::{Relay, RelayError};
+use crate::relay::RelayError;
+use crate::rounds::RoundError;
 use data::{DataSetError, Own, Prepared};
 use datasets::hidden::{DrandChain, DrawError, RenderError};
 use datasets::published::{Part, TableError, table};
 use datasets::source::SourceError;
 use datasets::{FormatError, Images, Logits, arg_max};
+use measure::{Bench, Said};
 use protocol::competition::{Manifest, ManifestError, ObjectRef, OfficialEngine};
+use protocol::evaluation::EvaluationFailure;
 use protocol::evaluation::little_endian;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::CompetitionPublished;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
 use protocol::published::{PublishedAnswers, PublishedModel, PublishedTeacher, Tables};
@@ -43,12 +46,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::causes::Chain;
-use store::clock::Clock;
 use store::config::{Config, Home};
 use store::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
 use store::db::{self, Db, DbError, log};
 use store::failpoints::{self, Change, Moment};
-use store::objects::{ObjectError, Objects};
+use store::objects::ObjectError;
 use transparency::EntryKind;
 
 /// Why a competition was not published.
@@ -137,6 +139,9 @@ pub enum PublishError {
         /// Why.
         failure: EvaluationFailure,
     },
+    /// What came of a measurement can't be recorded.
+    #[error("measure: {0}")]
+    Unrecorded(#[from] Box<RoundError>),
     /// The reference doesn't pass the gate on items as hidden rounds show them, so nobody is known to.
     #[error("manifest field `score.gate_ppm`: {0}")]
     Gate(GateMissed),
@@ -196,28 +201,14 @@ pub struct Published {
     pub screening: Option<ScreeningTime>,
 }
 
-/// The parts that publishing needs. It works beside a serving process.
+/// What publishes. It works beside a serving process, and without one.
 #[derive(Clone)]
-pub struct Publisher {
-    db: Db,
-    objects: Objects,
-    evaluator: Arc<dyn Evaluator>,
-    clock: Clock,
-    config: Config,
-    relay: Arc<Relay>,
-}
+pub struct Publisher(App);
 
 impl App {
     /// Publishes with this validator's parts.
     pub fn publisher(&self) -> Publisher {
-        Publisher {
-            db: self.db.clone(),
-            objects: self.objects.clone(),
-            evaluator: Arc::clone(&self.evaluator),
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            relay: Arc::clone(&self.relay),
-        }
+        Publisher(self.clone())
     }
 }
 
@@ -227,10 +218,7 @@ impl Publisher {
     /// # Errors
     /// When a part can't be opened.
     pub async fn open(home: &Home, config: Config, evaluator: Arc<dyn Evaluator>) -> Result<Self, OpenError> {
-        let db = Db::open(&home.database()).await?;
-        let objects = Objects::open_or_begin(&config.object_store_url(home)?, home.tmp(), db.is_new().await?)?;
-        let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
-        Ok(Self { db, objects, evaluator, clock: Clock::System, config, relay })
+        Ok(Self(App::open_worker(home, config, evaluator).await?))
     }
 
     /// Publishes the competition of a manifest; `progress` hears of the measurements.
@@ -238,40 +226,44 @@ impl Publisher {
     /// # Errors
     /// When anything about it is wrong. Nothing appears then.
     pub async fn publish(&self, manifest: &Path, progress: ProgressFn) -> Result<Published, PublishError> {
-        let mut source = parts(manifest, &self.config).await?.whole()?;
+        let mut source = parts(manifest, &self.0.config).await?.whole()?;
         let written_sha256 = source.sha256();
-        if let Some(before) = self.db.competition(&source.manifest.id).await? {
+        if let Some(before) = self.0.db.competition(&source.manifest.id).await? {
             return already(before, &source);
         }
-        if source.manifest.is_closed(self.clock.now()) {
+        if source.manifest.is_closed(self.0.clock.now()) {
             return Err(PublishError::Over);
         }
         let beacon = self.beacon(source.manifest.rounds.beacon).await?;
         source.manifest.take_beacon(beacon)?;
-        source.manifest.engine = self.evaluator.official(source.manifest.engine).await.map_err(PublishError::Engine)?;
+        source.manifest.engine =
+            self.0.evaluator.official(source.manifest.engine).await.map_err(PublishError::Engine)?;
         let (split_key, salt) = (rand::random(), rand::random());
         let (own, logits) = (source.own.take(), source.training_teacher_logits.as_ref());
         let prepared = prepare(&source.manifest, own, logits, split_key, salt).await?;
-        let shared = copies::shared_probe_seed(&self.db, &source.manifest, self.clock.now()).await?;
+        let shared = copies::shared_probe_seed(&self.0.db, &source.manifest, self.0.clock.now()).await?;
         let secrets =
             Secrets { split_key, salt, probe_seed: shared.unwrap_or_else(|| ::copies::own_probe_seed(&split_key)) };
+        let manifest = &source.manifest;
         let on = Bench {
-            source: &source,
-            prepared: &prepared,
-            probes: copies::probes(&secrets.probe_seed, source.manifest.input.shape()).into(),
+            manifest,
+            reference: &source.reference.bytes,
+            items: self.put_items(&prepared.public.images).await?,
+            public: manifest.data.public_items,
+            probes: Some(self.put(copies::probes(&secrets.probe_seed, manifest.input.shape())).await?.sha256),
             progress: &progress,
         };
         let teacher = match &source.teacher {
-            Some(model) => Some(self.measure("teacher", model, None, Scope::Full, &on).await?),
+            Some(model) => Some(self.ask("teacher", &model.bytes, None, true, &on).await?),
             None => None,
         };
         let logits = match (&teacher, &prepared.public.answers) {
-            (Some(teacher), _) => teacher_logits(teacher, source.manifest.labels.len())?,
+            (Some(teacher), _) => teacher_logits(teacher, manifest.labels.len())?,
             (None, Some(answers)) => answers.clone(),
-            (None, None) => return Err(DataSetError::unanswered(&source.manifest, "evaluation").into()),
+            (None, None) => return Err(DataSetError::unanswered(manifest, "evaluation").into()),
         };
-        let answers = || Some(logits.values.clone());
-        let reference = self.measure("reference", &source.reference, answers(), Scope::Full, &on).await?;
+        let answers = self.put(logits.to_bytes()?).await?.sha256;
+        let reference = self.ask("reference", &source.reference.bytes, Some(answers), true, &on).await?;
         let screening = self.rehearse(&source, &prepared).await?;
         // What a teacher says that nobody can ask isn't known of probes: the reference stands for it there.
         let probe_logits = teacher.as_ref().unwrap_or(&reference).probe_logits.clone();
@@ -281,10 +273,10 @@ impl Publisher {
         }
         entries.push((Entry::Reference, source.reference.bytes.clone(), reference.probe_logits));
         for (number, known) in (1..).zip(&source.known) {
-            let said = self.measure("known package", known, answers(), Scope::OutputsOnly, &on).await?;
+            let said = self.ask("known package", &known.bytes, Some(answers), false, &on).await?;
             entries.push((Entry::Known(number), known.bytes.clone(), said.probe_logits));
         }
-        let entries = EntryPrints::make(&self.objects, entries, &probe_logits).await?;
+        let entries = EntryPrints::make(&self.0.objects, entries, &probe_logits).await?;
         let ceiling = ceiling(&logits, &prepared.public.images);
         let (pool, tables) = tables(prepared, &mut source, logits).await?;
         self.keep_library(source.manifest.engine).await?;
@@ -299,7 +291,7 @@ impl Publisher {
         match named {
             Some(named) => Ok(named),
             None => {
-                let checked = self.relay.check(&DrandChain::quicknet(), self.clock.now()).await;
+                let checked = self.0.relay.check(&DrandChain::quicknet(), self.0.clock.now()).await;
                 checked.map(|()| BeaconSource::Drand).map_err(PublishError::NoBeacon)
             }
         }
@@ -308,42 +300,10 @@ impl Publisher {
     /// Keeps the library of the engine that the manifest names, by the digest that it names it with: whoever measures for
     /// this competition on another machine finds it there.
     async fn keep_library(&self, engine: OfficialEngine) -> Result<(), PublishError> {
-        if let Some(library) = self.evaluator.library(engine).await.map_err(PublishError::Engine)? {
+        if let Some(library) = self.0.evaluator.library(engine).await.map_err(PublishError::Engine)? {
             self.put(library).await?;
         }
         Ok(())
-    }
-
-    async fn measure(
-        &self,
-        role: &'static str,
-        model: &Model,
-        teacher_logits: Option<Vec<f32>>,
-        scope: Scope,
-        Bench { source, prepared, probes, progress }: &Bench<'_>,
-    ) -> Result<Evaluation, PublishError> {
-        let manifest = &source.manifest;
-        let public = manifest.data.public_items;
-        let Items { inputs, truth } = prepared.public.images.clone().asked(&manifest.input, public, teacher_logits);
-        let order = Order {
-            candidate: model.bytes.clone(),
-            reference: source.reference.bytes.clone(),
-            inputs,
-            probes: Arc::clone(probes),
-            expected: None,
-            engine: manifest.engine,
-            scope,
-            seed: rand::random(),
-            wall_seconds_max: self.config.limits.publish_seconds_max,
-            memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
-        };
-        let heard = Arc::clone(progress);
-        let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
-            heard(Progress { phase: format!("{role}: {phase}"), done, total });
-        });
-        let request = EvaluationRequest::new(order, truth);
-        let measured = evaluator::evaluated(self.evaluator.as_ref(), request, progress).await;
-        measured.map_err(|failure| PublishError::Evaluation { role, failure })
     }
 
     /// Stores all objects, then lets the competition appear in one transaction.
@@ -375,7 +335,7 @@ impl Publisher {
             tables: Tables { training: self.put(training).await?, evaluation: self.put(evaluation).await? },
             hidden_root,
             probes_sha256: Digest::of(probe_seed.as_bytes()),
-            published_at: self.clock.now(),
+            published_at: self.0.clock.now(),
             manifest: source.manifest,
         };
         let sha256 = Digest::of(store::db::to_json(&competition).as_bytes());
@@ -392,7 +352,7 @@ impl Publisher {
         };
         failpoints::at(Moment::PublicationStored)?;
         self.appear(&stored, &models, &probe_logits, &measured.entries).await?;
-        self.objects.know_by(stored.competition.reference.weights.sha256);
+        self.0.objects.know_by(stored.competition.reference.weights.sha256);
         Ok(Published { competition: stored.competition, sha256, created: true, screening: None })
     }
 
@@ -404,7 +364,7 @@ impl Publisher {
         entries: &EntryPrints,
     ) -> Result<(), DbError> {
         let id = &stored.competition.manifest.id;
-        let mut tx = self.db.write().await?;
+        let mut tx = self.0.db.write().await?;
         competitions::insert_competition(&mut tx, stored).await?;
         for model in models {
             competitions::insert_model(&mut tx, id, model).await?;
@@ -427,7 +387,7 @@ impl Publisher {
     }
 
     async fn put(&self, bytes: Vec<u8>) -> Result<ObjectRef, ObjectError> {
-        self.objects.put(bytes.into()).await
+        self.0.objects.put(bytes.into()).await
     }
 
     async fn put_model(&self, model: Model, report: &Report) -> Result<PublishedModel, ObjectError> {
@@ -528,14 +488,6 @@ struct Pool {
     hidden_root: Digest,
 }
 
-/// What a competition's models are measured on.
-struct Bench<'a> {
-    source: &'a Source,
-    prepared: &'a Prepared,
-    probes: Arc<[u8]>,
-    progress: &'a ProgressFn,
-}
-
 /// What only the validator knows of a competition.
 struct Secrets {
     split_key: [u8; 32],
@@ -551,7 +503,7 @@ fn already(before: StoredCompetition, source: &Source) -> Result<Published, Publ
     Ok(Published { competition: before.competition, sha256: before.sha256, created: false, screening: None })
 }
 
-fn teacher_logits(teacher: &Evaluation, classes: usize) -> Result<Logits, FormatError> {
+fn teacher_logits(teacher: &Said, classes: usize) -> Result<Logits, FormatError> {
     let classes = u32::try_from(classes).unwrap_or(u32::MAX);
     let logits = Logits { count: teacher.report.data.items, classes, values: teacher.logits.clone() };
     logits.validate()?;

@@ -5,16 +5,15 @@
 //! a round changes its own: no hidden item is shown to anyone. Its answers are timed as well: how long the screening of a round
 //! takes is said before anybody depends on it.
 
+use super::measure::{Bench, Said};
 use super::{Prepared, PublishError, Publisher, Source};
-use crate::evaluator::{evaluated, silent};
+use crate::evaluator::silent;
 use datasets::Images;
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
 use datasets::published::Part;
-use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
+use protocol::evaluation::PackageBytes;
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
-use std::sync::Arc;
-use std::time::Instant;
 
 /// Items of the rehearsal, or all public ones: the reference's share is known to about two points, in seconds.
 const ITEMS_MAX: u32 = 1_000;
@@ -75,10 +74,6 @@ impl fmt::Display for GateMissed {
     }
 }
 
-fn millis(began: Instant) -> u64 {
-    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
 impl Publisher {
     /// Plays a round on public items with the teacher and the reference, and says how long screening takes.
     ///
@@ -97,13 +92,12 @@ impl Publisher {
         .await??;
         let classes = source.manifest.labels.len();
         let teacher = match &source.teacher {
-            Some(model) => self.answers("teacher", source, &model.bytes, &items, None).await?,
+            Some(model) => self.answers("teacher", source, &model.bytes, &items, None).await?.logits,
             None => known.unwrap_or_default(),
         };
         relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
-        let began = Instant::now();
         let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
-        let finalist_ms = millis(began);
+        let Said { logits: reference, took_ms: finalist_ms, .. } = reference;
 
         let right = |logits: &[f32]| {
             let rows = logits.chunks_exact(classes.max(1)).zip(&items.labels);
@@ -129,9 +123,8 @@ impl Publisher {
         let cut = rounds.screening.cut(rounds.fresh_of(source.manifest.data.hidden_items));
         let few: Vec<u32> = (0..cut.first.clamp(1, items.count)).collect();
         let teacher = teacher.get(..few.len() * source.manifest.labels.len()).unwrap_or_default();
-        let began = Instant::now();
-        self.answers("reference", source, &source.reference.bytes, &items.select(&few), Some(teacher)).await?;
-        Ok(millis(began))
+        let few = items.select(&few);
+        Ok(self.answers("reference", source, &source.reference.bytes, &few, Some(teacher)).await?.took_ms)
     }
 
     async fn answers(
@@ -141,22 +134,19 @@ impl Publisher {
         package: &PackageBytes,
         items: &Images,
         teacher_logits: Option<&[f32]>,
-    ) -> Result<Vec<f32>, PublishError> {
-        let teacher_logits = teacher_logits.map(<[f32]>::to_vec);
-        let Items { inputs, truth } = items.clone().asked(&source.manifest.input, 0, teacher_logits);
-        let order = Order {
-            candidate: package.clone(),
-            reference: source.reference.bytes.clone(),
-            inputs,
-            probes: Arc::from([]),
-            expected: None,
-            engine: source.manifest.engine,
-            scope: Scope::OutputsOnly,
-            seed: 0,
-            wall_seconds_max: self.config.limits.publish_seconds_max,
-            memory_bytes_max: self.config.limits.evaluation_memory_bytes_max,
+    ) -> Result<Said, PublishError> {
+        let teacher_logits = match teacher_logits {
+            Some(logits) => Some(self.put_answers(source.manifest.labels.len(), logits).await?),
+            None => None,
         };
-        let answered = evaluated(self.evaluator.as_ref(), EvaluationRequest::new(order, truth), silent()).await;
-        Ok(answered.map_err(|failure| PublishError::Evaluation { role, failure })?.logits)
+        let on = Bench {
+            manifest: &source.manifest,
+            reference: &source.reference.bytes,
+            items: self.put_items(items).await?,
+            public: 0,
+            probes: None,
+            progress: &silent(),
+        };
+        self.ask(role, package, teacher_logits, false, &on).await
     }
 }

@@ -5,21 +5,20 @@
 //! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::evaluator::{evaluated, silent};
-use crate::state::materials::{self, Materials};
+use crate::state::materials::Materials;
 use datasets::hidden::Drawn;
 use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::published::Part;
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
-use protocol::competition::HiddenPool;
-use protocol::evaluation::{Evaluation, EvaluationRequest, Inputs, Items, Order, PackageBytes, Scope, Truth};
+use protocol::competition::{HiddenPool, ObjectRef};
+use protocol::evaluation::{Inputs, Items, Truth};
 use protocol::published::PublishedModel;
 use protocol::round::Step;
 use protocol::score::Ceiling;
-use std::sync::Arc;
 use store::db::log::enqueue;
 use store::db::rounds;
+use store::db::work::{Asked, Files, Question, Side, Told};
 use store::failpoints::{self, Change, Moment};
 use transparency::EntryKind;
 
@@ -35,23 +34,32 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     if now < patience_ends && turn.app.db.stragglers(&turn.round.competition, closes_at, now).await? {
         return Ok(Advanced::Waiting("submissions that arrived in time"));
     }
+    if let Some(waits) = turn.waits().await? {
+        return Ok(waits);
+    }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
     let Made { mut items, answers, draw, seed, fixed_seed } = make_items(turn, &value).await?;
-    let logits = match (answers, turn.stored.competition.teacher.model()) {
+    let told = match (answers, turn.stored.competition.teacher.model()) {
         (_, Some(teacher)) => ask_teacher(turn, teacher, &items).await?,
-        (answers, None) => turn.needed("answers to the pool", answers)?,
+        (answers, None) => {
+            let logits = turn.needed("answers to the pool", answers)?;
+            Some((turn.app.objects.put(logits.to_bytes()?.into()).await?, logits))
+        }
     };
+    let Some((teacher_logits, logits)) = told else { return Ok(Advanced::Measuring(1)) };
     relabel(&mut items, &draw, &logits.values, logits.classes)?;
 
     let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
-    let reference = ask_reference(turn, &items, &logits).await?;
+    let stored_items = turn.app.objects.put(items.to_bytes()?.into()).await?;
+    let reference_outcomes = ask_reference(turn, stored_items.sha256, teacher_logits.sha256).await?;
+    let Some(reference_outcomes) = reference_outcomes else { return Ok(Advanced::Measuring(1)) };
     let mut record = turn.round.record.clone();
     record.drawn = Some(Drawn {
-        items: turn.app.objects.put(items.to_bytes()?.into()).await?,
-        teacher_logits: turn.app.objects.put(logits.to_bytes()?.into()).await?,
+        items: stored_items,
+        teacher_logits,
         fixed: draw.fixed,
         cut: turn.stored.competition.manifest.rounds.screening.cut(items.count.saturating_sub(draw.fixed)),
-        reference_outcomes: turn.app.objects.put(reference.into()).await?,
+        reference_outcomes,
         fixed_seed: Digest::from(fixed_seed),
         seed: Digest::from(seed),
         known_ceiling,
@@ -138,49 +146,51 @@ pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>
     Ok(Some(*drawn.fixed_seed.as_bytes()))
 }
 
-/// The teacher's logits on the round's items.
-async fn ask_teacher(turn: &Turn<'_>, teacher: &PublishedModel, items: &Images) -> Result<Logits, RoundError> {
-    let (app, competition) = (turn.app, &turn.stored.competition);
-    let teacher = materials::package(&app.objects, &teacher.config_json.sha256, &teacher.weights.sha256).await?;
-    let answered = ask(turn, "the teacher", Some(teacher), items, None).await?;
-    let classes = u32::try_from(competition.manifest.labels.len()).unwrap_or(u32::MAX);
-    let logits = Logits { count: items.count, classes, values: answered.logits };
+/// The teacher's logits on the round's items, once it has answered.
+async fn ask_teacher(
+    turn: &Turn<'_>,
+    teacher: &PublishedModel,
+    items: &Images,
+) -> Result<Option<(ObjectRef, Logits)>, RoundError> {
+    let items = turn.app.objects.put(items.to_bytes()?.into()).await?.sha256;
+    let Some(Told::Said { logits: object, .. }) = ask(turn, Side::Teacher, teacher, items, None).await? else {
+        return Ok(None);
+    };
+    let logits = Logits::from_bytes(&turn.app.objects.get(&object.sha256).await?)?;
     logits.validate()?;
-    Ok(logits)
+    Ok(Some((object, logits)))
 }
 
-/// The reference student's answers, item by item: entry 0 beside the teacher.
-async fn ask_reference(turn: &Turn<'_>, items: &Images, logits: &Logits) -> Result<Vec<u8>, RoundError> {
-    let answered = ask(turn, "the reference", None, items, Some(logits.values.clone())).await?;
-    Ok(answered.outcomes.to_bytes())
+/// The reference student's answers, item by item: entry 0 beside the teacher; once it has answered.
+async fn ask_reference(turn: &Turn<'_>, items: Digest, logits: Digest) -> Result<Option<ObjectRef>, RoundError> {
+    let reference = &turn.stored.competition.reference;
+    let told = ask(turn, Side::Reference, reference, items, Some(logits)).await?;
+    Ok(told.and_then(|told| if let Told::Said { outcomes, .. } = told { Some(outcomes) } else { None }))
 }
 
-/// Outputs of a published model on the round's items; of the reference, unless another is given.
+/// What a published model says of the round's items.
 async fn ask(
     turn: &Turn<'_>,
-    who: &str,
-    candidate: Option<PackageBytes>,
-    items: &Images,
-    teacher_logits: Option<Vec<f32>>,
-) -> Result<Evaluation, RoundError> {
-    let (app, competition) = (turn.app, &turn.stored.competition);
-    let reference = app.materials.of(&app.objects, turn.stored).await?.reference.clone();
-    let Items { inputs, truth } = items.clone().asked(&competition.manifest.input, 0, teacher_logits);
-    let order = Order {
-        candidate: candidate.unwrap_or_else(|| reference.clone()),
-        reference,
-        inputs,
-        probes: Arc::from([]),
-        expected: None,
+    who: Side,
+    candidate: &PublishedModel,
+    items: Digest,
+    teacher_logits: Option<Digest>,
+) -> Result<Option<Told>, RoundError> {
+    let competition = &turn.stored.competition;
+    let files = |model: &PublishedModel| Files { config_json: model.config_json.sha256, weights: model.weights.sha256 };
+    let question = Question {
+        candidate: files(candidate),
+        reference: files(&competition.reference),
+        input: competition.manifest.input.clone(),
         engine: competition.manifest.engine,
-        scope: Scope::OutputsOnly,
+        items,
+        public: 0,
+        teacher_logits,
+        probes: None,
+        is_timed: false,
         seed: 0,
-        wall_seconds_max: app.config.limits.publish_seconds_max,
-        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
     };
-    let _place = app.measuring_a_round.lock().await;
-    let answered = evaluated(app.evaluator.as_ref(), EvaluationRequest::new(order, truth), silent()).await;
-    answered.map_err(|failure| RoundError::Evaluation { who: who.into(), failure })
+    turn.answer_to(Asked::Teacher { round: turn.round.number, who, question }).await
 }
 
 /// The teacher's right answers on what is known and on what is fresh. The fixed part counts as known.

@@ -7,11 +7,13 @@
 //!
 //! [`advance`] does the one step that is due. What a step needs is in the database or follows from it, and what it
 //! yields is written in the transaction that moves the round on, so a crash at any point only repeats a step. Steps that
-//! reach outside (the ledger, the object store, the engine) say the same thing twice without harm.
+//! reach outside (the ledger, the object store) say the same thing twice without harm. None measures: what a round wants to know it
+//! asks (`asked`), and its step is due again when the answers are there.
 //!
 //! It knows the clock only to see whether a round is over. Who is screened, decided and crowned is `referee`'s,
 //! payment `protocol::reward`'s, items `datasets::hidden`'s.
 
+mod asked;
 mod beacon;
 mod change;
 mod close;
@@ -27,6 +29,7 @@ mod schedule;
 mod screen;
 mod view;
 
+pub use asked::{measured, request, screened};
 pub use beacon::supply_beacon;
 pub use change::{announce_reward, schedule};
 pub use close::close_now;
@@ -44,15 +47,12 @@ use datasets::FormatError;
 use datasets::hidden::{
     BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError, RoundAbandoned, RoundClosed,
 };
-use protocol::evaluation::EvaluationFailure;
-use protocol::leaf::Purpose;
 use protocol::round::Step;
 use protocol::submission::State;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use serde_json::json;
 use std::collections::HashMap;
 use store::db::DbError;
-use store::db::attempts::{self, Begun};
 use store::db::competitions::StoredCompetition;
 use store::db::rounds::{Record, Round};
 use store::failpoints::{self, Change};
@@ -121,20 +121,6 @@ pub enum RoundError {
     /// What an evaluation is made of is missing.
     #[error(transparent)]
     Material(#[from] MaterialError),
-    /// The engine failed.
-    #[error("measure {who}: {failure}")]
-    Evaluation {
-        /// The teacher or a submission.
-        who: String,
-        /// What it said.
-        failure: EvaluationFailure,
-    },
-    /// A measurement that the host spoiled; it is made again.
-    #[error("the measurement of {who} was spoiled by a restless host")]
-    Unstable {
-        /// Whose.
-        who: SubmissionId,
-    },
     /// A report that is no JSON.
     #[error("a report that is no JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -178,6 +164,8 @@ pub enum Advanced {
     To(Step),
     /// Nothing is due; what is waited for.
     Waiting(&'static str),
+    /// So many answers are waited for, of those that were asked to be measured.
+    Measuring(u64),
 }
 
 /// A competition with its round under way.
@@ -301,14 +289,6 @@ impl Turn<'_> {
         store::db::rounds::advance(tx, &self.round, to, record, now).await?;
         let Some((what, kind, body)) = leaf(&self.round, to, record, now)? else { return Ok(()) };
         Ok(store::db::log::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
-    }
-
-    /// States in the public log that a measurement of a submission begins, for this round.
-    async fn attempt(&self, id: &SubmissionId, purpose: Purpose) -> Result<Begun, DbError> {
-        let mut tx = self.app.db.write().await?;
-        let begun = attempts::begin(&mut tx, &self.round.competition, id, purpose, self.app.clock.now()).await?;
-        failpoints::commit(tx, Change::Attempt).await?;
-        Ok(begun)
     }
 
     /// Which submissions count as what.

@@ -1,6 +1,7 @@
 //! The scheduler: moves every competition's round on, each at its own pace, and says what one waits for or can't do.
 //!
-//! A round that waits, fails or takes long holds up no other competition's.
+//! A round that waits, fails or takes long holds up no other competition's. While one waits for answers it is looked at whenever some
+//! answer comes.
 
 use super::{Advanced, RoundError, advance};
 use crate::app::App;
@@ -51,10 +52,23 @@ pub async fn run(app: App, stop: CancellationToken) {
 async fn keep_going(app: App, id: CompetitionId) {
     let (least, most) = BACK_OFF;
     let mut back_off = least;
+    let mut asked = Asked::default();
     loop {
+        // From before the look, so that no answer is missed.
+        let mut answered = std::pin::pin!(app.signals.answered.notified());
+        answered.as_mut().enable();
         let pause = match step(&app, &id).await {
-            Ok(advanced) => {
+            Ok(Advanced::Measuring(left)) => {
                 back_off = least;
+                asked.tell(&app, &id, left).await;
+                tokio::select! {
+                    () = answered => {}
+                    () = tokio::time::sleep(TICK) => {}
+                }
+                continue;
+            }
+            Ok(advanced) => {
+                (back_off, asked) = (least, Asked::default());
                 if let Advanced::To(_) = advanced { Duration::ZERO } else { TICK }
             }
             Err(error) => {
@@ -65,6 +79,24 @@ async fn keep_going(app: App, id: CompetitionId) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Since when a round waits for answers, and when that was last told.
+#[derive(Default)]
+struct Asked(Option<(Instant, Instant)>);
+
+impl Asked {
+    /// Says how far the round is, if it waits for long and that wasn't said lately.
+    async fn tell(&mut self, app: &App, id: &CompetitionId, left: u64) {
+        let now = Instant::now();
+        let (since, told) = *self.0.get_or_insert((now, now));
+        if told.elapsed() < TOLD_EVERY {
+            return;
+        }
+        self.0 = Some((since, now));
+        tracing::info!(competition = %id, left, "the round of {id} waits for {left} answers");
+        told_once(app, id, since.elapsed().as_secs()).await;
     }
 }
 
@@ -81,9 +113,13 @@ async fn tell(app: &App, id: &CompetitionId) -> Infallible {
     let began = Instant::now();
     loop {
         tokio::time::sleep(TOLD_EVERY).await;
-        if let Err(error) = tell_once(app, id, began.elapsed().as_secs()).await {
-            tracing::warn!(competition = %id, error = %Chain(&error), "can't see how far the round of {id} is");
-        }
+        told_once(app, id, began.elapsed().as_secs()).await;
+    }
+}
+
+async fn told_once(app: &App, id: &CompetitionId, seconds: u64) {
+    if let Err(error) = tell_once(app, id, seconds).await {
+        tracing::warn!(competition = %id, error = %Chain(&error), "can't see how far the round of {id} is");
     }
 }
 

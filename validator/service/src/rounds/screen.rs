@@ -1,32 +1,24 @@
 //! Screening: everybody above the public gate answers some fresh items, the best answer more, and who is decided follows.
 //!
-//! Outputs alone are asked for; a latency is the submission's own. Each answer is stored before the next is asked for, so a
-//! crash repeats one. Who gets a place is `referee::screening`'s.
+//! Outputs alone are asked for; a latency is the submission's own. They are asked, and the round goes on when all have answered. Who
+//! gets a place is `referee::screening`'s.
 
 use super::field::{self, Field};
-use super::{Advanced, RoundError, Turn, draw};
-use crate::breaker;
+use super::{Advanced, RoundError, Turn};
 use crate::copies::{FreshAnswers, on_fresh_items};
-use crate::evaluator::{self, package_of};
-use crate::materials;
-use crate::wanted::while_wanted;
 use datasets::Logits;
 use datasets::hidden::Seen;
 use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
-use protocol::evaluation::Screened;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::latency::{self, LatencyVerdict};
 use protocol::leaf::{LeftOut, LeftOutCode};
 use protocol::round::{EntryRole, Step};
-use protocol::submission::{Code, State};
 use referee::screening::{finalists, select};
 use referee::{Candidate, Contestant, Merit, Referee, Stage};
 use std::collections::HashMap;
-use std::sync::Arc;
 use store::db::rounds::{self, Contender, Entry};
-use store::db::submissions::Submission;
-use store::failpoints::{self, Change, Moment};
+use store::db::work;
+use store::failpoints::{self, Change};
 
 /// A member of a round, and why it is asked nothing, if it isn't.
 pub(super) struct Member {
@@ -75,17 +67,28 @@ pub(super) async fn left_out(turn: &Turn<'_>, members: &[Member], closes_at: u64
     Ok(others.map(stated).collect())
 }
 
-/// Screens whoever isn't screened yet, and settles who is decided.
+/// Has whoever isn't screened yet screened, and settles who is decided once all have answered.
 pub(super) async fn screen(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+    if let Some(waits) = turn.waits().await? {
+        return Ok(waits);
+    }
     let cut = turn.needed("items", turn.round.record.drawn.as_ref())?.cut;
-    let asked: Vec<SubmissionId> = entries(turn).await?.into_iter().filter(is_asked).map(|it| it.submission).collect();
-    ask(turn, &asked, cut.first).await?;
+    if let Some(waits) = ask(turn, None, cut.first).await? {
+        return Ok(waits);
+    }
     find_copies(turn).await?;
     let first = Pool::of(turn).await?;
     let rules = &turn.stored.competition.manifest.rounds;
     let best = finalists(first.candidates.clone(), rules, first.champion.as_ref());
-    ask(turn, &best, cut.second).await?;
+    if let Some(waits) = ask(turn, Some(&best), cut.second).await? {
+        return Ok(waits);
+    }
+    settle(turn).await
+}
 
+/// Settles who is decided, by all answers.
+async fn settle(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+    let rules = &turn.stored.competition.manifest.rounds;
     let second = Pool::of(turn).await?;
     let selection = select(second.candidates, rules, second.champion.as_ref());
     let seen = second.seen.into_iter().map(|(member, seen)| (member, Seen { least_ppm: selection.least_ppm, ..seen }));
@@ -209,95 +212,16 @@ impl Pool {
     }
 }
 
-/// Asks everybody for outputs on the first `count` fresh items, but for those that answered as many.
-async fn ask(turn: &Turn<'_>, submissions: &[SubmissionId], count: u32) -> Result<(), RoundError> {
-    if count == 0 || submissions.is_empty() {
-        return Ok(());
-    }
-    let materials = turn.app.materials.of(&turn.app.objects, turn.stored).await?;
-    let items = draw::fresh_items(turn, count).await?;
-    for entry in entries(turn).await?.into_iter().filter(|entry| submissions.contains(&entry.submission)) {
+/// Asks everybody, or these, for outputs on the first `count` fresh items, but for those that answered as many; `None` when all
+/// did.
+async fn ask(turn: &Turn<'_>, of: Option<&[SubmissionId]>, count: u32) -> Result<Option<Advanced>, RoundError> {
+    let is_due = |entry: &Entry| {
         let answered = entry.screening.is_some_and(|screened| screened.items >= count);
-        if is_asked(&entry) && !answered {
-            ask_one(turn, &entry, &items, &materials.reference).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn ask_one(turn: &Turn<'_>, entry: &Entry, items: &Items, reference: &PackageBytes) -> Result<(), RoundError> {
-    let (app, id) = (turn.app, &entry.submission);
-    let Items { inputs, truth } = items.clone();
-    let order = Order {
-        candidate: materials::submitted(app, id).await?,
-        reference: reference.clone(),
-        inputs,
-        probes: Arc::from([]),
-        expected: None,
-        engine: turn.stored.competition.manifest.engine,
-        scope: Scope::OutputsOnly,
-        // Outputs follow from the package and the items: no seed decides them.
-        seed: 0,
-        wall_seconds_max: turn.stored.competition.manifest.limits.evaluation_seconds_max,
-        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
+        is_asked(entry) && !answered && of.is_none_or(|of| of.contains(&entry.submission))
     };
-    match turn.measured(entry, EvaluationRequest::new(order, truth)).await {
-        Ok(evaluation) => {
-            let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
-            let outputs_sha256 = evaluation.report.outputs_sha256;
-            let count = evaluation.report.data.items;
-            let classes = u32::try_from(turn.stored.competition.manifest.labels.len()).unwrap_or(u32::MAX);
-            let logits = Logits { count, classes, values: evaluation.logits }.to_bytes()?;
-            let logits = app.objects.put(logits.into()).await?;
-            let screened = Screened { outcomes, outputs_sha256, logits, items: count };
-            app.db.set_screening(&turn.round, id, &screened).await?;
-        }
-        Err(failure) => turn.not_measured(entry, failure).await?,
+    let due: Vec<_> = entries(turn).await?.into_iter().filter(is_due).map(|entry| entry.submission).collect();
+    if count == 0 || due.is_empty() {
+        return Ok(None);
     }
-    Ok(failpoints::at(Moment::RoundScreened)?)
-}
-
-impl Turn<'_> {
-    /// Measures a member once the machine is free, unless it is taken out of the competition before that is over.
-    pub(super) async fn measured(
-        &self,
-        entry: &Entry,
-        request: EvaluationRequest,
-    ) -> Result<Evaluation, EvaluationFailure> {
-        let (app, package) = (self.app, package_of(&request));
-        let measuring = async {
-            let _place = app.measuring_a_round.lock().await;
-            evaluator::measured(app.evaluator.as_ref(), request, package).await
-        };
-        let competes = |now: &Submission| now.state == State::Scored;
-        let measured = while_wanted(&app.db, &entry.submission, competes, measuring).await;
-        measured.unwrap_or_else(|| Err(Code::Disqualified.because("taken out before it was measured".into()).into()))
-    }
-
-    /// Says why a member has no measurement: its own fault at once, ours after so many attempts.
-    ///
-    /// # Errors
-    /// While a failure of ours is worth another try.
-    pub(super) async fn not_measured(&self, entry: &Entry, failure: EvaluationFailure) -> Result<(), RoundError> {
-        let (app, id) = (self.app, &entry.submission);
-        let failure = match failure {
-            EvaluationFailure::Package(rejection) => rejection.to_string(),
-            failure @ EvaluationFailure::Infrastructure(_) => {
-                if breaker::is_everybodys(app, &self.round.competition).await {
-                    return Err(RoundError::Evaluation { who: id.to_string(), failure });
-                }
-                app.db.count_round_attempt(&self.round, id).await?;
-                failpoints::at(Moment::RoundAttempt)?;
-                if entry.attempts + 1 < app.config.limits.evaluation_attempts_max {
-                    return Err(RoundError::Evaluation { who: id.to_string(), failure });
-                }
-                // Everybody will see the entry; what happened inside is the operator's alone.
-                tracing::error!(submission.id = %id, round = self.round.number, "the engine failed: {failure}");
-                "infrastructure: the measurement failed on the validator's side".to_owned()
-            }
-        };
-        tracing::warn!(submission.id = %id, round = self.round.number, "{id} can't be measured: {failure}");
-        app.db.set_result(&self.round, id, Err(&failure)).await?;
-        Ok(failpoints::at(Moment::RoundResult)?)
-    }
+    Ok(Some(turn.ask_members(due.into_iter(), work::Stage::Screening { items: count }).await?))
 }

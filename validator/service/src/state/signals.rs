@@ -8,8 +8,10 @@ use tokio::sync::Notify;
 pub struct Signals {
     /// A submission became complete.
     pub check: Notify,
-    /// A submission was admitted or returned to the queue.
+    /// A submission was admitted or returned to the queue, or something else was asked.
     pub queue: Notify,
+    /// Something that a round or a publication asked came to an end.
+    pub answered: Notify,
     /// There is something to state in the public log.
     pub log: Notify,
     /// The job engine's worker takes nothing although there is work.

@@ -4,7 +4,7 @@
 use super::{DbError, Tx, int};
 
 /// Moves by so many seconds since when submissions are in a state that isn't an end, until when their files must have
-/// come, when they and webhooks are tried again, and how long upload tokens hold.
+/// come, when they, webhooks and what rounds ask are tried again, and how long upload tokens hold.
 ///
 /// # Errors
 /// When the database fails.
@@ -17,6 +17,9 @@ pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
         "UPDATE upload_tokens SET expires_at = max(expires_at + ?1, 0)",
         "UPDATE machine_time SET ended_at = max(ended_at + ?1, 0)",
         "UPDATE webhooks SET retry_at = max(retry_at + ?1, 0) WHERE retry_at > 0",
+        "UPDATE work SET changed_at = max(changed_at + ?1, 0), wanted_until = max(wanted_until + ?1, 0),
+         retry_at = iif(retry_at > 0, max(retry_at + ?1, 0), 0)",
+        "UPDATE work_time SET ended_at = max(ended_at + ?1, 0)",
     ] {
         sqlx::query(sql).bind(seconds).execute(&mut **tx).await?;
     }
@@ -32,7 +35,12 @@ pub async fn take_up(tx: &mut Tx, now: u64) -> Result<(), DbError> {
     let sql = "UPDATE submissions SET changed_at = min(changed_at, ?1), retry_at = min(retry_at, ?1)
                WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
     sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
-    let sql = "UPDATE machine_time SET ended_at = min(ended_at, ?1)";
-    sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
+    for sql in [
+        "UPDATE machine_time SET ended_at = min(ended_at, ?1)",
+        "UPDATE work_time SET ended_at = min(ended_at, ?1)",
+        "UPDATE work SET changed_at = min(changed_at, ?1), retry_at = min(retry_at, ?1)",
+    ] {
+        sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
+    }
     Ok(())
 }

@@ -218,68 +218,72 @@ impl Db {
         };
         rows.iter().map(one).collect()
     }
+}
 
-    /// Writes what screening measured: the longer of two.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn set_screening(
-        &self,
-        round: &Round,
-        submission: &SubmissionId,
-        screened: &Screened,
-    ) -> Result<(), DbError> {
-        let query = "UPDATE round_entries SET screening = ? WHERE competition_id = ? AND round = ?
-                     AND submission_id = ? AND coalesce(screening ->> 'items', 0) < ?";
-        sqlx::query(query)
-            .bind(to_json(screened))
-            .bind(round.competition.as_ref())
-            .bind(int(round.number))
-            .bind(submission.to_string())
-            .bind(i64::from(screened.items))
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
+/// Writes what screening measured: the longer of two.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_screening(
+    tx: &mut Tx,
+    (competition, round): (&CompetitionId, u64),
+    submission: &SubmissionId,
+    screened: &Screened,
+) -> Result<(), DbError> {
+    let query = "UPDATE round_entries SET screening = ? WHERE competition_id = ? AND round = ?
+                 AND submission_id = ? AND coalesce(screening ->> 'items', 0) < ?";
+    sqlx::query(query)
+        .bind(to_json(screened))
+        .bind(competition.as_ref())
+        .bind(int(round))
+        .bind(submission.to_string())
+        .bind(i64::from(screened.items))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
 
-    /// Writes what was measured, once: whoever comes second changes nothing.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn set_result(
-        &self,
-        round: &Round,
-        submission: &SubmissionId,
-        result: Result<&EntryResult, &str>,
-    ) -> Result<(), DbError> {
-        let query = "UPDATE round_entries SET result = ?, failure = ? WHERE competition_id = ? AND round = ?
-                     AND submission_id = ? AND result IS NULL AND failure IS NULL";
-        sqlx::query(query)
-            .bind(result.ok().map(to_json))
-            .bind(result.err())
-            .bind(round.competition.as_ref())
-            .bind(int(round.number))
-            .bind(submission.to_string())
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
+/// Writes what was measured, once: whoever comes second changes nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_result(
+    tx: &mut Tx,
+    (competition, round): (&CompetitionId, u64),
+    submission: &SubmissionId,
+    result: Result<&EntryResult, &str>,
+) -> Result<(), DbError> {
+    let query = "UPDATE round_entries SET result = ?, failure = ? WHERE competition_id = ? AND round = ?
+                 AND submission_id = ? AND result IS NULL AND failure IS NULL";
+    sqlx::query(query)
+        .bind(result.ok().map(to_json))
+        .bind(result.err())
+        .bind(competition.as_ref())
+        .bind(int(round))
+        .bind(submission.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
 
-    /// Counts a measurement that failed through our fault.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn count_round_attempt(&self, round: &Round, submission: &SubmissionId) -> Result<(), DbError> {
-        let query = "UPDATE round_entries SET attempts = attempts + 1
-                     WHERE competition_id = ? AND round = ? AND submission_id = ?";
-        sqlx::query(query)
-            .bind(round.competition.as_ref())
-            .bind(int(round.number))
-            .bind(submission.to_string())
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
+/// Counts a measurement that failed through our fault.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_round_attempt(
+    tx: &mut Tx,
+    (competition, round): (&CompetitionId, u64),
+    submission: &SubmissionId,
+) -> Result<(), DbError> {
+    let query = "UPDATE round_entries SET attempts = attempts + 1
+                 WHERE competition_id = ? AND round = ? AND submission_id = ?";
+    sqlx::query(query)
+        .bind(competition.as_ref())
+        .bind(int(round))
+        .bind(submission.to_string())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// Says that a submission is to be measured in a round.

@@ -37,6 +37,7 @@ pub mod watch;
 pub mod webhooks;
 pub mod weights;
 pub mod witnesses;
+pub mod work;
 
 use crate::causes::Chain;
 use crate::disk;

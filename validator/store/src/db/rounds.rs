@@ -2,7 +2,10 @@
 //!
 //! [`advance`] is the one place where a round's step changes. It does not decide which step is due.
 
-pub use super::entries::{Contender, Entry, EntryResult, insert_entry, set_challenger, set_seen, set_verdict};
+pub use super::entries::{
+    Contender, Entry, EntryResult, count_round_attempt, insert_entry, set_challenger, set_result, set_screening,
+    set_seen, set_verdict,
+};
 
 use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
 use datasets::hidden::{Abandonment, Beacon, BeaconWait, Drawn, RoundCommitment, Secret, Terms};

@@ -21,7 +21,7 @@ pub struct WorkerSeen {
     pub started_at: Option<u64>,
     /// When it was last alive, in Unix seconds by the machine's own clock; it says so twice a minute.
     pub seen_at: u64,
-    /// The submission that it works on; of several workers that do, the one that was begun first.
+    /// The submission that it works on, for itself or for a round; of several workers that do, the one that was begun first.
     pub submission: Option<SubmissionId>,
 }
 
@@ -88,8 +88,9 @@ impl Db {
     /// When the database fails.
     pub async fn workers(&self, since: u64, count_max: u32) -> Result<Vec<WorkerSeen>, DbError> {
         let query = "SELECT w.id, w.worker_type, w.started_at, w.last_seen,
-                     (SELECT s.id FROM submissions s, Jobs j WHERE s.state = 'evaluating'
-                      AND j.lock_by = w.id AND j.status = 'Running' ORDER BY s.changed_at LIMIT 1) AS submission
+                     (SELECT e.id FROM (SELECT id, changed_at FROM submissions WHERE state = 'evaluating' UNION ALL
+                          SELECT submission_id, changed_at FROM work WHERE state = 'running') e, Jobs j
+                      WHERE j.lock_by = w.id AND j.status = 'Running' ORDER BY e.changed_at LIMIT 1) AS submission
                      FROM Workers w WHERE w.last_seen >= ? ORDER BY w.last_seen DESC, w.id LIMIT ?";
         let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
         rows.iter().map(worker).collect()

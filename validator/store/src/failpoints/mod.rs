@@ -59,6 +59,8 @@ pub enum Change {
     Recovery,
     /// A worker takes an attempt.
     Claim,
+    /// What a round has measured is asked.
+    Asked,
     /// A measurement for a round is about to begin.
     Attempt,
     /// A result with its receipt.
@@ -171,7 +173,7 @@ pub enum Moment {
 }
 
 impl Change {
-    const ALL: [(Self, &str); 36] = [
+    const ALL: [(Self, &str); 37] = [
         (Self::LogBegun, "log-begun"),
         (Self::Publication, "publication"),
         (Self::RewardChange, "reward-change"),
@@ -183,6 +185,7 @@ impl Change {
         (Self::Admission, "admission"),
         (Self::Recovery, "recovery"),
         (Self::Claim, "claim"),
+        (Self::Asked, "asked"),
         (Self::Attempt, "attempt"),
         (Self::Result, "result"),
         (Self::Loss, "loss"),

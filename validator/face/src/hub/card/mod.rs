@@ -117,7 +117,7 @@ fn index(name: &str, manifest: &Manifest, (report, score): (&Report, &Score), ve
         metric("accuracy", "Accuracy", score.accuracy.value_ppm),
         metric("agreement", "Same answer as the teacher", score.agreement.value_ppm),
     ];
-    if report.latency.launches > 0 {
+    if report.latency.is_timed() {
         metrics.push(metric("latency_ratio", "Latency over the reference student", report.latency.ratio.value_ppm));
     }
     let mut dataset = json!({

@@ -151,7 +151,7 @@ fn described(manifest: &Manifest) -> String {
 fn table(report: &Report, score: &Score) -> String {
     let latency = &report.latency;
     let p90 = latency.p90_ns.map(|ns| format!(", 90th percentile {} us", ns / 1_000)).unwrap_or_default();
-    let timed = |figure: String| if latency.launches > 0 { figure } else { judge(latency).to_string() };
+    let timed = |figure: String| if latency.is_timed() { figure } else { judge(latency).to_string() };
     let rows = [
         (
             "Accuracy",
