@@ -72,11 +72,8 @@ fn right(predictions: &[Prediction]) -> String {
     match known.len() {
         0 => format!("{all} pictures; folders that are called as its labels would say which answers are right"),
         some => {
-            let unknown = if some < all {
-                format!("; of {} others nothing says what they are", all - some)
-            } else {
-                String::new()
-            };
+            let unknown =
+                if some < all { format!("; {} others are in no such folder", all - some) } else { String::new() };
             format!("right: {right} of {some} pictures, {} %{unknown}", percent(right as i64, some as i64))
         }
     }
@@ -108,7 +105,7 @@ mod tests {
             lines.contains(&vec!["dog", "0", "1", "0", "0.0"]) && lines.contains(&vec!["owl", "1", "90.0", "0"]),
             "{text}"
         );
-        assert!(text.ends_with("right: 1 of 2 pictures, 50.0 %; of 1 others nothing says what they are"), "{text}");
+        assert!(text.ends_with("right: 1 of 2 pictures, 50.0 %; 1 others are in no such folder"), "{text}");
         let text = told(&[said("cat", None), said("owl", None)]);
         assert!(!text.contains("right %") && text.ends_with("would say which answers are right"), "{text}");
     }

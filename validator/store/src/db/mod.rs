@@ -243,13 +243,14 @@ pub struct Db {
 }
 
 /// Holds the folder of a database until it is dropped: of two processes that find a new one, one makes its schema, and the other
-/// finds it made. SQLite's own locks hold for one migration only.
-async fn one_at_a_time(path: &Path) -> Result<std::fs::File, DbError> {
+/// finds it made. SQLite's own locks hold for one migration only. What is wrong with a folder that can't be opened is SQLite's to
+/// say, by the file's name.
+async fn one_at_a_time(path: &Path) -> Result<Option<std::fs::File>, DbError> {
     let folder = folder(path).to_owned();
     let held = tokio::task::spawn_blocking(move || {
-        let folder = std::fs::File::open(folder)?;
+        let Ok(folder) = std::fs::File::open(folder) else { return Ok(None) };
         folder.lock()?;
-        Ok(folder)
+        Ok(Some(folder))
     });
     let held = held.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
     held.map_err(|error| DbError::Sql(sqlx::Error::Io(error)))
