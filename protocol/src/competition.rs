@@ -4,16 +4,20 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod teacher;
+
+pub use teacher::{BY_ANSWERS_ONLY, TeacherAnswers, TeacherSource};
+
 use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
 use crate::backend::Backends;
 use crate::dethrone::DethroneRules;
 use crate::nulls::Nulls;
 pub use crate::official::{EngineName, OfficialEngine};
+pub use crate::pool::HiddenPool;
 use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
 use crate::score::ScoreRules;
-pub use crate::teacher::{BY_ANSWERS_ONLY, TeacherAnswers, TeacherSource};
 use crate::transforms::Family;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::HashSet;
@@ -321,31 +325,6 @@ impl PictureSpec {
 
 fn is_zero(value: &u32) -> bool {
     *value == 0
-}
-
-/// Who knows the images and labels that hidden items are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HiddenPool {
-    /// Everybody, as of a published data set: only the draw and the changes are hidden.
-    #[default]
-    Public,
-    /// Nobody but the publisher. What a round reveals is known from then on, so it is fresh in no later one, and the pool
-    /// lasts for a number of rounds.
-    Private,
-}
-
-impl HiddenPool {
-    /// What this pool doesn't keep miners from, to be said wherever the competition is shown.
-    pub fn weakness(self) -> Option<&'static str> {
-        match self {
-            Self::Public => Some(
-                "its items are hidden by changes only; not for money: the images and their labels are known to the world, \
-                 and whoever learns them with the changes gains by it",
-            ),
-            Self::Private => None,
-        }
-    }
 }
 
 /// Where a published model is taken from. A manifest may write the text alone: `teacher = "hf://org/name@revision"`.

@@ -23,6 +23,7 @@ pub mod nulls;
 mod official;
 pub mod outcomes;
 pub mod package;
+mod pool;
 pub mod published;
 pub mod receipt;
 pub mod report;
@@ -33,7 +34,6 @@ pub mod score;
 pub mod significance;
 pub mod standing;
 pub mod submission;
-mod teacher;
 pub mod transforms;
 
 mod schema;

@@ -4,7 +4,7 @@
 //! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
 //! paid ([`crate::reward`]).
 
-use crate::competition::HiddenPool;
+use crate::pool::HiddenPool;
 use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! It does NOT know how a change is drawn or made (`datasets::hidden`), nor how many items a round has ([`crate::round`]).
 
-use crate::competition::HiddenPool;
+use crate::pool::HiddenPool;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 

@@ -492,7 +492,7 @@ fn every_bad_file_has_its_code() {
 
 #[test]
 fn a_model_that_is_too_large_is_told_of_parameters_and_not_of_the_bytes_that_they_take() {
-    let large = config(r#"{"kind":"mlp","hidden":[20000]}"#);
+    let large = config(r#"{"kind":"mlp","hidden":[4096]}"#);
     assert_eq!(code(&large, &[0; 400_001]), Code::OverLimit.as_str());
 }
 

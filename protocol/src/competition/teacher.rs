@@ -6,7 +6,8 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::competition::{HiddenPool, Manifest, ModelSource, Problem, TeacherDistance, is_contact};
+use super::{Manifest, ModelSource, Problem, TeacherDistance, is_contact};
+use crate::pool::HiddenPool;
 use crate::transforms::Family;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
@@ -141,7 +142,7 @@ impl TeacherAnswers {
         let fields = [
             (
                 "teacher.answers",
-                self.column.is_some() != self.files.is_empty(),
+                self.column.is_some() == self.files.is_empty(),
                 "needs either `column`, of the data's Parquet files, or `files`, one for each part".to_owned(),
             ),
             (
