@@ -136,7 +136,7 @@ fn without_a_reference_one_is_distilled_from_the_answers_alone() {
     write_data(&dir.path().join("clothes"));
     let new = ["validator", "new", "clothes", "--answers", "vit", "--id", "my-answers", "--student", "mlp"];
     let made = stdout(&run(dir.path(), &[&new[..], &WHOSE].concat()));
-    assert!(made.contains("distilling mlp, 50890 parameters, from 360 images in 10 passes"), "{made}");
+    assert!(made.contains("distilling mlp, 50890 parameters, from 360 images in "), "{made}");
     let manifest = dir.path().join("competition.toml");
     let assets = Assets::open(manifest.to_str().unwrap()).unwrap();
     assert_eq!(assets.labels, sorted());
