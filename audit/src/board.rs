@@ -9,7 +9,7 @@ use super::{Case, Findings};
 use protocol::SubmissionId;
 use protocol::api::{Attempt, BoardRow, Leaderboard, RowKind};
 use protocol::needs::Needs;
-use protocol::score::{score, share_ppm};
+use protocol::score::{Ceiling, score, share_ppm};
 use protocol::standing::SortKey;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,8 +60,8 @@ fn rows(case: &Case<'_>, field: &Field, board: &Leaderboard) -> Vec<String> {
                 let hotkey = case.log.commitments.get(id).map(|(_, commitment)| commitment.hotkey);
                 own.is_some_and(|own| row.hotkey == hotkey && follows(row, &own.report, case))
             }
-            (RowKind::Teacher, None) => published(row, &case.competition.teacher),
-            (RowKind::Reference, None) => published(row, &case.competition.reference),
+            (RowKind::Teacher, None) => published(row, case.competition.teacher.ceiling()),
+            (RowKind::Reference, None) => published(row, case.competition.reference.ceiling()),
             _ => false,
         };
         let name =
@@ -73,8 +73,10 @@ fn rows(case: &Case<'_>, field: &Field, board: &Leaderboard) -> Vec<String> {
             problems.push(format!("{name} has two rows"));
         }
     }
-    let ends = [board.rows.first(), board.rows.last()].map(|row| row.map(|row| row.kind));
-    if ends != [Some(RowKind::Teacher), Some(RowKind::Reference)] {
+    let [first, last] = [board.rows.first(), board.rows.last()].map(|row| row.map(|row| row.kind));
+    // A teacher that is known by its answers only has no row.
+    let leads = (first == Some(RowKind::Teacher)) == case.competition.teacher.model().is_some();
+    if !leads || last != Some(RowKind::Reference) {
         problems.push("the teacher doesn't lead it, or the reference doesn't end it".into());
     }
     problems
@@ -98,8 +100,8 @@ fn figures(row: &BoardRow) -> serde_json::Value {
 }
 
 /// Whether a published model's row has its right answers, which the competition's digest binds; nothing else of it is signed.
-fn published(row: &BoardRow, model: &protocol::published::PublishedModel) -> bool {
-    row.accuracy_ppm == share_ppm(model.correct.into(), model.items.into())
+fn published(row: &BoardRow, ceiling: Ceiling) -> bool {
+    row.accuracy_ppm == share_ppm(ceiling.correct.into(), ceiling.items.into())
 }
 
 /// Who was scored before the board was asked for and has no row.
@@ -219,7 +221,7 @@ fn rounds(case: &Case<'_>, past: &Past, field: &Field, board: &Leaderboard) -> V
 
 /// The teacher's accuracy on the round's hidden items, and how much less that is than on public ones.
 fn teacher(case: &Case<'_>, past: &Past) -> Option<(i64, i64)> {
-    let (public, items) = (&case.competition.teacher, &past.record.items);
+    let (public, items) = (case.competition.teacher.ceiling(), &past.record.items);
     let correct = items.known_ceiling.correct.checked_sub(public.correct)?.checked_add(items.fresh_ceiling.correct)?;
     let count = items.known_ceiling.items.checked_sub(public.items)?.checked_add(items.fresh_ceiling.items)?;
     (count > 0).then(|| compared([[public.correct, public.items], [correct, count]]))

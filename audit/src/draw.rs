@@ -161,6 +161,7 @@ fn revealed(
         pool_count: manifest.data.hidden_items,
         rules: &manifest.rounds,
         hidden_pool: manifest.data.hidden_pool,
+        answer_classes: manifest.teacher.answers().map_or(0, |_| manifest.labels.len() as u32),
         spent: &before.spent,
         commitment: &commitment(stated)?,
         beacon,
@@ -195,13 +196,28 @@ fn answered(
 ) -> Result<Drawn, Stop> {
     let stop = |check: &'static str| move |problem: String| (check, problem);
     let reference = model(case, &case.competition.reference).map_err(stop("reference"))?;
-    let teacher = model(case, &case.competition.teacher).map_err(stop("teacher"))?;
     let bytes = case.object(&recorded.teacher_logits.sha256).map_err(stop("teacher"))?;
     let logits = Logits::from_bytes(&bytes).map_err(|error| ("teacher", error.to_string()))?;
     let (beacon, fixed_seed) = (terms.beacon, Digest::from(revealed.fixed_seed));
     let images = revealed.images.clone();
     let mut drawn = Drawn { images, logits, reference, secret, beacon, fixed_seed, differing: Vec::new() };
 
+    match case.competition.teacher.model() {
+        Some(teacher) => ask_teacher(case, teacher, &mut drawn, findings).map_err(stop("teacher"))?,
+        None => committed_answers(&revealed, &drawn, findings).map_err(stop("teacher"))?,
+    }
+    labels(recorded, &revealed, &drawn, case, findings).map_err(stop("labels"))?;
+    ask_reference(case, recorded, &mut drawn, findings).map_err(stop("reference"))?;
+    Ok(drawn)
+}
+
+fn ask_teacher(
+    case: &Case<'_>,
+    teacher: &PublishedModel,
+    drawn: &mut Drawn,
+    findings: &mut Findings<'_>,
+) -> Result<(), String> {
+    let teacher = model(case, teacher)?;
     let asked = request(case, (teacher, drawn.reference.clone()), drawn.items(case, 0..drawn.len(), false));
     match case.engine.evaluate("the teacher", asked) {
         Ok(again) if again.logits == drawn.logits.values => {
@@ -210,9 +226,27 @@ fn answered(
         Ok(again) => drawn.differing.push(("the teacher".into(), again.report)),
         Err(failure) => findings.unclear("teacher", format!("it can't be run here: {failure}")),
     }
-    labels(recorded, &revealed, &drawn, case, findings).map_err(stop("labels"))?;
-    ask_reference(case, recorded, &mut drawn, findings).map_err(stop("reference"))?;
-    Ok(drawn)
+    Ok(())
+}
+
+/// Of a teacher that nobody can ask, what counts is what the pool was committed to with.
+fn committed_answers(revealed: &Revealed, drawn: &Drawn, findings: &mut Findings<'_>) -> Result<(), String> {
+    let committed = revealed.answers.as_ref().ok_or("the pool's commitment has no answers of it")?;
+    let recorded = &drawn.logits;
+    if (committed.count, committed.classes) != (recorded.count, recorded.classes) {
+        return Err(format!("{} answers of {} classes are recorded", recorded.count, recorded.classes));
+    }
+    let other = |item: &usize| {
+        let bits = |logits: &Logits| logits.row(*item).iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+        bits(committed) != bits(recorded)
+    };
+    let problems: Vec<String> = (0..committed.len())
+        .filter(other)
+        .map(|item| format!("its recorded answer to item {item} is not the one that was committed to with the pool"))
+        .collect();
+    let detail = "known by its answers only, which are bit for bit those that were committed to with the pool";
+    findings.all("teacher", &problems, detail);
+    Ok(())
 }
 
 /// Mixtures have the teacher's labels, and ceilings count its right answers.
@@ -226,7 +260,7 @@ fn labels(
     let mut relabelled = revealed.images.clone();
     relabel(&mut relabelled, &revealed.draw, &drawn.logits.values, drawn.logits.classes)
         .map_err(|error| error.to_string())?;
-    let public = &case.competition.teacher;
+    let public = case.competition.teacher.ceiling();
     let fixed = recorded.fixed as usize;
     let known = Ceiling { correct: public.correct + drawn.right(0..fixed), items: public.items + recorded.fixed };
     let fresh = drawn.len() - fixed;

@@ -14,7 +14,7 @@ use copies::{
 };
 use datasets::Logits;
 use protocol::SubmissionId;
-use protocol::competition::keeps_teacher_distance;
+use protocol::competition::{TeacherDistance, keeps_teacher_distance};
 use protocol::evaluation::outputs_digest;
 use protocol::nulls::Nulls;
 use protocol::package::Format;
@@ -152,16 +152,30 @@ impl<'a> Likeness<'a> {
 
     fn of_entry(&self, member: &RecordedMember, entry: &str) -> Result<Seen, String> {
         let (id, competition) = (&member.submission, &self.case.competition);
-        let model = if entry == "teacher" { &competition.teacher } else { &competition.reference };
-        let files = package(self.case, &model.config_json.sha256, &model.weights.sha256)?;
-        let of = Fingerprint::new(&files.config_json, &files.weights, None).map_err(|error| error.to_string())?;
-        let own = self.print(id)?;
-        let costs = own.costs().ok().zip(of.costs().ok());
-        if entry == "teacher" && costs.is_some_and(|(own, of)| keeps_teacher_distance(&own, &of)) {
-            return Ok(Seen::Lie(format!("{id} counts as the teacher, and keeps the least distance from it")));
-        }
-        let thresholds = Thresholds::between(self.nulls(), of.family(), own.family());
-        let by_weights = matches!(relation_to_entry(&compare(&of, &own), &thresholds), Relation::Copy(_));
+        let model = match entry {
+            "teacher" => competition.teacher.model(),
+            _ => Some(&competition.reference),
+        };
+        let (by_weights, thresholds) = match model {
+            Some(model) => {
+                let files = package(self.case, &model.config_json.sha256, &model.weights.sha256)?;
+                let of =
+                    Fingerprint::new(&files.config_json, &files.weights, None).map_err(|error| error.to_string())?;
+                let own = self.print(id)?;
+                let costs = own.costs().ok().zip(of.costs().ok());
+                if entry == "teacher" && costs.is_some_and(|(own, of)| keeps_teacher_distance(&own, &of)) {
+                    return Ok(Seen::Lie(format!("{id} counts as the teacher, and keeps the least distance from it")));
+                }
+                let thresholds = Thresholds::between(self.nulls(), of.family(), own.family());
+                (matches!(relation_to_entry(&compare(&of, &own), &thresholds), Relation::Copy(_)), thresholds)
+            }
+            None if competition.manifest.teacher_distance == TeacherDistance::Half => {
+                return Ok(Seen::Lie(format!(
+                    "{id} counts as the teacher, and keeps the distance that is stated of it"
+                )));
+            }
+            None => (false, Thresholds::of_outputs(self.nulls())),
+        };
         let by_answers = entry == "teacher" && self.unexplained(id) < thresholds.entry_fresh_unexplained_ppm;
         Ok(match by_weights || by_answers {
             true => Seen::Copy,

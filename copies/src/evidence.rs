@@ -63,6 +63,23 @@ pub struct LayerEvidence {
     pub matched_ppm: Option<i32>,
 }
 
+impl Evidence {
+    /// What outputs alone say beside a model that is known by nothing else: the share of them that it doesn't explain.
+    pub fn of_outputs(unexplained_ppm: i32) -> Self {
+        Self {
+            same_package: false,
+            same_canonical: false,
+            same_symmetric: false,
+            weight_match_ppm: None,
+            residual_correlation_ppm: None,
+            unexplained_ppm: Some(unexplained_ppm),
+            fresh_residual_correlation_ppm: None,
+            of_graph: false,
+            layers: Vec::new(),
+        }
+    }
+}
+
 /// Compares two fingerprints.
 pub fn compare(a: &Fingerprint, b: &Fingerprint) -> Evidence {
     let comparable = a.family() == b.family() && (a.head.input, a.head.classes) == (b.head.input, b.head.classes);

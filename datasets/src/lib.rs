@@ -21,6 +21,7 @@ pub mod inspect;
 mod logits;
 pub mod merkle;
 pub mod picture;
+mod pool;
 pub mod published;
 pub mod round;
 pub mod source;

@@ -52,6 +52,16 @@ impl Logits {
         &self.values[index * self.classes as usize..][..self.classes as usize]
     }
 
+    /// The answers to the items at `indices`, in that order.
+    ///
+    /// # Panics
+    /// When an index is out of range, which is a bug in the caller.
+    pub fn select(&self, indices: &[u32]) -> Logits {
+        let values = indices.iter().flat_map(|index| self.row(*index as usize)).copied().collect();
+        let count = u32::try_from(indices.len()).expect("a selection has at most u32::MAX items; this is a bug");
+        Logits { count, classes: self.classes, values }
+    }
+
     /// Checks that the length agrees with the dimensions and that every value is finite.
     pub fn validate(&self) -> Result<(), FormatError> {
         expect_length("values", self.value_count()?, self.values.len())?;

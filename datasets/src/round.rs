@@ -8,12 +8,17 @@
 //! byte where no label of the set is above 255, otherwise two, little endian. `item_salt = SHA-256("retort/item-salt/1" || salt || index as u32, little endian)`, where `salt` is
 //! 32 secret random bytes of the round. Leaves are hashed as in RFC 6962.
 //!
+//! Where the teacher is known by its answers only, its answer to the item comes last: one f32 a class, little endian. Nobody could
+//! ask about it again, so what is said of it later is what was committed to. Whether leaves have answers, and of how many
+//! classes, the competition's manifest says.
+//!
 //! Without the salt a commitment would hide nothing: a proof shows the hash of a neighbour, and whoever owns the public
 //! data set could hash all of it and look the neighbour up. Opening one item reveals that item's salt and no other's.
 
 use crate::format::{Reader, label_bytes, put_labels};
 use crate::merkle::{self, Hash, MerkleError, Tree};
-use crate::{FormatError, Images};
+use crate::published::Part;
+use crate::{FormatError, Images, Logits};
 use sha2::{Digest, Sha256};
 
 const SALT_DOMAIN: &[u8] = b"retort/item-salt/1";
@@ -25,6 +30,14 @@ pub enum RoundError {
     /// Labels are what a commitment is for.
     #[error("the {count} hidden images have no labels")]
     Unlabelled {
+        /// Number of images.
+        count: u32,
+    },
+    /// There must be an answer to each image, or none at all.
+    #[error("{answers} answers of the teacher to {count} hidden images")]
+    Answers {
+        /// Number of answers.
+        answers: u32,
         /// Number of images.
         count: u32,
     },
@@ -50,18 +63,37 @@ pub enum RoundError {
 pub struct Commitment {
     tree: Tree,
     count: u32,
+    answer_classes: u32,
 }
 
 impl Commitment {
     /// Commits to `images` in their order.
     pub fn new(images: &Images, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+        Self::with_answers(images, None, salt)
+    }
+
+    /// Commits to `images` and to what the teacher answered to each, if it is known by its answers only.
+    pub fn with_answers(images: &Images, answers: Option<&Logits>, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
         images.validate()?;
         if !images.has_labels() {
             return Err(RoundError::Unlabelled { count: images.count });
         }
+        if let Some(logits) = answers {
+            logits.validate()?;
+            if logits.count != images.count {
+                return Err(RoundError::Answers { answers: logits.count, count: images.count });
+            }
+        }
         let each = label_bytes(&images.labels);
-        let tree = Tree::new((0..images.count).map(|index| leaf(images, each, salt, index)));
-        Ok(Commitment { tree, count: images.count })
+        let leaf = |index: u32| {
+            let mut leaf = leaf(images, each, salt, index);
+            let answer = answers.map(|logits| logits.row(index as usize)).unwrap_or_default();
+            leaf.extend(answer.iter().flat_map(|value| value.to_le_bytes()));
+            leaf
+        };
+        let tree = Tree::new((0..images.count).map(leaf));
+        let answer_classes = answers.map_or(0, |logits| logits.classes);
+        Ok(Commitment { tree, count: images.count, answer_classes })
     }
 
     /// The Merkle root as 64 lowercase hexadecimal digits.
@@ -72,6 +104,11 @@ impl Commitment {
     /// Number of items, published together with the root.
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Classes of the teacher's answers in the leaves; 0 where there are none.
+    pub fn answer_classes(&self) -> u32 {
+        self.answer_classes
     }
 
     /// The leaf that opens item `index`.
@@ -99,11 +136,11 @@ pub fn commit(images: &Images, salt: &[u8; 32]) -> Result<String, RoundError> {
 /// image.
 pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash]) -> Result<Images, RoundError> {
     merkle::verify(root_hex, index, count, leaf, proof)?;
-    read_leaf(leaf, count)
+    Ok(read_leaf(leaf, count, 0)?.images)
 }
 
-/// The labelled image in a leaf of a set of `count` items.
-pub(crate) fn read_leaf(leaf: &[u8], count: u32) -> Result<Images, RoundError> {
+/// The labelled image in a leaf of a set of `count` items, with the teacher's answer of so many classes, if any.
+pub(crate) fn read_leaf(leaf: &[u8], count: u32, classes: u32) -> Result<Part, RoundError> {
     let mut reader = Reader::new(leaf);
     reader.take("item salt", SALT_BYTES)?;
     let found = reader.u32("count")?;
@@ -119,11 +156,16 @@ pub(crate) fn read_leaf(leaf: &[u8], count: u32) -> Result<Images, RoundError> {
         labels: vec![],
     };
     item.pixels = reader.take("pixels", item.image_bytes())?.to_vec();
-    let each = reader.left().clamp(1, 2);
+    let answer_bytes = 4usize.saturating_mul(classes as usize);
+    let each = reader.left().saturating_sub(answer_bytes).clamp(1, 2);
     item.labels = reader.labels("label", 1, each)?;
+    let answer = reader.take("the teacher's answer", answer_bytes)?;
     reader.finish()?;
     item.validate()?;
-    Ok(item)
+    let values: Vec<f32> = answer.as_chunks().0.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    let answers = (classes > 0).then_some(Logits { count: 1, classes, values });
+    answers.as_ref().map(Logits::validate).transpose()?;
+    Ok(Part { images: item, answers })
 }
 
 fn leaf(images: &Images, label_bytes: usize, salt: &[u8; 32], index: u32) -> Vec<u8> {

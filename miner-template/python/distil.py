@@ -49,7 +49,8 @@ class Lessons:
 
     A hidden round changes every item a little, which leaves its label and hardly moves the teacher: those changes are
     drawn anew each time, beside the teacher's answer to the image as it is. A mixture's answer is the teacher's own, so
-    mixtures are made once and the teacher is asked once.
+    mixtures are made once and the teacher is asked once. A teacher that is known by its answers only can't be asked, and its
+    rounds change nothing: there are no mixtures, and images stay as they are.
     """
 
     images: torch.Tensor
@@ -61,6 +62,8 @@ class Lessons:
     @classmethod
     def of(cls, competition, images, labels, answers=None, epochs=EPOCHS):
         changes, teacher = Changes(competition.changes), competition.teacher()
+        if teacher is None:
+            return cls(images, labels, answers, images[:0], answers[:0])
         # Each is shown once at least, and no image is the main one of two.
         shown = min(int(epochs * len(images) * competition.changes["mixture_ppm"] / 1e6), MIXTURES_MAX)
         main, other = (torch.randperm(len(images))[: max(shown, 1)].split(500) for _ in range(2))
@@ -74,7 +77,7 @@ class Lessons:
         """Changed images, the teacher's answers and labels."""
         images, answers, labels = changes.changed(self.images[chosen]), self.answers[chosen], self.labels[chosen]
         mixed = changes.which_mixed(len(chosen))
-        which = torch.randint(len(self.mixtures), (int(mixed.sum()),))
+        which = torch.randint(max(len(self.mixtures), 1), (int(mixed.sum()),))
         images[mixed], answers[mixed] = self.mixtures[which], self.mixed_answers[which]
         labels[mixed] = answers[mixed].argmax(1)
         return images, answers, labels

@@ -5,7 +5,7 @@ use crate::client::{Client, ClientError};
 use crate::files::PackageFiles;
 use crate::paths::at_home;
 use datasets::published::{self, Part, TableError};
-use datasets::source::{Source as RowSource, Wanted};
+use datasets::source::{Items, Source as RowSource, Wanted};
 use datasets::{FashionMnist, Images, Logits};
 use protocol::CompetitionId;
 use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
@@ -33,7 +33,7 @@ pub struct Assets {
     pub rules: ScoreRules,
     /// What hidden rounds do to their items.
     pub family: Family,
-    /// The teacher; absent only while it is being made.
+    /// The teacher; absent while it is being made, and where it is known by its answers only.
     pub teacher: Option<Teacher>,
     /// Training images with labels.
     pub training: Images,
@@ -96,12 +96,15 @@ impl Assets {
         let competition = client.competition(id)?.competition;
         let training = part(client, &competition, &competition.tables.training)?;
         let (evaluation, _) = public_part(client, &competition)?;
+        let teacher = competition.teacher.model().map(|model| {
+            Ok::<_, SourceError>(Teacher {
+                config: PackageConfig::from_json(&client.object(&model.config_json)?)?,
+                weights: client.object(&model.weights)?,
+            })
+        });
         Ok(Self {
             id: id.clone(),
-            teacher: Some(Teacher {
-                config: PackageConfig::from_json(&client.object(&competition.teacher.config_json)?)?,
-                weights: client.object(&competition.teacher.weights)?,
-            }),
+            teacher: teacher.transpose()?,
             training: training.images,
             training_logits: training.answers,
             evaluation,
@@ -120,9 +123,9 @@ impl Assets {
     pub fn offline(manifest: &Path) -> Result<Self, SourceError> {
         let parsed = read_manifest(manifest)?;
         let folder = manifest.parent().unwrap_or(Path::new("."));
-        let teacher_folder = folder.join(&parsed.teacher.package);
-        let teacher = teacher_folder.exists().then(|| teacher(&teacher_folder)).transpose()?;
-        let (training, evaluation) = images(&parsed, folder)?;
+        let teacher_folder = parsed.teacher.model().map(|source| folder.join(&source.package));
+        let teacher = teacher_folder.filter(|it| it.exists()).map(|it| teacher(&it)).transpose()?;
+        let (Part { images: training, answers }, Part { images: evaluation, .. }) = parts(&parsed, folder)?;
         // While a teacher is being made, its outputs aren't there either.
         let published = parsed.training_teacher_logits.as_ref().map(|path| folder.join(path));
         let training_logits = published.filter(|path| path.exists()).map(|path| {
@@ -133,7 +136,7 @@ impl Assets {
         Ok(Self {
             teacher,
             training,
-            training_logits: training_logits.transpose()?,
+            training_logits: training_logits.transpose()?.or(answers),
             evaluation,
             id: parsed.id,
             input: parsed.input,
@@ -180,27 +183,36 @@ fn read_manifest(path: &Path) -> Result<Manifest, SourceError> {
     Manifest::from_toml(&text).map_err(|error| problem(error.to_string()))
 }
 
-/// Training and evaluation images: all that a validator would split into public and hidden ones. Of a source in one part every
-/// third is for evaluation, since which ones a validator takes is its secret.
-fn images(manifest: &Manifest, folder: &Path) -> Result<(Images, Images), SourceError> {
+/// Training and evaluation images: all that a validator would split into public and hidden ones, with the teacher's answers where
+/// they are all that is known of it. Of a source in one part every third is for evaluation, since which ones a validator takes is
+/// its secret.
+fn parts(manifest: &Manifest, folder: &Path) -> Result<(Part, Part), SourceError> {
     let unusable = |error: &dyn std::fmt::Display| SourceError::Data(error.to_string());
     let source = &manifest.data.source;
     if source == "fashion-mnist" {
         let data = FashionMnist::load().map_err(|error| unusable(&error))?;
-        return Ok((data.train, data.test));
+        let unanswered = |images| Part { images, answers: None };
+        return Ok((unanswered(data.train), unanswered(data.test)));
     }
     let none = format!("there is no data set `{source}` on this machine");
     let table = RowSource::of(source, folder).ok_or(SourceError::Data(none))?;
     let rows = &manifest.data.rows;
-    let table = table.open(rows).map_err(|error| unusable(&error))?;
+    let mut table = table.open(rows).map_err(|error| unusable(&error))?;
+    if let Some(answers) = manifest.teacher.answers() {
+        let used = table.training_and_evaluation(rows).map_err(|error| unusable(&error))?.map(|part| part.name.clone());
+        table = table.answered(answers, folder, manifest.labels.len(), &used).map_err(|error| unusable(&error))?;
+    }
     let wanted = Wanted { input: &manifest.input, labels: &manifest.labels, rows, bytes_max: IMAGES_BYTES_MAX };
-    let items = |part| table.items(part, &wanted, &|_, _| {}).map_err(|error| unusable(&error));
+    let read = |part| {
+        let Items { images, answers, .. } = table.items(part, &wanted, &|_, _| {}).map_err(|error| unusable(&error))?;
+        Ok::<_, SourceError>(Part { images, answers })
+    };
     let [training, evaluation] = table.training_and_evaluation(rows).map_err(|error| unusable(&error))?;
     if training.name != evaluation.name {
-        return Ok((items(training)?.images, items(evaluation)?.images));
+        return Ok((read(training)?, read(evaluation)?));
     }
-    let all = items(training)?.images;
-    let (evaluation, training): (Vec<u32>, Vec<u32>) = (0..all.count).partition(|row| row % 3 == 0);
+    let all = read(training)?;
+    let (evaluation, training): (Vec<u32>, Vec<u32>) = (0..all.images.count).partition(|row| row % 3 == 0);
     Ok((all.select(&training), all.select(&evaluation)))
 }
 

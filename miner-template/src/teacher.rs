@@ -11,6 +11,7 @@ use datasets::{Images, Logits, arg_max};
 use models::{Network, Weights, WeightsError, fold_batch_norm};
 use protocol::Digest;
 use protocol::architecture::Plan;
+use protocol::competition::BY_ANSWERS_ONLY;
 use protocol::submission::Rejection;
 use protocol::transforms::Family;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,12 @@ pub enum TeacherError {
     /// There is none.
     #[error("this competition has no teacher yet; use `--loss cross-entropy`")]
     Missing,
+    /// There are answers to images as they are, and nobody to be asked about others.
+    #[error(
+        "{BY_ANSWERS_ONLY}, and nobody can ask it about changed images: leave `--views` and `--shift` out, or use \
+         `--loss cross-entropy`"
+    )]
+    AnswersOnly,
     /// Its configuration can't be built.
     #[error("build the teacher: {0}")]
     Config(#[from] Rejection),
@@ -86,6 +93,11 @@ pub fn outputs(
     }
 }
 
+/// Why nobody can be asked.
+fn missing(assets: &Assets) -> TeacherError {
+    if assets.training_logits.is_some() { TeacherError::AnswersOnly } else { TeacherError::Missing }
+}
+
 /// A teacher that is built when the first answer is in no cache.
 struct Asked<'a> {
     assets: &'a Assets,
@@ -132,7 +144,7 @@ impl Asked<'_> {
         mut progress: impl FnMut(Preparation, u64, u64),
     ) -> Result<Mixtures, TeacherError> {
         let family = Family { mixture_ppm: 1_000_000, ..family };
-        let spec = DrawSpec { fixed_ppm: 0, family, ..DrawSpec::of_items(count) };
+        let spec = DrawSpec::of_family(count, family);
         let drawn = draw(&MIXTURES_SEED, &MIXTURES_SEED, images.count, &spec)?;
         let mut mixtures = rendered(images, &drawn, |done| progress(Preparation::Mixtures, done, u64::from(count)))?;
         let name = format!("mixtures-{}", Digest::of(&mixtures.pixels).short());
@@ -150,7 +162,7 @@ impl Asked<'_> {
         change: Augmentation,
         mut progress: impl FnMut(u64),
     ) -> Result<Vec<f32>, TeacherError> {
-        let teacher = self.assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
+        let teacher = self.assets.teacher.as_ref().ok_or_else(|| missing(self.assets))?;
         let plan = teacher.config.plan()?;
         let file = self.cache.join(format!("{}-{name}.rtlog", Digest::of(&teacher.weights).short()));
         if let Some(values) = read_cached(&file, images.count, &plan) {
@@ -190,7 +202,7 @@ pub fn training_logits(
     device: &Device,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Logits, TeacherError> {
-    let teacher = assets.teacher.as_ref().ok_or(TeacherError::Missing)?;
+    let teacher = assets.teacher.as_ref().ok_or_else(|| missing(assets))?;
     let plan = teacher.config.plan()?;
     let network = load(&plan, &teacher.weights, device)?;
     let (scale, all) = (assets.input.normalisation(), assets.training.len() as u64);

@@ -193,7 +193,7 @@ impl Training<'_> {
                 // Without a teacher nobody can say what a mixture shows.
                 let mixtures = self.teacher.is_some_and(|teacher| teacher.mixtures.is_some());
                 let family = if mixtures { family } else { Family { mixture_ppm: 0, ..family } };
-                let spec = DrawSpec { fixed_ppm: 0, family, ..DrawSpec::of_items(self.images.count) };
+                let spec = DrawSpec::of_family(self.images.count, family);
                 let seed: [u8; 32] = rng.random();
                 Ok(Order::Rounds(draw(&seed, &seed, self.images.count, &spec)?))
             }

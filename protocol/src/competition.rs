@@ -4,15 +4,21 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod teacher;
+
+pub use teacher::{BY_ANSWERS_ONLY, TeacherAnswers, TeacherSource};
+
 use crate::Digest;
 use crate::architecture::{CLASSES_MAX, Costs, DIMENSION_MAX, ImageShape};
 use crate::backend::Backends;
 use crate::dethrone::DethroneRules;
 use crate::nulls::Nulls;
 pub use crate::official::{EngineName, OfficialEngine};
+pub use crate::pool::HiddenPool;
 use crate::reward::RewardRules;
 use crate::round::{BeaconSource, RoundRules};
 use crate::score::ScoreRules;
+use crate::transforms::Family;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::collections::HashSet;
 use std::{fmt, str::FromStr};
@@ -74,8 +80,8 @@ pub struct Manifest {
     pub labels: Vec<String>,
     /// Where the evaluation items come from.
     pub data: DataSpec,
-    /// The model to distil: a package folder, relative to the manifest.
-    pub teacher: ModelSource,
+    /// The model to distil: a package folder, relative to the manifest; or what a model of any kind answered to all items.
+    pub teacher: TeacherSource,
     /// A Parquet file with a column `teacher_logits`, a list of f32 for each training image in their order, relative to the
     /// manifest: it saves every miner a pass of the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -321,31 +327,6 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-/// Who knows the images and labels that hidden items are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum HiddenPool {
-    /// Everybody, as of a published data set: only the draw and the changes are hidden.
-    #[default]
-    Public,
-    /// Nobody but the publisher. What a round reveals is known from then on, so it is fresh in no later one, and the pool
-    /// lasts for a number of rounds.
-    Private,
-}
-
-impl HiddenPool {
-    /// What this pool doesn't keep miners from, to be said wherever the competition is shown.
-    pub fn weakness(self) -> Option<&'static str> {
-        match self {
-            Self::Public => Some(
-                "its items are hidden by changes only; not for money: the images and their labels are known to the world, \
-                 and whoever learns them with the changes gains by it",
-            ),
-            Self::Private => None,
-        }
-    }
-}
-
 /// Where a published model is taken from. A manifest may write the text alone: `teacher = "hf://org/name@revision"`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(from = "WrittenSource")]
@@ -423,14 +404,14 @@ impl Limits {
 }
 
 /// A field of a manifest, and what is wrong with it.
-type Problem = (&'static str, String);
+pub(crate) type Problem = (&'static str, String);
 
 /// A contact longer than this is none.
 const CONTACT_BYTES_MAX: usize = 200;
 
 /// Whether a text is a mail address or an https URL that may stand on any page as it is: letters, digits and what belongs
 /// there, a host with a dot, and nobody's name before it.
-fn is_contact(text: &str) -> bool {
+pub(crate) fn is_contact(text: &str) -> bool {
     let plain = |part: &str, more: &str| {
         !part.is_empty() && part.chars().all(|char| char.is_ascii_alphanumeric() || more.contains(char))
     };
@@ -536,7 +517,11 @@ impl Manifest {
     /// # Errors
     /// When it isn't TOML, has unknown or missing fields, or numbers that make no sense.
     pub fn from_toml(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text)?;
+        let mut manifest: Self = toml::from_str(text)?;
+        // What is published says what rounds do.
+        if manifest.teacher.answers().is_some() && manifest.rounds.transforms == Family::default() {
+            manifest.rounds.transforms = Family::identity();
+        }
         manifest.check()?;
         Ok(manifest)
     }
@@ -562,7 +547,10 @@ impl Manifest {
         problems.extend(self.limits.problems());
         problems.extend(named("score", self.score.problems()));
         problems.extend(named("dethrone", self.dethrone.problems()));
-        problems.extend(named("rounds", self.rounds.problems(self.data.hidden_items)));
+        problems.extend(named("rounds", self.rounds.problems(self.data.hidden_items, self.data.hidden_pool)));
+        problems.extend(self.teacher.answers().map(|answers| answers.problems(self)).unwrap_or_default());
+        let stated = self.teacher.answers().and_then(TeacherAnswers::costs);
+        problems.extend(stated.and_then(|(parameters, macs)| self.too_near_the_teacher(parameters, macs)));
         problems.extend(self.check_pool().err().map(|problem| ("data.hidden_pool", problem)));
         problems.extend(self.reward.check().err().map(|problem| ("reward", problem)));
         problems.extend(named("nulls", self.nulls.as_ref().map(Nulls::problems).unwrap_or_default()));
@@ -679,23 +667,26 @@ impl Manifest {
     /// # Errors
     /// Names the limit that is too loose, and what it may be.
     pub fn check_teacher_distance(&self, teacher: &Costs) -> Result<(), ManifestError> {
+        match self.too_near_the_teacher(teacher.parameters, teacher.macs) {
+            None => Ok(()),
+            Some((field, problem)) => Err(ManifestError::Field { field, problem }),
+        }
+    }
+
+    fn too_near_the_teacher(&self, parameters: u64, macs: u64) -> Option<Problem> {
         if self.teacher_distance == TeacherDistance::None {
-            return Ok(());
+            return None;
         }
         let limits = [
-            ("limits.macs_max", self.limits.macs_max, teacher.macs / 2),
-            ("limits.parameters_max", self.limits.parameters_max, teacher.parameters / 2),
+            ("limits.macs_max", self.limits.macs_max, macs / 2),
+            ("limits.parameters_max", self.limits.parameters_max, parameters / 2),
         ];
-        match limits.into_iter().find(|(_, limit, most)| limit > most) {
-            None => Ok(()),
-            Some((field, limit, most)) => Err(ManifestError::Field {
-                field,
-                problem: format!(
-                    "{limit} is more than half of the teacher's, so that the teacher itself might be entered in disguise; \
-                     lower it to {most}, or write teacher_distance = \"none\""
-                ),
-            }),
-        }
+        let (field, limit, most) = limits.into_iter().find(|(_, limit, most)| limit > most)?;
+        let problem = format!(
+            "{limit} is more than half of the teacher's, so that the teacher itself might be entered in disguise; \
+             lower it to {most}, or write teacher_distance = \"none\""
+        );
+        Some((field, problem))
     }
 
     /// A private pool has to outlast the round in which the seat is first taken.
@@ -721,8 +712,13 @@ impl Manifest {
     pub fn caveats(&self) -> Vec<&'static str> {
         let beacon = self.rounds.beacon.and_then(BeaconSource::weakness);
         let nulls = self.nulls.as_ref().map_or_else(|| vec![Nulls::WITHOUT], Nulls::weaknesses);
+        let unseen = self.teacher.answers().is_some() && self.teacher_distance == TeacherDistance::None;
+        let teacher = unseen.then_some(
+            "no distance to its teacher is kept, which is known by its answers only: whoever has that model may enter it, and \
+             nobody can tell",
+        );
         let others = [self.data.hidden_pool.weakness(), beacon, self.reward.weakness()];
-        others.into_iter().flatten().chain(nulls).collect()
+        others.into_iter().flatten().chain(nulls).chain(teacher).collect()
     }
 
     /// Whether models of this kind may be entered.

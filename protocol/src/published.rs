@@ -29,13 +29,58 @@ impl PublishedModel {
     }
 }
 
+/// The teacher of a published competition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum PublishedTeacher {
+    /// A model that anybody can ask.
+    Model(PublishedModel),
+    /// Its answers alone, which the tables have; the manifest says whose they are.
+    Answers(PublishedAnswers),
+}
+
+/// What the answers of a teacher are worth that is known by nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedAnswers {
+    /// Right answers on the public items.
+    pub correct: u32,
+    /// How many public items there are.
+    pub items: u32,
+}
+
+impl PublishedAnswers {
+    /// As many as these.
+    pub fn of(Ceiling { correct, items }: Ceiling) -> Self {
+        Self { correct, items }
+    }
+}
+
+impl PublishedTeacher {
+    /// The model, unless only its answers are known.
+    pub fn model(&self) -> Option<&PublishedModel> {
+        match self {
+            Self::Model(model) => Some(model),
+            Self::Answers(_) => None,
+        }
+    }
+
+    /// Its right answers on the public items: what students are held to.
+    pub fn ceiling(&self) -> Ceiling {
+        match self {
+            Self::Model(model) => model.ceiling(),
+            Self::Answers(PublishedAnswers { correct, items }) => Ceiling { correct: *correct, items: *items },
+        }
+    }
+}
+
 /// A published competition: everything that a miner needs, content-addressed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Competition {
     /// The manifest as parsed.
     pub manifest: Manifest,
     /// The teacher.
-    pub teacher: PublishedModel,
+    pub teacher: PublishedTeacher,
     /// The reference student.
     pub reference: PublishedModel,
     /// What miners train on, and what everybody measures on.

@@ -4,6 +4,7 @@
 //! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
 //! paid ([`crate::reward`]).
 
+use crate::pool::HiddenPool;
 use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -234,8 +235,8 @@ impl Default for RoundRules {
 
 impl RoundRules {
     /// Says what is wrong with the numbers, if anything, in sentences for the manifest's author; `pool` is how many hidden images
-    /// there are.
-    pub fn problems(&self, pool: u32) -> Vec<String> {
+    /// there are, and `known` who has them.
+    pub fn problems(&self, pool: u32, known: HiddenPool) -> Vec<String> {
         let drand_needs_a_time = self.beacon == Some(BeaconSource::Drand) && self.seconds == 0;
         let rules = [
             (self.seconds <= SECONDS_MAX, format!("seconds is {}, more than a year", self.seconds)),
@@ -269,7 +270,7 @@ impl RoundRules {
                 "beacon `drand` needs `seconds`: the close decides which of its rounds counts".into(),
             ),
         ];
-        let transforms = self.transforms.check().err().map(|problem| format!("transforms: {problem}"));
+        let transforms = self.transforms.check(known).err().map(|problem| format!("transforms: {problem}"));
         rules.into_iter().filter(|(holds, _)| !holds).map(|(_, problem)| problem).chain(transforms).collect()
     }
 
@@ -299,7 +300,7 @@ mod tests {
     #[test]
     fn rules_that_cannot_be_kept_are_named() {
         let rules = RoundRules::default();
-        assert_eq!(rules.problems(100), Vec::<String>::new());
+        assert_eq!(rules.problems(100, HiddenPool::Public), Vec::<String>::new());
         assert_eq!((rules.items_of(100), RoundRules { items: 7, ..rules.clone() }.items_of(100)), (100, 7));
         let screened = |change: fn(&mut Screening)| {
             let mut rules = RoundRules::default();
@@ -320,10 +321,12 @@ mod tests {
                 RoundRules { transforms: Family { shift_px_max: 65, ..Family::default() }, ..rules.clone() },
                 "transforms: shift_px_max is 65, expected 0 to 64",
             ),
-            (RoundRules { transforms: Family::identity(), ..rules }, "transforms: the family changes nothing"),
+            (RoundRules { transforms: Family::identity(), ..rules.clone() }, "transforms: the family changes nothing"),
         ];
+        let as_they_are = RoundRules { transforms: Family::identity(), ..rules };
+        assert!(as_they_are.problems(100, HiddenPool::Private).is_empty(), "nobody has seen them");
         for (rules, expected) in wrong {
-            let problem = rules.problems(100).join("; ");
+            let problem = rules.problems(100, HiddenPool::Public).join("; ");
             assert!(problem.contains(expected), "{problem}");
         }
     }

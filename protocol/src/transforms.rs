@@ -2,6 +2,7 @@
 //!
 //! It does NOT know how a change is drawn or made (`datasets::hidden`), nor how many items a round has ([`crate::round`]).
 
+use crate::pool::HiddenPool;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -62,7 +63,7 @@ pub enum SpecError {
         /// The most that it may be.
         max: u32,
     },
-    /// Nothing is changed, so that hidden items would be public ones.
+    /// Nothing is changed, so that hidden items of a public pool would be public ones.
     #[error("the family changes nothing: hidden items would be those that everybody knows")]
     Unchanged,
 }
@@ -97,7 +98,7 @@ impl Default for Family {
 }
 
 impl Family {
-    /// The family that changes nothing. It isn't valid; it is where a family of few changes starts from.
+    /// The family that changes nothing: items of a private pool as they are. It is where a family of few changes starts from.
     pub fn identity() -> Self {
         Family {
             shift_px_max: 0,
@@ -114,11 +115,11 @@ impl Family {
         }
     }
 
-    /// Checks every range, and that something is changed.
+    /// Checks every range, and that items which everybody knows are changed.
     ///
     /// # Errors
     /// The first number outside its range, or [`SpecError::Unchanged`].
-    pub fn check(&self) -> Result<(), SpecError> {
+    pub fn check(&self, pool: HiddenPool) -> Result<(), SpecError> {
         let (factor_min, factor_max) = FACTOR_PPM;
         let half = WHOLE_PPM / 2 + 1;
         let ranges = [
@@ -139,6 +140,7 @@ impl Family {
         let unmixed = Family { mixture_share_ppm_min: WHOLE_PPM, mixture_share_ppm_max: WHOLE_PPM, ..*self };
         let mixes_all = self.mixture_ppm == WHOLE_PPM && shares != (WHOLE_PPM, WHOLE_PPM);
         let changes = Family { mixture_ppm: 0, ..unmixed } != Family::identity();
-        if changes || mixes_all { Ok(()) } else { Err(SpecError::Unchanged) }
+        let are_known = pool == HiddenPool::Public;
+        if changes || mixes_all || !are_known { Ok(()) } else { Err(SpecError::Unchanged) }
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
+mod answers;
 mod attacks;
 mod backends;
 mod graphs;

@@ -110,6 +110,7 @@ fn enters(engine: &str, named: &str, device: &str) {
     let told = service.run(&["miner", "status", status["id"].as_str().unwrap()]);
     assert!(stdout(&told).contains("onnx: ") && stdout(&told).contains("Conv "), "{}", stdout(&told));
     // Whoever doubts it runs it again on the same engine.
-    let again = service.run(&["verify", status["id"].as_str().unwrap()]);
+    // How latencies compare is the machine's business, which may have been restless in the mean time.
+    let again = service.run(&["verify", status["id"].as_str().unwrap(), "--outputs-only"]);
     assert_eq!(again.status.code(), Some(0), "{}{}", stdout(&again), stderr(&again));
 }

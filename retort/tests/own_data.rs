@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 /// Names that folders can have.
-const NAMES: [&str; 10] =
+pub(crate) const NAMES: [&str; 10] =
     ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 const EACH_PART: [(&str, usize); 2] = [("train", 400), ("test", 400)];
 
@@ -27,7 +27,7 @@ fn write_pictures(folder: &Path, side: u32) {
 }
 
 /// A package of the repository under the names of the folders.
-fn renamed(package: &str, to: &Path) -> PathBuf {
+pub(crate) fn renamed(package: &str, to: &Path) -> PathBuf {
     fs::create_dir_all(to).unwrap();
     let config = fs::read_to_string(repository(package).join("config.json")).unwrap();
     fs::write(to.join("config.json"), config.replace("T-shirt/top", "T-shirt")).unwrap();
@@ -35,7 +35,7 @@ fn renamed(package: &str, to: &Path) -> PathBuf {
     to.to_owned()
 }
 
-fn run(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     let output = retort().current_dir(dir).args(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}{}", stdout(&output), stderr(&output));
     output

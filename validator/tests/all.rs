@@ -6,6 +6,7 @@
 
 mod addresses;
 mod administration;
+mod answers;
 mod appeals;
 mod audit;
 mod auth;

@@ -35,12 +35,12 @@ use validator::evaluator::{ScriptedEvaluator, scripted_evaluation};
 
 /// Everything that a validator hands out, taken down: what an operator can forge.
 #[derive(Clone)]
-struct World {
-    view: CompetitionView,
+pub(super) struct World {
+    pub(super) view: CompetitionView,
     log: Vec<Envelope>,
-    objects: BTreeMap<Digest, Vec<u8>>,
+    pub(super) objects: BTreeMap<Digest, Vec<u8>>,
     files: BTreeMap<SubmissionId, [Digest; 2]>,
-    rounds: BTreeMap<u64, RoundView>,
+    pub(super) rounds: BTreeMap<u64, RoundView>,
     board: Leaderboard,
     ledger: LedgerSeen,
     /// Who is who, by the width of its package.
@@ -53,10 +53,10 @@ struct World {
 const RULES: &str = "rounds = { challengers_max = 1, beacon = \"ledger\", transforms = { mixture_ppm = 0 } }";
 
 /// What answers for a package: how many of a million, by its width; `None` for the teacher.
-type Script = fn(Option<usize>, &EvaluationRequest) -> u64;
+pub(super) type Script = fn(Option<usize>, &EvaluationRequest) -> u64;
 
 /// Honest models: as good as they are, wherever they are asked.
-fn honest(width: Option<usize>, _: &EvaluationRequest) -> u64 {
+pub(super) fn honest(width: Option<usize>, _: &EvaluationRequest) -> u64 {
     match width {
         None => 980_000,
         Some(25) => 970_000,
@@ -133,35 +133,46 @@ async fn played_by(rules: &str, script: Script) -> World {
 
 /// The same before anybody looked, and who entered.
 async fn app_played(rules: &str, script: Script) -> (TestApp, BTreeMap<usize, SubmissionId>) {
-    let engine = Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
-        let evaluation = answer(script, &request);
-        Box::pin(async move { evaluation })
-    })));
-    let app = TestApp::start(Setup { evaluator: engine, ..Setup::default() }).await;
+    let app = app_of(script).await;
     super::pools::write_own(&app, 1_550);
     let own = "data = { source = \"file:own\", public_items = 100, hidden_items = 1450, hidden_pool = \"public\" }";
     let toml = competition_toml("digits", rules);
     let data = toml.lines().find(|line| line.starts_with("data = ")).unwrap().to_owned();
     let toml = if rules.contains("items") { toml.replace(&data, own) } else { toml };
     app.publish(&toml).await;
+    let entered = two_rounds(&app).await;
+    (app, entered)
+}
+
+/// A validator with a script in its engine's place.
+pub(super) async fn app_of(script: Script) -> TestApp {
+    let engine = Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
+        let evaluation = answer(script, &request);
+        Box::pin(async move { evaluation })
+    })));
+    TestApp::start(Setup { evaluator: engine, ..Setup::default() }).await
+}
+
+/// Plays them, and says who entered.
+pub(super) async fn two_rounds(app: &TestApp) -> BTreeMap<usize, SubmissionId> {
     let mut entered = BTreeMap::new();
     for (round, widths) in [(1, &[20_u32][..]), (2, &[21, 25, 8])] {
         // Its leaf first, whatever the machine does: tests forge what it says.
-        super::rounds::wait_for(&app, round, Step::Open).await;
+        super::rounds::wait_for(app, round, Step::Open).await;
         for width in widths {
             let id = app.miner(*width as u8).submit(&Package::mlp(&[*width], *width)).await.unwrap();
             app.wait_for(&id, protocol::submission::State::Scored).await;
             app.app.clock.advance(1);
             entered.insert(*width as usize, id);
         }
-        super::rounds::play(&app, round).await;
+        super::rounds::play(app, round).await;
     }
-    (app, entered)
+    entered
 }
 
 impl World {
     /// Takes down whatever anybody can download.
-    async fn taken(app: &TestApp, entered: BTreeMap<usize, SubmissionId>) -> Self {
+    pub(super) async fn taken(app: &TestApp, entered: BTreeMap<usize, SubmissionId>) -> Self {
         let miner = app.miner(9);
         while app.app.db.count_leaves().await.unwrap().1 > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -227,7 +238,7 @@ impl World {
         LogStore::new(store, "log").unwrap()
     }
 
-    fn audited(&self, round: u64) -> Result<Vec<Finding>, CannotBeChecked> {
+    pub(super) fn audited(&self, round: u64) -> Result<Vec<Finding>, CannotBeChecked> {
         self.audited_by(round, &Scripted(honest))
     }
 
@@ -254,18 +265,18 @@ impl World {
     }
 
     /// What is wrong with the second round, each as `check: detail`.
-    fn lies(&self) -> Vec<String> {
+    pub(super) fn lies(&self) -> Vec<String> {
         let bad = self.audited(2).unwrap().into_iter().filter(|finding| finding.verdict == Verdict::Bad);
         bad.map(|finding| format!("{}: {}", finding.check, finding.detail)).collect()
     }
 
-    fn put(&mut self, bytes: Vec<u8>) -> ObjectRef {
+    pub(super) fn put(&mut self, bytes: Vec<u8>) -> ObjectRef {
         let object = ObjectRef { sha256: Digest::of(&bytes), size_bytes: bytes.len() as u64 };
         self.objects.insert(object.sha256, bytes);
         object
     }
 
-    fn leaf(&mut self, key: &str) -> &mut Value {
+    pub(super) fn leaf(&mut self, key: &str) -> &mut Value {
         let leaf = self.log.iter_mut().find(|leaf| leaf.key == key);
         &mut leaf.unwrap_or_else(|| panic!("{key}")).body
     }
@@ -314,14 +325,14 @@ impl World {
         entries.iter_mut().find(|entry| entry.submission == id).unwrap()
     }
 
-    fn record(&self) -> RoundRecord {
+    pub(super) fn record(&self) -> RoundRecord {
         let leaf = self.log.iter().find(|leaf| leaf.key == "round/digits/2/judged").unwrap();
         let object: ObjectRef = serde_json::from_value(leaf.body["record"].clone()).unwrap();
         serde_json::from_slice(&self.objects[&object.sha256]).unwrap()
     }
 
     /// Exchanges the second round's record, and everything that says the same: leaves, pages, the board, the ledger.
-    fn rerecord(&mut self, change: impl FnOnce(&mut RoundRecord)) {
+    pub(super) fn rerecord(&mut self, change: impl FnOnce(&mut RoundRecord)) {
         let mut record = self.record();
         change(&mut record);
         let object = self.put(canonical_json(&record).unwrap());

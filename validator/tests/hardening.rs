@@ -323,7 +323,7 @@ async fn a_silent_connection_does_not_hold_up_the_end() {
 async fn downloads_have_one_range_at_most_and_are_saved_not_shown() {
     let app = TestApp::with_competition(Setup::default()).await;
     let stored = app.app.db.competition(&super::support::competition("digits")).await.unwrap().unwrap();
-    let object = stored.competition.teacher.weights;
+    let object = stored.competition.teacher.model().unwrap().weights;
     let url = app.url(&format!("/api/v1/objects/sha256/{}", object.sha256));
     let get =
         async |name: &'static str, value: &str| app.miner(1).http.get(&url).header(name, value).send().await.unwrap();

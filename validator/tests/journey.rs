@@ -103,7 +103,7 @@ async fn what_is_public_can_be_downloaded_and_nothing_else() {
     for public in [
         stored.competition.tables.training,
         stored.competition.tables.evaluation,
-        stored.competition.teacher.weights,
+        stored.competition.teacher.model().unwrap().weights,
         stored.competition.reference.config_json,
     ] {
         let bytes = miner.get(&object(&public.sha256)).await.bytes().await.unwrap();

@@ -158,8 +158,8 @@ async fn published_data_is_what_the_manifest_says() {
     assert_eq!(pool.count, 300);
     let root = datasets::round::commit(&pool, &stored.salt).unwrap();
     assert_eq!(root, view.competition.hidden_root.to_string());
-    assert_eq!(view.competition.teacher.items, 100, "the teacher is measured on public items");
-    assert_eq!(view.competition.teacher.config, {
+    assert_eq!(view.competition.teacher.ceiling().items, 100, "the teacher is measured on public items");
+    assert_eq!(view.competition.teacher.model().unwrap().config, {
         let config = Package::mlp(&[32], 1).files[0].1.clone();
         protocol::package::PackageConfig::from_json(&config).unwrap()
     });

@@ -59,6 +59,7 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
         pool_count: view.competition.manifest.data.hidden_items,
         rules: &view.competition.manifest.rounds,
         hidden_pool: view.competition.manifest.data.hidden_pool,
+        answer_classes: 0,
         spent: &Spent::default(),
         commitment: &open.commitment,
         beacon: round.beacon.as_ref(),

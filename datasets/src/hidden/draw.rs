@@ -27,7 +27,7 @@
 //! Every draw takes place even where it has one outcome, so that switching off one change leaves the others as they are.
 
 use super::spec::{DrawSpec, WHOLE_PPM};
-use crate::split;
+use crate::{Logits, split};
 use protocol::competition::HiddenPool;
 use protocol::transforms::{Family, SpecError};
 use rand_chacha::ChaCha20Rng;
@@ -147,6 +147,14 @@ impl DrawnItem {
 }
 
 impl Draw {
+    /// What the teacher answered to the items, of what it answered to the pool: to images as they are.
+    ///
+    /// # Panics
+    /// When the draw is of a larger pool, which is a bug in the caller.
+    pub fn answers(&self, to_pool: &Logits) -> Logits {
+        to_pool.select(&self.items.iter().map(|item| item.source).collect::<Vec<u32>>())
+    }
+
     /// The positions of all images that the items are made of, ascending, each once.
     pub fn sources(&self) -> Vec<u32> {
         let mut sources: Vec<u32> =

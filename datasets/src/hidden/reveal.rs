@@ -29,8 +29,9 @@ use super::secret::{Secret, fixed_seed, seed};
 use super::spec::DrawSpec;
 use crate::format::{Reader, label_bytes, put_labels};
 use crate::merkle::{self, Hash, MerkleError};
+use crate::published::Part;
 use crate::round::{self, RoundError};
-use crate::{FormatError, Images};
+use crate::{FormatError, Images, Logits};
 use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
 use serde::{Serialize, de::DeserializeOwned};
@@ -77,6 +78,8 @@ pub struct Expected<'a> {
     pub rules: &'a RoundRules,
     /// What it says of the pool.
     pub hidden_pool: HiddenPool,
+    /// Classes of the teacher's answers that the pool's leaves have, where it is known by those only; otherwise 0.
+    pub answer_classes: u32,
     /// What the rounds before this one showed, from their own reveals; nothing is needed of a public pool.
     pub spent: &'a Spent,
     /// What was published before the round closed.
@@ -91,10 +94,12 @@ pub struct Expected<'a> {
 }
 
 /// What a reveal proves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Revealed {
     /// The items as they were shown to models, with the labels that counted.
     pub images: Images,
+    /// What the teacher answered to each, as the pool's commitment has it, where it is known by its answers only.
+    pub answers: Option<Logits>,
     /// Where each comes from.
     pub draw: Draw,
     /// The seed of the fixed part, for checking the next round.
@@ -246,7 +251,7 @@ impl Reveal {
         let items_sha256 = Sha256::digest(images.to_bytes()?).into();
         let labels = images.labels.clone();
         let reveal = Reveal { terms, beacon, secret, fixed_seed, labels, items_sha256, leaves, proof };
-        items_again(&reveal, &draw)?;
+        items_again(&reveal, &draw, pool.answer_classes())?;
         Ok(reveal)
     }
 
@@ -330,8 +335,8 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
         return Err(RevealError::FixedSeed { expected, found });
     }
     let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed, expected.spent)?;
-    let images = items_again(reveal, &draw)?;
-    Ok(Revealed { images, draw, fixed_seed })
+    let Part { images, answers } = items_again(reveal, &draw, expected.answer_classes)?;
+    Ok(Revealed { images, answers, draw, fixed_seed })
 }
 
 fn draw_on(
@@ -346,31 +351,31 @@ fn draw_on(
 }
 
 /// Makes the items of the opened leaves, with the reveal's labels, and compares their digest.
-fn items_again(reveal: &Reveal, draw: &Draw) -> Result<Images, RevealError> {
-    let mut images = render_opened(reveal, draw)?;
+fn items_again(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Part, RevealError> {
+    let Part { mut images, answers } = render_opened(reveal, draw, answer_classes)?;
     take_labels(&mut images, draw, &reveal.labels)?;
     let digest: Hash = Sha256::digest(images.to_bytes()?).into();
     if digest != reveal.items_sha256 {
         let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
         return Err(RevealError::Items { expected, found });
     }
-    Ok(images)
+    Ok(Part { images, answers })
 }
 
 /// Checks the opened leaves and makes the items of them.
-fn render_opened(reveal: &Reveal, draw: &Draw) -> Result<Images, RevealError> {
+fn render_opened(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Part, RevealError> {
     let (sources, terms) = (draw.sources(), &reveal.terms);
     if sources.len() != reveal.leaves.len() {
         return Err(RevealError::Opened { expected: sources.len(), found: reveal.leaves.len() });
     }
     let opened: Vec<(u32, &[u8])> = sources.iter().copied().zip(reveal.leaves.iter().map(Vec::as_slice)).collect();
     merkle::verify_many(&terms.pool_root, terms.pool_count, &opened, &reveal.proof)?;
-    let mut pool: Option<Images> = None;
+    let mut pool: Option<Part> = None;
     for leaf in &reveal.leaves {
-        let image = round::read_leaf(leaf, terms.pool_count)?;
+        let item = round::read_leaf(leaf, terms.pool_count, answer_classes)?;
         match &mut pool {
-            None => pool = Some(image),
-            Some(pool) => append(pool, image)?,
+            None => pool = Some(item),
+            Some(pool) => append(pool, item)?,
         }
     }
     // The opened images lie in a small pool of their own: the draw's positions become positions there.
@@ -384,17 +389,22 @@ fn render_opened(reveal: &Reveal, draw: &Draw) -> Result<Images, RevealError> {
     };
     let moved = Draw { items: draw.items.iter().map(moved).collect(), fixed: draw.fixed };
     let pool = pool.ok_or(RevealError::Opened { expected: sources.len(), found: 0 })?;
-    Ok(render(&pool, &moved)?)
+    Ok(Part { images: render(&pool.images, &moved)?, answers: pool.answers.map(|answers| moved.answers(&answers)) })
 }
 
-fn append(pool: &mut Images, image: Images) -> Result<(), RevealError> {
+fn append(pool: &mut Part, item: Part) -> Result<(), RevealError> {
     let shape = |images: &Images| (images.channels, images.height, images.width);
-    if shape(pool) != shape(&image) {
+    let (images, image) = (&mut pool.images, item.images);
+    if shape(images) != shape(&image) {
         return Err(RevealError::Shape);
     }
-    pool.count = pool.count.saturating_add(1);
-    pool.pixels.extend(image.pixels);
-    pool.labels.extend(image.labels);
+    images.count = images.count.saturating_add(1);
+    images.pixels.extend(image.pixels);
+    images.labels.extend(image.labels);
+    if let (Some(answers), Some(answer)) = (&mut pool.answers, item.answers) {
+        answers.count = answers.count.saturating_add(1);
+        answers.values.extend(answer.values);
+    }
     Ok(())
 }
 

@@ -50,6 +50,13 @@ impl DrawSpec {
         DrawSpec { items, fixed_ppm, family, hidden_pool: HiddenPool::Public }
     }
 
+    /// So many items of a family that may change nothing, none of them fixed: what is learnt from and tried out.
+    pub fn of_family(items: u32, family: Family) -> Self {
+        let changes = family.check(HiddenPool::Public) != Err(SpecError::Unchanged);
+        let hidden_pool = if changes { HiddenPool::Public } else { HiddenPool::Private };
+        DrawSpec { items, fixed_ppm: 0, family, hidden_pool }
+    }
+
     /// How many items stay from round to round: the share of the items, rounded down.
     pub fn fixed_items(&self) -> u32 {
         fixed_items(self.items, self.fixed_ppm)
@@ -59,6 +66,6 @@ impl DrawSpec {
     pub fn check(&self) -> Result<(), SpecError> {
         SpecError::unless_within("items", self.items, (1, ITEMS_MAX))?;
         SpecError::unless_within("fixed_ppm", self.fixed_ppm, (0, WHOLE_PPM))?;
-        self.family.check()
+        self.family.check(self.hidden_pool)
     }
 }

@@ -28,7 +28,7 @@ const PART_BYTES_MAX: u64 = 4 << 30;
 /// What a decoder may need beside a picture itself.
 const DECODER_BYTES: u64 = 16 << 20;
 
-/// A part that was read.
+/// A part that was read, or is to be written: some items with what their teacher answered.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// Labelled inputs.

@@ -43,7 +43,7 @@ pub(super) fn open(folder: &Path) -> Result<Table, SourceError> {
             .flat_map(|(class, paths)| paths.iter().map(|path| (label[class], path)))
             .map(|(label, path)| PictureFile { origin: relative(path, &root), path: path.clone(), label })
             .collect();
-        Part { name: name.clone(), rows: files.len() as u64, rows_in: RowsIn::Files(files) }
+        Part { name: name.clone(), rows: files.len() as u64, rows_in: RowsIn::Files(files), answers: None }
     });
     Ok(Table {
         parts: parts.collect(),
@@ -128,6 +128,7 @@ pub(super) fn rows(files: &[PictureFile]) -> Rows<'_> {
             origin: file.origin.clone(),
             label: file.label,
             picture,
+            answer: None,
         }))
     }))
 }

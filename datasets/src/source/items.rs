@@ -2,8 +2,9 @@
 //!
 //! It does NOT know which rows will be public or hidden, and keeps nothing.
 
+use super::answers;
 use super::{Inputs, Part, RowError, SourceError, Table};
-use crate::Images;
+use crate::{Images, Logits};
 use protocol::competition::{InputSpec, RowSpec};
 use std::collections::{HashMap, HashSet};
 
@@ -25,6 +26,8 @@ pub struct Wanted<'a> {
 pub struct Items {
     /// In the order of their rows.
     pub images: Images,
+    /// What the teacher answered to each, in the order of the labels, where the part has that.
+    pub answers: Option<Logits>,
     /// Rows that couldn't be read.
     pub left_out: Vec<RowError>,
 }
@@ -39,15 +42,30 @@ impl Table {
             Some(classes) => by_name(classes, wanted.labels)?,
             None => (0..=u16::MAX).collect(),
         };
-        let Inputs { pixels, labels, left_out } =
+        let Inputs { pixels, labels, answers, left_out } =
             part.inputs(wanted.input.shape(), wanted.rows, wanted.bytes_max, progress)?;
         let InputSpec { channels, height, width, .. } = *wanted.input;
         // A class without a label is none of the manifest's, and said to be so when its items are checked.
         let label = |class: &u16| label_of.get(usize::from(*class)).copied().unwrap_or(u16::MAX);
         let labels: Vec<u16> = labels.iter().map(label).collect();
+        let answers = answers::table(answers, labels.len()).map(|answers| by_label(answers, &label_of));
         let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
-        Ok(Items { images: Images { count, channels, height, width, pixels, labels }, left_out })
+        Ok(Items { images: Images { count, channels, height, width, pixels, labels }, answers, left_out })
     }
+}
+
+/// Answers in the order of the labels, which those of the data's classes have.
+fn by_label(answers: Logits, label_of: &[u16]) -> Logits {
+    let classes = answers.classes as usize;
+    let mut values = vec![0.0; answers.values.len()];
+    for (row, said) in values.chunks_exact_mut(classes.max(1)).zip(answers.values.chunks_exact(classes.max(1))) {
+        for (label, value) in label_of.iter().zip(said) {
+            if let Some(place) = row.get_mut(usize::from(*label)) {
+                *place = *value;
+            }
+        }
+    }
+    Logits { values, ..answers }
 }
 
 /// The label of each class: that of the same name.

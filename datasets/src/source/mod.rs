@@ -4,10 +4,12 @@
 //! It does NOT know models, competitions, or how rows become public and hidden items. What lies in the files is not vouched
 //! for: each row is decoded by itself, and one that can't be read says which it is and why.
 
+mod answers;
 mod folder;
 mod items;
 mod parquet_files;
 
+pub use answers::AnswersError;
 pub use items::{Items, Wanted};
 
 use crate::picture::{Picture, PictureError};
@@ -136,6 +138,14 @@ pub enum SourceError {
         /// How many couldn't be read before it.
         skipped: u32,
     },
+    /// The teacher's answers aren't to these rows.
+    #[error("part `{part}`: {problem}")]
+    Answers {
+        /// The part.
+        part: String,
+        /// Why.
+        problem: AnswersError,
+    },
     /// More bytes than this version holds in memory.
     #[error("part `{part}` has {rows} rows, which are {bytes} bytes as inputs; limit {limit}")]
     TooLarge {
@@ -171,6 +181,8 @@ pub struct Part {
     /// How many rows.
     pub rows: u64,
     rows_in: RowsIn,
+    /// The teacher's, where it is known by them only.
+    answers: Option<answers::Answers>,
 }
 
 /// Where the rows of a part are.
@@ -181,7 +193,7 @@ enum RowsIn {
 }
 
 /// A row as it lies in its file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// From 0, within its part.
     pub number: u64,
@@ -191,6 +203,8 @@ pub struct Row {
     pub label: u16,
     /// The encoded picture.
     pub picture: Vec<u8>,
+    /// What the teacher answered, where a column has that.
+    pub answer: Option<Vec<f32>>,
 }
 
 /// A row that can't be read.
@@ -301,11 +315,14 @@ impl Part {
         }
         let mut inputs = Inputs::default();
         for row in self.read()? {
-            let input = row?.and_then(|row| input(row, shape, spec.pictures));
-            match input {
+            let row = row?;
+            let answer = row.as_ref().map_or(Ok(None), |row| self.answer(row));
+            let answer = answer.map_err(|problem| SourceError::Answers { part: self.name.clone(), problem })?;
+            match row.and_then(|row| input(row, shape, spec.pictures)) {
                 Ok((label, mut pixels)) => {
                     inputs.labels.push(label);
                     inputs.pixels.append(&mut pixels);
+                    inputs.answers.extend(answer.unwrap_or_default());
                 }
                 Err(row) if inputs.left_out.len() < spec.unreadable_max as usize => inputs.left_out.push(row),
                 Err(row) => {
@@ -320,12 +337,14 @@ impl Part {
 }
 
 /// Rows as a model takes them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inputs {
     /// Item-major, then channel, row, column.
     pub pixels: Vec<u8>,
     /// One for each item.
     pub labels: Vec<u16>,
+    /// What the teacher answered to each, item-major, where the part has that.
+    pub answers: Vec<f32>,
     /// Rows that couldn't be read.
     pub left_out: Vec<RowError>,
 }

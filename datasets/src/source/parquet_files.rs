@@ -5,6 +5,7 @@
 //! It does NOT decode pictures, and reads a few rows at a time. Files aren't vouched for: the reader is a crate of others, so
 //! a panic of its own is an error of the file here. One page is at most 2 GiB, by the format.
 
+use super::answers::{ListColumn, list_column, no_list};
 use super::{CLASSES_MAX, PICTURE_BYTES_MAX, Part, Row, RowError, Rows, RowsIn, SourceError, Table, part_named};
 use parquet::basic::{ConvertedType, Type};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use walkdir::WalkDir;
 
 /// Rows that are read at once.
-const BATCH: usize = 32;
+pub(super) const BATCH: usize = 32;
 /// Names that label columns usually have.
 const USUAL_LABELS: [&str; 2] = ["label", "labels"];
 
@@ -36,6 +37,8 @@ pub(super) struct RowsFile {
     rows: u64,
     picture: Leaf,
     label: Leaf,
+    /// The teacher's answers, once it is said that there are any.
+    answers: Option<Leaf>,
     /// Names of classes, by label; where the column has numbers without names, none.
     classes: Option<Arc<Vec<String>>>,
 }
@@ -72,6 +75,7 @@ pub(super) fn open(path: &Path, spec: &RowSpec) -> Result<Table, SourceError> {
             name,
             rows: files.iter().map(|file| file.rows).sum(),
             rows_in: RowsIn::Parquet(files),
+            answers: None,
         })
         .collect();
     if parts.iter().all(|part| part.rows == 0) {
@@ -112,14 +116,30 @@ fn part_of(origin: &str) -> String {
     named.unwrap_or("all").to_owned()
 }
 
-fn opened(path: &Path) -> Result<File, ParquetError> {
+pub(super) fn opened(path: &Path) -> Result<File, ParquetError> {
     File::open(path).map_err(|error| ParquetError::External(Box::new(error)))
 }
 
 /// What the reader answers, whatever it does with damaged bytes.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, SourceError> {
+pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, SourceError> {
     let answer = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ParquetError::General("damaged".into())));
     answer.map_err(|error| SourceError::Parquet { path: path.to_owned(), problem: error.to_string() })
+}
+
+impl RowsFile {
+    /// Takes the teacher's answers from this column.
+    pub(super) fn take_answers(&mut self, column: &str) -> Result<(), SourceError> {
+        let path = self.path.clone();
+        let (found, columns) = guarded(&path, || {
+            let reader = SerializedFileReader::new(opened(&path)?)?;
+            let schema = reader.metadata().file_metadata().schema_descr();
+            let found = list_column(&reader, column).map(|at| leaf((at, &schema.column(at))));
+            let fields = schema.root_schema().get_fields().iter();
+            Ok((found, fields.map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")))
+        })?;
+        self.answers = Some(found.ok_or_else(|| SourceError::Column { path, problem: no_list(column), columns })?);
+        Ok(())
+    }
 }
 
 /// Which columns of a file are meant, and all its columns for people.
@@ -155,7 +175,7 @@ fn described(
     let names = features[&label.name]["names"].as_array();
     let classes = names.map(|names| Arc::new(names.iter().map(text).collect()));
     let rows = u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0);
-    Ok((RowsFile { path, origin, rows, picture, label, classes }, columns))
+    Ok((RowsFile { path, origin, rows, picture, label, answers: None, classes }, columns))
 }
 
 /// What `datasets` wrote about the columns, by their names; null where it wrote nothing.
@@ -272,16 +292,16 @@ fn texts(files: &[RowsFile]) -> Result<Arc<Vec<String>>, SourceError> {
 }
 
 /// A column of one row group, read in step with others.
-struct Column<T: DataType>(ColumnReaderImpl<T>);
+pub(super) struct Column<T: DataType>(ColumnReaderImpl<T>);
 
 impl<T: DataType> Column<T> {
-    fn new(reader: ColumnReader) -> Result<Self, ParquetError> {
+    pub(super) fn new(reader: ColumnReader) -> Result<Self, ParquetError> {
         let found = T::get_physical_type();
         T::get_column_reader(reader).map(Self).ok_or_else(|| ParquetError::General(format!("a column isn't {found}")))
     }
 
     /// The next rows' values; none at the end. `defined` is the definition level of what isn't null.
-    fn read(&mut self, defined: i16) -> Result<Vec<Option<T::T>>, ParquetError> {
+    pub(super) fn read(&mut self, defined: i16) -> Result<Vec<Option<T::T>>, ParquetError> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         let (rows, _, _) = self.0.read_records(BATCH, Some(&mut levels), None, &mut values)?;
         let mut values = values.into_iter();
@@ -341,13 +361,16 @@ fn checked(label: Option<i64>, classes: Option<&Vec<String>>) -> Result<u16, Str
     })
 }
 
+/// A row's picture, its label and, where it is asked for, the teacher's answer.
+type ReadRow = (Option<ByteArray>, Result<u16, String>, Option<Vec<f32>>);
+
 /// The rows of one file.
 struct FileRows<'a> {
     file: &'a RowsFile,
     reader: SerializedFileReader<File>,
     group: usize,
-    columns: Option<(Column<ByteArrayType>, Labels)>,
-    read: VecDeque<(Option<ByteArray>, Result<u16, String>)>,
+    columns: Option<(Column<ByteArrayType>, Labels, Option<ListColumn>)>,
+    read: VecDeque<ReadRow>,
     /// Rows of this file that were handed out.
     done: u64,
 }
@@ -356,25 +379,36 @@ impl FileRows<'_> {
     /// Reads on until there is a row, or none is left.
     fn advance(&mut self) -> Result<(), ParquetError> {
         while self.read.is_empty() {
-            let Some((pictures, labels)) = &mut self.columns else {
+            let Some((pictures, labels, answers)) = &mut self.columns else {
                 if self.group == self.reader.num_row_groups() {
                     return Ok(());
                 }
                 let group = self.reader.get_row_group(self.group)?;
                 let pictures = Column::new(group.get_column_reader(self.file.picture.index)?)?;
                 let labels = Labels::new(group.get_column_reader(self.file.label.index)?, self.file.label.kind)?;
-                self.columns = Some((pictures, labels));
+                let list = |leaf: &Leaf| ListColumn::new(group.get_column_reader(leaf.index)?, leaf.defined);
+                self.columns = Some((pictures, labels, self.file.answers.as_ref().map(list).transpose()?));
                 continue;
             };
             let (pictures, labels) = (pictures.read(self.file.picture.defined)?, labels.read(self.file)?);
-            if pictures.len() != labels.len() {
+            let answers = match answers {
+                Some(answers) => answers.read()?,
+                None => vec![None; pictures.len()],
+            };
+            if [labels.len(), answers.len()] != [pictures.len(); 2] {
                 return Err(ParquetError::General(format!("columns of row group {} have other lengths", self.group)));
             }
             if pictures.is_empty() {
                 self.columns = None;
                 self.group += 1;
             }
-            self.read.extend(pictures.into_iter().zip(labels));
+            self.read.extend(
+                pictures
+                    .into_iter()
+                    .zip(labels)
+                    .zip(answers)
+                    .map(|((picture, label), answer)| (picture, label, answer)),
+            );
         }
         Ok(())
     }
@@ -383,7 +417,7 @@ impl FileRows<'_> {
     fn next(&mut self, number: u64) -> Result<Option<Result<Row, RowError>>, SourceError> {
         let path = &self.file.path;
         guarded(path, || self.advance())?;
-        let Some((picture, label)) = self.read.pop_front() else {
+        let Some((picture, label, answer)) = self.read.pop_front() else {
             let (found, expected) = (self.done, self.file.rows);
             let problem = format!("it has {found} rows and says {expected}");
             return if found == expected {
@@ -401,7 +435,7 @@ impl FileRows<'_> {
             (Some(picture), _) if picture.len() as u64 > PICTURE_BYTES_MAX => {
                 failed(format!("its picture has {} bytes, limit {PICTURE_BYTES_MAX}", picture.len()))
             }
-            (Some(picture), Ok(label)) => Ok(Row { number, origin, label, picture: picture.data().to_vec() }),
+            (Some(picture), Ok(label)) => Ok(Row { number, origin, label, picture: picture.data().to_vec(), answer }),
         }))
     }
 }

@@ -103,9 +103,12 @@ class Competition:
             raise Corrupt(f"a row has no {classes} logits")
         return torch.from_numpy(values.to_numpy(zero_copy_only=False).astype(numpy.float32).reshape(-1, classes))
 
-    def teacher(self) -> torch.nn.Module:
-        """The teacher itself, ready to be asked about images that nobody has asked it about."""
+    def teacher(self) -> torch.nn.Module | None:
+        """The teacher itself, ready to be asked about images that nobody has asked it about; nothing where it is known by
+        its answers only, which the parts have."""
         published = self.document["teacher"]
+        if "config" not in published:
+            return None
         model = build(published["config"]["architecture"], self.input, len(self.labels))
         tensors = load(self._object(published["weights"], "the teacher"))
         model.load_state_dict({name: tensor.to(model.state_dict()[name].dtype) for name, tensor in tensors.items()})

@@ -330,8 +330,10 @@ pub(crate) struct NewCompetition {
     #[command(flatten)]
     pub(crate) data: Data,
     /// The teacher's package: its config.json says which inputs it takes and what its labels are
-    #[arg(long, value_parser = super::at_home)]
-    pub(crate) teacher: PathBuf,
+    #[arg(long, value_parser = super::at_home, required_unless_present = "answers", conflicts_with = "answers")]
+    pub(crate) teacher: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) answers: NewAnswers,
     /// The reference student's package; every latency is a ratio to it [default: distilled from the teacher into the folder
     /// `reference` beside the manifest, by the template's default recipe: minutes for some ten thousand pictures]
     #[arg(long, value_parser = super::at_home)]
@@ -352,6 +354,30 @@ pub(crate) struct NewCompetition {
     /// Where to write it; paths in it are relative to its folder
     #[arg(long, default_value = "competition.toml", value_parser = super::at_home)]
     pub(crate) out: PathBuf,
+}
+
+/// A teacher that is known by its answers only.
+#[derive(Args)]
+pub(crate) struct NewAnswers {
+    /// The teacher's answers instead of the teacher: the column of the data's Parquet that has them, or PART=FILE for each part
+    /// that is used, such as train=train.safetensors; hidden rounds show items as they are then, so the pool is private
+    #[arg(long, value_name = "COLUMN|PART=FILE", requires = "made_by", requires = "license", requires = "link")]
+    pub(crate) answers: Vec<String>,
+    /// With --answers: which model answered
+    #[arg(long, value_name = "TEXT", requires = "answers")]
+    pub(crate) made_by: Option<String>,
+    /// With --answers: the licence that the model is used under
+    #[arg(long, value_name = "TEXT", requires = "answers")]
+    pub(crate) license: Option<String>,
+    /// With --answers: where more is said of the model
+    #[arg(long, value_name = "URL", requires = "answers")]
+    pub(crate) link: Option<String>,
+    /// With --answers: the model's learned values; without them no distance to the teacher is kept
+    #[arg(long, value_name = "N", requires = "answers", requires = "macs")]
+    pub(crate) parameters: Option<u64>,
+    /// With --answers: its multiply-accumulates of one inference
+    #[arg(long, value_name = "N", requires = "answers", requires = "parameters")]
+    pub(crate) macs: Option<u64>,
 }
 
 /// `protocol::competition::Fit`, as it is written on the command line.

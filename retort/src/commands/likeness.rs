@@ -10,7 +10,7 @@ use miner_template::files::PackageFiles;
 use miner_template::source::public_part;
 use protocol::api::{FileDeclaration, Leaderboard, PackageObjects};
 use protocol::architecture::ImageShape;
-use protocol::competition::{ObjectRef, keeps_teacher_distance};
+use protocol::competition::{ObjectRef, TeacherDistance, keeps_teacher_distance};
 use protocol::package::{Format, ONNX_FAMILY, PackageConfig};
 use protocol::published::{Competition, PublishedModel};
 use serde::Serialize;
@@ -81,20 +81,28 @@ pub(crate) fn find(
     Ok(Likenesses { compared, not_public, ..all })
 }
 
-/// By its weights, and by what both say of the public items. Who keeps the least distance is compared with it no more.
+/// By its weights, and by what both say of the public items. Who keeps the least distance is compared with it no more; and a
+/// teacher that is known by its answers only by those alone.
 fn with_teacher(
     client: &Client,
     published: &Competition,
     ours: &Fingerprint,
     logits: Option<&[f32]>,
 ) -> Result<Relation> {
-    let teacher = &published.teacher;
-    if keeps_teacher_distance(&ours.costs()?, &teacher.config.plan()?.costs()?) {
-        return Ok(Relation::Independent);
-    }
-    let teacher = fetched(client, teacher)?;
-    let thresholds = Thresholds::between(published.manifest.nulls.as_ref(), teacher.family(), ours.family());
-    let by_weights = relation_to_entry(&compare(&teacher, ours), &thresholds);
+    let nulls = published.manifest.nulls.as_ref();
+    let (by_weights, thresholds) = match published.teacher.model() {
+        Some(teacher) if keeps_teacher_distance(&ours.costs()?, &teacher.config.plan()?.costs()?) => {
+            return Ok(Relation::Independent);
+        }
+        Some(teacher) => {
+            let teacher = fetched(client, teacher)?;
+            let thresholds = Thresholds::between(nulls, teacher.family(), ours.family());
+            (relation_to_entry(&compare(&teacher, ours), &thresholds), thresholds)
+        }
+        // Limits keep half the distance from what is stated of it.
+        None if published.manifest.teacher_distance == TeacherDistance::Half => return Ok(Relation::Independent),
+        None => (Relation::Independent, Thresholds::of_outputs(nulls)),
+    };
     let Some(logits) = logits.filter(|_| !matches!(by_weights, Relation::Copy(_))) else { return Ok(by_weights) };
     let (_, said) = public_part(client, published)?;
     let OutputEvidence { unexplained_ppm, .. } = compare_outputs(logits, &said.values, &said.values, said.classes)?;

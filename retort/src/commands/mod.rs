@@ -13,6 +13,7 @@ pub(crate) mod manual;
 mod market;
 pub(crate) mod miner;
 pub(crate) mod model;
+mod new_competition;
 mod onnx;
 mod own_data;
 pub(crate) mod predict;

@@ -4,22 +4,22 @@
 use super::predict::UNLIMITED;
 use crate::progress::Phases;
 use anyhow::{Context, Result, ensure};
-use datasets::Images;
-use datasets::source::{Part, Table, Wanted};
+use datasets::Logits;
+use datasets::published::Part as Answered;
+use datasets::source::{Items, Part, Table, Wanted};
 use miner_template::augment::Augmentation;
 use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{self, Options, distil};
 use miner_template::files::PackageFiles;
 use miner_template::pack;
 use miner_template::progress::Display;
-use miner_template::recipe::Recipe;
+use miner_template::recipe::{Changes, Recipe};
 use miner_template::source::{Assets, Teacher};
 use miner_template::students::{STUDENTS, student};
 use miner_template::teacher;
 use models::DeviceKind;
 use protocol::CompetitionId;
-use protocol::architecture::Costs;
-use protocol::competition::{Limits, RowSpec};
+use protocol::competition::{InputSpec, Limits, RowSpec};
 use protocol::package::PackageConfig;
 use protocol::score::ScoreRules;
 use protocol::transforms::Family;
@@ -33,9 +33,12 @@ const IMAGES_BYTES_MAX: u64 = 4 << 30;
 /// What a reference student is distilled from.
 pub(super) struct Lesson<'a> {
     pub(super) id: &'a CompetitionId,
-    pub(super) teacher: &'a PackageConfig,
-    pub(super) teacher_folder: &'a Path,
-    pub(super) teacher_costs: &'a Costs,
+    pub(super) input: &'a InputSpec,
+    pub(super) labels: &'a [String],
+    /// The teacher's package with its configuration; without it the rows have its answers.
+    pub(super) teacher: Option<(&'a Path, &'a PackageConfig)>,
+    /// The teacher's parameters and multiply-accumulates, where half of them may not be passed.
+    pub(super) teacher_costs: Option<(u64, u64)>,
     pub(super) table: &'a Table,
     pub(super) training: &'a Part,
     pub(super) rows: &'a RowSpec,
@@ -45,39 +48,42 @@ pub(super) struct Lesson<'a> {
 pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> Result<()> {
     distil::check_out_folder(out)?;
     let architecture = student(name).map_err(anyhow::Error::msg)?;
-    let (training, evaluation) = images(lesson)?;
+    let [learnt, kept] = items(lesson)?;
+    let teacher = lesson.teacher.map(|(folder, config)| {
+        Ok::<_, anyhow::Error>(Teacher { config: config.clone(), weights: PackageFiles::read(folder)?.weights })
+    });
     let assets = Assets {
         id: lesson.id.clone(),
-        input: lesson.teacher.input.clone(),
-        labels: lesson.teacher.labels.clone(),
+        input: lesson.input.clone(),
+        labels: lesson.labels.to_vec(),
         limits: Limits { submissions_per_day: 1, ..UNLIMITED },
         rules: ScoreRules::default(),
-        family: Family::default(),
-        teacher: Some(Teacher {
-            config: lesson.teacher.clone(),
-            weights: PackageFiles::read(lesson.teacher_folder)?.weights,
-        }),
-        training,
-        training_logits: None,
-        evaluation,
+        // Nobody can ask for answers to changed images where there is no model.
+        family: if teacher.is_some() { Family::default() } else { Family::identity() },
+        teacher: teacher.transpose()?,
+        training: learnt.images,
+        training_logits: learnt.answers,
+        evaluation: kept.images,
     };
     let plan = pack::config(&assets, architecture.clone()).plan();
     let plan = plan.with_context(|| format!("{name} can't take these pictures; choose another --student"))?;
     let costs = plan.costs()?;
-    let most = lesson.teacher_costs;
-    ensure!(
-        costs.parameters <= most.parameters / 2 && costs.macs <= most.macs / 2,
-        "{name} has {} parameters and {} multiply-accumulates; at most half of the teacher's {} and {} are allowed; \
-         {}",
-        costs.parameters,
-        costs.macs,
-        most.parameters,
-        most.macs,
-        fitting(&assets, most)
-    );
+    if let Some((parameters, macs)) = lesson.teacher_costs {
+        ensure!(
+            costs.parameters <= parameters / 2 && costs.macs <= macs / 2,
+            "{name} has {} parameters and {} multiply-accumulates; at most half of the teacher's {parameters} and {macs} are \
+             allowed; {}",
+            costs.parameters,
+            costs.macs,
+            fitting(&assets, (parameters, macs))
+        );
+    }
     let options = Options {
         architecture,
-        recipe: Recipe::for_images(assets.training.count),
+        recipe: Recipe {
+            changes: Changes::Rounds { family: assets.family },
+            ..Recipe::for_images(assets.training.count)
+        },
         views: 1,
         images_max: None,
         start_from: None,
@@ -91,7 +97,7 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
         "distilling {name}, {} parameters, from {} images in {} passes by batches of {}; interrupted, the same command goes on",
         costs.parameters, assets.training.count, options.recipe.epochs, options.recipe.batch
     );
-    let teacher_right = teacher_right(&assets, options.device)?;
+    let teacher_right = teacher_right(&assets, kept.answers.as_ref(), options.device)?;
     let mut display = Display::new(name);
     let made = distil(&assets, &options, |event| display.event(event))?;
     // The teacher's answers are of no more use.
@@ -110,8 +116,12 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
 }
 
 /// How many of the images that are kept back the teacher knows.
-fn teacher_right(assets: &Assets, device: DeviceKind) -> Result<usize> {
-    let (device, images) = (device.open()?, &assets.evaluation);
+fn teacher_right(assets: &Assets, answers: Option<&Logits>, device: DeviceKind) -> Result<usize> {
+    let images = &assets.evaluation;
+    if let Some(answers) = answers {
+        return Ok(teacher::count_right(&answers.values, &images.labels));
+    }
+    let device = device.open()?;
     let teacher = assets.teacher.as_ref().context("a lesson has a teacher; this is a bug")?;
     let network = teacher::load(&teacher.config.plan()?, &teacher.weights, &device)?;
     let (as_they_are, scale) = (Augmentation::default(), assets.input.normalisation());
@@ -132,33 +142,29 @@ fn bad_yardstick(right: usize, teacher_right: usize, items: usize) -> Option<Str
     })
 }
 
-/// The part to train on, without what is kept back.
-fn images(lesson: &Lesson<'_>) -> Result<(Images, Images)> {
-    let wanted = Wanted {
-        input: &lesson.teacher.input,
-        labels: &lesson.teacher.labels,
-        rows: lesson.rows,
-        bytes_max: IMAGES_BYTES_MAX,
-    };
+/// The part to train on, and what is kept back of it.
+fn items(lesson: &Lesson<'_>) -> Result<[Answered; 2]> {
+    let Lesson { input, labels, rows, .. } = *lesson;
+    let wanted = Wanted { input, labels, rows, bytes_max: IMAGES_BYTES_MAX };
     let phases = Phases::new("new");
-    let items = lesson.table.items(lesson.training, &wanted, &|done, total| phases.at("reading rows", done, total));
+    let read = lesson.table.items(lesson.training, &wanted, &|done, total| phases.at("reading rows", done, total));
     phases.finish();
-    let all = items?.images;
+    let Items { images, answers, .. } = read?;
+    let all = Answered { images, answers };
     let (kept, learnt): (Vec<u32>, Vec<u32>) =
-        (0..all.count).partition(|row| (*row as usize).is_multiple_of(HELD_BACK));
+        (0..all.images.count).partition(|row| (*row as usize).is_multiple_of(HELD_BACK));
     ensure!(!learnt.is_empty(), "part `{}` has too few rows to train on", lesson.training.name);
-    Ok((all.select(&learnt), all.select(&kept)))
+    Ok([all.select(&learnt), all.select(&kept)])
 }
 
 /// What may be chosen instead: students of the template that cost at most half of what the teacher does.
-fn fitting(assets: &Assets, teacher: &Costs) -> String {
+fn fitting(assets: &Assets, (parameters, macs): (u64, u64)) -> String {
     let costs = |json: &str| {
         let architecture = serde_json::from_str(json).ok()?;
         pack::config(assets, architecture).plan().ok()?.costs().ok()
     };
-    let fits = |json: &str| {
-        costs(json).is_some_and(|costs| costs.parameters <= teacher.parameters / 2 && costs.macs <= teacher.macs / 2)
-    };
+    let fits =
+        |json: &str| costs(json).is_some_and(|costs| costs.parameters <= parameters / 2 && costs.macs <= macs / 2);
     let names: Vec<&str> = STUDENTS.iter().filter(|(_, _, json)| fits(json)).map(|(name, ..)| *name).collect();
     let (_, _, json) = STUDENTS[0];
     let own =

@@ -36,7 +36,7 @@ pub(crate) fn run(command: ValidatorCommand) -> Result<()> {
     match command {
         ValidatorCommand::Init { home, hotkey } => init(&home.dir, hotkey.as_deref()),
         ValidatorCommand::Inspect { data, json } => super::own_data::run_inspect(&data, json),
-        ValidatorCommand::New(new) => super::own_data::run_new(&new),
+        ValidatorCommand::New(new) => super::new_competition::run_new(&new),
         ValidatorCommand::Example { dir } => example(&dir),
         ValidatorCommand::Publish { manifest, home, check: true, no_market } => check(&manifest, &home.dir, !no_market),
         ValidatorCommand::Publish { manifest, home, check: false, .. } => run_async(async {

@@ -46,9 +46,9 @@ async fn a_teacher_comes_from_our_own_hub() {
     let (app, published) = publish(&hub, &format!("hf://teachers/digits@{commit}")).await;
     let published = published.unwrap().competition;
     let original = hub.app.db.competition(&crate::support::competition("digits")).await.unwrap().unwrap().competition;
-    assert_eq!(published.teacher.weights, original.teacher.weights);
-    assert_eq!(published.teacher.config, original.teacher.config);
-    assert_eq!(published.manifest.teacher.package, format!("hf://teachers/digits@{commit}"));
+    let [fetched, named] = [&published, &original].map(|competition| competition.teacher.model().unwrap());
+    assert_eq!((fetched.weights, &fetched.config), (named.weights, &named.config));
+    assert_eq!(published.manifest.teacher.model().unwrap().package, format!("hf://teachers/digits@{commit}"));
     drop(app);
 
     // By a branch, with the package's digest beside it.

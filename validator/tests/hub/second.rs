@@ -115,13 +115,14 @@ async fn a_teacher_comes_from_a_hub_that_isn_t_ours() {
     let by_digest = format!("main#sha256:{pin}");
     for revision in [&commit, &by_digest] {
         let (app, published) = olah.publish(revision).await;
-        let teacher = published.unwrap().competition.teacher;
+        let published = published.unwrap().competition;
+        let teacher = published.teacher.model().unwrap();
         assert_eq!([teacher.config_json.sha256, teacher.weights.sha256], files);
         // The bytes themselves, as our own Hub passes them on.
         let sent = app.miner(1).get("/teachers/digits/resolve/main/model.safetensors").await;
         assert_eq!(Digest::of(&sent.bytes().await.unwrap()), files[1]);
         let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap().competition;
-        assert_eq!(stored.manifest.teacher.package, format!("hf://lab/digits-teacher@{revision}"));
+        assert_eq!(stored.manifest.teacher.model().unwrap().package, format!("hf://lab/digits-teacher@{revision}"));
     }
 
     // Somebody moves the branch: the digest refuses what is there now, and the commit still means what it meant.
@@ -132,7 +133,8 @@ async fn a_teacher_comes_from_a_hub_that_isn_t_ours() {
         if *expected == pin && *found == other.sha256());
     assert!(exchanged, "{problem}");
     let (_, published) = olah.publish(&commit).await;
-    let teacher = published.unwrap().competition.teacher;
+    let competition = published.unwrap().competition;
+    let teacher = competition.teacher.model().unwrap();
     assert_eq!([teacher.config_json.sha256, teacher.weights.sha256], files);
 }
 

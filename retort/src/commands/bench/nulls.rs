@@ -16,7 +16,7 @@ use eval::Engine;
 use miner_template::files::PackageFiles;
 use miner_template::source::Assets;
 use models::DeviceKind;
-use protocol::competition::HiddenPool;
+use protocol::competition::BY_ANSWERS_ONLY;
 use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::nulls::{FamilyNull, Nulls};
 use serde::Serialize;
@@ -91,15 +91,13 @@ struct Seen {
 impl<'a> Bench<'a> {
     fn new(assets: &'a Assets, items: u32) -> Result<Self> {
         let pool = &assets.evaluation;
-        let spec = DrawSpec {
-            items: items.min(pool.count),
-            fixed_ppm: 0,
-            family: assets.family,
-            hidden_pool: HiddenPool::Public,
-        };
+        let spec = DrawSpec::of_family(items.min(pool.count), assets.family);
         let [seed, fixed] = &DRAW_SEEDS;
         let items = render(pool, &draw(seed, fixed, pool.count, &spec)?)?;
-        let teacher = assets.teacher.as_ref().context("the competition's teacher isn't there")?;
+        let teacher = assets.teacher.as_ref().with_context(|| match assets.training_logits {
+            Some(_) => format!("{BY_ANSWERS_ONLY}, and this version measures nulls beside a model alone"),
+            None => "the competition's teacher isn't there".to_owned(),
+        })?;
         let teacher = PackageBytes {
             config_json: serde_json::to_vec(&teacher.config)?.into(),
             weights: teacher.weights.clone().into(),

@@ -66,7 +66,7 @@ fn package(client: &Client, submission: &SubmissionId, checks: &mut Checks) -> R
     Ok(Some(files))
 }
 
-/// What the teacher and two students say of the probes.
+/// What the teacher, or whatever stands for it, and two students say of the probes.
 struct Answers {
     teacher: Vec<f32>,
     students: [Vec<f32>; 2],
@@ -88,13 +88,15 @@ fn answers(
     if !checks.that("probes", committed, detail, "their seed is not the one that the competition commits to") {
         return Ok(None);
     }
-    let Some(teacher) = model(client, &view.competition.teacher, checks)? else { return Ok(None) };
+    // Of a teacher that nobody can ask the reference stands for it on the probes.
+    let beside = view.competition.teacher.model().unwrap_or(&view.competition.reference);
+    let Some(teacher) = model(client, beside, checks)? else { return Ok(None) };
     let Some(reference) = model(client, &view.competition.reference, checks)? else { return Ok(None) };
     let probes: Arc<[u8]> = probes(&seed, view.competition.manifest.input.shape()).into();
     let ask = |who: &str, package: &PackageBytes| ask(who, view, package, &reference, &probes);
     let asked = || -> Result<Answers> {
         let students = [ask("the earlier one", students[0])?, ask("the later one", students[1])?];
-        Ok(Answers { teacher: ask("the teacher", &teacher)?, students })
+        Ok(Answers { teacher: ask("what errors are counted beside", &teacher)?, students })
     };
     Ok(Some(asked().map_err(|problem| format!("models can't be run here: {problem:#}"))))
 }

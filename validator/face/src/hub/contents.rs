@@ -12,7 +12,7 @@ use super::revisions::{self, Subject};
 use crate::error::ApiError;
 use bytes::Bytes;
 use protocol::api::PackageObjects;
-use protocol::competition::ObjectRef;
+use protocol::competition::{BY_ANSWERS_ONLY, ObjectRef};
 use protocol::package::{CONFIG_FILE, Format, ONNX_FILE, PackageConfig, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Rejection;
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -165,13 +165,14 @@ async fn submitted(app: &App, repository: &Repository, id: &SubmissionId) -> Res
 async fn teacher(app: &App, repository: &Repository, id: &CompetitionId) -> Result<Contents, HubError> {
     let gone = || HubError::no_repository(format!("there is no competition {id}"));
     let stored = app.db.competition(id).await?.ok_or_else(gone)?;
+    let unasked = || HubError::no_repository(format!("{BY_ANSWERS_ONLY}: arena/{id}, a data set, has them"));
+    let teacher = stored.competition.teacher.model().ok_or_else(unasked)?;
     let models = app.db.models(id).await?;
     let measured: &StoredModel = models.iter().find(|model| model.role == Role::Teacher).ok_or_else(gone)?;
-    let competition = &stored.competition;
-    let teacher = &competition.teacher;
-    let CardData { front, text } = card::of_teacher(repository, &stored, measured, &Links::of(app));
+    let subject = (&stored, teacher, measured);
+    let CardData { front, text } = card::of_teacher(repository, subject, &Links::of(app));
     let files = model_files(&teacher.config, &text, teacher.weights)?;
-    Ok(Contents { files, card: front, at: competition.published_at })
+    Ok(Contents { files, card: front, at: stored.competition.published_at })
 }
 
 async fn data(app: &App, id: &CompetitionId) -> Result<Contents, HubError> {

@@ -42,7 +42,9 @@ pub(super) async fn models(State(app): State<App>, RawQuery(query): RawQuery) ->
         if board::first(&app, id).await?.is_some() {
             found.push(listed(&Repository::Champion(id.clone()), vec!["retort", "champion"], at));
         }
-        found.push(listed(&Repository::Teacher(id.clone()), vec!["retort", "teacher"], at));
+        if view.competition.teacher.model().is_some() {
+            found.push(listed(&Repository::Teacher(id.clone()), vec!["retort", "teacher"], at));
+        }
     }
     let scored = ListFilter { competition: None, hotkey: None, state: Some(submission::State::Scored) };
     for summary in views::submissions(&app, &scored, None, LISTED_MAX as u32).await? {

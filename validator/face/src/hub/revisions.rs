@@ -103,8 +103,12 @@ async fn write(app: &App, new: &Revision, objects: &[PublicObject]) -> Result<()
 /// Whether there is anything behind a name.
 pub(super) async fn check_exists(app: &App, repository: &Repository) -> Result<(), HubError> {
     let exists = match repository {
-        Repository::Champion(competition) | Repository::Teacher(competition) | Repository::Data(competition) => {
+        Repository::Champion(competition) | Repository::Data(competition) => {
             app.db.competition(competition).await?.is_some()
+        }
+        Repository::Teacher(competition) => {
+            let stored = app.db.competition(competition).await?;
+            stored.is_some_and(|stored| stored.competition.teacher.model().is_some())
         }
         // Whatever isn't scored is nobody's but its owner's.
         Repository::Submission(submission) => app.db.evaluation(submission).await?.is_some(),

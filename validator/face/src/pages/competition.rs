@@ -11,7 +11,7 @@ use protocol::amendment::Amended;
 use protocol::api::{BoardRow, CompetitionView, DivisionBoard, Leaderboard, RowKind};
 use protocol::competition::{InputSpec, Manifest, ObjectRef, OfficialEngine, Taken, Task};
 use protocol::published::{Competition, PublishedModel, Tables};
-use protocol::score::share_ppm;
+use protocol::score::{Ceiling, share_ppm};
 use protocol::standing::Division;
 use protocol::{CompetitionId, SubmissionId};
 use service::views::Reign;
@@ -45,7 +45,7 @@ struct Page<'a> {
     pages: Vec<Choice>,
     entries: Vec<Entry<'a>>,
     divisions: Vec<DivisionCard<'a>>,
-    models: [(&'static str, &'a PublishedModel); 2],
+    models: Vec<(&'static str, &'a PublishedModel)>,
     objects: Vec<(&'static str, ObjectRef)>,
 }
 
@@ -137,7 +137,9 @@ pub(super) fn render(sources: &Sources) -> String {
         pages: pages(query, &selection),
         entries: entries(board, query, &selection),
         divisions: board.divisions.iter().map(|of| division_card(of, board)).collect(),
-        models: [("Teacher", &view.competition.teacher), ("Reference", &view.competition.reference)],
+        models: (view.competition.teacher.model().map(|model| ("Teacher", model)).into_iter())
+            .chain([("Reference", &view.competition.reference)])
+            .collect(),
         objects: objects(&view.competition),
     })
 }
@@ -306,8 +308,8 @@ fn engine(engine: &OfficialEngine) -> String {
     without_library.to_string()
 }
 
-fn accuracy(model: &PublishedModel) -> i64 {
-    share_ppm(u64::from(model.correct), u64::from(model.items))
+fn accuracy(ceiling: Ceiling) -> i64 {
+    share_ppm(u64::from(ceiling.correct), u64::from(ceiling.items))
 }
 
 /// A submission's id as text, for the row's links.

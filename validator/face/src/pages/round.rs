@@ -204,7 +204,7 @@ fn beacon(round: &RoundView) -> String {
 
 /// How many points the teacher loses on hidden items.
 fn teacher_gap(round: &RoundView, view: &CompetitionView) -> Option<String> {
-    let (drawn, teacher) = (round.drawn.as_ref()?, &view.competition.teacher);
+    let (drawn, teacher) = (round.drawn.as_ref()?, view.competition.teacher.ceiling());
     let hidden = [
         (drawn.known_ceiling.correct + drawn.fresh_ceiling.correct).checked_sub(teacher.correct)?,
         (drawn.known_ceiling.items + drawn.fresh_ceiling.items).checked_sub(teacher.items)?,

@@ -311,20 +311,21 @@ fn with_rounds(row: BoardRow, sources: &Sources) -> BoardRow {
 }
 
 fn model_rows(sources: &Sources, role: Role) -> impl Iterator<Item = BoardRow> {
-    sources.models.iter().filter(move |model| model.role == role).map(|model| model_row(sources, model))
+    sources.models.iter().filter(move |model| model.role == role).filter_map(|model| model_row(sources, model))
 }
 
-fn model_row(sources: &Sources, model: &StoredModel) -> BoardRow {
+/// The row of a model; a teacher that is known by its answers only has none.
+fn model_row(sources: &Sources, model: &StoredModel) -> Option<BoardRow> {
     let competition = &sources.stored.competition;
     let (kind, published, why) = match model.role {
-        Role::Teacher => (RowKind::Teacher, &competition.teacher, "the model to distil"),
+        Role::Teacher => (RowKind::Teacher, competition.teacher.model()?, "the model to distil"),
         Role::Reference => (RowKind::Reference, &competition.reference, "the model that latencies are ratios to"),
     };
     let row = BoardRow::measured(kind, published.config.architecture.kind(), &model.report, &model.score, why.into());
     let hidden = if model.role == Role::Teacher { sources.rounds.teacher() } else { None };
-    BoardRow {
+    Some(BoardRow {
         hidden_accuracy_ppm: hidden.map(|hidden| hidden.accuracy_ppm),
         gap_ppm: hidden.map(|hidden| hidden.gap_ppm),
         ..row
-    }
+    })
 }

@@ -58,7 +58,7 @@ impl Rounds {
         for (round, entry) in app.db.last_attempts(competition).await? {
             rounds.take(round, entry);
         }
-        let teacher = &stored.competition.teacher;
+        let teacher = stored.competition.teacher.ceiling();
         let settled = app.db.rounds(competition).await?;
         let mut settled = settled.iter().filter_map(|round| round.record.settled.as_ref());
         if let Some(last) = settled.next() {

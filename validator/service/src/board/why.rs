@@ -121,7 +121,7 @@ pub(super) fn copy(original: &Original) -> String {
 
 /// Why a submission below the gate has no rank.
 pub(super) fn below_gate(stored: &StoredCompetition, score: &Score) -> String {
-    let teacher = &stored.competition.teacher;
+    let teacher = stored.competition.teacher.ceiling();
     let teacher_ppm = share_ppm(u64::from(teacher.correct), u64::from(teacher.items));
     let needed_ppm = teacher_ppm * i64::from(stored.competition.manifest.score.gate_ppm) / PPM;
     format!(

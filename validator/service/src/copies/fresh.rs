@@ -6,12 +6,13 @@
 use super::{CopyError, compare, entries, kin};
 use crate::app::App;
 use crate::materials;
-use ::copies::{Fingerprint, Relation, Thresholds, relation, same_on_items};
+use ::copies::{Evidence, Fingerprint, Relation, Thresholds, Tier, compare_outputs, relation, same_on_items};
+use protocol::competition::TeacherDistance;
 use protocol::nulls::Nulls;
 use protocol::{CompetitionId, SubmissionId};
 use std::collections::HashMap;
 use std::sync::Arc;
-use store::db::copies::{self as rows, Pair};
+use store::db::copies::{self as rows, Entry, EntryPair, Pair};
 use store::db::submissions::Submission;
 
 /// What a submission said of a round's fresh items, in the order of the draw: logits `[items * classes]` of the first
@@ -38,6 +39,7 @@ pub async fn on_fresh_items(
     classes: u32,
 ) -> Result<usize, CopyError> {
     let Some(first) = answers.first() else { return Ok(0) };
+    of_answers(app, competition, &answers, &teacher, classes).await?;
     let nulls = kin::nulls(&app.db, competition).await?;
     let threshold = Thresholds::of_outputs(nulls.as_ref()).fresh_function_ppm;
     let turn = materials::turn(app, &first.submission).await?;
@@ -69,6 +71,36 @@ pub async fn on_fresh_items(
     store::failpoints::commit(tx, store::failpoints::Change::Comparison).await?;
     known.values().for_each(|submission| app.board.changed(&submission.competition));
     Ok(found.len())
+}
+
+/// Who says what a teacher says that is known by its answers only. Where limits keep the distance from it that its publisher
+/// states, nobody is compared with it.
+async fn of_answers(
+    app: &App,
+    competition: &CompetitionId,
+    answers: &[FreshAnswers],
+    teacher: &[f32],
+    classes: u32,
+) -> Result<(), CopyError> {
+    let Some(stored) = app.db.competition(competition).await? else { return Ok(()) };
+    let manifest = &stored.competition.manifest;
+    if manifest.teacher.answers().is_none() || manifest.teacher_distance != TeacherDistance::None {
+        return Ok(());
+    }
+    let threshold = Thresholds::of_outputs(manifest.nulls.as_ref()).entry_fresh_unexplained_ppm;
+    let unexplained = |logits: &[f32]| {
+        let said = teacher.get(..logits.len())?;
+        compare_outputs(logits, said, said, classes).ok()?.unexplained_ppm.filter(|ppm| *ppm < threshold)
+    };
+    let mut tx = app.db.write().await?;
+    for FreshAnswers { submission, logits } in answers {
+        let Some(ppm) = unexplained(logits) else { continue };
+        let (relation, evidence) = (Relation::Copy(Tier::Outputs), Evidence::of_outputs(ppm));
+        let pair = EntryPair { submission: submission.clone(), entry: Entry::Teacher, relation, evidence };
+        rows::put_entry_pair(&mut tx, competition, &pair).await?;
+    }
+    store::failpoints::commit(tx, store::failpoints::Change::Comparison).await?;
+    Ok(())
 }
 
 /// The pair with all of its evidence; nothing unless both have fingerprints.

@@ -2,10 +2,11 @@
 //!
 //! It knows which data sets there are and nothing of models. Images of the publisher's own come from `source`.
 
+use datasets::published::Part;
 use datasets::split::SplitError;
 use datasets::{DataError, FashionMnist, Images, Split, load_digits, round};
 use protocol::Digest;
-use protocol::competition::{HiddenPool, Manifest};
+use protocol::competition::{BY_ANSWERS_ONLY, HiddenPool, Manifest};
 
 /// How many of the handwritten digits miners train on; the others are for evaluation.
 const DIGITS_TRAINING: u32 = 1_000;
@@ -37,6 +38,14 @@ pub enum DataSetError {
     /// Nobody can learn or be judged without them.
     #[error("data source `{0}` has images without labels")]
     NoLabels(String),
+    /// The teacher is known by its answers only, and a part has none.
+    #[error("data source `{data}` has no `teacher_logits` in its {part} part, and {BY_ANSWERS_ONLY}")]
+    Unanswered {
+        /// The data set.
+        data: String,
+        /// Training or evaluation.
+        part: &'static str,
+    },
     /// The manifest wants more items than there are.
     #[error("data source `{data}` has {found} evaluation items, the manifest wants {expected}")]
     TooFew {
@@ -78,14 +87,21 @@ pub enum DataSetError {
     Root(#[from] protocol::digest::DigestError),
 }
 
+impl DataSetError {
+    /// A part without answers.
+    pub(super) fn unanswered(manifest: &Manifest, part: &'static str) -> Self {
+        Self::Unanswered { data: manifest.data.source.clone(), part }
+    }
+}
+
 /// Everything about data that publishing needs.
 pub(super) struct Prepared {
     /// Labelled images for miners to train on.
-    pub(super) training: Images,
+    pub(super) training: Part,
     /// The public evaluation items.
-    pub(super) public: Images,
+    pub(super) public: Part,
     /// The hidden images that rounds draw from.
-    pub(super) pool: Images,
+    pub(super) pool: Part,
     /// The commitment to them.
     pub(super) hidden_root: Digest,
 }
@@ -108,12 +124,13 @@ impl Prepared {
             }
             None => load(&data.source)?,
         };
-        check_images(manifest, &training)?;
-        check_evaluation(manifest, &all)?;
-        let Split { public, hidden } = Split::new(split_key, all.count, data.public_items)?;
+        check_images(manifest, &training.images)?;
+        check_evaluation(manifest, &all.images)?;
+        check_answers(manifest, [&training, &all])?;
+        let Split { public, hidden } = Split::new(split_key, all.images.count, data.public_items)?;
         let hidden = &hidden[..data.hidden_items as usize];
         let pool = all.select(hidden);
-        let hidden_root = round::commit(&pool, salt)?.parse()?;
+        let hidden_root = pool.commitment(salt)?.root_hex().parse()?;
         Ok(Self { training, public: all.select(&public), pool, hidden_root })
     }
 }
@@ -124,39 +141,41 @@ pub(super) enum Own {
     /// In parts, as their source says.
     Parts {
         /// For miners to train on.
-        training: Images,
+        training: Part,
         /// To be split into public and hidden ones.
-        evaluation: Images,
+        evaluation: Part,
     },
     /// In one part: the manifest's items are drawn from it, and the others are for training.
-    Whole(Images),
+    Whole(Part),
 }
 
 /// Draws as many items as the manifest wants, by a key that follows from the secret one; the others are for training, in the
 /// order that they had.
-fn divided(manifest: &Manifest, all: &Images, split_key: &[u8; 32]) -> Result<(Images, Images), DataSetError> {
-    check_evaluation(manifest, all)?;
+fn divided(manifest: &Manifest, all: &Part, split_key: &[u8; 32]) -> Result<(Part, Part), DataSetError> {
+    let count = all.images.count;
+    check_evaluation(manifest, &all.images)?;
     let wanted = manifest.data.public_items.saturating_add(manifest.data.hidden_items);
     let key = Digest::of(&[b"retort training part".as_slice(), split_key].concat());
-    let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), all.count, wanted)?;
+    let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), count, wanted)?;
     if training.is_empty() {
-        return Err(DataSetError::NothingToTrainOn { data: manifest.data.source.clone(), found: all.count });
+        return Err(DataSetError::NothingToTrainOn { data: manifest.data.source.clone(), found: count });
     }
     training.sort_unstable();
     Ok((all.select(&training), all.select(&evaluation)))
 }
 
 /// Training images and evaluation images.
-fn load(source: &str) -> Result<(Images, Images), DataSetError> {
+fn load(source: &str) -> Result<(Part, Part), DataSetError> {
+    let unanswered = |images| Part { images, answers: None };
     match source {
         "fashion-mnist" => {
             let FashionMnist { train, test } = FashionMnist::load()?;
-            Ok((train, test))
+            Ok((unanswered(train), unanswered(test)))
         }
         "digits" => {
             let all = load_digits()?;
             let (training, evaluation): (Vec<u32>, Vec<u32>) = (0..all.count).partition(|i| *i < DIGITS_TRAINING);
-            Ok((all.select(&training), all.select(&evaluation)))
+            Ok((unanswered(all.select(&training)), unanswered(all.select(&evaluation))))
         }
         unknown => Err(DataSetError::Unknown(unknown.to_owned())),
     }
@@ -178,6 +197,16 @@ fn check_images(manifest: &Manifest, images: &Images) -> Result<(), DataSetError
         return Err(DataSetError::Label { data, found: largest, labels: manifest.labels.len() });
     }
     Ok(())
+}
+
+/// Whether each part has the teacher's answers, where it is known by them only.
+fn check_answers(manifest: &Manifest, parts: [&Part; 2]) -> Result<(), DataSetError> {
+    let wanted = manifest.teacher.answers().is_some();
+    let missing = ["training", "evaluation"].into_iter().zip(parts).find(|(_, part)| wanted && part.answers.is_none());
+    match missing {
+        Some((part, _)) => Err(DataSetError::unanswered(manifest, part)),
+        None => Ok(()),
+    }
 }
 
 fn check_evaluation(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {

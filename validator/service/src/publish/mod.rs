@@ -27,16 +27,16 @@ use crate::relay::RelayError;
 use crate::rounds::RoundError;
 use data::{DataSetError, Own, Prepared};
 use datasets::hidden::{DrandChain, DrawError, RenderError};
-use datasets::published::{TableError, table};
+use datasets::published::{Part, TableError, table};
 use datasets::source::SourceError;
-use datasets::{FormatError, Images, Logits};
+use datasets::{FormatError, Images, Logits, arg_max};
 use measure::{Bench, Said};
 use protocol::competition::{Manifest, ManifestError, ObjectRef, OfficialEngine};
 use protocol::evaluation::EvaluationFailure;
 use protocol::evaluation::little_endian;
 use protocol::leaf::CompetitionPublished;
 use protocol::package::{CONFIG_FILE, WEIGHTS_FILE};
-use protocol::published::{PublishedModel, Tables};
+use protocol::published::{PublishedAnswers, PublishedModel, PublishedTeacher, Tables};
 use protocol::round::BeaconSource;
 use protocol::score::{Ceiling, score};
 use protocol::submission::Rejection;
@@ -248,29 +248,40 @@ impl Publisher {
         let on = Bench {
             manifest,
             reference: &source.reference.bytes,
-            items: self.put_items(&prepared.public).await?,
+            items: self.put_items(&prepared.public.images).await?,
             public: manifest.data.public_items,
             probes: Some(self.put(copies::probes(&secrets.probe_seed, manifest.input.shape())).await?.sha256),
             progress: &progress,
         };
-        let teacher = self.ask("teacher", &source.teacher.bytes, None, true, &on).await?;
-        let logits = teacher_logits(&teacher, manifest.labels.len())?;
+        let teacher = match &source.teacher {
+            Some(model) => Some(self.ask("teacher", &model.bytes, None, true, &on).await?),
+            None => None,
+        };
+        let logits = match (&teacher, &prepared.public.answers) {
+            (Some(teacher), _) => teacher_logits(teacher, manifest.labels.len())?,
+            (None, Some(answers)) => answers.clone(),
+            (None, None) => return Err(DataSetError::unanswered(manifest, "evaluation").into()),
+        };
         let answers = self.put(logits.to_bytes()?).await?.sha256;
         let reference = self.ask("reference", &source.reference.bytes, Some(answers), true, &on).await?;
         let screening = self.rehearse(&source, &prepared).await?;
-        let mut entries = vec![
-            (Entry::Teacher, source.teacher.bytes.clone(), teacher.probe_logits.clone()),
-            (Entry::Reference, source.reference.bytes.clone(), reference.probe_logits),
-        ];
+        // What a teacher says that nobody can ask isn't known of probes: the reference stands for it there.
+        let probe_logits = teacher.as_ref().unwrap_or(&reference).probe_logits.clone();
+        let mut entries = Vec::new();
+        if let (Some(model), Some(teacher)) = (&source.teacher, &teacher) {
+            entries.push((Entry::Teacher, model.bytes.clone(), teacher.probe_logits.clone()));
+        }
+        entries.push((Entry::Reference, source.reference.bytes.clone(), reference.probe_logits));
         for (number, known) in (1..).zip(&source.known) {
             let said = self.ask("known package", &known.bytes, Some(answers), false, &on).await?;
             entries.push((Entry::Known(number), known.bytes.clone(), said.probe_logits));
         }
-        let entries = EntryPrints::make(&self.0.objects, entries, &teacher.probe_logits).await?;
+        let entries = EntryPrints::make(&self.0.objects, entries, &probe_logits).await?;
+        let ceiling = ceiling(&logits, &prepared.public.images);
         let (pool, tables) = tables(prepared, &mut source, logits).await?;
         self.keep_library(source.manifest.engine).await?;
-        let probe_logits = teacher.probe_logits;
-        let measured = Measured { teacher: teacher.report, reference: reference.report, probe_logits, entries };
+        let teacher = teacher.map(|teacher| teacher.report);
+        let measured = Measured { teacher, ceiling, reference: reference.report, probe_logits, entries };
         let published = self.store((source, written_sha256), (pool, tables), measured, secrets).await?;
         Ok(Published { screening: Some(screening), ..published })
     }
@@ -299,18 +310,27 @@ impl Publisher {
     async fn store(
         &self,
         (source, source_sha256): (Source, Digest),
-        (Pool { images: pool, hidden_root }, [training, evaluation]): (Pool, [Vec<u8>; 2]),
+        (Pool { items: pool, hidden_root }, [training, evaluation]): (Pool, [Vec<u8>; 2]),
         measured: Measured,
         Secrets { split_key, salt, probe_seed }: Secrets,
     ) -> Result<Published, PublishError> {
-        let pool_sha256 = self.put(pool.to_bytes()?).await?.sha256;
+        let pool_sha256 = self.put(pool.to_pool()?).await?.sha256;
         let probe_logits = self.put(little_endian(&measured.probe_logits)).await?.sha256;
-        let models = [
-            model_row(Role::Teacher, &source.teacher, &measured, &source.manifest.score),
-            model_row(Role::Reference, &source.reference, &measured, &source.manifest.score),
-        ];
+        let scored = |role, model: &Model, report: &Report| StoredModel {
+            role,
+            package_sha256: model.package_sha256,
+            report: report.clone(),
+            score: score(report, measured.ceiling, &source.manifest.score),
+        };
+        let teacher = source.teacher.as_ref().zip(measured.teacher.as_ref());
+        let mut models: Vec<_> =
+            teacher.map(|(model, report)| scored(Role::Teacher, model, report)).into_iter().collect();
+        models.push(scored(Role::Reference, &source.reference, &measured.reference));
         let competition = Competition {
-            teacher: self.put_model(source.teacher, &measured.teacher).await?,
+            teacher: match source.teacher.zip(measured.teacher.as_ref()) {
+                Some((model, report)) => PublishedTeacher::Model(self.put_model(model, report).await?),
+                None => PublishedTeacher::Answers(PublishedAnswers::of(measured.ceiling)),
+            },
             reference: self.put_model(source.reference, &measured.reference).await?,
             tables: Tables { training: self.put(training).await?, evaluation: self.put(evaluation).await? },
             hidden_root,
@@ -339,7 +359,7 @@ impl Publisher {
     async fn appear(
         &self,
         stored: &StoredCompetition,
-        models: &[StoredModel; 2],
+        models: &[StoredModel],
         probe_logits: &Digest,
         entries: &EntryPrints,
     ) -> Result<(), DbError> {
@@ -421,7 +441,10 @@ async fn parts(manifest: &Path, config: &Config) -> Result<Parts, PublishError> 
     let named = path.clone();
     let manifest = tokio::task::spawn_blocking(move || source::read_manifest(&named)).await??;
     let fetched = [
-        remote::fetched("teacher", &manifest.teacher, config).await,
+        match manifest.teacher.model() {
+            Some(source) => remote::fetched("teacher", source, config).await,
+            None => Ok(None),
+        },
         remote::fetched("reference", &manifest.reference, config).await,
     ];
     let mut known = Vec::with_capacity(manifest.known.len());
@@ -442,23 +465,26 @@ async fn prepare(
     let (spec, labels) = (manifest.clone(), manifest.labels.len());
     let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, own, &split_key, &salt)).await??;
     if let Some(logits) = training_teacher_logits {
-        fit(logits, &prepared.training, labels)?;
+        fit(logits, &prepared.training.images, labels)?;
     }
     Ok(prepared)
 }
 
 /// What was measured before publishing.
 struct Measured {
-    teacher: Report,
+    /// Nothing of a teacher that is known by its answers only.
+    teacher: Option<Report>,
+    /// The teacher's right answers to public items.
+    ceiling: Ceiling,
     reference: Report,
-    /// The teacher's logits on the probes.
+    /// What copies are compared beside on the probes: the teacher's logits, or else the reference's.
     probe_logits: Vec<f32>,
     entries: EntryPrints,
 }
 
 /// What stays hidden, and the commitment to it.
 struct Pool {
-    images: Images,
+    items: Part,
     hidden_root: Digest,
 }
 
@@ -484,6 +510,13 @@ fn teacher_logits(teacher: &Said, classes: usize) -> Result<Logits, FormatError>
     Ok(logits)
 }
 
+/// How many of the images the answers are right about.
+fn ceiling(answers: &Logits, images: &Images) -> Ceiling {
+    let right = |(item, label): &(usize, &u16)| arg_max(answers.row(*item)) == usize::from(**label);
+    let correct = images.labels.iter().enumerate().filter(right).count();
+    Ceiling { correct: u32::try_from(correct).unwrap_or(u32::MAX), items: images.count }
+}
+
 /// Whether the teacher's answers are to the training images, as far as their number shows.
 fn fit(answers: &Logits, training: &Images, labels: usize) -> Result<(), PublishError> {
     if (answers.count, answers.classes as usize) == (training.count, labels) {
@@ -506,22 +539,11 @@ async fn tables(
     let (names, training_answers) = (source.manifest.labels.clone(), source.training_teacher_logits.take());
     tokio::task::spawn_blocking(move || {
         let Prepared { training, public, pool, hidden_root } = prepared;
-        let training = table(&training, &names, training_answers.as_ref())?;
-        let evaluation = table(&public, &names, Some(&answers))?;
-        Ok((Pool { images: pool, hidden_root }, [training, evaluation]))
+        let training = table(&training.images, &names, training_answers.or(training.answers).as_ref())?;
+        let evaluation = table(&public.images, &names, Some(&answers))?;
+        Ok((Pool { items: pool, hidden_root }, [training, evaluation]))
     })
     .await?
-}
-
-fn model_row(role: Role, model: &Model, measured: &Measured, rules: &protocol::score::ScoreRules) -> StoredModel {
-    let ceiling = Ceiling { correct: measured.teacher.quality.correct, items: measured.teacher.data.items };
-    let report = if role == Role::Teacher { &measured.teacher } else { &measured.reference };
-    StoredModel {
-        role,
-        package_sha256: model.package_sha256,
-        report: report.clone(),
-        score: score(report, ceiling, rules),
-    }
 }
 
 /// Everything that a miner needs.
@@ -533,7 +555,7 @@ fn public_objects(competition: &Competition) -> Vec<PublicObject> {
     };
     let Tables { training, evaluation } = &competition.tables;
     let mut objects = vec![object(training, "train.parquet"), object(evaluation, "test.parquet")];
-    for model in [&competition.teacher, &competition.reference] {
+    for model in competition.teacher.model().into_iter().chain([&competition.reference]) {
         objects.push(object(&model.config_json, CONFIG_FILE));
         objects.push(object(&model.weights, WEIGHTS_FILE));
     }

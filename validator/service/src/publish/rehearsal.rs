@@ -10,6 +10,7 @@ use super::{Prepared, PublishError, Publisher, Source};
 use crate::evaluator::silent;
 use datasets::Images;
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
+use datasets::published::Part;
 use protocol::evaluation::PackageBytes;
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
@@ -64,7 +65,7 @@ impl fmt::Display for GateMissed {
         let reached = reference_ppm * PPM / teacher_ppm.max(1);
         write!(
             f,
-            "of {items} public items, changed as in a hidden round, the teacher answers {} right and the reference {}, \
+            "of {items} public items, as a hidden round shows its own, the teacher answers {} right and the reference {}, \
              where a gate of {gate_ppm} asks for {asked}: nobody is known to pass it, and whoever doesn't is out for good; \
              write at most {reached}, or train the reference with the changes of the rounds",
             percent(teacher_ppm),
@@ -80,16 +81,20 @@ impl Publisher {
     /// [`PublishError::Gate`] when the reference is shown to be below the gate.
     pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<ScreeningTime, PublishError> {
         let family = source.manifest.rounds.transforms;
-        let spec = DrawSpec { family, ..DrawSpec::of_items(prepared.public.count.min(ITEMS_MAX)) };
-        let (pool, seed): (Images, [u8; 32]) = (prepared.public.clone(), rand::random());
-        let (drawn, mut items) = tokio::task::spawn_blocking(move || {
-            let drawn: Draw = draw(&seed, &seed, pool.count, &spec)?;
-            let items = render(&pool, &drawn)?;
-            Ok::<_, PublishError>((drawn, items))
+        let spec = DrawSpec::of_family(prepared.public.images.count.min(ITEMS_MAX), family);
+        let (pool, seed): (Part, [u8; 32]) = (prepared.public.clone(), rand::random());
+        let (drawn, mut items, known) = tokio::task::spawn_blocking(move || {
+            let drawn: Draw = draw(&seed, &seed, pool.images.count, &spec)?;
+            let items = render(&pool.images, &drawn)?;
+            let known = pool.answers.map(|answers| drawn.answers(&answers).values);
+            Ok::<_, PublishError>((drawn, items, known))
         })
         .await??;
         let classes = source.manifest.labels.len();
-        let teacher = self.answers("teacher", source, &source.teacher.bytes, &items, None).await?.logits;
+        let teacher = match &source.teacher {
+            Some(model) => self.answers("teacher", source, &model.bytes, &items, None).await?.logits,
+            None => known.unwrap_or_default(),
+        };
         relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
         let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
         let Said { logits: reference, took_ms: finalist_ms, .. } = reference;

@@ -5,8 +5,8 @@
 use super::PublishError;
 use super::data::Own;
 use datasets::Logits;
-use datasets::published::{read as read_part, read_answers};
-use datasets::source::{Part, Source as RowSource, Wanted};
+use datasets::published::{Part, read as read_part, read_answers};
+use datasets::source::{self, Items, Source as RowSource, Wanted};
 use protocol::Digest;
 use protocol::architecture::Costs;
 use protocol::competition::{Limits, Manifest, ManifestError};
@@ -31,7 +31,8 @@ const OWN_FILES: [&str; 2] = ["train.parquet", "test.parquet"];
 /// A manifest with the models that it names.
 pub(super) struct Source {
     pub(super) manifest: Manifest,
-    pub(super) teacher: Model,
+    /// None where its answers are all that is known.
+    pub(super) teacher: Option<Model>,
     pub(super) reference: Model,
     /// What the manifest lists as known, in its order.
     pub(super) known: Vec<Model>,
@@ -48,7 +49,7 @@ type Had<T> = Result<T, PublishError>;
 /// What a manifest names, each part as far as it can be had.
 pub(super) struct Parts {
     pub(super) manifest: Manifest,
-    teacher: Had<Model>,
+    teacher: Had<Option<Model>>,
     reference: Had<Model>,
     known: Vec<Had<Model>>,
     pub(super) training_teacher_logits: Had<Option<(Logits, Digest)>>,
@@ -119,7 +120,9 @@ impl Parts {
         };
         let logits = manifest.training_teacher_logits.as_ref().map(|logits| read_logits(&folder.join(logits)));
         Self {
-            teacher: model("teacher", &manifest.teacher.package, teacher, &unlimited),
+            teacher: (manifest.teacher.model())
+                .map(|source| model("teacher", &source.package, teacher, &unlimited))
+                .transpose(),
             reference: model("reference", &manifest.reference.package, reference, &manifest.limits),
             // A checkpoint may be larger than what is distilled from it.
             known: (manifest.known.iter().zip(known))
@@ -139,7 +142,8 @@ impl Parts {
     pub(super) fn whole(self) -> Result<Source, PublishError> {
         let Self { manifest, teacher, reference, known, training_teacher_logits, own, own_sha256 } = self;
         let mut problems = Vec::new();
-        let near = teacher.as_ref().ok().and_then(|teacher| manifest.check_teacher_distance(&teacher.costs).err());
+        let asked = teacher.as_ref().ok().and_then(Option::as_ref);
+        let near = asked.and_then(|teacher| manifest.check_teacher_distance(&teacher.costs).err());
         let teacher = kept(teacher, &mut problems);
         problems.extend(near.map(PublishError::from));
         let reference = kept(reference, &mut problems);
@@ -175,7 +179,9 @@ impl Source {
     pub(super) fn sha256(&self) -> Digest {
         let logits = self.training_teacher_logits_sha256;
         let known: Vec<Digest> = self.known.iter().map(|model| model.package_sha256).collect();
-        let models = (self.teacher.package_sha256, self.reference.package_sha256, known);
+        // Answers are part of the data.
+        let teacher = self.teacher.as_ref().map(|teacher| teacher.package_sha256);
+        let models = (teacher, self.reference.package_sha256, known);
         Digest::of(store::db::to_json(&(&self.manifest, models, logits, &self.own_sha256)).as_bytes())
     }
 }
@@ -225,7 +231,7 @@ fn own(manifest: &Manifest, folder: &Path) -> Result<Option<(Own, Vec<Digest>)>,
         return read_own(manifest, &folder.join(own)).map(Some);
     }
     match RowSource::of(&manifest.data.source, folder) {
-        Some(source) => Ok(Some(read_rows(&source, manifest)?)),
+        Some(source) => Ok(Some(read_rows(&source, manifest, folder)?)),
         None => Ok(None),
     }
 }
@@ -237,36 +243,43 @@ fn read_own(manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), Pu
         let bytes = read(&path, DATA_BYTES_MAX)?;
         let sha256 = Digest::of(&bytes);
         let part = read_part(bytes, manifest.input.shape(), manifest.labels.len());
-        part.map(|part| (part.images, sha256)).map_err(|problem| PublishError::Part { path, problem })
+        let mut part = part.map_err(|problem| PublishError::Part { path, problem })?;
+        if manifest.teacher.answers().is_none() {
+            part.answers = None;
+        }
+        Ok::<_, PublishError>((part, sha256))
     };
     let [training, evaluation] = OWN_FILES.map(part);
     let ((training, first), (evaluation, second)) = (training?, evaluation?);
     Ok((Own::Parts { training, evaluation }, vec![first, second]))
 }
 
-/// Reads pictures and makes inputs of them.
-fn read_rows(source: &RowSource, manifest: &Manifest) -> Result<(Own, Vec<Digest>), PublishError> {
+/// Reads pictures and makes inputs of them, with the answers to them where those are all that is known of the teacher.
+fn read_rows(source: &RowSource, manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), PublishError> {
     let rows = &manifest.data.rows;
-    let table = source.open(rows)?;
+    let mut table = source.open(rows)?;
+    if let Some(answers) = manifest.teacher.answers() {
+        let used = table.training_and_evaluation(rows)?.map(|part| part.name.clone());
+        table = table.answered(answers, folder, manifest.labels.len(), &used)?;
+    }
     let wanted = Wanted { input: &manifest.input, labels: &manifest.labels, rows, bytes_max: DATA_BYTES_MAX };
-    let images = |part: &Part| {
-        let items = table.items(part, &wanted, &|_, _| {})?;
-        for row in &items.left_out {
+    let read = |part: &source::Part| {
+        let Items { images, answers, left_out } = table.items(part, &wanted, &|_, _| {})?;
+        for row in &left_out {
             tracing::warn!(part = %part.name, row = row.number, "left out {}: {}", row.origin, row.problem);
         }
-        Ok::<_, PublishError>(items.images)
+        Ok::<_, PublishError>(Part { images, answers })
     };
     let [training, evaluation] = table.training_and_evaluation(rows)?;
     let own = if training.name == evaluation.name {
-        Own::Whole(images(evaluation)?)
+        Own::Whole(read(evaluation)?)
     } else {
-        Own::Parts { training: images(training)?, evaluation: images(evaluation)? }
+        Own::Parts { training: read(training)?, evaluation: read(evaluation)? }
     };
+    let digest = |part: &Part| Ok::<_, PublishError>(Digest::of(&part.to_pool()?));
     let digests = match &own {
-        Own::Parts { training, evaluation } => {
-            vec![Digest::of(&training.to_bytes()?), Digest::of(&evaluation.to_bytes()?)]
-        }
-        Own::Whole(all) => vec![Digest::of(&all.to_bytes()?)],
+        Own::Parts { training, evaluation } => vec![digest(training)?, digest(evaluation)?],
+        Own::Whole(all) => vec![digest(all)?],
     };
     Ok((own, digests))
 }

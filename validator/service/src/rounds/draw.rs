@@ -1,4 +1,5 @@
-//! Drawing: beacon and secret decide the items, teacher and reference answer them, and the members are settled.
+//! Drawing: beacon and secret decide the items, teacher and reference answer them, and the members are settled. A teacher that is
+//! known by its answers only has answered before: they are in the pool.
 //!
 //! Items are measured in the order public, fixed, fresh. Fixed ones are known once an earlier round is revealed, so they
 //! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
@@ -7,6 +8,7 @@ use super::{Advanced, RoundError, Turn, drand};
 use crate::state::materials::Materials;
 use datasets::hidden::Drawn;
 use datasets::hidden::{self, Draw, Spent, relabel, render};
+use datasets::published::Part;
 use datasets::{Images, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::{HiddenPool, ObjectRef};
@@ -36,8 +38,15 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(waits);
     }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
-    let Made { mut items, draw, seed, fixed_seed } = make_items(turn, &value).await?;
-    let Some((teacher_logits, logits)) = ask_teacher(turn, &items).await? else { return Ok(Advanced::Measuring(1)) };
+    let Made { mut items, answers, draw, seed, fixed_seed } = make_items(turn, &value).await?;
+    let told = match (answers, turn.stored.competition.teacher.model()) {
+        (_, Some(teacher)) => ask_teacher(turn, teacher, &items).await?,
+        (answers, None) => {
+            let logits = turn.needed("answers to the pool", answers)?;
+            Some((turn.app.objects.put(logits.to_bytes()?.into()).await?, logits))
+        }
+    };
+    let Some((teacher_logits, logits)) = told else { return Ok(Advanced::Measuring(1)) };
     relabel(&mut items, &draw, &logits.values, logits.classes)?;
 
     let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
@@ -84,6 +93,8 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
 /// The items before the teacher has seen them, and what they follow from.
 struct Made {
     items: Images,
+    /// The teacher's, where they are all that is known of it.
+    answers: Option<Logits>,
     draw: Draw,
     seed: [u8; 32],
     fixed_seed: [u8; 32],
@@ -96,11 +107,12 @@ async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundErr
         Some(fixed_seed) => fixed_seed,
         None => hidden::fixed_seed(beacon, &round.secret, &terms.competition, round.number),
     };
-    let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let Part { images: pool, answers } = Part::from_pool(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
     let (spec, spent) = (terms.spec.clone(), spent(turn).await?);
     tokio::task::spawn_blocking(move || {
         let draw = hidden::draw_unspent(&seed, &fixed_seed, pool.count, &spec, &spent)?;
-        Ok(Made { items: render(&pool, &draw)?, draw, seed, fixed_seed })
+        let answers = answers.map(|answers| draw.answers(&answers));
+        Ok(Made { items: render(&pool, &draw)?, answers, draw, seed, fixed_seed })
     })
     .await?
 }
@@ -135,9 +147,12 @@ pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>
 }
 
 /// The teacher's logits on the round's items, once it has answered.
-async fn ask_teacher(turn: &Turn<'_>, items: &Images) -> Result<Option<(ObjectRef, Logits)>, RoundError> {
+async fn ask_teacher(
+    turn: &Turn<'_>,
+    teacher: &PublishedModel,
+    items: &Images,
+) -> Result<Option<(ObjectRef, Logits)>, RoundError> {
     let items = turn.app.objects.put(items.to_bytes()?.into()).await?.sha256;
-    let teacher = &turn.stored.competition.teacher;
     let Some(Told::Said { logits: object, .. }) = ask(turn, Side::Teacher, teacher, items, None).await? else {
         return Ok(None);
     };
@@ -186,7 +201,7 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
         rows.filter(|(row, label)| arg_max(row) == usize::from(**label)).count() as u32
     };
     let (fixed, all) = (fixed as usize, items.labels.len());
-    let public = &turn.stored.competition.teacher;
+    let public = turn.stored.competition.teacher.ceiling();
     let known = Ceiling { correct: public.correct + right(0..fixed), items: public.items + fixed as u32 };
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
 }

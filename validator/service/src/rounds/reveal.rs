@@ -4,7 +4,7 @@
 use super::{Advanced, RoundError, Turn, drand, draw};
 use datasets::Images;
 use datasets::hidden::Reveal;
-use datasets::round::Commitment;
+use datasets::published::Part;
 use protocol::competition::ObjectRef;
 use protocol::round::Step;
 use store::db::competitions::{PublicObject, publish_object};
@@ -35,11 +35,11 @@ async fn opened(turn: &Turn<'_>) -> Result<Vec<u8>, RoundError> {
     let drawn = turn.needed("items", record.drawn.as_ref())?;
     let beacon = turn.needed("beacon", record.beacon.clone())?;
     let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
-    let pool = Images::from_bytes(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let pool = Part::from_pool(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
     let (fixed_seed, spent) = (draw::first_fixed_seed(turn).await?, draw::spent(turn).await?);
     let (terms, secret, salt) = (record.terms.clone(), turn.round.secret.clone(), turn.stored.salt);
     tokio::task::spawn_blocking(move || {
-        let pool = Commitment::new(&pool, &salt)?;
+        let pool = pool.commitment(&salt)?;
         let reveal = Reveal::new(terms, secret, beacon, Some(&drand()), (fixed_seed.as_ref(), &spent), &pool, &images)?;
         Ok(reveal.to_bytes()?)
     })

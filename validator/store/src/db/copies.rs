@@ -171,6 +171,16 @@ pub async fn insert_entry_pair(tx: &mut Tx, competition: &CompetitionId, pair: &
     Ok(())
 }
 
+/// Writes what a submission is to an entry 0 by what it said later; the same again changes nothing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put_entry_pair(tx: &mut Tx, competition: &CompetitionId, pair: &EntryPair) -> Result<(), DbError> {
+    let query = "DELETE FROM copy_entry_pairs WHERE submission_id = ? AND entry = ?";
+    sqlx::query(query).bind(pair.submission.to_string()).bind(pair.entry.to_string()).execute(&mut **tx).await?;
+    insert_entry_pair(tx, competition, pair).await
+}
+
 /// Writes that a submission was compared, once: a second time is refused by the primary key.
 ///
 /// # Errors

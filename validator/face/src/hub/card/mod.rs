@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::competition::Manifest;
 use protocol::package::{Format, ModelKind};
+use protocol::published::PublishedModel;
 use protocol::report::Report;
 use protocol::score::Score;
 use serde_json::{Value, json};
@@ -52,7 +53,10 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, kind: &Mod
     if kind.format() == Format::Onnx {
         front["library_name"] = json!("onnx");
     }
-    front["base_model"] = json!(format!("teachers/{}", manifest.id));
+    // Without a model there is no repository of it.
+    if manifest.teacher.model().is_some() {
+        front["base_model"] = json!(format!("teachers/{}", manifest.id));
+    }
     let receipt = verify_token(scored);
     front["model-index"] = index(&repository.id(), manifest, (report, score), Some((&scored.data_commit, &receipt)));
     CardData::new(front, &text::of_submission(repository, scored, kind, links))
@@ -61,12 +65,11 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, kind: &Mod
 /// The card of a teacher.
 pub(super) fn of_teacher(
     repository: &Repository,
-    stored: &StoredCompetition,
-    measured: &StoredModel,
+    (stored, teacher, measured): (&StoredCompetition, &PublishedModel, &StoredModel),
     links: &Links,
 ) -> CardData {
-    let (manifest, config) = (&stored.competition.manifest, &stored.competition.teacher.config);
-    let mut front = model(manifest, config.architecture.kind(), None);
+    let manifest = &stored.competition.manifest;
+    let mut front = model(manifest, teacher.config.architecture.kind(), None);
     front["model-index"] = index(&repository.id(), manifest, (&measured.report, &measured.score), None);
     CardData::new(front, &text::of_teacher(repository, manifest, &measured.report, &measured.score, links))
 }

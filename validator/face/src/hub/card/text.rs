@@ -8,7 +8,7 @@ use super::{TABLES, code};
 use datasets::published::are_pictures;
 use program::package::{IMAGES, LOGITS};
 use protocol::Competition;
-use protocol::competition::{InputSpec, Manifest};
+use protocol::competition::{InputSpec, Manifest, TeacherAnswers};
 use protocol::latency::judge;
 use protocol::package::{ModelKind, ONNX_FILE, OnnxModel};
 use protocol::report::{Estimate, Report};
@@ -21,9 +21,12 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, kind: &Mod
     let (id, hotkey) = (&submission.id, &submission.hotkey);
     let report = &scored.evaluation.report;
     let page = link(&format!("`{id}`"), links.to(&format!("/submissions/{id}")));
+    let teacher = match manifest.teacher.answers() {
+        None => format!("`teachers/{}`", manifest.id),
+        Some(answers) => format!("{} by its answers in `arena/{}`", made_by(answers), manifest.id),
+    };
     let about = format!(
-        "A student of `teachers/{}`, distilled by `{hotkey}` and entered as {page}. It classifies images: {}.",
-        manifest.id,
+        "A student of {teacher}, distilled by `{hotkey}` and entered as {page}. It classifies images: {}.",
         described(manifest),
     );
     let name = submission.name.as_ref().map_or_else(String::new, |name| format!("{name}, "));
@@ -77,7 +80,7 @@ pub(super) fn of_data(competition: &Competition, links: &Links) -> String {
 
 The {public} public evaluation images of {page} with their labels and the teacher's answers, and the images to train on. What
 decides a round is hidden until the round is revealed, and isn't here.
-{caveats}
+{teacher}{caveats}
 | file | content |
 |---|---|
 | `{training}` | what to train on: {input}, `label`, and `teacher_logits` where the teacher was asked |
@@ -95,10 +98,32 @@ print({shown}, data[\"test\"].features[\"label\"].int2str(first[\"label\"]), fir
         title = escaped(&manifest.title),
         public = grouped(u64::from(manifest.data.public_items)),
         id = manifest.id,
+        teacher = manifest.teacher.answers().map_or_else(String::new, of_answers),
         caveats = caveats(manifest),
         endpoint = links.endpoint(),
         input = if is_pictures { "`image`, a PNG" } else { "`pixels`, bytes plane by plane" },
         shown = if is_pictures { "first[\"image\"].size" } else { "len(first[\"pixels\"])" },
+    )
+}
+
+/// The model that answered, for people.
+fn made_by(answers: &TeacherAnswers) -> String {
+    format!("[{}](<{}>)", escaped(&answers.model), answers.link)
+}
+
+/// Whose the answers are that are all there is of a teacher.
+fn of_answers(answers: &TeacherAnswers) -> String {
+    let costs = answers.costs().map_or_else(String::new, |(parameters, macs)| {
+        format!(
+            " Of {} parameters and {} multiply-accumulates, as its publisher states.",
+            grouped(parameters),
+            grouped(macs)
+        )
+    });
+    format!(
+        "\nThe teacher is known by its answers only: {}, used under {}.{costs} Both files have its answer to each image.\n",
+        made_by(answers),
+        escaped(&answers.license)
     )
 }
 

@@ -6,7 +6,7 @@ use protocol::api::CompetitionView;
 use protocol::architecture::{Architecture, Resnet};
 use protocol::competition::Manifest;
 use protocol::package::PackageConfig;
-use protocol::published::{Competition, PublishedModel, Tables};
+use protocol::published::{Competition, PublishedModel, PublishedTeacher, Tables};
 
 const MANIFEST: &str = r#"
 format = "retort-competition/1"
@@ -67,7 +67,7 @@ pub fn competition() -> CompetitionView {
         items: 10_000,
     };
     let competition = Competition {
-        teacher: model("teacher", 64, 44_700_000, 9_463),
+        teacher: PublishedTeacher::Model(model("teacher", 64, 44_700_000, 9_463)),
         reference: model("reference", 16, 315_000, 9_025),
         tables: Tables {
             training: object("training table", 31_000_000),

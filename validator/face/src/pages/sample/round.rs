@@ -18,7 +18,7 @@ use protocol::submission::Blame;
 pub fn round(step: Step) -> RoundView {
     let (judged, revealed) = (step >= Step::Judged, step == Step::Revealed);
     let ceiling = |correct, items| Ceiling { correct, items };
-    let teacher = competition().competition.teacher;
+    let teacher = competition().competition.teacher.ceiling();
     let drawn = Drawn {
         items: object("items", 4_000_000),
         teacher_logits: object("logits", 200_000),
