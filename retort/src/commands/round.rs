@@ -118,7 +118,12 @@ async fn tell(app: &App, competition: &CompetitionId) -> Result<()> {
     let Some(view) = rounds::views(&app.db, competition).await?.into_iter().next() else { return Ok(()) };
     match &view.champion {
         Some(champion) => println!("the seat is {champion}'s"),
-        None => println!("the seat stays empty: nobody is above the gate on the round's items"),
+        None => {
+            println!(
+                "the seat stays empty: nobody was above the gate on the round's items, timed by a host at rest, and no copy"
+            );
+            println!("`retort miner why ID` says of each what was missing");
+        }
     }
     for weight in &view.weights {
         println!("{} {:.2} %", weight.hotkey, f64::from(weight.weight_ppm) / 1e4);
