@@ -4,5 +4,6 @@
 
 mod conformance;
 mod fixture;
+mod forms;
 mod graphs;
 mod pytorch;

@@ -20,10 +20,10 @@ const TOLERANCE: f32 = 1e-4;
 const IMAGES: usize = 8;
 
 /// A package that is part of this repository.
-struct Package {
+pub(crate) struct Package {
     name: String,
     config: PackageConfig,
-    plan: Plan,
+    pub(crate) plan: Plan,
     weights: Weights,
 }
 
@@ -37,6 +37,11 @@ impl Package {
         Self { name: folder.file_name().unwrap().to_string_lossy().into_owned(), config, plan, weights }
     }
 
+    /// A trained one.
+    pub(crate) fn named(name: &str) -> Self {
+        Self::read(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scale").join(name))
+    }
+
     fn all() -> Vec<Self> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let below = |name: &str| std::fs::read_dir(root.join(name)).unwrap().map(|entry| entry.unwrap().path());
@@ -46,12 +51,12 @@ impl Package {
         folders.iter().map(|folder| Self::read(folder)).collect()
     }
 
-    fn graph(&self) -> Graph<'static> {
+    pub(crate) fn graph(&self) -> Graph<'static> {
         catalogue::lower(&self.plan, self.weights.clone()).unwrap_or_else(|refusal| panic!("{}: {refusal}", self.name))
     }
 
     /// Pixels as the model takes them.
-    fn inputs(&self, pixels: &[u8]) -> Vec<f32> {
+    pub(crate) fn inputs(&self, pixels: &[u8]) -> Vec<f32> {
         let tables = self.config.input.normalisation();
         let plane = (self.config.input.height * self.config.input.width) as usize;
         let value = |(at, pixel): (usize, &u8)| tables[at / plane % tables.len()][usize::from(*pixel)];
@@ -75,7 +80,7 @@ fn engines() -> [Box<dyn Runtime>; 2] {
 }
 
 /// What an engine says to items one by one.
-fn answers(engine: &dyn Runtime, graph: &Graph<'_>, inputs: &[f32]) -> Vec<f32> {
+pub(crate) fn answers(engine: &dyn Runtime, graph: &Graph<'_>, inputs: &[f32]) -> Vec<f32> {
     let mut session = engine.load(graph, Mode::Exact).unwrap();
     let (_, ty) = &graph.inputs[0];
     let (mut logits, mut outputs) = (Vec::new(), Vec::new());
@@ -87,7 +92,7 @@ fn answers(engine: &dyn Runtime, graph: &Graph<'_>, inputs: &[f32]) -> Vec<f32> 
     logits
 }
 
-fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
+pub(crate) fn assert_near(name: &str, found: &[f32], expected: &[f32]) {
     let most = expected.iter().fold(1f32, |most, value| most.max(value.abs()));
     let apart = distance(found, expected);
     assert!(apart <= TOLERANCE * most, "{name}: {apart:e} apart, the largest logit is {most}");

@@ -4,7 +4,7 @@
 use crate::draft::{Draft, Step, Value};
 use crate::graph::{Graph, Node, ValueId};
 use crate::lower::lower;
-use crate::op::{Given, Op};
+use crate::op::{Attributes, Given, Op};
 use crate::refusal::{Code, Result};
 use crate::signature::{Dim, Port, Signature};
 use crate::tensor::{Constant, Dtype, TensorType};
@@ -47,18 +47,26 @@ impl<'a> Builder<'a> {
     }
 
     /// An operation of one output; attributes that aren't given have their defaults.
-    pub(crate) fn node<const N: usize>(
+    pub(crate) fn node(
         &mut self,
         op: Op,
-        inputs: [usize; N],
+        inputs: impl IntoIterator<Item = usize>,
         attributes: &[(&str, Given<'_>)],
     ) -> Result<usize> {
         let given: BTreeMap<&str, Given<'_>> = attributes.iter().cloned().collect();
         let attributes = op.attributes(&given)?;
+        Ok(self.one(op, attributes, inputs.into_iter().map(Some).collect()))
+    }
+
+    /// A node of one output as it is elsewhere, over other inputs.
+    pub(crate) fn again(&mut self, node: &Node, inputs: Vec<Option<usize>>) -> usize {
+        self.one(node.op, node.attributes.clone(), inputs)
+    }
+
+    fn one(&mut self, op: Op, attributes: Attributes, inputs: Vec<Option<usize>>) -> usize {
         let output = self.value(None);
-        let step = Step { op, attributes, inputs: inputs.map(Some).to_vec(), outputs: vec![Some(output)] };
-        self.push(step);
-        Ok(output)
+        self.push(Step { op, attributes, inputs, outputs: vec![Some(output)] });
+        output
     }
 
     fn push(&mut self, step: Step) {
@@ -102,10 +110,19 @@ impl Site<'_> {
 /// it stays as it is.
 pub(crate) fn rewritten<'g>(
     graph: &'g Graph<'_>,
-    mut rewrite: impl FnMut(&mut Builder<'g>, &Site<'_>) -> Result<Option<usize>>,
+    rewrite: impl FnMut(&mut Builder<'g>, &Site<'_>) -> Result<Option<usize>>,
 ) -> Result<Graph<'g>> {
+    let (builder, numbers) = copied(graph, rewrite)?;
+    let outputs = graph.outputs.iter().filter_map(|(_, value)| numbers.get(value).copied()).collect();
+    builder.finish(&signature(graph)?, outputs)
+}
+
+/// What [`rewritten`] makes before it says which values are outputs, and every value's number in it.
+pub(crate) fn copied<'g>(
+    graph: &'g Graph<'_>,
+    mut rewrite: impl FnMut(&mut Builder<'g>, &Site<'_>) -> Result<Option<usize>>,
+) -> Result<(Builder<'g>, BTreeMap<ValueId, usize>)> {
     let mut builder = Builder::default();
-    // Every value's number in the new graph.
     let mut numbers: BTreeMap<ValueId, usize> = BTreeMap::new();
     for input in 0..graph.inputs.len() {
         numbers.insert(input, builder.input());
@@ -130,12 +147,11 @@ pub(crate) fn rewritten<'g>(
             }
         }
     }
-    let outputs = graph.outputs.iter().filter_map(|(_, value)| numbers.get(value).copied()).collect();
-    builder.finish(&signature(graph)?, outputs)
+    Ok((builder, numbers))
 }
 
 /// The ports of a graph, whose sizes are numbers.
-fn signature(graph: &Graph<'_>) -> Result<Signature> {
+pub(crate) fn signature(graph: &Graph<'_>) -> Result<Signature> {
     let port = |name: &String, ty: &TensorType| {
         let dim = |dim: &u64| u32::try_from(*dim).map(Dim::Fixed);
         let dims = ty.shape.dims().iter().map(dim).collect::<std::result::Result<_, _>>();

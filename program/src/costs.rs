@@ -2,7 +2,7 @@
 //! arithmetic.
 
 use crate::graph::{Graph, Node, ValueId};
-use crate::op::Op;
+use crate::norms;
 use crate::refusal::{Code, Result};
 use crate::rules::{self, Operand, Site, Step};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,27 +120,13 @@ struct Folded {
 
 impl Folded {
     fn of(graph: &Graph<'_>) -> Self {
-        let makers = graph.nodes.iter().flat_map(|node| node.outputs.iter().flatten().map(move |value| (*value, node)));
-        let makers: BTreeMap<ValueId, &Node> = makers.collect();
-        let mut readers: BTreeMap<ValueId, u64> = BTreeMap::new();
-        for value in graph.nodes.iter().flat_map(|node| node.inputs.iter().flatten()) {
-            let count = readers.entry(*value).or_default();
-            *count = count.saturating_add(1);
-        }
-        let is_known = |value: &Option<ValueId>| value.is_some_and(|value| graph.constant(value).is_some());
         let mut folded = Self::default();
-        for node in graph.nodes.iter().filter(|node| node.op == Op::BatchNormalization) {
-            let [Some(x), of_channels @ ..] = &node.inputs[..] else { continue };
-            let conv = makers.get(x).filter(|conv| conv.op == Op::Conv && readers.get(x) == Some(&1));
-            let Some(conv) = conv.filter(|conv| conv.inputs.iter().skip(1).all(is_known)) else { continue };
-            if !of_channels.iter().all(is_known) {
-                continue;
-            }
+        for (norm, conv) in norms::foldable(graph) {
             if conv.inputs.len() < 3 {
-                let channels = graph.ty(*x).and_then(|ty| ty.shape.dims().get(1));
-                folded.biases = folded.biases.saturating_add(channels.copied().unwrap_or(0));
+                let channels = norm.input(0).and_then(|x| graph.ty(x)?.shape.dims().get(1).copied());
+                folded.biases = folded.biases.saturating_add(channels.unwrap_or(0));
             }
-            folded.gone.extend(of_channels.iter().flatten());
+            folded.gone.extend(norm.inputs.iter().skip(1).flatten());
         }
         folded
     }

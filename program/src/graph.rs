@@ -2,6 +2,7 @@
 
 use crate::op::{Attribute, Attributes, Op};
 use crate::tensor::{Constant, TensorType};
+use std::collections::BTreeMap;
 
 /// The number of a value: inputs first, then initialisers, then what nodes make.
 pub type ValueId = usize;
@@ -49,6 +50,53 @@ impl Graph<'_> {
     /// A value that is an initialiser.
     pub fn constant(&self, value: ValueId) -> Option<&Constant<'_>> {
         self.initialisers.get(value.checked_sub(self.inputs.len())?)
+    }
+}
+
+/// Who makes and who reads each value.
+pub(crate) struct Links<'g> {
+    makers: BTreeMap<ValueId, &'g Node>,
+    readers: BTreeMap<ValueId, Vec<&'g Node>>,
+}
+
+impl<'g> Links<'g> {
+    pub(crate) fn of(graph: &'g Graph<'_>) -> Self {
+        let (mut makers, mut readers) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+        for node in &graph.nodes {
+            makers.extend(node.outputs.iter().flatten().map(|value| (*value, node)));
+            for value in node.inputs.iter().flatten() {
+                readers.entry(*value).or_default().push(node);
+            }
+        }
+        Self { makers, readers }
+    }
+
+    /// The node that makes it; `None` for inputs and initialisers.
+    pub(crate) fn maker(&self, value: ValueId) -> Option<&'g Node> {
+        self.makers.get(&value).copied()
+    }
+
+    /// The node that reads it, if it is one alone and reads it once.
+    pub(crate) fn only_reader(&self, value: ValueId) -> Option<&'g Node> {
+        match self.readers.get(&value).map(Vec::as_slice) {
+            Some([reader]) => Some(reader),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    /// The input of that number, if it is given.
+    pub(crate) fn input(&self, index: usize) -> Option<ValueId> {
+        self.inputs.get(index).copied().flatten()
+    }
+
+    /// What it makes, if that is one value.
+    pub(crate) fn output(&self) -> Option<ValueId> {
+        match self.outputs[..] {
+            [output] => output,
+            _ => None,
+        }
     }
 }
 

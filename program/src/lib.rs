@@ -13,6 +13,7 @@ mod fold;
 mod forms;
 mod graph;
 mod lower;
+mod norms;
 mod numbers;
 mod order;
 mod refusal;
@@ -27,6 +28,7 @@ pub mod op;
 pub mod package;
 
 pub use costs::{Costs, Limits};
+pub use forms::Range;
 pub use graph::{Graph, Node, ValueId};
 pub use op::Op;
 pub use refusal::{Code, Refusal};

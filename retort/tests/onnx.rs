@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 const ITEMS: usize = 20;
 
 /// Reads a model and inputs of as many items as it is told; prints the best class of each.
-const PYTHON: &str = "
+pub(crate) const PYTHON: &str = "
 import json, os, sys
 os.environ['ORT_DISABLE_TELEMETRY'] = '1'
 import numpy, onnxruntime
@@ -31,7 +31,7 @@ fn onnx_of(package: &Path, file: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let made = Command::new(repository("scripts/python.sh")).arg("onnx").output().unwrap();
     assert!(made.status.success(), "{}", stderr(&made));
     PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())

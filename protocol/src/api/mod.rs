@@ -1,10 +1,12 @@
 //! The messages of the HTTP API, shared by the service and its clients. Timestamps are Unix seconds.
 
 mod board;
+mod form;
 mod miner;
 mod submission;
 
 pub use board::{Attempt, BoardRow, DivisionBoard, DivisionPlace, Leaderboard, OwnBest, RowKind};
+pub use form::{FormView, ModelForm};
 pub use miner::{MinerReward, MinerView, NameRequest, TokenCreated, TokenRequest, TokenScope, TokenView};
 pub use submission::{
     AppealAnswer, AppealRequest, AppealView, FileDeclaration, PackageObjects, Reason, SubmissionCreated,

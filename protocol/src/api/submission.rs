@@ -1,6 +1,6 @@
 //! Submissions: announcing one, what becomes of it, and its owner's say.
 
-use super::BoardRow;
+use super::{BoardRow, FormView};
 use crate::architecture::Costs;
 use crate::competition::ObjectRef;
 use crate::latency::LatencyVerdict;
@@ -141,6 +141,10 @@ pub struct SubmissionStatus {
     #[serde(default)]
     #[schema(required)]
     pub published: Vec<FileDeclaration>,
+    /// The same model as other engines and other tools take it, once it was a champion: each measured beside the original.
+    #[serde(default)]
+    #[schema(required)]
+    pub forms: Vec<FormView>,
     /// The round with whose end its package becomes public, while a scored one is kept back.
     #[serde(default)]
     pub withheld_until_round: Option<u64>,

@@ -279,7 +279,7 @@ pub(crate) struct PullArgs {
     /// The folder for the package; one called as the competition or submission, unless given
     #[arg(value_parser = at_home)]
     pub(crate) dir: Option<PathBuf>,
-    /// Write this form of the model beside it: onnx/model.onnx, which onnxruntime and others load
+    /// Put this form of the model beside it, which onnxruntime and others load; champions have all of them, measured
     #[arg(long)]
     pub(crate) format: Option<ModelForm>,
     #[command(flatten)]
@@ -292,8 +292,22 @@ pub(crate) struct PullArgs {
 /// A form that a model is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ModelForm {
-    /// Canonical ONNX in float32
+    /// Canonical ONNX in float32: onnx/model.onnx; made here where the validator has none
     Onnx,
+    /// The same with numbers in float16, half the bytes: onnx/model_fp16.onnx
+    OnnxF16,
+    /// The same in whole numbers of 8 bits, a quarter of the bytes: onnx/model_quantized.onnx
+    OnnxInt8,
+}
+
+impl From<ModelForm> for protocol::api::ModelForm {
+    fn from(form: ModelForm) -> Self {
+        match form {
+            ModelForm::Onnx => Self::Onnx,
+            ModelForm::OnnxF16 => Self::OnnxF16,
+            ModelForm::OnnxInt8 => Self::OnnxInt8,
+        }
+    }
 }
 
 #[derive(Subcommand)]

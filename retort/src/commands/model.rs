@@ -55,10 +55,11 @@ fn written(folder: &Path) -> Result<Written> {
     let plan = PackageConfig::of_package(&files.config_json, &files.weights)?.plan()?;
     let weights = Weights::from_safetensors(&files.weights, &plan)?;
     let graph = catalogue::lower(&plan, weights).with_context(|| format!("{} as a graph", folder.display()))?;
-    Ok(Written { bytes: onnx::write(&graph), costs: graph.costs()? })
+    let folded = graph.with_norms_folded()?;
+    Ok(Written { bytes: onnx::write(&folded), costs: folded.costs()? })
 }
 
-fn write(file: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(file: &Path, bytes: &[u8]) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.map_or(Ok(()), fs::create_dir_all).with_context(|| format!("make the folder of {}", file.display()))?;
     fs::write(file, bytes).with_context(|| format!("write {}", file.display()))

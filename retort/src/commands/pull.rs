@@ -2,13 +2,13 @@
 
 use super::miner::graph_told;
 use super::{competition, model, print_json};
-use crate::cli::{ModelForm, PullArgs, Which};
+use crate::cli::{PullArgs, Which};
 use crate::{table, typed};
 use anyhow::{Context, Result, bail};
 use miner_template::client::Client;
 use miner_template::outputs;
 use protocol::SubmissionId;
-use protocol::api::FileDeclaration;
+use protocol::api::{FileDeclaration, FormView, ModelForm};
 use protocol::competition::ObjectRef;
 use serde::Serialize;
 use std::{fs, path::Path};
@@ -30,6 +30,9 @@ pub(crate) struct Pulled {
     /// The model as ONNX, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) onnx: Option<String>,
+    /// What the validator measured of that form; nothing where it was made here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) form: Option<FormView>,
 }
 
 pub(crate) fn run(args: &PullArgs) -> Result<()> {
@@ -53,9 +56,8 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
         }
     };
     let mut pulled = pull(&client, &submission, args.dir.as_deref().unwrap_or(Path::new(&name)))?;
-    if args.format == Some(ModelForm::Onnx) {
-        let file = model::onnx_beside(Path::new(&pulled.dir))?;
-        pulled.onnx = Some(file.display().to_string());
+    if let Some(form) = args.format {
+        put_form(&client, &mut pulled, form.into())?;
     }
     if args.json {
         return print_json(&pulled);
@@ -68,6 +70,32 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     if let Some(file) = &pulled.onnx {
         println!("as ONNX: {file}");
     }
+    if let Some(FormView { items, agreed, correct, engine, .. }) = &pulled.form {
+        println!(
+            "of {items} public items it says the original's class to {agreed}, the right one to {correct}; measured on {engine}"
+        );
+    }
+    Ok(())
+}
+
+/// Puts a form beside the model that was pulled.
+fn put_form(client: &Client, pulled: &mut Pulled, form: ModelForm) -> Result<()> {
+    let dir = Path::new(&pulled.dir);
+    let published = client.status(&pulled.submission)?.forms.into_iter().find(|published| published.form == form);
+    let file = match &published {
+        Some(published) => {
+            let file = dir.join(form.path());
+            model::write(&file, &client.object(&published.object)?)?;
+            file
+        }
+        None if form == ModelForm::Onnx => model::onnx_beside(dir)?,
+        None => bail!(
+            "{} has no form {form}: champions have, as soon as their forms are measured; --format onnx makes one in float32 here",
+            pulled.submission
+        ),
+    };
+    pulled.onnx = Some(file.display().to_string());
+    pulled.form = published;
     Ok(())
 }
 
@@ -105,5 +133,5 @@ pub(crate) fn pull(client: &Client, submission: &SubmissionId, dir: &Path) -> Re
         fs::write(&path, bytes).with_context(|| format!("write {}", path.display()))?;
     }
     let dir = dir.display().to_string();
-    Ok(Pulled { submission: submission.clone(), dir, files, graph, verified: true, onnx: None })
+    Ok(Pulled { submission: submission.clone(), dir, files, graph, verified: true, onnx: None, form: None })
 }

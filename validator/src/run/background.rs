@@ -4,7 +4,7 @@ use face::face::Face;
 use face::{feed, webhooks};
 use service::app::App;
 use service::supervise::Supervisor;
-use service::{blocks, board, breaker, copies, jobs, rounds, sweep, witness};
+use service::{blocks, board, breaker, copies, forms, jobs, rounds, sweep, witness};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -67,6 +67,7 @@ async fn start(face: &Face, supervisor: &Supervisor) -> Result<(), DbError> {
     keep(supervisor, "reaper", app, jobs::reaper::run);
     keep(supervisor, "copies", app, copies::watch);
     keep(supervisor, "rounds", app, rounds::run);
+    keep(supervisor, "forms", app, forms::run);
     keep(supervisor, "public log", app, jobs::log::run);
     keep(supervisor, "witnesses", app, witness::run);
     keep(supervisor, "feed", face, feed::run);

@@ -5,7 +5,7 @@ CREATE TABLE work (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- What it is about: nothing is asked twice.
     key TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL CHECK (kind IN ('round_entry', 'teacher', 'publication')),
+    kind TEXT NOT NULL CHECK (kind IN ('round_entry', 'teacher', 'publication', 'form')),
     -- Of a publication: the name that the competition will have.
     competition_id TEXT NOT NULL,
     round INTEGER,

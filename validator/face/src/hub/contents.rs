@@ -2,8 +2,8 @@
 //!
 //! A model's repository has the published weights, `config.json` with two more fields for `transformers`, code that
 //! builds the network in PyTorch, a card that we write, and for a submission its receipt. That of a graph has `model.onnx` and
-//! the `config.json` of its package, and needs no code of ours. The same subject gives the
-//! same bytes. It does not know how a revision is found or served.
+//! the `config.json` of its package, and needs no code of ours. That of a champion has the model in other forms as well. The same
+//! subject gives the same bytes. It does not know how a revision is found or served.
 
 use super::card::{self, CardData, code};
 use super::errors::HubError;
@@ -11,7 +11,7 @@ use super::repository::Repository;
 use super::revisions::{self, Subject};
 use crate::error::ApiError;
 use bytes::Bytes;
-use protocol::api::PackageObjects;
+use protocol::api::{FormView, PackageObjects};
 use protocol::competition::{BY_ANSWERS_ONLY, ObjectRef};
 use protocol::package::{CONFIG_FILE, Format, ONNX_FILE, PackageConfig, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Rejection;
@@ -106,9 +106,14 @@ pub(super) fn commit_id(repository: &Repository, files: &[RevisionFile]) -> Stri
 }
 
 /// Puts together what `repository` shows of `subject`.
-pub(super) async fn of(app: &App, repository: &Repository, subject: &Subject) -> Result<Contents, HubError> {
+pub(super) async fn of(
+    app: &App,
+    repository: &Repository,
+    subject: &Subject,
+    forms: Vec<FormView>,
+) -> Result<Contents, HubError> {
     match subject {
-        Subject::Submission(submission) => submitted(app, repository, submission).await,
+        Subject::Submission(submission) => submitted(app, repository, submission, forms).await,
         Subject::Teacher(competition) => teacher(app, repository, competition).await,
         Subject::Data(competition) => data(app, competition).await,
     }
@@ -126,9 +131,16 @@ pub(super) struct Scored {
     pub(super) receipt: Bytes,
     /// The commit of the data that it was measured on.
     pub(super) data_commit: String,
+    /// Its other forms, once all are measured.
+    pub(super) forms: Vec<FormView>,
 }
 
-async fn submitted(app: &App, repository: &Repository, id: &SubmissionId) -> Result<Contents, HubError> {
+async fn submitted(
+    app: &App,
+    repository: &Repository,
+    id: &SubmissionId,
+    forms: Vec<FormView>,
+) -> Result<Contents, HubError> {
     let gone = || HubError::no_repository(format!("{id} isn't scored"));
     let submission = app.db.submission(id).await?.ok_or_else(gone)?;
     let evaluation = app.db.evaluation(id).await?.ok_or_else(gone)?;
@@ -142,7 +154,7 @@ async fn submitted(app: &App, repository: &Repository, id: &SubmissionId) -> Res
     let config_json = app.objects.get(&files.config.sha256).await?;
     let kind = submission.architecture.clone().ok_or_else(gone)?;
     let at = evaluation.evaluated_at;
-    let scored = Scored { submission, evaluation, stored, receipt: receipt.clone(), data_commit };
+    let scored = Scored { submission, evaluation, stored, receipt: receipt.clone(), data_commit, forms };
     let links = Links::of(app);
     let CardData { front, text } = card::of_submission(repository, &scored, &kind, &links);
     let results = card::results(&scored, &links);
@@ -157,6 +169,7 @@ async fn submitted(app: &App, repository: &Repository, id: &SubmissionId) -> Res
             File::stored(ONNX_FILE, files.model),
         ],
     };
+    files.extend(scored.forms.iter().map(|form| File::stored(form.form.path(), form.object)));
     files.push(File::made(RECEIPT_FILE, receipt));
     files.push(File::made(format!(".eval_results/{}.yaml", scored.evaluation.competition), results));
     Ok(Contents { files, card: front, at })

@@ -7,6 +7,7 @@ use super::contents::{self, Contents};
 use super::errors::HubError;
 use super::repository::Repository;
 use crate::error::ApiError;
+use protocol::api::{FormView, ModelForm};
 use protocol::round::Step;
 use protocol::{CompetitionId, SubmissionId};
 use service::app::App;
@@ -69,11 +70,13 @@ pub(super) async fn find(app: &App, repository: &Repository, name: &str) -> Resu
 
 /// The revision of `repository` that shows `subject`, made now if need be.
 pub(super) async fn revision_of(app: &App, repository: &Repository, subject: &Subject) -> Result<Revision, HubError> {
-    let key = subject.key();
+    let forms = forms(app, subject).await?;
+    // With them it is another revision, which comes after the one without.
+    let key = if forms.is_empty() { subject.key() } else { format!("{}+onnx", subject.key()) };
     if let Some(revision) = app.db.hub_revision(&repository.to_string(), &key).await? {
         return Ok(revision);
     }
-    let Contents { files, card, at } = contents::of(app, repository, subject).await?;
+    let Contents { files, card, at } = contents::of(app, repository, subject, forms).await?;
     let mut stored = Vec::new();
     let mut objects = Vec::new();
     for file in files {
@@ -88,6 +91,14 @@ pub(super) async fn revision_of(app: &App, repository: &Repository, subject: &Su
     // Two that came at once read what the first one wrote.
     let written = app.db.hub_revision(&new.repository, &key).await?;
     Ok(written.unwrap_or(new))
+}
+
+/// What a submission's model is in beside its package, once all of it was measured; before, it is as if there were nothing.
+async fn forms(app: &App, subject: &Subject) -> Result<Vec<FormView>, HubError> {
+    let Subject::Submission(submission) = subject else { return Ok(Vec::new()) };
+    let ended = app.db.forms(submission).await?;
+    let all = ended.len() == ModelForm::ALL.len();
+    Ok(ended.into_iter().filter(|_| all).filter_map(|form| form.made.ok()).collect())
 }
 
 async fn write(app: &App, new: &Revision, objects: &[PublicObject]) -> Result<(), HubError> {

@@ -38,6 +38,8 @@ struct Page<'a> {
     graph: Option<&'a OnnxModel>,
     headline: String,
     champion: bool,
+    /// What its forms were measured on; one engine for all.
+    forms_engine: &'a str,
     /// Where the Hub's clients find this validator.
     endpoint: &'a str,
     stages: Vec<Stage>,
@@ -146,6 +148,7 @@ pub(super) fn render(sources: &Sources) -> String {
         graph: status.architecture.as_ref().and_then(ModelKind::graph),
         headline: headline(status, champion),
         champion,
+        forms_engine: status.forms.first().map_or("", |form| &form.engine),
         endpoint,
         stages: stages(status, events),
         appeals,

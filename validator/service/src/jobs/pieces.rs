@@ -10,6 +10,7 @@ use super::{questions, verdict};
 use crate::app::App;
 use crate::breaker;
 use crate::evaluator::{Machine, ProgressFn, measured_on, package_of};
+use crate::forms;
 use crate::rounds::{self, RoundError};
 use crate::wanted::while_wanted;
 use futures::FutureExt;
@@ -165,7 +166,9 @@ fn taken_out(piece: &Piece) -> Outcome {
             Outcome::NotMeasured { why, failed: false }
         }
         Asked::Teacher { .. } => CUT_OFF,
-        Asked::Publication { .. } => Outcome::Told(Told::Failed { problem: "nobody waits for it any more".into() }),
+        Asked::Publication { .. } | Asked::Form { .. } => {
+            Outcome::Told(Told::Failed { problem: "nobody waits for it any more".into() })
+        }
     }
 }
 
@@ -175,6 +178,7 @@ async fn measured(app: &App, machine: Machine, piece: &Piece, progress: Progress
         Asked::Teacher { question, .. } | Asked::Publication { question, .. } => {
             questions::request(app, question).await.map(Ok)
         }
+        Asked::Form { form, model, .. } => forms::request(app, &piece.competition, *form, model).await.map(Ok),
     };
     let request = asked.map_err(Missed::Shared)?.map_err(Missed::Failed)?;
     let package = package_of(&request);
@@ -219,7 +223,7 @@ async fn failed(app: &App, piece: &Piece, missed: Missed) -> Result<Outcome, Rou
         (Asked::RoundEntry(_), EvaluationFailure::Package(rejection)) => {
             Ok(Outcome::NotMeasured { why: rejection.to_string(), failed: false })
         }
-        (Asked::Publication { .. }, EvaluationFailure::Package(rejection)) => {
+        (Asked::Publication { .. } | Asked::Form { .. }, EvaluationFailure::Package(rejection)) => {
             Ok(Outcome::Told(Told::Rejected(rejection)))
         }
         (Asked::Publication { .. }, EvaluationFailure::Infrastructure(problem)) => {

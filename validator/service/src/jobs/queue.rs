@@ -38,6 +38,7 @@ pub(super) enum Work {
 enum Kind {
     Rounds,
     Submissions,
+    /// Models of a competition that is to appear, and forms of a champion that are.
     Publications,
 }
 
@@ -47,7 +48,7 @@ impl Kind {
     }
 
     fn named(kind: &str) -> Self {
-        if kind == "publication" { Self::Publications } else { Self::Rounds }
+        if matches!(kind, "publication" | "form") { Self::Publications } else { Self::Rounds }
     }
 }
 

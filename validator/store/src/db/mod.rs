@@ -14,6 +14,7 @@ mod entries;
 pub mod evaluations;
 pub mod feed;
 pub mod files;
+pub mod forms;
 pub mod hub;
 pub mod idempotency;
 pub mod invites;

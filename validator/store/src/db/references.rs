@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 /// Columns in which objects are named. The files of submissions that expired or were taken back are not kept.
-const NAMED_IN: [&str; 14] = [
+const NAMED_IN: [&str; 15] = [
     "SELECT competition FROM competitions",
     "SELECT pool_sha256 FROM competitions",
     "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state NOT IN ('expired', 'withdrawn')
@@ -27,6 +27,7 @@ const NAMED_IN: [&str; 14] = [
     "SELECT result FROM round_entries WHERE result IS NOT NULL",
     "SELECT asked FROM work",
     "SELECT answer FROM work WHERE answer IS NOT NULL",
+    "SELECT made FROM forms WHERE made IS NOT NULL",
 ];
 
 /// Columns that hold digests of something else than objects: tables and columns, for the test below and its reader.

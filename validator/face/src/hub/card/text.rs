@@ -8,6 +8,7 @@ use super::{TABLES, code};
 use datasets::published::are_pictures;
 use program::package::{IMAGES, LOGITS};
 use protocol::Competition;
+use protocol::api::FormView;
 use protocol::competition::{InputSpec, Manifest, TeacherAnswers};
 use protocol::latency::judge;
 use protocol::package::{ModelKind, ONNX_FILE, OnnxModel};
@@ -38,15 +39,31 @@ pub(super) fn of_submission(repository: &Repository, scored: &Scored, kind: &Mod
         ModelKind::Catalogue(_) => use_it(repository, manifest, links),
         ModelKind::Onnx(model) => use_graph(repository, manifest, model, links),
     };
-    let caveats = caveats(manifest);
+    let (caveats, forms) = (caveats(manifest), forms(&scored.forms));
     format!(
-        "# {title}\n\n{about}\n{caveats}\n{results}\n{use_it}\n## Check it\n\n`receipt.json` is what the validator signed about \
+        "# {title}\n\n{about}\n{caveats}\n{results}\n{use_it}\n{forms}## Check it\n\n`receipt.json` is what the validator signed about \
          this measurement; the same receipt, base64url-encoded, is the `verifyToken` of the results. `retort verify \
          {id} --validator {}` repeats the measurement. The receipt names the package as it was uploaded \
          (`{}`); the weights here are the same numbers written anew in canonical form.\n",
         links.endpoint(),
         submission.package_sha256,
     )
+}
+
+/// The files of other forms, and how far each is from the model.
+fn forms(forms: &[FormView]) -> String {
+    let Some(first) = forms.first() else { return String::new() };
+    let mut text = format!(
+        "## Other forms\n\nFor onnxruntime, transformers.js and whatever reads ONNX: `{IMAGES}` is one normalised image, `{LOGITS}` what the model \
+         says. What each answers to the {} public items, on {}:\n\n| file | bytes | right | the model's own class |\n|---|---:|---:|---:|\n",
+        grouped(first.items.into()),
+        first.engine,
+    );
+    for form in forms {
+        let [bytes, correct, agreed] = [form.object.size_bytes, form.correct.into(), form.agreed.into()].map(grouped);
+        text += &format!("| `{}` ({}) | {bytes} | {correct} | {agreed} |\n", form.form.path(), form.form);
+    }
+    text + "\n"
 }
 
 /// Below a teacher's front matter.

@@ -2,8 +2,9 @@
 
 use super::{NOW, board, competition, hotkey, id};
 use protocol::Digest;
-use protocol::api::{FileDeclaration, Reason, SubmissionStatus};
+use protocol::api::{FileDeclaration, FormView, ModelForm, Reason, SubmissionStatus};
 use protocol::architecture::{Architecture, Costs, Mlp};
+use protocol::competition::ObjectRef;
 use protocol::report::{Calibration, Cost, DataSeen, Estimate, Fidelity, Host, Latency, Phases, Quality, Report};
 use protocol::score::{Ceiling, score};
 use protocol::submission::{Code, State};
@@ -35,6 +36,9 @@ pub fn status(state: State) -> SubmissionStatus {
         costs: Some(Costs { parameters: 101_770, macs: 101_632, activation_bytes_peak: 3_648, size_bytes: 203_540 }),
         files: vec![file("config.json", 612), file("model.safetensors", 407_320), file("README.md", 1_204)],
         published: vec![file("config.json", 540), file("model.safetensors", 407_280)],
+        forms: report
+            .as_ref()
+            .map_or(Vec::new(), |report| ModelForm::ALL.map(|form| self::form(form, report)).to_vec()),
         withheld_until_round: None,
         score: report.as_ref().map(|report| score(report, Ceiling { correct: 9_463, items: 10_000 }, &rules)),
         rank: report.as_ref().map(|_| 8),
@@ -44,6 +48,22 @@ pub fn status(state: State) -> SubmissionStatus {
         latency_verdict: report.as_ref().map(|report| protocol::latency::judge(&report.latency)),
         compared: report.as_ref().map(|_| true),
         report,
+    }
+}
+
+fn form(form: ModelForm, report: &Report) -> FormView {
+    let (size_bytes, lost) = match form {
+        ModelForm::Onnx => (409_120, 0),
+        ModelForm::OnnxF16 => (205_880, 1),
+        ModelForm::OnnxInt8 => (107_340, 41),
+    };
+    FormView {
+        form,
+        object: ObjectRef { sha256: Digest::of(form.path().as_bytes()), size_bytes },
+        items: 5_000,
+        correct: 4_420 - lost,
+        agreed: 5_000 - 2 * lost,
+        engine: format!("rten 0.27.0 beside {}", report.engine),
     }
 }
 

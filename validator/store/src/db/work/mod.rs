@@ -1,4 +1,5 @@
-//! What the machine is asked for beside submissions, a row each until it is answered: by rounds, and by who publishes.
+//! What the machine is asked for beside submissions, a row each until it is answered: by rounds, by who publishes, and for a
+//! champion's forms.
 //!
 //! A submission's own row is its place in the same queue (`turns`). Who takes a row holds it by its attempt, as a submission's
 //! worker does: whoever takes it away counts the attempt, so that a late worker changes nothing. All that an answer has to be held
@@ -7,9 +8,10 @@
 
 mod rows;
 
-pub use rows::{ask, charge, claim, finish, give_back, set_begun};
+pub use rows::{ask, charge, claim, finish, forget, give_back, set_begun};
 
 use super::attempts::Begun;
+use protocol::api::ModelForm;
 use protocol::competition::{InputSpec, ObjectRef, OfficialEngine};
 use protocol::latency::LatencyVerdict;
 use protocol::submission::Rejection;
@@ -40,6 +42,15 @@ pub enum Asked {
         question: Question,
         /// Which of the publication's questions it is: no other has this number.
         number: u64,
+    },
+    /// A champion's model in another form answers the public items.
+    Form {
+        /// Whose model.
+        submission: SubmissionId,
+        /// Which form; `None` for a graph that tells between what values lie, of which the int8 form is made.
+        form: Option<ModelForm>,
+        /// The ONNX file, an object.
+        model: Digest,
     },
 }
 
@@ -151,6 +162,10 @@ impl Asked {
             Self::Teacher { round, who: Side::Teacher, .. } => format!("round/{competition}/{round}/teacher"),
             Self::Teacher { round, who: Side::Reference, .. } => format!("round/{competition}/{round}/reference"),
             Self::Publication { number, .. } => format!("publication/{competition}/{number}"),
+            Self::Form { submission, form: Some(form), .. } => {
+                format!("form/{competition}/{submission}/{}", form.path())
+            }
+            Self::Form { submission, form: None, .. } => format!("form/{competition}/{submission}/ranges"),
         }
     }
 
@@ -160,6 +175,7 @@ impl Asked {
             Self::RoundEntry(_) => "round_entry",
             Self::Teacher { .. } => "teacher",
             Self::Publication { .. } => "publication",
+            Self::Form { .. } => "form",
         }
     }
 
@@ -167,7 +183,7 @@ impl Asked {
     pub fn round(&self) -> Option<u64> {
         match self {
             Self::RoundEntry(Member { round, .. }) | Self::Teacher { round, .. } => Some(*round),
-            Self::Publication { .. } => None,
+            Self::Publication { .. } | Self::Form { .. } => None,
         }
     }
 
@@ -175,6 +191,7 @@ impl Asked {
     pub fn submission(&self) -> Option<&SubmissionId> {
         match self {
             Self::RoundEntry(member) => Some(&member.submission),
+            Self::Form { submission, .. } => Some(submission),
             Self::Teacher { .. } | Self::Publication { .. } => None,
         }
     }
@@ -228,7 +245,7 @@ pub struct WorkUsed {
 /// A piece of work as the operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WorkSeen {
-    /// `round_entry` (a round's member), `teacher` (or the reference beside it) or `publication`.
+    /// `round_entry` (a round's member), `teacher` (or the reference beside it), `publication` or `form` (of a champion).
     pub kind: &'static str,
     /// Whose competition asks.
     pub competition: CompetitionId,

@@ -88,6 +88,15 @@ pub async fn give_back(
     Ok(query.bind(int(held.id)).bind(int(held.attempt)).execute(&mut **tx).await?.rows_affected() == 1)
 }
 
+/// Forgets a question, whatever became of it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget(tx: &mut Tx, competition: &CompetitionId, asked: &Asked) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM work WHERE key = $1").bind(asked.key(competition)).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Writes down that the machine worked for a piece.
 ///
 /// # Errors
@@ -105,13 +114,13 @@ pub async fn charge(tx: &mut Tx, piece: &Piece, used_ms: u64, now: u64) -> Resul
 
 impl Db {
     /// Of each competition the first piece that its rounds wait for and whose next attempt may begin at `now`, and the first that
-    /// its publication waits for.
+    /// its publication or its champion's forms wait for.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn pieces_due(&self, now: u64) -> Result<Vec<Piece>, DbError> {
         let query = "SELECT * FROM work WHERE id IN (SELECT min(id) FROM work WHERE state = 'queued' AND retry_at <= ?
-                     GROUP BY kind = 'publication', competition_id) ORDER BY id";
+                     GROUP BY kind IN ('publication', 'form'), competition_id) ORDER BY id";
         let rows = sqlx::query(query).bind(int(now)).fetch_all(self.pool()).await?;
         rows.iter().map(piece).collect()
     }

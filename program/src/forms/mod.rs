@@ -1,4 +1,11 @@
-//! Other forms of the same graph, for engines: none changes what is computed but for the last bits.
+//! Other forms of the same graph. Those for engines, which are here, change nothing that is computed but for the last bits; those for
+//! people who want fewer bytes or whole numbers are beside it.
+
+mod halves;
+mod int8;
+mod norms;
+
+pub use int8::Range;
 
 use crate::builder::{Builder, Site, rewritten};
 use crate::graph::{Graph, int};
