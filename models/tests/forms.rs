@@ -30,18 +30,6 @@ fn agreement(found: &[f32], expected: &[f32]) -> usize {
     classes(found).iter().zip(classes(expected)).filter(|(a, b)| **a == *b).count()
 }
 
-/// Between what values lie, by what a graph of ranges answered.
-fn ranges(answers: &[f32], columns: usize) -> Vec<Range> {
-    let values = columns / 2;
-    let column = |at: usize| answers.chunks(columns).map(move |row| row[at]);
-    (0..values)
-        .map(|at| Range {
-            low: column(at).fold(f32::MAX, f32::min),
-            high: column(values + at).fold(f32::MIN, f32::max),
-        })
-        .collect()
-}
-
 #[test]
 fn what_is_smaller_answers_alike() {
     let test = FashionMnist::load_test().unwrap();
@@ -64,7 +52,7 @@ fn what_is_smaller_answers_alike() {
 
         let told = folded.with_ranges_told(LOGITS).unwrap().expect("it has weights");
         let columns = told.made.last().unwrap().shape.elements() as usize;
-        let ranges = ranges(&answers(&engine, &told, calibration), columns);
+        let ranges = Range::over(&answers(&engine, &told, calibration), columns);
         let int8 = folded.quantised(&ranges).unwrap();
         let same = agreement(&answers(&engine, &int8, asked), &expected);
         let bytes = [&whole, &half, &int8].map(|graph| onnx::write(graph).len());

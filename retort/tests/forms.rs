@@ -29,7 +29,9 @@ fn a_champion_is_to_be_had_as_onnx_in_three_forms_that_say_what_they_lose() {
     let status = service.json(&["miner", "submit", &package.display().to_string(), "--hotkey", &hotkey, "--wait"]);
     let id = status["id"].as_str().unwrap().to_owned();
     assert_eq!(status["forms"], Value::Array(Vec::new()), "nobody has them before it sits");
-    let early = service.run(&["pull", &id, "--format", "onnx-int8"]);
+    let early = dir.path().join("early").display().to_string();
+    let early = service.run(&["pull", &id, &early, "--format", "onnx-int8"]);
+    assert!(!dir.path().join("early").exists(), "nothing is left of it");
     assert!(stderr(&early).contains("has no form ONNX, int8: champions have"), "{}", stderr(&early));
 
     let closed = retort().args(["validator", "round", "close", "fashion-mnist", "--dir"]).arg(&home).output().unwrap();

@@ -3,7 +3,7 @@
 
 #[cfg(feature = "ort")]
 use crate::support::onnxruntime;
-use crate::support::{repository, retort, stderr};
+use crate::support::{manifest, repository, retort, stderr};
 use datasets::FashionMnist;
 use protocol::Digest;
 use protocol::package::PackageConfig;
@@ -61,6 +61,25 @@ fn what_is_written_is_loaded_by_pythons_onnxruntime_and_has_the_same_labels() {
         let expected: Vec<&str> = predicted.iter().map(|one| one["label"].as_str().unwrap()).collect();
         assert_eq!(found, expected, "{name}");
     }
+}
+
+#[test]
+fn a_student_in_whole_numbers_says_what_it_loses_and_can_be_entered() {
+    let dir = tempfile::tempdir().unwrap();
+    let competition = manifest(dir.path()).display().to_string();
+    let (package, file) = (repository("models/scale/mobilenet-12k-train-1"), dir.path().join("small.onnx"));
+    let unsaid = retort().args(["model", "onnx", "--form", "onnx-int8"]).arg(&package).output().unwrap();
+    assert!(unsaid.status.code() == Some(2) && stderr(&unsaid).contains("--competition"), "{}", stderr(&unsaid));
+    let args = ["model", "onnx", "--form", "onnx-int8", "--json", "--competition", &competition, "--out"];
+    let output = retort().args(args).args([&file, &package]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let loss = |what: &str| said["loss"][what].as_u64().unwrap();
+    assert!(loss("same") * 100 >= loss("items") * 95, "{said}");
+    assert!(loss("right") * 100 >= loss("right_before") * 97, "{said}");
+    assert!(said["bytes"].as_u64().unwrap() < 30_000, "{said}");
+    let checked = retort().args(["miner", "check"]).arg(&file).args(["--competition", &competition]).output().unwrap();
+    assert!(checked.status.success(), "{}", stderr(&checked));
 }
 
 /// The same student as a package of the catalogue, on burn, and as PyTorch's export of it, on rten.

@@ -23,6 +23,19 @@ pub struct Range {
     pub high: f32,
 }
 
+impl Range {
+    /// Of each value, over the answers of many items that a graph of [`Graph::with_ranges_told`] gave, `[items, columns]`.
+    pub fn over(answers: &[f32], columns: usize) -> Vec<Self> {
+        let (values, columns) = (columns / 2, columns.max(1));
+        let column = |at: usize| answers.chunks(columns).filter_map(move |row| row.get(at)).copied();
+        let range = |at: usize| Self {
+            low: column(at).fold(f32::INFINITY, f32::min),
+            high: column(values.saturating_add(at)).fold(f32::NEG_INFINITY, f32::max),
+        };
+        (0..values).map(range).collect()
+    }
+}
+
 /// What is concatenated at once.
 const CONCATENATED_MAX: usize = 64;
 /// A scale is at least so much: of a value that is always 0, and where a bias is counted in products of scales.

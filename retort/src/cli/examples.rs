@@ -3,7 +3,7 @@
 use super::Cli;
 use clap::{Command, CommandFactory, FromArgMatches};
 
-const EXAMPLES: [&str; 57] = [
+const EXAMPLES: [&str; 58] = [
     "retort demo --serve",
     "retort bench backends models/teacher --items 2000",
     "retort bench door --tries 20",
@@ -48,6 +48,7 @@ const EXAMPLES: [&str; 57] = [
     "retort board fashion-mnist --division c99 --watch",
     "retort pull fashion-mnist champion",
     "retort model onnx champion",
+    "retort model onnx student --form onnx-int8 --competition http://127.0.0.1:7070/competitions/fashion-mnist",
     "retort predict champion fashion-mnist:0 picture.png",
     "retort predict model.onnx pictures --competition http://127.0.0.1:7070/competitions/my-task",
     "retort witness --log \"$(curl -fsS http://127.0.0.1:7070/log/key)\"",

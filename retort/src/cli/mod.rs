@@ -312,12 +312,20 @@ impl From<ModelForm> for protocol::api::ModelForm {
 
 #[derive(Subcommand)]
 pub(crate) enum ModelCommand {
-    /// A package of the catalogue as ONNX, batch normalisation folded into convolutions: one image in, its logits out
+    /// A package as ONNX, batch normalisation folded into convolutions: one image in, its logits out. In int8 it is quantised statically
+    /// (QDQ), calibrated on a competition's training images, and what that loses on its public items is printed; the file can be
+    /// entered as it is, `retort miner submit FILE`
     Onnx {
         /// The package folder
         #[arg(value_parser = at_home)]
         package: PathBuf,
-        /// The file; DIR/onnx/model.onnx unless given
+        /// Which form
+        #[arg(long, default_value = "onnx")]
+        form: ModelForm,
+        /// For int8: the competition whose training images it is calibrated on, http://HOST:PORT/competitions/ID or a competition.toml
+        #[arg(long, value_name = "COMPETITION", required_if_eq("form", "onnx-int8"))]
+        competition: Option<String>,
+        /// The file; DIR/onnx/model.onnx (model_fp16.onnx, model_quantized.onnx) unless given
         #[arg(long, value_name = "FILE", value_parser = at_home)]
         out: Option<PathBuf>,
         /// Print JSON

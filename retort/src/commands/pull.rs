@@ -55,9 +55,12 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
             (client, champion, id.to_string())
         }
     };
+    let form = args.format.map(ModelForm::from);
+    // Before anything is written.
+    let published = form.map_or(Ok(None), |form| published(&client, &submission, form))?;
     let mut pulled = pull(&client, &submission, args.dir.as_deref().unwrap_or(Path::new(&name)))?;
-    if let Some(form) = args.format {
-        put_form(&client, &mut pulled, form.into())?;
+    if let Some(form) = form {
+        put_form(&client, &mut pulled, form, published)?;
     }
     if args.json {
         return print_json(&pulled);
@@ -78,21 +81,27 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     Ok(())
 }
 
+/// What the validator measured of a form. In float32 one can be made of any model, and `None` says that it has to be.
+fn published(client: &Client, submission: &SubmissionId, form: ModelForm) -> Result<Option<FormView>> {
+    let published = client.status(submission)?.forms.into_iter().find(|published| published.form == form);
+    if published.is_none() && form != ModelForm::Onnx {
+        bail!(
+            "{submission} has no form {form}: champions have, as soon as it is measured; `retort model onnx` makes one of what was pulled"
+        );
+    }
+    Ok(published)
+}
+
 /// Puts a form beside the model that was pulled.
-fn put_form(client: &Client, pulled: &mut Pulled, form: ModelForm) -> Result<()> {
+fn put_form(client: &Client, pulled: &mut Pulled, form: ModelForm, published: Option<FormView>) -> Result<()> {
     let dir = Path::new(&pulled.dir);
-    let published = client.status(&pulled.submission)?.forms.into_iter().find(|published| published.form == form);
     let file = match &published {
         Some(published) => {
             let file = dir.join(form.path());
             model::write(&file, &client.object(&published.object)?)?;
             file
         }
-        None if form == ModelForm::Onnx => model::onnx_beside(dir)?,
-        None => bail!(
-            "{} has no form {form}: champions have, as soon as their forms are measured; --format onnx makes one in float32 here",
-            pulled.submission
-        ),
+        None => model::onnx_beside(dir)?,
     };
     pulled.onnx = Some(file.display().to_string());
     pulled.form = published;

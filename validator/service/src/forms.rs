@@ -157,7 +157,8 @@ impl Turn<'_> {
     async fn ranges(&self) -> Result<Option<Vec<Range>>, FormError> {
         match self.told(None).await? {
             Some((_, Some(Told::Said { logits, .. }))) => {
-                Ok(Some(ranges(&Logits::from_bytes(&self.app.objects.get(&logits.sha256).await?)?)))
+                let told = Logits::from_bytes(&self.app.objects.get(&logits.sha256).await?)?;
+                Ok(Some(Range::over(&told.values, told.classes as usize)))
             }
             Some((_, Some(Told::Rejected(why)))) => self.end(Err(why.to_string())).await.map(|()| None),
             Some((_, Some(Told::Failed { problem }))) => self.end(Err(problem)).await.map(|()| None),
@@ -285,17 +286,6 @@ impl Turn<'_> {
         app.board.changed(competition);
         Ok(())
     }
-}
-
-/// Between what each value lies over all items.
-fn ranges(told: &Logits) -> Vec<Range> {
-    let columns = (told.classes as usize).max(2);
-    let extreme = |column: usize, pick: fn(f32, f32) -> f32| {
-        let values = told.values.chunks(columns).filter_map(|row| row.get(column)).copied();
-        values.reduce(pick).unwrap_or(0.0)
-    };
-    let count = columns / 2;
-    (0..count).map(|at| Range { low: extreme(at, f32::min), high: extreme(count + at, f32::max) }).collect()
 }
 
 /// What is ordered of a form, or of a graph that tells ranges, and what the answer is held against.
