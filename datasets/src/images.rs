@@ -16,10 +16,16 @@
 
 use crate::FormatError;
 use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
+use crate::items_file::Placed;
+use crate::published::TableError;
+use protocol::architecture::ImageShape;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Inputs, Items, Truth};
+use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
+/// Bytes before the pixels.
+const HEAD_BYTES: usize = 25;
 
 /// Images of one shape. [`Images::validate`] says whether the fields agree; everything this crate returns is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,8 +127,32 @@ impl Images {
 
     /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond the input's own length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Images, FormatError> {
+        let (head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES));
+        let (images, each) = Images::head(head)?;
+        let mut reader = Reader::new(rest);
+        let pixels = reader.take("pixels", images.pixel_bytes()?)?;
+        let labels = images.labels_in(reader, each)?;
+        Ok(Images { pixels: pixels.to_vec(), labels, ..images })
+    }
+
+    /// The same of a file of labelled images of this shape, whose pixels stay where they are: their place, and the labels.
+    pub(crate) fn opened(file: &Placed, shape: ImageShape) -> Result<(Range<u64>, Vec<u16>), TableError> {
+        let begin = HEAD_BYTES as u64;
+        let (images, each) = Images::head(&file.read(0..begin.min(file.bytes))?)?;
+        let found = ImageShape { channels: images.channels, height: images.height, width: images.width };
+        if found != shape {
+            return Err(TableError::Shape { found, expected: shape });
+        }
+        let end = begin.saturating_add(images.pixel_bytes()? as u64);
+        let labels = images.labels_in(Reader::new(&file.read(end..file.bytes.max(end))?), each)?;
+        expect_length("labels", images.len(), labels.len())?;
+        Ok((begin..end, labels))
+    }
+
+    /// Images without pixels and labels, and how many bytes each of their labels has.
+    fn head(bytes: &[u8]) -> Result<(Images, usize), FormatError> {
         let mut reader = Reader::after_magic(bytes, MAGIC)?;
-        let mut images = Images {
+        let images = Images {
             count: reader.u32("count")?,
             channels: reader.u32("channels")?,
             height: reader.u32("height")?,
@@ -130,19 +160,17 @@ impl Images {
             pixels: vec![],
             labels: vec![],
         };
-        let each = match reader.u8("bytes of a label")? {
-            each @ 0..=2 => usize::from(each),
-            found => return Err(FormatError::LabelBytes { found }),
-        };
-        let pixels = reader.take("pixels", images.pixel_bytes()?)?;
-        let labels = if each == 0 { vec![] } else { reader.labels("labels", images.len(), each)? };
-        reader.finish()?;
-        if each > label_bytes(&labels) {
-            return Err(FormatError::WideLabels);
+        match reader.u8("bytes of a label")? {
+            each @ 0..=2 => Ok((images, usize::from(each))),
+            found => Err(FormatError::LabelBytes { found }),
         }
-        images.pixels = pixels.to_vec();
-        images.labels = labels;
-        Ok(images)
+    }
+
+    /// The labels, which are all that is left.
+    fn labels_in(&self, mut reader: Reader<'_>, each: usize) -> Result<Vec<u16>, FormatError> {
+        let labels = if each == 0 { vec![] } else { reader.labels("labels", self.len(), each)? };
+        reader.finish()?;
+        if each > label_bytes(&labels) { Err(FormatError::WideLabels) } else { Ok(labels) }
     }
 
     fn pixel_bytes(&self) -> Result<usize, FormatError> {

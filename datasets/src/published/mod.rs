@@ -8,6 +8,7 @@
 
 mod read;
 
+pub(crate) use read::open;
 pub use read::{Part, read, read_answers};
 
 use crate::{FormatError, Images, Logits};
@@ -20,7 +21,9 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::TypePtr;
+use protocol::architecture::ImageShape;
 use serde_json::{Value, json};
+use std::io;
 use std::sync::Arc;
 
 /// Planes of what can be a picture: grey, or colours.
@@ -34,8 +37,10 @@ const PICTURE_COLUMNS: &str = "optional group image { optional binary bytes; opt
 const PIXEL_COLUMNS: &str = "optional binary pixels; optional int64 label;";
 /// What is behind both, or alone.
 const ANSWER_COLUMN: &str = "optional group teacher_logits (LIST) { repeated group list { optional float element; } }";
-/// Rows of a row group: what a reader holds at once.
+/// Rows of a row group: what a writer holds at once.
 const ROWS: usize = 1_000;
+/// Inputs of a row group, unless one alone is larger. Of small pictures there are as many as rows.
+const ROWS_BYTES: u64 = 16 << 20;
 
 /// Why a part can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +103,17 @@ pub enum TableError {
     /// The file contradicts itself.
     #[error("it is damaged")]
     Damaged,
+    /// Items of other inputs than the competition's.
+    #[error("its items are of {found:?} and not of {expected:?}")]
+    Shape {
+        /// What they are.
+        found: ImageShape,
+        /// What they should be.
+        expected: ImageShape,
+    },
+    /// The file can't be read.
+    #[error(transparent)]
+    Unread(#[from] io::Error),
     /// What was read contradicts itself, or isn't finite.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -126,8 +142,9 @@ pub fn table(images: &Images, names: &[String], answers: Option<&Logits>) -> Res
     }
     let pictures = are_pictures(images.channels);
     let mut writer = writer(schema(images.channels)?, &features(pictures, names))?;
-    for first in (0..count).step_by(ROWS) {
-        let rows = first..count.min(first.saturating_add(ROWS));
+    let rows_max = rows_of_group(images.image_bytes() as u64);
+    for first in (0..count).step_by(rows_max) {
+        let rows = first..count.min(first.saturating_add(rows_max));
         let mut group = writer.next_row_group()?;
         if pictures {
             let pngs = rows.clone().map(|row| png(images, row).map(ByteArray::from)).collect::<Result<Vec<_>, _>>()?;
@@ -163,6 +180,12 @@ pub fn answers_table(answers: &Logits) -> Result<Vec<u8>, TableError> {
         group.close()?;
     }
     Ok(writer.into_inner()?)
+}
+
+/// How many rows with inputs of so many bytes make a row group.
+fn rows_of_group(item_bytes: u64) -> usize {
+    let rows = (ROWS_BYTES / item_bytes.max(1)).max(1);
+    usize::try_from(rows).unwrap_or(ROWS).min(ROWS)
 }
 
 /// Whether inputs of so many planes are pictures, which others read as such.
