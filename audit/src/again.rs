@@ -5,7 +5,7 @@ use super::draw::{Drawn, package, request};
 use super::history::Past;
 use super::members::{Decided, Field, Own};
 use super::{Case, Findings, Stop};
-use datasets::{ItemsFile, Logits};
+use datasets::{Labelled, Logits};
 use program::package::Classifier;
 use protocol::architecture::Costs;
 use protocol::backend::{DELTA_MICRO_MAX, OnBackend};
@@ -94,7 +94,7 @@ fn is_below(member: &RecordedMember) -> bool {
 
 /// Public items as they were published.
 struct Public {
-    items: ItemsFile,
+    items: Labelled,
     logits: Logits,
 }
 
@@ -102,7 +102,7 @@ fn public(case: &Case<'_>) -> Result<Public, String> {
     let competition = case.competition;
     let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
     let table = case.file(&competition.tables.evaluation.sha256)?;
-    let part = ItemsFile::open(table, shape, classes).and_then(ItemsFile::answered).map_err(|error| error.to_string());
+    let part = Labelled::open(table, shape, classes).and_then(Labelled::answered).map_err(|error| error.to_string());
     part.map(|(items, logits)| Public { items, logits })
 }
 

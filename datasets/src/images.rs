@@ -16,7 +16,7 @@
 
 use crate::FormatError;
 use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
-use crate::items_file::Placed;
+use crate::labelled::Placed;
 use crate::published::TableError;
 use protocol::architecture::ImageShape;
 use protocol::competition::InputSpec;
@@ -25,7 +25,7 @@ use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
 /// Bytes before the pixels.
-const HEAD_BYTES: usize = 25;
+pub(crate) const HEAD_BYTES: usize = 25;
 
 /// Images of one shape. [`Images::validate`] says whether the fields agree; everything this crate returns is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +116,9 @@ impl Images {
     /// Writes the file format, or says why this value has none.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FormatError> {
         self.validate()?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([self.count, self.channels, self.height, self.width].iter().flat_map(|dim| dim.to_le_bytes()));
         let each = if self.has_labels() { label_bytes(&self.labels) } else { 0 };
-        bytes.push(each as u8);
+        let shape = ImageShape { channels: self.channels, height: self.height, width: self.width };
+        let mut bytes = Self::head_of(self.count, shape, each);
         bytes.extend_from_slice(&self.pixels);
         put_labels(&mut bytes, &self.labels, each);
         Ok(bytes)
@@ -147,6 +146,15 @@ impl Images {
         let labels = images.labels_in(Reader::new(&file.read(end..file.bytes.max(end))?), each)?;
         expect_length("labels", images.len(), labels.len())?;
         Ok((begin..end, labels))
+    }
+
+    /// What a file of so many images begins with, whose labels have so many bytes.
+    pub(crate) fn head_of(count: u32, shape: ImageShape, label_bytes: usize) -> Vec<u8> {
+        let ImageShape { channels, height, width } = shape;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([count, channels, height, width].iter().flat_map(|dim| dim.to_le_bytes()));
+        bytes.push(label_bytes as u8);
+        bytes
     }
 
     /// Images without pixels and labels, and how many bytes each of their labels has.

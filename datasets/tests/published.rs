@@ -1,7 +1,7 @@
 //! Parts as they are published: read again as they were written, and refused where they are anything else.
 
 use datasets::published::{Part, TableError, answers_table, read, read_answers, table};
-use datasets::{Images, ItemsFile, Logits, load_digits};
+use datasets::{Images, Labelled, Logits, load_digits};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
@@ -59,7 +59,7 @@ fn a_part_in_its_file_has_the_same_rows_and_is_decoded_where_somebody_looks() {
     let written = table(&images, &names(2), Some(&asked)).unwrap();
     let raw = images.to_bytes().unwrap();
     for (bytes, answers) in [(&written, Some(asked)), (&raw, None)] {
-        let items = ItemsFile::open(file(bytes), shape, 2).unwrap();
+        let items = Labelled::open(file(bytes), shape, 2).unwrap();
         assert_eq!((items.count(), &items.labels, &items.answers), (130, &images.labels, &answers));
         assert_eq!(items.pixels.sha256().unwrap(), Digest::of(&images.pixels));
         let at = |range: std::ops::Range<usize>| items.pixels.read(range.start as u64..range.end as u64).unwrap();
@@ -71,14 +71,14 @@ fn a_part_in_its_file_has_the_same_rows_and_is_decoded_where_somebody_looks() {
         assert_eq!(few.held().unwrap(), images.select(&(100..130).collect::<Vec<u32>>()));
     }
     let other = ImageShape { height: 112, width: 448, ..shape };
-    assert!(matches!(ItemsFile::open(file(&raw), other, 2), Err(TableError::Shape { .. })));
+    assert!(matches!(Labelled::open(file(&raw), other, 2), Err(TableError::Shape { .. })));
     for cut in [0, 3, 24, 25, raw.len() - 1] {
-        assert!(ItemsFile::open(file(&raw[..cut]), shape, 2).is_err(), "{cut}");
+        assert!(Labelled::open(file(&raw[..cut]), shape, 2).is_err(), "{cut}");
     }
     // What isn't looked at at first is damaged: that is said when somebody does.
     let mut damaged = written;
     damaged[1_000] ^= 0xff;
-    let items = ItemsFile::open(file(&damaged), shape, 2).unwrap();
+    let items = Labelled::open(file(&damaged), shape, 2).unwrap();
     assert!(items.pixels.sha256().is_err() && items.pixels.read(129 * item as u64..130 * item as u64).is_ok());
 }
 

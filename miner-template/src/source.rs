@@ -6,7 +6,7 @@ use crate::files::PackageFiles;
 use crate::paths::at_home;
 use datasets::published::{self, Part, TableError};
 use datasets::source::{Items, Source as RowSource, Wanted};
-use datasets::{FashionMnist, Images, ItemsFile, Logits};
+use datasets::{FashionMnist, Images, Labelled, Logits};
 use protocol::CompetitionId;
 use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
 use protocol::package::PackageConfig;
@@ -225,9 +225,9 @@ fn teacher(folder: &Path) -> Result<Teacher, SourceError> {
 ///
 /// # Errors
 /// When they can't be had, or aren't what a validator publishes.
-pub fn public_part(client: &Client, competition: &Competition) -> Result<(ItemsFile, Logits), SourceError> {
+pub fn public_part(client: &Client, competition: &Competition) -> Result<(Labelled, Logits), SourceError> {
     let (file, manifest) = (client.object_file(&competition.tables.evaluation)?, &competition.manifest);
-    Ok(ItemsFile::open(file, manifest.input.shape(), manifest.labels.len())?.answered()?)
+    Ok(Labelled::open(file, manifest.input.shape(), manifest.labels.len())?.answered()?)
 }
 
 fn part(client: &Client, competition: &Competition, table: &ObjectRef) -> Result<Part, SourceError> {

@@ -97,6 +97,12 @@ impl Pixels {
         Self::of(Part { whole: self.clone(), range: range.start.min(end)..end })
     }
 
+    /// The items at `indices`, in that order, of `item_bytes` each.
+    #[must_use]
+    pub fn select(&self, indices: Vec<u32>, item_bytes: u64) -> Self {
+        Self::of(Selected { whole: self.clone(), indices, item_bytes: item_bytes.max(1) })
+    }
+
     /// These, and then `more`.
     #[must_use]
     pub fn then(self, more: Self) -> Self {
@@ -122,26 +128,26 @@ impl From<Arc<[u8]>> for Pixels {
 
 impl From<Vec<u8>> for Pixels {
     fn from(pixels: Vec<u8>) -> Self {
-        Arc::<[u8]>::from(pixels).into()
+        Self::of(Held(pixels))
     }
 }
 
-struct Held(Arc<[u8]>);
+struct Held<T>(T);
 
-impl Debug for Held {
+impl<T: AsRef<[u8]>> Debug for Held<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.0.as_ref().len())
     }
 }
 
-impl ReadPixels for Held {
+impl<T: AsRef<[u8]> + Send + Sync> ReadPixels for Held<T> {
     fn bytes(&self) -> u64 {
-        self.0.len() as u64
+        self.0.as_ref().len() as u64
     }
 
     fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let place = |place: u64| usize::try_from(place).unwrap_or(usize::MAX);
-        Ok(self.0.get(place(range.start)..place(range.end)).unwrap_or_default().to_vec())
+        Ok(self.0.as_ref().get(place(range.start)..place(range.end)).unwrap_or_default().to_vec())
     }
 }
 
@@ -158,6 +164,33 @@ impl ReadPixels for Part {
 
     fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         self.whole.read(self.range.start + range.start..self.range.start + range.end)
+    }
+}
+
+#[derive(Debug)]
+struct Selected {
+    whole: Pixels,
+    indices: Vec<u32>,
+    item_bytes: u64,
+}
+
+impl ReadPixels for Selected {
+    fn bytes(&self) -> u64 {
+        self.item_bytes.saturating_mul(self.indices.len() as u64)
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let (mut read, each) = (Vec::new(), self.item_bytes);
+        let (first, end) = (range.start / each, range.end.div_ceil(each));
+        for place in first..end {
+            let index = usize::try_from(place).ok().and_then(|place| self.indices.get(place));
+            let there = u64::from(*index.ok_or(io::ErrorKind::UnexpectedEof)?) * each;
+            // As much of the item as is asked for.
+            let (from, to) =
+                (range.start.max(place * each) - place * each, range.end.min((place + 1) * each) - place * each);
+            read.extend(self.whole.read(there + from..there + to)?);
+        }
+        Ok(read)
     }
 }
 
@@ -222,6 +255,17 @@ mod tests {
         assert_eq!((joined.bytes(), joined.sha256().unwrap()), (100, Digest::of(&all)));
         assert!(joined.read(99..101).is_err() && held.part(10..20).read(9..11).is_err());
         assert_eq!((held.part(200..300).bytes(), held.part(0..0).sha256().unwrap()), (0, Digest::of(b"")));
+    }
+
+    #[test]
+    fn items_that_are_selected_are_read_in_their_new_order() {
+        let held = Pixels::from((0..30).collect::<Vec<u8>>());
+        let selected = held.select(vec![9, 0, 4, 0], 3);
+        let all = [27, 28, 29, 0, 1, 2, 12, 13, 14, 0, 1, 2];
+        for (start, end) in (0..12u64).flat_map(|start| (start..=12).map(move |end| (start, end))) {
+            assert_eq!(selected.read(start..end).unwrap(), all[start as usize..end as usize], "{start}..{end}");
+        }
+        assert!(selected.read(0..13).is_err() && held.select(vec![10], 3).read(0..3).is_err());
     }
 
     #[test]

@@ -9,8 +9,8 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::{ANSWERS, TableError, are_pictures, schema};
-use crate::items_file::Placed;
-use crate::{Images, ItemsFile, Logits};
+use crate::labelled::Placed;
+use crate::{Images, Labelled, Logits};
 use bytes::Bytes;
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, ImageError, Limits};
@@ -73,12 +73,12 @@ pub fn read(file: impl Into<Bytes>, input: ImageShape, classes: usize) -> Result
 }
 
 /// Opens a part: its pictures are decoded when they are asked for.
-pub(crate) fn open(file: Placed, input: ImageShape, classes: usize) -> Result<ItemsFile, TableError> {
+pub(crate) fn open(file: Placed, input: ImageShape, classes: usize) -> Result<Labelled, TableError> {
     guarded(|| {
         let (pictures, labels, answers) = opened(SerializedFileReader::new(file)?, input, classes, 0)?;
         let few = pictures.bytes() <= DECODED_AT_ONCE_BYTES;
         let pixels = if few { pictures.decoded(0..labels.len())?.into() } else { Pixels::of(pictures) };
-        Ok(ItemsFile { shape: input, pixels, labels, answers })
+        Ok(Labelled { shape: input, pixels, labels, answers })
     })
 }
 

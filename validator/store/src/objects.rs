@@ -115,6 +115,25 @@ impl Objects {
         Ok(object)
     }
 
+    /// Stores what `write` writes, however much that is: it goes into a file without a name first.
+    ///
+    /// # Errors
+    /// When the store refuses, or `write` does. Nothing is left behind then.
+    pub async fn put_written<E>(
+        &self,
+        write: impl FnOnce(&mut (dyn io::Write + Send)) -> Result<(), E> + Send + 'static,
+    ) -> Result<ObjectRef, E>
+    where
+        E: From<ObjectError> + Send + 'static,
+    {
+        let file = self.doubting(written(self.tmp.clone()))?;
+        let writing = tokio::task::spawn_blocking(move || Spooled::written(file, write));
+        let spooled = writing.await.map_err(|error| ObjectError::from(io::Error::other(error)))??;
+        let object = spooled.object();
+        self.keep(spooled).await?;
+        Ok(object)
+    }
+
     /// Receives bytes that were announced as `expected`, and stores them if that is what they are.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::{HttpLog, line, log_key};
 use crate::cli::{ReceiptOptions, Validator, Which, at_home};
 use anyhow::{Context, Result, bail};
 use audit::agree;
-use datasets::ItemsFile;
+use datasets::Labelled;
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
 use program::package::{Package, admit};
@@ -405,7 +405,7 @@ fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mu
         return Ok(None);
     };
     let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
-    let opened = ItemsFile::open(table, shape, classes).and_then(ItemsFile::answered);
+    let opened = Labelled::open(table, shape, classes).and_then(Labelled::answered);
     let read = opened.and_then(|(items, logits)| Ok((items.pixels.sha256()?, items, logits)));
     let (sha256, items, logits) = match read {
         Ok(read) => read,

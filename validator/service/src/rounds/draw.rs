@@ -9,7 +9,7 @@ use crate::state::materials::{self, Materials};
 use datasets::hidden::Drawn;
 use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::published::Part;
-use datasets::{Images, ItemsFile, Logits, arg_max};
+use datasets::{Images, Labelled, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::{HiddenPool, ObjectRef};
 use protocol::evaluation::{Inputs, Items, Truth};
@@ -207,7 +207,7 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
 }
 
 /// The round's items, as they were stored.
-async fn drawn_items(turn: &Turn<'_>, drawn: &Drawn) -> Result<ItemsFile, RoundError> {
+async fn drawn_items(turn: &Turn<'_>, drawn: &Drawn) -> Result<Labelled, RoundError> {
     let manifest = &turn.stored.competition.manifest;
     let (input, classes) = (manifest.input.shape(), manifest.labels.len());
     Ok(materials::opened(&turn.app.objects, &drawn.items.sha256, input, classes).await?)

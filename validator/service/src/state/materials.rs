@@ -4,7 +4,7 @@
 //! are read where they lie. It does not know what is done with it.
 
 use copies::PROBES_DEFAULT;
-use datasets::ItemsFile;
+use datasets::Labelled;
 use datasets::published::TableError;
 use protocol::architecture::ImageShape;
 use protocol::evaluation::{Items, PackageBytes};
@@ -91,9 +91,9 @@ pub async fn opened(
     items: &Digest,
     input: ImageShape,
     classes: usize,
-) -> Result<ItemsFile, MaterialError> {
+) -> Result<Labelled, MaterialError> {
     let file = objects.file(items).await?;
-    Ok(tokio::task::spawn_blocking(move || ItemsFile::open(file, input, classes)).await??)
+    Ok(tokio::task::spawn_blocking(move || Labelled::open(file, input, classes)).await??)
 }
 
 /// A package's two files, checked against their digests.

@@ -1,11 +1,12 @@
-//! Labelled items that stay in their file: labels and the teacher's answers are in memory, pixels are read where they lie, however
-//! many there are.
+//! Labelled items, however many: labels and the teacher's answers are in memory, pixels are read where they lie.
 //!
-//! It knows both files that items are kept in, a published part and `RTIMG1`, and not what they are for.
+//! It knows the files that items are kept in, a published part and `RTIMG1`, and not what they are for.
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use crate::published::{self, TableError};
+use crate::format::{FormatError, expect_length, label_bytes, put_labels};
+use crate::images::HEAD_BYTES;
+use crate::published::{self, Part, TableError};
 use crate::{Images, Logits};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -15,7 +16,7 @@ use protocol::competition::InputSpec;
 use protocol::evaluation::{Inputs, Items, Truth};
 use protocol::pixels::{Pixels, ReadPixels};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -23,9 +24,9 @@ use std::sync::Arc;
 /// What a file of Parquet begins with.
 const PARQUET: &[u8] = b"PAR1";
 
-/// Items of a file that is open.
+/// Items of a file that is open, or in memory. A copy shares their pixels.
 #[derive(Clone, Debug)]
-pub struct ItemsFile {
+pub struct Labelled {
     /// What each item is.
     pub shape: ImageShape,
     /// Item-major, then channel, row, column.
@@ -36,7 +37,7 @@ pub struct ItemsFile {
     pub answers: Option<Logits>,
 }
 
-impl ItemsFile {
+impl Labelled {
     /// Opens a published part or a file of images, of a competition with such inputs and so many classes.
     ///
     /// # Errors
@@ -48,6 +49,18 @@ impl ItemsFile {
         }
         let (pixels, labels) = Images::opened(&file, input)?;
         Ok(Self { shape: input, pixels: Pixels::of(Stretch { file, range: pixels }), labels, answers: None })
+    }
+
+    /// Of inputs that were made one after the other, in a file of this process.
+    pub(crate) fn spooled(
+        file: File,
+        shape: ImageShape,
+        labels: Vec<u16>,
+        answers: Option<Logits>,
+    ) -> io::Result<Self> {
+        let file = Placed::new(file)?;
+        let range = 0..file.bytes;
+        Ok(Self { shape, pixels: Pixels::of(Stretch { file, range }), labels, answers })
     }
 
     /// How many items there are.
@@ -67,6 +80,52 @@ impl ItemsFile {
             labels: self.labels.get(range).unwrap_or_default().to_vec(),
             answers: self.answers.as_ref().map(|answers| answers.select(&indices)),
         }
+    }
+
+    /// The items at `indices`, in that order, as far as there are such.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        Self {
+            shape: self.shape,
+            pixels: self.pixels.select(indices.to_vec(), self.shape.values()),
+            labels: indices.iter().filter_map(|index| self.labels.get(*index as usize)).copied().collect(),
+            answers: self.answers.as_ref().map(|answers| answers.select(indices)),
+        }
+    }
+
+    /// Whether pixels, labels and answers are of as many items.
+    ///
+    /// # Errors
+    /// When they aren't.
+    pub fn validate(&self) -> Result<(), FormatError> {
+        let count = self.labels.len();
+        let expected = usize::try_from(self.shape.values()).ok().and_then(|each| each.checked_mul(count));
+        let found = usize::try_from(self.pixels.bytes()).unwrap_or(usize::MAX);
+        expect_length("pixels", expected.unwrap_or(0), found)?;
+        match &self.answers {
+            Some(answers) => expect_length("answers", count, answers.len()).and_then(|()| answers.validate()),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the file of images, `RTIMG1`.
+    ///
+    /// # Errors
+    /// When the items contradict themselves, can't be read, or the file can't be written.
+    pub fn write_images(&self, to: &mut dyn Write) -> io::Result<()> {
+        self.validate().map_err(io::Error::other)?;
+        let each = label_bytes(&self.labels);
+        to.write_all(&Images::head_of(self.count(), self.shape, each))?;
+        self.pixels.blocks(1).try_for_each(|block| to.write_all(&block?))?;
+        let mut labels = Vec::new();
+        put_labels(&mut labels, &self.labels, each);
+        to.write_all(&labels)
+    }
+
+    /// How many bytes that file has.
+    pub(crate) fn images_bytes(&self) -> u64 {
+        let labels = self.labels.len().saturating_mul(label_bytes(&self.labels)) as u64;
+        (HEAD_BYTES as u64).saturating_add(self.pixels.bytes()).saturating_add(labels)
     }
 
     /// All of them in memory.
@@ -93,6 +152,13 @@ impl ItemsFile {
     /// When there are none.
     pub fn answered(mut self) -> Result<(Self, Logits), TableError> {
         self.answers.take().map(|answers| (self, answers)).ok_or(TableError::NoAnswers)
+    }
+}
+
+impl From<Part> for Labelled {
+    fn from(Part { images, answers }: Part) -> Self {
+        let Images { channels, height, width, pixels, labels, .. } = images;
+        Self { shape: ImageShape { channels, height, width }, pixels: pixels.into(), labels, answers }
     }
 }
 
@@ -126,10 +192,10 @@ impl Length for Placed {
 }
 
 impl ChunkReader for Placed {
-    type T = BufReader<From>;
+    type T = BufReader<FromPlace>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(From { file: Arc::clone(&self.file), place: start }))
+        Ok(BufReader::new(FromPlace { file: Arc::clone(&self.file), place: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -138,12 +204,12 @@ impl ChunkReader for Placed {
 }
 
 /// A file from a place on.
-pub(crate) struct From {
+pub(crate) struct FromPlace {
     file: Arc<File>,
     place: u64,
 }
 
-impl Read for From {
+impl Read for FromPlace {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.place)?;
         self.place = self.place.saturating_add(read as u64);
