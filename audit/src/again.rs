@@ -5,8 +5,7 @@ use super::draw::{Drawn, package, request};
 use super::history::Past;
 use super::members::{Decided, Field, Own};
 use super::{Case, Findings, Stop};
-use datasets::published::{Part, read};
-use datasets::{Images, Logits};
+use datasets::{Labelled, Logits};
 use program::package::Classifier;
 use protocol::architecture::Costs;
 use protocol::backend::{DELTA_MICRO_MAX, OnBackend};
@@ -95,16 +94,16 @@ fn is_below(member: &RecordedMember) -> bool {
 
 /// Public items as they were published.
 struct Public {
-    images: Images,
+    items: Labelled,
     logits: Logits,
 }
 
 fn public(case: &Case<'_>) -> Result<Public, String> {
     let competition = case.competition;
     let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
-    let table = case.object(&competition.tables.evaluation.sha256)?;
-    let part = read(table, shape, classes).and_then(Part::answered).map_err(|error| error.to_string());
-    part.map(|(images, logits)| Public { images, logits })
+    let table = case.file(&competition.tables.evaluation.sha256)?;
+    let part = Labelled::open(table, shape, classes).and_then(Labelled::answered).map_err(|error| error.to_string());
+    part.map(|(items, logits)| Public { items, logits })
 }
 
 #[derive(Default)]
@@ -146,7 +145,7 @@ impl Run<'_> {
             return self.told.bad.push(format!("{} was measured with a seed that was picked", member.submission));
         }
         let items = self.round_items();
-        if Digest::of(&items.inputs.pixels) != there.report.data.images_sha256
+        if items.inputs.pixels.sha256().ok() != Some(there.report.data.images_sha256)
             || items.truth.public != there.report.data.public_items
         {
             return self.told.bad.push(format!("{} was measured on other items than were drawn", member.submission));
@@ -161,7 +160,8 @@ impl Run<'_> {
     /// What a submission's own report says of items and of the package's costs, without running it.
     fn published(&mut self, id: &SubmissionId, own: &Own) {
         let data = &own.report.data;
-        if (data.images_sha256, data.items) != (Digest::of(&self.public.images.pixels), self.public.images.count) {
+        let (sha256, count) = (self.public.items.pixels.sha256().ok(), self.public.items.count());
+        if (Some(data.images_sha256), data.items) != (sha256, count) {
             return self.told.bad.push(format!("{id} was measured on other items than the public ones"));
         }
         let costs = self.case.source.files(id).and_then(|files| {
@@ -291,20 +291,20 @@ impl Run<'_> {
     }
 
     fn public_items(&self) -> Items {
-        let Public { images, logits } = &self.public;
+        let Public { items, logits } = &self.public;
         let input = &self.case.competition.manifest.input;
-        images.clone().asked(input, images.count, Some(logits.values.clone()))
+        items.clone().asked(input, items.count(), Some(logits.values.clone()))
     }
 
     /// Public items, then the round's; what is known counts as public.
     fn round_items(&self) -> Items {
         let (public, drawn) = (&self.public, self.drawn);
-        let pixels = [&public.images.pixels[..], &drawn.images.pixels].concat().into();
+        let pixels = public.items.pixels.clone().then(drawn.images.pixels.clone().into());
         Items {
             inputs: Inputs { spec: self.case.competition.manifest.input.clone(), pixels },
             truth: Truth {
-                labels: [&public.images.labels[..], &drawn.images.labels].concat().into(),
-                public: public.images.count + self.past.record.items.fixed,
+                labels: [&public.items.labels[..], &drawn.images.labels].concat().into(),
+                public: public.items.count() + self.past.record.items.fixed,
                 teacher_logits: Some([&public.logits.values[..], &drawn.logits.values].concat().into()),
             },
         }

@@ -35,11 +35,14 @@ pub use timed::{Timed, agree};
 use chain::Registration;
 use datasets::hidden::RoundView;
 use protocol::api::Leaderboard;
+use protocol::digest::Hasher;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::rules::RULES;
 use protocol::{Competition, CompetitionId, Digest, Hotkey, SubmissionId};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Seek};
 
 /// Where bytes come from. What is returned is believed only if it has the digest that was asked for.
 pub trait Source {
@@ -48,6 +51,12 @@ pub trait Source {
     /// # Errors
     /// Why it isn't to be had.
     fn object(&self, sha256: &Digest) -> Result<Vec<u8>, String>;
+
+    /// The same as a file to read from, for what may be large.
+    ///
+    /// # Errors
+    /// Why it isn't to be had.
+    fn file(&self, sha256: &Digest) -> Result<File, String>;
 
     /// The digests of a submission's `config.json` and of the file that its model is in.
     ///
@@ -261,7 +270,23 @@ impl Case<'_> {
         }
     }
 
+    /// An object's file, of the digest that was asked for.
+    pub fn file(&self, sha256: &Digest) -> Result<File, String> {
+        let mut file = self.source.file(sha256)?;
+        match hashed(&mut file).map_err(|error| error.to_string())? == *sha256 {
+            true => Ok(file),
+            false => Err(format!("object {} is not what its digest says", sha256.short())),
+        }
+    }
+
     pub fn id(&self) -> &CompetitionId {
         &self.competition.manifest.id
     }
+}
+
+fn hashed(file: &mut File) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    file.rewind()?;
+    io::copy(file, &mut hasher)?;
+    Ok(hasher.finish())
 }

@@ -16,10 +16,16 @@
 
 use crate::FormatError;
 use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
+use crate::labelled::Placed;
+use crate::published::TableError;
+use protocol::architecture::ImageShape;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Inputs, Items, Truth};
+use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
+/// Bytes before the pixels.
+pub(crate) const HEAD_BYTES: usize = 25;
 
 /// Images of one shape. [`Images::validate`] says whether the fields agree; everything this crate returns is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,10 +116,9 @@ impl Images {
     /// Writes the file format, or says why this value has none.
     pub fn to_bytes(&self) -> Result<Vec<u8>, FormatError> {
         self.validate()?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend([self.count, self.channels, self.height, self.width].iter().flat_map(|dim| dim.to_le_bytes()));
         let each = if self.has_labels() { label_bytes(&self.labels) } else { 0 };
-        bytes.push(each as u8);
+        let shape = ImageShape { channels: self.channels, height: self.height, width: self.width };
+        let mut bytes = Self::head_of(self.count, shape, each);
         bytes.extend_from_slice(&self.pixels);
         put_labels(&mut bytes, &self.labels, each);
         Ok(bytes)
@@ -121,8 +126,41 @@ impl Images {
 
     /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond the input's own length.
     pub fn from_bytes(bytes: &[u8]) -> Result<Images, FormatError> {
+        let (head, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES));
+        let (images, each) = Images::head(head)?;
+        let mut reader = Reader::new(rest);
+        let pixels = reader.take("pixels", images.pixel_bytes()?)?;
+        let labels = images.labels_in(reader, each)?;
+        Ok(Images { pixels: pixels.to_vec(), labels, ..images })
+    }
+
+    /// The same of a file of labelled images of this shape, whose pixels stay where they are: their place, and the labels.
+    pub(crate) fn opened(file: &Placed, shape: ImageShape) -> Result<(Range<u64>, Vec<u16>), TableError> {
+        let begin = HEAD_BYTES as u64;
+        let (images, each) = Images::head(&file.read(0..begin.min(file.bytes))?)?;
+        let found = ImageShape { channels: images.channels, height: images.height, width: images.width };
+        if found != shape {
+            return Err(TableError::Shape { found, expected: shape });
+        }
+        let end = begin.saturating_add(images.pixel_bytes()? as u64);
+        let labels = images.labels_in(Reader::new(&file.read(end..file.bytes.max(end))?), each)?;
+        expect_length("labels", images.len(), labels.len())?;
+        Ok((begin..end, labels))
+    }
+
+    /// What a file of so many images begins with, whose labels have so many bytes.
+    pub(crate) fn head_of(count: u32, shape: ImageShape, label_bytes: usize) -> Vec<u8> {
+        let ImageShape { channels, height, width } = shape;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([count, channels, height, width].iter().flat_map(|dim| dim.to_le_bytes()));
+        bytes.push(label_bytes as u8);
+        bytes
+    }
+
+    /// Images without pixels and labels, and how many bytes each of their labels has.
+    fn head(bytes: &[u8]) -> Result<(Images, usize), FormatError> {
         let mut reader = Reader::after_magic(bytes, MAGIC)?;
-        let mut images = Images {
+        let images = Images {
             count: reader.u32("count")?,
             channels: reader.u32("channels")?,
             height: reader.u32("height")?,
@@ -130,19 +168,17 @@ impl Images {
             pixels: vec![],
             labels: vec![],
         };
-        let each = match reader.u8("bytes of a label")? {
-            each @ 0..=2 => usize::from(each),
-            found => return Err(FormatError::LabelBytes { found }),
-        };
-        let pixels = reader.take("pixels", images.pixel_bytes()?)?;
-        let labels = if each == 0 { vec![] } else { reader.labels("labels", images.len(), each)? };
-        reader.finish()?;
-        if each > label_bytes(&labels) {
-            return Err(FormatError::WideLabels);
+        match reader.u8("bytes of a label")? {
+            each @ 0..=2 => Ok((images, usize::from(each))),
+            found => Err(FormatError::LabelBytes { found }),
         }
-        images.pixels = pixels.to_vec();
-        images.labels = labels;
-        Ok(images)
+    }
+
+    /// The labels, which are all that is left.
+    fn labels_in(&self, mut reader: Reader<'_>, each: usize) -> Result<Vec<u16>, FormatError> {
+        let labels = if each == 0 { vec![] } else { reader.labels("labels", self.len(), each)? };
+        reader.finish()?;
+        if each > label_bytes(&labels) { Err(FormatError::WideLabels) } else { Ok(labels) }
     }
 
     fn pixel_bytes(&self) -> Result<usize, FormatError> {

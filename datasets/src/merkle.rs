@@ -9,7 +9,6 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{InclusionProof, RootHash};
 use sha2::{Digest, Sha256};
 
@@ -67,23 +66,30 @@ pub enum MerkleError {
     },
 }
 
-/// A tree that keeps its leaves. Its number of leaves is part of what has to be published: RFC 6962 roots don't hold it.
+/// A tree, of whose leaves it keeps the hashes alone. Their number is part of what has to be published: RFC 6962 roots don't hold
+/// it.
 #[derive(Debug, Clone)]
 pub struct Tree {
-    tree: MemoryBackedTree<Sha256, Vec<u8>>,
+    hashes: Vec<Hash>,
 }
 
 impl Tree {
     /// The tree over `leaves`, in order.
     pub fn new(leaves: impl IntoIterator<Item = Vec<u8>>) -> Tree {
-        let mut tree = MemoryBackedTree::new();
-        leaves.into_iter().for_each(|leaf| tree.push(leaf));
-        Tree { tree }
+        Tree { hashes: leaves.into_iter().map(|leaf| leaf_hash(&leaf)).collect() }
+    }
+
+    /// The tree over leaves whose hashes these are.
+    pub(crate) fn of_hashes(hashes: Vec<Hash>) -> Tree {
+        Tree { hashes }
     }
 
     /// The root.
     pub fn root(&self) -> Hash {
-        (*self.tree.root().as_bytes()).into()
+        match u32::try_from(self.hashes.len()) {
+            Ok(0) | Err(_) => Sha256::digest([]).into(),
+            Ok(count) => self.subtree(0, count),
+        }
     }
 
     /// The root as 64 lowercase hexadecimal digits.
@@ -91,23 +97,29 @@ impl Tree {
         hex::encode(self.root())
     }
 
-    /// The leaf at `index`.
-    pub fn leaf(&self, index: u32) -> Option<&[u8]> {
-        self.tree.get(index as usize).map(Vec::as_slice)
-    }
-
     /// The hashes that lead from leaf `index` to the root, lowest first (RFC 6962, 2.1.1).
     pub fn proof(&self, index: u32) -> Option<Vec<Hash>> {
-        self.leaf(index)?;
-        let proof = self.tree.prove_inclusion(index as usize);
-        Some(proof.as_bytes().as_chunks().0.to_vec())
+        self.hashes.get(index as usize)?;
+        let (mut first, mut size, mut path) = (0, u32::try_from(self.hashes.len()).ok()?, Vec::new());
+        while size > 1 {
+            let left = split(size);
+            if index < first + left {
+                path.push(self.subtree(first + left, size - left));
+                size = left;
+            } else {
+                path.push(self.subtree(first, left));
+                (first, size) = (first + left, size - left);
+            }
+        }
+        path.reverse();
+        Some(path)
     }
 
     /// The hashes that lead from the leaves at `indices`, which ascend, to the root; `None` if there are no such leaves.
     pub fn proof_of_many(&self, indices: &[u32]) -> Option<Vec<Hash>> {
-        let count = u32::try_from(self.tree.len()).ok().filter(|count| *count > 0)?;
-        let opened: Vec<(u32, &[u8])> =
-            indices.iter().map(|&index| Some((index, self.leaf(index)?))).collect::<Option<_>>()?;
+        let count = u32::try_from(self.hashes.len()).ok().filter(|count| *count > 0)?;
+        // What is in a leaf that is opened doesn't matter to the hashes beside it.
+        let opened: Vec<(u32, &[u8])> = indices.iter().map(|&index| (index, [].as_slice())).collect();
         ascending(&opened, count).ok()?;
         let mut proof = Vec::new();
         walk(0, count, &opened, &mut |first, size| {
@@ -120,7 +132,7 @@ impl Tree {
 
     fn subtree(&self, first: u32, size: u32) -> Hash {
         if size == 1 {
-            return leaf_hash(self.leaf(first).unwrap_or_default());
+            return self.hashes.get(first as usize).copied().unwrap_or_default();
         }
         let left = split(size);
         node_hash(&self.subtree(first, left), &self.subtree(first + left, size - left))
@@ -177,7 +189,8 @@ fn split(size: u32) -> u32 {
     1 << (size - 1).ilog2()
 }
 
-fn leaf_hash(leaf: &[u8]) -> Hash {
+/// What stands for a leaf.
+pub(crate) fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 

@@ -9,9 +9,32 @@
 use crate::format::{FormatError, Reader, expect_length};
 use crate::published::Part;
 use crate::round::{Commitment, RoundError};
-use crate::{Images, Logits};
+use crate::{Images, Labelled, Logits};
+use std::io::{self, Write};
 
 const MAGIC: [u8; 8] = *b"RTPOOL1\0";
+
+impl Labelled {
+    /// The commitment to all of it.
+    ///
+    /// # Errors
+    /// When items contradict themselves, or can't be read.
+    pub fn commitment(&self, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+        Commitment::to(self.clone(), salt)
+    }
+
+    /// Writes a pool's file.
+    ///
+    /// # Errors
+    /// When items contradict themselves, can't be read, or the file can't be written.
+    pub fn write_pool(&self, to: &mut dyn Write) -> io::Result<()> {
+        let Some(answers) = &self.answers else { return self.write_images(to) };
+        to.write_all(&MAGIC)?;
+        to.write_all(&self.images_bytes().to_le_bytes())?;
+        self.write_images(to)?;
+        to.write_all(&answers.to_bytes().map_err(io::Error::other)?)
+    }
+}
 
 impl Part {
     /// The items at `indices`, in that order, with their answers.
@@ -23,29 +46,6 @@ impl Part {
             images: self.images.select(indices),
             answers: self.answers.as_ref().map(|answers| answers.select(indices)),
         }
-    }
-
-    /// The commitment to all of it.
-    ///
-    /// # Errors
-    /// When images or answers contradict themselves or each other.
-    pub fn commitment(&self, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
-        Commitment::with_answers(&self.images, self.answers.as_ref(), salt)
-    }
-
-    /// Writes a pool's file.
-    ///
-    /// # Errors
-    /// When images or answers contradict themselves.
-    pub fn to_pool(&self) -> Result<Vec<u8>, FormatError> {
-        let images = self.images.to_bytes()?;
-        let Some(answers) = &self.answers else { return Ok(images) };
-        expect_length("answers", self.images.len(), answers.len())?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend((images.len() as u64).to_le_bytes());
-        bytes.extend(images);
-        bytes.extend(answers.to_bytes()?);
-        Ok(bytes)
     }
 
     /// Reads a pool's file.

@@ -18,7 +18,7 @@
 use crate::format::{Reader, label_bytes, put_labels};
 use crate::merkle::{self, Hash, MerkleError, Tree};
 use crate::published::Part;
-use crate::{FormatError, Images, Logits};
+use crate::{FormatError, Images, Labelled, Logits};
 use sha2::{Digest, Sha256};
 
 const SALT_DOMAIN: &[u8] = b"retort/item-salt/1";
@@ -33,17 +33,12 @@ pub enum RoundError {
         /// Number of images.
         count: u32,
     },
-    /// There must be an answer to each image, or none at all.
-    #[error("{answers} answers of the teacher to {count} hidden images")]
-    Answers {
-        /// Number of answers.
-        answers: u32,
-        /// Number of images.
-        count: u32,
-    },
     /// The images, or the opened leaf, are malformed.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// The images can't be read.
+    #[error("the hidden images can't be read: {0}")]
+    Unread(String),
     /// The leaf does not lie under the root.
     #[error(transparent)]
     Merkle(#[from] MerkleError),
@@ -62,38 +57,32 @@ pub enum RoundError {
 #[derive(Debug, Clone)]
 pub struct Commitment {
     tree: Tree,
-    count: u32,
-    answer_classes: u32,
+    leaves: Leaves,
 }
 
 impl Commitment {
     /// Commits to `images` in their order.
     pub fn new(images: &Images, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
-        Self::with_answers(images, None, salt)
-    }
-
-    /// Commits to `images` and to what the teacher answered to each, if it is known by its answers only.
-    pub fn with_answers(images: &Images, answers: Option<&Logits>, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
-        images.validate()?;
         if !images.has_labels() {
             return Err(RoundError::Unlabelled { count: images.count });
         }
-        if let Some(logits) = answers {
-            logits.validate()?;
-            if logits.count != images.count {
-                return Err(RoundError::Answers { answers: logits.count, count: images.count });
+        Self::to(Part { images: images.clone(), answers: None }.into(), salt)
+    }
+
+    /// Commits to items and to what the teacher answered to each, if it is known by its answers only. Of the leaves it keeps
+    /// hashes, and makes one again when it is opened.
+    pub fn to(items: Labelled, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+        items.validate()?;
+        let leaves = Leaves { each: label_bytes(&items.labels), items, salt: *salt };
+        let mut hashes = Vec::with_capacity(leaves.items.labels.len());
+        let item_bytes = leaves.items.shape.values().max(1);
+        for block in leaves.items.pixels.blocks(item_bytes) {
+            let block = block.map_err(|error| RoundError::Unread(error.to_string()))?;
+            for pixels in block.chunks_exact(item_bytes as usize) {
+                hashes.push(merkle::leaf_hash(&leaves.leaf(hashes.len(), pixels)));
             }
         }
-        let each = label_bytes(&images.labels);
-        let leaf = |index: u32| {
-            let mut leaf = leaf(images, each, salt, index);
-            let answer = answers.map(|logits| logits.row(index as usize)).unwrap_or_default();
-            leaf.extend(answer.iter().flat_map(|value| value.to_le_bytes()));
-            leaf
-        };
-        let tree = Tree::new((0..images.count).map(leaf));
-        let answer_classes = answers.map_or(0, |logits| logits.classes);
-        Ok(Commitment { tree, count: images.count, answer_classes })
+        Ok(Commitment { tree: Tree::of_hashes(hashes), leaves })
     }
 
     /// The Merkle root as 64 lowercase hexadecimal digits.
@@ -103,17 +92,20 @@ impl Commitment {
 
     /// Number of items, published together with the root.
     pub fn count(&self) -> u32 {
-        self.count
+        self.leaves.items.count()
     }
 
     /// Classes of the teacher's answers in the leaves; 0 where there are none.
     pub fn answer_classes(&self) -> u32 {
-        self.answer_classes
+        self.leaves.items.answers.as_ref().map_or(0, |answers| answers.classes)
     }
 
-    /// The leaf that opens item `index`.
-    pub fn leaf(&self, index: u32) -> Option<&[u8]> {
-        self.tree.leaf(index)
+    /// The leaf that opens item `index`, if there is one and it can be read.
+    pub fn leaf(&self, index: u32) -> Option<Vec<u8>> {
+        let each = self.leaves.items.shape.values();
+        let start = each.checked_mul(index.into())?;
+        let pixels = self.leaves.items.pixels.read(start..start.checked_add(each)?).ok()?;
+        Some(self.leaves.leaf(index as usize, &pixels))
     }
 
     /// The hashes that lead from that leaf to the root.
@@ -168,14 +160,28 @@ pub(crate) fn read_leaf(leaf: &[u8], count: u32, classes: u32) -> Result<Part, R
     Ok(Part { images: item, answers })
 }
 
-fn leaf(images: &Images, label_bytes: usize, salt: &[u8; 32], index: u32) -> Vec<u8> {
-    let item = index as usize;
-    let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + images.image_bytes() + label_bytes);
-    bytes.extend_from_slice(&item_salt(salt, index));
-    bytes.extend([images.count, images.channels, images.height, images.width].iter().flat_map(|dim| dim.to_le_bytes()));
-    bytes.extend_from_slice(images.image(item));
-    put_labels(&mut bytes, &images.labels[item..=item], label_bytes);
-    bytes
+/// What leaves are made of.
+#[derive(Debug, Clone)]
+struct Leaves {
+    items: Labelled,
+    /// Bytes of each label.
+    each: usize,
+    salt: [u8; 32],
+}
+
+impl Leaves {
+    fn leaf(&self, item: usize, pixels: &[u8]) -> Vec<u8> {
+        let Labelled { shape, labels, answers, .. } = &self.items;
+        let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + pixels.len() + self.each);
+        bytes.extend_from_slice(&item_salt(&self.salt, item as u32));
+        let dims = [self.items.count(), shape.channels, shape.height, shape.width];
+        bytes.extend(dims.iter().flat_map(|dim| dim.to_le_bytes()));
+        bytes.extend_from_slice(pixels);
+        put_labels(&mut bytes, labels.get(item..=item).unwrap_or_default(), self.each);
+        let answer = answers.as_ref().map(|answers| answers.row(item)).unwrap_or_default();
+        bytes.extend(answer.iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
 }
 
 fn item_salt(salt: &[u8; 32], index: u32) -> [u8; SALT_BYTES] {

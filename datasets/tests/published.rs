@@ -1,14 +1,17 @@
 //! Parts as they are published: read again as they were written, and refused where they are anything else.
 
 use datasets::published::{Part, TableError, answers_table, read, read_answers, table};
-use datasets::{Images, Logits, load_digits};
+use datasets::{Images, Labelled, Logits, load_digits};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use proptest::prelude::*;
+use protocol::Digest;
 use protocol::architecture::ImageShape;
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 const DIGIT: ImageShape = ImageShape { channels: 1, height: 8, width: 8 };
@@ -43,6 +46,46 @@ fn a_part_is_read_as_it_was_written_whatever_its_planes_and_classes() {
             assert_eq!(table(&images, &names(classes as usize), answers.as_ref()).unwrap(), written, "equal bytes");
         }
     }
+}
+
+#[test]
+fn a_part_in_its_file_has_the_same_rows_and_is_decoded_where_somebody_looks() {
+    // More than is decoded at once, in more than one row group.
+    let shape = ImageShape { channels: 3, height: 224, width: 224 };
+    let item = shape.values() as usize;
+    let pixels: Vec<u8> = (0..130 * item).map(|place| (place / 97 % 251) as u8).collect();
+    let images = Images { count: 130, channels: 3, height: 224, width: 224, pixels, labels: vec![1; 130] };
+    let asked = answers(130, 2);
+    let written = table(&images, &names(2), Some(&asked)).unwrap();
+    let raw = images.to_bytes().unwrap();
+    for (bytes, answers) in [(&written, Some(asked)), (&raw, None)] {
+        let items = Labelled::open(file(bytes), shape, 2).unwrap();
+        assert_eq!((items.count(), &items.labels, &items.answers), (130, &images.labels, &answers));
+        assert_eq!(items.pixels.sha256().unwrap(), Digest::of(&images.pixels));
+        let at = |range: std::ops::Range<usize>| items.pixels.read(range.start as u64..range.end as u64).unwrap();
+        for range in [0..item, 110 * item..113 * item, 129 * item..130 * item, item - 1..item + 1, 5..5] {
+            assert!(at(range.clone()) == images.pixels[range.clone()], "{range:?}");
+        }
+        let few = items.part(100..200);
+        assert_eq!((few.count(), few.answers.as_ref().map(|it| it.count)), (30, answers.map(|_| 30)));
+        assert_eq!(few.held().unwrap(), images.select(&(100..130).collect::<Vec<u32>>()));
+    }
+    let other = ImageShape { height: 112, width: 448, ..shape };
+    assert!(matches!(Labelled::open(file(&raw), other, 2), Err(TableError::Shape { .. })));
+    for cut in [0, 3, 24, 25, raw.len() - 1] {
+        assert!(Labelled::open(file(&raw[..cut]), shape, 2).is_err(), "{cut}");
+    }
+    // What isn't looked at at first is damaged: that is said when somebody does.
+    let mut damaged = written;
+    damaged[1_000] ^= 0xff;
+    let items = Labelled::open(file(&damaged), shape, 2).unwrap();
+    assert!(items.pixels.sha256().is_err() && items.pixels.read(129 * item as u64..130 * item as u64).is_ok());
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file
 }
 
 #[test]

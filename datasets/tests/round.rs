@@ -24,7 +24,11 @@ const ROOTS: [&str; 8] = [
 ];
 
 fn reference_tree(size: usize) -> Tree {
-    Tree::new(LEAVES[..size].iter().map(|leaf| hex::decode(leaf).expect("the table is hexadecimal")))
+    Tree::new((0..size).map(leaf))
+}
+
+fn leaf(index: usize) -> Vec<u8> {
+    hex::decode(LEAVES[index]).expect("the table is hexadecimal")
 }
 
 fn some_digits(count: u32) -> Images {
@@ -53,7 +57,7 @@ fn proofs_are_those_of_certificate_transparency() {
         let tree = reference_tree(size);
         for index in 0..size as u32 {
             let proof = tree.proof(index).unwrap();
-            merkle::verify(ROOTS[size - 1], index, size as u32, tree.leaf(index).unwrap(), &proof).unwrap();
+            merkle::verify(ROOTS[size - 1], index, size as u32, &leaf(index as usize), &proof).unwrap();
         }
         assert_eq!(tree.proof(size as u32), None);
     }
@@ -67,7 +71,7 @@ fn opened_item_gives_back_its_pixels_and_its_label() {
     assert_eq!(root, round::commit(&images, &SALT).unwrap());
     for index in 0..37 {
         let (leaf, proof) = (commitment.leaf(index).unwrap(), commitment.proof(index).unwrap());
-        let item = round::verify(&root, index, commitment.count(), leaf, &proof).unwrap();
+        let item = round::verify(&root, index, commitment.count(), &leaf, &proof).unwrap();
         assert_eq!(item, images.select(&[index]));
     }
 }
@@ -80,7 +84,7 @@ fn labels_above_255_are_committed_to_and_opened() {
     let root = commitment.root_hex();
     for index in 0..9 {
         let (leaf, proof) = (commitment.leaf(index).unwrap(), commitment.proof(index).unwrap());
-        assert_eq!(round::verify(&root, index, 9, leaf, &proof).unwrap(), images.select(&[index]));
+        assert_eq!(round::verify(&root, index, 9, &leaf, &proof).unwrap(), images.select(&[index]));
     }
     images.labels[3] -= 256;
     assert_ne!(round::commit(&images, &SALT).unwrap(), root, "no byte of a label is left out");
@@ -112,23 +116,23 @@ fn commitment_depends_on_every_pixel_label_position_shape_and_salt() {
 fn opening_is_refused_when_any_claim_is_false() {
     let commitment = Commitment::new(&some_digits(9), &SALT).unwrap();
     let (root, leaf, proof) = (commitment.root_hex(), commitment.leaf(3).unwrap(), commitment.proof(3).unwrap());
-    let mut other_label = leaf.to_vec();
+    let mut other_label = leaf.clone();
     *other_label.last_mut().unwrap() ^= 1;
     let mut other_hash = proof.clone();
     other_hash[0][0] ^= 1;
 
     let refused = [
-        round::verify(&root, 2, 9, leaf, &proof),
-        round::verify(&root, 9, 9, leaf, &proof),
-        round::verify(&root, 3, 90, leaf, &proof),
-        round::verify(&root, 3, 0, leaf, &proof),
+        round::verify(&root, 2, 9, &leaf, &proof),
+        round::verify(&root, 9, 9, &leaf, &proof),
+        round::verify(&root, 3, 90, &leaf, &proof),
+        round::verify(&root, 3, 0, &leaf, &proof),
         round::verify(&root, 3, 9, &other_label, &proof),
-        round::verify(&root, 3, 9, leaf, &other_hash),
-        round::verify(&root, 3, 9, leaf, &proof[1..]),
-        round::verify(&"0".repeat(64), 3, 9, leaf, &proof),
+        round::verify(&root, 3, 9, &leaf, &other_hash),
+        round::verify(&root, 3, 9, &leaf, &proof[1..]),
+        round::verify(&"0".repeat(64), 3, 9, &leaf, &proof),
     ];
     assert!(refused.iter().all(|result| matches!(result, Err(RoundError::Merkle(_)))), "{refused:?}");
-    let error = round::verify("not a root", 3, 9, leaf, &proof).unwrap_err();
+    let error = round::verify("not a root", 3, 9, &leaf, &proof).unwrap_err();
     assert_eq!(error, RoundError::Merkle(MerkleError::Root { found: "not a root".into() }));
 }
 
@@ -137,8 +141,8 @@ fn count_that_happens_to_need_the_same_path_is_refused_by_the_leaf() {
     // The path of leaf 3 is equally long among 9 and among 16 leaves, so the tree alone can't tell.
     let commitment = Commitment::new(&some_digits(9), &SALT).unwrap();
     let (root, leaf, proof) = (commitment.root_hex(), commitment.leaf(3).unwrap(), commitment.proof(3).unwrap());
-    merkle::verify(&root, 3, 16, leaf, &proof).unwrap();
-    let error = round::verify(&root, 3, 16, leaf, &proof).unwrap_err();
+    merkle::verify(&root, 3, 16, &leaf, &proof).unwrap();
+    let error = round::verify(&root, 3, 16, &leaf, &proof).unwrap_err();
     assert_eq!(error, RoundError::Count { expected: 16, found: 9 });
 }
 
@@ -155,8 +159,8 @@ fn many_leaves_share_one_proof_in_trees_of_every_size() {
         let tree = reference_tree(size as usize);
         for chosen in 0u32..1 << size {
             let indices: Vec<u32> = (0..size).filter(|index| chosen >> index & 1 == 1).collect();
-            let opened: Vec<(u32, &[u8])> =
-                indices.iter().map(|&index| (index, tree.leaf(index).expect("it has that leaf"))).collect();
+            let leaves: Vec<Vec<u8>> = indices.iter().map(|&index| leaf(index as usize)).collect();
+            let opened: Vec<(u32, &[u8])> = indices.iter().copied().zip(leaves.iter().map(Vec::as_slice)).collect();
             let proof = tree.proof_of_many(&indices).unwrap();
             merkle::verify_many(ROOTS[size as usize - 1], size, &opened, &proof).unwrap();
             if let [index] = indices[..] {
@@ -175,7 +179,8 @@ fn many_leaves_share_one_proof_in_trees_of_every_size() {
 #[test]
 fn joint_proof_is_refused_when_any_claim_is_false() {
     let tree = reference_tree(8);
-    let opened: Vec<(u32, &[u8])> = [1, 5, 6].map(|index| (index, tree.leaf(index).unwrap())).to_vec();
+    let leaves = [1u32, 5, 6].map(|index| (index, leaf(index as usize)));
+    let opened: Vec<(u32, &[u8])> = leaves.iter().map(|(index, leaf)| (*index, leaf.as_slice())).collect();
     let proof = tree.proof_of_many(&[1, 5, 6]).unwrap();
     let root = ROOTS[7];
     let wrong = |opened: &[(u32, &[u8])], count, proof: &[merkle::Hash]| {
@@ -217,7 +222,7 @@ proptest! {
         let commitment = Commitment::new(&images, &salt).unwrap();
         let index = pick.index(count as usize) as u32;
         let leaf = commitment.leaf(index).unwrap();
-        let item = round::verify(&commitment.root_hex(), index, count, leaf, &commitment.proof(index).unwrap());
+        let item = round::verify(&commitment.root_hex(), index, count, &leaf, &commitment.proof(index).unwrap());
         prop_assert_eq!(item, Ok(images.select(&[index])));
     }
 }

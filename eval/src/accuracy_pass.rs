@@ -1,15 +1,18 @@
 //! All items through one worker, in batches: the logits, how long that took, and how much memory.
 //!
-//! It knows no labels: what is right is decided where the order came from.
+//! Of items that lie elsewhere it holds a chunk at a time, whatever they come to. It knows no labels: what is right is decided
+//! where the order came from.
 
 use crate::frames::Span;
 use crate::prepare::{Inputs, Model};
 use crate::process::{Launcher, Worker, WorkerFailure};
 use crate::watchdog::over_memory;
-use sandbox::Sealed;
+use protocol::Digest;
+use protocol::digest::Hasher;
 use std::time::{Duration, Instant};
 
-/// Inputs that a worker holds at once. Large enough that handing them over is rare, small beside any worker's memory.
+/// Inputs that a worker holds at once, and its parent with it. Large enough that handing them over is rare, small beside any
+/// worker's memory.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
 
 /// What the pass yields.
@@ -18,6 +21,8 @@ pub(crate) struct AccuracyPass {
     pub(crate) logits: Vec<f32>,
     /// `[probes, classes]` in the order of the probes.
     pub(crate) probe_logits: Vec<f32>,
+    /// The digest of the items' pixels, as they were handed over.
+    pub(crate) images_sha256: Digest,
     /// Starting the worker and loading the model.
     pub(crate) load: Duration,
     /// The whole pass after loading.
@@ -36,22 +41,19 @@ pub(crate) struct AccuracyPass {
 pub(crate) fn accuracy_pass(
     launcher: Launcher<'_>,
     model: &Model,
-    inputs: &Inputs<'_>,
-    probes: &Inputs<'_>,
+    inputs: &Inputs,
+    probes: &Inputs,
     batch: usize,
     progress: &dyn Fn(u8),
 ) -> Result<AccuracyPass, WorkerFailure> {
-    let sealed = Sealed::new("inputs", inputs.chunks(CHUNK_BYTES).chain(probes.chunks(CHUNK_BYTES)))
-        .map_err(|error| WorkerFailure::Broken(format!("seal the inputs: {error}")))?;
     let start = Instant::now();
-    let mut worker = Worker::launch(launcher, model, &sealed)?;
+    let mut worker = Worker::launch(launcher, model)?;
     let load = start.elapsed();
 
     let pass_start = Instant::now();
-    let (logits, busy) = run_all(&mut worker, inputs, 0, model.classes, batch, progress)?;
+    let Ran { logits, busy, images_sha256 } = run_all(&mut worker, inputs, model.classes, batch, progress)?;
     let peak_rss_bytes = peak_within(&worker, launcher)?;
-    let behind = (inputs.len() * inputs.item_bytes()) as u64;
-    let (probe_logits, _) = run_all(&mut worker, probes, behind, model.classes, batch, &|_| {})?;
+    let Ran { logits: probe_logits, .. } = run_all(&mut worker, probes, model.classes, batch, &|_| {})?;
     Ok(AccuracyPass {
         load,
         elapsed: pass_start.elapsed(),
@@ -61,24 +63,34 @@ pub(crate) fn accuracy_pass(
         flushes_to_zero: worker.flushes_to_zero,
         logits,
         probe_logits,
+        images_sha256,
     })
 }
 
-/// The logits of all `inputs`, which begin at `offset` of what was sealed, and how long the worker was busy with them.
+/// What came of all items, or all probes.
+struct Ran {
+    logits: Vec<f32>,
+    /// For how long the worker was at it.
+    busy: Duration,
+    images_sha256: Digest,
+}
+
+/// All `inputs` through the worker, chunk by chunk. What is hashed is what is handed over.
 fn run_all(
     worker: &mut Worker,
-    inputs: &Inputs<'_>,
-    offset: u64,
+    inputs: &Inputs,
     classes: usize,
     batch: usize,
     progress: &dyn Fn(u8),
-) -> Result<(Vec<f32>, Duration), WorkerFailure> {
+) -> Result<Ran, WorkerFailure> {
     let (mut logits, mut busy) = (Vec::with_capacity(inputs.len() * classes), Duration::ZERO);
-    let bytes = |item: usize| offset + (item * inputs.item_bytes()) as u64;
+    let mut hasher = Hasher::default();
     let chunk = whole_batches(CHUNK_BYTES / inputs.item_bytes(), batch);
     for first in (0..inputs.len()).step_by(chunk) {
         let end = inputs.len().min(first + chunk);
-        worker.store(bytes(first)..bytes(end))?;
+        let pixels = inputs.read(first..end).map_err(WorkerFailure::unread)?;
+        hasher.update(&pixels);
+        worker.store(&inputs.normalised(&pixels))?;
         let chunk_start = Instant::now();
         run_stored(worker, end - first, batch, &mut |outputs| {
             logits.extend(outputs);
@@ -86,7 +98,7 @@ fn run_all(
         })?;
         busy += chunk_start.elapsed();
     }
-    Ok((logits, busy))
+    Ok(Ran { logits, busy, images_sha256: hasher.finish() })
 }
 
 /// At least one batch, and no partial one but at the very end.

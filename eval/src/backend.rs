@@ -71,11 +71,11 @@ impl Engine {
         backend: Backend,
         official: Launcher<'_>,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         progress: &dyn Fn(u8),
     ) -> Result<(AccuracyPass, OnBackend), EvaluationFailure> {
         let places = sample(prepared.inputs.len(), order.exact_seed());
-        let some = prepared.inputs.at(places.iter().copied());
+        let some = prepared.inputs.at(places.iter().copied())?;
         let exact = self.accuracy(official, order, prepared, (&some, &prepared.probes.first(0)), &|_| {})?;
         let mut found = OnBackend { backend, held_against: places.len() as u32, delta_micro_max: 0, incident: None };
         let passed = self.pass_on(backend, order, prepared, official.cancel, progress);
@@ -104,7 +104,7 @@ impl Engine {
         &self,
         backend: Backend,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         cancel: &Cancel,
         progress: &dyn Fn(u8),
     ) -> Result<AccuracyPass, EvaluationFailure> {

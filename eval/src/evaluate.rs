@@ -20,7 +20,6 @@ use crate::watchdog::Bounds;
 use engine::Mode;
 use engine::burn::VERSION as BURN_VERSION;
 use models::DeviceKind;
-use protocol::Digest;
 use protocol::backend::Backend;
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, EvaluationFailure, Measured, Order, Scope};
@@ -244,13 +243,13 @@ impl Engine {
         &self,
         launcher: Launcher<'_>,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         expected: &Claims,
     ) -> Result<(), EvaluationFailure> {
         if expected.places().len() == 0 {
             return Ok(());
         }
-        let items = prepared.inputs.at(expected.places());
+        let items = prepared.inputs.at(expected.places())?;
         let pass = self.accuracy(launcher, order, prepared, (&items, &prepared.probes.first(0)), &|_| {})?;
         let is_half = !prepared.candidate.is_graph() && is_half_precision(&order.candidate.weights)?;
         Ok(expected.compare(&pass.logits, is_half)?)
@@ -261,8 +260,8 @@ impl Engine {
         &self,
         launcher: Launcher<'_>,
         order: &Order,
-        prepared: &Prepared<'_>,
-        (inputs, probes): (&Inputs<'_>, &Inputs<'_>),
+        prepared: &Prepared,
+        (inputs, probes): (&Inputs, &Inputs),
         progress: &dyn Fn(u8),
     ) -> Result<AccuracyPass, EvaluationFailure> {
         let candidate = &prepared.candidate;
@@ -286,7 +285,7 @@ impl Engine {
         &self,
         launcher: Launcher<'_>,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         used: Option<Duration>,
     ) -> EvaluationFailure {
         let needed = self.needed_by_twin(launcher, order, prepared);
@@ -298,7 +297,7 @@ impl Engine {
         &self,
         launcher: Launcher<'_>,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         used: Option<Duration>,
     ) -> EvaluationFailure {
         // With as much time of its own.
@@ -309,7 +308,7 @@ impl Engine {
 
     /// Processor time that the candidate's architecture needs for all items here, by random weights on the first of them;
     /// `None` where that can't be found out either.
-    fn needed_by_twin(&self, launcher: Launcher<'_>, order: &Order, prepared: &Prepared<'_>) -> Option<Duration> {
+    fn needed_by_twin(&self, launcher: Launcher<'_>, order: &Order, prepared: &Prepared) -> Option<Duration> {
         let twin = prepared.candidate.random_twin(&mut latency::coins(order.exact_seed())).ok()?;
         // With as much time of its own.
         let launcher = Launcher { bounds: bounds(order), ..launcher };
@@ -392,7 +391,7 @@ impl Engine {
         &self,
         jail: &Jail,
         order: &Order,
-        prepared: &Prepared<'_>,
+        prepared: &Prepared,
         pass: &AccuracyPass,
         placement: WorkerPlacement,
     ) -> Measured {
@@ -400,7 +399,7 @@ impl Engine {
         Measured {
             about: About {
                 package_sha256: candidate.package_sha256,
-                images_sha256: Digest::of(&order.inputs.pixels),
+                images_sha256: pass.images_sha256,
                 items: inputs.len() as u32,
                 seed: order.exact_seed(),
             },

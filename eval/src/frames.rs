@@ -1,14 +1,14 @@
 //! The language between the engine and its worker: little-endian frames of a kind, a length and a payload.
 //!
-//! What is large lies in two sealed files that a worker inherits, and frames say where in them; so all frames but one have
-//! one exact length, and every answer's is computed beforehand. Only [`Kind::Refused`] varies, up to
-//! [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
+//! The package lies in a sealed file that a worker inherits, and items come in frames of their own, as many as the parent hands
+//! over at once. All other frames but one have one exact length, and every answer's is computed beforehand: only
+//! [`Kind::Refused`] varies, up to [`REFUSAL_BYTES_MAX`]. This file doesn't know what is measured, nor how processes start and end.
 //!
 //! | parent sends | payload | worker answers | payload |
 //! |---|---|---|---|
 //! | (start) | | `Hello` | version u32, denormals flushed? u32 |
 //! | `Load` | device u32, slow-down u32, bytes of `config.json` u64, of the weights u64 | `Loaded` or `Refused` | parameters u64; JSON of a rejection |
-//! | `Items` | first byte u64, bytes u64: whole items, f32 | nothing | |
+//! | `Items` | whole items, f32 | nothing | |
 //! | `Ping` | | `Pong` | |
 //! | `Run` | first u32, count u32 | `Out` | first u32, count u32, logits f32 |
 //! | `Time` | first u32, count u32 | `Timed` | first u32, count u32, nanoseconds u64, last logits f32 |
@@ -16,7 +16,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 /// The version of this language; the first thing that a worker says.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// The longest refusal that a parent reads, so that a worker can't fill its memory.
 pub(crate) const REFUSAL_BYTES_MAX: usize = 4096;
@@ -141,13 +141,13 @@ pub(crate) fn read_header(input: &mut impl Read) -> io::Result<Option<Header>> {
     Header::from_bytes(bytes).map(Some)
 }
 
-/// The longest frame that a worker is sent.
+/// The longest frame that a worker is sent, but items.
 const REQUEST_BYTES_MAX: u64 = 64;
 
 /// Reads a request. `None` at the end of the stream.
 pub(crate) fn read_frame(input: &mut impl Read) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let Some(Header { kind, length }) = read_header(input)? else { return Ok(None) };
-    if length > REQUEST_BYTES_MAX {
+    if length > REQUEST_BYTES_MAX && kind != Kind::Items {
         return Err(bad(format!("frame of {length} bytes")));
     }
     let mut payload = vec![0; length as usize];

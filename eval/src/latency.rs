@@ -14,7 +14,7 @@ use protocol::evaluation::EvaluationFailure;
 use protocol::latency::half_width_ppm;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use sandbox::{Jail, Sealed};
+use sandbox::Jail;
 use std::time::{Duration, Instant};
 
 /// The shortest block: long beside a clock reading and an empty round trip, short beside a disturbance.
@@ -69,7 +69,7 @@ impl From<EvaluationFailure> for Stopped {
 /// Measures the candidate beside the reference. `expected` are the candidate's logits of the accuracy pass.
 pub(crate) fn measure(
     launcher: Launcher<'_>,
-    prepared: &Prepared<'_>,
+    prepared: &Prepared,
     expected: &[f32],
     seed: u64,
     effort: &Effort,
@@ -116,7 +116,7 @@ pub(crate) fn measure(
 /// `None` where that can't be found out either.
 pub(crate) fn needed_by_twin(
     launcher: Launcher<'_>,
-    prepared: &Prepared<'_>,
+    prepared: &Prepared,
     seed: u64,
     effort: &Effort,
 ) -> Option<Duration> {
@@ -145,12 +145,12 @@ struct ItemSet {
     /// Which of all items.
     chosen: Vec<usize>,
     /// Their inputs, f32 little-endian.
-    inputs: Sealed,
+    inputs: Vec<u8>,
 }
 
 impl ItemSet {
     /// At most `count` distinct items: the first steps of a Fisher-Yates shuffle. The remainder's bias is below 2^-32.
-    fn choose(inputs: &Inputs<'_>, rng: &mut ChaCha20Rng, count: usize) -> Result<Self, EvaluationFailure> {
+    fn choose(inputs: &Inputs, rng: &mut ChaCha20Rng, count: usize) -> Result<Self, EvaluationFailure> {
         let mut chosen: Vec<usize> = (0..inputs.len()).collect();
         let count = count.min(ITEMS_BYTES_MAX / inputs.item_bytes()).clamp(1, chosen.len());
         for index in 0..count {
@@ -158,9 +158,9 @@ impl ItemSet {
             chosen.swap(index, index + (rng.next_u64() % rest) as usize);
         }
         chosen.truncate(count);
-        let sealed = Sealed::new("inputs", [inputs.normalised(chosen.iter().copied())])
-            .map_err(|error| EvaluationFailure::Infrastructure(format!("seal the inputs: {error}")))?;
-        Ok(Self { inputs: sealed, chosen })
+        let few = inputs.at(chosen.iter().copied())?;
+        let pixels = few.read(0..few.len()).map_err(EvaluationFailure::unread)?;
+        Ok(Self { inputs: inputs.normalised(&pixels), chosen })
     }
 }
 
@@ -311,9 +311,8 @@ impl<'a> Contestant<'a> {
     fn start(launcher: Launcher<'_>, entrant: &'a Entrant<'a>) -> Result<Self, Stopped> {
         let blame = |failure| entrant.role.blame(failure);
         let start = Instant::now();
-        let inputs = &entrant.items.inputs;
-        let mut worker = Worker::launch(launcher, entrant.model, inputs).map_err(blame)?;
-        worker.store(0..inputs.len()).map_err(blame)?;
+        let mut worker = Worker::launch(launcher, entrant.model).map_err(blame)?;
+        worker.store(&entrant.items.inputs).map_err(blame)?;
         worker.time(Span { first: 0, count: 1 }).map_err(blame)?;
         let cold_load_ns = start.elapsed().as_nanos() as u64;
         let mut pings = (0..PINGS).map(|_| worker.round_trip_ns()).collect::<Result<Vec<u64>, _>>().map_err(blame)?;

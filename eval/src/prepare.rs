@@ -12,11 +12,12 @@ use protocol::architecture::{Costs, Plan};
 use protocol::competition::InputSpec;
 use protocol::evaluation::{self, EvaluationFailure, Order, PackageBytes};
 use protocol::package::{Format, PackageConfig, package_digest, package_sha256};
+use protocol::pixels::Pixels;
 use protocol::submission::{Code, Rejection};
 use rand::Rng;
 use sandbox::Sealed;
-use std::borrow::Cow;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A package whose outline is known and whose weights nobody has read yet.
@@ -135,15 +136,15 @@ fn last_size(port: &program::Port) -> Option<u32> {
 }
 
 /// Everything that the measurements need, checked against each other.
-pub(crate) struct Prepared<'a> {
+pub(crate) struct Prepared {
     pub(crate) candidate: Model,
     pub(crate) reference: Model,
-    pub(crate) inputs: Inputs<'a>,
-    pub(crate) probes: Inputs<'a>,
+    pub(crate) inputs: Inputs,
+    pub(crate) probes: Inputs,
 }
 
 /// Reads both configurations and checks that models and items fit each other.
-pub(crate) fn prepare(order: &Order) -> Result<Prepared<'_>, EvaluationFailure> {
+pub(crate) fn prepare(order: &Order) -> Result<Prepared, EvaluationFailure> {
     let evaluation::Inputs { spec, pixels } = &order.inputs;
     let reference = Model::new(&order.reference, spec)
         .map_err(|failure| EvaluationFailure::Infrastructure(format!("the reference student: {failure}")))?;
@@ -153,14 +154,16 @@ pub(crate) fn prepare(order: &Order) -> Result<Prepared<'_>, EvaluationFailure> 
         return Err(Code::LabelsMismatch.because(detail).into());
     }
     check(order).map_err(EvaluationFailure::Infrastructure)?;
-    Ok(Prepared { candidate, reference, inputs: Inputs::new(spec, pixels), probes: Inputs::new(spec, &order.probes) })
+    let inputs = |pixels| Inputs::new(spec, pixels);
+    let probes = inputs(Arc::clone(&order.probes).into());
+    Ok(Prepared { candidate, reference, inputs: inputs(pixels.clone()), probes })
 }
 
 fn check(order: &Order) -> Result<(), String> {
     let evaluation::Inputs { spec, pixels } = &order.inputs;
     let (count, probes, planes) = (order.inputs.count(), &order.probes, spec.channels as usize);
     let checks = [
-        (count > 0 && u32::try_from(count).is_ok(), format!("{} pixels are no whole items", pixels.len())),
+        (count > 0 && u32::try_from(count).is_ok(), format!("{} pixels are no whole items", pixels.bytes())),
         (probes.is_empty() || order.probe_count() > 0, format!("{} pixels are no whole probes", probes.len())),
         (spec.mean_ppm.len() == planes && spec.deviation_ppm.len() == planes, "normalisation".into()),
     ];
@@ -170,9 +173,9 @@ fn check(order: &Order) -> Result<(), String> {
     }
 }
 
-/// Pixels and the table that turns them into a model's inputs.
-pub(crate) struct Inputs<'a> {
-    pixels: Cow<'a, [u8]>,
+/// Pixels, wherever they lie, and the table that turns them into a model's inputs.
+pub(crate) struct Inputs {
+    pixels: Pixels,
     /// What each pixel value becomes, a table per plane, in bytes of f32 little-endian.
     tables: Vec<[[u8; 4]; 256]>,
     /// Values of a plane.
@@ -181,10 +184,10 @@ pub(crate) struct Inputs<'a> {
     values: usize,
 }
 
-impl<'a> Inputs<'a> {
-    fn new(input: &InputSpec, pixels: &'a [u8]) -> Self {
+impl Inputs {
+    fn new(input: &InputSpec, pixels: Pixels) -> Self {
         Self {
-            pixels: Cow::Borrowed(pixels),
+            pixels,
             tables: input.normalisation().into_iter().map(|table| table.map(f32::to_le_bytes)).collect(),
             plane: input.height as usize * input.width as usize,
             values: input.shape().values() as usize,
@@ -192,23 +195,26 @@ impl<'a> Inputs<'a> {
     }
 
     /// The first few of them.
-    pub(crate) fn first(&self, count_max: usize) -> Inputs<'_> {
-        self.with(Cow::Borrowed(&self.pixels[..self.len().min(count_max) * self.values]))
+    pub(crate) fn first(&self, count_max: usize) -> Self {
+        self.with(self.pixels.part(0..(count_max as u64).saturating_mul(self.values as u64)))
     }
 
-    /// Those at `places`, as far as there are any.
-    pub(crate) fn at(&self, places: impl Iterator<Item = usize>) -> Inputs<'static> {
-        let item = |place: usize| self.pixels.chunks_exact(self.values).nth(place).unwrap_or_default();
-        self.with(Cow::Owned(places.flat_map(item).copied().collect()))
+    /// Those at `places`, in memory.
+    pub(crate) fn at(&self, places: impl Iterator<Item = usize>) -> Result<Self, EvaluationFailure> {
+        let mut pixels = Vec::new();
+        for place in places {
+            pixels.extend(self.read(place..place + 1).map_err(EvaluationFailure::unread)?);
+        }
+        Ok(self.with(pixels.into()))
     }
 
-    fn with<'b>(&self, pixels: Cow<'b, [u8]>) -> Inputs<'b> {
-        Inputs { pixels, tables: self.tables.clone(), plane: self.plane, values: self.values }
+    fn with(&self, pixels: Pixels) -> Self {
+        Self { pixels, tables: self.tables.clone(), plane: self.plane, values: self.values }
     }
 
     /// How many items there are.
     pub(crate) fn len(&self) -> usize {
-        self.pixels.len() / self.values
+        (self.pixels.bytes() / self.values as u64) as usize
     }
 
     /// Bytes of an item when it goes to a worker.
@@ -216,22 +222,18 @@ impl<'a> Inputs<'a> {
         4 * self.values
     }
 
-    /// All items, normalised, in chunks of about `chunk_bytes`, as a worker reads them.
-    pub(crate) fn chunks(&self, chunk_bytes: usize) -> impl Iterator<Item = Vec<u8>> {
-        let items = (chunk_bytes / self.item_bytes()).max(1);
-        let chunk = move |first| self.normalised(first..self.len().min(first + items));
-        (0..self.len()).step_by(items).map(chunk)
+    /// The pixels of some items, as they are.
+    pub(crate) fn read(&self, items: Range<usize>) -> io::Result<Vec<u8>> {
+        let place = |item: usize| item as u64 * self.values as u64;
+        self.pixels.read(place(items.start)..place(items.end))
     }
 
-    /// The items at `indices`, normalised, as a worker reads them.
-    pub(crate) fn normalised(&self, indices: impl ExactSizeIterator<Item = usize>) -> Vec<u8> {
-        let mut bytes = vec![0; indices.len() * self.item_bytes()];
-        for (index, slots) in indices.zip(bytes.chunks_exact_mut(self.item_bytes())) {
-            let item = &self.pixels[index * self.values..][..self.values];
-            let planes = slots.as_chunks_mut::<4>().0.chunks_mut(self.plane).zip(item.chunks(self.plane));
-            for ((slots, plane), table) in planes.zip(&self.tables) {
-                slots.iter_mut().zip(plane).for_each(|(slot, pixel)| *slot = table[usize::from(*pixel)]);
-            }
+    /// The pixels of whole items, normalised, as a worker reads them.
+    pub(crate) fn normalised(&self, pixels: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; 4 * pixels.len()];
+        let planes = bytes.as_chunks_mut::<4>().0.chunks_mut(self.plane).zip(pixels.chunks(self.plane));
+        for ((slots, plane), table) in planes.zip(self.tables.iter().cycle()) {
+            slots.iter_mut().zip(plane).for_each(|(slot, pixel)| *slot = table[usize::from(*pixel)]);
         }
         bytes
     }

@@ -1,4 +1,4 @@
-//! The parent's side of a worker: start it with nothing but pipes and sealed files, kill it at its bounds, and say in
+//! The parent's side of a worker: start it with nothing but pipes and a sealed package, kill it at its bounds, and say in
 //! closed words how it ended.
 //!
 //! It doesn't know what is measured, nor how a process is confined.
@@ -16,10 +16,9 @@ use models::DeviceKind;
 use protocol::evaluation::EvaluationFailure;
 use protocol::submission::{Blame, Code, Rejection};
 use rustix::process::Signal;
-use sandbox::{End, Jail, Limits, Sealed};
+use sandbox::{End, Jail, Limits};
 use std::fs::File;
 use std::io::{self, Read};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -40,7 +39,7 @@ const KILL: i32 = Signal::KILL.as_raw();
 /// What Rust's last words are when there is no memory left.
 const OUT_OF_MEMORY: &str = "memory allocation of";
 
-/// Everything that a launch needs besides the model and its inputs.
+/// Everything that a launch needs besides the model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Launcher<'a> {
     pub(crate) command: &'a WorkerCommand,
@@ -98,6 +97,11 @@ impl WorkerFailure {
         }
     }
 
+    /// Items that can't be read.
+    pub(crate) fn unread(error: io::Error) -> Self {
+        Self::Broken(format!("the items can't be read: {error}"))
+    }
+
     /// What it means when the reference student ran in the worker: never the candidate's fault.
     pub(crate) fn of_reference(self) -> EvaluationFailure {
         EvaluationFailure::Infrastructure(format!("the reference student failed: {}", self.of_candidate()))
@@ -128,16 +132,16 @@ pub(crate) struct Timed {
 }
 
 impl Worker {
-    /// Starts a process that may read `model` and `inputs`, and loads the model in it.
-    pub(crate) fn launch(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
-        let mut worker = Self::spawn(launcher, model, inputs)?;
+    /// Starts a process that may read `model`, and loads the model in it.
+    pub(crate) fn launch(launcher: Launcher<'_>, model: &Model) -> Result<Self, WorkerFailure> {
+        let mut worker = Self::spawn(launcher, model)?;
         worker.greet()?;
         worker.place_threads(launcher)?;
         worker.load(launcher, model)?;
         Ok(worker)
     }
 
-    fn spawn(launcher: Launcher<'_>, model: &Model, inputs: &Sealed) -> Result<Self, WorkerFailure> {
+    fn spawn(launcher: Launcher<'_>, model: &Model) -> Result<Self, WorkerFailure> {
         let Launcher { command, jail, device, runtime, mode, threads, bounds, cancel, .. } = launcher;
         // Between two launches no watchdog looks.
         if cancel.is_cancelled() {
@@ -150,9 +154,8 @@ impl Worker {
         let limits = Limits { memory_bytes: bounds.memory_bytes_max, cpu_seconds };
         let broken =
             |what: String| WorkerFailure::Broken(format!("start {}: {what}", command.program.path().display()));
-        let (process, pipes) = jail
-            .spawn(&program, Some(&model.sealed), Some(inputs), limits)
-            .map_err(|error| broken(error.to_string()))?;
+        let (process, pipes) =
+            jail.spawn(&program, Some(&model.sealed), limits).map_err(|error| broken(error.to_string()))?;
         let process = Arc::new(process);
         let worker = Self {
             watchdog: Watchdog::start(&process, bounds, cancel),
@@ -202,10 +205,9 @@ impl Worker {
         Ok(())
     }
 
-    /// Lets it read the bytes of its inputs (f32, little-endian, whole items) that later calls refer to, and waits until
-    /// it has.
-    pub(crate) fn store(&mut self, bytes: Range<u64>) -> Result<(), WorkerFailure> {
-        self.send(Kind::Items, &[&bytes.start.to_le_bytes(), &(bytes.end - bytes.start).to_le_bytes()])?;
+    /// Hands over inputs (f32, little-endian, whole items) that later calls refer to, and waits until it has them.
+    pub(crate) fn store(&mut self, items: &[u8]) -> Result<(), WorkerFailure> {
+        self.send(Kind::Items, &[items])?;
         self.round_trip_ns().map(|_| ())
     }
 

@@ -1,8 +1,8 @@
 //! The child: one process, one model. It answers frames on standard input with frames on standard output and ends
 //! when its input does.
 //!
-//! It gets a package and inputs that the parent has normalised, both in sealed files, and locks itself before it reads
-//! them. It never sees a label, the teacher's outputs, a key, a path or the network, and does not know what its answers are
+//! It gets a package in a sealed file and inputs, which the parent has normalised, with the frames that ask about them; it locks
+//! itself before it reads any of it. It never sees a label, the teacher's outputs, a key, a path or the network, and does not know what its answers are
 //! used for.
 //!
 //! Inputs stay bytes until they become a tensor: burn's buffers are little-endian on every platform that it runs on.
@@ -63,7 +63,6 @@ struct Given {
     input: File,
     output: File,
     package: File,
-    inputs: File,
     /// What runs graphs, where it isn't burn that runs modules.
     runtime: Option<(Box<dyn Runtime>, Mode)>,
 }
@@ -73,7 +72,7 @@ struct Given {
 fn locked() -> io::Result<Given> {
     // Duplicates without the buffers of `std::io`, which look for line ends.
     let (input, output) = (io::stdin().as_fd().try_clone_to_owned()?, io::stdout().as_fd().try_clone_to_owned()?);
-    let (package, inputs) = (sandbox::package()?, sandbox::inputs()?);
+    let package = sandbox::package()?;
     let profile = match std::env::var(PROFILE_VARIABLE).as_deref() {
         Ok(UNCONFINED) => None,
         Ok(name) if name == Profile::Device.as_str() => Some(Profile::Device),
@@ -85,7 +84,7 @@ fn locked() -> io::Result<Given> {
         Some((runtime, _)) => prepare(&**runtime, profile)?,
     }
     profile.map(sandbox::lock).transpose().map_err(io::Error::other)?;
-    Ok(Given { input: input.into(), output: output.into(), package, inputs, runtime })
+    Ok(Given { input: input.into(), output: output.into(), package, runtime })
 }
 
 /// Lets an engine do what it can't do later, and locks the thread on which it computes, if that is another one. There must be
@@ -124,7 +123,7 @@ fn served(mut given: Given) -> io::Result<()> {
 /// What makes a package ready: the load frame's device, `config.json` and the model.
 type Load<'a> = dyn Fn(u32, &[u8], &[u8]) -> Result<Loaded, Rejection> + 'a;
 
-fn serve(Given { input, output, package, inputs, .. }: &mut Given, load: &Load<'_>) -> io::Result<()> {
+fn serve(Given { input, output, package, .. }: &mut Given, load: &Load<'_>) -> io::Result<()> {
     frames::send(output, Kind::Hello, &[&VERSION.to_le_bytes(), &u32::from(flushes_to_zero()).to_le_bytes()])?;
     let mut model = match frames::read_frame(input)? {
         None => return Ok(()),
@@ -137,7 +136,7 @@ fn serve(Given { input, output, package, inputs, .. }: &mut Given, load: &Load<'
     frames::send(output, Kind::Loaded, &[&model.parameters.to_le_bytes()])?;
     while let Some((kind, payload)) = frames::read_frame(input)? {
         match kind {
-            Kind::Items => model.store(inputs, &payload)?,
+            Kind::Items => model.store(payload)?,
             Kind::Ping => frames::send(output, Kind::Pong, &[])?,
             Kind::Run => model.run(Span::from_bytes(&payload)?, output)?,
             Kind::Time => model.time(Span::from_bytes(&payload)?, output)?,
@@ -189,10 +188,8 @@ impl Model {
         Ok(Self { runner, parameters, item_bytes: 4 * item_values, slow_down_ppm, items: Vec::new() })
     }
 
-    /// Payload: first byte u64, bytes u64.
-    fn store(&mut self, inputs: &File, payload: &[u8]) -> io::Result<()> {
-        let range: &[u8; 16] = payload.try_into().map_err(|_| frames::bad("items frame cut off".into()))?;
-        let items = read_at(inputs, frames::u64_at(range, 0), frames::u64_at(range, 8))?;
+    /// Payload: whole items, f32.
+    fn store(&mut self, items: Vec<u8>) -> io::Result<()> {
         if items.is_empty() || !items.len().is_multiple_of(self.item_bytes) {
             return Err(frames::bad(format!("{} bytes are no whole items", items.len())));
         }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod backends;
+mod blocks;
 #[cfg(any(feature = "wgpu", feature = "tch"))]
 mod devices;
 mod engine;

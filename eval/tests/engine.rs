@@ -169,19 +169,19 @@ fn what_a_package_expects_is_compared_before_anything_is_measured() {
     };
     // Items 100 to 115, so that they must be found.
     let mut answers = logits[1000..1160].to_vec();
-    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
+    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))).unwrap());
     assert_eq!(seen, [Phase::Expected, Phase::Accuracy, Phase::Latency]);
     assert_eq!(came.unwrap().outputs, logits, "what was compared changes nothing that is measured");
 
     answers[34] += 1.0;
-    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))));
+    let (seen, came) = phases(&usual.clone().claiming(Some(expected(100, &answers))).unwrap());
     assert_eq!(seen, [Phase::Expected], "something was measured");
     let Err(EvaluationFailure::Package(rejection)) = came else { panic!("no rejection") };
     assert_eq!(rejection.code, Code::ExpectedDiffers);
     assert!(rejection.detail.starts_with("public item 103, class 4: the engine answers"), "{rejection}");
 
     // Nobody published items 120 and on, so there is nothing to compare.
-    let (seen, came) = phases(&usual.claiming(Some(expected(PUBLIC as usize, &answers))));
+    let (seen, came) = phases(&usual.claiming(Some(expected(PUBLIC as usize, &answers))).unwrap());
     assert!(came.is_ok() && seen.contains(&Phase::Latency));
 }
 
@@ -256,8 +256,8 @@ fn a_reference_that_does_not_load_is_never_the_candidates_fault() {
 fn items_that_contradict_each_other_are_never_the_candidates_fault() {
     let good = order(package(MLP, 2));
     let mut cases = [good.clone(), good.clone(), good];
-    cases[0].inputs.pixels = images().pixels[1..].into();
-    cases[1].inputs.pixels = Arc::from([]);
+    cases[0].inputs.pixels = images().pixels[1..].to_vec().into();
+    cases[1].inputs.pixels = Vec::new().into();
     cases[2].probes = images().pixels[1..].into();
     for order in cases {
         let failure = engine().evaluate(&order, &|_| {}).unwrap_err();

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn serve(deed: &str, candidate: u64, reference: u64, (package, mark): (&File, &str)) -> io::Result<()> {
     let mut deed = deed;
-    send(HELLO, &[3u32.to_le_bytes(), 1u32.to_le_bytes()].concat())?;
+    send(HELLO, &[4u32.to_le_bytes(), 1u32.to_le_bytes()].concat())?;
     loop {
         let (kind, payload) = receive()?;
         match kind {

@@ -68,8 +68,8 @@ fn programs_that_are_no_workers_are_our_own_fault() {
 
 #[test]
 fn a_worker_that_greets_and_dies_has_crashed() {
-    // A greeting is kind 1, length 8, version 3, denormals not flushed.
-    let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\003\000\000\000\000\000\000\000'";
+    // A greeting is kind 1, length 8, version 4, denormals not flushed.
+    let greeting = r"printf '\001\000\000\000\010\000\000\000\000\000\000\000\004\000\000\000\000\000\000\000'";
     let script = format!("{greeting}; echo last words >&2; kill -SEGV $$");
     let failure = evaluate(&engine_with("/bin/sh", &["-c", &script]), &order(package(MLP, 2))).unwrap_err();
     assert!(is_code(&failure, Code::EvaluationCrashed), "{failure}");
@@ -104,10 +104,10 @@ fn a_worker_inherits_no_environment_and_no_folder() {
 
 #[test]
 fn a_worker_ends_when_its_input_does() {
-    let script = format!("{} 3</dev/null 4</dev/null </dev/null", env!("CARGO_BIN_EXE_eval-worker"));
+    let script = format!("{} 3</dev/null </dev/null", env!("CARGO_BIN_EXE_eval-worker"));
     let output = Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success());
-    let greeting = [1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0];
+    let greeting = [1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0];
     assert_eq!(output.stdout, greeting, "one greeting and no more");
 }
 

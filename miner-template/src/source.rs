@@ -6,7 +6,7 @@ use crate::files::PackageFiles;
 use crate::paths::at_home;
 use datasets::published::{self, Part, TableError};
 use datasets::source::{Items, Source as RowSource, Wanted};
-use datasets::{FashionMnist, Images, Logits};
+use datasets::{FashionMnist, Images, Labelled, Logits};
 use protocol::CompetitionId;
 use protocol::competition::{InputSpec, Limits, Manifest, ObjectRef};
 use protocol::package::PackageConfig;
@@ -95,7 +95,7 @@ impl Assets {
     pub fn fetch(client: &Client, id: &CompetitionId) -> Result<Self, SourceError> {
         let competition = client.competition(id)?.competition;
         let training = part(client, &competition, &competition.tables.training)?;
-        let (evaluation, _) = public_part(client, &competition)?;
+        let evaluation = part(client, &competition, &competition.tables.evaluation)?.images;
         let teacher = competition.teacher.model().map(|model| {
             Ok::<_, SourceError>(Teacher {
                 config: PackageConfig::from_json(&client.object(&model.config_json)?)?,
@@ -225,8 +225,9 @@ fn teacher(folder: &Path) -> Result<Teacher, SourceError> {
 ///
 /// # Errors
 /// When they can't be had, or aren't what a validator publishes.
-pub fn public_part(client: &Client, competition: &Competition) -> Result<(Images, Logits), SourceError> {
-    Ok(part(client, competition, &competition.tables.evaluation)?.answered()?)
+pub fn public_part(client: &Client, competition: &Competition) -> Result<(Labelled, Logits), SourceError> {
+    let (file, manifest) = (client.object_file(&competition.tables.evaluation)?, &competition.manifest);
+    Ok(Labelled::open(file, manifest.input.shape(), manifest.labels.len())?.answered()?)
 }
 
 fn part(client: &Client, competition: &Competition, table: &ObjectRef) -> Result<Part, SourceError> {

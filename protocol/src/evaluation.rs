@@ -10,9 +10,11 @@ use crate::backend::{Backend, OnBackend};
 use crate::competition::{InputSpec, ObjectRef, OfficialEngine};
 use crate::outcomes::Outcomes;
 use crate::package::{Claims, Expected, package_sha256};
+use crate::pixels::Pixels;
 use crate::report::{About, Cost, Host, Latency, Phases, Report};
 use crate::submission::Rejection;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -30,28 +32,26 @@ pub struct PackageBytes {
 pub struct Inputs {
     /// How pixels become inputs.
     pub spec: InputSpec,
-    /// `[items, channels, height, width]`.
-    pub pixels: Arc<[u8]>,
+    /// `[items, channels, height, width]`, wherever they lie.
+    pub pixels: Pixels,
 }
 
 impl Inputs {
     /// How many items there are; 0 where the pixels are no whole number of them.
     pub fn count(&self) -> usize {
-        self.count_of(&self.pixels)
+        self.count_of(self.pixels.bytes())
     }
 
-    fn count_of(&self, pixels: &[u8]) -> usize {
-        let bytes = self.item_bytes();
-        if bytes > 0 && pixels.len().is_multiple_of(bytes) { pixels.len() / bytes } else { 0 }
+    fn count_of(&self, pixels: u64) -> usize {
+        let bytes = self.spec.shape().values();
+        let count = if bytes > 0 && pixels.is_multiple_of(bytes) { pixels / bytes } else { 0 };
+        usize::try_from(count).unwrap_or(usize::MAX)
     }
 
     /// The pixels of the first few items.
-    pub fn pixels_of_first(&self, count: usize) -> &[u8] {
-        &self.pixels[..self.pixels.len().min(count.saturating_mul(self.item_bytes()))]
-    }
-
-    fn item_bytes(&self) -> usize {
-        usize::try_from(self.spec.shape().values()).unwrap_or(usize::MAX)
+    #[must_use]
+    pub fn pixels_of_first(&self, count: usize) -> Pixels {
+        self.pixels.part(0..self.spec.shape().values().saturating_mul(count as u64))
     }
 }
 
@@ -116,17 +116,20 @@ impl Order {
 
     /// How many probes there are; 0 where their pixels are no whole number of them.
     pub fn probe_count(&self) -> usize {
-        self.inputs.count_of(&self.probes)
+        self.inputs.count_of(self.probes.len() as u64)
     }
 
     /// What an answer has to be about. It hashes the package and all pixels.
-    pub fn about(&self) -> About {
-        About {
+    ///
+    /// # Errors
+    /// [`EvaluationFailure::Infrastructure`] when the pixels can't be read.
+    pub fn about(&self) -> Result<About, EvaluationFailure> {
+        Ok(About {
             package_sha256: self.package_sha256(),
-            images_sha256: Digest::of(&self.inputs.pixels),
+            images_sha256: self.inputs.pixels.sha256().map_err(EvaluationFailure::unread)?,
             items: u32::try_from(self.inputs.count()).unwrap_or(u32::MAX),
             seed: self.exact_seed(),
-        }
+        })
     }
 }
 
@@ -160,11 +163,14 @@ impl EvaluationRequest {
     }
 
     /// The same, where the package says what it answers: its answers to public items are compared first.
-    #[must_use]
-    pub fn claiming(mut self, answers: Option<Arc<Expected>>) -> Self {
+    ///
+    /// # Errors
+    /// [`EvaluationFailure::Infrastructure`] when the pixels can't be read.
+    pub fn claiming(mut self, answers: Option<Arc<Expected>>) -> Result<Self, EvaluationFailure> {
         let public = self.order.inputs.pixels_of_first(self.truth.public as usize);
-        self.order.expected = answers.map(|answers| Claims::to(answers, public));
-        self
+        let claims = answers.map(|answers| Claims::to(answers, &public)).transpose();
+        self.order.expected = claims.map_err(EvaluationFailure::unread)?;
+        Ok(self)
     }
 }
 
@@ -228,6 +234,13 @@ pub enum EvaluationFailure {
     /// Ours: worth another try.
     #[error("the evaluation engine failed: {0}")]
     Infrastructure(String),
+}
+
+impl EvaluationFailure {
+    /// Items that can't be read, which is never the fault of whoever is measured by them.
+    pub fn unread(error: io::Error) -> Self {
+        Self::Infrastructure(format!("the items can't be read: {error}"))
+    }
 }
 
 /// Answers to the first fresh items of a round.

@@ -23,6 +23,7 @@ pub mod nulls;
 mod official;
 pub mod outcomes;
 pub mod package;
+pub mod pixels;
 mod pool;
 pub mod published;
 pub mod receipt;

@@ -6,6 +6,7 @@ use protocol::competition::{InputSpec, Limits};
 use protocol::package::{
     Admission, Admitted, CONFIG_BYTES_MAX, Expected, Format, ModelKind, PackageConfig, admit, for_library, read_header,
 };
+use protocol::pixels::Pixels;
 use protocol::submission::{Code, Rejection};
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -716,11 +717,11 @@ fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
     let input = ImageShape { channels: 1, height: 1, width: 2 };
     let read = |file: &[u8]| Expected::read(file, input, 2);
     // Three public items of two pixels, and what the engine answers.
-    let (pixels, logits) = ([1, 2, 3, 4, 5, 6], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+    let (pixels, logits) = (Pixels::from(vec![1, 2, 3, 4, 5, 6]), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
     let first = read(&answers(None, &[0.0, 1.0, 2.0, 3.0], 2)).unwrap();
     // The engine is asked what the file has answers to, and nothing else.
     let held = |expected: &Expected, is_half_precision: bool| {
-        let asked = expected.asks(&pixels);
+        let asked = expected.asks(&pixels).unwrap();
         let answers: Vec<f32> = asked.iter().flat_map(|asked| &logits[2 * asked.place..][..2]).copied().collect();
         expected.compare(&asked, &answers, is_half_precision).map(|()| asked.len())
     };
@@ -737,7 +738,7 @@ fn what_a_package_answers_is_held_against_the_engine_item_by_item() {
         differs.detail.starts_with("public item 1, class 1: the engine answers 3, the package expects 3.02"),
         "{differs}"
     );
-    assert!(near.compare(&near.asks(&pixels), &[f32::NAN; 4], true).is_err());
+    assert!(near.compare(&near.asks(&pixels).unwrap(), &[f32::NAN; 4], true).is_err());
     for (name, file) in [
         ("no answers", save(&tensors(), Dtype::F32)),
         ("another number of classes", answers(None, &[0.0; 6], 2)),

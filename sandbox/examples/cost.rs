@@ -41,7 +41,7 @@ fn compare(workers: usize) -> Result<(), Failure> {
         for _ in 0..workers {
             let start = Instant::now();
             let limits = Limits { memory_bytes: memory, cpu_seconds: 10 };
-            let (worker, mut pipes) = jail.spawn(&program, None, None, limits)?;
+            let (worker, mut pipes) = jail.spawn(&program, None, limits)?;
             pipes.output.read_exact(&mut [0])?;
             starts.push(start.elapsed());
             let start = Instant::now();

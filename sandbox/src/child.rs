@@ -15,8 +15,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-/// Descriptors of a worker: its pipes, the two sealed files and a library.
-pub(crate) const DESCRIPTORS: usize = 6;
+/// Descriptors of a worker: its pipes, the sealed package and a library.
+pub(crate) const DESCRIPTORS: usize = 5;
 
 /// From `linux/sched.h`: too wide for the type that `libc` gives it on some targets.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;

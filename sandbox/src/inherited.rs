@@ -8,11 +8,9 @@ use std::os::fd::RawFd;
 
 /// The package, sealed.
 pub const PACKAGE_FD: RawFd = 3;
-/// The inputs, sealed.
-pub const INPUTS_FD: RawFd = 4;
 
 /// A library, as it lies on the disk.
-pub const LIBRARY_FD: RawFd = 5;
+pub const LIBRARY_FD: RawFd = 4;
 
 /// The package that the parent gave this worker.
 ///
@@ -20,14 +18,6 @@ pub const LIBRARY_FD: RawFd = 5;
 /// When this process was given none.
 pub fn package() -> std::io::Result<File> {
     inherited(PACKAGE_FD)
-}
-
-/// The inputs that the parent gave this worker.
-///
-/// # Errors
-/// When this process was given none.
-pub fn inputs() -> std::io::Result<File> {
-    inherited(INPUTS_FD)
 }
 
 /// The library that the parent gave this worker to load.

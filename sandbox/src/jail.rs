@@ -128,7 +128,7 @@ impl Jail {
         self.group.as_ref().map_or(0, |group| group.kills())
     }
 
-    /// Starts a worker with nothing but pipes, the sealed files and what `program` says. It still has to [`crate::lock`]
+    /// Starts a worker with nothing but pipes, the sealed package and what `program` says. It still has to [`crate::lock`]
     /// itself, before it reads from any of them.
     ///
     /// # Errors
@@ -137,7 +137,6 @@ impl Jail {
         &self,
         program: &Program,
         package: Option<&Sealed>,
-        inputs: Option<&Sealed>,
         limits: Limits,
     ) -> Result<(Worker, Pipes), JailError> {
         let path = program.executable.path();
@@ -145,10 +144,8 @@ impl Jail {
         let opened = opened.map_err(|source| JailError::Program { path: path.into(), source })?;
         let (pipes, [input, output, errors]) = Pipes::new().map_err(|error| system(("make pipes", error)))?;
         // Numbers beyond those that the worker gets, so that none is overwritten before it is handed over.
-        let sealed = |sealed: Option<&Sealed>| {
-            let opened = sealed.map(|sealed| sealed.for_worker().and_then(out_of_the_way)).transpose();
-            opened.map_err(|error| system(("hand over the package", error)))
-        };
+        let package = package.map(|package| package.for_worker().and_then(out_of_the_way)).transpose();
+        let package = package.map_err(|error| system(("hand over the package", error)))?;
         let library =
             program.library.as_deref().map(|library| opened_anew(library).and_then(out_of_the_way)).transpose();
         let library = library.map_err(|error| system(("hand over the library", error)))?;
@@ -157,7 +154,7 @@ impl Jail {
             program: opened,
             arguments: arguments(program)?,
             environment: environment(program)?,
-            descriptors: [Some(input), Some(output), Some(errors), sealed(package)?, sealed(inputs)?, library],
+            descriptors: [Some(input), Some(output), Some(errors), package, library],
             namespaces,
             user_namespace_later,
             identity: self.drops_identity.then_some(NOBODY),
@@ -248,7 +245,7 @@ mod tests {
         let executable = Executable::open("/bin/cat").unwrap();
         let cat = Program { executable, arguments, environment: Vec::new(), library: None };
         let limits = Limits { memory_bytes: 1 << 30, cpu_seconds: 10 };
-        let (worker, mut pipes) = jail.spawn(&cat, None, None, limits).unwrap();
+        let (worker, mut pipes) = jail.spawn(&cat, None, limits).unwrap();
         let mut groups = String::new();
         pipes.output.read_to_string(&mut groups).unwrap();
         worker.wait().unwrap();

@@ -1,6 +1,6 @@
 //! Runs a stranger's model in a process that can do nothing but compute.
 //!
-//! Both halves of one contract. The parent starts a worker with nothing but six descriptors, in namespaces of its own,
+//! Both halves of one contract. The parent starts a worker with nothing but five descriptors, in namespaces of its own,
 //! under limits that the kernel keeps ([`Jail`], [`Worker`]); the worker, before it reads the first byte that a stranger
 //! wrote, gives up files, network, processes and executable memory for good ([`lock`]).
 //!
@@ -39,7 +39,7 @@ pub use error::JailError;
 pub use executable::Executable;
 pub use float_mode::{flushes_to_zero, without_denormals};
 pub use host::{Finding, Host, Namespaces};
-pub use inherited::{INPUTS_FD, LIBRARY_FD, PACKAGE_FD, inputs, library, package};
+pub use inherited::{LIBRARY_FD, PACKAGE_FD, library, package};
 pub use jail::{Jail, Limits, Pipes, Program};
 pub use lock::{LockError, lock, lock_thread};
 pub use sealed::Sealed;

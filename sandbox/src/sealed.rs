@@ -12,7 +12,6 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub struct Sealed {
     file: File,
-    bytes: u64,
 }
 
 impl Sealed {
@@ -22,23 +21,9 @@ impl Sealed {
     /// When the system has no memory files or no memory.
     pub fn new(name: &str, parts: impl IntoIterator<Item: AsRef<[u8]>>) -> io::Result<Self> {
         let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-        let mut bytes = 0;
-        for part in parts {
-            file.write_all(part.as_ref())?;
-            bytes += part.as_ref().len() as u64;
-        }
+        parts.into_iter().try_for_each(|part| file.write_all(part.as_ref()))?;
         fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
-        Ok(Self { file, bytes })
-    }
-
-    /// How many bytes there are.
-    pub fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        Ok(Self { file })
     }
 
     /// The same bytes for one worker, to read and nothing else. Opened anew, because copies of a descriptor share their
@@ -82,7 +67,7 @@ mod tests {
     #[test]
     fn sealed_bytes_can_be_read_and_never_be_changed() {
         let sealed = Sealed::new("test", ["one ", "two"]).unwrap();
-        assert_eq!((sealed.read(0, 7).unwrap(), sealed.len()), (b"one two".to_vec(), 7));
+        assert_eq!(sealed.read(0, 7).unwrap(), b"one two");
         assert!(sealed.file.write_at(b"x", 0).is_err());
         assert!(sealed.file.set_len(3).is_err());
         assert!(sealed.file.set_len(300).is_err());

@@ -54,7 +54,7 @@ pub(crate) fn attempt_with(
     patience: Duration,
 ) -> Ended {
     let program = program(profile.as_str(), attempt);
-    let (worker, pipes) = jail.spawn(&program, Some(package), None, limits()).expect("a worker");
+    let (worker, pipes) = jail.spawn(&program, Some(package), limits()).expect("a worker");
     drop(pipes.input);
     let drain = |mut pipe: std::fs::File| {
         std::thread::spawn(move || {

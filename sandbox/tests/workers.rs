@@ -32,7 +32,7 @@ fn named(path: &str, arguments: Vec<OsString>) -> Program {
 
 fn shell(jail: &Jail, script: &str) -> String {
     let program = named("/bin/sh", vec!["-c".into(), script.into()]);
-    let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).expect("a worker");
+    let (worker, mut pipes) = jail.spawn(&program, None, limits()).expect("a worker");
     drop(pipes.input);
     let mut text = String::new();
     pipes.output.read_to_string(&mut text).expect("text");
@@ -80,11 +80,11 @@ fn what_cannot_be_started_says_why() {
     assert!(matches!(&error, JailError::Program { .. }) && error.to_string().contains("/no/such/program"), "{error}");
 
     let no_program = named("/etc/passwd", Vec::new());
-    let error = Jail::insecure().unwrap().spawn(&no_program, None, None, limits()).unwrap_err();
+    let error = Jail::insecure().unwrap().spawn(&no_program, None, limits()).unwrap_err();
     assert!(error.to_string().contains("execute the worker"), "{error}");
 
     let zero = named("/bin/true", vec!["a\0b".into()]);
-    assert!(matches!(jail(Profile::Strict).spawn(&zero, None, None, limits()), Err(JailError::Argument(_))));
+    assert!(matches!(jail(Profile::Strict).spawn(&zero, None, limits()), Err(JailError::Argument(_))));
 }
 
 /// As an upgrade does while the validator runs.
@@ -97,7 +97,7 @@ fn a_program_that_was_replaced_or_removed_is_still_started_as_it_was() {
     let says = |what: &str| {
         let arguments = vec!["-c".into(), format!("echo {what}").into()];
         let program = Program { executable: executable.clone(), arguments, environment: Vec::new(), library: None };
-        let (worker, mut pipes) = jail.spawn(&program, None, None, limits()).unwrap();
+        let (worker, mut pipes) = jail.spawn(&program, None, limits()).unwrap();
         let mut text = String::new();
         pipes.output.read_to_string(&mut text).unwrap();
         worker.wait().unwrap();
@@ -115,7 +115,7 @@ fn a_program_that_was_replaced_or_removed_is_still_started_as_it_was() {
 #[test]
 fn a_worker_that_is_dropped_is_gone() {
     let jail = jail(Profile::Strict);
-    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, limits()).unwrap();
     let process = PathBuf::from(format!("/proc/{}", worker.pid()));
     assert!(process.exists());
     drop(worker);
@@ -141,7 +141,7 @@ fn a_worker_begins_in_the_group_of_its_jail() {
 fn a_worker_ends_with_its_jail_and_not_with_the_thread_that_asked_for_it() {
     let jail = jail(Profile::Strict);
     let program = program("strict", "sleep");
-    let ask = || jail.spawn(&program, None, None, limits()).unwrap();
+    let ask = || jail.spawn(&program, None, limits()).unwrap();
     let (worker, pipes) = std::thread::scope(|scope| scope.spawn(ask).join().unwrap());
     assert!(!worker.ends_within(Duration::from_millis(100)).unwrap());
     drop(jail);
@@ -155,7 +155,7 @@ fn a_worker_ends_with_its_jail_and_not_with_the_thread_that_asked_for_it() {
 #[ignore = "waits to be killed"]
 fn a_parent_that_waits() {
     let jail = jail(Profile::Strict);
-    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, None, limits()).unwrap();
+    let (worker, pipes) = jail.spawn(&program("strict", "sleep"), None, limits()).unwrap();
     eprintln!("worker {}", worker.pid());
     std::thread::sleep(Duration::from_secs(600));
     drop(pipes);

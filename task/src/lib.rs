@@ -37,6 +37,9 @@ pub enum AnswerError {
         /// Probes of the order.
         probes: usize,
     },
+    /// What it has to be about can't be told.
+    #[error(transparent)]
+    Unread(EvaluationFailure),
     /// It came from a backend that the order doesn't allow.
     #[error("the answers came from {0}, which the order doesn't allow")]
     Backend(Backend),
@@ -50,7 +53,10 @@ pub enum AnswerError {
 
 impl From<AnswerError> for EvaluationFailure {
     fn from(error: AnswerError) -> Self {
-        Self::Infrastructure(error.to_string())
+        match error {
+            AnswerError::Unread(failure) => failure,
+            error => Self::Infrastructure(error.to_string()),
+        }
     }
 }
 
@@ -76,7 +82,7 @@ pub fn evaluation(request: &EvaluationRequest, answer: Answer) -> Result<Evaluat
     check(request)?;
     let EvaluationRequest { order, truth, .. } = request;
     let Answer { measured, outputs, probe_outputs, latency_samples, log_ratio_nanos } = answer;
-    if measured.about != order.about() {
+    if measured.about != order.about().map_err(AnswerError::Unread)? {
         return Err(AnswerError::Another);
     }
     if let Some(found) = measured.on_backend.as_ref().filter(|found| !order.backends.contains(&found.backend)) {

@@ -17,7 +17,7 @@ fn request() -> EvaluationRequest {
     let order = Order {
         candidate: package("candidate"),
         reference: package("reference"),
-        inputs: Inputs { spec, pixels: Arc::from([1, 2, 3, 4, 5, 6, 7, 8]) },
+        inputs: Inputs { spec, pixels: vec![1, 2, 3, 4, 5, 6, 7, 8].into() },
         probes: Arc::from([9, 9]),
         expected: None,
         engine: Default::default(),
@@ -38,7 +38,7 @@ fn rows<const N: usize>(answers: [usize; N]) -> Vec<f32> {
 
 fn answer(request: &EvaluationRequest) -> Answer {
     let measured = Measured {
-        about: request.order.about(),
+        about: request.order.about().unwrap(),
         engine: "engine/1".into(),
         host: Default::default(),
         device: "device".into(),
@@ -56,7 +56,7 @@ fn a_report_says_what_was_measured_and_what_it_is_worth_beside_the_truth() {
     let request = request();
     let found = evaluation(&request, answer(&request)).unwrap();
     let report = &found.report;
-    assert_eq!(report.about(), request.order.about());
+    assert_eq!(report.about(), request.order.about().unwrap());
     assert_eq!((report.data.items, report.data.public_items, report.data.seed), (4, 2, 7));
     assert_eq!((report.engine.as_str(), report.device.as_str(), report.phases_ms.accuracy), ("engine/1", "device", 5));
     assert_eq!(report.outputs_sha256, outputs_digest(&rows([0, 2, 2, 1])));

@@ -6,7 +6,7 @@ use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use ::audit::{Finding, Verdict};
 use datasets::hidden::Reveal;
 use datasets::published::{Part, read, table};
-use datasets::{Images, Logits, arg_max, load_digits};
+use datasets::{Images, Labelled, Logits, arg_max, load_digits};
 use protocol::competition::ObjectRef;
 use protocol::published::PublishedTeacher;
 use protocol::submission::State;
@@ -166,11 +166,11 @@ async fn what_everybody_is_shown_says_whose_the_answers_are() {
     }
     let pool = Part::from_pool(&app.app.objects.get(&stored.pool_sha256).await.unwrap()).unwrap();
     assert_eq!((pool.images.count, pool.answers.as_ref().unwrap().count), (1_450, 1_450));
-    let root = pool.commitment(&stored.salt).unwrap().root_hex();
+    let root = Labelled::from(pool.clone()).commitment(&stored.salt).unwrap().root_hex();
     assert_eq!(root, stored.competition.hidden_root.to_string());
     let mut other = pool;
     other.answers.as_mut().unwrap().values[14_499] += 1.0;
-    assert_ne!(other.commitment(&stored.salt).unwrap().root_hex(), root, "answers are committed to");
+    assert_ne!(Labelled::from(other).commitment(&stored.salt).unwrap().root_hex(), root, "answers are committed to");
 
     // No distance is kept: who says on fresh items what the teacher said is the teacher, however often it is looked at.
     let said = stored_answers(200);

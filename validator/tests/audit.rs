@@ -26,6 +26,8 @@ use referee::RoundRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use transparency::verify::Reader;
@@ -99,6 +101,12 @@ struct Samples {
 impl Source for World {
     fn object(&self, sha256: &Digest) -> Result<Vec<u8>, String> {
         self.objects.get(sha256).cloned().ok_or_else(|| format!("object {} isn't public", sha256.short()))
+    }
+
+    fn file(&self, sha256: &Digest) -> Result<File, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&self.object(sha256)?).unwrap();
+        Ok(file)
     }
 
     fn files(&self, submission: &SubmissionId) -> Result<[Digest; 2], String> {

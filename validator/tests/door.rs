@@ -174,7 +174,7 @@ impl Measurer for Blind {
 }
 
 fn answer(order: &Order, home: &Home) -> Result<Answer, EvaluationFailure> {
-    let about = order.about();
+    let about = order.about()?;
     // All that an order says, field by field, so that whoever adds one comes by here: is it the truth of anything?
     let Order {
         candidate,
@@ -194,7 +194,7 @@ fn answer(order: &Order, home: &Home) -> Result<Answer, EvaluationFailure> {
         let answers = pixels.chunks(spec.shape().values() as usize).map(|item| usize::from(item[0]) % classes);
         answers.flat_map(|answer| (0..classes).map(move |class| f32::from(class == answer))).collect()
     };
-    let outputs = answers(pixels);
+    let outputs = answers(&pixels.read(0..pixels.bytes()).map_err(EvaluationFailure::unread)?);
     let is_timed = match scope {
         Scope::Full => true,
         Scope::FullIfWorthIt => (home.is_worth_timing)(&outputs),

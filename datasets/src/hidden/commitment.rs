@@ -184,13 +184,17 @@ impl Terms {
     /// Opens one part alone, for instance the family while the secret stays one.
     pub fn open(&self, secret: &Secret, part: TermsPart) -> Result<Opening, CommitError> {
         self.check()?;
-        let tree = self.tree(secret);
-        let opening = tree.leaf(part as u32).map(<[u8]>::to_vec).zip(tree.proof(part as u32));
+        let (leaf, proof) = (self.leaves(secret).into_iter().nth(part as usize), self.tree(secret).proof(part as u32));
+        let opening = leaf.zip(proof);
         let (leaf, proof) = opening.expect("the tree has a leaf for each part; anything else is a bug");
         Ok(Opening { leaf, proof })
     }
 
     fn tree(&self, secret: &Secret) -> Tree {
+        Tree::new(self.leaves(secret))
+    }
+
+    fn leaves(&self, secret: &Secret) -> Vec<Vec<u8>> {
         let pool = [self.pool_root.as_bytes(), &self.pool_count.to_le_bytes()].concat();
         let contents = [
             self.competition.as_bytes().to_vec(),
@@ -200,7 +204,7 @@ impl Terms {
             canonical(&self.beacon),
             secret.digest().to_vec(),
         ];
-        Tree::new((0..).zip(contents).map(|(index, content)| [&secret.salt(index)[..], &content].concat()))
+        (0..).zip(contents).map(|(index, content)| [&secret.salt(index)[..], &content].concat()).collect()
     }
 }
 

@@ -246,7 +246,7 @@ impl Reveal {
         let fixed_seed = fixed.copied().unwrap_or_else(first);
         let draw = draw_on(&terms, &value, &secret, &fixed_seed, spent)?;
         let sources = draw.sources();
-        let leaves = sources.iter().filter_map(|&source| pool.leaf(source).map(<[u8]>::to_vec)).collect();
+        let leaves = sources.iter().filter_map(|&source| pool.leaf(source)).collect();
         let proof = pool.proof_of_many(&sources).unwrap_or_default();
         let items_sha256 = Sha256::digest(images.to_bytes()?).into();
         let labels = images.labels.clone();

@@ -8,9 +8,11 @@
 
 mod read;
 
+pub(crate) use read::open;
 pub use read::{Part, read, read_answers};
 
-use crate::{FormatError, Images, Logits};
+use crate::{FormatError, Images, Labelled, Logits};
+use bytes::Bytes;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, ImageError};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
@@ -20,7 +22,11 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::TypePtr;
+use protocol::architecture::ImageShape;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Planes of what can be a picture: grey, or colours.
@@ -34,8 +40,10 @@ const PICTURE_COLUMNS: &str = "optional group image { optional binary bytes; opt
 const PIXEL_COLUMNS: &str = "optional binary pixels; optional int64 label;";
 /// What is behind both, or alone.
 const ANSWER_COLUMN: &str = "optional group teacher_logits (LIST) { repeated group list { optional float element; } }";
-/// Rows of a row group: what a reader holds at once.
+/// Rows of a row group: what a writer holds at once.
 const ROWS: usize = 1_000;
+/// Inputs of a row group, unless one alone is larger. Of small pictures there are as many as rows.
+const ROWS_BYTES: u64 = 16 << 20;
 
 /// Why a part can't be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +106,17 @@ pub enum TableError {
     /// The file contradicts itself.
     #[error("it is damaged")]
     Damaged,
+    /// Items of other inputs than the competition's.
+    #[error("its items are of {found:?} and not of {expected:?}")]
+    Shape {
+        /// What they are.
+        found: ImageShape,
+        /// What they should be.
+        expected: ImageShape,
+    },
+    /// The file can't be read.
+    #[error(transparent)]
+    Unread(#[from] io::Error),
     /// What was read contradicts itself, or isn't finite.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -114,8 +133,24 @@ pub enum TableError {
 /// # Errors
 /// When labels or answers are of other items.
 pub fn table(images: &Images, names: &[String], answers: Option<&Logits>) -> Result<Vec<u8>, TableError> {
-    let count = images.len();
-    let lengths = [("labels", Some(images.labels.len())), ("answers", answers.map(|logits| logits.count as usize))];
+    let mut bytes = Vec::new();
+    write(&mut bytes, &Part { images: images.clone(), answers: None }.into(), names, answers)?;
+    Ok(bytes)
+}
+
+/// Writes a part's file, a row group at a time, whatever answers the items have themselves.
+///
+/// # Errors
+/// As [`table`], and when the items can't be read, or the file can't be written.
+pub fn write(
+    to: impl Write + Send,
+    items: &Labelled,
+    names: &[String],
+    answers: Option<&Logits>,
+) -> Result<(), TableError> {
+    let (pictures, item_bytes) = (are_pictures(items.shape.channels), items.shape.values().max(1));
+    let count = usize::try_from(items.pixels.bytes() / item_bytes).unwrap_or(usize::MAX);
+    let lengths = [("labels", Some(items.labels.len())), ("answers", answers.map(|logits| logits.count as usize))];
     if let Some((what, found)) =
         lengths.into_iter().find_map(|(what, found)| Some((what, found?)).filter(|it| it.1 != count))
     {
@@ -124,29 +159,43 @@ pub fn table(images: &Images, names: &[String], answers: Option<&Logits>) -> Res
     if let Some(found) = answers.map(|logits| logits.classes as usize).filter(|found| *found != names.len()) {
         return Err(TableError::Classes { found, classes: names.len() });
     }
-    let pictures = are_pictures(images.channels);
-    let mut writer = writer(schema(images.channels)?, &features(pictures, names))?;
-    for first in (0..count).step_by(ROWS) {
-        let rows = first..count.min(first.saturating_add(ROWS));
+    let mut writer = writer(to, schema(items.shape.channels)?, &features(pictures, names))?;
+    let rows_max = rows_of_group(item_bytes);
+    for first in (0..count).step_by(rows_max) {
+        let rows = first..count.min(first.saturating_add(rows_max));
         let mut group = writer.next_row_group()?;
-        if pictures {
-            let pngs = rows.clone().map(|row| png(images, row).map(ByteArray::from)).collect::<Result<Vec<_>, _>>()?;
-            column::<ByteArrayType>(&mut group, 2, &pngs, 1)?;
-            // Where a picture came from is nobody's business.
-            absent::<ByteArrayType>(&mut group, 1, rows.len())?;
-        } else {
-            let planes: Vec<ByteArray> = rows.clone().map(|row| images.image(row).to_vec().into()).collect();
-            column::<ByteArrayType>(&mut group, 1, &planes, 1)?;
-        }
-        let labels = images.labels.get(rows.clone()).unwrap_or_default().iter().map(|label| i64::from(*label));
-        column::<Int64Type>(&mut group, 1, &labels.collect::<Vec<i64>>(), 1)?;
+        inputs(&mut group, items, rows.clone())?;
+        let labels = items.labels.get(rows.clone()).unwrap_or_default().iter().map(|label| i64::from(*label));
+        column::<_, Int64Type>(&mut group, 1, &labels.collect::<Vec<i64>>(), 1)?;
         match answers {
             Some(logits) => answered(&mut group, logits, rows)?,
-            None => absent::<FloatType>(&mut group, 0, rows.len())?,
+            None => absent::<_, FloatType>(&mut group, 0, rows.len())?,
         }
         group.close()?;
     }
-    Ok(writer.into_inner()?)
+    writer.close()?;
+    Ok(())
+}
+
+/// Writes the first columns: what these rows are to a model.
+fn inputs<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    items: &Labelled,
+    rows: Range<usize>,
+) -> Result<(), TableError> {
+    let each = items.shape.values();
+    let place = |row: usize| each.saturating_mul(row as u64);
+    let pixels = Bytes::from(items.pixels.read(place(rows.start)..place(rows.end))?);
+    let each = usize::try_from(each).unwrap_or(usize::MAX);
+    let planes = (0..rows.len()).map(|row| pixels.slice(row * each..(row + 1) * each));
+    if !are_pictures(items.shape.channels) {
+        let planes: Vec<ByteArray> = planes.map(ByteArray::from).collect();
+        return Ok(column::<_, ByteArrayType>(group, 1, &planes, 1)?);
+    }
+    let pngs = planes.map(|planes| png(&planes, items.shape).map(ByteArray::from)).collect::<Result<Vec<_>, _>>()?;
+    column::<_, ByteArrayType>(group, 2, &pngs, 1)?;
+    // Where a picture came from is nobody's business.
+    Ok(absent::<_, ByteArrayType>(group, 1, rows.len())?)
 }
 
 /// A file of answers alone, for a manifest's `training_teacher_logits`.
@@ -156,13 +205,19 @@ pub fn table(images: &Images, names: &[String], answers: Option<&Logits>) -> Res
 pub fn answers_table(answers: &Logits) -> Result<Vec<u8>, TableError> {
     answers.validate()?;
     let logits = json!({ ANSWERS: list_of(answers.classes as usize) });
-    let mut writer = writer(parsed(ANSWER_COLUMN)?, &logits)?;
+    let mut writer = writer(Vec::new(), parsed(ANSWER_COLUMN)?, &logits)?;
     for first in (0..answers.len()).step_by(ROWS) {
         let mut group = writer.next_row_group()?;
         answered(&mut group, answers, first..answers.len().min(first.saturating_add(ROWS)))?;
         group.close()?;
     }
     Ok(writer.into_inner()?)
+}
+
+/// How many rows with inputs of so many bytes make a row group.
+fn rows_of_group(item_bytes: u64) -> usize {
+    let rows = (ROWS_BYTES / item_bytes.max(1)).max(1);
+    usize::try_from(rows).unwrap_or(ROWS).min(ROWS)
 }
 
 /// Whether inputs of so many planes are pictures, which others read as such.
@@ -180,14 +235,14 @@ fn parsed(columns: &str) -> Result<TypePtr, ParquetError> {
     parse_message_type(&format!("message schema {{ {columns} }}")).map(Arc::new)
 }
 
-fn writer(schema: TypePtr, features: &Value) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+fn writer<W: Write + Send>(to: W, schema: TypePtr, features: &Value) -> Result<SerializedFileWriter<W>, ParquetError> {
     let said = json!({ "info": { "features": features } });
     let properties = WriterProperties::builder()
         // Pictures are compressed, and answers are noise.
         .set_dictionary_enabled(false)
         .set_created_by("retort".to_owned())
         .set_key_value_metadata(Some(vec![KeyValue::new("huggingface".to_owned(), said.to_string())]));
-    SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties.build()))
+    SerializedFileWriter::new(to, schema, Arc::new(properties.build()))
 }
 
 /// What the schema's metadata says of columns, for `datasets`.
@@ -204,20 +259,20 @@ fn list_of(classes: usize) -> Value {
 }
 
 /// Writes the next column: the answers of these rows.
-fn answered(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+fn answered<W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
     logits: &Logits,
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
 ) -> Result<(), ParquetError> {
     let classes = logits.classes as usize;
     let values = logits.values.get(rows.start.saturating_mul(classes)..rows.end.saturating_mul(classes));
-    column::<FloatType>(group, 3, values.unwrap_or_default(), classes)
+    column::<_, FloatType>(group, 3, values.unwrap_or_default(), classes)
 }
 
 /// Writes the next column: `each` values a row, none of them absent, which is so at the level `noted`: of the optional groups
 /// and lists that it is in, and of itself.
-fn column<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+fn column<W: Write + Send, T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
     noted: i16,
     values: &[T::T],
     each: usize,
@@ -231,8 +286,8 @@ fn column<T: DataType>(
 }
 
 /// Writes the next column, of rows that have nothing there but what is at this level.
-fn absent<T: DataType>(
-    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+fn absent<W: Write + Send, T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
     level: i16,
     rows: usize,
 ) -> Result<(), ParquetError> {
@@ -242,19 +297,18 @@ fn absent<T: DataType>(
 }
 
 /// A picture as it is, without a loss. Fast: what is saved by trying filters is little.
-fn png(images: &Images, row: usize) -> Result<Vec<u8>, ImageError> {
-    let planes = images.image(row);
-    let (pixels, colour) = if images.channels == 3 {
+fn png(planes: &[u8], shape: ImageShape) -> Result<Vec<u8>, ImageError> {
+    let (pixels, colour) = if shape.channels == 3 {
         let side = planes.len() / 3;
         let (red, rest) = planes.split_at(side);
         let (green, blue) = rest.split_at(side);
         let pixels = red.iter().zip(green).zip(blue).flat_map(|((red, green), blue)| [*red, *green, *blue]);
-        (pixels.collect(), ExtendedColorType::Rgb8)
+        (pixels.collect::<Vec<u8>>().into(), ExtendedColorType::Rgb8)
     } else {
-        (planes.to_vec(), ExtendedColorType::L8)
+        (Cow::Borrowed(planes), ExtendedColorType::L8)
     };
     let mut bytes = Vec::new();
     let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Fast, FilterType::NoFilter);
-    encoder.write_image(&pixels, images.width, images.height, colour)?;
+    encoder.write_image(&pixels, shape.width, shape.height, colour)?;
     Ok(bytes)
 }

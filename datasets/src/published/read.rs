@@ -2,13 +2,15 @@
 //! wish us ill.
 //!
 //! It takes what [`table`](super::table) writes and nothing else: these columns, uncompressed, every value as it is. So a page
-//! can't hold more than its bytes, and nothing is allocated beyond what the file's length or the rows' own shape allows. The
-//! reader is a crate of others: a panic of its own is an error of the file here.
+//! can't hold more than its bytes, and nothing is allocated beyond what the file's length or the rows' own shape allows. Labels and
+//! answers are read at once; pictures are decoded when somebody asks for them, a few at a time. The reader is a crate of others: a
+//! panic of its own is an error of the file here.
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use super::{ANSWERS, TableError, are_pictures, schema};
-use crate::{Images, Logits};
+use crate::labelled::Placed;
+use crate::{Images, Labelled, Logits};
 use bytes::Bytes;
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, ImageError, Limits};
@@ -17,14 +19,21 @@ use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor};
 use protocol::architecture::ImageShape;
-use std::io::Cursor;
+use protocol::pixels::{Pixels, ReadPixels};
+use std::fmt;
+use std::io::{self, Cursor};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Inputs of a part, or answers to it, may have this many bytes: they are held in memory.
-const PART_BYTES_MAX: u64 = 4 << 30;
+/// Inputs that are held in memory, or answers, may have this many bytes.
+const HELD_BYTES_MAX: u64 = 4 << 30;
+/// Inputs of so few bytes are decoded once and held.
+const DECODED_AT_ONCE_BYTES: u64 = 16 << 20;
+/// Rows whose encoded pictures are in memory at once.
+const ROWS_AT_ONCE: usize = 16;
 /// What a decoder may need beside a picture itself.
 const DECODER_BYTES: u64 = 16 << 20;
 
@@ -50,10 +59,27 @@ impl Part {
 /// Reads a part of a competition with such inputs and so many classes.
 ///
 /// # Errors
-/// When the file isn't what [`table`](super::table) writes for these, or is too large.
+/// When the file isn't what [`table`](super::table) writes for these, or is too large to be held.
 pub fn read(file: impl Into<Bytes>, input: ImageShape, classes: usize) -> Result<Part, TableError> {
     let file = file.into();
-    guarded(|| read_part(file, input, classes))
+    guarded(|| {
+        let (pictures, labels, answers) = opened(SerializedFileReader::new(file)?, input, classes, input.values())?;
+        let pixels = pictures.decoded(0..labels.len())?;
+        let (count, ImageShape { channels, height, width }) = (number(labels.len()), input);
+        let images = Images { count, channels, height, width, pixels, labels };
+        images.validate()?;
+        Ok(Part { images, answers })
+    })
+}
+
+/// Opens a part: its pictures are decoded when they are asked for.
+pub(crate) fn open(file: Placed, input: ImageShape, classes: usize) -> Result<Labelled, TableError> {
+    guarded(|| {
+        let (pictures, labels, answers) = opened(SerializedFileReader::new(file)?, input, classes, 0)?;
+        let few = pictures.bytes() <= DECODED_AT_ONCE_BYTES;
+        let pixels = if few { pictures.decoded(0..labels.len())?.into() } else { Pixels::of(pictures) };
+        Ok(Labelled { shape: input, pixels, labels, answers })
+    })
 }
 
 /// Reads answers alone, as a publisher has them: a column `teacher_logits` with a list of f32 in each row, equally many.
@@ -67,8 +93,7 @@ pub fn read_answers(file: impl Into<Bytes>) -> Result<Logits, TableError> {
         let columns = reader.metadata().file_metadata().schema_descr().columns();
         let is_answers = |path: &[String]| path.first().is_some_and(|name| name == ANSWERS);
         let column = columns.iter().position(|column| is_answers(column.path().parts())).ok_or(TableError::Columns)?;
-        let rows = rows(&reader, 0)?;
-        answers(&Column::<FloatType>::read(&reader, column, Trust::Own)?, rows)?.ok_or(TableError::NoAnswers)
+        answers(&reader, &groups(&reader, 0)?, column, |_| Trust::Own)?.ok_or(TableError::NoAnswers)
     })
 }
 
@@ -77,41 +102,30 @@ fn guarded<T>(read: impl FnOnce() -> Result<T, TableError>) -> Result<T, TableEr
     catch_unwind(AssertUnwindSafe(read)).unwrap_or(Err(TableError::Damaged))
 }
 
-fn read_part(file: Bytes, input: ImageShape, classes: usize) -> Result<Part, TableError> {
-    let reader = SerializedFileReader::new(file)?;
+/// The pictures of a part with such inputs, its labels and its answers; of what is held of a row, `held` bytes are its picture.
+type Opened<R> = (Pictures<R>, Vec<u16>, Option<Logits>);
+
+fn opened<R: ChunkReader + 'static>(
+    reader: SerializedFileReader<R>,
+    input: ImageShape,
+    classes: usize,
+    held: u64,
+) -> Result<Opened<R>, TableError> {
     let expected = SchemaDescriptor::new(schema(input.channels)?);
     let found = reader.metadata().file_metadata().schema_descr();
     if !found.columns().iter().map(described).eq(expected.columns().iter().map(described)) {
         return Err(TableError::Columns);
     }
-    let item_bytes = input.values();
-    let count = rows(&reader, item_bytes.max(4u64.saturating_mul(classes as u64)))?;
-    let pictures = are_pictures(input.channels);
+    let groups = groups(&reader, held.max(4u64.saturating_mul(classes as u64)))?;
     // Where there are pictures, the column behind them says where one came from.
-    let labels_at = if pictures { 2 } else { 1 };
-    let values = |most| Trust::Nobody { values_max: most };
-    let encoded = Column::<ByteArrayType>::read(&reader, 0, values(count))?.all("picture", count)?;
-    let mut pixels = Vec::new();
-    for (row, bytes) in encoded.iter().enumerate() {
-        let read = if pictures { decoded(bytes, input, &mut pixels) } else { raw(bytes, item_bytes, &mut pixels) };
-        read.map_err(|problem| TableError::Row { row, problem })?;
-    }
-    let labels = Column::<Int64Type>::read(&reader, labels_at, values(count))?.all("label", count)?;
-    let label = |(row, label): (usize, &i64)| {
-        let known = u16::try_from(*label).ok().filter(|label| usize::from(*label) < classes);
-        known.ok_or_else(|| TableError::Row { row, problem: format!("its label is {label} of {classes} classes") })
-    };
-    let labels = labels.iter().enumerate().map(label).collect::<Result<_, _>>()?;
-    let most = count.saturating_mul(classes.max(1));
-    let column = Column::<FloatType>::read(&reader, labels_at.saturating_add(1), values(most))?;
-    let answers = answers(&column, count)?;
+    let labels_at = if are_pictures(input.channels) { 2 } else { 1 };
+    let labels = labels(&reader, &groups, labels_at, classes)?;
+    let each = |rows: usize| Trust::Nobody { values_max: rows.saturating_mul(classes.max(1)) };
+    let answers = answers(&reader, &groups, labels_at.saturating_add(1), each)?;
     if let Some(found) = answers.as_ref().map(|answers| answers.classes as usize).filter(|found| *found != classes) {
         return Err(TableError::Classes { found, classes });
     }
-    let ImageShape { channels, height, width } = input;
-    let images = Images { count: u32::try_from(count).unwrap_or(u32::MAX), channels, height, width, pixels, labels };
-    images.validate()?;
-    Ok(Part { images, answers })
+    Ok((Pictures { reader, input, groups }, labels, answers))
 }
 
 /// What a reader has to know of a column: its place, its type, and at which levels its values are.
@@ -119,14 +133,29 @@ fn described(column: &ColumnDescPtr) -> (&[String], Type, i16, i16) {
     (column.path().parts(), column.physical_type(), column.max_def_level(), column.max_rep_level())
 }
 
-/// How many rows a file has, which are so many bytes each.
-fn rows(reader: &SerializedFileReader<Bytes>, row_bytes: u64) -> Result<usize, TableError> {
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// The rows of each group of a file, of which so many bytes each are held.
+fn groups<R: ChunkReader + 'static>(
+    reader: &SerializedFileReader<R>,
+    row_bytes: u64,
+) -> Result<Vec<Range<usize>>, TableError> {
     let found = reader.metadata().file_metadata().num_rows();
     let rows = u32::try_from(found).ok().filter(|rows| *rows > 0).ok_or(TableError::Rows { found })?;
-    match u64::from(rows).saturating_mul(row_bytes) {
-        bytes if bytes > PART_BYTES_MAX => Err(TableError::TooLarge { bytes, most: PART_BYTES_MAX }),
-        _ => Ok(rows as usize),
+    let bytes = u64::from(rows).saturating_mul(row_bytes);
+    if bytes > HELD_BYTES_MAX {
+        return Err(TableError::TooLarge { bytes, most: HELD_BYTES_MAX });
     }
+    let (mut groups, mut first) = (Vec::new(), 0usize);
+    for group in reader.metadata().row_groups() {
+        let rows = usize::try_from(group.num_rows()).map_err(|_| TableError::Damaged)?;
+        let end = first.saturating_add(rows);
+        groups.push(first..end);
+        first = end;
+    }
+    if first == rows as usize { Ok(groups) } else { Err(TableError::Damaged) }
 }
 
 /// Whose file it is.
@@ -138,8 +167,31 @@ enum Trust {
     Nobody { values_max: usize },
 }
 
-/// All values of a column, with the levels at which they are defined and repeated.
-struct Column<T: DataType> {
+/// A column of a row group, to be read on.
+fn column<R: ChunkReader + 'static, T: DataType>(
+    reader: &SerializedFileReader<R>,
+    group: usize,
+    column: usize,
+    trust: Trust,
+) -> Result<ColumnReaderImpl<T>, TableError> {
+    let described = reader.metadata().file_metadata().schema_descr().column(column);
+    if described.physical_type() != T::get_physical_type() {
+        return Err(TableError::Columns);
+    }
+    let group = reader.get_row_group(group)?;
+    let pages = group.get_column_page_reader(column)?;
+    let pages: Box<dyn PageReader> = match trust {
+        Trust::Own => pages,
+        Trust::Nobody { .. } if group.metadata().column(column).compression() != Compression::UNCOMPRESSED => {
+            return Err(TableError::Otherwise);
+        }
+        Trust::Nobody { values_max } => Box::new(Plain { pages, left: values_max }),
+    };
+    Ok(ColumnReaderImpl::new(described, pages))
+}
+
+/// Values of a column, with the levels at which they are defined and repeated.
+struct Values<T: DataType> {
     values: Vec<T::T>,
     defined: Vec<i16>,
     repeated: Vec<i16>,
@@ -147,41 +199,13 @@ struct Column<T: DataType> {
     full: i16,
 }
 
-impl<T: DataType> Column<T> {
-    fn read(reader: &SerializedFileReader<Bytes>, column: usize, trust: Trust) -> Result<Self, TableError> {
-        let described = reader.metadata().file_metadata().schema_descr().column(column);
-        if described.physical_type() != T::get_physical_type() {
-            return Err(TableError::Columns);
-        }
-        let full = described.max_def_level();
+impl<T: DataType> Values<T> {
+    /// The next rows.
+    fn next(column: &mut ColumnReaderImpl<T>, full: i16, rows: usize) -> Result<Self, TableError> {
         let mut read = Self { values: Vec::new(), defined: Vec::new(), repeated: Vec::new(), full };
-        let mut left = match trust {
-            Trust::Own => usize::MAX,
-            Trust::Nobody { values_max } => values_max,
-        };
-        for number in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(number)?;
-            let rows = usize::try_from(group.metadata().num_rows()).map_err(|_| TableError::Damaged)?;
-            let pages = group.get_column_page_reader(column)?;
-            let pages: Box<dyn PageReader> = match trust {
-                Trust::Own => pages,
-                Trust::Nobody { .. } => {
-                    let compression = group.metadata().column(column).compression();
-                    if compression != Compression::UNCOMPRESSED || rows > left {
-                        return Err(TableError::Otherwise);
-                    }
-                    Box::new(Plain { pages, left })
-                }
-            };
-            let mut values = ColumnReaderImpl::<T>::new(described.clone(), pages);
-            let (records, _, levels) =
-                values.read_records(rows, Some(&mut read.defined), Some(&mut read.repeated), &mut read.values)?;
-            if records != rows {
-                return Err(TableError::Damaged);
-            }
-            left = left.saturating_sub(levels);
-        }
-        Ok(read)
+        let (defined, repeated) = (Some(&mut read.defined), Some(&mut read.repeated));
+        let (records, _, _) = column.read_records(rows, defined, repeated, &mut read.values)?;
+        if records == rows { Ok(read) } else { Err(TableError::Damaged) }
     }
 
     /// A value of each row.
@@ -193,22 +217,144 @@ impl<T: DataType> Column<T> {
     }
 }
 
+fn full_level<R: ChunkReader + 'static>(reader: &SerializedFileReader<R>, column: usize) -> i16 {
+    reader.metadata().file_metadata().schema_descr().column(column).max_def_level()
+}
+
+fn labels<R: ChunkReader + 'static>(
+    reader: &SerializedFileReader<R>,
+    groups: &[Range<usize>],
+    place: usize,
+    classes: usize,
+) -> Result<Vec<u16>, TableError> {
+    let (mut labels, full) = (Vec::new(), full_level(reader, place));
+    for (group, rows) in groups.iter().enumerate() {
+        let trust = Trust::Nobody { values_max: rows.len() };
+        let mut column = column::<_, Int64Type>(reader, group, place, trust)?;
+        let found = Values::next(&mut column, full, rows.len())?.all("label", rows.len())?;
+        for (row, label) in rows.clone().zip(found) {
+            let known = u16::try_from(label).ok().filter(|label| usize::from(*label) < classes);
+            let unknown = || TableError::Row { row, problem: format!("its label is {label} of {classes} classes") };
+            labels.push(known.ok_or_else(unknown)?);
+        }
+    }
+    Ok(labels)
+}
+
 /// A list of equal length in each row, or in none.
-fn answers(column: &Column<FloatType>, rows: usize) -> Result<Option<Logits>, TableError> {
-    if column.values.is_empty() && column.defined.len() == rows && column.repeated.iter().all(|level| *level == 0) {
-        return Ok(None);
+fn answers<R: ChunkReader + 'static>(
+    reader: &SerializedFileReader<R>,
+    groups: &[Range<usize>],
+    place: usize,
+    trust: impl Fn(usize) -> Trust,
+) -> Result<Option<Logits>, TableError> {
+    let (mut values, mut width, full) = (Vec::new(), None, full_level(reader, place));
+    let mut count = 0usize;
+    for (group, rows) in groups.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+        let mut column = column::<_, FloatType>(reader, group, place, trust(rows.len()))?;
+        let (found, more) = lists(Values::next(&mut column, full, rows.len())?, rows.len())?;
+        if *width.get_or_insert(found) != found {
+            return Err(MISSING_ANSWER);
+        }
+        values.extend(more);
+        count = count.saturating_add(rows.len());
     }
-    let classes = column.values.len().checked_div(rows).unwrap_or(0);
-    let begins = |place: usize| place.checked_rem(classes) == Some(0);
-    let whole = column.repeated.iter().enumerate().all(|(place, level)| (*level == 0) == begins(place));
-    let there = column.defined.iter().all(|level| *level == column.full);
-    if classes == 0 || classes.checked_mul(rows) != Some(column.repeated.len()) || !whole || !there {
-        return Err(TableError::Missing { what: "answer of as many logits" });
-    }
-    let number = |length| u32::try_from(length).unwrap_or(u32::MAX);
-    let logits = Logits { count: number(rows), classes: number(classes), values: column.values.clone() };
+    let Some(classes) = width.filter(|classes| *classes > 0) else { return Ok(None) };
+    let logits = Logits { count: number(count), classes: number(classes), values };
     logits.validate()?;
     Ok(Some(logits))
+}
+
+const MISSING_ANSWER: TableError = TableError::Missing { what: "answer of as many logits" };
+
+/// How many values each row of a group has, which may be none in all of them, and these.
+fn lists(read: Values<FloatType>, rows: usize) -> Result<(usize, Vec<f32>), TableError> {
+    if read.values.is_empty() && read.defined.len() == rows && read.repeated.iter().all(|level| *level == 0) {
+        return Ok((0, Vec::new()));
+    }
+    let classes = read.values.len().checked_div(rows).unwrap_or(0);
+    let begins = |place: usize| place.checked_rem(classes) == Some(0);
+    let whole = read.repeated.iter().enumerate().all(|(place, level)| (*level == 0) == begins(place));
+    let there = read.defined.iter().all(|level| *level == read.full);
+    match classes > 0 && classes.checked_mul(rows) == Some(read.repeated.len()) && whole && there {
+        true => Ok((classes, read.values)),
+        false => Err(MISSING_ANSWER),
+    }
+}
+
+/// Pictures in a file, or what stands for them, to be decoded.
+struct Pictures<R: ChunkReader> {
+    reader: SerializedFileReader<R>,
+    input: ImageShape,
+    /// The rows of each row group.
+    groups: Vec<Range<usize>>,
+}
+
+impl<R: ChunkReader> fmt::Debug for Pictures<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pictures of {:?}", self.groups.last())
+    }
+}
+
+impl<R: ChunkReader + 'static> Pictures<R> {
+    fn rows(&self) -> usize {
+        self.groups.last().map_or(0, |group| group.end)
+    }
+
+    /// The pixels of these rows.
+    fn decoded(&self, rows: Range<usize>) -> Result<Vec<u8>, TableError> {
+        let mut pixels = Vec::new();
+        for (number, group) in self.groups.iter().enumerate() {
+            let wanted = rows.start.max(group.start)..rows.end.min(group.end);
+            if !wanted.is_empty() {
+                self.of_group(number, group, wanted, &mut pixels)?;
+            }
+        }
+        Ok(pixels)
+    }
+
+    fn of_group(
+        &self,
+        number: usize,
+        group: &Range<usize>,
+        rows: Range<usize>,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(), TableError> {
+        let (item_bytes, pictures) = (self.input.values(), are_pictures(self.input.channels));
+        let (trust, full) = (Trust::Nobody { values_max: group.len() }, full_level(&self.reader, 0));
+        let mut column = column::<_, ByteArrayType>(&self.reader, number, 0, trust)?;
+        let before = rows.start.saturating_sub(group.start);
+        if column.skip_records(before)? != before {
+            return Err(TableError::Damaged);
+        }
+        let mut row = rows.start;
+        while row < rows.end {
+            let count = rows.end.saturating_sub(row).min(ROWS_AT_ONCE);
+            for bytes in Values::next(&mut column, full, count)?.all("picture", count)? {
+                let read = if pictures { decoded(&bytes, self.input, pixels) } else { raw(&bytes, item_bytes, pixels) };
+                read.map_err(|problem| TableError::Row { row, problem })?;
+                row = row.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: ChunkReader + 'static> ReadPixels for Pictures<R> {
+    fn bytes(&self) -> u64 {
+        self.input.values().saturating_mul(self.rows() as u64)
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let item = self.input.values().max(1);
+        let row = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+        let rows = row(range.start.div_euclid(item))..row(range.end.div_ceil(item));
+        let mut pixels = guarded(|| self.decoded(rows)).map_err(io::Error::other)?;
+        let (before, length) = (range.start.rem_euclid(item), range.end.saturating_sub(range.start));
+        pixels.drain(..row(before).min(pixels.len()));
+        pixels.truncate(row(length));
+        Ok(pixels)
+    }
 }
 
 /// The pages of a column as we write them: each value plain, none by a dictionary, and not more than there may be.

@@ -4,9 +4,10 @@
 
 use super::answers;
 use super::{Inputs, Part, RowError, SourceError, Table};
-use crate::{Images, Logits};
+use crate::{Images, Labelled, Logits};
 use protocol::competition::{InputSpec, RowSpec};
 use std::collections::{HashMap, HashSet};
+use std::io::BufWriter;
 
 /// What a competition says of its rows.
 #[derive(Clone, Copy, Debug)]
@@ -38,20 +39,52 @@ impl Table {
     /// # Errors
     /// When classes and labels have other names, more rows can't be read than may be left out, or there are too many.
     pub fn items(&self, part: &Part, wanted: &Wanted<'_>, progress: &dyn Fn(u64, u64)) -> Result<Items, SourceError> {
-        let label_of = match &self.classes {
-            Some(classes) => by_name(classes, wanted.labels)?,
-            None => (0..=u16::MAX).collect(),
-        };
-        let Inputs { pixels, labels, answers, left_out } =
-            part.inputs(wanted.input.shape(), wanted.rows, wanted.bytes_max, progress)?;
+        let label_of = self.label_of(wanted)?;
+        let inputs = part.inputs(wanted.input.shape(), wanted.rows, wanted.bytes_max, progress)?;
+        let Inputs { pixels, labels, answers, left_out } = by_labels(inputs, &label_of);
         let InputSpec { channels, height, width, .. } = *wanted.input;
-        // A class without a label is none of the manifest's, and said to be so when its items are checked.
-        let label = |class: &u16| label_of.get(usize::from(*class)).copied().unwrap_or(u16::MAX);
-        let labels: Vec<u16> = labels.iter().map(label).collect();
-        let answers = answers::table(answers, labels.len()).map(|answers| by_label(answers, &label_of));
         let count = u32::try_from(labels.len()).unwrap_or(u32::MAX);
+        let answers = answers::table(answers, labels.len());
         Ok(Items { images: Images { count, channels, height, width, pixels, labels }, answers, left_out })
     }
+
+    /// The same, however many there are: each is decoded once, and their pixels lie in a file without a name meanwhile. And the
+    /// rows that couldn't be read.
+    ///
+    /// # Errors
+    /// As [`Table::items`], and when there is no room.
+    pub fn spooled(
+        &self,
+        part: &Part,
+        wanted: &Wanted<'_>,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(Labelled, Vec<RowError>), SourceError> {
+        let label_of = self.label_of(wanted)?;
+        let mut spool = BufWriter::new(tempfile::tempfile().map_err(SourceError::unspooled)?);
+        let inputs = part.rows_into(wanted.input.shape(), wanted.rows, &mut spool, progress)?;
+        let Inputs { labels, answers, left_out, .. } = by_labels(inputs, &label_of);
+        let file = spool.into_inner().map_err(|error| SourceError::unspooled(error.into_error()))?;
+        let answers = answers::table(answers, labels.len());
+        let items = Labelled::spooled(file, wanted.input.shape(), labels, answers).map_err(SourceError::unspooled)?;
+        Ok((items, left_out))
+    }
+
+    /// The label of each class of the source.
+    fn label_of(&self, wanted: &Wanted<'_>) -> Result<Vec<u16>, SourceError> {
+        match &self.classes {
+            Some(classes) => by_name(classes, wanted.labels),
+            None => Ok((0..=u16::MAX).collect()),
+        }
+    }
+}
+
+/// Classes as labels, and answers in their order.
+fn by_labels(inputs: Inputs, label_of: &[u16]) -> Inputs {
+    // A class without a label is none of the manifest's, and said to be so when its items are checked.
+    let label = |class: &u16| label_of.get(usize::from(*class)).copied().unwrap_or(u16::MAX);
+    let labels: Vec<u16> = inputs.labels.iter().map(label).collect();
+    let answers = answers::table(inputs.answers, labels.len()).map(|answers| by_label(answers, label_of).values);
+    Inputs { labels, answers: answers.unwrap_or_default(), ..inputs }
 }
 
 /// Answers in the order of the labels, which those of the data's classes have.

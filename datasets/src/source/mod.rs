@@ -15,7 +15,7 @@ pub use items::{Items, Wanted};
 use crate::picture::{Picture, PictureError};
 use protocol::architecture::{CLASSES_MAX, ImageShape};
 use protocol::competition::{PictureSpec, RowSpec};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// An encoded picture may have this many bytes.
@@ -146,7 +146,13 @@ pub enum SourceError {
         /// Why.
         problem: AnswersError,
     },
-    /// More bytes than this version holds in memory.
+    /// There is no room for inputs until they are published.
+    #[error("keep the inputs in a file in {} (TMPDIR names another folder): {source}", std::env::temp_dir().display())]
+    Spool {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// More bytes than whoever asks holds in memory.
     #[error("part `{part}` has {rows} rows, which are {bytes} bytes as inputs; limit {limit}")]
     TooLarge {
         /// The part.
@@ -220,6 +226,13 @@ pub struct RowError {
 
 /// The rows of a part, in order. An error of the source itself ends them.
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<Result<Row, RowError>, SourceError>> + 'a>;
+
+impl SourceError {
+    /// Inputs that can't be kept, or not be read again.
+    pub fn unspooled(source: io::Error) -> Self {
+        Self::Spool { source }
+    }
+}
 
 impl Source {
     /// What a text such as `folder:pictures` or `parquet:data/train.parquet` means, relative to `base`; `None` if it is
@@ -313,15 +326,28 @@ impl Part {
         if bytes > bytes_max || self.rows > u64::from(u32::MAX) {
             return Err(SourceError::TooLarge { part: self.name.clone(), rows: self.rows, bytes, limit: bytes_max });
         }
+        let mut pixels = Vec::new();
+        let inputs = self.rows_into(shape, spec, &mut pixels, progress)?;
+        Ok(Inputs { pixels, ..inputs })
+    }
+
+    /// The same, of which the pixels go elsewhere, however many there are.
+    fn rows_into(
+        &self,
+        shape: ImageShape,
+        spec: &RowSpec,
+        pixels: &mut dyn Write,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<Inputs, SourceError> {
         let mut inputs = Inputs::default();
         for row in self.read()? {
             let row = row?;
             let answer = row.as_ref().map_or(Ok(None), |row| self.answer(row));
             let answer = answer.map_err(|problem| SourceError::Answers { part: self.name.clone(), problem })?;
             match row.and_then(|row| input(row, shape, spec.pictures)) {
-                Ok((label, mut pixels)) => {
+                Ok((label, planes)) => {
                     inputs.labels.push(label);
-                    inputs.pixels.append(&mut pixels);
+                    pixels.write_all(&planes).map_err(SourceError::unspooled)?;
                     inputs.answers.extend(answer.unwrap_or_default());
                 }
                 Err(row) if inputs.left_out.len() < spec.unreadable_max as usize => inputs.left_out.push(row),

@@ -20,6 +20,7 @@ use protocol::api::{
 };
 use protocol::auth::{Keypair, OutgoingRequest, sign_request};
 use protocol::competition::ObjectRef;
+use protocol::digest::Hasher;
 use protocol::name::DisplayName;
 use protocol::submission::State;
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -27,7 +28,8 @@ use reqwest::StatusCode;
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
 use reqwest::header::{CONTENT_TYPE, DATE, LINK, RETRY_AFTER};
 use serde::de::DeserializeOwned;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -198,6 +200,29 @@ impl Client {
         let bytes = self.body(self.send(|| self.http.get(self.url(&path)))?, object.size_bytes)?;
         let found = Digest::of(&bytes);
         if found == object.sha256 { Ok(bytes) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
+    }
+
+    /// Downloads an object that may be large into a file without a name, and verifies it.
+    ///
+    /// # Errors
+    /// When it can't be had or isn't what its digest says.
+    pub fn object_file(&self, object: &ObjectRef) -> Result<File, ClientError> {
+        let path = format!("/api/v1/objects/sha256/{}", object.sha256);
+        let response = self.send(|| self.http.get(self.url(&path)))?;
+        let (mut file, mut hasher) = (tempfile::tempfile()?, Hasher::default());
+        let mut body = response.take(object.size_bytes.saturating_add(1));
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = body.read(&mut buffer)?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            hasher.update(bytes);
+            file.write_all(bytes)?;
+        }
+        let found = hasher.finish();
+        if found == object.sha256 { Ok(file) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
     }
 
     /// Submits a package: announces it, uploads what the validator lacks, and completes.

@@ -6,7 +6,9 @@
 
 use super::front::{Header, TensorEntry, read_header};
 use crate::architecture::ImageShape;
+use crate::pixels::Pixels;
 use crate::submission::{Code, Rejection};
+use std::io;
 use std::sync::Arc;
 
 /// The optional answers.
@@ -69,15 +71,34 @@ impl Expected {
 
     /// Which of the public items, whose `pixels` these are, it speaks of: what the engine is asked before anything is measured.
     /// Items that aren't public are left out.
-    pub fn asks(&self, pixels: &[u8]) -> Vec<Asked> {
-        let place = |row: usize| match &self.images {
-            None => (row < pixels.chunks_exact(self.image_bytes.max(1)).len()).then_some(row),
-            Some(images) => {
-                let image = row_of(images, row, self.image_bytes)?;
-                pixels.chunks_exact(self.image_bytes.max(1)).position(|public| public == image)
-            }
+    ///
+    /// # Errors
+    /// When the pixels can't be read.
+    pub fn asks(&self, pixels: &Pixels) -> io::Result<Vec<Asked>> {
+        let image_bytes = self.image_bytes.max(1) as u64;
+        let places = match &self.images {
+            None => (0..self.items).map(|row| ((row as u64) < pixels.bytes() / image_bytes).then_some(row)).collect(),
+            Some(images) => self.found(images, pixels)?,
         };
-        (0..self.items).filter_map(|row| Some(Asked { row, place: place(row)? })).collect()
+        Ok(places.into_iter().enumerate().filter_map(|(row, place)| Some(Asked { row, place: place? })).collect())
+    }
+
+    /// Where each of the images lies among the `pixels` of public items, the first time.
+    fn found(&self, images: &[u8], pixels: &Pixels) -> io::Result<Vec<Option<usize>>> {
+        let each = self.image_bytes.max(1);
+        let (mut places, mut before) = (vec![None; self.items], 0);
+        for block in pixels.blocks(each as u64) {
+            let block = block?;
+            for (place, image) in places.iter_mut().zip(images.chunks_exact(each)).filter(|(place, _)| place.is_none())
+            {
+                *place = block.chunks_exact(each).position(|public| public == image).map(|place| before + place);
+            }
+            if places.iter().all(Option::is_some) {
+                break;
+            }
+            before += block.len() / each;
+        }
+        Ok(places)
     }
 
     /// Compares with what the engine answers: `logits` `[asked, classes]`, in the order of what was `asked`.
@@ -115,8 +136,11 @@ pub struct Claims {
 
 impl Claims {
     /// The answers to an order's first items, whose `pixels` these are: the public ones.
-    pub fn to(answers: Arc<Expected>, pixels: &[u8]) -> Self {
-        Self { asked: answers.asks(pixels), answers }
+    ///
+    /// # Errors
+    /// When the pixels can't be read.
+    pub fn to(answers: Arc<Expected>, pixels: &Pixels) -> io::Result<Self> {
+        Ok(Self { asked: answers.asks(pixels)?, answers })
     }
 
     /// The items that it has answers to, counted from 0.

@@ -70,7 +70,7 @@ fn while_a_strangers_model_runs_its_process_holds_nothing_and_can_reach_nothing(
     for name in ["RETORT_LIMITS", "RETORT_LATENCY", "RUST_LOG", "HOME", "PATH", "AWS_"] {
         assert!(!seen.environment.iter().any(|variable| variable.starts_with(name)), "{:?}", seen.environment);
     }
-    // Pipes to its parent and two sealed files without a name.
+    // Pipes to its parent and a sealed file without a name.
     let known = |to: &String| to.starts_with("pipe:") || to.starts_with("/memfd:");
     assert!(seen.descriptors.iter().all(known), "{:?}", seen.descriptors);
     assert_eq!(mallory.end(&id).state, State::Scored);

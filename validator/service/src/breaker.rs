@@ -245,7 +245,7 @@ async fn order(app: &App, stored: &StoredCompetition) -> Result<Order, MaterialE
     let reference = &stored.competition.reference;
     let reference = materials::package(&app.objects, &reference.config_json.sha256, &reference.weights.sha256).await?;
     let Inputs { spec, .. } = &materials.items.inputs;
-    let pixels = materials.items.inputs.pixels_of_first(ITEMS_MAX).into();
+    let pixels = materials.items.inputs.pixels_of_first(ITEMS_MAX);
     Ok(Order {
         candidate: reference.clone(),
         reference,

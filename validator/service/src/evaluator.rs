@@ -123,10 +123,11 @@ pub async fn measured_on(
 ) -> Result<Evaluation, EvaluationFailure> {
     let limit = Duration::from_secs(request.order.wall_seconds_max) + GRACE;
     let official = request.order.engine;
-    let about = About { package_sha256, ..request.order.about() };
+    let order = request.order.clone();
     let late = |_| EvaluationFailure::Infrastructure(format!("no answer for {} s", limit.as_secs()));
     let evaluation = tokio::time::timeout(limit, evaluator.evaluate(machine, request, progress)).await;
-    let evaluation = only_about(&about, evaluation.map_err(late)??)?;
+    let evaluation = evaluation.map_err(late)??;
+    let evaluation = only_about(&About { package_sha256, ..about(order).await? }, evaluation)?;
     let ran = &evaluation.report.engine;
     match official.measured(ran) {
         true => Ok(evaluation),
@@ -134,6 +135,12 @@ pub async fn measured_on(
             Err(EvaluationFailure::Infrastructure(format!("it was measured on {ran}, and asked for on {official}")))
         }
     }
+}
+
+/// What an answer has to be about, for which the items are gone through unless somebody has.
+async fn about(order: Order) -> Result<About, EvaluationFailure> {
+    let panicked = |error| EvaluationFailure::Infrastructure(format!("the items can't be hashed: {error}"));
+    tokio::task::spawn_blocking(move || order.about()).await.map_err(panicked)?
 }
 
 fn only_about(about: &About, evaluation: Evaluation) -> Result<Evaluation, EvaluationFailure> {

@@ -17,8 +17,8 @@ pub use spool::{Incoming, Pace, Spool, Spooled};
 
 use crate::disk;
 use bytes::Bytes;
-use futures::Stream;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use mounted::Place;
 use object_store::path::Path;
 use object_store::signer::Signer;
@@ -112,6 +112,25 @@ impl Objects {
         let size_bytes = parts.iter().map(|part| part.len() as u64).sum();
         let object = ObjectRef { sha256: Digest::of_parts(parts.iter().map(AsRef::as_ref)), size_bytes };
         self.doubting(self.create(&object.sha256, parts.into_iter().collect()).await)?;
+        Ok(object)
+    }
+
+    /// Stores what `write` writes, however much that is: it goes into a file without a name first.
+    ///
+    /// # Errors
+    /// When the store refuses, or `write` does. Nothing is left behind then.
+    pub async fn put_written<E>(
+        &self,
+        write: impl FnOnce(&mut (dyn io::Write + Send)) -> Result<(), E> + Send + 'static,
+    ) -> Result<ObjectRef, E>
+    where
+        E: From<ObjectError> + Send + 'static,
+    {
+        let file = self.doubting(written(self.tmp.clone()))?;
+        let writing = tokio::task::spawn_blocking(move || Spooled::written(file, write));
+        let spooled = writing.await.map_err(|error| ObjectError::from(io::Error::other(error)))??;
+        let object = spooled.object();
+        self.keep(spooled).await?;
         Ok(object)
     }
 
@@ -222,6 +241,27 @@ impl Objects {
         let bytes = read.bytes().await?;
         let received = Digest::of(&bytes);
         if received == *sha256 { Ok(bytes) } else { Err(ObjectError::Digest { expected: *sha256, received }) }
+    }
+
+    /// An object as a file to read from, once it is shown to be the one that was stored. Of objects that lie on no disk of this
+    /// machine it is a copy without a name, which is gone when it is closed.
+    ///
+    /// # Errors
+    /// When there is none, or its bytes changed.
+    pub async fn file(&self, sha256: &Digest) -> Result<File, ObjectError> {
+        if let Some(place) = &self.place {
+            return self.doubting(folder::file(place, sha256).await);
+        }
+        let ObjectBytes { mut stream, range } = self.stream(sha256, None).await?;
+        let mut spool = self.spool(range.end)?;
+        while let Some(bytes) = stream.next().await {
+            spool.write(&bytes?).await?;
+        }
+        let (object, file) = spool.finish().await?.rewound().await?;
+        match object.sha256 == *sha256 {
+            true => Ok(file.into_std().await),
+            false => Err(ObjectError::Digest { expected: *sha256, received: object.sha256 }),
+        }
     }
 
     /// Reads an object or a part of it as a stream.

@@ -203,10 +203,10 @@ fn request(
     files: &PackageFiles,
     expected: Option<Arc<Expected>>,
 ) -> Result<(EvaluationRequest, Ceiling)> {
-    let (images, teacher) = public_part(client, published)?;
-    let correct = miner_template::teacher::count_right(&teacher.values, &images.labels);
-    let ceiling = Ceiling { correct: correct as u32, items: images.count };
-    let Items { inputs, truth } = images.asked(&published.manifest.input, ceiling.items, Some(teacher.values));
+    let (items, teacher) = public_part(client, published)?;
+    let correct = miner_template::teacher::count_right(&teacher.values, &items.labels);
+    let ceiling = Ceiling { correct: correct as u32, items: items.count() };
+    let Items { inputs, truth } = items.asked(&published.manifest.input, ceiling.items, Some(teacher.values));
     let order = Order {
         candidate: PackageBytes {
             config_json: files.config_json.as_slice().into(),
@@ -226,7 +226,7 @@ fn request(
         wall_seconds_max: published.manifest.limits.evaluation_seconds_max,
         memory_bytes_max: MEMORY_BYTES_MAX,
     };
-    Ok((EvaluationRequest::new(order, truth).claiming(expected), ceiling))
+    Ok((EvaluationRequest::new(order, truth).claiming(expected)?, ceiling))
 }
 
 /// Runs the validator's own engine.

@@ -119,17 +119,18 @@ impl Looked {
 
 /// The gate, and the accuracy on the first public items, as many as take seconds.
 fn looked(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) -> Result<Looked> {
-    let (images, answers) = public_part(client, published)?;
-    let right = teacher::count_right(&answers.values, &images.labels);
-    let gate = Gate::of(&published.manifest.score, Ceiling { correct: right as u32, items: images.count });
+    let (public, answers) = public_part(client, published)?;
+    let right = teacher::count_right(&answers.values, &public.labels);
+    let of = public.count();
+    let gate = Gate::of(&published.manifest.score, Ceiling { correct: right as u32, items: of });
     let (macs_max, items_min) = match passed {
         Admitted::Catalogue(_) => (MACS_MAX, ITEMS_MIN),
         Admitted::Onnx(_) => (GRAPH_MACS_MAX, GRAPH_ITEMS_MIN),
     };
-    let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(images.count));
-    let first = images.select(&(0..u32::try_from(count)?).collect::<Vec<u32>>());
+    let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(of));
+    let first = public.part(0..usize::try_from(count)?).held()?;
     let right = count_right(published, files, passed, &first)?;
-    Ok(Looked { gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of: images.count })
+    Ok(Looked { gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of })
 }
 
 fn count_right(published: &Competition, files: &PackageFiles, passed: &Admitted, images: &Images) -> Result<usize> {

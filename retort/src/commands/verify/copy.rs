@@ -113,7 +113,7 @@ fn ask(
     let input = manifest.input.clone();
     // An evaluation has items; one is enough.
     let values = input.shape().values() as usize;
-    let pixels = probes.get(..values).context("a competition's probes are at least one")?.into();
+    let pixels = probes.get(..values).context("a competition's probes are at least one")?.to_vec().into();
     let truth = Truth { labels: Arc::from([0]), public: 1, teacher_logits: None };
     let items = Items { inputs: Inputs { spec: input, pixels }, truth };
     let models = (candidate.clone(), reference.clone());

@@ -10,7 +10,7 @@ use super::{HttpLog, line, log_key};
 use crate::cli::{ReceiptOptions, Validator, Which, at_home};
 use anyhow::{Context, Result, bail};
 use audit::agree;
-use datasets::published::{Part, read};
+use datasets::Labelled;
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
 use program::package::{Package, admit};
@@ -401,25 +401,27 @@ fn items(client: &Client, receipt: &Receipt, view: &CompetitionView, checks: &mu
         checks.unclear("data", "the items are not the public ones; `retort verify round` checks those of a round");
         return Ok(None);
     }
-    let Some(table) = fetched("data", client.object(&competition.tables.evaluation), checks)? else {
+    let Some(table) = fetched("data", client.object_file(&competition.tables.evaluation), checks)? else {
         return Ok(None);
     };
     let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
-    let (images, logits) = match read(table, shape, classes).and_then(Part::answered) {
-        Ok(part) => part,
+    let opened = Labelled::open(table, shape, classes).and_then(Labelled::answered);
+    let read = opened.and_then(|(items, logits)| Ok((items.pixels.sha256()?, items, logits)));
+    let (sha256, items, logits) = match read {
+        Ok(read) => read,
         Err(error) => {
             checks.bad("data", format!("the public items can't be read: {error}"));
             return Ok(None);
         }
     };
     let data = &receipt.measured.data;
-    let same = Digest::of(&images.pixels) == data.images_sha256 && images.count == data.items;
-    let detail = format!("{} public items, sha256:{}", images.count, data.images_sha256.short());
+    let public = items.count();
+    let same = sha256 == data.images_sha256 && public == data.items;
+    let detail = format!("{public} public items, sha256:{}", data.images_sha256.short());
     if !checks.that("data", same, detail, "the public items are not those of the receipt") {
         return Ok(None);
     }
-    let public = images.count;
-    Ok(Some(images.asked(&competition.manifest.input, public, Some(logits.values))))
+    Ok(Some(items.asked(&competition.manifest.input, public, Some(logits.values))))
 }
 
 fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Result<Option<PackageBytes>> {

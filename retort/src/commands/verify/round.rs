@@ -24,6 +24,7 @@ use protocol::competition::ObjectRef;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::cell::RefCell;
+use std::fs::File;
 use std::time::Duration;
 use transparency::{LogKey, SignedCheckpoint, VerifyError, verify_entries};
 use validator::config::LatencyEffort;
@@ -238,6 +239,11 @@ impl Source for Published<'_> {
     fn object(&self, sha256: &Digest) -> Result<Vec<u8>, String> {
         let object = ObjectRef { sha256: *sha256, size_bytes: OBJECT_BYTES_MAX };
         self.told(self.client.object(&object))
+    }
+
+    fn file(&self, sha256: &Digest) -> Result<File, String> {
+        let object = ObjectRef { sha256: *sha256, size_bytes: OBJECT_BYTES_MAX };
+        self.told(self.client.object_file(&object))
     }
 
     fn files(&self, submission: &SubmissionId) -> Result<[Digest; 2], String> {

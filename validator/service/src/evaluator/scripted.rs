@@ -187,7 +187,7 @@ fn scripted_costs(request: &EvaluationRequest, classes: usize) -> Result<Costs, 
 
 fn scripted_report(request: &EvaluationRequest, costs: Costs, quality: Quality) -> Report {
     let order = &request.order;
-    let about = order.about();
+    let about = order.about().expect("items that can be read, because a script makes them");
     let file_bytes = order.candidate.weights.len() as u64;
     let ratio_ppm = share_ppm(file_bytes, order.reference.weights.len() as u64);
     Report {

@@ -258,7 +258,9 @@ async fn measure(
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
-    let request = request.claiming(expected::of(app, &submission.id, &stored.competition.manifest).await?);
+    let expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
+    let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
+    let request = claimed.map_err(|error| ours(&error))??;
     let package = submission.package_sha256;
     let evaluation = measured_on(app.evaluator.as_ref(), machine, request, package, silent()).await?;
     Ok((stored, evaluation))

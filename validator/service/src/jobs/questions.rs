@@ -5,16 +5,20 @@
 use crate::app::App;
 use crate::rounds::RoundError;
 use crate::state::materials;
-use datasets::{Images, Logits};
+use datasets::Logits;
 use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationRequest, Items, Order, PackageBytes, Scope, little_endian};
+use protocol::package::PackageConfig;
 use std::sync::Arc;
 use store::db::work::{Files, Question, Told};
 use store::objects::ObjectError;
 
 /// What is ordered, and the truth that stays here.
 pub(super) async fn request(app: &App, question: &Question) -> Result<EvaluationRequest, RoundError> {
-    let images = Images::from_bytes(&app.objects.get(&question.items).await?)?;
+    let reference = package(app, question.reference).await?;
+    // One that can't be read is refused later, by whoever measures beside it.
+    let classes = PackageConfig::from_json(&reference.config_json).map_or(0, |config| config.labels.len());
+    let items = materials::opened(&app.objects, &question.items, question.input.shape(), classes).await?;
     let teacher_logits = match question.teacher_logits {
         Some(logits) => Some(Logits::from_bytes(&app.objects.get(&logits).await?)?.values),
         None => None,
@@ -23,10 +27,10 @@ pub(super) async fn request(app: &App, question: &Question) -> Result<Evaluation
         Some(probes) => Arc::from(app.objects.get(&probes).await?.as_ref()),
         None => Arc::from([]),
     };
-    let Items { inputs, truth } = images.asked(&question.input, question.public, teacher_logits);
+    let Items { inputs, truth } = items.asked(&question.input, question.public, teacher_logits);
     let order = Order {
         candidate: package(app, question.candidate).await?,
-        reference: package(app, question.reference).await?,
+        reference,
         inputs,
         probes,
         expected: None,

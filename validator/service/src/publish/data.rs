@@ -4,7 +4,7 @@
 
 use datasets::published::Part;
 use datasets::split::SplitError;
-use datasets::{DataError, FashionMnist, Images, Split, load_digits, round};
+use datasets::{DataError, FashionMnist, Labelled, Split, load_digits, round};
 use protocol::Digest;
 use protocol::competition::{BY_ANSWERS_ONLY, HiddenPool, Manifest};
 
@@ -97,11 +97,11 @@ impl DataSetError {
 /// Everything about data that publishing needs.
 pub(super) struct Prepared {
     /// Labelled images for miners to train on.
-    pub(super) training: Part,
+    pub(super) training: Labelled,
     /// The public evaluation items.
-    pub(super) public: Part,
+    pub(super) public: Labelled,
     /// The hidden images that rounds draw from.
-    pub(super) pool: Part,
+    pub(super) pool: Labelled,
     /// The commitment to them.
     pub(super) hidden_root: Digest,
 }
@@ -124,10 +124,10 @@ impl Prepared {
             }
             None => load(&data.source)?,
         };
-        check_images(manifest, &training.images)?;
-        check_evaluation(manifest, &all.images)?;
+        check_images(manifest, &training)?;
+        check_evaluation(manifest, &all)?;
         check_answers(manifest, [&training, &all])?;
-        let Split { public, hidden } = Split::new(split_key, all.images.count, data.public_items)?;
+        let Split { public, hidden } = Split::new(split_key, all.count(), data.public_items)?;
         let hidden = &hidden[..data.hidden_items as usize];
         let pool = all.select(hidden);
         let hidden_root = pool.commitment(salt)?.root_hex().parse()?;
@@ -141,19 +141,19 @@ pub(super) enum Own {
     /// In parts, as their source says.
     Parts {
         /// For miners to train on.
-        training: Part,
+        training: Labelled,
         /// To be split into public and hidden ones.
-        evaluation: Part,
+        evaluation: Labelled,
     },
     /// In one part: the manifest's items are drawn from it, and the others are for training.
-    Whole(Part),
+    Whole(Labelled),
 }
 
 /// Draws as many items as the manifest wants, by a key that follows from the secret one; the others are for training, in the
 /// order that they had.
-fn divided(manifest: &Manifest, all: &Part, split_key: &[u8; 32]) -> Result<(Part, Part), DataSetError> {
-    let count = all.images.count;
-    check_evaluation(manifest, &all.images)?;
+fn divided(manifest: &Manifest, all: &Labelled, split_key: &[u8; 32]) -> Result<(Labelled, Labelled), DataSetError> {
+    let count = all.count();
+    check_evaluation(manifest, all)?;
     let wanted = manifest.data.public_items.saturating_add(manifest.data.hidden_items);
     let key = Digest::of(&[b"retort training part".as_slice(), split_key].concat());
     let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), count, wanted)?;
@@ -165,8 +165,8 @@ fn divided(manifest: &Manifest, all: &Part, split_key: &[u8; 32]) -> Result<(Par
 }
 
 /// Training images and evaluation images.
-fn load(source: &str) -> Result<(Part, Part), DataSetError> {
-    let unanswered = |images| Part { images, answers: None };
+fn load(source: &str) -> Result<(Labelled, Labelled), DataSetError> {
+    let unanswered = |images| Part { images, answers: None }.into();
     match source {
         "fashion-mnist" => {
             let FashionMnist { train, test } = FashionMnist::load()?;
@@ -181,18 +181,18 @@ fn load(source: &str) -> Result<(Part, Part), DataSetError> {
     }
 }
 
-fn check_images(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
+fn check_images(manifest: &Manifest, items: &Labelled) -> Result<(), DataSetError> {
     let (data, input) = (manifest.data.source.clone(), &manifest.input);
     let shape = |channels: u32, height: u32, width: u32| format!("{channels}x{height}x{width}");
-    let found = shape(images.channels, images.height, images.width);
+    let found = shape(items.shape.channels, items.shape.height, items.shape.width);
     let expected = shape(input.channels, input.height, input.width);
     if found != expected {
         return Err(DataSetError::Shape { data, found, expected });
     }
-    if !images.has_labels() {
+    if items.labels.is_empty() {
         return Err(DataSetError::NoLabels(data));
     }
-    let largest = images.labels.iter().copied().max().unwrap_or(0);
+    let largest = items.labels.iter().copied().max().unwrap_or(0);
     if usize::from(largest) >= manifest.labels.len() {
         return Err(DataSetError::Label { data, found: largest, labels: manifest.labels.len() });
     }
@@ -200,7 +200,7 @@ fn check_images(manifest: &Manifest, images: &Images) -> Result<(), DataSetError
 }
 
 /// Whether each part has the teacher's answers, where it is known by them only.
-fn check_answers(manifest: &Manifest, parts: [&Part; 2]) -> Result<(), DataSetError> {
+fn check_answers(manifest: &Manifest, parts: [&Labelled; 2]) -> Result<(), DataSetError> {
     let wanted = manifest.teacher.answers().is_some();
     let missing = ["training", "evaluation"].into_iter().zip(parts).find(|(_, part)| wanted && part.answers.is_none());
     match missing {
@@ -209,12 +209,12 @@ fn check_answers(manifest: &Manifest, parts: [&Part; 2]) -> Result<(), DataSetEr
     }
 }
 
-fn check_evaluation(manifest: &Manifest, images: &Images) -> Result<(), DataSetError> {
-    check_images(manifest, images)?;
+fn check_evaluation(manifest: &Manifest, items: &Labelled) -> Result<(), DataSetError> {
+    check_images(manifest, items)?;
     let data = manifest.data.source.clone();
     let expected = u64::from(manifest.data.public_items) + u64::from(manifest.data.hidden_items);
-    if expected > u64::from(images.count) {
-        return Err(DataSetError::TooFew { data, found: images.count, expected });
+    if expected > u64::from(items.count()) {
+        return Err(DataSetError::TooFew { data, found: items.count(), expected });
     }
     Ok(())
 }

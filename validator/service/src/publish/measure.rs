@@ -7,10 +7,12 @@
 use super::{PublishError, Publisher};
 use crate::evaluator::{Progress, ProgressFn};
 use crate::jobs;
-use datasets::{Images, Logits};
+use datasets::published::Part;
+use datasets::{Images, Labelled, Logits};
 use protocol::competition::{Manifest, ObjectRef};
 use protocol::evaluation::{EvaluationFailure, PackageBytes};
 use protocol::{CompetitionId, Digest, Report};
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use store::clock::Clock;
@@ -57,8 +59,10 @@ fn some_number() -> u64 {
 
 impl Publisher {
     /// Stores items to ask about.
-    pub(super) async fn put_items(&self, images: &Images) -> Result<Digest, PublishError> {
-        Ok(self.put(images.to_bytes()?).await?.sha256)
+    pub(super) async fn put_items(&self, images: Images) -> Result<Digest, PublishError> {
+        let items = Labelled::from(Part { images, answers: None });
+        let write = move |to: &mut (dyn Write + Send)| Ok::<_, PublishError>(items.write_images(to)?);
+        Ok(self.0.objects.put_written(write).await?.sha256)
     }
 
     /// What a model says; `teacher_logits` are an object, unless the teacher is asked.

@@ -21,15 +21,15 @@ pub use remote::RemoteProblem;
 
 use crate::app::App;
 use crate::copies::{self, EntryError, EntryPrints, EntryZero};
-use crate::evaluator::{Evaluator, ProgressFn};
+use crate::evaluator::{Evaluator, Progress, ProgressFn, silent};
 use crate::open::OpenError;
 use crate::relay::RelayError;
 use crate::rounds::RoundError;
 use data::{DataSetError, Own, Prepared};
 use datasets::hidden::{DrandChain, DrawError, RenderError};
-use datasets::published::{Part, TableError, table};
+use datasets::published::{TableError, write};
 use datasets::source::SourceError;
-use datasets::{FormatError, Images, Logits, arg_max};
+use datasets::{FormatError, Labelled, Logits, arg_max};
 use measure::{Bench, Said};
 use protocol::competition::{Manifest, ManifestError, ObjectRef, OfficialEngine};
 use protocol::evaluation::EvaluationFailure;
@@ -42,7 +42,7 @@ use protocol::score::{Ceiling, score};
 use protocol::submission::Rejection;
 use protocol::{Competition, CompetitionId, Digest, Report};
 use source::{Model, Parts, Source};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::causes::Chain;
@@ -160,6 +160,9 @@ pub enum PublishError {
     /// A model that submissions are to be compared with can't be.
     #[error("prepare comparisons: {0}")]
     Copies(#[from] EntryError),
+    /// Items can't be read any more, or not be written for others to read.
+    #[error("write the data: {0}")]
+    Write(#[from] io::Error),
     /// The object store failed.
     #[error(transparent)]
     Objects(#[from] ObjectError),
@@ -226,7 +229,7 @@ impl Publisher {
     /// # Errors
     /// When anything about it is wrong. Nothing appears then.
     pub async fn publish(&self, manifest: &Path, progress: ProgressFn) -> Result<Published, PublishError> {
-        let mut source = parts(manifest, &self.0.config).await?.whole()?;
+        let mut source = parts(manifest, &self.0.config, &progress).await?.whole()?;
         let written_sha256 = source.sha256();
         if let Some(before) = self.0.db.competition(&source.manifest.id).await? {
             return already(before, &source);
@@ -245,10 +248,14 @@ impl Publisher {
         let secrets =
             Secrets { split_key, salt, probe_seed: shared.unwrap_or_else(|| ::copies::own_probe_seed(&split_key)) };
         let manifest = &source.manifest;
+        let said = |phase: &str| progress(Progress { phase: phase.into(), done: 0, total: 0 });
+        said("writing the public part");
+        // With the answers that it is published with, where they are known.
+        let asked = self.put_table(&prepared.public, prepared.public.answers.clone(), manifest).await?;
         let on = Bench {
             manifest,
             reference: &source.reference.bytes,
-            items: self.put_items(&prepared.public.images).await?,
+            items: asked.sha256,
             public: manifest.data.public_items,
             probes: Some(self.put(copies::probes(&secrets.probe_seed, manifest.input.shape())).await?.sha256),
             progress: &progress,
@@ -277,12 +284,13 @@ impl Publisher {
             entries.push((EntryZero::Known(number), known.bytes.clone(), said.probe_logits));
         }
         let entries = EntryPrints::make(&self.0.objects, entries, &probe_logits).await?;
-        let ceiling = ceiling(&logits, &prepared.public.images);
-        let (pool, tables) = tables(prepared, &mut source, logits).await?;
+        let ceiling = ceiling(&logits, &prepared.public.labels);
+        said("writing what is published");
+        let tables = self.tables((&prepared, asked), &mut source, logits).await?;
         self.keep_library(source.manifest.engine).await?;
         let teacher = teacher.map(|teacher| teacher.report);
         let measured = Measured { teacher, ceiling, reference: reference.report, probe_logits, entries };
-        let published = self.store((source, written_sha256), (pool, tables), measured, secrets).await?;
+        let published = self.store((source, written_sha256), (prepared, tables), measured, secrets).await?;
         Ok(Published { screening: Some(screening), ..published })
     }
 
@@ -310,11 +318,12 @@ impl Publisher {
     async fn store(
         &self,
         (source, source_sha256): (Source, Digest),
-        (Pool { items: pool, hidden_root }, [training, evaluation]): (Pool, [Vec<u8>; 2]),
+        (Prepared { pool, hidden_root, .. }, tables): (Prepared, Tables),
         measured: Measured,
         Secrets { split_key, salt, probe_seed }: Secrets,
     ) -> Result<Published, PublishError> {
-        let pool_sha256 = self.put(pool.to_pool()?).await?.sha256;
+        let write = move |to: &mut (dyn Write + Send)| Ok::<_, PublishError>(pool.write_pool(to)?);
+        let pool_sha256 = self.0.objects.put_written(write).await?.sha256;
         let probe_logits = self.put(little_endian(&measured.probe_logits)).await?.sha256;
         let scored = |role, model: &Model, report: &Report| StoredModel {
             role,
@@ -332,7 +341,7 @@ impl Publisher {
                 None => PublishedTeacher::Answers(PublishedAnswers::of(measured.ceiling)),
             },
             reference: self.put_model(source.reference, &measured.reference).await?,
-            tables: Tables { training: self.put(training).await?, evaluation: self.put(evaluation).await? },
+            tables,
             hidden_root,
             probes_sha256: Digest::of(probe_seed.as_bytes()),
             published_at: self.0.clock.now(),
@@ -390,6 +399,37 @@ impl Publisher {
         self.0.objects.put(bytes.into()).await
     }
 
+    /// Stores a part as others read it.
+    async fn put_table(
+        &self,
+        items: &Labelled,
+        answers: Option<Logits>,
+        manifest: &Manifest,
+    ) -> Result<ObjectRef, PublishError> {
+        let (items, names) = (items.clone(), manifest.labels.clone());
+        let write =
+            move |to: &mut (dyn Write + Send)| Ok::<_, PublishError>(write(to, &items, &names, answers.as_ref())?);
+        self.0.objects.put_written(write).await
+    }
+
+    /// Training and public part as they are published, with the teacher's answers; the public one was stored as it was `asked`
+    /// about.
+    async fn tables(
+        &self,
+        (prepared, asked): (&Prepared, ObjectRef),
+        source: &mut Source,
+        answers: Logits,
+    ) -> Result<Tables, PublishError> {
+        let (training, public) = (&prepared.training, &prepared.public);
+        let training_answers = source.training_teacher_logits.take().or_else(|| training.answers.clone());
+        let training = self.put_table(training, training_answers, &source.manifest).await?;
+        let evaluation = match public.answers.as_ref() == Some(&answers) {
+            true => asked,
+            false => self.put_table(public, Some(answers), &source.manifest).await?,
+        };
+        Ok(Tables { training, evaluation })
+    }
+
     async fn put_model(&self, model: Model, report: &Report) -> Result<PublishedModel, ObjectError> {
         Ok(PublishedModel {
             config_json: self.put(model.bytes.config_json.to_vec()).await?,
@@ -407,7 +447,7 @@ impl Publisher {
 /// # Errors
 /// Everything that is wrong, once the manifest itself can be read.
 pub async fn check(manifest: &Path, config: &Config, now: u64, db: Option<&Db>) -> Result<Manifest, PublishError> {
-    let mut parts = parts(manifest, config).await?;
+    let mut parts = parts(manifest, config, &silent()).await?;
     let named = parts.manifest.clone();
     let mut problems = Vec::new();
     if named.is_closed(now) {
@@ -436,8 +476,8 @@ pub async fn check(manifest: &Path, config: &Config, now: u64, db: Option<&Db>) 
 }
 
 /// A manifest with all that it names, from here and from elsewhere, as far as it can be had.
-async fn parts(manifest: &Path, config: &Config) -> Result<Parts, PublishError> {
-    let path = manifest.to_owned();
+async fn parts(manifest: &Path, config: &Config, progress: &ProgressFn) -> Result<Parts, PublishError> {
+    let (path, progress) = (manifest.to_owned(), Arc::clone(progress));
     let named = path.clone();
     let manifest = tokio::task::spawn_blocking(move || source::read_manifest(&named)).await??;
     let fetched = [
@@ -451,7 +491,7 @@ async fn parts(manifest: &Path, config: &Config) -> Result<Parts, PublishError> 
     for source in &manifest.known {
         known.push(remote::fetched("known package", source, config).await);
     }
-    Ok(tokio::task::spawn_blocking(move || Parts::read(&path, manifest, fetched, known)).await?)
+    Ok(tokio::task::spawn_blocking(move || Parts::read(&path, manifest, fetched, known, &progress)).await?)
 }
 
 /// The data of a manifest, split by a key; the teacher's answers beside it are to as many images.
@@ -465,7 +505,7 @@ async fn prepare(
     let (spec, labels) = (manifest.clone(), manifest.labels.len());
     let prepared = tokio::task::spawn_blocking(move || Prepared::load(&spec, own, &split_key, &salt)).await??;
     if let Some(logits) = training_teacher_logits {
-        fit(logits, &prepared.training.images, labels)?;
+        fit(logits, &prepared.training, labels)?;
     }
     Ok(prepared)
 }
@@ -480,12 +520,6 @@ struct Measured {
     /// What copies are compared beside on the probes: the teacher's logits, or else the reference's.
     probe_logits: Vec<f32>,
     entries: EntryPrints,
-}
-
-/// What stays hidden, and the commitment to it.
-struct Pool {
-    items: Part,
-    hidden_root: Digest,
 }
 
 /// What only the validator knows of a competition.
@@ -510,40 +544,24 @@ fn teacher_logits(teacher: &Said, classes: usize) -> Result<Logits, FormatError>
     Ok(logits)
 }
 
-/// How many of the images the answers are right about.
-fn ceiling(answers: &Logits, images: &Images) -> Ceiling {
+/// How many of the items with these labels the answers are right about.
+fn ceiling(answers: &Logits, labels: &[u16]) -> Ceiling {
     let right = |(item, label): &(usize, &u16)| arg_max(answers.row(*item)) == usize::from(**label);
-    let correct = images.labels.iter().enumerate().filter(right).count();
-    Ceiling { correct: u32::try_from(correct).unwrap_or(u32::MAX), items: images.count }
+    let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    Ceiling { correct: number(labels.iter().enumerate().filter(right).count()), items: number(labels.len()) }
 }
 
 /// Whether the teacher's answers are to the training images, as far as their number shows.
-fn fit(answers: &Logits, training: &Images, labels: usize) -> Result<(), PublishError> {
-    if (answers.count, answers.classes as usize) == (training.count, labels) {
+fn fit(answers: &Logits, training: &Labelled, labels: usize) -> Result<(), PublishError> {
+    if (answers.count, answers.classes as usize) == (training.count(), labels) {
         return Ok(());
     }
     Err(PublishError::TrainingLogits {
         answers: answers.count,
         classes: answers.classes,
-        images: training.count,
+        images: training.count(),
         labels,
     })
-}
-
-/// Training and public part as they are published, with the teacher's answers, and what stays hidden.
-async fn tables(
-    prepared: Prepared,
-    source: &mut Source,
-    answers: Logits,
-) -> Result<(Pool, [Vec<u8>; 2]), PublishError> {
-    let (names, training_answers) = (source.manifest.labels.clone(), source.training_teacher_logits.take());
-    tokio::task::spawn_blocking(move || {
-        let Prepared { training, public, pool, hidden_root } = prepared;
-        let training = table(&training.images, &names, training_answers.or(training.answers).as_ref())?;
-        let evaluation = table(&public.images, &names, Some(&answers))?;
-        Ok((Pool { items: pool, hidden_root }, [training, evaluation]))
-    })
-    .await?
 }
 
 /// Everything that a miner needs.

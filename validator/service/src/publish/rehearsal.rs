@@ -8,9 +8,9 @@
 use super::measure::{Bench, Said};
 use super::{Prepared, PublishError, Publisher, Source};
 use crate::evaluator::silent;
-use datasets::Images;
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
-use datasets::published::Part;
+use datasets::published::TableError;
+use datasets::{Images, Labelled};
 use protocol::evaluation::PackageBytes;
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
@@ -81,12 +81,13 @@ impl Publisher {
     /// [`PublishError::Gate`] when the reference is shown to be below the gate.
     pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<ScreeningTime, PublishError> {
         let family = source.manifest.rounds.transforms;
-        let spec = DrawSpec::of_family(prepared.public.images.count.min(ITEMS_MAX), family);
-        let (pool, seed): (Part, [u8; 32]) = (prepared.public.clone(), rand::random());
+        // They are in random order, so the first are as good as any.
+        let (pool, seed): (Labelled, [u8; 32]) = (prepared.public.part(0..ITEMS_MAX as usize), rand::random());
+        let spec = DrawSpec::of_family(pool.count(), family);
         let (drawn, mut items, known) = tokio::task::spawn_blocking(move || {
-            let drawn: Draw = draw(&seed, &seed, pool.images.count, &spec)?;
-            let items = render(&pool.images, &drawn)?;
-            let known = pool.answers.map(|answers| drawn.answers(&answers).values);
+            let drawn: Draw = draw(&seed, &seed, pool.count(), &spec)?;
+            let known = pool.answers.as_ref().map(|answers| drawn.answers(answers).values);
+            let items = render(&pool.held().map_err(TableError::from)?, &drawn)?;
             Ok::<_, PublishError>((drawn, items, known))
         })
         .await??;
@@ -142,7 +143,7 @@ impl Publisher {
         let on = Bench {
             manifest: &source.manifest,
             reference: &source.reference.bytes,
-            items: self.put_items(items).await?,
+            items: self.put_items(items.clone()).await?,
             public: 0,
             probes: None,
             progress: &silent(),

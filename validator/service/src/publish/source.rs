@@ -4,12 +4,14 @@
 
 use super::PublishError;
 use super::data::Own;
-use datasets::Logits;
-use datasets::published::{Part, read as read_part, read_answers};
-use datasets::source::{self, Items, Source as RowSource, Wanted};
+use crate::evaluator::{Progress, ProgressFn};
+use datasets::published::{TableError, read_answers};
+use datasets::source::{self, Source as RowSource, SourceError, Wanted};
+use datasets::{Labelled, Logits};
 use protocol::Digest;
 use protocol::architecture::Costs;
 use protocol::competition::{Limits, Manifest, ManifestError};
+use protocol::digest::Hasher;
 use protocol::evaluation::PackageBytes;
 use protocol::package::{Admission, CONFIG_BYTES_MAX, CONFIG_FILE, PackageConfig, WEIGHTS_FILE, admit};
 use std::fs::File;
@@ -21,7 +23,7 @@ use transparency::WitnessKey;
 const MANIFEST_BYTES_MAX: u64 = 2 << 20;
 /// A teacher's weights may have this many bytes: they are held in memory.
 pub(super) const TEACHER_BYTES_MAX: u64 = 8 << 30;
-/// The teacher's logits on the training images may have this many bytes, as may a file of images: they are held in memory.
+/// The teacher's logits on the training images may have this many bytes: they are held in memory.
 const DATA_BYTES_MAX: u64 = 4 << 30;
 /// What a data source of the publisher's own begins with.
 const OWN: &str = "file:";
@@ -101,6 +103,7 @@ impl Parts {
         manifest: Manifest,
         [teacher, reference]: [Had<Option<Fetched>>; 2],
         known: Vec<Had<Option<Fetched>>>,
+        progress: &ProgressFn,
     ) -> Self {
         let folder = path.parent().unwrap_or(Path::new("."));
         let unlimited = Limits {
@@ -113,7 +116,7 @@ impl Parts {
         let model = |role, named: &str, fetched: Had<Option<Fetched>>, limits| {
             Model::read(role, &folder.join(named), fetched?, &manifest, limits)
         };
-        let (own, own_sha256) = match own(&manifest, folder) {
+        let (own, own_sha256) = match own(&manifest, folder, progress) {
             Ok(Some((own, sha256))) => (Ok(Some(own)), Some(sha256)),
             Ok(None) => (Ok(None), None),
             Err(problem) => (Err(problem), None),
@@ -226,23 +229,28 @@ fn read_logits(path: &Path) -> Result<(Logits, Digest), PublishError> {
 }
 
 /// Reads the publisher's own data, if the manifest names such, with the digests of what was read.
-fn own(manifest: &Manifest, folder: &Path) -> Result<Option<(Own, Vec<Digest>)>, PublishError> {
+fn own(manifest: &Manifest, folder: &Path, progress: &ProgressFn) -> Result<Option<(Own, Vec<Digest>)>, PublishError> {
     if let Some(own) = manifest.data.source.strip_prefix(OWN) {
         return read_own(manifest, &folder.join(own)).map(Some);
     }
     match RowSource::of(&manifest.data.source, folder) {
-        Some(source) => Ok(Some(read_rows(&source, manifest, folder)?)),
+        Some(source) => Ok(Some(read_rows(&source, manifest, folder, progress)?)),
         None => Ok(None),
     }
 }
 
-/// Reads parts as a validator publishes them.
+/// Opens parts as a validator publishes them.
 fn read_own(manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), PublishError> {
     let part = |name: &str| {
         let path = folder.join(name);
-        let bytes = read(&path, DATA_BYTES_MAX)?;
-        let sha256 = Digest::of(&bytes);
-        let part = read_part(bytes, manifest.input.shape(), manifest.labels.len());
+        let failed = |source| PublishError::Read { path: path.clone(), source };
+        let mut file = File::open(&path).map_err(failed)?;
+        let mut hasher = Hasher::default();
+        io::copy(&mut file, &mut hasher).map_err(failed)?;
+        let sha256 = hasher.finish();
+        let part = Labelled::open(file, manifest.input.shape(), manifest.labels.len());
+        // Whatever is damaged is said before anything is measured.
+        let part = part.and_then(|part| part.pixels.sha256().map(|_| part).map_err(TableError::from));
         let mut part = part.map_err(|problem| PublishError::Part { path, problem })?;
         if manifest.teacher.answers().is_none() {
             part.answers = None;
@@ -255,20 +263,27 @@ fn read_own(manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), Pu
 }
 
 /// Reads pictures and makes inputs of them, with the answers to them where those are all that is known of the teacher.
-fn read_rows(source: &RowSource, manifest: &Manifest, folder: &Path) -> Result<(Own, Vec<Digest>), PublishError> {
+fn read_rows(
+    source: &RowSource,
+    manifest: &Manifest,
+    folder: &Path,
+    progress: &ProgressFn,
+) -> Result<(Own, Vec<Digest>), PublishError> {
     let rows = &manifest.data.rows;
     let mut table = source.open(rows)?;
     if let Some(answers) = manifest.teacher.answers() {
         let used = table.training_and_evaluation(rows)?.map(|part| part.name.clone());
         table = table.answered(answers, folder, manifest.labels.len(), &used)?;
     }
-    let wanted = Wanted { input: &manifest.input, labels: &manifest.labels, rows, bytes_max: DATA_BYTES_MAX };
+    let wanted = Wanted { input: &manifest.input, labels: &manifest.labels, rows, bytes_max: u64::MAX };
     let read = |part: &source::Part| {
-        let Items { images, answers, left_out } = table.items(part, &wanted, &|_, _| {})?;
+        let phase = format!("reading the pictures of part `{}`", part.name);
+        let heard = |done, total| progress(Progress { phase: phase.clone(), done, total });
+        let (items, left_out) = table.spooled(part, &wanted, &heard)?;
         for row in &left_out {
             tracing::warn!(part = %part.name, row = row.number, "left out {}: {}", row.origin, row.problem);
         }
-        Ok::<_, PublishError>(Part { images, answers })
+        Ok::<_, PublishError>(items)
     };
     let [training, evaluation] = table.training_and_evaluation(rows)?;
     let own = if training.name == evaluation.name {
@@ -276,7 +291,11 @@ fn read_rows(source: &RowSource, manifest: &Manifest, folder: &Path) -> Result<(
     } else {
         Own::Parts { training: read(training)?, evaluation: read(evaluation)? }
     };
-    let digest = |part: &Part| Ok::<_, PublishError>(Digest::of(&part.to_pool()?));
+    let digest = |part: &Labelled| {
+        let mut hasher = Hasher::default();
+        part.write_pool(&mut hasher).map_err(SourceError::unspooled)?;
+        Ok::<_, PublishError>(hasher.finish())
+    };
     let digests = match &own {
         Own::Parts { training, evaluation } => vec![digest(training)?, digest(evaluation)?],
         Own::Whole(all) => vec![digest(all)?],

@@ -5,11 +5,11 @@
 //! count with the public ones, for history; only fresh items are hidden, and they alone screen and decide.
 
 use super::{Advanced, RoundError, Turn, drand};
-use crate::state::materials::Materials;
+use crate::state::materials::{self, Materials};
 use datasets::hidden::Drawn;
 use datasets::hidden::{self, Draw, Spent, relabel, render};
 use datasets::published::Part;
-use datasets::{Images, Logits, arg_max};
+use datasets::{Images, Labelled, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::{HiddenPool, ObjectRef};
 use protocol::evaluation::{Inputs, Items, Truth};
@@ -206,32 +206,37 @@ fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ce
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
 }
 
+/// The round's items, as they were stored.
+async fn drawn_items(turn: &Turn<'_>, drawn: &Drawn) -> Result<Labelled, RoundError> {
+    let manifest = &turn.stored.competition.manifest;
+    let (input, classes) = (manifest.input.shape(), manifest.labels.len());
+    Ok(materials::opened(&turn.app.objects, &drawn.items.sha256, input, classes).await?)
+}
+
 /// The first `count` fresh items, none of them public, in the order of the draw.
 pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
-    let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
+    let items = drawn_items(turn, drawn).await?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
-    let range: Vec<u32> = (drawn.fixed..drawn.fixed.saturating_add(count).min(images.count)).collect();
-    let classes = logits.classes as usize;
-    let rows = logits.values.chunks_exact(classes.max(1)).skip(drawn.fixed as usize).take(range.len());
-    let teacher: Vec<f32> = rows.flatten().copied().collect();
+    let fixed = drawn.fixed as usize;
+    let fresh = fixed..fixed.saturating_add(count as usize).min(items.labels.len());
+    let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).skip(fixed).take(fresh.len());
     let input = &turn.stored.competition.manifest.input;
-    Ok(images.select(&range).asked(input, 0, Some(teacher)))
+    Ok(items.part(fresh).asked(input, 0, Some(rows.flatten().copied().collect())))
 }
 
 /// What is measured in full: public items, then fixed ones, then fresh ones, as one set; everything that is known counts
 /// as public.
 pub(super) async fn round_items(turn: &Turn<'_>, materials: &Materials) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
-    let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
+    let items = drawn_items(turn, drawn).await?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
     let Items { inputs, truth } = &materials.items;
     let teacher = truth.teacher_logits.as_deref().unwrap_or_default();
-    let pixels = [&inputs.pixels[..], &images.pixels].concat().into();
     Ok(Items {
-        inputs: Inputs { spec: inputs.spec.clone(), pixels },
+        inputs: Inputs { spec: inputs.spec.clone(), pixels: inputs.pixels.clone().then(items.pixels) },
         truth: Truth {
-            labels: [&truth.labels[..], &images.labels].concat().into(),
+            labels: [&truth.labels[..], &items.labels].concat().into(),
             public: truth.public + drawn.fixed,
             teacher_logits: Some([teacher, &logits.values].concat().into()),
         },

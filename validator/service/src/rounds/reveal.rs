@@ -2,9 +2,9 @@
 //! that were entered in it.
 
 use super::{Advanced, RoundError, Turn, drand, draw};
-use datasets::Images;
 use datasets::hidden::Reveal;
 use datasets::published::Part;
+use datasets::{Images, Labelled};
 use protocol::competition::ObjectRef;
 use protocol::round::Step;
 use store::db::competitions::{PublicObject, publish_object};
@@ -39,7 +39,7 @@ async fn opened(turn: &Turn<'_>) -> Result<Vec<u8>, RoundError> {
     let (fixed_seed, spent) = (draw::first_fixed_seed(turn).await?, draw::spent(turn).await?);
     let (terms, secret, salt) = (record.terms.clone(), turn.round.secret.clone(), turn.stored.salt);
     tokio::task::spawn_blocking(move || {
-        let pool = pool.commitment(&salt)?;
+        let pool = Labelled::from(pool).commitment(&salt)?;
         let reveal = Reveal::new(terms, secret, beacon, Some(&drand()), (fixed_seed.as_ref(), &spent), &pool, &images)?;
         Ok(reveal.to_bytes()?)
     })

@@ -1,9 +1,12 @@
 //! What every evaluation of a competition is made of: its items with labels, the teacher's logits, the reference.
 //!
-//! All of it is read from the object store once and kept: competitions don't change. It does not know what is done with it.
+//! All of it is read from the object store once and kept, since competitions don't change; of the items, which may be many, pixels
+//! are read where they lie. It does not know what is done with it.
 
 use copies::PROBES_DEFAULT;
-use datasets::published::{TableError, read};
+use datasets::Labelled;
+use datasets::published::TableError;
+use protocol::architecture::ImageShape;
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::{CompetitionId, Digest};
 use std::collections::HashMap;
@@ -72,16 +75,25 @@ impl MaterialsCache {
 async fn load(objects: &Objects, stored: &StoredCompetition) -> Result<Materials, MaterialError> {
     let competition = &stored.competition;
     let (shape, classes) = (competition.manifest.input.shape(), competition.manifest.labels.len());
-    let table = objects.get(&competition.tables.evaluation.sha256).await?;
-    let part = tokio::task::spawn_blocking(move || read(table, shape, classes)).await?;
-    let (images, logits) = part?.answered()?;
+    let (items, logits) = opened(objects, &competition.tables.evaluation.sha256, shape, classes).await?.answered()?;
     let reference = &competition.reference;
     let probes = copies::probes(stored.probe_seed.as_bytes(), shape, PROBES_DEFAULT);
     Ok(Materials {
-        items: images.asked(&competition.manifest.input, competition.manifest.data.public_items, Some(logits.values)),
+        items: items.asked(&competition.manifest.input, competition.manifest.data.public_items, Some(logits.values)),
         reference: package(objects, &reference.config_json.sha256, &reference.weights.sha256).await?,
         probes: probes.into(),
     })
+}
+
+/// Items in an object, of a competition with such inputs and so many classes.
+pub async fn opened(
+    objects: &Objects,
+    items: &Digest,
+    input: ImageShape,
+    classes: usize,
+) -> Result<Labelled, MaterialError> {
+    let file = objects.file(items).await?;
+    Ok(tokio::task::spawn_blocking(move || Labelled::open(file, input, classes)).await??)
 }
 
 /// A package's two files, checked against their digests.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use protocol::Digest;
+use protocol::digest::Hasher;
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io;
@@ -27,24 +28,43 @@ pub(super) async fn stream(
     sha256: &Digest,
     range: Option<Range<u64>>,
 ) -> Result<ObjectBytes, ObjectError> {
+    let (file, size_bytes) = opened(place, sha256).await?;
+    let range = range.unwrap_or(0..size_bytes);
+    let range = range.start.min(size_bytes)..range.end.min(size_bytes);
+    let (file, buffers) = (Arc::new(file), Buffers::default());
+    let chunks = stream::iter(chunks(range.clone())).then(move |chunk| read(Arc::clone(&file), buffers.clone(), chunk));
+    Ok(ObjectBytes { stream: chunks.boxed(), range })
+}
+
+/// An object's file, whose bytes are what they were when it was stored.
+pub(super) async fn file(place: &Place, sha256: &Digest) -> Result<File, ObjectError> {
+    let (mut file, _) = opened(place, sha256).await?;
+    let hashed = tokio::task::spawn_blocking(move || {
+        let mut hasher = Hasher::default();
+        io::copy(&mut file, &mut hasher)?;
+        io::Result::Ok((file, hasher.finish()))
+    });
+    match hashed.await.map_err(io::Error::other)?? {
+        (file, received) if received == *sha256 => Ok(file),
+        (_, received) => Err(ObjectError::Digest { expected: *sha256, received }),
+    }
+}
+
+/// An object's file, and its size.
+async fn opened(place: &Place, sha256: &Digest) -> Result<(File, u64), ObjectError> {
     let path = place.folder().join(FOLDER).join(sha256.to_string());
     let opened = tokio::task::spawn_blocking(move || {
         let file = File::open(path)?;
         let size_bytes = file.metadata()?.len();
         io::Result::Ok((file, size_bytes))
     });
-    let (file, size_bytes) = match opened.await.map_err(io::Error::other)? {
-        Ok(opened) => opened,
+    match opened.await.map_err(io::Error::other)? {
+        Ok(opened) => Ok(opened),
         Err(error) => {
             place.check().await?;
-            return Err(missing(error, sha256));
+            Err(missing(error, sha256))
         }
-    };
-    let range = range.unwrap_or(0..size_bytes);
-    let range = range.start.min(size_bytes)..range.end.min(size_bytes);
-    let (file, buffers) = (Arc::new(file), Buffers::default());
-    let chunks = stream::iter(chunks(range.clone())).then(move |chunk| read(Arc::clone(&file), buffers.clone(), chunk));
-    Ok(ObjectBytes { stream: chunks.boxed(), range })
+    }
 }
 
 fn missing(error: io::Error, sha256: &Digest) -> ObjectError {
@@ -164,6 +184,13 @@ mod tests {
             assert!(read == bytes[range.start as usize..range.end as usize], "{range:?}");
             assert!(places.len() <= 1, "{} buffers for {range:?}", places.len());
         }
-        assert!(matches!(stream(&place, &Digest::of(b"none"), None).await, Err(ObjectError::Missing(_))));
+        let none = Digest::of(b"none");
+        assert!(matches!(stream(&place, &none, None).await, Err(ObjectError::Missing(_))));
+        assert!(matches!(file(&place, &none).await, Err(ObjectError::Missing(_))));
+        let whole = file(&place, &sha256).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(whole.metadata().map(|found| found.len()).ok(), Some(end));
+        std::fs::write(folder.path().join(FOLDER).join(none.to_string()), b"other")
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(file(&place, &none).await, Err(ObjectError::Digest { .. })));
     }
 }

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
+use protocol::digest::Hasher;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -125,7 +127,40 @@ pub struct Spooled {
     object: ObjectRef,
 }
 
+/// A file that is written, and hashed meanwhile.
+struct Written {
+    file: BufWriter<std::fs::File>,
+    hasher: Hasher,
+    size_bytes: u64,
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        self.size_bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 impl Spooled {
+    /// Whatever `write` writes into `file`.
+    pub(super) fn written<E: From<ObjectError>>(
+        file: std::fs::File,
+        write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut written = Written { file: BufWriter::new(file), hasher: Hasher::default(), size_bytes: 0 };
+        write(&mut written)?;
+        let Written { file, hasher, size_bytes } = written;
+        let file = file.into_inner().map_err(|error| ObjectError::from(error.into_error()))?;
+        let object = ObjectRef { sha256: hasher.finish(), size_bytes };
+        Ok(Self { file: File::from_std(file), object })
+    }
+
     /// What it turned out to be.
     pub fn object(&self) -> ObjectRef {
         self.object
