@@ -274,7 +274,11 @@ impl Turn<'_> {
         if let Err(why) = &made {
             tracing::warn!(submission.id = %self.champion, %form, "a champion has no such form: {why}");
         }
-        let row = FormRow { submission: self.champion.clone(), form, made, at: app.clock.now() };
+        let (made, problem) = match made {
+            Ok(made) => (Some(made), None),
+            Err(why) => (None, Some(why)),
+        };
+        let row = FormRow { submission: self.champion.clone(), form, made, problem, at: app.clock.now() };
         forms::insert(&mut tx, &row).await?;
         let competition = &self.stored.competition.manifest.id;
         work::forget(&mut tx, competition, &self.name(Some(form))).await?;

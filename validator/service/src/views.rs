@@ -168,7 +168,7 @@ pub async fn submission(app: &App, id: &SubmissionId) -> Result<Option<Submissio
         costs: submission.costs,
         files,
         published: app.db.published_files(id).await?,
-        forms: app.db.forms(id).await?.into_iter().filter_map(|form| form.made.ok()).collect(),
+        forms: app.db.forms(id).await?.into_iter().filter_map(|form| form.made).collect(),
         withheld_until_round: app.db.withheld(id).await?.map(|withheld| withheld.round),
         report: None,
         score: None,

@@ -98,7 +98,7 @@ async fn forms(app: &App, subject: &Subject) -> Result<Vec<FormView>, HubError> 
     let Subject::Submission(submission) = subject else { return Ok(Vec::new()) };
     let ended = app.db.forms(submission).await?;
     let all = ended.len() == ModelForm::ALL.len();
-    Ok(ended.into_iter().filter(|_| all).filter_map(|form| form.made.ok()).collect())
+    Ok(ended.into_iter().filter(|_| all).filter_map(|form| form.made).collect())
 }
 
 async fn write(app: &App, new: &Revision, objects: &[PublicObject]) -> Result<(), HubError> {

@@ -1,19 +1,27 @@
 //! What became of a model in other forms: a row a form, written once. It does not know how one is made.
 
-use super::{Db, DbError, Tx, from_json, int, to_json};
+use super::column::Text;
+use super::{Db, DbError, Tx, int, to_json};
 use protocol::SubmissionId;
 use protocol::api::{FormView, ModelForm};
+use sqlx::FromRow;
 
 /// A form, or why there is none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct FormRow {
     /// Whose model.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Which form.
+    #[sqlx(json)]
     pub form: ModelForm,
-    /// What was measured of it, or why there is none.
-    pub made: Result<FormView, String>,
+    /// What was measured of it.
+    #[sqlx(json(nullable))]
+    pub made: Option<FormView>,
+    /// Why there is none.
+    pub problem: Option<String>,
     /// When, in Unix seconds.
+    #[sqlx(rename = "made_at")]
     pub at: u64,
 }
 
@@ -22,16 +30,15 @@ pub struct FormRow {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, row: &FormRow) -> Result<(), DbError> {
-    sqlx::query(
-        "INSERT INTO forms (submission_id, form, made, problem, made_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-    )
-    .bind(row.submission.to_string())
-    .bind(to_json(&row.form))
-    .bind(row.made.as_ref().ok().map(to_json))
-    .bind(row.made.as_ref().err())
-    .bind(int(row.at))
-    .execute(&mut **tx)
-    .await?;
+    let query = "INSERT INTO forms (submission_id, form, made, problem, made_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+    sqlx::query(query)
+        .bind(row.submission.to_string())
+        .bind(to_json(&row.form))
+        .bind(row.made.as_ref().map(to_json))
+        .bind(&row.problem)
+        .bind(int(row.at))
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -41,18 +48,7 @@ impl Db {
     /// # Errors
     /// When the database fails, or a row is damaged.
     pub async fn forms(&self, submission: &SubmissionId) -> Result<Vec<FormRow>, DbError> {
-        let query = "SELECT form, made, problem, made_at FROM forms WHERE submission_id = $1 ORDER BY made_at, form";
-        let rows: Vec<(String, Option<String>, Option<String>, i64)> =
-            sqlx::query_as(query).bind(submission.to_string()).fetch_all(self.pool()).await?;
-        rows.into_iter()
-            .map(|(form, made, problem, at)| {
-                let made = match made {
-                    Some(made) => Ok(from_json::<FormView>("form", &made)?),
-                    None => Err(problem.unwrap_or_default()),
-                };
-                let form = from_json("form", &form)?;
-                Ok(FormRow { submission: submission.clone(), form, made, at: super::uint(at) })
-            })
-            .collect()
+        let query = "SELECT * FROM forms WHERE submission_id = $1 ORDER BY made_at, form";
+        Ok(sqlx::query_as(query).bind(submission.to_string()).fetch_all(self.pool()).await?)
     }
 }
