@@ -11,7 +11,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use protocol::Digest;
 use protocol::evaluation::{
-    Answer, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth,
+    Answer, Evaluation, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth,
 };
 use protocol::package::PackageConfig;
 use protocol::report::Latency;
