@@ -328,7 +328,7 @@ fn has_same_figures(there: &Report, here: &Report) -> bool {
 
 /// The backend whose answers a report counts, where they aren't the official engine's.
 pub fn on_backend(report: &Report) -> Option<&OnBackend> {
-    report.on_backend.as_ref().filter(|found| found.incident.is_none())
+    report.on_backend.as_ref().filter(|found| found.counts())
 }
 
 /// How many answers of a backend are otherwise right or wrong than the official engine's of the same items, each of which is a tie

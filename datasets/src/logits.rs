@@ -29,6 +29,12 @@ pub struct Logits {
 }
 
 impl Logits {
+    /// The answers to `count` items, one after the other: as many classes as that makes.
+    pub fn of_items(count: u32, values: Vec<f32>) -> Self {
+        let classes = values.len().checked_div(count as usize).unwrap_or(0);
+        Self { count, classes: u32::try_from(classes).unwrap_or(u32::MAX), values }
+    }
+
     /// Number of items.
     pub fn len(&self) -> usize {
         self.count as usize

@@ -15,7 +15,6 @@ use crate::watchdog::Bounds;
 use engine::Mode;
 use models::DeviceKind;
 use protocol::backend::{Backend, DELTA_MICRO_MAX, HELD_AGAINST_SHARE, OnBackend};
-use protocol::competition::EngineName;
 use protocol::evaluation::{EvaluationFailure, Order, arg_max};
 use std::time::Instant;
 
@@ -62,11 +61,7 @@ impl Engine {
 
     /// The backend of this machine that an order allows, unless that is the official engine itself.
     pub(crate) fn allowed(&self, order: &Order) -> Option<Backend> {
-        let own = match order.engine.name {
-            EngineName::Burn => Backend::Flex,
-            EngineName::Rten => Backend::Rten,
-            EngineName::Onnxruntime => Backend::Onnxruntime,
-        };
+        let own = Backend::from(order.engine.name);
         self.accuracy_on.filter(|backend| *backend != own && order.backends.contains(backend))
     }
 

@@ -223,7 +223,7 @@ impl Engine {
             (measured.engine, measured.device) =
                 (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
         }
-        if let Some(found) = on_backend.as_ref().filter(|found| found.incident.is_none()) {
+        if let Some(found) = on_backend.as_ref().filter(|found| found.counts()) {
             measured.device = found.backend.to_string();
         }
         measured.on_backend = on_backend;

@@ -3,14 +3,15 @@
 //!
 //! It knows no device and runs nothing.
 
+use crate::official::EngineName;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// Where answers may come from: burn on a device, or an engine of graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = no_backend)]
 pub enum Backend {
     /// burn on the processor.
     Flex,
@@ -30,29 +31,12 @@ impl Backend {
 
     /// The name in manifests, settings and reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Flex => "flex",
-            Self::Wgpu => "wgpu",
-            Self::Tch => "tch",
-            Self::Rten => "rten",
-            Self::Onnxruntime => "onnxruntime",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|backend| backend.as_str() == name);
-        found.ok_or_else(|| format!("there is no backend {name:?}: write flex, wgpu, tch, rten or onnxruntime"))
-    }
+fn no_backend(name: &str) -> String {
+    format!("there is no backend {name:?}: write flex, wgpu, tch, rten or onnxruntime")
 }
 
 /// Which backends a competition allows.
@@ -68,6 +52,17 @@ impl Backends {
     /// Whether it allows none, so that nothing is written.
     pub fn is_empty(&self) -> bool {
         self.accuracy.is_empty()
+    }
+}
+
+impl From<EngineName> for Backend {
+    /// The backend that is that engine itself.
+    fn from(engine: EngineName) -> Self {
+        match engine {
+            EngineName::Burn => Self::Flex,
+            EngineName::Rten => Self::Rten,
+            EngineName::Onnxruntime => Self::Onnxruntime,
+        }
     }
 }
 
@@ -90,4 +85,11 @@ pub struct OnBackend {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub incident: Option<String>,
+}
+
+impl OnBackend {
+    /// Whether its answers count.
+    pub fn counts(&self) -> bool {
+        self.incident.is_none()
+    }
 }

@@ -8,7 +8,7 @@ use crate::Digest;
 use crate::outcomes::Outcomes;
 use crate::report::Estimate;
 use crate::score::{Ceiling, Scale, ScoreRules, share_ppm};
-use crate::significance::{AccuracyTest, Disputed, Level, Pair, Part, Replicates, Round, SequentialP};
+use crate::significance::{AccuracyTest, Basis, Disputed, Level, Pair, Part, Replicates, SequentialP};
 use crate::standing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -295,7 +295,7 @@ fn compare(bout: &Bout<'_>, epsilon_ppm: u32) -> Option<Comparison> {
 
 fn pair<'a>(bout: &Bout<'a>) -> Option<Pair<'a>> {
     let (Incumbent::Measured(champion), Some(challenger)) = (bout.champion, bout.challenger) else { return None };
-    let round = Round { part: Part::Hidden, seed: bout.seed, ceiling: bout.ceiling, rules: bout.score };
+    let round = Basis { part: Part::Hidden, seed: bout.seed, ceiling: bout.ceiling, rules: bout.score };
     Pair::new(challenger, champion, &round)
 }
 
@@ -318,7 +318,7 @@ pub struct Successor<'a, K> {
 /// on the hidden items (the first rank group of [`standing::groups`]). So a rival that takes a successful package and
 /// adds luck or a hair gains nothing over the one that committed before it. `None` of nobody.
 pub fn crown<K>(successors: Vec<Successor<'_, K>>) -> Option<K> {
-    let entries = successors.into_iter().map(|successor| standing::Entry {
+    let entries = successors.into_iter().map(|successor| standing::RankEntry {
         key: successor.key,
         arrival: successor.arrival,
         replicates: successor.hidden,

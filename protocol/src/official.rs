@@ -14,7 +14,8 @@ use utoipa::{PartialSchema, ToSchema};
 const SHA256: &str = "sha256:";
 
 /// What runs models.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum EngineName {
     /// burn: architectures of the catalogue as modules.
     #[default]
@@ -31,17 +32,7 @@ impl EngineName {
 
     /// As manifests write it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Burn => "burn",
-            Self::Rten => "rten",
-            Self::Onnxruntime => "onnxruntime",
-        }
-    }
-}
-
-impl fmt::Display for EngineName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 
@@ -106,7 +97,7 @@ impl FromStr for OfficialEngine {
     fn from_str(text: &str) -> Result<Self, NoEngine> {
         let none = || NoEngine(text.chars().take(80).collect());
         let mut words = text.split(' ');
-        let name = words.next().and_then(|word| EngineName::ALL.into_iter().find(|name| name.as_str() == word));
+        let name = words.next().and_then(|word| word.parse().ok());
         let version = words.next().map(|word| version(word).ok_or_else(none)).transpose()?;
         let digest = |word: &str| word.strip_prefix(SHA256).and_then(|digest| digest.parse().ok()).ok_or_else(none);
         let library = words.next().map(digest).transpose()?;

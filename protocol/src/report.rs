@@ -196,14 +196,34 @@ impl Latency {
 }
 
 /// Whose stamps count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Clock {
     /// Around request and answer, in the process that owns the measurement.
     #[default]
     Parent,
     /// Around the inferences, in the process that does them.
     Worker,
+}
+
+impl Clock {
+    /// The name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The control and the compliance checks of a latency measurement (LAT-1, steps 7 and 9).

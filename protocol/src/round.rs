@@ -7,8 +7,6 @@
 use crate::pool::HiddenPool;
 use crate::transforms::Family;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// A round lasts a day unless the manifest says otherwise.
@@ -96,8 +94,24 @@ impl Screening {
 }
 
 /// How far a round is. In this order, and never back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = no_step)]
 #[schema(as = RoundStep)]
 pub enum Step {
     /// Takes submissions; committed to.
@@ -121,18 +135,6 @@ pub enum Step {
 }
 
 impl Step {
-    const NAMES: [(Self, &'static str); 9] = [
-        (Self::Open, "open"),
-        (Self::Closed, "closed"),
-        (Self::Abandoned, "abandoned"),
-        (Self::Drawn, "drawn"),
-        (Self::Screened, "screened"),
-        (Self::Measured, "measured"),
-        (Self::Judged, "judged"),
-        (Self::Paid, "paid"),
-        (Self::Revealed, "revealed"),
-    ];
-
     /// Whether nothing follows: the next round opens.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Abandoned | Self::Revealed)
@@ -145,28 +147,20 @@ impl Step {
 
     /// The name, as in JSON.
     pub fn as_str(self) -> &'static str {
-        Self::NAMES.iter().find(|(step, _)| *step == self).map_or("", |(_, name)| name)
+        self.into()
     }
 }
 
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Step {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
-        named.map(|(step, _)| *step).ok_or_else(|| format!("no step is called {text}"))
-    }
+fn no_step(text: &str) -> String {
+    format!("no step is called {text}")
 }
 
 /// Why a submission is measured in a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EntryRole {
     /// It holds the seat.
     Champion,
@@ -179,11 +173,7 @@ pub enum EntryRole {
 impl EntryRole {
     /// The name, as in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Champion => "champion",
-            Self::Challenger => "challenger",
-            Self::Screened => "screened",
-        }
+        self.into()
     }
 }
 

@@ -34,13 +34,14 @@ pub struct ScoreRules {
     /// The size that is worth nothing (Bmax).
     pub size_bytes_max: u64,
     /// How much each utility counts.
-    pub weights: Weights,
+    pub weights: ScoreWeights,
 }
 
 /// How much each utility counts; the sum is one million.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Weights {
+#[schema(as = Weights)]
+pub struct ScoreWeights {
     /// Accuracy between the floor and the teacher.
     pub accuracy_ppm: u32,
     /// Closeness to the teacher's outputs.
@@ -62,7 +63,12 @@ impl Default for ScoreRules {
             latency_ratio_max_ppm: 20_000_000,
             size_bytes_min: 22_000,
             size_bytes_max: 2_000_000,
-            weights: Weights { accuracy_ppm: 500_000, fidelity_ppm: 200_000, latency_ppm: 200_000, size_ppm: 100_000 },
+            weights: ScoreWeights {
+                accuracy_ppm: 500_000,
+                fidelity_ppm: 200_000,
+                latency_ppm: 200_000,
+                size_ppm: 100_000,
+            },
         }
     }
 }
@@ -70,7 +76,7 @@ impl Default for ScoreRules {
 impl ScoreRules {
     /// Says what is wrong with the numbers, if anything: sentences for the manifest's author.
     pub fn problems(&self) -> Vec<String> {
-        let Weights { accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm } = self.weights;
+        let ScoreWeights { accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm } = self.weights;
         let sum = [accuracy_ppm, fidelity_ppm, latency_ppm, size_ppm].map(u64::from).iter().sum::<u64>();
         let ranges = [
             (sum == 1_000_000, format!("weights sum to {sum} ppm, not 1000000")),
@@ -221,7 +227,7 @@ impl<'a> Scale<'a> {
     }
 }
 
-impl Weights {
+impl ScoreWeights {
     /// The shares in the order of [`Utilities`]' fields.
     fn shares(&self) -> [f64; 4] {
         [self.accuracy_ppm, self.fidelity_ppm, self.latency_ppm, self.size_ppm].map(|weight| f64::from(weight) / 1e6)
@@ -282,7 +288,7 @@ fn triple<T>(utility: impl Fn(T) -> f64, value: T, worse: T, better: T) -> [f64;
 }
 
 /// The weighted sum. The parts are measured independently, so their half-widths add in quadrature.
-fn composite(utilities: &[[f64; 3]; 4], weights: &Weights) -> Estimate {
+fn composite(utilities: &[[f64; 3]; 4], weights: &ScoreWeights) -> Estimate {
     let (mut value, mut below, mut above) = (0.0, 0.0, 0.0);
     for ([at, worse, better], weight) in utilities.iter().zip(weights.shares()) {
         value += weight * at;

@@ -10,12 +10,11 @@ use crate::significance::Replicates;
 use serde::{Deserialize, Serialize};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
-use std::str::FromStr;
 use utoipa::ToSchema;
 
 /// One entry of a ranking. All replicates must be of the same round and part.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a, K> {
+pub struct RankEntry<'a, K> {
     /// Who.
     pub key: K,
     /// Order of arrival.
@@ -71,9 +70,9 @@ pub struct Placed<K> {
 /// that of the k-th by one that allows for its being the last of k. The first that doesn't, or that can't be paired, leads
 /// the next group. Compared with the leader only, because 'not distinguishable' isn't transitive: chained
 /// from neighbour to neighbour, all could share one rank.
-pub fn groups<K>(mut entries: Vec<Entry<'_, K>>) -> Vec<Placed<K>> {
+pub fn groups<K>(mut entries: Vec<RankEntry<'_, K>>) -> Vec<Placed<K>> {
     let sort_key =
-        |entry: &Entry<'_, K>| SortKey { composite_ppm: entry.replicates.composite_ppm(), arrival: entry.arrival };
+        |entry: &RankEntry<'_, K>| SortKey { composite_ppm: entry.replicates.composite_ppm(), arrival: entry.arrival };
     entries.sort_by_key(sort_key);
     let mut leader: Option<(&Replicates, u32)> = None;
     let mut placed = Vec::with_capacity(entries.len());
@@ -94,8 +93,23 @@ pub fn groups<K>(mut entries: Vec<Entry<'_, K>>) -> Vec<Placed<K>> {
 }
 
 /// A class of models that compete on one thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", ascii_case_insensitive, parse_err_ty = UnknownDivision, parse_err_fn = UnknownDivision::new)]
 pub enum Division {
     /// At least 99 % of the teacher's accuracy: the fastest wins.
     C99,
@@ -111,11 +125,7 @@ impl Division {
 
     /// The stable name, as in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::C99 => "c99",
-            Self::C97 => "c97",
-            Self::Open => "open",
-        }
+        self.into()
     }
 
     /// What it is, for people.
@@ -139,23 +149,14 @@ impl Division {
     }
 }
 
-impl fmt::Display for Division {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// No division has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no division is called `{0}`; there are c99, c97 and open")]
 pub struct UnknownDivision(String);
 
-impl FromStr for Division {
-    type Err = UnknownDivision;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let named = |division: &Self| text.eq_ignore_ascii_case(division.as_str());
-        Self::ALL.into_iter().find(named).ok_or_else(|| UnknownDivision(text.chars().take(32).collect()))
+impl UnknownDivision {
+    fn new(text: &str) -> Self {
+        Self(text.chars().take(32).collect())
     }
 }
 

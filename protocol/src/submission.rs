@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
+use ulid::Ulid;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -12,15 +13,10 @@ use utoipa::{PartialSchema, ToSchema};
 #[serde(try_from = "String", into = "String")]
 pub struct SubmissionId(String);
 
-/// Crockford's base 32, as ULIDs use it.
-const ULID_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-
 impl SubmissionId {
     /// Makes an id from the time in milliseconds and 80 random bits (the low bits of `entropy`).
     pub fn new(unix_ms: u64, entropy: u128) -> Self {
-        let value = (u128::from(unix_ms) << 80) | (entropy & ((1 << 80) - 1));
-        let digit = |index: usize| char::from(ULID_ALPHABET[(value >> (5 * (25 - index))) as usize & 31]);
-        Self((0..26).map(digit).collect())
+        Self(Ulid::from_parts(unix_ms, entropy).to_string())
     }
 }
 
@@ -28,11 +24,9 @@ impl FromStr for SubmissionId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.len() == 26 && text.bytes().all(|b| ULID_ALPHABET.contains(&b)) {
-            Ok(Self(text.into()))
-        } else {
-            Err("a submission's id is 26 characters of Crockford's base 32".into())
-        }
+        // Other texts stand for the same number; an id has one form.
+        let id = Ulid::from_string(text).ok().map(|id| id.to_string()).filter(|id| id == text);
+        id.map(Self).ok_or_else(|| "a submission's id is 26 characters of Crockford's base 32".into())
     }
 }
 
@@ -66,8 +60,24 @@ impl PartialSchema for SubmissionId {
 impl ToSchema for SubmissionId {}
 
 /// Where a submission is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = no_state)]
 pub enum State {
     /// Announced; its files have not all arrived.
     AwaitingUpload,
@@ -105,17 +115,7 @@ impl State {
 
     /// The name in JSON and in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::AwaitingUpload => "awaiting_upload",
-            Self::Checking => "checking",
-            Self::Queued => "queued",
-            Self::Evaluating => "evaluating",
-            Self::Scored => "scored",
-            Self::Rejected => "rejected",
-            Self::Failed => "failed",
-            Self::Expired => "expired",
-            Self::Withdrawn => "withdrawn",
-        }
+        self.into()
     }
 
     /// Whether it never changes again by itself; an operator may still move it by hand, see [`Self::may_be_moved`].
@@ -148,18 +148,8 @@ impl State {
     }
 }
 
-impl FromStr for State {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("no state is called {text:?}"))
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+fn no_state(text: &str) -> String {
+    format!("no state is called {text:?}")
 }
 
 /// Whose fault an end is.
@@ -185,10 +175,12 @@ pub struct Rejection {
 }
 
 macro_rules! codes {
-    ($($variant:ident, $text:literal, $blame:ident, $hint:literal;)*) => {
+    ($($variant:ident, $blame:ident, $hint:literal;)*) => {
         /// Why a submission ended without a score. Codes are stable: scripts may match on them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(strum::Display, strum::EnumString, strum::IntoStaticStr)]
         #[serde(rename_all = "snake_case")]
+        #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = no_code)]
         pub enum Code {
             $(#[doc = $hint] $variant,)*
         }
@@ -199,7 +191,7 @@ macro_rules! codes {
 
             /// The code as text, as in JSON.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
+                self.into()
             }
 
             /// Whose fault it is.
@@ -216,72 +208,72 @@ macro_rules! codes {
 }
 
 codes! {
-    FileMissing, "file_missing", Miner, "Put config.json and model.safetensors, or model.onnx, into the package.";
-    FileUnexpected, "file_unexpected", Miner, "Send config.json, model.safetensors or model.onnx, and optionally README.md and expected.safetensors, nothing else.";
-    FileTooLarge, "file_too_large", Miner, "Make the file smaller; f16 or bf16 halves the weights.";
-    SizeMismatch, "size_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
-    DigestMismatch, "digest_mismatch", Miner, "Upload the very bytes that were announced, or submit again.";
-    ConfigTooLarge, "config_too_large", Miner, "Keep config.json to the documented fields.";
-    ConfigInvalid, "config_invalid", Miner, "Compare config.json with the README; unknown fields are errors.";
-    InputMismatch, "input_mismatch", Miner, "Copy `input` from the competition's manifest.";
-    LabelsMismatch, "labels_mismatch", Miner, "Copy `labels` from the competition's manifest, in its order.";
-    ArchitectureInvalid, "architecture_invalid", Miner, "Correct the architecture in config.json.";
-    OverLimit, "over_limit", Miner, "Choose a smaller architecture; the limits are in the manifest.";
-    NotSafetensors, "not_safetensors", Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
-    HeaderTooLarge, "header_too_large", Miner, "Save only the state_dict, without large metadata.";
-    HeaderInvalid, "header_invalid", Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
-    DataLength, "data_length", Miner, "The file is cut off or has extra bytes: write and upload it again.";
-    TensorMissing, "tensor_missing", Miner, "Name tensors as PyTorch's state_dict does for this architecture.";
-    TensorUnexpected, "tensor_unexpected", Miner, "Remove tensors that the architecture doesn't imply.";
-    TensorShape, "tensor_shape", Miner, "Make config.json describe the model that was saved; its last layer has an output for each of the competition's labels.";
-    TensorDtype, "tensor_dtype", Miner, "Save the weights as F32, F16 or BF16.";
-    TensorNotFinite, "tensor_not_finite", Miner, "The training diverged: lower the learning rate.";
-    TensorOutOfRange, "tensor_out_of_range", Miner, "The training diverged: lower the learning rate or add weight decay.";
-    OnnxUnreadable, "onnx_unreadable", Miner, "The file is cut off or is no ONNX: write it anew with torch.onnx.export(model.eval(), (x,), \"model.onnx\", dynamo=False).";
-    OnnxUnknownField, "onnx_unknown_field", Miner, "The file has a field that ONNX 1.23 doesn't know: write it anew with onnx.save of a released version.";
-    OnnxIrVersion, "onnx_ir_version", Miner, "Load the file with a current `onnx` and save it again; IR versions 7 to 13 are read.";
-    OnnxOpset, "onnx_opset", Miner, "Export with opset_version=18, or convert with onnx.version_converter.convert_version(model, 18); opsets 13 to 24 of ai.onnx are read.";
-    OnnxDomain, "onnx_domain", Miner, "Use operators of ai.onnx alone: export for no particular engine, and save before onnxruntime optimises.";
-    OnnxFunction, "onnx_function", Miner, "Inline functions before saving: onnx.inliner.inline_local_functions(model).";
-    OnnxControlFlow, "onnx_control_flow", Miner, "Export without If, Loop and Scan: with fixed shapes, without branches on values, and with nn.Embedding and a mean instead of nn.EmbeddingBag.";
-    OnnxExternalData, "onnx_external_data", Miner, "Put the weights into the file itself: torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path).";
-    OnnxSparse, "onnx_sparse", Miner, "Write sparse tensors out as dense ones.";
-    OnnxTraining, "onnx_training", Miner, "Export the model for inference: model.eval() before torch.onnx.export.";
-    OnnxOperator, "onnx_operator", Miner, "Use another operator: docs/ONNX.md lists them. Post-processing, such as non-maximum suppression, isn't the model's.";
-    OnnxAttribute, "onnx_attribute", Miner, "Write the attribute as the operator's documentation says, or leave it out for its default.";
-    OnnxArity, "onnx_arity", Miner, "Give the operator the inputs and outputs that its documentation lists; optional outputs beside the first aren't taken.";
-    OnnxDtype, "onnx_dtype", Miner, "Use float32, float16, int64, int32, int8, uint8 or bool; bfloat16 for weights that are cast.";
-    OnnxName, "onnx_name", Miner, "Name values with at most 256 printable ASCII characters.";
-    OnnxDuplicateName, "onnx_duplicate_name", Miner, "Give each value its own name: exporters do, so look at what edited the file.";
-    OnnxUndefinedValue, "onnx_undefined_value", Miner, "Each input of a node must be an input of the graph, an initialiser or another node's output.";
-    OnnxCycle, "onnx_cycle", Miner, "A node's output mustn't lead back to it: unroll the recurrence.";
-    OnnxUnusedInitialiser, "onnx_unused_initialiser", Miner, "Remove initialisers that no node reads, for example with onnxsim or onnxruntime's optimiser at level basic.";
-    OnnxUnreachableNode, "onnx_unreachable_node", Miner, "Remove nodes that lead to no output, for example with onnx.utils.Extractor.";
-    OnnxInitialiser, "onnx_initialiser", Miner, "The tensor's data must have as many bytes as its shape and type say, in raw_data.";
-    OnnxShape, "onnx_shape", Miner, "The operator can't take these shapes: try the file with onnx.checker.check_model(path, full_check=True).";
-    OnnxDynamicShape, "onnx_dynamic_shape", Miner, "A shape depends on what the input holds and not on its size alone: export with fixed shapes, without nonzero, masks as indices or a length that is computed.";
-    OnnxInput, "onnx_input", Miner, "Give the model the competition's inputs: their names, types and sizes, batch first.";
-    OnnxOutput, "onnx_output", Miner, "Give the model the competition's outputs: their names, types and sizes, batch first, and computed from the input.";
-    OnnxTooMany, "onnx_too_many", Miner, "The graph is larger than any that a student needs: export for inference, without unrolled loops.";
-    OnnxGraphTooLarge, "onnx_graph_too_large", Miner, "Numbers belong into initialisers: attributes and small constants may take 200 bytes a node.";
-    KindNotTaken, "kind_not_taken", Miner, "`models` in the manifest lists the kinds of models that this competition takes.";
-    OutputsInvalid, "outputs_invalid", Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
-    EngineRefused, "engine_refused", Miner, "The engine that this competition measures on doesn't run the graph, though it is admitted: the detail names the operator. Use another one, or export in float32.";
-    ExpectedInvalid, "expected_invalid", Miner, "Write expected.safetensors with `retort_miner.save`, or leave it out.";
-    ExpectedDiffers, "expected_differs", Miner, "The model that was saved is another function here: say in config.json what shapes don't show (activation, norm_epsilon_ppb, padding, pooling; see the README), or write expected.safetensors anew.";
-    EvaluationTimeout, "evaluation_timeout", Miner, "The model used more than three times the processor time that its architecture needs.";
-    EvaluationQuit, "evaluation_quit", Miner, "The worker ended twice without an answer, which no model makes it do. If your package is an ordinary one, tell the operator.";
-    EvaluationOutOfMemory, "evaluation_out_of_memory", Miner, "The model needs more memory than the competition allows.";
-    EvaluationCrashed, "evaluation_crashed", Validator, "The operator sees the worker's last words in the log.";
-    SandboxViolation, "sandbox_violation", Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";
-    LatencyBreach, "latency_breach", Miner, "The detail names the check: a model must behave the same when it is timed. docs/LATENCY.md tells how it is checked.";
-    LatencyUnconfirmed, "latency_unconfirmed", Validator, "Nothing to do: what one measurement finds may be chance, so latency is measured again; no quota is used for it. Only the same finding in a second measurement rejects.";
-    EngineMissing, "engine_missing", Validator, "Nothing to do: nothing that this validator has runs such a model, which its operator is told; no quota is used for it.";
-    HostUnstable, "host_unstable", Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
-    Infrastructure, "infrastructure", Validator, "Nothing to do: the validator failed and will tell its operator.";
-    UploadExpired, "upload_expired", Miner, "The files didn't arrive in time: submit again; no quota was used.";
-    Withdrawn, "withdrawn", Nobody, "You took it back yourself; enter another when you like. What it drew on your quota stays spent.";
-    Disqualified, "disqualified", Miner, "The operator took it out of the competition; the reason stands in the public log, where it can't be taken back.";
+    FileMissing, Miner, "Put config.json and model.safetensors, or model.onnx, into the package.";
+    FileUnexpected, Miner, "Send config.json, model.safetensors or model.onnx, and optionally README.md and expected.safetensors, nothing else.";
+    FileTooLarge, Miner, "Make the file smaller; f16 or bf16 halves the weights.";
+    SizeMismatch, Miner, "Upload the very bytes that were announced, or submit again.";
+    DigestMismatch, Miner, "Upload the very bytes that were announced, or submit again.";
+    ConfigTooLarge, Miner, "Keep config.json to the documented fields.";
+    ConfigInvalid, Miner, "Compare config.json with the README; unknown fields are errors.";
+    InputMismatch, Miner, "Copy `input` from the competition's manifest.";
+    LabelsMismatch, Miner, "Copy `labels` from the competition's manifest, in its order.";
+    ArchitectureInvalid, Miner, "Correct the architecture in config.json.";
+    OverLimit, Miner, "Choose a smaller architecture; the limits are in the manifest.";
+    NotSafetensors, Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
+    HeaderTooLarge, Miner, "Save only the state_dict, without large metadata.";
+    HeaderInvalid, Miner, "Save with safetensors.torch.save_file(model.state_dict(), ...).";
+    DataLength, Miner, "The file is cut off or has extra bytes: write and upload it again.";
+    TensorMissing, Miner, "Name tensors as PyTorch's state_dict does for this architecture.";
+    TensorUnexpected, Miner, "Remove tensors that the architecture doesn't imply.";
+    TensorShape, Miner, "Make config.json describe the model that was saved; its last layer has an output for each of the competition's labels.";
+    TensorDtype, Miner, "Save the weights as F32, F16 or BF16.";
+    TensorNotFinite, Miner, "The training diverged: lower the learning rate.";
+    TensorOutOfRange, Miner, "The training diverged: lower the learning rate or add weight decay.";
+    OnnxUnreadable, Miner, "The file is cut off or is no ONNX: write it anew with torch.onnx.export(model.eval(), (x,), \"model.onnx\", dynamo=False).";
+    OnnxUnknownField, Miner, "The file has a field that ONNX 1.23 doesn't know: write it anew with onnx.save of a released version.";
+    OnnxIrVersion, Miner, "Load the file with a current `onnx` and save it again; IR versions 7 to 13 are read.";
+    OnnxOpset, Miner, "Export with opset_version=18, or convert with onnx.version_converter.convert_version(model, 18); opsets 13 to 24 of ai.onnx are read.";
+    OnnxDomain, Miner, "Use operators of ai.onnx alone: export for no particular engine, and save before onnxruntime optimises.";
+    OnnxFunction, Miner, "Inline functions before saving: onnx.inliner.inline_local_functions(model).";
+    OnnxControlFlow, Miner, "Export without If, Loop and Scan: with fixed shapes, without branches on values, and with nn.Embedding and a mean instead of nn.EmbeddingBag.";
+    OnnxExternalData, Miner, "Put the weights into the file itself: torch.onnx.export(..., external_data=False), or onnx.save(onnx.load(path), path).";
+    OnnxSparse, Miner, "Write sparse tensors out as dense ones.";
+    OnnxTraining, Miner, "Export the model for inference: model.eval() before torch.onnx.export.";
+    OnnxOperator, Miner, "Use another operator: docs/ONNX.md lists them. Post-processing, such as non-maximum suppression, isn't the model's.";
+    OnnxAttribute, Miner, "Write the attribute as the operator's documentation says, or leave it out for its default.";
+    OnnxArity, Miner, "Give the operator the inputs and outputs that its documentation lists; optional outputs beside the first aren't taken.";
+    OnnxDtype, Miner, "Use float32, float16, int64, int32, int8, uint8 or bool; bfloat16 for weights that are cast.";
+    OnnxName, Miner, "Name values with at most 256 printable ASCII characters.";
+    OnnxDuplicateName, Miner, "Give each value its own name: exporters do, so look at what edited the file.";
+    OnnxUndefinedValue, Miner, "Each input of a node must be an input of the graph, an initialiser or another node's output.";
+    OnnxCycle, Miner, "A node's output mustn't lead back to it: unroll the recurrence.";
+    OnnxUnusedInitialiser, Miner, "Remove initialisers that no node reads, for example with onnxsim or onnxruntime's optimiser at level basic.";
+    OnnxUnreachableNode, Miner, "Remove nodes that lead to no output, for example with onnx.utils.Extractor.";
+    OnnxInitialiser, Miner, "The tensor's data must have as many bytes as its shape and type say, in raw_data.";
+    OnnxShape, Miner, "The operator can't take these shapes: try the file with onnx.checker.check_model(path, full_check=True).";
+    OnnxDynamicShape, Miner, "A shape depends on what the input holds and not on its size alone: export with fixed shapes, without nonzero, masks as indices or a length that is computed.";
+    OnnxInput, Miner, "Give the model the competition's inputs: their names, types and sizes, batch first.";
+    OnnxOutput, Miner, "Give the model the competition's outputs: their names, types and sizes, batch first, and computed from the input.";
+    OnnxTooMany, Miner, "The graph is larger than any that a student needs: export for inference, without unrolled loops.";
+    OnnxGraphTooLarge, Miner, "Numbers belong into initialisers: attributes and small constants may take 200 bytes a node.";
+    KindNotTaken, Miner, "`models` in the manifest lists the kinds of models that this competition takes.";
+    OutputsInvalid, Miner, "The model gives NaN or infinity on real images: check it with `retort predict`.";
+    EngineRefused, Miner, "The engine that this competition measures on doesn't run the graph, though it is admitted: the detail names the operator. Use another one, or export in float32.";
+    ExpectedInvalid, Miner, "Write expected.safetensors with `retort_miner.save`, or leave it out.";
+    ExpectedDiffers, Miner, "The model that was saved is another function here: say in config.json what shapes don't show (activation, norm_epsilon_ppb, padding, pooling; see the README), or write expected.safetensors anew.";
+    EvaluationTimeout, Miner, "The model used more than three times the processor time that its architecture needs.";
+    EvaluationQuit, Miner, "The worker ended twice without an answer, which no model makes it do. If your package is an ordinary one, tell the operator.";
+    EvaluationOutOfMemory, Miner, "The model needs more memory than the competition allows.";
+    EvaluationCrashed, Validator, "The operator sees the worker's last words in the log.";
+    SandboxViolation, Miner, "The worker tried what no model needs, and the kernel ended it. If your package is an ordinary one, tell the operator: that is a bug or an attack, and both want to be known.";
+    LatencyBreach, Miner, "The detail names the check: a model must behave the same when it is timed. docs/LATENCY.md tells how it is checked.";
+    LatencyUnconfirmed, Validator, "Nothing to do: what one measurement finds may be chance, so latency is measured again; no quota is used for it. Only the same finding in a second measurement rejects.";
+    EngineMissing, Validator, "Nothing to do: nothing that this validator has runs such a model, which its operator is told; no quota is used for it.";
+    HostUnstable, Validator, "Nothing to do: latency is measured again when the host is calmer; no quota is used for it.";
+    Infrastructure, Validator, "Nothing to do: the validator failed and will tell its operator.";
+    UploadExpired, Miner, "The files didn't arrive in time: submit again; no quota was used.";
+    Withdrawn, Nobody, "You took it back yourself; enter another when you like. What it drew on your quota stays spent.";
+    Disqualified, Miner, "The operator took it out of the competition; the reason stands in the public log, where it can't be taken back.";
 }
 
 /// The longest detail: enough for any reason, and little where a stranger chose the words.
@@ -320,22 +312,8 @@ fn escaped(detail: &str) -> String {
     shown
 }
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Code {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|code| code.as_str() == text)
-            .ok_or_else(|| format!("no code is called {text:?}"))
-    }
+fn no_code(text: &str) -> String {
+    format!("no code is called {text:?}")
 }
 
 #[cfg(test)]

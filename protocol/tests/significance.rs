@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
-use protocol::score::{Ceiling, ScoreRules, Weights};
+use protocol::score::{Ceiling, ScoreRules, ScoreWeights};
 use protocol::significance::mcnemar::mid_p;
 use protocol::significance::sequential::{DRAWS_MAX, DRAWS_MIN, HITS, Level};
 use protocol::significance::tango::{tango, tango_95};
-use protocol::significance::{Disputed, Pair, Part, Replicates, Round, SequentialP};
+use protocol::significance::{Basis, Disputed, Pair, Part, Replicates, SequentialP};
 use serde_json::Value;
 use std::num::NonZeroU32;
 
@@ -87,14 +87,14 @@ fn rules() -> ScoreRules {
         latency_ratio_max_ppm: 10_000_000,
         size_bytes_min: 10_000,
         size_bytes_max: 4_000_000,
-        weights: Weights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
+        weights: ScoreWeights { accuracy_ppm: 400_000, fidelity_ppm: 200_000, latency_ppm: 250_000, size_ppm: 150_000 },
         ..ScoreRules::default()
     }
 }
 
-fn round(rules: &ScoreRules) -> Round<'_> {
+fn round(rules: &ScoreRules) -> Basis<'_> {
     let ceiling = Ceiling { correct: 95, items: 100 };
-    Round { part: Part::Hidden, seed: Digest::of(b"round 7"), ceiling, rules }
+    Basis { part: Part::Hidden, seed: Digest::of(b"round 7"), ceiling, rules }
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn replicates_of_two_models_are_paired_and_a_copy_differs_by_nothing() {
     assert_eq!((copy.estimate, copy.standard_error_ppm), Default::default());
     let p = Pair::new(&model(3), &model(3), &round(&rules)).unwrap().p_value(0, LEVEL);
     assert_eq!(p, SequentialP { hits: HITS, draws: HITS }, "a tie is a hit");
-    let elsewhere = Round { seed: Digest::of(b"round 8"), ..round(&rules) };
+    let elsewhere = Basis { seed: Digest::of(b"round 8"), ..round(&rules) };
     assert_eq!(a.minus(&Replicates::draw(&model(3), &elsewhere).unwrap()), None, "other rounds don't pair");
 }
 
@@ -138,7 +138,7 @@ fn what_was_not_measured_on_the_same_items_is_not_compared() {
         assert!(Pair::new(&model(1), other, &round(&rules)).is_none());
     }
     assert_eq!(Disputed::count(&model(1), &other_items, Part::Hidden), None);
-    let public = Round { part: Part::Public, ..round(&rules) };
+    let public = Basis { part: Part::Public, ..round(&rules) };
     assert!(Pair::new(&model(1), &model(3), &public).is_none(), "there are no public items");
 }
 
@@ -264,7 +264,7 @@ fn resampling_by_kinds_decides_as_resampling_items_does() {
     let rules = ScoreRules::default();
     for (items, gain, correct) in [(2_500, 18, 95), (2_500, 20, 93), (5_000, 15, 95), (800, 25, 95)] {
         let [challenger, champion] = drawn_pair(items, gain);
-        let round = Round { ceiling: Ceiling { correct, items: 100 }, ..round(&rules) };
+        let round = Basis { ceiling: Ceiling { correct, items: 100 }, ..round(&rules) };
         let pair = Pair::new(&challenger, &champion, &round).unwrap();
         let fine = Level { ppm: 1_000, shared_by: NonZeroU32::MIN };
         let p = pair.p_value(1_000, fine);

@@ -3,8 +3,8 @@
 use protocol::Digest;
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Difference, Part, Replicates, ReplicatesError, Round};
-use protocol::standing::{Division, Entry, SortKey, Standing, Step, division, groups, step};
+use protocol::significance::{Basis, Difference, Part, Replicates, ReplicatesError};
+use protocol::standing::{Division, RankEntry, SortKey, Standing, Step, division, groups, step};
 
 const CEILING: Ceiling = Ceiling { correct: 950, items: 1_000 };
 
@@ -13,7 +13,7 @@ fn replicates(wrong: usize) -> Replicates {
     let rules = ScoreRules::default();
     // A teacher far above, so that no utility is clipped.
     let ceiling = Ceiling { correct: 990, items: 1_000 };
-    let round = Round { part: Part::Public, seed: Digest::of(b"board"), ceiling, rules: &rules };
+    let round = Basis { part: Part::Public, seed: Digest::of(b"board"), ceiling, rules: &rules };
     let outcomes = Outcomes::new(OutcomeValues {
         images_sha256: Digest::of(b"items"),
         size_bytes: 100_000,
@@ -27,7 +27,7 @@ fn replicates(wrong: usize) -> Replicates {
 
 fn placed(wrong: &[usize]) -> Vec<(usize, u32)> {
     let all: Vec<_> = wrong.iter().map(|wrong| replicates(*wrong)).collect();
-    let entry = |(arrival, (key, replicates))| Entry { key, arrival, replicates };
+    let entry = |(arrival, (key, replicates))| RankEntry { key, arrival, replicates };
     let entries = (0..).zip(wrong.iter().copied().zip(&all)).map(entry).collect();
     groups(entries).into_iter().map(|place| (place.key, place.rank)).collect()
 }
@@ -61,7 +61,7 @@ fn the_interval_that_decides_is_that_of_two_and_a_wider_one_of_more() {
 #[test]
 fn the_leader_is_nothing_behind_itself_and_others_show_their_interval() {
     let all = [40, 43].map(replicates);
-    let entries = all.iter().map(|replicates| Entry { key: (), arrival: 7, replicates }).collect();
+    let entries = all.iter().map(|replicates| RankEntry { key: (), arrival: 7, replicates }).collect();
     let placed = groups(entries);
     let [leader, second] = [0, 1].map(|i| placed[i].behind_leader.unwrap());
     assert_eq!((leader.low_ppm, leader.high_ppm), (0, 0));
@@ -122,11 +122,11 @@ fn replicates_survive_being_kept_and_say_what_they_are_of() {
     let rules = ScoreRules::default();
     let round = |seed: &str, correct| {
         let ceiling = Ceiling { correct, items: 1_000 };
-        Round { part: Part::Public, seed: Digest::of(seed.as_bytes()), ceiling, rules: &rules }
+        Basis { part: Part::Public, seed: Digest::of(seed.as_bytes()), ceiling, rules: &rules }
     };
     let of = |seed, correct| kept.are_of(&round(seed, correct));
     assert_eq!([of("board", 990), of("other", 990), of("board", 989)], [true, false, false]);
-    let hidden = Round { part: Part::Hidden, ..round("board", 990) };
+    let hidden = Basis { part: Part::Hidden, ..round("board", 990) };
     assert!(!kept.are_of(&hidden));
 
     let length = ReplicatesError::Length(bytes.len() - 1);

@@ -10,7 +10,7 @@ use protocol::latency::{self, LatencyVerdict};
 use protocol::reward::{Axes, Entrant, History, Standing};
 use protocol::round::EntryRole;
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Difference, Pair, Part, Replicates, Round};
+use protocol::significance::{Basis, Difference, Pair, Part, Replicates};
 use protocol::{Digest, Hotkey, SubmissionId, report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -245,8 +245,8 @@ impl Referee {
         crown(successors.collect())
     }
 
-    fn part<const N: usize>(&self, pooled: &Pooled<N>) -> Round<'_> {
-        Round { part: Part::Hidden, seed: self.seed, ceiling: pooled.ceiling, rules: &self.score }
+    fn part<const N: usize>(&self, pooled: &Pooled<N>) -> Basis<'_> {
+        Basis { part: Part::Hidden, seed: self.seed, ceiling: pooled.ceiling, rules: &self.score }
     }
 
     /// The paired difference of two models on all fresh items that both answered.

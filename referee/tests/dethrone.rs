@@ -6,7 +6,7 @@ use protocol::dethrone::{
 };
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Part, Replicates, Round};
+use protocol::significance::{Basis, Part, Replicates};
 use std::num::NonZeroU32;
 
 const ITEMS: usize = 480;
@@ -155,7 +155,7 @@ fn rules_that_make_no_sense_are_named() {
 #[test]
 fn of_several_that_succeed_the_earliest_that_cannot_be_told_from_the_best_is_crowned() {
     let rules = ScoreRules::default();
-    let round = Round { part: Part::Hidden, seed: Digest::of(b"round"), ceiling: CEILING, rules: &rules };
+    let round = Basis { part: Part::Hidden, seed: Digest::of(b"round"), ceiling: CEILING, rules: &rules };
     let [first, a_hair_better, far_better] = [1, 2, 28].map(|won| Replicates::draw(&model(won), &round).unwrap());
     let successor = |key, arrival, hidden| Successor { key, arrival, hidden };
     let pair = vec![successor("late", 9, &a_hair_better), successor("early", 2, &first)];

@@ -16,7 +16,7 @@ use models::Weights;
 use protocol::auth::Keypair;
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::package::{Format, ModelKind, PackageConfig};
-use protocol::significance::{Part, Replicates, Round};
+use protocol::significance::{Basis, Part, Replicates};
 use protocol::submission::State;
 use protocol::{CompetitionId, Digest, Report, SubmissionId};
 use rand::SeedableRng;
@@ -145,7 +145,7 @@ async fn fill_board(database: &Path) {
     let config = &stored.competition.reference.config;
     let costs = config.plan().unwrap().costs().unwrap();
     let rules = &stored.competition.manifest.score;
-    let round = Round { part: Part::Public, seed: stored.sha256, ceiling, rules };
+    let round = Basis { part: Part::Public, seed: stored.sha256, ceiling, rules };
     let levels: Vec<Replicates> = (0..LEVELS).map(|level| resampled(&reference, level, &round)).collect();
     let mut tx = db.write().await.unwrap();
     for row in 0..ROWS {
@@ -202,7 +202,7 @@ fn reference_with(reference: &Report, level: u32) -> Report {
 }
 
 /// What resampling makes of such a model.
-fn resampled(reference: &Report, level: u32, round: &Round<'_>) -> Replicates {
+fn resampled(reference: &Report, level: u32, round: &Basis<'_>) -> Replicates {
     let report = reference_with(reference, level);
     let items = report.data.items;
     let wrong = items - report.quality.correct;

@@ -6,8 +6,6 @@
 
 use protocol::digest::canonical_json;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 /// The format of entries that this version writes and reads.
@@ -17,8 +15,11 @@ pub const ENTRY_FORMAT: &str = "retort-log/1";
 pub const ENTRY_BYTES_MAX: usize = 32 * 1024;
 
 /// What an entry states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = no_kind)]
 pub enum EntryKind {
     /// A competition appeared: its digest, and so its rules, data and models.
     Competition,
@@ -140,40 +141,12 @@ impl EntryKind {
 
     /// The name, as in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Competition => "competition",
-            Self::Commitment => "commitment",
-            Self::Attempt => "attempt",
-            Self::Receipt => "receipt",
-            Self::Ended => "ended",
-            Self::RoundOpened => "round_opened",
-            Self::RoundClosed => "round_closed",
-            Self::RoundBeacon => "round_beacon",
-            Self::RoundAbandoned => "round_abandoned",
-            Self::RoundJudged => "round_judged",
-            Self::Reward => "reward",
-            Self::RoundRevealed => "round_revealed",
-            Self::LeftOut => "left_out",
-            Self::Appeal => "appeal",
-            Self::Answer => "answer",
-            Self::Administration => "administration",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for EntryKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for EntryKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let named = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        named.ok_or_else(|| format!("no kind of entry is called {text:?}"))
-    }
+fn no_kind(text: &str) -> String {
+    format!("no kind of entry is called {text:?}")
 }
 
 impl Envelope {

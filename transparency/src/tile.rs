@@ -140,11 +140,6 @@ impl Resource {
         }
     }
 
-    /// Whether it never changes once a checkpoint covers it.
-    pub fn is_immutable(&self) -> bool {
-        *self != Self::Checkpoint
-    }
-
     /// Whether a log of `size` entries promises it.
     pub fn lies_in(&self, size: u64) -> bool {
         match self {

@@ -11,7 +11,7 @@ use protocol::competition::ObjectRef;
 use protocol::published::PublishedTeacher;
 use protocol::submission::State;
 use serde_json::{Value, json};
-use validator::copies::{Entry, FreshAnswers, Original, found_copies, on_fresh_items};
+use validator::copies::{EntryZero, FreshAnswers, Original, found_copies, on_fresh_items};
 use validator::evaluator::silent;
 
 /// In place of a package.
@@ -178,7 +178,7 @@ async fn what_everybody_is_shown_says_whose_the_answers_are() {
         let own = FreshAnswers { submission: id.clone(), logits: said.clone() };
         on_fresh_items(&app.app, &competition("digits"), vec![own], said.clone(), 10).await.unwrap();
         let found = found_copies(&app.app.db, &competition("digits")).await.unwrap();
-        assert_eq!(found.get(&id), Some(&Original::Entry(Entry::Teacher)));
+        assert_eq!(found.get(&id), Some(&Original::Entry(EntryZero::Teacher)));
     }
 }
 

@@ -11,7 +11,7 @@ use protocol::submission::State;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::collections::HashMap;
 use std::time::Duration;
-use validator::copies::{EntriesView, Entry, FreshAnswers, Original, PairView, copy_of, on_fresh_items, pair_anew};
+use validator::copies::{EntriesView, EntryZero, FreshAnswers, Original, PairView, copy_of, on_fresh_items, pair_anew};
 use weights::Weights;
 
 /// A perceptron with random weights, its numbers after `change`.
@@ -207,7 +207,7 @@ async fn the_teacher_and_the_reference_in_disguise_count_as_themselves_and_take_
     let teacher = scored(&app, 1, &f16(Package::mlp(&[32], 1))).await;
     let reference = scored(&app, 2, &f16(Package::mlp(&[4], 2))).await;
     let honest = scored(&app, 3, &original(1)).await;
-    let expected = [(&teacher, Entry::Teacher), (&reference, Entry::Reference)];
+    let expected = [(&teacher, EntryZero::Teacher), (&reference, EntryZero::Reference)];
     let expected: HashMap<_, _> = expected.map(|(id, entry)| (id.clone(), Original::Entry(entry))).into();
     assert_eq!(copies(&app).await, expected);
     let miner = app.miner(4);

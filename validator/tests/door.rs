@@ -11,7 +11,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use protocol::Digest;
 use protocol::evaluation::{
-    Answer, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth,
+    Answer, Evaluation, EvaluationFailure, EvaluationRequest, Inputs, Measured, Order, PackageBytes, Scope, Truth,
 };
 use protocol::package::PackageConfig;
 use protocol::report::Latency;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use validator::evaluator::conformance::{PROMISE, Subject, evaluator_conformance};
-use validator::evaluator::{AtHome, Home, Measurer, evaluated, scripted_evaluation, silent};
+use validator::evaluator::{AtHome, Home, Measurer, scripted_evaluation, silent};
 use validator::objects::Objects;
 use validator::rounds::close_now;
 use validator::{Evaluator, Machine, Progress, ScriptedEvaluator};
@@ -222,6 +222,12 @@ async fn what_measures_without_the_truth_keeps_what_every_door_promises() {
     evaluator_conformance(&Scripted { door: Arc::new(AtHome(blind)), under_way }, PROMISE).await;
 }
 
+/// Waits for the machine and evaluates.
+async fn evaluated(door: &dyn Evaluator, request: EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
+    let machine = door.machine().await?;
+    door.evaluate(machine, request, silent()).await
+}
+
 #[tokio::test]
 async fn what_measures_asks_at_home_whether_it_is_worth_timing_and_the_report_is_made_there() {
     let mut request = Scripted::new().order(1);
@@ -231,7 +237,7 @@ async fn what_measures_asks_at_home_whether_it_is_worth_timing_and_the_report_is
     let door = AtHome(Blind::default());
     for (timed_from, launches) in [(4, 15), (5, 0)] {
         request.timed_from = timed_from;
-        let found = evaluated(&door, request.clone(), silent()).await.unwrap();
+        let found = evaluated(&door, request.clone()).await.unwrap();
         let (quality, outcomes) = (&found.report.quality, found.outcomes.values());
         assert_eq!((quality.correct, quality.public_correct, found.report.data.public_items), (4, 4, 6));
         assert_eq!(outcomes.right.iter().filter(|right| **right).count(), 4);
@@ -239,7 +245,7 @@ async fn what_measures_asks_at_home_whether_it_is_worth_timing_and_the_report_is
     }
     door.try_out(request.order.clone()).await.unwrap();
     request.truth.labels = Arc::from([1]);
-    let failure = evaluated(&door, request, silent()).await.unwrap_err();
+    let failure = evaluated(&door, request).await.unwrap_err();
     assert!(matches!(&failure, EvaluationFailure::Infrastructure(why) if why.contains("items")), "{failure}");
 }
 

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use transparency::verify::Reader;
 use transparency::{EntryKind, Envelope, LogKey, Resource, SignedCheckpoint, VerifyError, verify_entries};
 use validator::administration;
-use validator::db::{DbError, log};
+use validator::db::{DbError, leaves};
 use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
 
@@ -245,7 +245,7 @@ async fn the_same_statement_twice_is_one_leaf_and_another_of_its_name_is_refused
     let app = TestApp::start(Setup::default()).await;
     let state = async |key: &str, number: u64| {
         let mut tx = app.app.db.write().await.unwrap();
-        log::enqueue(&mut tx, key, EntryKind::Competition, &serde_json::json!({ "number": number })).await?;
+        leaves::enqueue(&mut tx, key, EntryKind::Competition, &serde_json::json!({ "number": number })).await?;
         tx.commit().await.unwrap();
         Ok::<_, DbError>(())
     };
@@ -253,7 +253,7 @@ async fn the_same_statement_twice_is_one_leaf_and_another_of_its_name_is_refused
     state("test/1", 1).await.unwrap();
     assert!(matches!(state("test/1", 2).await, Err(DbError::LeafTaken { key }) if key == "test/1"));
     let mut tx = app.app.db.write().await.unwrap();
-    let large = log::enqueue(&mut tx, "test/2", EntryKind::Competition, &"x".repeat(40_000)).await;
+    let large = leaves::enqueue(&mut tx, "test/2", EntryKind::Competition, &"x".repeat(40_000)).await;
     assert!(matches!(large, Err(DbError::Leaf { .. })), "it would block whatever comes after it");
     drop(tx);
     settled(&app).await;

@@ -121,7 +121,7 @@ async fn a_long_round_of_one_competition_holds_up_neither_submissions_nor_anothe
 /// The measurements of a submission that the public log states for rounds, and the number of the one that counts.
 async fn stated(app: &TestApp, id: &SubmissionId) -> (usize, u64) {
     let query =
-        "SELECT count(*) FROM log_outbox WHERE kind = 'attempt' AND key LIKE ? AND body ->> 'purpose' = 'round'";
+        "SELECT count(*) FROM log_outbox WHERE kind = 'attempt' AND key LIKE $1 AND body ->> 'purpose' = 'round'";
     let query = sqlx::query_scalar(query).bind(format!("%{id}%"));
     let begun: i64 = query.fetch_one(app.app.db.pool()).await.unwrap();
     let entry = app.app.db.entries_of(id).await.unwrap().remove(&1).unwrap();

@@ -129,7 +129,7 @@ async fn answers_about_failures_of_ours_tell_nothing_of_the_inside() {
     let created = miner.announce("digits", &Package::mlp(&[8], 8)).await.unwrap();
     // Readers find a column missing, which is an error of SQL for some and a panic for others.
     for table in ["submissions", "evaluations", "public_objects", "competitions"] {
-        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?)")
+        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info($1)")
             .bind(table)
             .fetch_all(app.app.db.pool())
             .await

@@ -305,10 +305,10 @@ async fn taking_part(app: &TestApp, host: u8, key: u8) -> Miner {
 
 /// As if this webhook had been registered so many times more, by others from its address.
 async fn multiply(app: &TestApp, webhook: &Value, times: u32) {
-    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
                INSERT INTO webhooks (id, hotkey, url, salt, cursor, created_at, confirmed_at, address, network_56, network_48)
                SELECT w.id || '-' || i, w.hotkey, w.url, w.salt, 1000000, w.created_at, 1, w.address, w.network_56, w.network_48
-               FROM webhooks w, n WHERE w.id = ?";
+               FROM webhooks w, n WHERE w.id = $2";
     sqlx::query(sql).bind(times).bind(webhook["id"].as_str()).execute(app.app.db.pool()).await.unwrap();
 }
 

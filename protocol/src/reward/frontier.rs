@@ -7,7 +7,7 @@
 use super::hypervolume::{self, AXES_MAX, BOX, ONE, Point};
 use super::shares::{Shares, percent};
 use super::{Entrant, PastRound, Standing, WHOLE_PPM, decay};
-use crate::score::{Utilities, Weights};
+use crate::score::{ScoreWeights, Utilities};
 use crate::{Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ pub struct Axes {
 
 impl Axes {
     /// Those that a competition scores: an axis whose weight is 0 pays nothing here either.
-    pub fn scored(weights: &Weights) -> Self {
+    pub fn scored(weights: &ScoreWeights) -> Self {
         Self {
             accuracy: weights.accuracy_ppm > 0,
             fidelity: weights.fidelity_ppm > 0,

@@ -78,12 +78,6 @@ impl RewardRules {
             _ => None,
         }
     }
-
-    /// Whether a round can't be paid without the rounds before it.
-    pub fn needs_history(&self) -> bool {
-        let by_history = matches!(self.policy, RewardPolicy::LastChampions(_) | RewardPolicy::Frontier(_));
-        by_history || self.burn_weak_margin.is_some()
-    }
 }
 
 impl From<RewardPolicy> for RewardRules {

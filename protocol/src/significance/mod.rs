@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use utoipa::ToSchema;
 
-pub use resample::{Difference, Pair, Replicates, ReplicatesError, Round};
+pub use resample::{Basis, Difference, Pair, Replicates, ReplicatesError};
 pub use sequential::{Level, SequentialP};
 
 /// The items of an evaluation that a test looks at.

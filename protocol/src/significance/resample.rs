@@ -40,7 +40,7 @@ const RANK_HIGH: usize = 1_950;
 
 /// What a comparison on one part of a round's items rests on.
 #[derive(Clone, Copy, Debug)]
-pub struct Round<'a> {
+pub struct Basis<'a> {
     /// Which items.
     pub part: Part,
     /// The round's seed.
@@ -61,7 +61,7 @@ pub struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     /// Nothing where the two were not measured on the same items, or one has no latency.
-    pub fn new(challenger: &Outcomes, champion: &Outcomes, round: &Round<'a>) -> Option<Self> {
+    pub fn new(challenger: &Outcomes, champion: &Outcomes, round: &Basis<'a>) -> Option<Self> {
         comparable(challenger.values(), champion.values(), round.part)?;
         Some(Self {
             sampler: Sampler::new(round),
@@ -123,7 +123,7 @@ pub struct Replicates {
 
 impl Replicates {
     /// Nothing where the part has no items or the model no latency.
-    pub fn draw(outcomes: &Outcomes, round: &Round<'_>) -> Option<Self> {
+    pub fn draw(outcomes: &Outcomes, round: &Basis<'_>) -> Option<Self> {
         let sampler = Sampler::new(round);
         let sample = Sample::new(outcomes.values(), round)?;
         let value = |draw| {
@@ -223,7 +223,7 @@ struct Sampler<'a> {
 }
 
 impl<'a> Sampler<'a> {
-    fn new(round: &Round<'a>) -> Self {
+    fn new(round: &Basis<'a>) -> Self {
         let [items_key, kinds_key] = ["items", "kinds"].map(|what| key(what, round, &[]));
         Self { items_key, kinds_key, scale: Scale::new(round.rules, round.ceiling) }
     }
@@ -260,7 +260,7 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(values: &OutcomeValues, round: &Round<'_>) -> Option<Self> {
+    fn new(values: &OutcomeValues, round: &Basis<'_>) -> Option<Self> {
         let range = round.part.range(values);
         let right = values.right.get(range.clone())?;
         let js = values.js_micronats.get(range)?;
@@ -330,7 +330,7 @@ fn median(values: &mut [i64]) -> i64 {
     if values.len() % 2 == 1 { at(half) } else { (at(half.saturating_sub(1)) + at(half)).div_euclid(2) }
 }
 
-fn key(what: &str, round: &Round<'_>, more: &[u8]) -> Digest {
+fn key(what: &str, round: &Basis<'_>, more: &[u8]) -> Digest {
     let part = [u8::from(round.part == Part::Hidden)];
     Digest::of(&[b"retort-resample/1 ", what.as_bytes(), round.seed.as_bytes(), &part, more].concat())
 }

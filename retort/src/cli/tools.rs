@@ -1,6 +1,7 @@
 //! `retort simulate` and `retort bench`: what a designer of rules and a doubter of clocks ask.
 
 use clap::{Args, Subcommand, ValueEnum};
+use protocol::competition::EngineName;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]
@@ -253,6 +254,16 @@ pub(crate) enum RuntimeName {
     Rten,
     /// Graphs on the library that scripts/onnxruntime.sh lays out
     Onnxruntime,
+}
+
+impl From<RuntimeName> for EngineName {
+    fn from(name: RuntimeName) -> Self {
+        match name {
+            RuntimeName::Burn => Self::Burn,
+            RuntimeName::Rten => Self::Rten,
+            RuntimeName::Onnxruntime => Self::Onnxruntime,
+        }
+    }
 }
 
 /// A length of measurements.

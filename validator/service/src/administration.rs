@@ -8,7 +8,7 @@ use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
 use protocol::{Hotkey, SubmissionId};
 use std::str::FromStr;
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::submissions::{self, Submission};
 use store::db::{Db, DbError, Tx, is_duplicate};
 use store::failpoints::{self, Change};

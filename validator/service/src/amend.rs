@@ -9,7 +9,7 @@ use protocol::competition::{Manifest, ManifestError};
 use protocol::leaf::{Act, Administration};
 use protocol::round::Step;
 use protocol::{CompetitionId, Hotkey};
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::{Db, DbError, amendments, is_duplicate};
 use store::failpoints::{self, Change};
 use transparency::EntryKind;

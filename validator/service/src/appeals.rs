@@ -8,7 +8,7 @@ use protocol::api::{AppealAnswer, AppealView};
 use protocol::leaf::{Answer, Appeal};
 use protocol::{Hotkey, SubmissionId};
 use std::str::FromStr;
-use store::db::log::{count_under, enqueue};
+use store::db::leaves::{count_under, enqueue};
 use store::db::submissions::Submission;
 use store::db::{Db, DbError};
 use store::failpoints::{self, Change};

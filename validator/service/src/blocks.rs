@@ -12,7 +12,7 @@ use protocol::leaf::Act;
 use std::time::Duration;
 use store::causes::Chain;
 use store::db::blocks::{self, BlockRow};
-use store::db::log::count_under;
+use store::db::leaves::count_under;
 use store::db::{Db, DbError};
 use tokio_util::sync::CancellationToken;
 

@@ -93,20 +93,6 @@ pub trait Evaluator: Send + Sync {
     fn try_out(&self, order: Order) -> BoxFuture<'_, Result<(), EvaluationFailure>>;
 }
 
-/// Waits for the machine, however long, and evaluates what the request orders.
-///
-/// # Errors
-/// As the evaluator's, and when its report is about something else.
-pub async fn evaluated(
-    evaluator: &dyn Evaluator,
-    request: EvaluationRequest,
-    progress: ProgressFn,
-) -> Result<Evaluation, EvaluationFailure> {
-    let machine = evaluator.machine().await?;
-    let about = request.order.about();
-    only_about(&about, evaluator.evaluate(machine, request, progress).await?)
-}
-
 /// How much longer than its own limit the engine may take before we stop believing in it.
 const GRACE: Duration = Duration::from_secs(30);
 

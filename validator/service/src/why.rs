@@ -4,7 +4,7 @@
 //! into one list. What else comes to decide something adds its facts in `of`.
 
 use crate::app::App;
-use crate::copies::{Entry, Original};
+use crate::copies::{EntryZero, Original};
 use crate::{appeals, copies, rounds, views};
 use ::copies::Relation;
 use datasets::hidden::{RoundEntryView, RoundView};
@@ -56,8 +56,9 @@ pub struct Fact {
 }
 
 /// What a fact is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[schema(as = WhyTopic)]
 pub enum Topic {
     /// Whether the package was taken.
@@ -81,16 +82,7 @@ pub enum Topic {
 impl Topic {
     /// The name, as in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Admission => "admission",
-            Self::Measurement => "measurement",
-            Self::Gate => "gate",
-            Self::Copies => "copies",
-            Self::Rank => "rank",
-            Self::Round => "round",
-            Self::Pay => "pay",
-            Self::Weights => "weights",
-        }
+        self.into()
     }
 }
 
@@ -164,7 +156,9 @@ fn gate(status: &SubmissionStatus) -> Option<Fact> {
 /// What an entry 0 is to this submission.
 fn entry_likeness(EntryPair { submission, entry, relation, .. }: &EntryPair) -> Fact {
     let sentence = match (relation, entry) {
-        (Relation::Copy(_), Entry::Known(_)) => format!("is or begins with {entry} of the manifest: nothing follows"),
+        (Relation::Copy(_), EntryZero::Known(_)) => {
+            format!("is or begins with {entry} of the manifest: nothing follows")
+        }
         (Relation::Copy(_), _) => format!("counts as the {entry}: it takes no place, no seat and no pay"),
         _ => format!("alike the {entry} in one respect: nothing follows from it alone"),
     };

@@ -67,7 +67,7 @@ async fn start(face: &Face, supervisor: &Supervisor) -> Result<(), DbError> {
     keep(supervisor, "reaper", app, jobs::reaper::run);
     keep(supervisor, "copies", app, copies::watch);
     keep(supervisor, "rounds", app, rounds::run);
-    keep(supervisor, "public log", app, jobs::log::run);
+    keep(supervisor, "public log", app, jobs::append::run);
     keep(supervisor, "witnesses", app, witness::run);
     keep(supervisor, "feed", face, feed::run);
     keep(supervisor, "webhooks", face, webhooks::run);

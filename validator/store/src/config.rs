@@ -107,8 +107,9 @@ impl Registration {
 }
 
 /// How long latency is measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum LatencyEffort {
     /// As competitions need it.
     #[default]
@@ -131,10 +132,7 @@ pub enum ControlGroups {
 impl LatencyEffort {
     /// The name in the settings.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Quick => "quick",
-        }
+        self.into()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The public log as the service holds it: its key, and the latest view of it for readers.
 //!
-//! What is stated comes through `db::log`, what appends is `jobs::log`; this room knows neither. It does not know HTTP.
+//! What is stated comes through `db::leaves`, what appends is `jobs::append`; this room knows neither. It does not know HTTP.
 
-use crate::db::{Db, DbError, log};
+use crate::db::{Db, DbError, leaves};
 use crate::failpoints::{self, Change};
 use crate::objects::Objects;
 use protocol::Hotkey;
@@ -82,6 +82,6 @@ pub async fn begin(db: &Db, key: &LogKey, validator: Hotkey, at: u64) -> Result<
         return Ok(());
     }
     let mut tx = db.write().await?;
-    log::enqueue(&mut tx, &name, EntryKind::Administration, &Administration { validator, act, at }).await?;
+    leaves::enqueue(&mut tx, &name, EntryKind::Administration, &Administration { validator, act, at }).await?;
     failpoints::commit(tx, Change::LogBegun).await
 }

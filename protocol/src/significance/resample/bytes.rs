@@ -13,7 +13,7 @@
 //! u32 each  the composite on each of the 1,999 resamples, billionths
 //! ```
 
-use super::{REPLICATES, Replicates, Round, key};
+use super::{Basis, REPLICATES, Replicates, key};
 use crate::Digest;
 use crate::score::Ceiling;
 
@@ -77,7 +77,7 @@ impl Replicates {
     }
 
     /// Whether these were drawn for this round: only then they can be compared with others of it.
-    pub fn are_of(&self, round: &Round<'_>) -> bool {
+    pub fn are_of(&self, round: &Basis<'_>) -> bool {
         self.source.0 == key("items", round, &[]) && self.source.2 == round.ceiling
     }
 }

@@ -2,12 +2,13 @@
 //! engine. It ranks nobody.
 
 use super::subject::Subject;
-use crate::cli::{BenchBackendsArgs, RuntimeName};
+use crate::cli::BenchBackendsArgs;
 use crate::commands::print_json;
 use crate::engine::engine;
 use anyhow::{Context, Result};
 use models::DeviceKind;
 use protocol::backend::Backend;
+use protocol::competition::EngineName;
 use protocol::evaluation::{Order, arg_max};
 use serde::Serialize;
 use validator::config::LatencyEffort;
@@ -36,11 +37,7 @@ pub(crate) fn run(args: &BenchBackendsArgs) -> Result<()> {
     let subject = Subject::find(args.package.as_deref(), "teacher")?;
     let engine = engine(DeviceKind::Flex, LatencyEffort::Quick)?;
     let order = subject.request_on(0..args.items, &subject.package, 0)?.order;
-    let official = match args.official {
-        RuntimeName::Burn => Backend::Flex,
-        RuntimeName::Rten => Backend::Rten,
-        RuntimeName::Onnxruntime => Backend::Onnxruntime,
-    };
+    let official = Backend::from(EngineName::from(args.official));
     eprintln!("{} on {} items, held against {official}", subject.name, args.items);
     let (exact, _) = engine.answers_on(official, &order).with_context(|| format!("ask {official}"))?;
     let rows: Vec<Row> = Backend::ALL.into_iter().map(|backend| row(&engine, backend, &order, &exact)).collect();

@@ -17,8 +17,8 @@ use protocol::Digest;
 use protocol::evaluation::Evaluation;
 use protocol::latency::LatencyVerdict;
 use protocol::score::{Ceiling, ScoreRules};
-use protocol::significance::{Part, Replicates, Round};
-use protocol::standing::{Entry, groups};
+use protocol::significance::{Basis, Part, Replicates};
+use protocol::standing::{RankEntry, groups};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -92,7 +92,7 @@ fn rank_groups(evaluations: &[Evaluation]) -> Result<usize> {
     let rules = ScoreRules::default();
     let draw = |evaluation: &Evaluation| {
         let (correct, items) = (evaluation.report.quality.correct, evaluation.report.data.items);
-        let round = Round {
+        let round = Basis {
             part: Part::Public,
             seed: Digest::of(b"retort bench latency --same"),
             ceiling: Ceiling { correct, items },
@@ -102,7 +102,7 @@ fn rank_groups(evaluations: &[Evaluation]) -> Result<usize> {
     };
     let replicates = evaluations.iter().map(draw).collect::<Result<Vec<Replicates>>>()?;
     let entries =
-        (0..).zip(&replicates).map(|(arrival, replicates)| Entry { key: arrival, arrival, replicates }).collect();
+        (0..).zip(&replicates).map(|(arrival, replicates)| RankEntry { key: arrival, arrival, replicates }).collect();
     let mut ranks: Vec<u32> = groups::<u64>(entries).into_iter().map(|placed| placed.rank).collect();
     ranks.dedup();
     Ok(ranks.len())

@@ -16,7 +16,7 @@ use protocol::package::{ModelKind, OnnxModel};
 use protocol::report::{Calibration, Report};
 use protocol::score::{Score, ScoreRules};
 use protocol::submission::{Blame, Code, State};
-use service::copies::{Entry, Original, RankedPair};
+use service::copies::{EntryZero, Original, RankedPair};
 use std::collections::HashMap;
 use store::db::copies::EntryPair;
 use store::db::submissions::Event;
@@ -162,7 +162,7 @@ pub(super) fn render(sources: &Sources) -> String {
 
 /// What an entry 0 is to this submission.
 fn entry_note(status: &SubmissionStatus, EntryPair { entry, relation, .. }: &EntryPair) -> Note {
-    let is_known = matches!(entry, Entry::Known(_));
+    let is_known = matches!(entry, EntryZero::Known(_));
     let is_copy = matches!(relation, Relation::Copy(_));
     let follows = match (is_copy, is_known) {
         (true, false) => format!("this submission counts as the {entry}"),

@@ -12,7 +12,7 @@ use protocol::needs::Needs;
 use protocol::report::Estimate;
 use protocol::score::{Contender, rank, share_ppm};
 use protocol::significance::Replicates;
-use protocol::standing::{Division, Entry, Placed, SortKey, Standing, division, groups};
+use protocol::standing::{Division, Placed, RankEntry, SortKey, Standing, division, groups};
 use std::collections::HashMap;
 use store::db::competitions::{Role, StoredCompetition, StoredModel};
 use store::db::evaluations::ScoredSubmission;
@@ -88,7 +88,7 @@ fn by_fresh_items<'a>(sources: &Sources, mut measured: Vec<Candidate<'a>>) -> Ve
 
 /// Below all that were measured on fresh items, who are so many.
 fn by_public_items(provisional: Vec<Candidate<'_>>, measured: usize) -> Vec<Placed<Candidate<'_>>> {
-    let entries = provisional.into_iter().map(|(submission, replicates)| Entry {
+    let entries = provisional.into_iter().map(|(submission, replicates)| RankEntry {
         key: (submission, replicates),
         arrival: submission.arrival,
         replicates,

@@ -5,7 +5,7 @@
 use crate::app::App;
 use protocol::SubmissionId;
 use protocol::outcomes::Outcomes;
-use protocol::significance::{Part, Replicates, Round};
+use protocol::significance::{Basis, Part, Replicates};
 use std::collections::HashMap;
 use store::causes::Chain;
 use store::db::DbError;
@@ -25,8 +25,8 @@ pub(super) struct Resampled {
 
 /// The public items between rounds. The seed is the competition's own digest: fixed and known to everybody, so that
 /// anyone draws the same replicates from the published outcomes.
-pub(super) fn round(stored: &StoredCompetition) -> Round<'_> {
-    Round {
+pub(super) fn round(stored: &StoredCompetition) -> Basis<'_> {
+    Basis {
         part: Part::Public,
         seed: stored.sha256,
         ceiling: stored.competition.teacher.ceiling(),

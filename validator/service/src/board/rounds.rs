@@ -11,7 +11,7 @@ use protocol::{CompetitionId, SubmissionId};
 use referee::Stand;
 use std::collections::{HashMap, HashSet};
 use store::db::DbError;
-use store::db::rounds::{Entry, EntryResult, Record};
+use store::db::rounds::{EntryResult, Record, RoundEntry};
 
 /// What the judged rounds of a competition found.
 #[derive(Debug, Default)]
@@ -55,8 +55,8 @@ impl Rounds {
             let found = app.db.submission(&champion).await?;
             rounds.seat = found.filter(|found| found.state == State::Scored).map(|found| found.id);
         }
-        for (round, entry) in app.db.last_attempts(competition).await? {
-            rounds.take(round, entry);
+        for entry in app.db.last_attempts(competition).await? {
+            rounds.take(entry);
         }
         let teacher = stored.competition.teacher.ceiling();
         let settled = app.db.rounds(competition).await?;
@@ -74,7 +74,8 @@ impl Rounds {
         Ok(rounds)
     }
 
-    fn take(&mut self, round: u64, entry: Entry) {
+    fn take(&mut self, entry: RoundEntry) {
+        let round = entry.round;
         if let Some(verdict) = entry.verdict {
             if verdict.rule == Rule::BelowHiddenGate {
                 self.below_gate.insert(entry.submission.clone());

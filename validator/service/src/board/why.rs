@@ -5,7 +5,7 @@
 use super::ranking::{Candidate, Sources};
 use crate::copies::Original;
 use protocol::report::Estimate;
-use protocol::score::{PPM, Score, Utilities, Weights, share_ppm};
+use protocol::score::{PPM, Score, ScoreWeights, Utilities, share_ppm};
 use protocol::significance::Difference;
 use protocol::standing::Placed;
 use referee::Stand;
@@ -14,7 +14,7 @@ use store::db::evaluations::ScoredSubmission;
 
 /// Where a submission stands, and beside whom.
 pub(super) struct Position<'a> {
-    pub(super) weights: &'a Weights,
+    pub(super) weights: &'a ScoreWeights,
     pub(super) here: &'a ScoredSubmission,
     pub(super) rank: u32,
     pub(super) group_size: u32,
@@ -132,7 +132,7 @@ pub(super) fn below_gate(stored: &StoredCompetition, score: &Score) -> String {
 }
 
 /// How far the better one leads and where, such as `1.20 points of score [0.80, 1.60] (latency +1.50, size -0.30)`.
-fn distance(lead: &Estimate, better: &ScoredSubmission, worse: &ScoredSubmission, weights: &Weights) -> String {
+fn distance(lead: &Estimate, better: &ScoredSubmission, worse: &ScoredSubmission, weights: &ScoreWeights) -> String {
     let mut parts = contributions(&better.score.utilities_ppm, &worse.score.utilities_ppm, weights);
     parts.sort_by_key(|(_, ppm)| std::cmp::Reverse(ppm.abs()));
     let shown: Vec<String> = parts
@@ -148,7 +148,7 @@ fn distance(lead: &Estimate, better: &ScoredSubmission, worse: &ScoredSubmission
 /// A hundredth of the score.
 const POINT: i64 = PPM / 100;
 
-fn contributions(better: &Utilities, worse: &Utilities, weights: &Weights) -> [(&'static str, i64); 4] {
+fn contributions(better: &Utilities, worse: &Utilities, weights: &ScoreWeights) -> [(&'static str, i64); 4] {
     let part = |better: i64, worse: i64, weight: u32| (better - worse) * i64::from(weight) / PPM;
     [
         ("accuracy", part(better.accuracy, worse.accuracy, weights.accuracy_ppm)),
@@ -176,7 +176,7 @@ pub(super) fn percent(ppm: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::copies::Entry;
+    use crate::copies::EntryZero;
     use protocol::SubmissionId;
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_has_no_other_key() {
-        assert_eq!(copy(&Original::Entry(Entry::Teacher)), "counts as the teacher: a copy of it takes no place");
+        assert_eq!(copy(&Original::Entry(EntryZero::Teacher)), "counts as the teacher: a copy of it takes no place");
         let earlier = copy(&Original::Submission(SubmissionId::new(1_800_000_000_000, 1)));
         assert!(earlier.ends_with("which came earlier: a copy under another key takes no place"), "{earlier}");
     }

@@ -15,12 +15,12 @@ use protocol::evaluation::PackageBytes;
 use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest};
 use std::sync::Arc;
-use store::db::copies::{self as rows, Entry, EntryPair, Unprinted};
+use store::db::copies::{self as rows, EntryPair, EntryZero, Unprinted};
 use store::db::{DbError, Tx};
 use store::objects::{ObjectError, Objects};
 
 /// The fingerprints of a competition that is being published, as objects.
-pub struct EntryPrints(Vec<(Entry, Digest)>);
+pub struct EntryPrints(Vec<(EntryZero, Digest)>);
 
 impl EntryPrints {
     /// Makes and stores them: each package with its logits on the probes, beside the teacher's.
@@ -29,7 +29,7 @@ impl EntryPrints {
     /// When a package has no fingerprint, which admission rules out, or the store fails.
     pub async fn make(
         objects: &Objects,
-        entries: Vec<(Entry, PackageBytes, Vec<f32>)>,
+        entries: Vec<(EntryZero, PackageBytes, Vec<f32>)>,
         teacher: &[f32],
     ) -> Result<Self, EntryError> {
         let mut prints = Vec::with_capacity(entries.len());
@@ -65,7 +65,7 @@ pub async fn store(tx: &mut Tx, competition: &CompetitionId, prints: &EntryPrint
 }
 
 /// A competition's entries 0, read.
-async fn read(app: &App, competition: &CompetitionId) -> Result<Vec<(Entry, Fingerprint)>, CopyError> {
+async fn read(app: &App, competition: &CompetitionId) -> Result<Vec<(EntryZero, Fingerprint)>, CopyError> {
     let mut prints = Vec::new();
     for (entry, sha256) in app.db.copy_entries(competition).await? {
         prints.push((entry, Fingerprint::from_bytes(&app.objects.get(&sha256).await?)?));
@@ -84,7 +84,7 @@ pub(super) async fn compare_with_all(
     let nulls = kin::nulls(&app.db, &due.competition).await?;
     let print = Arc::clone(print);
     let compared = move || {
-        let pair = |(entry, of): &(Entry, Fingerprint)| (*entry, judged(*entry, [of, &print], nulls.as_ref()));
+        let pair = |(entry, of): &(EntryZero, Fingerprint)| (*entry, judged(*entry, [of, &print], nulls.as_ref()));
         entries.iter().map(pair).collect::<Vec<_>>()
     };
     let compared = turn.run(compared).await?.into_iter();
@@ -94,13 +94,13 @@ pub(super) async fn compare_with_all(
 }
 
 /// What a submission is to one entry 0.
-fn judged(entry: Entry, [of, print]: [&Fingerprint; 2], nulls: Option<&Nulls>) -> (Relation, Evidence) {
+fn judged(entry: EntryZero, [of, print]: [&Fingerprint; 2], nulls: Option<&Nulls>) -> (Relation, Evidence) {
     let evidence = compare(of, print);
     let thresholds = Thresholds::between(nulls, of.family(), print.family());
     let relation = match entry {
-        Entry::Teacher if keeps_distance(of, print) => Relation::Independent,
-        Entry::Teacher | Entry::Reference => relation_to_entry(&evidence, &thresholds),
-        Entry::Known(_) => relation(&evidence, &thresholds),
+        EntryZero::Teacher if keeps_distance(of, print) => Relation::Independent,
+        EntryZero::Teacher | EntryZero::Reference => relation_to_entry(&evidence, &thresholds),
+        EntryZero::Known(_) => relation(&evidence, &thresholds),
     };
     (relation, evidence)
 }
@@ -123,7 +123,7 @@ pub(super) async fn explained(
         }
         let nulls = kin::nulls(&app.db, competition).await?;
         for (entry, of) in read(app, competition).await? {
-            if matches!(entry, Entry::Known(_)) {
+            if matches!(entry, EntryZero::Known(_)) {
                 let [first, second] = pair.map(|print| judged(entry, [&of, print], nulls.as_ref()).0);
                 to_known.push((first, second));
             }

@@ -12,7 +12,7 @@ use protocol::nulls::Nulls;
 use protocol::{CompetitionId, SubmissionId};
 use std::collections::HashMap;
 use std::sync::Arc;
-use store::db::copies::{self as rows, Entry, EntryPair, Pair};
+use store::db::copies::{self as rows, EntryPair, EntryZero, Pair};
 use store::db::submissions::Submission;
 
 /// What a submission said of a round's fresh items, in the order of the draw: logits `[items * classes]` of the first
@@ -96,7 +96,7 @@ async fn of_answers(
     for FreshAnswers { submission, logits } in answers {
         let Some(ppm) = unexplained(logits) else { continue };
         let (relation, evidence) = (Relation::Copy(Tier::Outputs), Evidence::of_outputs(ppm));
-        let pair = EntryPair { submission: submission.clone(), entry: Entry::Teacher, relation, evidence };
+        let pair = EntryPair { submission: submission.clone(), entry: EntryZero::Teacher, relation, evidence };
         rows::put_entry_pair(&mut tx, competition, &pair).await?;
     }
     store::failpoints::commit(tx, store::failpoints::Change::Comparison).await?;

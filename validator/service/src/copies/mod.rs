@@ -17,7 +17,7 @@ pub use entries::EntryError;
 pub use entries::{EntryPrints, store as store_entries};
 pub use fresh::{FreshAnswers, on_fresh_items};
 pub use kin::{revealed_probe_seed, shared_probe_seed};
-pub use store::db::copies::{Entry, RankedPair};
+pub use store::db::copies::{EntryZero, RankedPair};
 pub use view::{EntriesView, EntryView, PairView, entries_of, pair, pair_anew, relations};
 
 use crate::app::App;
@@ -65,7 +65,7 @@ pub enum Original {
     /// Somebody else's submission that came earlier, in this competition or in one with the same inputs and labels.
     Submission(SubmissionId),
     /// The competition's teacher or its reference.
-    Entry(Entry),
+    Entry(EntryZero),
 }
 
 impl Original {
@@ -111,7 +111,7 @@ pub async fn copy_of(
 pub async fn found_copies(db: &Db, competition: &CompetitionId) -> Result<HashMap<SubmissionId, Original>, DbError> {
     let mut found = copies_of_submissions(db, competition).await?;
     for (submission, entry, relation) in db.entry_pairs(competition).await? {
-        if matches!((entry, relation), (Entry::Teacher | Entry::Reference, Relation::Copy(_))) {
+        if matches!((entry, relation), (EntryZero::Teacher | EntryZero::Reference, Relation::Copy(_))) {
             // Entries 0 came before everybody.
             found.insert(submission, Original::Entry(entry));
         }

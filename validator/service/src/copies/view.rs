@@ -8,7 +8,7 @@ use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use store::db::DbError;
-use store::db::copies::{Entry, EntryPair, RankedPair};
+use store::db::copies::{EntryPair, EntryZero, RankedPair};
 use store::db::submissions::Submission;
 use utoipa::ToSchema;
 
@@ -161,9 +161,9 @@ pub async fn relations(app: &App, id: &SubmissionId) -> Result<Vec<RankedPair>, 
 pub async fn entries_of(app: &App, id: &SubmissionId) -> Result<EntriesView, DbError> {
     let pairs = app.db.entry_pairs_of(id).await?.into_iter();
     let view = |EntryPair { entry, relation, evidence, .. }| EntryView {
-        entry: Entry::to_string(&entry),
+        entry: EntryZero::to_string(&entry),
         relation,
-        has_consequences: matches!((entry, relation), (Entry::Teacher | Entry::Reference, Relation::Copy(_))),
+        has_consequences: matches!((entry, relation), (EntryZero::Teacher | EntryZero::Reference, Relation::Copy(_))),
         evidence,
     };
     Ok(EntriesView { submission: id.clone(), entries: pairs.map(view).collect() })

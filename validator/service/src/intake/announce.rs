@@ -24,7 +24,7 @@ use store::db::origins::Counted;
 use store::db::rounds;
 use store::db::submissions::{self, Submission};
 use store::db::uploads::{self, UploadGrant};
-use store::db::{DbError, Tx, log};
+use store::db::{DbError, Tx, leaves};
 use store::failpoints::{self, Change, Moment};
 use store::secret::mac;
 use transparency::EntryKind;
@@ -217,7 +217,7 @@ async fn commit_to(tx: &mut Tx, new: &Submission, arrival: u64) -> Result<(), Db
         arrival,
         announced_at: new.created_at,
     };
-    log::enqueue(tx, &commitment.key(), EntryKind::Commitment, &commitment).await
+    leaves::enqueue(tx, &commitment.key(), EntryKind::Commitment, &commitment).await
 }
 
 /// Exactly the files of a package, each within its limit. Gives the digest that names the package.

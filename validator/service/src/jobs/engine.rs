@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use store::causes::Chain;
-use store::db::{Db, DbError, uint};
+use store::db::{Db, DbError};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -49,9 +49,8 @@ pub(super) async fn push(db: &Db) -> Result<(), BoxDynError> {
 
 /// How many turns the engine would hand out now. What a lost worker had taken isn't among them.
 pub(super) async fn turns(db: &Db) -> Result<u64, DbError> {
-    let query = "SELECT count(*) FROM Jobs WHERE job_type = ? AND status = 'Pending' AND lock_by IS NULL";
-    let count: i64 = sqlx::query_scalar(query).bind(CPU_QUEUE).fetch_one(db.pool()).await?;
-    Ok(uint(count))
+    let query = "SELECT count(*) FROM Jobs WHERE job_type = $1 AND status = 'Pending' AND lock_by IS NULL";
+    Ok(sqlx::query_scalar(query).bind(CPU_QUEUE).fetch_one(db.pool()).await?)
 }
 
 /// Runs workers until `stop`, one after the other: one that stalls is replaced, and so is one that the database ended,
@@ -97,7 +96,7 @@ async fn worker(app: &App, stop: &CancellationToken) {
 
 /// Nobody waits for a worker that ended.
 async fn say_goodbye(db: &Db, name: &str) -> Result<(), DbError> {
-    sqlx::query("UPDATE Workers SET last_seen = 0 WHERE id = ?").bind(name).execute(db.pool()).await?;
+    sqlx::query("UPDATE Workers SET last_seen = 0 WHERE id = $1").bind(name).execute(db.pool()).await?;
     Ok(())
 }
 

@@ -6,11 +6,11 @@
 //! written while an attempt is still its worker's make results exactly once. Nothing outside has anything measured. Nothing here
 //! knows HTTP.
 
+pub mod append;
 pub mod dispatch;
 mod ending;
 pub mod engine;
 mod evaluate;
-pub mod log;
 mod pieces;
 mod questions;
 mod queue;

@@ -47,10 +47,7 @@ async fn package(app: &App, Files { config_json, weights }: Files) -> Result<Pac
 
 /// Stores what was said.
 pub(super) async fn told(app: &App, evaluation: Evaluation, took_ms: u64) -> Result<Told, RoundError> {
-    let count = evaluation.report.data.items;
-    let classes = evaluation.logits.len().checked_div(count as usize).unwrap_or(0);
-    let classes = u32::try_from(classes).unwrap_or(u32::MAX);
-    let logits = Logits { count, classes, values: evaluation.logits };
+    let logits = Logits::of_items(evaluation.report.data.items, evaluation.logits);
     Ok(Told::Said {
         report: app.objects.put(canonical_json(&evaluation.report)?.into()).await?,
         logits: app.objects.put(logits.to_bytes()?.into()).await?,

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::db::DbError;
-use store::db::work::{Asked, Piece, WorkUsed};
+use store::db::work::{AskedKind, Piece, WorkUsed};
 use tokio_util::sync::CancellationToken;
 
 /// The window in which it counts for whom the machine worked. What had the machine alone before waits for half of it at most.
@@ -42,12 +42,11 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(asked: &Asked) -> Self {
-        Self::named(asked.kind())
-    }
-
-    fn named(kind: &str) -> Self {
-        if kind == "publication" { Self::Publications } else { Self::Rounds }
+    fn of(asked: AskedKind) -> Self {
+        match asked {
+            AskedKind::RoundEntry | AskedKind::Teacher => Self::Rounds,
+            AskedKind::Publication => Self::Publications,
+        }
     }
 }
 
@@ -66,7 +65,7 @@ impl Used {
         let since = now.saturating_sub(WINDOW_SECONDS);
         let mut used = Self::default();
         for WorkUsed { kind, competition, used_ms } in app.db.work_time(since, now).await? {
-            used.add(Kind::named(&kind), Some(competition), used_ms);
+            used.add(Kind::of(kind), Some(competition), used_ms);
         }
         for submissions in app.db.machine_time(since, now).await? {
             used.add(Kind::Submissions, None, submissions.used_ms);
@@ -103,7 +102,7 @@ async fn next(app: &App) -> Result<Option<Work>, DbError> {
     let asked = pieces.into_iter().map(|piece| Work::Asked(Box::new(piece)));
     Ok(asked.chain(submission).min_by_key(|work| match work {
         Work::Submission(..) => used.place(Kind::Submissions, None),
-        Work::Asked(piece) => used.place(Kind::of(&piece.asked), Some((&piece.competition, piece.id))),
+        Work::Asked(piece) => used.place(Kind::of((&piece.asked).into()), Some((&piece.competition, piece.id))),
     }))
 }
 

@@ -116,7 +116,7 @@ async fn end_all(app: &App, state: State, since: u64, (to, reason): (State, Reje
 }
 
 async fn forget_tasks(app: &App, horizon: u64) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM Jobs WHERE done_at < ?").bind(int(horizon)).execute(app.db.pool()).await?;
+    sqlx::query("DELETE FROM Jobs WHERE done_at < $1").bind(int(horizon)).execute(app.db.pool()).await?;
     Ok(())
 }
 

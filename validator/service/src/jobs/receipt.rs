@@ -12,7 +12,7 @@ use protocol::receipt::Subject;
 use protocol::{Digest, Receipt, Report, SignedReceipt};
 use store::db::competitions::StoredCompetition;
 use store::db::submissions::Submission;
-use store::db::{DbError, Tx, log};
+use store::db::{DbError, Tx, leaves};
 use store::failpoints::{self, Moment};
 use transparency::EntryKind;
 
@@ -55,6 +55,6 @@ impl Issued {
     /// States the receipt in the public log, with the transaction that records its evaluation.
     pub(super) async fn state(&self, tx: &mut Tx) -> Result<(), DbError> {
         let key = receipt_key(&self.signed.receipt.subject.submission);
-        log::enqueue(tx, &key, EntryKind::Receipt, &self.signed).await
+        leaves::enqueue(tx, &key, EntryKind::Receipt, &self.signed).await
     }
 }

@@ -14,8 +14,8 @@ use protocol::{CompetitionId, Digest, Report};
 use std::sync::Arc;
 use std::time::Duration;
 use store::clock::Clock;
+use store::db::DbError;
 use store::db::work::{self, Asked, Files, Piece, Question, Told};
-use store::db::{DbError, from_json};
 use store::failpoints::{self, Change};
 use store::objects::ObjectError;
 
@@ -170,7 +170,9 @@ impl Publisher {
     async fn said(&self, [report, logits, probe_logits]: [ObjectRef; 3], took_ms: u64) -> Result<Said, PublishError> {
         let objects = &self.0.objects;
         let report = objects.get(&report.sha256).await?;
-        let report: Report = from_json("report", std::str::from_utf8(&report).unwrap_or_default())?;
+        let corrupt =
+            |error: serde_json::Error| DbError::Corrupt { column: "report".to_owned(), problem: error.to_string() };
+        let report: Report = serde_json::from_slice(&report).map_err(corrupt)?;
         let logits = Logits::from_bytes(&objects.get(&logits.sha256).await?)?.values;
         let probe_logits = objects.get(&probe_logits.sha256).await?;
         let probe_logits = probe_logits.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
@@ -185,8 +187,6 @@ impl Publisher {
     /// Stores a teacher's answers to items.
     pub(super) async fn put_answers(&self, classes: usize, values: &[f32]) -> Result<Digest, PublishError> {
         let count = u32::try_from(values.len().checked_div(classes).unwrap_or(0)).unwrap_or(u32::MAX);
-        let classes = u32::try_from(classes).unwrap_or(u32::MAX);
-        let logits = Logits { count, classes, values: values.to_vec() };
-        Ok(self.put(logits.to_bytes()?).await?.sha256)
+        Ok(self.put(Logits::of_items(count, values.to_vec()).to_bytes()?).await?.sha256)
     }
 }

@@ -20,7 +20,7 @@ pub use rehearsal::{GateMissed, ScreeningTime};
 pub use remote::RemoteProblem;
 
 use crate::app::App;
-use crate::copies::{self, Entry, EntryError, EntryPrints};
+use crate::copies::{self, EntryError, EntryPrints, EntryZero};
 use crate::evaluator::{Evaluator, ProgressFn};
 use crate::open::OpenError;
 use crate::relay::RelayError;
@@ -48,7 +48,7 @@ use std::sync::Arc;
 use store::causes::Chain;
 use store::config::{Config, Home};
 use store::db::competitions::{self, PublicObject, Role, StoredCompetition, StoredModel};
-use store::db::{self, Db, DbError, log};
+use store::db::{self, Db, DbError, leaves};
 use store::failpoints::{self, Change, Moment};
 use store::objects::ObjectError;
 use transparency::EntryKind;
@@ -269,12 +269,12 @@ impl Publisher {
         let probe_logits = teacher.as_ref().unwrap_or(&reference).probe_logits.clone();
         let mut entries = Vec::new();
         if let (Some(model), Some(teacher)) = (&source.teacher, &teacher) {
-            entries.push((Entry::Teacher, model.bytes.clone(), teacher.probe_logits.clone()));
+            entries.push((EntryZero::Teacher, model.bytes.clone(), teacher.probe_logits.clone()));
         }
-        entries.push((Entry::Reference, source.reference.bytes.clone(), reference.probe_logits));
+        entries.push((EntryZero::Reference, source.reference.bytes.clone(), reference.probe_logits));
         for (number, known) in (1..).zip(&source.known) {
             let said = self.ask("known package", &known.bytes, Some(answers), false, &on).await?;
-            entries.push((Entry::Known(number), known.bytes.clone(), said.probe_logits));
+            entries.push((EntryZero::Known(number), known.bytes.clone(), said.probe_logits));
         }
         let entries = EntryPrints::make(&self.0.objects, entries, &probe_logits).await?;
         let ceiling = ceiling(&logits, &prepared.public.images);
@@ -380,7 +380,7 @@ impl Publisher {
             hidden_root: stored.competition.hidden_root,
             published_at: stored.competition.published_at,
         };
-        log::enqueue(&mut tx, &leaf.key(), EntryKind::Competition, &leaf).await?;
+        leaves::enqueue(&mut tx, &leaf.key(), EntryKind::Competition, &leaf).await?;
         failpoints::commit(tx, Change::Publication).await?;
         tracing::info!(competition = %id, "published competition {id}");
         Ok(())

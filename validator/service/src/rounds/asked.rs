@@ -66,10 +66,8 @@ pub async fn screened(app: &App, evaluation: Evaluation) -> Result<Screened, Rou
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
     let outputs_sha256 = evaluation.report.outputs_sha256;
     let items = evaluation.report.data.items;
-    let classes = evaluation.logits.len().checked_div(items as usize).unwrap_or(0);
-    let logits =
-        Logits { count: items, classes: u32::try_from(classes).unwrap_or(u32::MAX), values: evaluation.logits };
-    let logits = app.objects.put(logits.to_bytes()?.into()).await?;
+    let logits = Logits::of_items(items, evaluation.logits).to_bytes()?;
+    let logits = app.objects.put(logits.into()).await?;
     Ok(Screened { outcomes, outputs_sha256, logits, items })
 }
 

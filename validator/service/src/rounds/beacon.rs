@@ -110,7 +110,7 @@ async fn write(db: &Db, round: &Round) -> Result<(), RoundError> {
     let mut tx = db.write().await?;
     rounds::set_awaiting(&mut tx, round, &round.record).await?;
     let key = super::leaf_key(round, "beacon");
-    store::db::log::enqueue(&mut tx, &key, EntryKind::RoundBeacon, &stated).await?;
+    store::db::leaves::enqueue(&mut tx, &key, EntryKind::RoundBeacon, &stated).await?;
     Ok(failpoints::commit(tx, Change::RoundBeacon).await?)
 }
 

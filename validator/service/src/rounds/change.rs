@@ -5,7 +5,7 @@ use protocol::competition::Manifest;
 use protocol::leaf::{Act, Administration};
 use protocol::reward::{PolicyChange, Schedule};
 use protocol::{CompetitionId, Hotkey};
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::{Db, rewards};
 use store::failpoints::{self, Change};
 use transparency::EntryKind;

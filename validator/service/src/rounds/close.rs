@@ -6,7 +6,7 @@ use datasets::hidden::BeaconWait;
 use protocol::leaf::{Act, Administration};
 use protocol::round::Step;
 use protocol::{CompetitionId, Hotkey};
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::rounds;
 use store::db::{Db, DbError};
 use store::failpoints::{self, Change};

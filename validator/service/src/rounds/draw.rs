@@ -16,7 +16,7 @@ use protocol::evaluation::{Inputs, Items, Truth};
 use protocol::published::PublishedModel;
 use protocol::round::Step;
 use protocol::score::Ceiling;
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::rounds;
 use store::db::work::{Asked, Files, Question, Side, Told};
 use store::failpoints::{self, Change, Moment};

@@ -14,7 +14,7 @@ use referee::evidence::POOLED_ROUNDS_MAX;
 use referee::{Contestant, Evidence, Sheet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use store::db::rounds::{Entry, Round};
+use store::db::rounds::{Round, RoundEntry};
 
 /// Members and what they are judged on.
 pub(super) struct Field {
@@ -62,7 +62,7 @@ async fn fresh(app: &App, drawn: &Drawn) -> Result<referee::Drawn, RoundError> {
 }
 
 /// The answers of a member to the first fresh items of a round, the most that there are.
-async fn sheet(app: &App, entry: &Entry) -> Result<Option<Sheet>, RoundError> {
+async fn sheet(app: &App, entry: &RoundEntry) -> Result<Option<Sheet>, RoundError> {
     let measured = entry.result.as_ref().map(|result| result.outcomes_object.sha256);
     let Some(object) = measured.or(entry.screening.map(|screened| screened.outcomes.sha256)) else { return Ok(None) };
     Ok(Some(Sheet::of(&Outcomes::from_bytes(&app.objects.get(&object).await?)?)))
@@ -104,7 +104,7 @@ async fn contestants(
 }
 
 /// The launches of the latest full measurement, this round's or that of the submission itself, and the scored size.
-async fn timed(app: &App, entry: &Entry, own: &protocol::Digest) -> Result<(Vec<i64>, u64), RoundError> {
+async fn timed(app: &App, entry: &RoundEntry, own: &protocol::Digest) -> Result<(Vec<i64>, u64), RoundError> {
     let object = entry.result.as_ref().map_or(*own, |result| result.outcomes_object.sha256);
     let outcomes = Outcomes::from_bytes(&app.objects.get(&object).await?)?;
     Ok((outcomes.values().log_ratio_nanos.clone(), outcomes.values().size_bytes))

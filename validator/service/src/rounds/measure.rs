@@ -6,7 +6,7 @@
 
 use super::{Advanced, RoundError, Turn};
 use protocol::round::{EntryRole, Step};
-use store::db::rounds::Entry;
+use store::db::rounds::RoundEntry;
 use store::db::work::Stage;
 
 /// Has whoever isn't measured yet measured, and goes on once nobody is left.
@@ -15,7 +15,8 @@ pub(super) async fn measure(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(waits);
     }
     let entries = turn.app.db.round_entries(&turn.round.competition, turn.round.number).await?;
-    let is_due = |entry: &Entry| entry.role != EntryRole::Screened && entry.result.is_none() && entry.failure.is_none();
+    let is_due =
+        |entry: &RoundEntry| entry.role != EntryRole::Screened && entry.result.is_none() && entry.failure.is_none();
     let due: Vec<_> = entries.into_iter().filter(is_due).map(|entry| entry.submission).collect();
     if !due.is_empty() {
         return turn.ask_members(due.into_iter(), Stage::Decision).await;

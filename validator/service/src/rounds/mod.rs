@@ -289,7 +289,7 @@ impl Turn<'_> {
         let now = self.app.clock.now();
         store::db::rounds::advance(tx, &self.round, to, record, now).await?;
         let Some((what, kind, body)) = leaf(&self.round, to, record, now)? else { return Ok(()) };
-        Ok(store::db::log::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
+        Ok(store::db::leaves::enqueue(tx, &leaf_key(&self.round, what), kind, &body).await?)
     }
 
     /// Which submissions count as what.

@@ -8,7 +8,7 @@ use protocol::rules::RULES;
 use std::sync::Arc;
 use store::db::DbError;
 use store::db::competitions::StoredCompetition;
-use store::db::log::enqueue;
+use store::db::leaves::enqueue;
 use store::db::rounds::{self, Record, Round};
 use store::db::weights;
 use store::failpoints::{self, Change};

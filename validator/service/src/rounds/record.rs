@@ -11,7 +11,7 @@ use protocol::{Hotkey, SubmissionId};
 use referee::record::RECORD_FORMAT;
 use referee::{Contestant, RecordedItems, RecordedMember, RoundRecord};
 use std::collections::BTreeSet;
-use store::db::rounds::{Entry, Record};
+use store::db::rounds::{Record, RoundEntry};
 
 /// Everybody who was in time, before there is a judgement.
 pub(super) async fn members(turn: &Turn<'_>, contestants: &[Contestant]) -> Result<Vec<RecordedMember>, RoundError> {
@@ -32,7 +32,7 @@ pub(super) async fn members(turn: &Turn<'_>, contestants: &[Contestant]) -> Resu
     Ok(members)
 }
 
-fn member(entry: Entry, (hotkey, owner): (Hotkey, Hotkey), counts_as: Option<Original>) -> RecordedMember {
+fn member(entry: RoundEntry, (hotkey, owner): (Hotkey, Hotkey), counts_as: Option<Original>) -> RecordedMember {
     let is_entry = match &counts_as {
         Some(Original::Entry(entry)) => Some(entry.to_string()),
         _ => None,

@@ -16,7 +16,7 @@ use protocol::round::{EntryRole, Step};
 use referee::screening::{finalists, select};
 use referee::{Candidate, Contestant, Merit, Referee, Stage};
 use std::collections::HashMap;
-use store::db::rounds::{self, Contender, Entry};
+use store::db::rounds::{self, Contender, RoundEntry};
 use store::db::work;
 use store::failpoints::{self, Change};
 
@@ -114,16 +114,16 @@ async fn settle(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     Ok(turn.told(Step::Screened))
 }
 
-async fn entries(turn: &Turn<'_>) -> Result<Vec<Entry>, RoundError> {
+async fn entries(turn: &Turn<'_>) -> Result<Vec<RoundEntry>, RoundError> {
     Ok(turn.app.db.round_entries(&turn.round.competition, turn.round.number).await?)
 }
 
-fn is_screened(entry: &Entry) -> bool {
+fn is_screened(entry: &RoundEntry) -> bool {
     entry.role == EntryRole::Screened && is_asked(entry)
 }
 
 /// The champion is asked, too: whoever says the same as it is its copy.
-fn is_asked(entry: &Entry) -> bool {
+fn is_asked(entry: &RoundEntry) -> bool {
     entry.verdict.is_none() && entry.failure.is_none()
 }
 
@@ -215,7 +215,7 @@ impl Pool {
 /// Asks everybody, or these, for outputs on the first `count` fresh items, but for those that answered as many; `None` when all
 /// did.
 async fn ask(turn: &Turn<'_>, of: Option<&[SubmissionId]>, count: u32) -> Result<Option<Advanced>, RoundError> {
-    let is_due = |entry: &Entry| {
+    let is_due = |entry: &RoundEntry| {
         let answered = entry.screening.is_some_and(|screened| screened.items >= count);
         is_asked(entry) && !answered && of.is_none_or(|of| of.contains(&entry.submission))
     };

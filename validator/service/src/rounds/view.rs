@@ -4,7 +4,7 @@ use datasets::hidden::{RoundEntryView, RoundView, Seen};
 use protocol::round::{EntryRole, Step};
 use protocol::score::{PPM, ScoreRules, share_ppm, wilson};
 use protocol::{CompetitionId, SubmissionId};
-use store::db::rounds::{Entry, Round};
+use store::db::rounds::{Round, RoundEntry};
 use store::db::{Db, DbError};
 
 /// Rounds that are told of one submission, the last ones.
@@ -102,7 +102,7 @@ async fn of(db: &Db, round: Round) -> Result<RoundView, DbError> {
     Ok(shown(round, entries))
 }
 
-fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
+fn shown(round: Round, entries: Vec<RoundEntry>) -> RoundView {
     let revealed = round.step == Step::Revealed;
     let (record, closed) = (round.record, round.step > Step::Open);
     let fresh_items = record.drawn.as_ref().map(|drawn| drawn.cut.all);
@@ -135,7 +135,7 @@ fn shown(round: Round, entries: Vec<Entry>) -> RoundView {
     }
 }
 
-fn entry_view(entry: Entry, revealed: bool, fresh_items: Option<u32>) -> RoundEntryView {
+fn entry_view(entry: RoundEntry, revealed: bool, fresh_items: Option<u32>) -> RoundEntryView {
     let result = entry.result.as_ref();
     RoundEntryView {
         clean: result.map(|result| [result.clean_correct, result.clean_items]),

@@ -10,16 +10,16 @@ use super::{DbError, Tx, int};
 /// When the database fails.
 pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
     for sql in [
-        "UPDATE submissions SET changed_at = max(changed_at + ?1, 0), upload_until = max(upload_until + ?1, 0),
-         first_byte_until = max(first_byte_until + ?1, 0),
-         retry_at = iif(retry_at > 0, max(retry_at + ?1, 0), 0)
+        "UPDATE submissions SET changed_at = max(changed_at + $1, 0), upload_until = max(upload_until + $1, 0),
+         first_byte_until = max(first_byte_until + $1, 0),
+         retry_at = CASE WHEN retry_at > 0 THEN max(retry_at + $1, 0) ELSE 0 END
          WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')",
-        "UPDATE upload_tokens SET expires_at = max(expires_at + ?1, 0)",
-        "UPDATE machine_time SET ended_at = max(ended_at + ?1, 0)",
-        "UPDATE webhooks SET retry_at = max(retry_at + ?1, 0) WHERE retry_at > 0",
-        "UPDATE work SET changed_at = max(changed_at + ?1, 0), wanted_until = max(wanted_until + ?1, 0),
-         retry_at = iif(retry_at > 0, max(retry_at + ?1, 0), 0)",
-        "UPDATE work_time SET ended_at = max(ended_at + ?1, 0)",
+        "UPDATE upload_tokens SET expires_at = max(expires_at + $1, 0)",
+        "UPDATE machine_time SET ended_at = max(ended_at + $1, 0)",
+        "UPDATE webhooks SET retry_at = max(retry_at + $1, 0) WHERE retry_at > 0",
+        "UPDATE work SET changed_at = max(changed_at + $1, 0), wanted_until = max(wanted_until + $1, 0),
+         retry_at = CASE WHEN retry_at > 0 THEN max(retry_at + $1, 0) ELSE 0 END",
+        "UPDATE work_time SET ended_at = max(ended_at + $1, 0)",
     ] {
         sqlx::query(sql).bind(seconds).execute(&mut **tx).await?;
     }
@@ -32,13 +32,13 @@ pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn take_up(tx: &mut Tx, now: u64) -> Result<(), DbError> {
-    let sql = "UPDATE submissions SET changed_at = min(changed_at, ?1), retry_at = min(retry_at, ?1)
+    let sql = "UPDATE submissions SET changed_at = min(changed_at, $1), retry_at = min(retry_at, $1)
                WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')";
     sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
     for sql in [
-        "UPDATE machine_time SET ended_at = min(ended_at, ?1)",
-        "UPDATE work_time SET ended_at = min(ended_at, ?1)",
-        "UPDATE work SET changed_at = min(changed_at, ?1), retry_at = min(retry_at, ?1)",
+        "UPDATE machine_time SET ended_at = min(ended_at, $1)",
+        "UPDATE work_time SET ended_at = min(ended_at, $1)",
+        "UPDATE work SET changed_at = min(changed_at, $1), retry_at = min(retry_at, $1)",
     ] {
         sqlx::query(sql).bind(int(now)).execute(&mut **tx).await?;
     }

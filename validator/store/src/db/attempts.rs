@@ -3,12 +3,12 @@
 //! A worker claims an attempt and may record something only while the submission is still at it. Whoever takes the work
 //! away counts the attempt, so a worker that was stopped for longer than its time changes nothing when it comes back.
 
+use super::column::{Key, Text};
 use super::submissions::{Submission, transition};
-use super::{DbError, Tx, int, log, parse, uint};
+use super::{DbError, Tx, int, leaves};
 use protocol::leaf::{Attempt, Purpose};
 use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, SubmissionId};
-use sqlx::Row;
 use transparency::EntryKind;
 
 /// A measurement that is stated in the public log and may begin.
@@ -25,9 +25,8 @@ pub struct Begun {
 /// # Errors
 /// When the database fails.
 pub async fn attempt(tx: &mut Tx, id: &SubmissionId) -> Result<Option<u64>, DbError> {
-    let query = "SELECT attempt FROM submissions WHERE id = ?";
-    let attempt: Option<i64> = sqlx::query_scalar(query).bind(id.to_string()).fetch_optional(&mut **tx).await?;
-    Ok(attempt.map(uint))
+    let query = "SELECT attempt FROM submissions WHERE id = $1";
+    Ok(sqlx::query_scalar(query).bind(id.to_string()).fetch_optional(&mut **tx).await?)
 }
 
 /// States in the public log that a measurement of a submission begins, with the next number and the seed that follows.
@@ -45,7 +44,7 @@ pub async fn begin(
     now: u64,
 ) -> Result<Begun, DbError> {
     let (round, secret) = seed_secret(tx, competition).await?;
-    let number = log::count_under(tx, &Attempt::prefix(submission)).await? + 1;
+    let number = leaves::count_under(tx, &Attempt::prefix(submission)).await? + 1;
     let seed = protocol::attempt::seed(&secret, submission, number);
     let leaf = Attempt {
         competition: competition.clone(),
@@ -56,21 +55,19 @@ pub async fn begin(
         seed_sha256: protocol::attempt::commitment(seed, submission, number),
         at: now,
     };
-    log::enqueue(tx, &leaf.key(), EntryKind::Attempt, &leaf).await?;
+    leaves::enqueue(tx, &leaf.key(), EntryKind::Attempt, &leaf).await?;
     Ok(Begun { number, seed })
 }
 
 /// What seeds follow from: the secret of the newest round, or the competition's digest while there was none.
 async fn seed_secret(tx: &mut Tx, competition: &CompetitionId) -> Result<(u64, [u8; 32]), DbError> {
-    let query = "SELECT round, secret FROM rounds WHERE competition_id = ? ORDER BY round DESC LIMIT 1";
-    if let Some(row) = sqlx::query(query).bind(competition.as_ref()).fetch_optional(&mut **tx).await? {
-        let secret: &[u8] = row.get("secret");
-        let corrupt = |_| DbError::Corrupt { what: "round's secret", problem: format!("{} bytes", secret.len()) };
-        return Ok((uint(row.get("round")), secret.try_into().map_err(corrupt)?));
+    let query = "SELECT round, secret FROM rounds WHERE competition_id = $1 ORDER BY round DESC LIMIT 1";
+    let newest = sqlx::query_as(query).bind(competition.as_ref()).fetch_optional(&mut **tx).await?;
+    if let Some((round, Key(secret))) = newest {
+        return Ok((round, secret));
     }
-    let query = "SELECT sha256 FROM competitions WHERE id = ?";
-    let sha256: String = sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?;
-    let sha256: Digest = parse("digest", &sha256)?;
+    let query = "SELECT sha256 FROM competitions WHERE id = $1";
+    let Text::<Digest>(sha256) = sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?;
     Ok((0, *sha256.as_bytes()))
 }
 
@@ -97,7 +94,7 @@ pub async fn leave_evaluation(
 /// # Errors
 /// When the database fails.
 pub async fn count_attempt(tx: &mut Tx, id: &SubmissionId, failed: bool, retry_at: u64) -> Result<(), DbError> {
-    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = failures + ?, retry_at = ? WHERE id = ?")
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = failures + $1, retry_at = $2 WHERE id = $3")
         .bind(i64::from(failed))
         .bind(int(retry_at))
         .bind(id.to_string())
@@ -126,7 +123,8 @@ pub async fn take_back(
         Err(DbError::StateChanged { .. }) => {}
         left => left?,
     }
-    let sql = "UPDATE submissions SET attempt = attempt + 1, failures = failures + ? WHERE id = ? AND state = 'queued'";
+    let sql =
+        "UPDATE submissions SET attempt = attempt + 1, failures = failures + $1 WHERE id = $2 AND state = 'queued'";
     sqlx::query(sql).bind(i64::from(failed)).bind(id.to_string()).execute(&mut **tx).await?;
     Ok(())
 }

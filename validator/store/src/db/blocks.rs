@@ -1,12 +1,12 @@
 //! Whom the operator blocked. It does not know what follows from it.
 
-use super::{Db, DbError, Tx, int, uint};
+use super::{Db, DbError, Tx, int};
 use serde::Serialize;
-use sqlx::Row;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 /// A hotkey or a network that is blocked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct BlockRow {
     /// A hotkey, or a network in CIDR notation.
     pub who: String,
@@ -21,7 +21,7 @@ pub struct BlockRow {
 /// # Errors
 /// When the database fails.
 pub async fn add(tx: &mut Tx, row: &BlockRow) -> Result<bool, DbError> {
-    let query = "INSERT INTO blocks (who, reason, since) VALUES (?, ?, ?) ON CONFLICT (who) DO NOTHING";
+    let query = "INSERT INTO blocks (who, reason, since) VALUES ($1, $2, $3) ON CONFLICT (who) DO NOTHING";
     let added = sqlx::query(query).bind(&row.who).bind(&row.reason).bind(int(row.since)).execute(&mut **tx).await?;
     Ok(added.rows_affected() == 1)
 }
@@ -31,7 +31,7 @@ pub async fn add(tx: &mut Tx, row: &BlockRow) -> Result<bool, DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn remove(tx: &mut Tx, who: &str) -> Result<bool, DbError> {
-    let removed = sqlx::query("DELETE FROM blocks WHERE who = ?").bind(who).execute(&mut **tx).await?;
+    let removed = sqlx::query("DELETE FROM blocks WHERE who = $1").bind(who).execute(&mut **tx).await?;
     Ok(removed.rows_affected() == 1)
 }
 
@@ -40,7 +40,7 @@ pub async fn remove(tx: &mut Tx, who: &str) -> Result<bool, DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn count(tx: &mut Tx) -> Result<u64, DbError> {
-    Ok(uint(sqlx::query_scalar("SELECT count(*) FROM blocks").fetch_one(&mut **tx).await?))
+    Ok(sqlx::query_scalar("SELECT count(*) FROM blocks").fetch_one(&mut **tx).await?)
 }
 
 impl Db {
@@ -50,12 +50,6 @@ impl Db {
     /// When the database fails.
     pub async fn blocks(&self) -> Result<Vec<BlockRow>, DbError> {
         let query = "SELECT who, reason, since FROM blocks ORDER BY since DESC, who";
-        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
-        let row = |row: &sqlx::sqlite::SqliteRow| BlockRow {
-            who: row.get("who"),
-            reason: row.get("reason"),
-            since: uint(row.get("since")),
-        };
-        Ok(rows.iter().map(row).collect())
+        Ok(sqlx::query_as(query).fetch_all(self.pool()).await?)
     }
 }

@@ -1,12 +1,14 @@
 //! Competitions, the models published with them, and the index of public objects.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::{Key, Maybe, Text};
+use super::{Db, DbError, Tx, int, to_json};
 use protocol::amendment::Amendment;
 use protocol::competition::Manifest;
 use protocol::score::Score;
 use protocol::{Competition, CompetitionId, Digest, Report};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
+use sqlx::{FromRow, Row};
 
 /// A competition as it is stored, with what only the validator knows. Printing shows no secret.
 #[derive(Clone)]
@@ -39,7 +41,8 @@ impl std::fmt::Debug for StoredCompetition {
 }
 
 /// Which published model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Role {
     /// The model to distil.
     Teacher,
@@ -48,22 +51,27 @@ pub enum Role {
 }
 
 /// What was measured on a published model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct StoredModel {
     /// Which.
+    #[sqlx(try_from = "Text<Role>")]
     pub role: Role,
     /// Its package.
+    #[sqlx(try_from = "Text<Digest>")]
     pub package_sha256: Digest,
     /// The report.
+    #[sqlx(json)]
     pub report: Report,
     /// Its score under the competition's rules.
+    #[sqlx(json)]
     pub score: Score,
 }
 
 /// An object that anybody may download.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct PublicObject {
     /// Its digest.
+    #[sqlx(try_from = "Text<Digest>")]
     pub sha256: Digest,
     /// Its bytes.
     pub size_bytes: u64,
@@ -74,10 +82,7 @@ pub struct PublicObject {
 impl Role {
     /// The name in the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Teacher => "teacher",
-            Self::Reference => "reference",
-        }
+        self.into()
     }
 }
 
@@ -87,12 +92,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn competition(&self, id: &CompetitionId) -> Result<Option<StoredCompetition>, DbError> {
-        let row = sqlx::query("SELECT * FROM competitions WHERE id = ?")
-            .bind(id.as_ref())
-            .fetch_optional(self.pool())
-            .await?;
-        match row {
-            Some(row) => Ok(Some(self.amended(competition(&row)?).await?)),
+        let query = sqlx::query_as("SELECT * FROM competitions WHERE id = $1").bind(id.as_ref());
+        match query.fetch_optional(self.pool()).await? {
+            Some(stored) => Ok(Some(self.amended(stored).await?)),
             None => Ok(None),
         }
     }
@@ -108,11 +110,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn competitions(&self) -> Result<Vec<StoredCompetition>, DbError> {
-        let rows =
-            sqlx::query("SELECT * FROM competitions ORDER BY published_at DESC, id").fetch_all(self.pool()).await?;
+        let query = "SELECT * FROM competitions ORDER BY published_at DESC, id";
         let mut all = Vec::new();
-        for row in &rows {
-            all.push(self.amended(competition(row)?).await?);
+        for stored in sqlx::query_as(query).fetch_all(self.pool()).await? {
+            all.push(self.amended(stored).await?);
         }
         Ok(all)
     }
@@ -131,11 +132,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn models(&self, id: &CompetitionId) -> Result<Vec<StoredModel>, DbError> {
-        let rows = sqlx::query("SELECT * FROM models WHERE competition_id = ? ORDER BY role DESC")
+        Ok(sqlx::query_as("SELECT * FROM models WHERE competition_id = $1 ORDER BY role DESC")
             .bind(id.as_ref())
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(model).collect()
+            .await?)
     }
 
     /// The object, if anybody may download it.
@@ -143,16 +143,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn public_object(&self, sha256: &Digest) -> Result<Option<PublicObject>, DbError> {
-        let row = sqlx::query("SELECT size_bytes, filename FROM public_objects WHERE sha256 = ?")
-            .bind(sha256.to_string())
-            .fetch_optional(self.pool())
-            .await?;
-        let object = |row: SqliteRow| PublicObject {
-            sha256: *sha256,
-            size_bytes: uint(row.get("size_bytes")),
-            filename: row.get("filename"),
-        };
-        Ok(row.map(object))
+        let query = sqlx::query_as("SELECT * FROM public_objects WHERE sha256 = $1").bind(sha256.to_string());
+        Ok(query.fetch_optional(self.pool()).await?)
     }
 }
 
@@ -165,7 +157,7 @@ pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Resu
     sqlx::query(
         "INSERT INTO competitions (id, source_sha256, sha256, competition, published_at, split_key, salt, pool_sha256,
                                    probe_seed)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(competition.manifest.id.as_ref())
     .bind(stored.source_sha256.to_string())
@@ -186,7 +178,7 @@ pub async fn insert_competition(tx: &mut Tx, stored: &StoredCompetition) -> Resu
 /// # Errors
 /// When the database fails.
 pub async fn insert_model(tx: &mut Tx, id: &CompetitionId, model: &StoredModel) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO models (competition_id, role, package_sha256, report, score) VALUES (?, ?, ?, ?, ?)")
+    sqlx::query("INSERT INTO models (competition_id, role, package_sha256, report, score) VALUES ($1, $2, $3, $4, $5)")
         .bind(id.as_ref())
         .bind(model.role.as_str())
         .bind(model.package_sha256.to_string())
@@ -202,7 +194,7 @@ pub async fn insert_model(tx: &mut Tx, id: &CompetitionId, model: &StoredModel) 
 /// # Errors
 /// When the database fails.
 pub async fn publish_object(tx: &mut Tx, object: &PublicObject) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO public_objects (sha256, size_bytes, filename) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+    sqlx::query("INSERT INTO public_objects (sha256, size_bytes, filename) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
         .bind(object.sha256.to_string())
         .bind(int(object.size_bytes))
         .bind(&object.filename)
@@ -211,37 +203,22 @@ pub async fn publish_object(tx: &mut Tx, object: &PublicObject) -> Result<(), Db
     Ok(())
 }
 
-fn competition(row: &SqliteRow) -> Result<StoredCompetition, DbError> {
-    let digest = |column: &str| parse("digest", row.get::<&str, _>(column));
-    let split_key = key(row.get("split_key"))?;
-    let probe_seed = row.get::<Option<&str>, _>("probe_seed").map(|seed| parse("seed", seed)).transpose()?;
-    let competition: Competition = from_json("competition", row.get("competition"))?;
-    Ok(StoredCompetition {
-        source_sha256: digest("source_sha256")?,
-        sha256: digest("sha256")?,
-        published: competition.manifest.clone(),
-        amendments: Vec::new(),
-        competition,
-        probe_seed: probe_seed.unwrap_or_else(|| copies::own_probe_seed(&split_key)),
-        split_key,
-        salt: key(row.get("salt"))?,
-        pool_sha256: digest("pool_sha256")?,
-    })
-}
-
-fn model(row: &SqliteRow) -> Result<StoredModel, DbError> {
-    let role = match row.get("role") {
-        "teacher" => Role::Teacher,
-        _ => Role::Reference,
-    };
-    Ok(StoredModel {
-        role,
-        package_sha256: parse("digest", row.get("package_sha256"))?,
-        report: from_json("report", row.get("report"))?,
-        score: from_json("score", row.get("score"))?,
-    })
-}
-
-fn key(bytes: &[u8]) -> Result<[u8; 32], DbError> {
-    bytes.try_into().map_err(|_| DbError::Corrupt { what: "key", problem: format!("{} bytes", bytes.len()) })
+impl FromRow<'_, SqliteRow> for StoredCompetition {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let (Text(source_sha256), Text(sha256)) = (row.try_get("source_sha256")?, row.try_get("sha256")?);
+        let (Key(split_key), Key(salt)) = (row.try_get("split_key")?, row.try_get("salt")?);
+        let (Text(pool_sha256), Maybe(probe_seed)) = (row.try_get("pool_sha256")?, row.try_get("probe_seed")?);
+        let Json(competition): Json<Competition> = row.try_get("competition")?;
+        Ok(Self {
+            source_sha256,
+            sha256,
+            published: competition.manifest.clone(),
+            amendments: Vec::new(),
+            competition,
+            probe_seed: probe_seed.unwrap_or_else(|| copies::own_probe_seed(&split_key)),
+            split_key,
+            salt,
+            pool_sha256,
+        })
+    }
 }

@@ -1,15 +1,17 @@
 //! Fingerprints of submissions and of entries 0, and pairs of them that are not independent.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::{Maybe, Text};
+use super::{Db, DbError, Tx, int, to_json};
 use copies::{Evidence, Relation};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::types::Json;
+use sqlx::{FromRow, Row};
 use std::{fmt, str::FromStr};
 
 /// What a competition's submissions are compared with before each other: its entries 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Entry {
+pub enum EntryZero {
     /// The model to distil.
     Teacher,
     /// The model that latencies are compared with.
@@ -19,7 +21,7 @@ pub enum Entry {
 }
 
 /// As the database and addresses spell it.
-impl fmt::Display for Entry {
+impl fmt::Display for EntryZero {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Teacher => f.write_str("teacher"),
@@ -29,7 +31,7 @@ impl fmt::Display for Entry {
     }
 }
 
-impl FromStr for Entry {
+impl FromStr for EntryZero {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -45,54 +47,68 @@ impl FromStr for Entry {
 }
 
 /// A submission that is not independent of an entry 0 of its competition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct EntryPair {
     /// The submission.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// The entry 0.
-    pub entry: Entry,
+    #[sqlx(try_from = "Text<EntryZero>")]
+    pub entry: EntryZero,
     /// What they are to each other.
+    #[sqlx(json)]
     pub relation: Relation,
     /// Why.
+    #[sqlx(json)]
     pub evidence: Evidence,
 }
 
 /// A submission whose fingerprint is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Fingerprinted {
     /// Which.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Where.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// Order of arrival.
     pub arrival: u64,
     /// The object; `None` where there could be no fingerprint.
+    #[sqlx(try_from = "Maybe<Digest>")]
     pub fingerprint_sha256: Option<Digest>,
 }
 
 /// A scored submission that has no fingerprint yet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Unprinted {
     /// Which.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Where.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// Order of arrival.
     pub arrival: u64,
     /// Its logits on the probes.
+    #[sqlx(try_from = "Text<Digest>")]
     pub probe_logits_sha256: Digest,
 }
 
 /// Two submissions that are not independent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Pair {
     /// The one that arrived later.
+    #[sqlx(try_from = "Text<SubmissionId>")]
     pub later: SubmissionId,
     /// The one that arrived earlier.
+    #[sqlx(try_from = "Text<SubmissionId>")]
     pub earlier: SubmissionId,
     /// What they are to each other.
+    #[sqlx(json)]
     pub relation: Relation,
     /// Why.
+    #[sqlx(json)]
     pub evidence: Evidence,
 }
 
@@ -125,7 +141,7 @@ pub struct Side {
 /// # Errors
 /// When the database fails.
 pub async fn insert_probes(tx: &mut Tx, competition: &CompetitionId, teacher_logits: &Digest) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO copy_probes (competition_id, teacher_logits_sha256) VALUES (?, ?)")
+    sqlx::query("INSERT INTO copy_probes (competition_id, teacher_logits_sha256) VALUES ($1, $2)")
         .bind(competition.as_ref())
         .bind(teacher_logits.to_string())
         .execute(&mut **tx)
@@ -140,10 +156,10 @@ pub async fn insert_probes(tx: &mut Tx, competition: &CompetitionId, teacher_log
 pub async fn insert_entry(
     tx: &mut Tx,
     competition: &CompetitionId,
-    entry: Entry,
+    entry: EntryZero,
     fingerprint: &Digest,
 ) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO copy_entries (competition_id, entry, fingerprint_sha256) VALUES (?, ?, ?)")
+    sqlx::query("INSERT INTO copy_entries (competition_id, entry, fingerprint_sha256) VALUES ($1, $2, $3)")
         .bind(competition.as_ref())
         .bind(entry.to_string())
         .bind(fingerprint.to_string())
@@ -159,7 +175,7 @@ pub async fn insert_entry(
 pub async fn insert_entry_pair(tx: &mut Tx, competition: &CompetitionId, pair: &EntryPair) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO copy_entry_pairs (submission_id, competition_id, entry, relation, evidence)
-         VALUES (?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(pair.submission.to_string())
     .bind(competition.as_ref())
@@ -176,7 +192,7 @@ pub async fn insert_entry_pair(tx: &mut Tx, competition: &CompetitionId, pair: &
 /// # Errors
 /// When the database fails.
 pub async fn put_entry_pair(tx: &mut Tx, competition: &CompetitionId, pair: &EntryPair) -> Result<(), DbError> {
-    let query = "DELETE FROM copy_entry_pairs WHERE submission_id = ? AND entry = ?";
+    let query = "DELETE FROM copy_entry_pairs WHERE submission_id = $1 AND entry = $2";
     sqlx::query(query).bind(pair.submission.to_string()).bind(pair.entry.to_string()).execute(&mut **tx).await?;
     insert_entry_pair(tx, competition, pair).await
 }
@@ -193,7 +209,7 @@ pub async fn insert_fingerprint(
 ) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO fingerprints (submission_id, competition_id, fingerprint_sha256, problem, at)
-         VALUES (?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(of.submission.to_string())
     .bind(of.competition.as_ref())
@@ -202,7 +218,7 @@ pub async fn insert_fingerprint(
     .bind(int(at))
     .execute(&mut **tx)
     .await?;
-    sqlx::query("UPDATE evaluations SET compared = 1 WHERE submission_id = ?")
+    sqlx::query("UPDATE evaluations SET compared = 1 WHERE submission_id = $1")
         .bind(of.submission.to_string())
         .execute(&mut **tx)
         .await?;
@@ -215,8 +231,9 @@ pub async fn insert_fingerprint(
 /// When the database fails.
 pub async fn put_pair(tx: &mut Tx, pair: &Pair) -> Result<(), DbError> {
     sqlx::query(
-        "INSERT OR REPLACE INTO copy_pairs (competition_id, later, earlier, relation, evidence)
-         SELECT competition_id, id, ?2, ?3, ?4 FROM submissions WHERE id = ?1",
+        "INSERT INTO copy_pairs (competition_id, later, earlier, relation, evidence)
+         SELECT competition_id, id, $2, $3, $4 FROM submissions WHERE id = $1
+         ON CONFLICT (later, earlier) DO UPDATE SET relation = excluded.relation, evidence = excluded.evidence",
     )
     .bind(pair.later.to_string())
     .bind(pair.earlier.to_string())
@@ -233,10 +250,10 @@ pub async fn put_pair(tx: &mut Tx, pair: &Pair) -> Result<(), DbError> {
 /// When the database fails.
 pub async fn forget(tx: &mut Tx, competition: &CompetitionId) -> Result<(), DbError> {
     for sql in [
-        "DELETE FROM copy_pairs WHERE competition_id = ?",
-        "DELETE FROM copy_entry_pairs WHERE competition_id = ?",
-        "DELETE FROM fingerprints WHERE competition_id = ?",
-        "UPDATE evaluations SET compared = 0 WHERE competition_id = ?",
+        "DELETE FROM copy_pairs WHERE competition_id = $1",
+        "DELETE FROM copy_entry_pairs WHERE competition_id = $1",
+        "DELETE FROM fingerprints WHERE competition_id = $1",
+        "UPDATE evaluations SET compared = 0 WHERE competition_id = $1",
     ] {
         sqlx::query(sql).bind(competition.as_ref()).execute(&mut **tx).await?;
     }
@@ -248,12 +265,11 @@ pub async fn forget(tx: &mut Tx, competition: &CompetitionId) -> Result<(), DbEr
 /// # Errors
 /// When the database fails.
 pub async fn fingerprinted(tx: &mut Tx, competitions: &[CompetitionId]) -> Result<Vec<Fingerprinted>, DbError> {
-    let rows = sqlx::query(FINGERPRINTED).bind(to_json(&competitions)).fetch_all(&mut **tx).await?;
-    rows.iter().map(print).collect()
+    Ok(sqlx::query_as(FINGERPRINTED).bind(to_json(&competitions)).fetch_all(&mut **tx).await?)
 }
 
 const FINGERPRINTED: &str = "SELECT f.submission_id, f.competition_id, f.fingerprint_sha256, s.arrival
-     FROM json_each(?) c JOIN fingerprints f ON f.competition_id = c.value
+     FROM json_each($1) c JOIN fingerprints f ON f.competition_id = c.value
      JOIN submissions s ON s.id = f.submission_id ORDER BY s.arrival";
 
 impl Db {
@@ -262,11 +278,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn probe_teacher_logits(&self, competition: &CompetitionId) -> Result<Option<Digest>, DbError> {
-        let row = sqlx::query("SELECT teacher_logits_sha256 FROM copy_probes WHERE competition_id = ?")
-            .bind(competition.as_ref())
-            .fetch_optional(self.pool())
-            .await?;
-        row.map(|row| parse("digest", row.get("teacher_logits_sha256"))).transpose()
+        let query = "SELECT teacher_logits_sha256 FROM copy_probes WHERE competition_id = $1";
+        let found = sqlx::query_scalar(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?;
+        Ok(found.map(|Text(sha256)| sha256))
     }
 
     /// Scored submissions that were announced before this moment and weren't compared yet, earliest first.
@@ -274,24 +288,14 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn unprinted(&self, announced_before: u64, most: u32) -> Result<Vec<Unprinted>, DbError> {
-        let rows = sqlx::query(
+        let query = sqlx::query_as(
             "SELECT e.submission_id, e.competition_id, e.probe_logits_sha256, s.arrival
              FROM evaluations e INDEXED BY evaluations_to_compare JOIN submissions s ON s.id = e.submission_id
-             WHERE e.compared = 0 AND s.created_at < ? ORDER BY s.arrival LIMIT ?",
+             WHERE e.compared = 0 AND s.created_at < $1 ORDER BY s.arrival LIMIT $2",
         )
         .bind(int(announced_before))
-        .bind(most)
-        .fetch_all(self.pool())
-        .await?;
-        let unprinted = |row: &SqliteRow| {
-            Ok(Unprinted {
-                submission: parse("submission id", row.get("submission_id"))?,
-                competition: parse("competition id", row.get("competition_id"))?,
-                arrival: uint(row.get("arrival")),
-                probe_logits_sha256: parse("digest", row.get("probe_logits_sha256"))?,
-            })
-        };
-        rows.iter().map(unprinted).collect()
+        .bind(most);
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     /// All fingerprints of competitions, in order of arrival.
@@ -299,22 +303,17 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn fingerprints(&self, competitions: &[CompetitionId]) -> Result<Vec<Fingerprinted>, DbError> {
-        let rows = sqlx::query(FINGERPRINTED).bind(to_json(&competitions)).fetch_all(self.pool()).await?;
-        rows.iter().map(print).collect()
+        Ok(sqlx::query_as(FINGERPRINTED).bind(to_json(&competitions)).fetch_all(self.pool()).await?)
     }
 
     /// The fingerprints of a competition's entries 0.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn copy_entries(&self, competition: &CompetitionId) -> Result<Vec<(Entry, Digest)>, DbError> {
-        let rows = sqlx::query("SELECT entry, fingerprint_sha256 FROM copy_entries WHERE competition_id = ?")
-            .bind(competition.as_ref())
-            .fetch_all(self.pool())
-            .await?;
-        let entry =
-            |row: &SqliteRow| Ok((parse("entry", row.get("entry"))?, parse("digest", row.get("fingerprint_sha256"))?));
-        rows.iter().map(entry).collect()
+    pub async fn copy_entries(&self, competition: &CompetitionId) -> Result<Vec<(EntryZero, Digest)>, DbError> {
+        let query = "SELECT entry, fingerprint_sha256 FROM copy_entries WHERE competition_id = $1";
+        let rows = sqlx::query_as(query).bind(competition.as_ref()).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(entry), Text(sha256))| (entry, sha256)).collect())
     }
 
     /// What submissions of a competition are to its entries 0, without the evidence.
@@ -324,19 +323,10 @@ impl Db {
     pub async fn entry_pairs(
         &self,
         competition: &CompetitionId,
-    ) -> Result<Vec<(SubmissionId, Entry, Relation)>, DbError> {
-        let rows = sqlx::query("SELECT submission_id, entry, relation FROM copy_entry_pairs WHERE competition_id = ?")
-            .bind(competition.as_ref())
-            .fetch_all(self.pool())
-            .await?;
-        let pair = |row: &SqliteRow| {
-            Ok((
-                parse("submission id", row.get("submission_id"))?,
-                parse("entry", row.get("entry"))?,
-                from_json("relation", row.get("relation"))?,
-            ))
-        };
-        rows.iter().map(pair).collect()
+    ) -> Result<Vec<(SubmissionId, EntryZero, Relation)>, DbError> {
+        let query = "SELECT submission_id, entry, relation FROM copy_entry_pairs WHERE competition_id = $1";
+        let rows = sqlx::query_as(query).bind(competition.as_ref()).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(id), Text(entry), Json(relation))| (id, entry, relation)).collect())
     }
 
     /// The entries 0 that a submission is not independent of.
@@ -344,19 +334,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn entry_pairs_of(&self, id: &SubmissionId) -> Result<Vec<EntryPair>, DbError> {
-        let rows = sqlx::query("SELECT * FROM copy_entry_pairs WHERE submission_id = ? ORDER BY entry DESC")
-            .bind(id.to_string())
-            .fetch_all(self.pool())
-            .await?;
-        let pair = |row: &SqliteRow| {
-            Ok(EntryPair {
-                submission: id.clone(),
-                entry: parse("entry", row.get("entry"))?,
-                relation: from_json("relation", row.get("relation"))?,
-                evidence: from_json("evidence", row.get("evidence"))?,
-            })
-        };
-        rows.iter().map(pair).collect()
+        let query = "SELECT * FROM copy_entry_pairs WHERE submission_id = $1 ORDER BY entry DESC";
+        Ok(sqlx::query_as(query).bind(id.to_string()).fetch_all(self.pool()).await?)
     }
 
     /// The fingerprint of one submission, and why there is none.
@@ -364,15 +343,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn fingerprint(&self, id: &SubmissionId) -> Result<Option<Result<Digest, String>>, DbError> {
-        let row = sqlx::query("SELECT fingerprint_sha256, problem FROM fingerprints WHERE submission_id = ?")
-            .bind(id.to_string())
-            .fetch_optional(self.pool())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(match row.get::<Option<&str>, _>("fingerprint_sha256") {
-            Some(sha256) => Ok(parse("digest", sha256)?),
-            None => Err(row.get::<Option<String>, _>("problem").unwrap_or_default()),
-        }))
+        let query = "SELECT fingerprint_sha256, coalesce(problem, '') FROM fingerprints WHERE submission_id = $1";
+        let found = sqlx::query_as(query).bind(id.to_string()).fetch_optional(self.pool()).await?;
+        Ok(found.map(|(Maybe(sha256), problem): (_, String)| sha256.ok_or(problem)))
     }
 
     /// What submissions of different owners are to each other where the later one is in one of the competitions, without
@@ -384,24 +357,11 @@ impl Db {
         let query = "SELECT p.relation, p.later, l.arrival AS later_arrival, l.hotkey AS later_hotkey,
                      l.competition_id AS later_in, p.earlier, e.arrival AS earlier_arrival,
                      e.hotkey AS earlier_hotkey, e.competition_id AS earlier_in
-                     FROM json_each(?) c JOIN copy_pairs p ON p.competition_id = c.value
+                     FROM json_each($1) c JOIN copy_pairs p ON p.competition_id = c.value
                      JOIN submissions l ON l.id = p.later JOIN submissions e ON e.id = p.earlier
                      WHERE l.hotkey <> e.hotkey";
-        let rows = sqlx::query(query).bind(to_json(&competitions)).fetch_all(self.pool()).await?;
-        let side = |row: &SqliteRow, [id, arrival, hotkey, competition]: [&str; 4]| {
-            Ok::<_, DbError>(Side {
-                submission: parse("submission id", row.get(id))?,
-                competition: parse("competition id", row.get(competition))?,
-                arrival: uint(row.get(arrival)),
-                hotkey: parse("hotkey", row.get(hotkey))?,
-            })
-        };
-        let of = |row: &SqliteRow| {
-            let later = side(row, ["later", "later_arrival", "later_hotkey", "later_in"])?;
-            let earlier = side(row, ["earlier", "earlier_arrival", "earlier_hotkey", "earlier_in"])?;
-            Ok((from_json("relation", row.get("relation"))?, later, earlier))
-        };
-        rows.iter().map(of).collect()
+        let rows = sqlx::query_as(query).bind(to_json(&competitions)).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|Between(relation, later, earlier)| (relation, later, earlier)).collect())
     }
 
     /// The pairs that a submission is part of, in order of arrival of the other one.
@@ -409,9 +369,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn pairs_of(&self, id: &SubmissionId) -> Result<Vec<RankedPair>, DbError> {
-        let sql = format!("{PAIRS} WHERE p.later = ?1 OR p.earlier = ?1 ORDER BY e.arrival, l.arrival");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(self.pool()).await?;
-        rows.iter().map(ranked_pair).collect()
+        let sql = format!("{PAIRS} WHERE p.later = $1 OR p.earlier = $1 ORDER BY e.arrival, l.arrival");
+        Ok(sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id.to_string()).fetch_all(self.pool()).await?)
     }
 }
 
@@ -419,25 +378,27 @@ const PAIRS: &str = "SELECT p.*, l.arrival AS later_arrival, e.arrival AS earlie
      e.hotkey AS earlier_hotkey FROM copy_pairs p JOIN submissions l ON l.id = p.later
      JOIN submissions e ON e.id = p.earlier";
 
-fn print(row: &SqliteRow) -> Result<Fingerprinted, DbError> {
-    let sha256 = row.get::<Option<&str>, _>("fingerprint_sha256");
-    Ok(Fingerprinted {
-        submission: parse("submission id", row.get("submission_id"))?,
-        competition: parse("competition id", row.get("competition_id"))?,
-        arrival: uint(row.get("arrival")),
-        fingerprint_sha256: sha256.map(|sha256| parse("digest", sha256)).transpose()?,
-    })
+/// Two submissions of different owners: later, earlier.
+struct Between(Relation, Side, Side);
+
+impl FromRow<'_, SqliteRow> for Between {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let side = |[id, arrival, hotkey, competition]: [&str; 4]| -> sqlx::Result<Side> {
+            let (Text(submission), Text(competition)) = (row.try_get(id)?, row.try_get(competition)?);
+            let (arrival, Text(hotkey)) = (row.try_get(arrival)?, row.try_get(hotkey)?);
+            Ok(Side { submission, competition, arrival, hotkey })
+        };
+        let later = side(["later", "later_arrival", "later_hotkey", "later_in"])?;
+        let earlier = side(["earlier", "earlier_arrival", "earlier_hotkey", "earlier_in"])?;
+        let Json(relation) = row.try_get("relation")?;
+        Ok(Self(relation, later, earlier))
+    }
 }
 
-fn ranked_pair(row: &SqliteRow) -> Result<RankedPair, DbError> {
-    Ok(RankedPair {
-        pair: Pair {
-            later: parse("submission id", row.get("later"))?,
-            earlier: parse("submission id", row.get("earlier"))?,
-            relation: from_json("relation", row.get("relation"))?,
-            evidence: from_json("evidence", row.get("evidence"))?,
-        },
-        arrivals: (uint(row.get("later_arrival")), uint(row.get("earlier_arrival"))),
-        hotkeys: (parse("hotkey", row.get("later_hotkey"))?, parse("hotkey", row.get("earlier_hotkey"))?),
-    })
+impl FromRow<'_, SqliteRow> for RankedPair {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let (Text(later), Text(earlier)) = (row.try_get("later_hotkey")?, row.try_get("earlier_hotkey")?);
+        let arrivals = (row.try_get("later_arrival")?, row.try_get("earlier_arrival")?);
+        Ok(Self { pair: Pair::from_row(row)?, arrivals, hotkeys: (later, earlier) })
+    }
 }

@@ -12,9 +12,9 @@ impl Db {
     /// # Errors
     /// When the database fails or the file exists.
     pub async fn copy_to(&self, path: &Path, log_size: u64) -> Result<(), DbError> {
-        sqlx::query("VACUUM INTO ?").bind(path.to_string_lossy().as_ref()).execute(self.pool()).await?;
+        sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy().as_ref()).execute(self.pool()).await?;
         let copy = Self::open_copy(path).await?;
-        sqlx::query("UPDATE log_outbox SET index_in_log = NULL WHERE index_in_log >= ?")
+        sqlx::query("UPDATE log_outbox SET index_in_log = NULL WHERE index_in_log >= $1")
             .bind(int(log_size))
             .execute(copy.pool())
             .await?;

@@ -2,8 +2,9 @@
 //!
 //! It knows no steps: which entries there are and when they are measured is decided above.
 
+use super::column::Text;
 use super::rounds::Round;
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::{Db, DbError, Tx, int, to_json};
 use datasets::hidden::Seen;
 use protocol::competition::ObjectRef;
 use protocol::dethrone::{Rule, Verdict};
@@ -12,8 +13,7 @@ use protocol::round::EntryRole;
 use protocol::score::Score;
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 use std::collections::{BTreeMap, HashMap};
 
 /// Seconds after its announcement in which a package of no bytes must be complete to be in time for a round.
@@ -22,25 +22,33 @@ pub(super) const GRACE_SECONDS: u64 = 60;
 pub(super) const PACE_BYTES: u64 = 16 << 10;
 
 /// A submission that is measured in a round.
-#[derive(Clone, Debug)]
-pub struct Entry {
+#[derive(Clone, Debug, FromRow)]
+pub struct RoundEntry {
+    /// In which round.
+    pub round: u64,
     /// Which.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Its order of arrival.
     pub arrival: u64,
     /// Why.
+    #[sqlx(try_from = "Text<EntryRole>")]
     pub role: EntryRole,
     /// Measurements that failed or were spoiled through our fault.
     pub attempts: u64,
     /// Its answers to the first fresh items (`RTOUT1`), an object, once it is screened.
+    #[sqlx(json(nullable))]
     pub screening: Option<Screened>,
     /// What those came to, once all are screened; `None` of whom nothing was asked, and of copies.
+    #[sqlx(json(nullable))]
     pub seen: Option<Seen>,
     /// What was measured.
+    #[sqlx(json(nullable))]
     pub result: Option<EntryResult>,
     /// Why nothing was.
     pub failure: Option<String>,
     /// What the rules make of it; `None` where no bout took place.
+    #[sqlx(json(nullable))]
     pub verdict: Option<Verdict>,
 }
 
@@ -68,19 +76,24 @@ pub struct EntryResult {
 }
 
 /// A scored submission that a round may take up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Contender {
     /// Which.
+    #[sqlx(rename = "id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Whose.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Order of arrival.
     pub arrival: u64,
     /// What was measured at intake.
+    #[sqlx(json)]
     pub report: Report,
     /// What the rules make of it.
+    #[sqlx(json)]
     pub score: Score,
     /// Its answers to public items, an object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub outcomes_sha256: Digest,
 }
 
@@ -100,35 +113,33 @@ impl Db {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn round_entries(&self, competition: &CompetitionId, number: u64) -> Result<Vec<Entry>, DbError> {
+    pub async fn round_entries(&self, competition: &CompetitionId, number: u64) -> Result<Vec<RoundEntry>, DbError> {
         let query = "SELECT e.*, s.arrival FROM round_entries e JOIN submissions s ON s.id = e.submission_id
-                     WHERE e.competition_id = ? AND e.round = ? ORDER BY e.role != 'champion', s.arrival";
-        let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(number)).fetch_all(self.pool()).await?;
-        rows.iter().map(entry).collect()
+                     WHERE e.competition_id = $1 AND e.round = $2 ORDER BY e.role != 'champion', s.arrival";
+        Ok(sqlx::query_as(query).bind(competition.as_ref()).bind(int(number)).fetch_all(self.pool()).await?)
     }
 
     /// A submission's entries in rounds, by their numbers.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn entries_of(&self, submission: &SubmissionId) -> Result<BTreeMap<u64, Entry>, DbError> {
+    pub async fn entries_of(&self, submission: &SubmissionId) -> Result<BTreeMap<u64, RoundEntry>, DbError> {
         let query = "SELECT e.*, s.arrival FROM round_entries e JOIN submissions s ON s.id = e.submission_id
-                     WHERE e.submission_id = ?";
-        let rows = sqlx::query(query).bind(submission.to_string()).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((uint(row.get("round")), entry(row)?))).collect()
+                     WHERE e.submission_id = $1";
+        let entries = sqlx::query_as(query).bind(submission.to_string()).fetch_all(self.pool()).await?;
+        Ok(entries.into_iter().map(|entry: RoundEntry| (entry.round, entry)).collect())
     }
 
-    /// The last time that each submission of a competition was measured in a judged round, with the round's number.
+    /// The last time that each submission of a competition was measured in a judged round.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_attempts(&self, competition: &CompetitionId) -> Result<Vec<(u64, Entry)>, DbError> {
+    pub async fn last_attempts(&self, competition: &CompetitionId) -> Result<Vec<RoundEntry>, DbError> {
         let query =
             "SELECT e.*, s.arrival, max(e.round) FROM round_entries e JOIN submissions s ON s.id = e.submission_id
                      JOIN rounds r ON r.competition_id = e.competition_id AND r.round = e.round
-                     WHERE e.competition_id = ? AND r.step IN ('judged', 'paid', 'revealed') GROUP BY e.submission_id";
-        let rows = sqlx::query(query).bind(competition.as_ref()).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((uint(row.get("round")), entry(row)?))).collect()
+                     WHERE e.competition_id = $1 AND r.step IN ('judged', 'paid', 'revealed') GROUP BY e.submission_id";
+        Ok(sqlx::query_as(query).bind(competition.as_ref()).fetch_all(self.pool()).await?)
     }
 
     /// Whether a submission that is in time for a round that closed at `closed_at` waits for its score, or may still arrive
@@ -138,9 +149,9 @@ impl Db {
     /// When the database fails.
     pub async fn stragglers(&self, competition: &CompetitionId, closed_at: u64, now: u64) -> Result<bool, DbError> {
         let query = format!(
-            "SELECT EXISTS (SELECT 1 FROM submissions s WHERE competition_id = ? AND created_at < ?
+            "SELECT EXISTS (SELECT 1 FROM submissions s WHERE competition_id = $1 AND created_at < $2
              AND (state IN ('checking', 'queued', 'evaluating') AND {COMPLETE_AT} <= {allowed}
-                  OR state = 'awaiting_upload' AND {allowed} >= ?))",
+                  OR state = 'awaiting_upload' AND {allowed} >= $3))",
             allowed = allowed_until()
         );
         let waits: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
@@ -162,16 +173,16 @@ impl Db {
         let query = format!(
             "SELECT s.id, s.hotkey, s.arrival, e.report, e.score, e.outcomes_sha256 FROM evaluations e
              JOIN submissions s ON s.id = e.submission_id
-             WHERE e.competition_id = ?1 AND s.created_at < ?2 AND s.state = 'scored'
-             AND ({COMPLETE_AT} <= {} OR e.evaluated_at < ?2)
+             WHERE e.competition_id = $1 AND s.created_at < $2 AND s.state = 'scored'
+             AND ({COMPLETE_AT} <= {} OR e.evaluated_at < $2)
              AND NOT EXISTS (SELECT 1 FROM round_entries r WHERE r.submission_id = s.id
                              AND r.verdict ->> 'rule' = '{}' AND r.role = 'screened')
              ORDER BY s.arrival",
             allowed_until(),
             Rule::BelowHiddenGate.code()
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
-        query.fetch_all(self.pool()).await?.iter().map(contender).collect()
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
+        Ok(query.fetch_all(self.pool()).await?)
     }
 
     /// Submissions that were announced before a round closed at `closed_at`, have come to no end and were not put out by an
@@ -186,16 +197,16 @@ impl Db {
     ) -> Result<Vec<(SubmissionId, bool)>, DbError> {
         let query = format!(
             "SELECT s.id, coalesce({COMPLETE_AT} <= {}, 0) AS in_time FROM submissions s
-             WHERE s.competition_id = ? AND s.created_at < ?
+             WHERE s.competition_id = $1 AND s.created_at < $2
              AND s.state IN ('awaiting_upload', 'checking', 'queued', 'evaluating', 'scored')
              AND NOT EXISTS (SELECT 1 FROM round_entries r WHERE r.submission_id = s.id
                              AND r.verdict ->> 'rule' = '{}' AND r.role = 'screened')",
             allowed_until(),
             Rule::BelowHiddenGate.code()
         );
-        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(query)).bind(competition.as_ref()).bind(int(closed_at));
         let rows = query.fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((parse("submission id", row.get("id"))?, row.get("in_time")))).collect()
+        Ok(rows.into_iter().map(|(Text(id), in_time)| (id, in_time)).collect())
     }
 
     /// For each submission, in how many rounds before `round` it was screened without a verdict of its own, and whether one
@@ -208,15 +219,12 @@ impl Db {
         competition: &CompetitionId,
         round: u64,
     ) -> Result<HashMap<SubmissionId, (u32, bool)>, DbError> {
-        let query = "SELECT submission_id, sum(role = 'screened' AND verdict ->> 'rule' = 'screened') AS waited,
-                     max(role != 'screened') AS decided FROM round_entries
-                     WHERE competition_id = ? AND round < ? GROUP BY submission_id";
-        let rows = sqlx::query(query).bind(competition.as_ref()).bind(int(round)).fetch_all(self.pool()).await?;
-        let one = |row: &SqliteRow| {
-            let waited = u32::try_from(row.get::<Option<i64>, _>("waited").unwrap_or(0)).unwrap_or(u32::MAX);
-            Ok((parse("submission id", row.get("submission_id"))?, (waited, row.get::<bool, _>("decided"))))
-        };
-        rows.iter().map(one).collect()
+        let query =
+            "SELECT submission_id, count(*) FILTER (WHERE role = 'screened' AND verdict ->> 'rule' = 'screened'),
+                     count(*) FILTER (WHERE role != 'screened') > 0 FROM round_entries
+                     WHERE competition_id = $1 AND round < $2 GROUP BY submission_id";
+        let rows = sqlx::query_as(query).bind(competition.as_ref()).bind(int(round)).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(id), waited, decided)| (id, (waited, decided))).collect())
     }
 }
 
@@ -230,8 +238,8 @@ pub async fn set_screening(
     submission: &SubmissionId,
     screened: &Screened,
 ) -> Result<(), DbError> {
-    let query = "UPDATE round_entries SET screening = ? WHERE competition_id = ? AND round = ?
-                 AND submission_id = ? AND coalesce(screening ->> 'items', 0) < ?";
+    let query = "UPDATE round_entries SET screening = $1 WHERE competition_id = $2 AND round = $3
+                 AND submission_id = $4 AND coalesce(screening ->> 'items', 0) < $5";
     sqlx::query(query)
         .bind(to_json(screened))
         .bind(competition.as_ref())
@@ -253,8 +261,8 @@ pub async fn set_result(
     submission: &SubmissionId,
     result: Result<&EntryResult, &str>,
 ) -> Result<(), DbError> {
-    let query = "UPDATE round_entries SET result = ?, failure = ? WHERE competition_id = ? AND round = ?
-                 AND submission_id = ? AND result IS NULL AND failure IS NULL";
+    let query = "UPDATE round_entries SET result = $1, failure = $2 WHERE competition_id = $3 AND round = $4
+                 AND submission_id = $5 AND result IS NULL AND failure IS NULL";
     sqlx::query(query)
         .bind(result.ok().map(to_json))
         .bind(result.err())
@@ -276,7 +284,7 @@ pub async fn count_round_attempt(
     submission: &SubmissionId,
 ) -> Result<(), DbError> {
     let query = "UPDATE round_entries SET attempts = attempts + 1
-                 WHERE competition_id = ? AND round = ? AND submission_id = ?";
+                 WHERE competition_id = $1 AND round = $2 AND submission_id = $3";
     sqlx::query(query)
         .bind(competition.as_ref())
         .bind(int(round))
@@ -296,7 +304,7 @@ pub async fn insert_entry(
     submission: &SubmissionId,
     role: EntryRole,
 ) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO round_entries (competition_id, round, submission_id, role) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO round_entries (competition_id, round, submission_id, role) VALUES ($1, $2, $3, $4)")
         .bind(round.competition.as_ref())
         .bind(int(round.number))
         .bind(submission.to_string())
@@ -311,8 +319,8 @@ pub async fn insert_entry(
 /// # Errors
 /// When the database fails.
 pub async fn set_challenger(tx: &mut Tx, round: &Round, submission: &SubmissionId) -> Result<(), DbError> {
-    let query = "UPDATE round_entries SET role = 'challenger' WHERE competition_id = ? AND round = ?
-                 AND submission_id = ? AND role = 'screened'";
+    let query = "UPDATE round_entries SET role = 'challenger' WHERE competition_id = $1 AND round = $2
+                 AND submission_id = $3 AND role = 'screened'";
     sqlx::query(query)
         .bind(round.competition.as_ref())
         .bind(int(round.number))
@@ -327,7 +335,7 @@ pub async fn set_challenger(tx: &mut Tx, round: &Round, submission: &SubmissionI
 /// # Errors
 /// When the database fails.
 pub async fn set_seen(tx: &mut Tx, round: &Round, submission: &SubmissionId, seen: &Seen) -> Result<(), DbError> {
-    let query = "UPDATE round_entries SET seen = ? WHERE competition_id = ? AND round = ? AND submission_id = ?";
+    let query = "UPDATE round_entries SET seen = $1 WHERE competition_id = $2 AND round = $3 AND submission_id = $4";
     set(tx, query, to_json(seen), round, submission).await
 }
 
@@ -341,7 +349,7 @@ pub async fn set_verdict(
     submission: &SubmissionId,
     verdict: &Verdict,
 ) -> Result<(), DbError> {
-    let query = "UPDATE round_entries SET verdict = ? WHERE competition_id = ? AND round = ? AND submission_id = ?";
+    let query = "UPDATE round_entries SET verdict = $1 WHERE competition_id = $2 AND round = $3 AND submission_id = $4";
     set(tx, query, to_json(verdict), round, submission).await
 }
 
@@ -361,34 +369,4 @@ async fn set(
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-fn contender(row: &SqliteRow) -> Result<Contender, DbError> {
-    Ok(Contender {
-        submission: parse("submission id", row.get("id"))?,
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        arrival: uint(row.get("arrival")),
-        report: from_json("report", row.get("report"))?,
-        score: from_json("score", row.get("score"))?,
-        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
-    })
-}
-
-fn entry(row: &SqliteRow) -> Result<Entry, DbError> {
-    let json = |column: &str| row.get::<Option<&str>, _>(column);
-    Ok(Entry {
-        submission: parse("submission id", row.get("submission_id"))?,
-        arrival: uint(row.get("arrival")),
-        role: match row.get("role") {
-            "champion" => EntryRole::Champion,
-            "challenger" => EntryRole::Challenger,
-            _ => EntryRole::Screened,
-        },
-        screening: json("screening").map(|text| from_json("round's screening", text)).transpose()?,
-        seen: json("seen").map(|text| from_json("what a screening saw", text)).transpose()?,
-        attempts: uint(row.get("attempts")),
-        result: json("result").map(|text| from_json("round's result", text)).transpose()?,
-        failure: row.get("failure"),
-        verdict: json("verdict").map(|text| from_json("verdict", text)).transpose()?,
-    })
 }

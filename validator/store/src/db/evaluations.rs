@@ -1,32 +1,41 @@
 //! Evaluations: one a submission, as the primary key guarantees.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int, to_json};
 use protocol::package::ModelKind;
 use protocol::score::Score;
 use protocol::{CompetitionId, Digest, Hotkey, Report, SubmissionId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// What was measured on a submission, and what the rules make of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct StoredEvaluation {
     /// What was measured.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Where.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// The measurements.
+    #[sqlx(json)]
     pub report: Report,
     /// The digest of their canonical JSON, an object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub report_sha256: Digest,
     /// The logits, a private object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub logits_sha256: Digest,
     /// What paired tests need, item by item: an object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub outcomes_sha256: Digest,
     /// The logits on the probes that copies are recognised by, a private object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub probe_logits_sha256: Digest,
     /// The signed receipt, an object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub receipt_sha256: Digest,
     /// The score.
+    #[sqlx(json)]
     pub score: Score,
     /// How long the evaluation took.
     pub duration_ms: u64,
@@ -35,21 +44,27 @@ pub struct StoredEvaluation {
 }
 
 /// A scored submission as the board needs it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct ScoredSubmission {
     /// Its name.
+    #[sqlx(try_from = "Text<SubmissionId>")]
     pub id: SubmissionId,
     /// Its owner.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Order of arrival.
     pub arrival: u64,
     /// What it is.
+    #[sqlx(json)]
     pub architecture: ModelKind,
     /// The measurements.
+    #[sqlx(json)]
     pub report: Report,
     /// What paired tests need, item by item: an object.
+    #[sqlx(try_from = "Text<Digest>")]
     pub outcomes_sha256: Digest,
     /// The score.
+    #[sqlx(json)]
     pub score: Score,
     /// When it was scored.
     pub evaluated_at: u64,
@@ -69,7 +84,7 @@ pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), Db
     sqlx::query(
         "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, outcomes_sha256,
          probe_logits_sha256, receipt_sha256, score, score_ppm, duration_ms, evaluated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(evaluation.submission.to_string())
     .bind(evaluation.competition.as_ref())
@@ -94,11 +109,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn evaluation(&self, id: &SubmissionId) -> Result<Option<StoredEvaluation>, DbError> {
-        let row = sqlx::query("SELECT * FROM evaluations WHERE submission_id = ?")
+        Ok(sqlx::query_as("SELECT * FROM evaluations WHERE submission_id = $1")
             .bind(id.to_string())
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(evaluation).transpose()
+            .await?)
     }
 
     /// All scored submissions of a competition that weren't disqualified, in order of arrival.
@@ -106,18 +120,17 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
-        let rows = sqlx::query(
+        Ok(sqlx::query_as(
             "SELECT s.id, s.hotkey, s.arrival, s.architecture, s.name AS model_name, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
              EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
              AS brings_answers,
              (SELECT name FROM names n WHERE n.hotkey = s.hotkey ORDER BY n.at DESC LIMIT 1) AS owner_name
              FROM evaluations e JOIN submissions s ON s.id = e.submission_id
-             WHERE e.competition_id = ? AND s.state = 'scored' ORDER BY s.arrival",
+             WHERE e.competition_id = $1 AND s.state = 'scored' ORDER BY s.arrival",
         )
         .bind(competition.as_ref())
         .fetch_all(self.pool())
-        .await?;
-        rows.iter().map(scored).collect()
+        .await?)
     }
 
     /// How many submissions of a competition are scored.
@@ -125,8 +138,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn count_scored(&self, competition: &CompetitionId) -> Result<u64, DbError> {
-        let query = "SELECT count(*) FROM evaluations WHERE competition_id = ?";
-        Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?))
+        let query = "SELECT count(*) FROM evaluations WHERE competition_id = $1";
+        Ok(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?)
     }
 
     /// How many evaluations there are, and how long the last twenty took on average, in milliseconds.
@@ -134,44 +147,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn evaluation_pace(&self) -> Result<(u64, Option<u64>), DbError> {
-        let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM evaluations) AS count, (SELECT CAST(avg(duration_ms) AS INTEGER) FROM
-             (SELECT duration_ms FROM evaluations ORDER BY evaluated_at DESC LIMIT 20)) AS pace",
-        )
-        .fetch_one(self.pool())
-        .await?;
-        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("pace").map(uint)))
+        let query = "SELECT (SELECT count(*) FROM evaluations), (SELECT CAST(avg(duration_ms) AS INTEGER) FROM
+                     (SELECT duration_ms FROM evaluations ORDER BY evaluated_at DESC LIMIT 20) AS last)";
+        Ok(sqlx::query_as(query).fetch_one(self.pool()).await?)
     }
-}
-
-fn evaluation(row: &SqliteRow) -> Result<StoredEvaluation, DbError> {
-    Ok(StoredEvaluation {
-        submission: parse("submission id", row.get("submission_id"))?,
-        competition: parse("competition id", row.get("competition_id"))?,
-        report: from_json("report", row.get("report"))?,
-        report_sha256: parse("digest", row.get("report_sha256"))?,
-        logits_sha256: parse("digest", row.get("logits_sha256"))?,
-        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
-        probe_logits_sha256: parse("digest", row.get("probe_logits_sha256"))?,
-        receipt_sha256: parse("digest", row.get("receipt_sha256"))?,
-        score: from_json("score", row.get("score"))?,
-        duration_ms: uint(row.get("duration_ms")),
-        evaluated_at: uint(row.get("evaluated_at")),
-    })
-}
-
-fn scored(row: &SqliteRow) -> Result<ScoredSubmission, DbError> {
-    Ok(ScoredSubmission {
-        id: parse("submission id", row.get("id"))?,
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        arrival: uint(row.get("arrival")),
-        architecture: from_json("architecture", row.get("architecture"))?,
-        report: from_json("report", row.get("report"))?,
-        outcomes_sha256: parse("digest", row.get("outcomes_sha256"))?,
-        score: from_json("score", row.get("score"))?,
-        evaluated_at: uint(row.get("evaluated_at")),
-        brings_answers: row.get("brings_answers"),
-        owner_name: row.get("owner_name"),
-        model_name: row.get("model_name"),
-    })
 }

@@ -2,13 +2,14 @@
 //!
 //! It does not know who listens.
 
-use super::{Db, DbError, int, parse, uint};
+use super::column::{Maybe, Text};
+use super::{Db, DbError, int};
 use protocol::round::Step;
 use protocol::submission::{Code, State};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 use utoipa::ToSchema;
 
 /// Something that happened. In JSON its kind is a field of its own.
@@ -27,8 +28,9 @@ pub struct FeedEvent {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Happening {
     /// A competition was published, or amended.
     Competition {
@@ -69,12 +71,7 @@ pub enum Happening {
 impl Happening {
     /// Its name in JSON and in streams.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Competition { .. } => "competition",
-            Self::Submission { .. } => "submission",
-            Self::Round { .. } => "round",
-            Self::Reward { .. } => "reward",
-        }
+        self.into()
     }
 }
 
@@ -108,8 +105,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn feed_end(&self) -> Result<u64, DbError> {
-        let end: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM feed").fetch_one(self.pool()).await?;
-        Ok(end.map_or(0, uint))
+        Ok(sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM feed").fetch_one(self.pool()).await?)
     }
 
     /// The last events that a visitor cares for, the newest first: scores, rounds that opened or were judged, and
@@ -120,9 +116,8 @@ impl Db {
     pub async fn latest(&self, count_max: u32) -> Result<Vec<FeedEvent>, DbError> {
         let query = "SELECT f.*, e.score_ppm FROM feed f LEFT JOIN evaluations e ON e.submission_id = f.submission_id
                      WHERE f.state = 'scored' OR f.step IN ('open', 'judged') OR f.kind IN ('competition', 'reward')
-                     ORDER BY f.id DESC LIMIT ?";
-        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(event).collect()
+                     ORDER BY f.id DESC LIMIT $1";
+        Ok(sqlx::query_as(query).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// At most `count_max` wanted events after number `after`, in order.
@@ -146,35 +141,33 @@ impl Db {
             query.push(" AND f.hotkey = ").push_bind(hotkey.to_string());
         }
         query.push(" ORDER BY f.id LIMIT ").push_bind(count_max);
-        let rows = query.build().fetch_all(self.pool()).await?;
-        rows.iter().map(event).collect()
+        Ok(query.build_query_as().fetch_all(self.pool()).await?)
     }
 }
 
-fn event(row: &SqliteRow) -> Result<FeedEvent, DbError> {
-    let text = |column: &str| row.get::<Option<&str>, _>(column).unwrap_or_default();
-    let optional = |column: &str| row.get::<Option<&str>, _>(column);
-    let what = match text("kind") {
-        "competition" => Happening::Competition { amendment: row.get::<Option<i64>, _>("round").map(uint) },
-        "submission" => Happening::Submission {
-            submission: parse("submission id", text("submission_id"))?,
-            hotkey: parse("hotkey", text("hotkey"))?,
-            from: optional("from_state").map(|state| parse("state", state)).transpose()?,
-            state: parse("state", text("state"))?,
-            code: optional("code").map(|code| parse("code", code)).transpose()?,
-            score_ppm: row.get("score_ppm"),
-        },
-        "round" => Happening::Round {
-            round: row.get::<Option<i64>, _>("round").map_or(0, uint),
-            step: parse("step", text("step"))?,
-        },
-        "reward" => Happening::Reward { from_round: row.get::<Option<i64>, _>("round").map_or(0, uint) },
-        other => return Err(DbError::Corrupt { what: "kind of event", problem: format!("{other:?} is none") }),
-    };
-    Ok(FeedEvent {
-        id: uint(row.get("id")),
-        at: uint(row.get("at")),
-        competition: parse("competition id", text("competition_id"))?,
-        what,
-    })
+impl FromRow<'_, SqliteRow> for FeedEvent {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let Text(competition) = row.try_get("competition_id")?;
+        Ok(Self { id: row.try_get("id")?, at: row.try_get("at")?, competition, what: Happening::from_row(row)? })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for Happening {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(match row.try_get("kind")? {
+            "competition" => Self::Competition { amendment: row.try_get("round")? },
+            "submission" => {
+                let Text(submission) = row.try_get("submission_id")?;
+                let (Text(hotkey), Text(state)) = (row.try_get("hotkey")?, row.try_get("state")?);
+                let (Maybe(from), Maybe(code)) = (row.try_get("from_state")?, row.try_get("code")?);
+                Self::Submission { submission, hotkey, from, state, code, score_ppm: row.try_get("score_ppm")? }
+            }
+            "round" => Self::Round { round: row.try_get("round")?, step: row.try_get::<Text<_>, _>("step")?.0 },
+            "reward" => Self::Reward { from_round: row.try_get("round")? },
+            other => {
+                let source = format!("{other:?} is no kind of event").into();
+                return Err(sqlx::Error::ColumnDecode { index: "kind".to_owned(), source });
+            }
+        })
+    }
 }

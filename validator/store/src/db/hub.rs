@@ -2,24 +2,26 @@
 //!
 //! It does not know what a revision is made of.
 
-use super::{Db, DbError, Tx, from_json, int, to_json, uint};
+use super::{Db, DbError, Tx, int, to_json};
 use protocol::Digest;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// A revision of a repository.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct Revision {
     /// The repository's name, `datasets/` in front of one with data.
     pub repository: String,
     /// Whose model or data it is.
     pub subject: String,
     /// 40 hex digits over its files.
+    #[sqlx(rename = "commit_id")]
     pub commit: String,
     /// Its files, by path.
+    #[sqlx(json)]
     pub files: Vec<RevisionFile>,
     /// The front matter of its card.
+    #[sqlx(json)]
     pub card: serde_json::Value,
     /// When what it shows came to be, in Unix seconds.
     pub at: u64,
@@ -54,12 +56,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn hub_revision(&self, repository: &str, subject: &str) -> Result<Option<Revision>, DbError> {
-        let row = sqlx::query("SELECT * FROM hub_revisions WHERE repository = ? AND subject = ?")
+        Ok(sqlx::query_as("SELECT * FROM hub_revisions WHERE repository = $1 AND subject = $2")
             .bind(repository)
             .bind(subject)
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(revision).transpose()
+            .await?)
     }
 
     /// Whether a revision of one of two repositories, or of any submission's, has a file of this path, and of this digest if one
@@ -69,8 +70,8 @@ impl Db {
     /// When the database fails.
     pub async fn hub_serves(&self, of: &[String; 2], path: &str, sha256: Option<&Digest>) -> Result<bool, DbError> {
         let query = "SELECT EXISTS (SELECT 1 FROM hub_revisions r, json_each(r.files) f
-                     WHERE (r.repository IN (?1, ?2) OR r.repository >= 'submissions/' AND r.repository < 'submissions0')
-                     AND f.value ->> 'path' = ?3 AND (?4 IS NULL OR f.value ->> 'sha256' = ?4))";
+                     WHERE (r.repository IN ($1, $2) OR r.repository >= 'submissions/' AND r.repository < 'submissions0')
+                     AND f.value ->> 'path' = $3 AND ($4 IS NULL OR f.value ->> 'sha256' = $4))";
         let [first, second] = of;
         let digest = sha256.map(Digest::to_string);
         let query = sqlx::query_scalar(query).bind(first).bind(second).bind(path).bind(digest);
@@ -82,12 +83,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn hub_commit(&self, repository: &str, commit: &str) -> Result<Option<Revision>, DbError> {
-        let row = sqlx::query("SELECT * FROM hub_revisions WHERE repository = ? AND commit_id = ?")
+        Ok(sqlx::query_as("SELECT * FROM hub_revisions WHERE repository = $1 AND commit_id = $2")
             .bind(repository)
             .bind(commit)
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(revision).transpose()
+            .await?)
     }
 }
 
@@ -96,7 +96,8 @@ impl Db {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Revision) -> Result<(), DbError> {
-    let query = "INSERT INTO hub_revisions (repository, subject, commit_id, files, card, at) VALUES (?, ?, ?, ?, ?, ?)
+    let query =
+        "INSERT INTO hub_revisions (repository, subject, commit_id, files, card, at) VALUES ($1, $2, $3, $4, $5, $6)
                  ON CONFLICT DO NOTHING";
     sqlx::query(query)
         .bind(&new.repository)
@@ -108,15 +109,4 @@ pub async fn insert(tx: &mut Tx, new: &Revision) -> Result<(), DbError> {
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-fn revision(row: &SqliteRow) -> Result<Revision, DbError> {
-    Ok(Revision {
-        repository: row.get("repository"),
-        subject: row.get("subject"),
-        commit: row.get("commit_id"),
-        files: from_json("revision's files", row.get("files"))?,
-        card: from_json("card", row.get("card"))?,
-        at: uint(row.get("at")),
-    })
 }

@@ -12,7 +12,7 @@ impl Db {
         let codes: Vec<String> = (0..count).map(|_| hex::encode(rand::random::<[u8; 16]>())).collect();
         let mut tx = self.write().await?;
         for code in &codes {
-            sqlx::query("INSERT INTO invites (code_sha256, made_at) VALUES (?, ?)")
+            sqlx::query("INSERT INTO invites (code_sha256, made_at) VALUES ($1, $2)")
                 .bind(Digest::of(code.as_bytes()).to_string())
                 .bind(int(now))
                 .execute(&mut *tx)
@@ -28,7 +28,7 @@ impl Db {
 /// # Errors
 /// When the database fails.
 pub async fn is_invited(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
-    let query = "SELECT EXISTS (SELECT 1 FROM invites WHERE hotkey = ?)";
+    let query = "SELECT EXISTS (SELECT 1 FROM invites WHERE hotkey = $1)";
     Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
 }
 
@@ -37,7 +37,7 @@ pub async fn is_invited(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn redeem(tx: &mut Tx, code: &str, hotkey: &Hotkey, now: u64) -> Result<bool, DbError> {
-    let query = "UPDATE invites SET hotkey = ?, used_at = ? WHERE code_sha256 = ? AND hotkey IS NULL";
+    let query = "UPDATE invites SET hotkey = $1, used_at = $2 WHERE code_sha256 = $3 AND hotkey IS NULL";
     let used = sqlx::query(query)
         .bind(hotkey.to_string())
         .bind(int(now))

@@ -2,24 +2,26 @@
 //!
 //! It judges nothing; verdicts come from `protocol::latency`.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int, to_json};
 use protocol::SubmissionId;
 use protocol::latency::{LatencyVerdict, half_width_ppm};
 use protocol::report::{Clock, Report};
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
+use sqlx::types::Json;
 use utoipa::ToSchema;
 
 /// How many rows are kept.
 const ROWS_MAX: i64 = 10_000;
 
 /// One measurement, as far as it tells about the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct LatencyControl {
     /// When, in Unix seconds.
     pub at: u64,
     /// What was measured.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Launches of the control; 0 where it was not made.
     pub control_launches: u32,
@@ -34,10 +36,12 @@ pub struct LatencyControl {
     /// By how much the parent's clock exceeded the reference worker's.
     pub overhead_ppm: u64,
     /// Whose stamps counted.
+    #[sqlx(try_from = "Text<Clock>")]
     pub clock: Clock,
     /// The core that workers were kept to.
     pub pinned_core: Option<u32>,
     /// What the rules made of it.
+    #[sqlx(json)]
     pub verdict: LatencyVerdict,
 }
 
@@ -66,9 +70,9 @@ impl LatencyControl {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, control: &LatencyControl) -> Result<(), DbError> {
-    let inserted = sqlx::query(
+    sqlx::query(
         "INSERT INTO latency_controls (at, submission_id, control_launches, control_ppm, ratio_ppm, half_width_ppm,
-         launches, overhead_ppm, clock, pinned_core, verdict, unstable) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         launches, overhead_ppm, clock, pinned_core, verdict, unstable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(int(control.at))
     .bind(control.submission.to_string())
@@ -78,16 +82,14 @@ pub async fn insert(tx: &mut Tx, control: &LatencyControl) -> Result<(), DbError
     .bind(control.half_width_ppm)
     .bind(control.launches)
     .bind(int(control.overhead_ppm))
-    .bind(clock_name(control.clock))
+    .bind(control.clock.as_str())
     .bind(control.pinned_core)
     .bind(to_json(&control.verdict))
     .bind(i64::from(control.verdict.is_unstable()))
     .execute(&mut **tx)
     .await?;
-    sqlx::query("DELETE FROM latency_controls WHERE id <= ?")
-        .bind(inserted.last_insert_rowid() - ROWS_MAX)
-        .execute(&mut **tx)
-        .await?;
+    let query = "DELETE FROM latency_controls WHERE id <= (SELECT max(id) FROM latency_controls) - $1";
+    sqlx::query(query).bind(ROWS_MAX).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -97,11 +99,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn latency_controls(&self, count_max: u32) -> Result<Vec<LatencyControl>, DbError> {
-        let rows = sqlx::query("SELECT * FROM latency_controls ORDER BY id DESC LIMIT ?")
-            .bind(count_max)
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().rev().map(control).collect()
+        let query = "SELECT * FROM (SELECT * FROM latency_controls ORDER BY id DESC LIMIT $1) AS last ORDER BY id";
+        Ok(sqlx::query_as(query).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// What the rules made of a submission's measurements so far, oldest first.
@@ -109,32 +108,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn latency_verdicts(&self, id: &SubmissionId) -> Result<Vec<LatencyVerdict>, DbError> {
-        let query = "SELECT verdict FROM latency_controls WHERE submission_id = ? ORDER BY id";
-        let verdicts: Vec<String> = sqlx::query_scalar(query).bind(id.to_string()).fetch_all(self.pool()).await?;
-        verdicts.iter().map(|verdict| from_json("latency verdict", verdict)).collect()
+        let query = "SELECT verdict FROM latency_controls WHERE submission_id = $1 ORDER BY id";
+        let verdicts = sqlx::query_scalar(query).bind(id.to_string()).fetch_all(self.pool()).await?;
+        Ok(verdicts.into_iter().map(|Json(verdict)| verdict).collect())
     }
-}
-
-fn clock_name(clock: Clock) -> &'static str {
-    match clock {
-        Clock::Parent => "parent",
-        Clock::Worker => "worker",
-    }
-}
-
-fn control(row: &SqliteRow) -> Result<LatencyControl, DbError> {
-    let count = |column: &str| u32::try_from(row.get::<i64, _>(column)).unwrap_or(u32::MAX);
-    Ok(LatencyControl {
-        at: uint(row.get("at")),
-        submission: parse("submission id", row.get("submission_id"))?,
-        control_launches: count("control_launches"),
-        control_ppm: row.get("control_ppm"),
-        ratio_ppm: row.get("ratio_ppm"),
-        half_width_ppm: row.get("half_width_ppm"),
-        launches: count("launches"),
-        overhead_ppm: uint(row.get("overhead_ppm")),
-        clock: if row.get::<&str, _>("clock") == clock_name(Clock::Parent) { Clock::Parent } else { Clock::Worker },
-        pinned_core: row.get::<Option<i64>, _>("pinned_core").and_then(|core| u32::try_from(core).ok()),
-        verdict: from_json("latency verdict", row.get("verdict"))?,
-    })
 }

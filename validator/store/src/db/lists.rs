@@ -2,13 +2,15 @@
 //!
 //! It reads rows and ranks nothing.
 
-use super::{Db, DbError, from_json, int, parse, uint};
+use super::column::{Maybe, Text};
+use super::{Db, DbError, int};
 use protocol::api::SubmissionSummary;
 use protocol::package::ModelKind;
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::types::Json;
+use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
 
 /// What every row of a list is made of.
 const COLUMNS: &str = "SELECT s.id, s.competition_id, s.hotkey, s.arrival, s.state, s.code, s.created_at, s.changed_at,
@@ -49,8 +51,8 @@ impl Db {
             query.push(" AND s.state = ").push_bind(state.as_str());
         }
         query.push(" ORDER BY s.arrival DESC LIMIT ").push_bind(count_max);
-        let rows = query.build().fetch_all(self.pool()).await?;
-        rows.iter().map(summary).collect()
+        let rows = query.build_query_as().fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|Listed(summary)| summary).collect())
     }
 
     /// One submission as a list has it, without its rank.
@@ -60,8 +62,8 @@ impl Db {
     pub async fn summary(&self, id: &SubmissionId) -> Result<Option<SubmissionSummary>, DbError> {
         let mut query = QueryBuilder::<Sqlite>::new(COLUMNS);
         query.push(" WHERE s.id = ").push_bind(id.to_string());
-        let row = query.build().fetch_optional(self.pool()).await?;
-        row.as_ref().map(summary).transpose()
+        let row = query.build_query_as().fetch_optional(self.pool()).await?;
+        Ok(row.map(|Listed(summary)| summary))
     }
 
     /// A hotkey's submissions by state; states without any are absent.
@@ -69,27 +71,31 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn count_of_hotkey(&self, hotkey: &Hotkey) -> Result<Vec<(State, u64)>, DbError> {
-        let query = "SELECT state, count(*) AS count FROM submissions WHERE hotkey = ? GROUP BY state";
-        let rows = sqlx::query(query).bind(hotkey.to_string()).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
+        let query = "SELECT state, count(*) AS count FROM submissions WHERE hotkey = $1 GROUP BY state";
+        let rows = sqlx::query_as(query).bind(hotkey.to_string()).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(state), count)| (state, count)).collect())
     }
 }
 
-fn summary(row: &SqliteRow) -> Result<SubmissionSummary, DbError> {
-    let text = |column: &str| row.get::<Option<&str>, _>(column);
-    let architecture = text("architecture").map(|text| from_json::<ModelKind>("architecture", text)).transpose()?;
-    Ok(SubmissionSummary {
-        id: parse("submission id", row.get("id"))?,
-        competition: parse("competition id", row.get("competition_id"))?,
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        name: row.get("name"),
-        arrival: uint(row.get("arrival")),
-        state: parse("state", row.get("state"))?,
-        code: text("code").map(|code| parse("code", code)).transpose()?,
-        created_at: uint(row.get("created_at")),
-        changed_at: uint(row.get("changed_at")),
-        architecture: architecture.map(|architecture| architecture.kind().to_owned()),
-        score_ppm: row.get("score_ppm"),
-        rank: None,
-    })
+/// A row of a list.
+struct Listed(SubmissionSummary);
+
+impl FromRow<'_, SqliteRow> for Listed {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let architecture: Option<Json<ModelKind>> = row.try_get("architecture")?;
+        Ok(Self(SubmissionSummary {
+            id: row.try_get::<Text<_>, _>("id")?.0,
+            competition: row.try_get::<Text<_>, _>("competition_id")?.0,
+            hotkey: row.try_get::<Text<_>, _>("hotkey")?.0,
+            name: row.try_get("name")?,
+            arrival: row.try_get("arrival")?,
+            state: row.try_get::<Text<_>, _>("state")?.0,
+            code: row.try_get::<Maybe<_>, _>("code")?.0,
+            created_at: row.try_get("created_at")?,
+            changed_at: row.try_get("changed_at")?,
+            architecture: architecture.map(|architecture| architecture.kind().to_owned()),
+            score_ppm: row.try_get("score_ppm")?,
+            rank: None,
+        }))
+    }
 }

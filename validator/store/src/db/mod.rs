@@ -7,6 +7,7 @@ pub mod ages;
 pub mod amendments;
 pub mod attempts;
 pub mod blocks;
+mod column;
 pub mod competitions;
 pub mod copies;
 mod copy;
@@ -18,9 +19,9 @@ pub mod hub;
 pub mod idempotency;
 pub mod invites;
 pub mod latency;
+pub mod leaves;
 pub mod ledger;
 pub mod lists;
-pub mod log;
 pub mod names;
 pub mod nonces;
 pub mod origins;
@@ -65,15 +66,15 @@ const MADE_AFTER_IT: [&str; 2] = ["ledger.jsonl", "objects/log/checkpoint"];
 pub enum DbError {
     /// The database itself refused.
     #[error("the database: {0}")]
-    Sql(#[from] sqlx::Error),
+    Sql(#[source] sqlx::Error),
     /// The schema can't be brought up to date.
     #[error("the database's schema: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A stored value isn't what we store: the file was changed by somebody else, or this is a bug.
-    #[error("the database holds an unreadable {what}: {problem}")]
+    #[error("the database holds an unreadable `{column}`: {problem}")]
     Corrupt {
-        /// What can't be read.
-        what: &'static str,
+        /// The column that can't be read, or its number where only that is known.
+        column: String,
         /// Why.
         problem: String,
     },
@@ -147,6 +148,17 @@ pub enum DbError {
         /// The state that was expected.
         expected: protocol::submission::State,
     },
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { index, source } => {
+                Self::Corrupt { column: index.trim_matches('"').to_owned(), problem: source.to_string() }
+            }
+            other => Self::Sql(other),
+        }
+    }
 }
 
 impl DbError {
@@ -327,19 +339,6 @@ impl Db {
     }
 }
 
-/// Parses stored text.
-pub fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T, DbError>
-where
-    T::Err: std::fmt::Display,
-{
-    text.parse().map_err(|error: T::Err| DbError::Corrupt { what, problem: error.to_string() })
-}
-
-/// Parses stored JSON.
-pub fn from_json<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Result<T, DbError> {
-    serde_json::from_str(text).map_err(|error| DbError::Corrupt { what, problem: error.to_string() })
-}
-
 /// Canonical JSON as text.
 pub fn to_json(value: &impl serde::Serialize) -> String {
     let bytes = protocol::digest::canonical_json(value).expect("JSON, because our types have string keys only");
@@ -349,9 +348,4 @@ pub fn to_json(value: &impl serde::Serialize) -> String {
 /// A count or a time as SQLite has it.
 pub fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// A count or a time from SQLite.
-pub fn uint(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }

@@ -3,7 +3,6 @@
 use super::{Db, DbError, Tx, int};
 use protocol::Hotkey;
 use protocol::name::DisplayName;
-use sqlx::Row;
 use std::collections::HashMap;
 
 /// What became of a wish for a name.
@@ -61,12 +60,12 @@ pub async fn give(
     names_max: u64,
     now: u64,
 ) -> Result<Named, DbError> {
-    let owner: Option<String> = sqlx::query_scalar("SELECT hotkey FROM names WHERE folded = ?")
+    let owner: Option<String> = sqlx::query_scalar("SELECT hotkey FROM names WHERE folded = $1")
         .bind(name.folded())
         .fetch_optional(&mut **tx)
         .await?;
     let model: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = ? AND hotkey <> ?
+        "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = $1 AND hotkey <> $2
          AND state NOT IN ('rejected', 'expired', 'withdrawn'))",
     )
     .bind(name.folded())
@@ -76,7 +75,7 @@ pub async fn give(
     if model || owner.as_ref().is_some_and(|owner| *owner != hotkey.to_string()) {
         return Ok(Named::Taken);
     }
-    let had: i64 = sqlx::query_scalar("SELECT count(*) FROM names WHERE hotkey = ?")
+    let had: i64 = sqlx::query_scalar("SELECT count(*) FROM names WHERE hotkey = $1")
         .bind(hotkey.to_string())
         .fetch_one(&mut **tx)
         .await?;
@@ -86,7 +85,7 @@ pub async fn give(
     // The last one counts: two within a second go by their order here.
     sqlx::query(
         "INSERT INTO names (folded, name, hotkey, at)
-         VALUES (?1, ?2, ?3, max(?4, (SELECT coalesce(max(at), 0) + 1 FROM names WHERE hotkey = ?3)))
+         VALUES ($1, $2, $3, max($4, (SELECT coalesce(max(at), 0) + 1 FROM names WHERE hotkey = $3)))
          ON CONFLICT (folded) DO UPDATE SET name = excluded.name, at = excluded.at",
     )
     .bind(name.folded())
@@ -104,7 +103,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn name_of(&self, hotkey: &Hotkey) -> Result<Option<String>, DbError> {
-        let query = "SELECT name FROM names WHERE hotkey = ? ORDER BY at DESC LIMIT 1";
+        let query = "SELECT name FROM names WHERE hotkey = $1 ORDER BY at DESC LIMIT 1";
         Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_optional(self.pool()).await?)
     }
 
@@ -114,8 +113,8 @@ impl Db {
     /// When the database fails.
     pub async fn names(&self) -> Result<HashMap<String, String>, DbError> {
         let query = "SELECT hotkey, name, max(at) FROM names GROUP BY hotkey";
-        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
-        Ok(rows.iter().map(|row| (row.get("hotkey"), row.get("name"))).collect())
+        let rows = sqlx::query_as(query).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(hotkey, name, _): (_, _, i64)| (hotkey, name)).collect())
     }
 }
 

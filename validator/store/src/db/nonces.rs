@@ -13,7 +13,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn knows_nonce(&self, request: &VerifiedRequest) -> Result<bool, DbError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM nonces WHERE hotkey = ? AND nonce_ns = ?)";
+        let query = "SELECT EXISTS (SELECT 1 FROM nonces WHERE hotkey = $1 AND nonce_ns = $2)";
         let known = sqlx::query_scalar(query).bind(request.hotkey.to_string()).bind(int(request.nonce_ns));
         Ok(known.fetch_one(self.pool()).await?)
     }
@@ -23,7 +23,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn remember_nonce(&self, request: &VerifiedRequest, now: u64) -> Result<bool, DbError> {
-        let inserted = sqlx::query("INSERT INTO nonces (hotkey, nonce_ns, seen_at) VALUES (?, ?, ?)")
+        let inserted = sqlx::query("INSERT INTO nonces (hotkey, nonce_ns, seen_at) VALUES ($1, $2, $3)")
             .bind(request.hotkey.to_string())
             .bind(int(request.nonce_ns))
             .bind(int(now))
@@ -41,7 +41,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_nonces(&self, horizon: u64) -> Result<(), DbError> {
-        sqlx::query("DELETE FROM nonces WHERE seen_at < ?").bind(int(horizon)).execute(self.pool()).await?;
+        sqlx::query("DELETE FROM nonces WHERE seen_at < $1").bind(int(horizon)).execute(self.pool()).await?;
         Ok(())
     }
 }

@@ -3,12 +3,11 @@
 //! What is counted here outlives a restart and is bounded by shares, which are somebody else's business. No address stands
 //! in the database, only digests that are equal where addresses are.
 
-use super::{Db, DbError, Tx, uint};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use super::{Db, DbError, Tx};
+use sqlx::FromRow;
 
 /// An address and the networks that it lies in, as keyed digests. An address of IPv4 is its own network.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, FromRow)]
 pub struct Origin {
     /// The address, or its /64 of IPv6.
     pub address: String,
@@ -18,14 +17,8 @@ pub struct Origin {
     pub network_48: String,
 }
 
-impl Origin {
-    pub(super) fn of_row(row: &SqliteRow) -> Self {
-        Self { address: row.get("address"), network_56: row.get("network_56"), network_48: row.get("network_48") }
-    }
-}
-
 /// What is held from one origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Held {
     /// From the address.
     pub address: u64,
@@ -54,12 +47,12 @@ macro_rules! questions {
             concat!(
                 "SELECT count(",
                 $what,
-                ") FILTER (WHERE address = ?1) AS address,
+                ") FILTER (WHERE address = $1) AS address,
                  max(count(",
                 $what,
-                ") FILTER (WHERE network_56 = ?2), count(",
+                ") FILTER (WHERE network_56 = $2), count(",
                 $what,
-                ") FILTER (WHERE network_48 = ?3))
+                ") FILTER (WHERE network_48 = $3))
                  AS network FROM ",
                 $of
             ),
@@ -86,7 +79,7 @@ impl Counted {
 /// When the database fails.
 pub async fn all(tx: &mut Tx, what: Counted) -> Result<u64, DbError> {
     let [all, _] = what.questions();
-    Ok(uint(sqlx::query_scalar(all).fetch_one(&mut **tx).await?))
+    Ok(sqlx::query_scalar(all).fetch_one(&mut **tx).await?)
 }
 
 /// How much of it is held from `origin`.
@@ -96,9 +89,8 @@ pub async fn all(tx: &mut Tx, what: Counted) -> Result<u64, DbError> {
 pub async fn held(tx: &mut Tx, what: Counted, origin: &Origin) -> Result<Held, DbError> {
     let [_, held] = what.questions();
     let Origin { address, network_56, network_48 } = origin;
-    let asked = sqlx::query(held).bind(address).bind(network_56).bind(network_48);
-    let row = asked.fetch_one(&mut **tx).await?;
-    Ok(Held { address: uint(row.get("address")), network: uint(row.get("network")) })
+    let asked = sqlx::query_as(held).bind(address).bind(network_56).bind(network_48);
+    Ok(asked.fetch_one(&mut **tx).await?)
 }
 
 impl Db {
@@ -108,6 +100,6 @@ impl Db {
     /// When the database fails.
     pub async fn counted(&self, what: Counted) -> Result<u64, DbError> {
         let [all, _] = what.questions();
-        Ok(uint(sqlx::query_scalar(all).fetch_one(self.pool()).await?))
+        Ok(sqlx::query_scalar(all).fetch_one(self.pool()).await?)
     }
 }

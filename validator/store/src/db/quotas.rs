@@ -1,11 +1,11 @@
 //! What a hotkey has under way, and what it announced lately. It does not know how much is allowed.
 
-use super::{Db, DbError, Tx, int, uint};
+use super::{Db, DbError, Tx, int};
 use protocol::Hotkey;
-use sqlx::Row;
+use sqlx::FromRow;
 
 /// What a hotkey has under way, over all competitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct Pending {
     /// Submissions that aren't done.
     pub submissions: u64,
@@ -22,17 +22,12 @@ pub struct Pending {
 pub async fn pending_of(tx: &mut Tx, hotkey: &Hotkey) -> Result<Pending, DbError> {
     let query = "WITH mine AS (SELECT id, state, coalesce(min(upload_until, first_byte_until), upload_until) AS until
                  FROM submissions
-                 WHERE hotkey = ? AND state IN ('awaiting_upload', 'checking', 'queued', 'evaluating'))
+                 WHERE hotkey = $1 AND state IN ('awaiting_upload', 'checking', 'queued', 'evaluating'))
                  SELECT (SELECT count(*) FROM mine) AS submissions,
                  (SELECT coalesce(sum(size_bytes), 0) FROM submission_files
                   WHERE submission_id IN (SELECT id FROM mine)) AS bytes,
                  (SELECT min(until) FROM mine WHERE state = 'awaiting_upload') AS upload_until";
-    let row = sqlx::query(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?;
-    Ok(Pending {
-        submissions: uint(row.get("submissions")),
-        bytes: uint(row.get("bytes")),
-        upload_until: row.get::<Option<i64>, _>("upload_until").map(uint),
-    })
+    Ok(sqlx::query_as(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
 }
 
 /// When a hotkey made the announcement that `count` have followed since, itself included, if that was after `since`;
@@ -46,15 +41,10 @@ pub async fn announced_before_last(
     count: u64,
     since: u64,
 ) -> Result<Option<u64>, DbError> {
-    let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND created_at > ? AND state != 'failed'
-                 ORDER BY created_at DESC LIMIT 1 OFFSET ?";
-    let at: Option<i64> = sqlx::query_scalar(query)
-        .bind(hotkey.to_string())
-        .bind(int(since))
-        .bind(int(count.saturating_sub(1)))
-        .fetch_optional(&mut **tx)
-        .await?;
-    Ok(at.map(uint))
+    let query = "SELECT created_at FROM submissions WHERE hotkey = $1 AND created_at > $2 AND state != 'failed'
+                 ORDER BY created_at DESC LIMIT 1 OFFSET $3";
+    let query = sqlx::query_scalar(query).bind(hotkey.to_string()).bind(int(since));
+    Ok(query.bind(int(count.saturating_sub(1))).fetch_optional(&mut **tx).await?)
 }
 
 /// What an address announced since `since`, and when it announced the first of it.
@@ -63,9 +53,8 @@ pub async fn announced_before_last(
 /// When the database fails.
 pub async fn announced_from(tx: &mut Tx, address: &str, since: u64) -> Result<(u64, Option<u64>), DbError> {
     let query =
-        "SELECT coalesce(sum(bytes), 0) AS bytes, min(at) AS first FROM address_bytes WHERE address = ? AND at > ?";
-    let row = sqlx::query(query).bind(address).bind(int(since)).fetch_one(&mut **tx).await?;
-    Ok((uint(row.get("bytes")), row.get::<Option<i64>, _>("first").map(uint)))
+        "SELECT coalesce(sum(bytes), 0) AS bytes, min(at) AS first FROM address_bytes WHERE address = $1 AND at > $2";
+    Ok(sqlx::query_as(query).bind(address).bind(int(since)).fetch_one(&mut **tx).await?)
 }
 
 /// Counts what an address announces.
@@ -73,7 +62,7 @@ pub async fn announced_from(tx: &mut Tx, address: &str, since: u64) -> Result<(u
 /// # Errors
 /// When the database fails.
 pub async fn count_from(tx: &mut Tx, address: &str, at: u64, bytes: u64) -> Result<(), DbError> {
-    let query = "INSERT INTO address_bytes (address, at, bytes) VALUES (?, ?, ?)";
+    let query = "INSERT INTO address_bytes (address, at, bytes) VALUES ($1, $2, $3)";
     sqlx::query(query).bind(address).bind(int(at)).bind(int(bytes)).execute(&mut **tx).await?;
     Ok(())
 }
@@ -84,7 +73,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_address_bytes(&self, horizon: u64) -> Result<(), DbError> {
-        sqlx::query("DELETE FROM address_bytes WHERE at <= ?").bind(int(horizon)).execute(self.pool()).await?;
+        sqlx::query("DELETE FROM address_bytes WHERE at <= $1").bind(int(horizon)).execute(self.pool()).await?;
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 //!
 //! It errs on the side of keeping: any 64 hex digits in a column that may name an object count as a name.
 
+use super::column::Text;
 use super::{Db, DbError, int};
 use futures::TryStreamExt;
 use protocol::Digest;
-use sqlx::Row;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ const PACKAGES: Range<usize> = 2..4;
 /// The same without what is given up of rejected submissions.
 const PACKAGES_KEPT: &str = "SELECT f.sha256 FROM package_files f JOIN submissions s ON s.id = f.submission_id
     WHERE s.state NOT IN ('expired', 'withdrawn') AND NOT EXISTS (SELECT 1 FROM rejected_files r
-        WHERE r.submission_id = f.submission_id AND r.rejected_at <= ?)";
+        WHERE r.submission_id = f.submission_id AND r.rejected_at <= $1)";
 
 impl Db {
     /// All objects that some row would name, were the files given up of submissions that were rejected until `horizon`.
@@ -74,9 +74,9 @@ impl Db {
     async fn named_in(&self, all: &[&'static str]) -> Result<HashSet<Digest>, DbError> {
         let mut named = HashSet::new();
         for sql in all.iter().copied() {
-            let mut rows = sqlx::query(sql).fetch(self.pool());
+            let mut rows = sqlx::query_scalar::<_, String>(sql).fetch(self.pool());
             while let Some(row) = rows.try_next().await? {
-                named.extend(digests(row.get::<&str, _>(0)));
+                named.extend(digests(&row));
             }
         }
         Ok(named)
@@ -97,8 +97,8 @@ impl Db {
                    UNION SELECT teacher_logits_sha256 FROM copy_probes
                    UNION SELECT fingerprint_sha256 FROM copy_entries
                    UNION SELECT fingerprint_sha256 FROM fingerprints WHERE fingerprint_sha256 IS NOT NULL";
-        let rows: Vec<String> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
-        rows.iter().map(|sha256| super::parse("digest", sha256)).collect()
+        let rows = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|Text(sha256)| sha256).collect())
     }
 }
 
@@ -126,12 +126,12 @@ mod tests {
         let db = Db::open(&dir.path().join("db")).await.unwrap_or_else(|error| panic!("{error}"));
         let query = "SELECT m.name AS t, p.name AS c FROM sqlite_master m, pragma_table_info(m.name) p
                      WHERE m.type = 'table' AND p.name LIKE '%sha256%' ORDER BY 1, 2";
-        let rows = sqlx::query(query).fetch_all(db.pool()).await.unwrap_or_else(|error| panic!("{error}"));
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(query).fetch_all(db.pool()).await.unwrap_or_else(|error| panic!("{error}"));
         assert!(rows.len() > 10, "{}", rows.len());
-        for row in rows {
-            let (table, column) = (row.get::<&str, _>("t"), row.get::<&str, _>("c"));
+        for (table, column) in &rows {
             let swept = NAMED_IN.iter().any(|sql| sql.contains(column) && sql.contains(&format!("FROM {table}")));
-            let other = NOT_OBJECTS.contains(&(table, column));
+            let other = NOT_OBJECTS.contains(&(table.as_str(), column.as_str()));
             assert!(swept || other, "does {table}.{column} name objects? Then add it to NAMED_IN");
         }
     }

@@ -3,11 +3,12 @@
 //! [`advance`] is the one place where a round's step changes. It does not decide which step is due.
 
 pub use super::entries::{
-    Contender, Entry, EntryResult, count_round_attempt, insert_entry, set_challenger, set_result, set_screening,
+    Contender, EntryResult, RoundEntry, count_round_attempt, insert_entry, set_challenger, set_result, set_screening,
     set_seen, set_verdict,
 };
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::{Key, Text};
+use super::{Db, DbError, Tx, int, to_json};
 use datasets::hidden::{Abandonment, Beacon, BeaconWait, Drawn, RoundCommitment, Secret, Terms};
 use protocol::competition::ObjectRef;
 use protocol::reward::{PastRound, Reason, Standing, Weight};
@@ -15,17 +16,19 @@ use protocol::round::Step;
 use protocol::{CompetitionId, SubmissionId};
 use referee::Stand;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// A round.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Round {
     /// Whose.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// From 1 upwards.
+    #[sqlx(rename = "round")]
     pub number: u64,
     /// How far it is.
+    #[sqlx(try_from = "Text<Step>")]
     pub step: Step,
     /// When it opened, in Unix seconds.
     pub opened_at: u64,
@@ -34,10 +37,12 @@ pub struct Round {
     /// When it came to its step.
     pub changed_at: u64,
     /// Not to be shown before the round is revealed.
+    #[sqlx(try_from = "Key")]
     pub secret: Secret,
     /// Under which the ledger has its weights, once paid.
     pub epoch: Option<u64>,
     /// Everything else.
+    #[sqlx(json)]
     pub record: Record,
 }
 
@@ -108,12 +113,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn round(&self, competition: &CompetitionId, number: u64) -> Result<Option<Round>, DbError> {
-        let row = sqlx::query("SELECT * FROM rounds WHERE competition_id = ? AND round = ?")
+        Ok(sqlx::query_as("SELECT * FROM rounds WHERE competition_id = $1 AND round = $2")
             .bind(competition.as_ref())
             .bind(int(number))
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(round).transpose()
+            .await?)
     }
 
     /// A competition's rounds, newest first.
@@ -121,11 +125,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn rounds(&self, competition: &CompetitionId) -> Result<Vec<Round>, DbError> {
-        let rows = sqlx::query("SELECT * FROM rounds WHERE competition_id = ? ORDER BY round DESC")
+        Ok(sqlx::query_as("SELECT * FROM rounds WHERE competition_id = $1 ORDER BY round DESC")
             .bind(competition.as_ref())
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(round).collect()
+            .await?)
     }
 
     /// Its newest round.
@@ -133,11 +136,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn latest_round(&self, competition: &CompetitionId) -> Result<Option<Round>, DbError> {
-        let row = sqlx::query("SELECT * FROM rounds WHERE competition_id = ? ORDER BY round DESC LIMIT 1")
+        Ok(sqlx::query_as("SELECT * FROM rounds WHERE competition_id = $1 ORDER BY round DESC LIMIT 1")
             .bind(competition.as_ref())
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(round).transpose()
+            .await?)
     }
 
     /// The newest round with verdicts: who holds the seat is in it.
@@ -145,10 +147,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn latest_judged(&self, competition: &CompetitionId) -> Result<Option<Round>, DbError> {
-        let query = "SELECT * FROM rounds WHERE competition_id = ? AND step IN ('judged', 'paid', 'revealed')
+        let query = "SELECT * FROM rounds WHERE competition_id = $1 AND step IN ('judged', 'paid', 'revealed')
                      ORDER BY round DESC LIMIT 1";
-        let row = sqlx::query(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?;
-        row.as_ref().map(round).transpose()
+        Ok(sqlx::query_as(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?)
     }
 
     /// How many rounds were drawn.
@@ -157,8 +158,8 @@ impl Db {
     /// When the database fails.
     pub async fn count_drawn(&self, competition: &CompetitionId) -> Result<u64, DbError> {
         let query = "SELECT count(*) FROM rounds
-                     WHERE competition_id = ? AND step NOT IN ('open', 'closed', 'abandoned')";
-        Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?))
+                     WHERE competition_id = $1 AND step NOT IN ('open', 'closed', 'abandoned')";
+        Ok(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?)
     }
 
     /// The first round that was drawn: its seed is that of the fixed part in all later ones.
@@ -166,10 +167,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn first_drawn(&self, competition: &CompetitionId) -> Result<Option<Round>, DbError> {
-        let query = "SELECT * FROM rounds WHERE competition_id = ? AND step NOT IN ('open', 'closed', 'abandoned')
+        let query = "SELECT * FROM rounds WHERE competition_id = $1 AND step NOT IN ('open', 'closed', 'abandoned')
                      ORDER BY round LIMIT 1";
-        let row = sqlx::query(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?;
-        row.as_ref().map(round).transpose()
+        Ok(sqlx::query_as(query).bind(competition.as_ref()).fetch_optional(self.pool()).await?)
     }
 }
 
@@ -178,15 +178,10 @@ impl Db {
 /// # Errors
 /// When the database fails.
 pub async fn close_at(tx: &mut Tx, competition: &CompetitionId, number: u64, now: u64) -> Result<bool, DbError> {
-    let query = "UPDATE rounds SET closes_at = ?
-                 WHERE competition_id = ? AND round = ? AND step = 'open' AND coalesce(closes_at > ?, 1)";
-    let changed = sqlx::query(query)
-        .bind(int(now))
-        .bind(competition.as_ref())
-        .bind(int(number))
-        .bind(int(now))
-        .execute(&mut **tx)
-        .await?;
+    let query = "UPDATE rounds SET closes_at = $1
+                 WHERE competition_id = $2 AND round = $3 AND step = 'open' AND (closes_at IS NULL OR closes_at > $1)";
+    let changed =
+        sqlx::query(query).bind(int(now)).bind(competition.as_ref()).bind(int(number)).execute(&mut **tx).await?;
     Ok(changed.rows_affected() == 1)
 }
 
@@ -195,8 +190,8 @@ pub async fn close_at(tx: &mut Tx, competition: &CompetitionId, number: u64, now
 /// # Errors
 /// When the database fails.
 pub async fn last_closed_at(tx: &mut Tx, competition: &CompetitionId) -> Result<u64, DbError> {
-    let query = "SELECT coalesce(max(closes_at), 0) FROM rounds WHERE competition_id = ? AND step != 'open'";
-    Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?))
+    let query = "SELECT coalesce(max(closes_at), 0) FROM rounds WHERE competition_id = $1 AND step != 'open'";
+    Ok(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?)
 }
 
 /// Writes a new round.
@@ -206,7 +201,7 @@ pub async fn last_closed_at(tx: &mut Tx, competition: &CompetitionId) -> Result<
 pub async fn insert(tx: &mut Tx, round: &Round) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO rounds (competition_id, round, step, opened_at, closes_at, changed_at, secret, record)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(round.competition.as_ref())
     .bind(int(round.number))
@@ -228,7 +223,7 @@ pub async fn insert(tx: &mut Tx, round: &Round) -> Result<(), DbError> {
 pub async fn advance(tx: &mut Tx, round: &Round, to: Step, record: &Record, now: u64) -> Result<(), DbError> {
     assert!(round.step.may_become(to), "a round can't go from {} to {to}; this is a bug", round.step);
     let changed = sqlx::query(
-        "UPDATE rounds SET step = ?, record = ?, changed_at = ? WHERE competition_id = ? AND round = ? AND step = ?",
+        "UPDATE rounds SET step = $1, record = $2, changed_at = $3 WHERE competition_id = $4 AND round = $5 AND step = $6",
     )
     .bind(to.as_str())
     .bind(to_json(record))
@@ -249,8 +244,8 @@ pub async fn advance(tx: &mut Tx, round: &Round, to: Step, record: &Record, now:
 /// # Errors
 /// [`DbError::RoundMoved`] when it has one, or is at another step, and the database's own.
 pub async fn set_awaiting(tx: &mut Tx, round: &Round, record: &Record) -> Result<(), DbError> {
-    let query = "UPDATE rounds SET record = ? WHERE competition_id = ? AND round = ? AND step = 'closed'
-                 AND json_extract(record, '$.beacon') IS NULL";
+    let query = "UPDATE rounds SET record = $1 WHERE competition_id = $2 AND round = $3 AND step = 'closed'
+                 AND record ->> 'beacon' IS NULL";
     let changed = sqlx::query(query)
         .bind(to_json(record))
         .bind(round.competition.as_ref())
@@ -269,24 +264,7 @@ pub async fn set_awaiting(tx: &mut Tx, round: &Round, record: &Record) -> Result
 /// When the database fails.
 pub async fn take_epoch(tx: &mut Tx, round: &Round) -> Result<u64, DbError> {
     let query = "UPDATE rounds SET epoch = coalesce(epoch, (SELECT coalesce(max(epoch), 0) + 1 FROM rounds))
-                 WHERE competition_id = ? AND round = ? RETURNING epoch";
-    let epoch: i64 =
-        sqlx::query_scalar(query).bind(round.competition.as_ref()).bind(int(round.number)).fetch_one(&mut **tx).await?;
-    Ok(uint(epoch))
-}
-
-fn round(row: &SqliteRow) -> Result<Round, DbError> {
-    let secret: &[u8] = row.get("secret");
-    let corrupt = |_| DbError::Corrupt { what: "round's secret", problem: format!("{} bytes", secret.len()) };
-    Ok(Round {
-        competition: parse("competition id", row.get("competition_id"))?,
-        number: uint(row.get("round")),
-        step: parse("round's step", row.get("step"))?,
-        opened_at: uint(row.get("opened_at")),
-        closes_at: row.get::<Option<i64>, _>("closes_at").map(uint),
-        changed_at: uint(row.get("changed_at")),
-        secret: Secret::new(<[u8; 32]>::try_from(secret).map_err(corrupt)?),
-        epoch: row.get::<Option<i64>, _>("epoch").map(uint),
-        record: from_json("round", row.get("record"))?,
-    })
+                 WHERE competition_id = $1 AND round = $2 RETURNING epoch";
+    let query = sqlx::query_scalar(query).bind(round.competition.as_ref()).bind(int(round.number));
+    Ok(query.fetch_one(&mut **tx).await?)
 }

@@ -2,17 +2,18 @@
 //!
 //! Only digests of tokens are stored. It does not know what a token looks like.
 
-use super::{Db, DbError, Tx, int, parse, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int};
 use protocol::{Digest, Hotkey};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// A token, without what opens anything.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct ApiToken {
     /// Its name, by which it is revoked.
     pub id: String,
     /// For whom it submits.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// What its owner calls it.
     pub label: String,
@@ -28,11 +29,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn api_token(&self, token_sha256: &Digest) -> Result<Option<ApiToken>, DbError> {
-        let row = sqlx::query("SELECT * FROM api_tokens WHERE token_sha256 = ?")
+        Ok(sqlx::query_as("SELECT * FROM api_tokens WHERE token_sha256 = $1")
             .bind(token_sha256.to_string())
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(token).transpose()
+            .await?)
     }
 
     /// A hotkey's tokens that are good at `now`, oldest first.
@@ -40,12 +40,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn api_tokens(&self, hotkey: &Hotkey, now: u64) -> Result<Vec<ApiToken>, DbError> {
-        let rows = sqlx::query("SELECT * FROM api_tokens WHERE hotkey = ? AND expires_at > ? ORDER BY created_at, id")
+        Ok(sqlx::query_as("SELECT * FROM api_tokens WHERE hotkey = $1 AND expires_at > $2 ORDER BY created_at, id")
             .bind(hotkey.to_string())
             .bind(int(now))
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(token).collect()
+            .await?)
     }
 
     /// Ends a hotkey's token; `false` when it has none of this name.
@@ -53,7 +52,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn revoke_api_token(&self, hotkey: &Hotkey, id: &str) -> Result<bool, DbError> {
-        let deleted = sqlx::query("DELETE FROM api_tokens WHERE hotkey = ? AND id = ?")
+        let deleted = sqlx::query("DELETE FROM api_tokens WHERE hotkey = $1 AND id = $2")
             .bind(hotkey.to_string())
             .bind(id)
             .execute(self.pool())
@@ -67,13 +66,13 @@ impl Db {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, token_sha256: &Digest, token: &ApiToken) -> Result<(), DbError> {
-    sqlx::query("DELETE FROM api_tokens WHERE hotkey = ? AND expires_at <= ?")
+    sqlx::query("DELETE FROM api_tokens WHERE hotkey = $1 AND expires_at <= $2")
         .bind(token.hotkey.to_string())
         .bind(int(token.created_at))
         .execute(&mut **tx)
         .await?;
     sqlx::query(
-        "INSERT INTO api_tokens (id, token_sha256, hotkey, label, created_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO api_tokens (id, token_sha256, hotkey, label, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(&token.id)
     .bind(token_sha256.to_string())
@@ -91,17 +90,6 @@ pub async fn insert(tx: &mut Tx, token_sha256: &Digest, token: &ApiToken) -> Res
 /// # Errors
 /// When the database fails.
 pub async fn count(tx: &mut Tx, hotkey: &Hotkey, now: u64) -> Result<u64, DbError> {
-    let query = "SELECT count(*) FROM api_tokens WHERE hotkey = ? AND expires_at > ?";
-    let count = sqlx::query_scalar(query).bind(hotkey.to_string()).bind(int(now)).fetch_one(&mut **tx).await?;
-    Ok(uint(count))
-}
-
-fn token(row: &SqliteRow) -> Result<ApiToken, DbError> {
-    Ok(ApiToken {
-        id: row.get("id"),
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        label: row.get("label"),
-        created_at: uint(row.get("created_at")),
-        expires_at: uint(row.get("expires_at")),
-    })
+    let query = "SELECT count(*) FROM api_tokens WHERE hotkey = $1 AND expires_at > $2";
+    Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).bind(int(now)).fetch_one(&mut **tx).await?)
 }

@@ -1,23 +1,27 @@
 //! Who waits for a turn, and for whom the machine worked lately. It does not decide whose turn it is.
 
+use super::column::Text;
 use super::submissions::Submission;
-use super::{Db, DbError, Tx, int, parse, uint};
+use super::{Db, DbError, Tx, int};
 use protocol::submission::State;
 use protocol::{Hotkey, SubmissionId};
-use sqlx::Row;
+use sqlx::FromRow;
 
 /// A submission that waits for a turn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Waiting {
     /// Which.
+    #[sqlx(try_from = "Text<SubmissionId>")]
     pub id: SubmissionId,
     /// The attempt that it waits for.
     pub attempt: u64,
     /// Whose.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// The address that it was announced from, as a digest.
     pub address: String,
     /// The network that it lies in, where one owner has many: a /48 of IPv6. One of IPv4 stands for itself.
+    #[sqlx(rename = "network_48")]
     pub network: String,
     /// Order of arrival.
     pub arrival: u64,
@@ -26,13 +30,15 @@ pub struct Waiting {
 }
 
 /// What the machine did for a hotkey from an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Used {
     /// For whom.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Where it was announced from, as digests.
     pub address: String,
     /// The network of that.
+    #[sqlx(rename = "network_48")]
     pub network: String,
     /// For how long, in milliseconds.
     pub used_ms: u64,
@@ -43,14 +49,16 @@ pub struct Used {
 /// # Errors
 /// When the database fails.
 pub async fn charge(tx: &mut Tx, submission: &Submission, used_ms: u64, now: u64) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO machine_time (hotkey, address, network_48, ended_at, used_ms) VALUES (?, ?, ?, ?, ?)")
-        .bind(submission.hotkey.to_string())
-        .bind(&submission.origin.address)
-        .bind(&submission.origin.network_48)
-        .bind(int(now))
-        .bind(int(used_ms))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO machine_time (hotkey, address, network_48, ended_at, used_ms) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(submission.hotkey.to_string())
+    .bind(&submission.origin.address)
+    .bind(&submission.origin.network_48)
+    .bind(int(now))
+    .bind(int(used_ms))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -60,21 +68,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn waiting(&self, state: State, now: u64) -> Result<Vec<Waiting>, DbError> {
-        let query = "SELECT id, attempt, hotkey, address, network_48, arrival, retry_at FROM submissions
-                     WHERE state = ? ORDER BY arrival";
-        let rows = sqlx::query(query).bind(state.as_str()).fetch_all(self.pool()).await?;
-        let waiting = rows.iter().map(|row| {
-            Ok(Waiting {
-                id: parse("submission id", row.get("id"))?,
-                attempt: uint(row.get("attempt")),
-                hotkey: parse("hotkey", row.get("hotkey"))?,
-                address: row.get("address"),
-                network: row.get("network_48"),
-                arrival: uint(row.get("arrival")),
-                due: uint(row.get("retry_at")) <= now,
-            })
-        });
-        waiting.collect()
+        let query = "SELECT id, attempt, hotkey, address, network_48, arrival, retry_at <= $1 AS due FROM submissions
+                     WHERE state = $2 ORDER BY arrival";
+        Ok(sqlx::query_as(query).bind(int(now)).bind(state.as_str()).fetch_all(self.pool()).await?)
     }
 
     /// What the machine did for each since `since`; what is under way counts until `now`, and as a second at least.
@@ -83,21 +79,12 @@ impl Db {
     /// When the database fails.
     pub async fn machine_time(&self, since: u64, now: u64) -> Result<Vec<Used>, DbError> {
         let query = "SELECT hotkey, address, network_48, sum(used_ms) AS used_ms FROM (
-                         SELECT hotkey, address, network_48, used_ms FROM machine_time WHERE ended_at > ?
+                         SELECT hotkey, address, network_48, used_ms FROM machine_time WHERE ended_at > $1
                          UNION ALL
-                         SELECT hotkey, address, network_48, 1000 * max(1, ? - changed_at) FROM submissions
+                         SELECT hotkey, address, network_48, 1000 * max(1, $2 - changed_at) FROM submissions
                          WHERE state = 'evaluating'
                      ) GROUP BY hotkey, address, network_48";
-        let rows = sqlx::query(query).bind(int(since)).bind(int(now)).fetch_all(self.pool()).await?;
-        let used = rows.iter().map(|row| {
-            Ok(Used {
-                hotkey: parse("hotkey", row.get("hotkey"))?,
-                address: row.get("address"),
-                network: row.get("network_48"),
-                used_ms: uint(row.get("used_ms")),
-            })
-        });
-        used.collect()
+        Ok(sqlx::query_as(query).bind(int(since)).bind(int(now)).fetch_all(self.pool()).await?)
     }
 
     /// Forgets what was done before `horizon`.
@@ -105,7 +92,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_machine_time(&self, horizon: u64) -> Result<(), DbError> {
-        sqlx::query("DELETE FROM machine_time WHERE ended_at <= ?").bind(int(horizon)).execute(self.pool()).await?;
+        sqlx::query("DELETE FROM machine_time WHERE ended_at <= $1").bind(int(horizon)).execute(self.pool()).await?;
         Ok(())
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! Only digests of tokens are stored. It does not know what a token looks like.
 
-use super::{Db, DbError, Tx, int, parse, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int};
 use protocol::{Digest, SubmissionId};
-use sqlx::Row;
+use sqlx::FromRow;
 
 /// What a token allows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct UploadGrant {
     /// The submission.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// The file.
     pub path: String,
@@ -22,7 +24,7 @@ pub struct UploadGrant {
 /// # Errors
 /// When the database fails.
 pub async fn grant(tx: &mut Tx, token_sha256: &Digest, grant: &UploadGrant) -> Result<(), DbError> {
-    let query = "INSERT INTO upload_tokens (token_sha256, submission_id, path, expires_at) VALUES (?, ?, ?, ?)
+    let query = "INSERT INTO upload_tokens (token_sha256, submission_id, path, expires_at) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (token_sha256) DO NOTHING";
     sqlx::query(query)
         .bind(token_sha256.to_string())
@@ -40,16 +42,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn upload_grant(&self, token_sha256: &Digest) -> Result<Option<UploadGrant>, DbError> {
-        let row = sqlx::query("SELECT * FROM upload_tokens WHERE token_sha256 = ?")
-            .bind(token_sha256.to_string())
-            .fetch_optional(self.pool())
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(UploadGrant {
-            submission: parse("submission id", row.get("submission_id"))?,
-            path: row.get("path"),
-            expires_at: uint(row.get("expires_at")),
-        }))
+        let query = "SELECT * FROM upload_tokens WHERE token_sha256 = $1";
+        Ok(sqlx::query_as(query).bind(token_sha256.to_string()).fetch_optional(self.pool()).await?)
     }
 
     /// Forgets tokens that ended.
@@ -57,7 +51,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_upload_grants(&self, now: u64) -> Result<(), DbError> {
-        sqlx::query("DELETE FROM upload_tokens WHERE expires_at < ?").bind(int(now)).execute(self.pool()).await?;
+        sqlx::query("DELETE FROM upload_tokens WHERE expires_at < $1").bind(int(now)).execute(self.pool()).await?;
         Ok(())
     }
 }

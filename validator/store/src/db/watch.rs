@@ -2,48 +2,57 @@
 //!
 //! It only counts.
 
-use super::{Db, DbError, parse, uint};
+use super::column::{Maybe, Text};
+use super::{Db, DbError};
 use protocol::submission::State;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::Serialize;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 /// A worker of the job engine: in a serving process or in one of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct WorkerSeen {
     /// Its name, which no other worker ever had.
+    #[sqlx(rename = "id")]
     pub name: String,
     /// The class of hardware that it works for.
+    #[sqlx(rename = "worker_type")]
     pub queue: String,
     /// When it began, in Unix seconds, where it said so.
     pub started_at: Option<u64>,
     /// When it was last alive, in Unix seconds by the machine's own clock; it says so twice a minute.
+    #[sqlx(rename = "last_seen")]
     pub seen_at: u64,
     /// The submission that it works on, for itself or for a round; of several workers that do, the one that was begun first.
+    #[sqlx(try_from = "Maybe<SubmissionId>")]
     pub submission: Option<SubmissionId>,
 }
 
 /// A submission that waits or is worked on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct Waiting {
     /// Which.
+    #[sqlx(rename = "id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// Where.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// `queued` or `evaluating`.
+    #[sqlx(try_from = "Text<State>")]
     pub state: State,
     /// Since when.
+    #[sqlx(rename = "changed_at")]
     pub since: u64,
     /// Attempts that failed through our fault.
     pub failures: u64,
 }
 
 /// A hotkey with submissions under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct QueueHolder {
     /// Whose.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Announced, and files are missing.
     pub awaiting_upload: u64,
@@ -54,9 +63,10 @@ pub struct QueueHolder {
 }
 
 /// A hotkey whose packages are stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
 pub struct DiskHolder {
     /// Whose.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Submissions whose files are stored.
     pub submissions: u64,
@@ -91,9 +101,8 @@ impl Db {
                      (SELECT e.id FROM (SELECT id, changed_at FROM submissions WHERE state = 'evaluating' UNION ALL
                           SELECT submission_id, changed_at FROM work WHERE state = 'running') e, Jobs j
                       WHERE j.lock_by = w.id AND j.status = 'Running' ORDER BY e.changed_at LIMIT 1) AS submission
-                     FROM Workers w WHERE w.last_seen >= ? ORDER BY w.last_seen DESC, w.id LIMIT ?";
-        let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(worker).collect()
+                     FROM Workers w WHERE w.last_seen >= $1 ORDER BY w.last_seen DESC, w.id LIMIT $2";
+        Ok(sqlx::query_as(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// What is worked on, and then what waits, in the order of `queued`.
@@ -102,11 +111,11 @@ impl Db {
     /// When the database fails.
     pub async fn queue(&self, queued: &[SubmissionId], count_max: u32) -> Result<Vec<Waiting>, DbError> {
         let query = "SELECT id, competition_id, state, changed_at, failures FROM submissions
-                     WHERE state = 'evaluating' OR (state = 'queued' AND id IN (SELECT value FROM json_each(?)))
+                     WHERE state = 'evaluating' OR (state = 'queued' AND id IN (SELECT value FROM json_each($1)))
                      ORDER BY state, arrival";
         let ids: Vec<String> = queued.iter().take(count_max as usize).map(ToString::to_string).collect();
-        let rows = sqlx::query(query).bind(super::to_json(&ids)).fetch_all(self.pool()).await?;
-        let mut found = rows.iter().map(waiting).collect::<Result<Vec<Waiting>, DbError>>()?;
+        let query = sqlx::query_as(query).bind(super::to_json(&ids));
+        let mut found: Vec<Waiting> = query.fetch_all(self.pool()).await?;
         found.sort_by_key(|waiting| queued.iter().position(|id| *id == waiting.submission));
         found.truncate(count_max as usize);
         Ok(found)
@@ -117,23 +126,14 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn queue_holders(&self, since: u64, count_max: u32) -> Result<Vec<QueueHolder>, DbError> {
-        let query =
-            "SELECT hotkey, sum(state = 'awaiting_upload') AS awaiting, sum(state != 'awaiting_upload') AS waiting,
-                     (SELECT coalesce(sum(e.duration_ms), 0) FROM submissions o
-                      JOIN evaluations e ON e.submission_id = o.id AND e.evaluated_at >= ?
-                      WHERE o.hotkey = s.hotkey) AS took_ms
+        let query = "SELECT hotkey, count(*) FILTER (WHERE state = 'awaiting_upload') AS awaiting_upload,
+                     count(*) FILTER (WHERE state != 'awaiting_upload') AS waiting,
+                     (SELECT coalesce(sum(e.duration_ms), 0) / 1000 FROM submissions o
+                      JOIN evaluations e ON e.submission_id = o.id AND e.evaluated_at >= $1
+                      WHERE o.hotkey = s.hotkey) AS seconds_today
                      FROM submissions s WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating')
-                     GROUP BY hotkey ORDER BY waiting DESC, awaiting DESC, hotkey LIMIT ?";
-        let rows = sqlx::query(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?;
-        let row = |row: &SqliteRow| {
-            Ok(QueueHolder {
-                hotkey: parse("hotkey", row.get("hotkey"))?,
-                awaiting_upload: uint(row.get("awaiting")),
-                waiting: uint(row.get("waiting")),
-                seconds_today: uint(row.get("took_ms")) / 1_000,
-            })
-        };
-        rows.iter().map(row).collect()
+                     GROUP BY hotkey ORDER BY waiting DESC, awaiting_upload DESC, hotkey LIMIT $2";
+        Ok(sqlx::query_as(query).bind(super::int(since)).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// The hotkeys whose packages take most space.
@@ -143,16 +143,8 @@ impl Db {
     pub async fn disk_holders(&self, count_max: u32) -> Result<Vec<DiskHolder>, DbError> {
         let query = "SELECT s.hotkey, count(DISTINCT s.id) AS submissions, sum(f.size_bytes) AS bytes
                      FROM submissions s JOIN stored_files f ON f.submission_id = s.id
-                     GROUP BY s.hotkey ORDER BY bytes DESC, s.hotkey LIMIT ?";
-        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
-        let row = |row: &SqliteRow| {
-            Ok(DiskHolder {
-                hotkey: parse("hotkey", row.get("hotkey"))?,
-                submissions: uint(row.get("submissions")),
-                bytes: uint(row.get("bytes")),
-            })
-        };
-        rows.iter().map(row).collect()
+                     GROUP BY s.hotkey ORDER BY bytes DESC, s.hotkey LIMIT $1";
+        Ok(sqlx::query_as(query).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// What is stored.
@@ -163,36 +155,15 @@ impl Db {
         let query = "SELECT count(*) AS objects, coalesce(sum(size_bytes), 0) AS bytes,
                      (SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()) AS file
                      FROM public_objects";
-        let row = sqlx::query(query).fetch_one(self.pool()).await?;
+        let (public_objects, public_bytes, database_bytes) = sqlx::query_as(query).fetch_one(self.pool()).await?;
         let (log_leaves, log_pending) = self.count_leaves().await?;
         Ok(Storage {
-            public_objects: uint(row.get("objects")),
-            public_bytes: uint(row.get("bytes")),
-            database_bytes: uint(row.get("file")),
+            public_objects,
+            public_bytes,
+            database_bytes,
             log_leaves,
             log_pending,
             events: self.feed_end().await?,
         })
     }
-}
-
-fn worker(row: &SqliteRow) -> Result<WorkerSeen, DbError> {
-    let submission = row.get::<Option<&str>, _>("submission");
-    Ok(WorkerSeen {
-        name: row.get("id"),
-        queue: row.get("worker_type"),
-        started_at: row.get::<Option<i64>, _>("started_at").map(uint),
-        seen_at: uint(row.get("last_seen")),
-        submission: submission.map(|id| parse("submission id", id)).transpose()?,
-    })
-}
-
-fn waiting(row: &SqliteRow) -> Result<Waiting, DbError> {
-    Ok(Waiting {
-        submission: parse("submission id", row.get("id"))?,
-        competition: parse("competition id", row.get("competition_id"))?,
-        state: parse("state", row.get("state"))?,
-        since: uint(row.get("changed_at")),
-        failures: uint(row.get("failures")),
-    })
 }

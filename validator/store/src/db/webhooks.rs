@@ -2,22 +2,25 @@
 //!
 //! It sends nothing.
 
+use super::column::{Maybe, Text};
 use super::origins::Origin;
-use super::{Db, DbError, Tx, int, parse, uint};
+use super::{Db, DbError, Tx, int};
 use protocol::{CompetitionId, Hotkey};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// Somebody who wants to be told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Webhook {
     /// Its name.
     pub id: String,
     /// Who registered it.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// Where it was registered from.
+    #[sqlx(flatten)]
     pub origin: Origin,
     /// Everything of this competition; `None` for the hotkey's own submissions, wherever they are.
+    #[sqlx(rename = "competition_id", try_from = "Maybe<CompetitionId>")]
     pub competition: Option<CompetitionId>,
     /// Where to.
     pub url: String,
@@ -43,11 +46,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn webhooks_of(&self, hotkey: &Hotkey) -> Result<Vec<Webhook>, DbError> {
-        let rows = sqlx::query("SELECT * FROM webhooks WHERE hotkey = ? ORDER BY created_at, id")
+        Ok(sqlx::query_as("SELECT * FROM webhooks WHERE hotkey = $1 ORDER BY created_at, id")
             .bind(hotkey.to_string())
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(webhook).collect()
+            .await?)
     }
 
     /// The webhook of this name, unless it has ended.
@@ -55,9 +57,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn webhook(&self, id: &str) -> Result<Option<Webhook>, DbError> {
-        let query = "SELECT * FROM webhooks WHERE id = ? AND ended IS NULL";
-        let row = sqlx::query(query).bind(id).fetch_optional(self.pool()).await?;
-        row.as_ref().map(webhook).transpose()
+        let query = "SELECT * FROM webhooks WHERE id = $1 AND ended IS NULL";
+        Ok(sqlx::query_as(query).bind(id).fetch_optional(self.pool()).await?)
     }
 
     /// Webhooks that have not heard of event `end` and may be tried at `now`, and whether each has answered its challenge;
@@ -67,10 +68,9 @@ impl Db {
     /// When the database fails.
     pub async fn webhooks_due(&self, end: u64, now: u64) -> Result<Vec<(String, bool)>, DbError> {
         let query = "SELECT id, confirmed_at IS NOT NULL AS confirmed FROM webhooks
-                     WHERE ended IS NULL AND (cursor < ? OR confirmed_at IS NULL) AND retry_at <= ?
+                     WHERE ended IS NULL AND (cursor < $1 OR confirmed_at IS NULL) AND retry_at <= $2
                      ORDER BY retry_at, created_at";
-        let rows = sqlx::query(query).bind(int(end)).bind(int(now)).fetch_all(self.pool()).await?;
-        Ok(rows.iter().map(|row| (row.get("id"), row.get("confirmed"))).collect())
+        Ok(sqlx::query_as(query).bind(int(end)).bind(int(now)).fetch_all(self.pool()).await?)
     }
 
     /// A webhook's address answered the challenge.
@@ -78,7 +78,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn webhook_confirmed(&self, id: &str, now: u64) -> Result<(), DbError> {
-        sqlx::query("UPDATE webhooks SET confirmed_at = ?, failures = 0, retry_at = 0 WHERE id = ?")
+        sqlx::query("UPDATE webhooks SET confirmed_at = $1, failures = 0, retry_at = 0 WHERE id = $2")
             .bind(int(now))
             .bind(id)
             .execute(self.pool())
@@ -91,7 +91,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn has_entered(&self, hotkey: &Hotkey) -> Result<bool, DbError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = ?)";
+        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = $1)";
         Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(self.pool()).await?)
     }
 
@@ -100,7 +100,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn webhook_told(&self, id: &str, cursor: u64) -> Result<(), DbError> {
-        sqlx::query("UPDATE webhooks SET cursor = ?, failures = 0, retry_at = 0 WHERE id = ?")
+        sqlx::query("UPDATE webhooks SET cursor = $1, failures = 0, retry_at = 0 WHERE id = $2")
             .bind(int(cursor))
             .bind(id)
             .execute(self.pool())
@@ -113,7 +113,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn webhook_failed(&self, id: &str, retry_at: u64, ended: Option<&str>) -> Result<(), DbError> {
-        sqlx::query("UPDATE webhooks SET failures = failures + 1, retry_at = ?, ended = ? WHERE id = ?")
+        sqlx::query("UPDATE webhooks SET failures = failures + 1, retry_at = $1, ended = $2 WHERE id = $3")
             .bind(int(retry_at))
             .bind(ended)
             .bind(id)
@@ -127,7 +127,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_ended_webhooks(&self, horizon: u64) -> Result<(), DbError> {
-        let query = "DELETE FROM webhooks WHERE ended IS NOT NULL AND max(retry_at, created_at) < ?";
+        let query = "DELETE FROM webhooks WHERE ended IS NOT NULL AND max(retry_at, created_at) < $1";
         sqlx::query(query).bind(int(horizon)).execute(self.pool()).await?;
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn remove_webhook(&self, hotkey: &Hotkey, id: &str) -> Result<bool, DbError> {
-        let removed = sqlx::query("DELETE FROM webhooks WHERE hotkey = ? AND id = ?")
+        let removed = sqlx::query("DELETE FROM webhooks WHERE hotkey = $1 AND id = $2")
             .bind(hotkey.to_string())
             .bind(id)
             .execute(self.pool())
@@ -151,8 +151,8 @@ impl Db {
 /// # Errors
 /// When the database fails.
 pub async fn count_of(tx: &mut Tx, hotkey: &Hotkey) -> Result<u64, DbError> {
-    let query = "SELECT count(*) FROM webhooks WHERE hotkey = ? AND ended IS NULL";
-    Ok(uint(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?))
+    let query = "SELECT count(*) FROM webhooks WHERE hotkey = $1 AND ended IS NULL";
+    Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
 }
 
 /// The webhooks that failed at least so often in a row, and whose they are.
@@ -160,9 +160,9 @@ pub async fn count_of(tx: &mut Tx, hotkey: &Hotkey) -> Result<u64, DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn failing(tx: &mut Tx, failures_min: u32) -> Result<Vec<(String, Hotkey)>, DbError> {
-    let query = "SELECT id, hotkey FROM webhooks WHERE ended IS NULL AND failures >= ?";
-    let rows = sqlx::query(query).bind(failures_min).fetch_all(&mut **tx).await?;
-    rows.iter().map(|row| Ok((row.get("id"), parse("hotkey", row.get("hotkey"))?))).collect()
+    let query = "SELECT id, hotkey FROM webhooks WHERE ended IS NULL AND failures >= $1";
+    let rows = sqlx::query_as(query).bind(failures_min).fetch_all(&mut **tx).await?;
+    Ok(rows.into_iter().map(|(id, Text(hotkey))| (id, hotkey)).collect())
 }
 
 /// A webhook is told nothing any more, and why.
@@ -170,7 +170,7 @@ pub async fn failing(tx: &mut Tx, failures_min: u32) -> Result<Vec<(String, Hotk
 /// # Errors
 /// When the database fails.
 pub async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<(), DbError> {
-    sqlx::query("UPDATE webhooks SET ended = ? WHERE id = ?").bind(why).bind(id).execute(&mut **tx).await?;
+    sqlx::query("UPDATE webhooks SET ended = $1 WHERE id = $2").bind(why).bind(id).execute(&mut **tx).await?;
     Ok(())
 }
 
@@ -181,7 +181,7 @@ pub async fn end(tx: &mut Tx, id: &str, why: &str) -> Result<(), DbError> {
 pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO webhooks (id, hotkey, competition_id, url, salt, cursor, created_at, address, network_56, network_48)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&new.id)
     .bind(new.hotkey.to_string())
@@ -196,22 +196,4 @@ pub async fn insert(tx: &mut Tx, new: &Webhook) -> Result<(), DbError> {
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-fn webhook(row: &SqliteRow) -> Result<Webhook, DbError> {
-    let competition = row.get::<Option<&str>, _>("competition_id");
-    Ok(Webhook {
-        id: row.get("id"),
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        origin: Origin::of_row(row),
-        competition: competition.map(|id| parse("competition id", id)).transpose()?,
-        url: row.get("url"),
-        salt: row.get("salt"),
-        cursor: uint(row.get("cursor")),
-        failures: u32::try_from(row.get::<i64, _>("failures")).unwrap_or(u32::MAX),
-        retry_at: uint(row.get("retry_at")),
-        created_at: uint(row.get("created_at")),
-        confirmed_at: row.get::<Option<i64>, _>("confirmed_at").map(uint),
-        ended: row.get("ended"),
-    })
 }

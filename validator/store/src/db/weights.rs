@@ -4,17 +4,18 @@
 //! so that nobody can send a near copy of a model into the round that decides about it. What isn't scored is its owner's
 //! for ever. It does not know when a round is over.
 
-use super::{Db, DbError, Tx, int, parse, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int};
 use protocol::competition::WeightsPublic;
 use protocol::package::{ONNX_FILE, WEIGHTS_FILE};
 use protocol::{CompetitionId, Digest, SubmissionId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 
 /// A package that is scored and not public.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Withheld {
     /// Whose.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
     pub submission: SubmissionId,
     /// It becomes public when this round is over.
     pub round: u64,
@@ -34,7 +35,7 @@ pub async fn release(
 ) -> Result<u64, DbError> {
     let query = "INSERT INTO public_objects (sha256, size_bytes, filename)
                  SELECT f.sha256, f.size_bytes, f.path FROM submissions s JOIN package_files f ON f.submission_id = s.id
-                 WHERE s.competition_id = ? AND s.state = 'scored' AND s.created_at < ?
+                 WHERE s.competition_id = $1 AND s.state = 'scored' AND s.created_at < $2
                  ON CONFLICT DO NOTHING";
     let before = match rule {
         WeightsPublic::AtReveal if !is_over => last_close(tx, competition).await?,
@@ -47,8 +48,8 @@ pub async fn release(
 /// When the last round closed that is over by now; 0 if none is.
 async fn last_close(tx: &mut Tx, competition: &CompetitionId) -> Result<u64, DbError> {
     let query = "SELECT coalesce(max(closes_at), 0) FROM rounds
-                 WHERE competition_id = ? AND step IN ('revealed', 'abandoned')";
-    Ok(uint(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?))
+                 WHERE competition_id = $1 AND step IN ('revealed', 'abandoned')";
+    Ok(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(&mut **tx).await?)
 }
 
 impl Db {
@@ -57,7 +58,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn withholds_any(&self, competition: &CompetitionId) -> Result<bool, DbError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM withheld_files WHERE competition_id = ?)";
+        let query = "SELECT EXISTS (SELECT 1 FROM withheld_files WHERE competition_id = $1)";
         Ok(sqlx::query_scalar(query).bind(competition.as_ref()).fetch_one(self.pool()).await?)
     }
 
@@ -67,10 +68,9 @@ impl Db {
     /// When the database fails.
     pub async fn withheld(&self, id: &SubmissionId) -> Result<Option<Withheld>, DbError> {
         let query =
-            "SELECT submission_id, round FROM withheld_files WHERE submission_id = ? AND path IN (?, ?) LIMIT 1";
-        let row = sqlx::query(query).bind(id.to_string()).bind(WEIGHTS_FILE).bind(ONNX_FILE);
-        let row = row.fetch_optional(self.pool()).await?;
-        row.as_ref().map(withheld).transpose()
+            "SELECT submission_id, round FROM withheld_files WHERE submission_id = $1 AND path IN ($2, $3) LIMIT 1";
+        let query = sqlx::query_as(query).bind(id.to_string()).bind(WEIGHTS_FILE).bind(ONNX_FILE);
+        Ok(query.fetch_optional(self.pool()).await?)
     }
 
     /// The scored submission that an object belongs to which isn't public.
@@ -78,12 +78,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn withheld_object(&self, sha256: &Digest) -> Result<Option<Withheld>, DbError> {
-        let query = "SELECT submission_id, round FROM withheld_files WHERE sha256 = ? ORDER BY arrival LIMIT 1";
-        let row = sqlx::query(query).bind(sha256.to_string()).fetch_optional(self.pool()).await?;
-        row.as_ref().map(withheld).transpose()
+        let query = "SELECT submission_id, round FROM withheld_files WHERE sha256 = $1 ORDER BY arrival LIMIT 1";
+        Ok(sqlx::query_as(query).bind(sha256.to_string()).fetch_optional(self.pool()).await?)
     }
-}
-
-fn withheld(row: &SqliteRow) -> Result<Withheld, DbError> {
-    Ok(Withheld { submission: parse("submission id", row.get("submission_id"))?, round: uint(row.get("round")) })
 }

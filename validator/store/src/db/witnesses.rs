@@ -2,9 +2,7 @@
 //!
 //! What is here was verified before it came. It knows no log and no HTTP.
 
-use super::{Db, DbError, int, uint};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use super::{Db, DbError, int};
 use std::collections::BTreeMap;
 
 /// A checkpoint of the public log, cosigned.
@@ -39,11 +37,11 @@ impl Db {
     pub async fn add_cosignature(&self, cosignature: &Cosignature) -> Result<(), DbError> {
         let Cosignature { witness, size, time, checkpoint, line } = cosignature;
         let mut tx = self.write().await?;
-        let row = "INSERT INTO cosignatures (witness, size, time, checkpoint, line) VALUES (?, ?, ?, ?, ?)
+        let row = "INSERT INTO cosignatures (witness, size, time, checkpoint, line) VALUES ($1, $2, $3, $4, $5)
                    ON CONFLICT (witness, size) DO NOTHING";
         let row = sqlx::query(row).bind(witness).bind(int(*size)).bind(int(*time)).bind(checkpoint).bind(line);
         row.execute(&mut *tx).await?;
-        let state = "INSERT INTO witnesses (key) VALUES (?)
+        let state = "INSERT INTO witnesses (key) VALUES ($1)
                      ON CONFLICT (key) DO UPDATE SET problem = NULL, failing_since = NULL";
         sqlx::query(state).bind(witness).execute(&mut *tx).await?;
         Ok(tx.commit().await?)
@@ -54,8 +52,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn witness_failed(&self, witness: &str, problem: &str, now: u64) -> Result<(), DbError> {
-        let query = "INSERT INTO witnesses (key, problem, failing_since) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (key) DO UPDATE SET problem = ?2, failing_since = coalesce(failing_since, ?3)";
+        let query = "INSERT INTO witnesses (key, problem, failing_since) VALUES ($1, $2, $3)
+                     ON CONFLICT (key) DO UPDATE SET problem = $2, failing_since = coalesce(failing_since, $3)";
         sqlx::query(query).bind(witness).bind(problem).bind(int(now)).execute(self.pool()).await?;
         Ok(())
     }
@@ -65,14 +63,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn witness_state(&self, witness: &str) -> Result<WitnessState, DbError> {
-        let query = "SELECT size, time FROM cosignatures WHERE witness = ? ORDER BY size DESC LIMIT 1";
-        let last = sqlx::query(query).bind(witness).fetch_optional(self.pool()).await?;
-        let query = "SELECT problem, failing_since FROM witnesses WHERE key = ? AND problem IS NOT NULL";
-        let problem = sqlx::query(query).bind(witness).fetch_optional(self.pool()).await?;
-        Ok(WitnessState {
-            last: last.map(|row| (uint(row.get("size")), uint(row.get("time")))),
-            problem: problem.map(|row| (row.get("problem"), uint(row.get("failing_since")))),
-        })
+        let query = "SELECT size, time FROM cosignatures WHERE witness = $1 ORDER BY size DESC LIMIT 1";
+        let last = sqlx::query_as(query).bind(witness).fetch_optional(self.pool()).await?;
+        let query = "SELECT problem, failing_since FROM witnesses WHERE key = $1 AND problem IS NOT NULL";
+        let problem = sqlx::query_as(query).bind(witness).fetch_optional(self.pool()).await?;
+        Ok(WitnessState { last, problem })
     }
 
     /// The lines under a checkpoint of `size` entries that the log signed so.
@@ -80,7 +75,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn cosignature_lines(&self, size: u64, checkpoint: &str) -> Result<Vec<String>, DbError> {
-        let query = "SELECT line FROM cosignatures WHERE size = ? AND checkpoint = ? ORDER BY witness";
+        let query = "SELECT line FROM cosignatures WHERE size = $1 AND checkpoint = $2 ORDER BY witness";
         Ok(sqlx::query_scalar(query).bind(int(size)).bind(checkpoint).fetch_all(self.pool()).await?)
     }
 
@@ -92,9 +87,9 @@ impl Db {
     pub async fn first_cosigned(&self, index: u64, size_max: u64) -> Result<BTreeMap<u64, String>, DbError> {
         let query = "SELECT c.size, c.checkpoint FROM witnesses w JOIN cosignatures c
                      ON c.witness = w.key AND c.size = (SELECT min(f.size) FROM cosignatures f
-                                                        WHERE f.witness = w.key AND f.size > ? AND f.size <= ?)";
-        let rows = sqlx::query(query).bind(int(index)).bind(int(size_max)).fetch_all(self.pool()).await?;
-        Ok(rows.iter().map(sized).collect())
+                                                        WHERE f.witness = w.key AND f.size > $1 AND f.size <= $2)";
+        let rows = sqlx::query_as(query).bind(int(index)).bind(int(size_max)).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().collect())
     }
 
     /// For each witness its last cosigned checkpoint of at most `size_max` entries, by size.
@@ -104,12 +99,8 @@ impl Db {
     pub async fn last_cosigned(&self, size_max: u64) -> Result<BTreeMap<u64, String>, DbError> {
         let query = "SELECT c.size, c.checkpoint FROM witnesses w JOIN cosignatures c
                      ON c.witness = w.key AND c.size = (SELECT max(f.size) FROM cosignatures f
-                                                        WHERE f.witness = w.key AND f.size <= ?)";
-        let rows = sqlx::query(query).bind(int(size_max)).fetch_all(self.pool()).await?;
-        Ok(rows.iter().map(sized).collect())
+                                                        WHERE f.witness = w.key AND f.size <= $1)";
+        let rows = sqlx::query_as(query).bind(int(size_max)).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().collect())
     }
-}
-
-fn sized(row: &SqliteRow) -> (u64, String) {
-    (uint(row.get("size")), row.get("checkpoint"))
 }

@@ -10,35 +10,42 @@ pub use write::{
     set_admitted, transition, withdraw,
 };
 
+use super::column::{Maybe, Text};
 use super::origins::Origin;
-use super::{Db, DbError, from_json, int, parse, uint};
+use super::{Db, DbError, int};
 use protocol::architecture::Costs;
 use protocol::name::DisplayName;
 use protocol::package::ModelKind;
-use protocol::submission::{Rejection, State};
+use protocol::submission::{Code, Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
 use std::collections::HashSet;
 
 /// A row of the table of submissions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Submission {
     /// Order of arrival.
     pub arrival: u64,
     /// Its name.
+    #[sqlx(try_from = "Text<SubmissionId>")]
     pub id: SubmissionId,
     /// Where it was entered.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// By whom.
+    #[sqlx(try_from = "Text<Hotkey>")]
     pub hotkey: Hotkey,
     /// What its owner calls it.
+    #[sqlx(try_from = "Maybe<DisplayName>")]
     pub name: Option<DisplayName>,
     /// Where it was announced from; what it may use of the machine is shared there.
+    #[sqlx(flatten)]
     pub origin: Origin,
     /// The digest over the announced files.
+    #[sqlx(try_from = "Text<Digest>")]
     pub package_sha256: Digest,
     /// Where it is.
+    #[sqlx(try_from = "Text<State>")]
     pub state: State,
     /// When it was announced.
     pub created_at: u64,
@@ -53,24 +60,44 @@ pub struct Submission {
     /// Those of them that failed through our fault.
     pub failures: u64,
     /// Why it ended without a score.
+    #[sqlx(flatten, try_from = "Reason")]
     pub reason: Option<Rejection>,
     /// Once admitted.
+    #[sqlx(json(nullable))]
     pub architecture: Option<ModelKind>,
     /// Once admitted.
+    #[sqlx(json(nullable))]
     pub costs: Option<Costs>,
 }
 
 /// A change of state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, FromRow)]
 pub struct Event {
     /// When, in Unix seconds.
     pub at: u64,
     /// From where; `None` for the first.
+    #[sqlx(rename = "from_state", try_from = "Maybe<State>")]
     pub from: Option<State>,
     /// To where.
+    #[sqlx(rename = "to_state", try_from = "Text<State>")]
     pub to: State,
     /// Why, for ends without a score.
+    #[sqlx(flatten, try_from = "Reason")]
     pub reason: Option<Rejection>,
+}
+
+/// Why something ended, if it did without a score.
+#[derive(FromRow)]
+struct Reason {
+    #[sqlx(try_from = "Maybe<Code>")]
+    code: Option<Code>,
+    detail: Option<String>,
+}
+
+impl From<Reason> for Option<Rejection> {
+    fn from(Reason { code, detail }: Reason) -> Self {
+        Some(Rejection { code: code?, detail: detail.unwrap_or_default() })
+    }
 }
 
 impl Db {
@@ -79,11 +106,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn submission(&self, id: &SubmissionId) -> Result<Option<Submission>, DbError> {
-        let row = sqlx::query("SELECT * FROM submissions WHERE id = ?")
+        Ok(sqlx::query_as("SELECT * FROM submissions WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(submission).transpose()
+            .await?)
     }
 
     /// A submission's history, oldest first.
@@ -91,11 +117,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn events(&self, id: &SubmissionId) -> Result<Vec<Event>, DbError> {
-        let rows = sqlx::query("SELECT * FROM events WHERE submission_id = ? ORDER BY id")
+        Ok(sqlx::query_as("SELECT * FROM events WHERE submission_id = $1 ORDER BY id")
             .bind(id.to_string())
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(event).collect()
+            .await?)
     }
 
     /// Submissions in a state, earliest first.
@@ -103,12 +128,11 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn in_state(&self, state: State, count_max: u32) -> Result<Vec<Submission>, DbError> {
-        let rows = sqlx::query("SELECT * FROM submissions WHERE state = ? ORDER BY arrival LIMIT ?")
+        Ok(sqlx::query_as("SELECT * FROM submissions WHERE state = $1 ORDER BY arrival LIMIT $2")
             .bind(state.as_str())
             .bind(count_max)
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(submission).collect()
+            .await?)
     }
 
     /// Gives whatever is still to be uploaded so many seconds more.
@@ -117,8 +141,8 @@ impl Db {
     /// When the database fails.
     pub async fn postpone_uploads(&self, seconds: u64) -> Result<(), DbError> {
         for query in [
-            "UPDATE submissions SET upload_until = upload_until + ? WHERE state = 'awaiting_upload'",
-            "UPDATE upload_tokens SET expires_at = expires_at + ?",
+            "UPDATE submissions SET upload_until = upload_until + $1 WHERE state = 'awaiting_upload'",
+            "UPDATE upload_tokens SET expires_at = expires_at + $1",
         ] {
             sqlx::query(query).bind(int(seconds)).execute(self.pool()).await?;
         }
@@ -131,8 +155,8 @@ impl Db {
     /// When the database fails.
     pub async fn awaiting_upload(&self) -> Result<HashSet<SubmissionId>, DbError> {
         let query = "SELECT id FROM submissions WHERE state = 'awaiting_upload'";
-        let ids: Vec<String> = sqlx::query_scalar(query).fetch_all(self.pool()).await?;
-        ids.iter().map(|id| parse("submission", id)).collect()
+        let ids = sqlx::query_scalar(query).fetch_all(self.pool()).await?;
+        Ok(ids.into_iter().map(|Text(id)| id).collect())
     }
 
     /// How many submissions are in each state; states without any are absent.
@@ -140,10 +164,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn count_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
-        let rows = sqlx::query("SELECT state, count(*) AS count FROM submissions GROUP BY state")
-            .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("count"))))).collect()
+        let query = "SELECT state, count(*) FROM submissions GROUP BY state";
+        let rows = sqlx::query_as(query).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(state), count)| (state, count)).collect())
     }
 
     /// Since when the longest waiting submission is in its state, for each state that isn't an end and has any.
@@ -153,8 +176,8 @@ impl Db {
     pub async fn oldest_by_state(&self) -> Result<Vec<(State, u64)>, DbError> {
         let query = "SELECT state, min(changed_at) AS since FROM submissions
                      WHERE state IN ('awaiting_upload', 'checking', 'queued', 'evaluating') GROUP BY state";
-        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
-        rows.iter().map(|row| Ok((parse("state", row.get("state"))?, uint(row.get("since"))))).collect()
+        let rows = sqlx::query_as(query).fetch_all(self.pool()).await?;
+        Ok(rows.into_iter().map(|(Text(state), since)| (state, since)).collect())
     }
 
     /// Since when the longest waiting submission is queued.
@@ -163,8 +186,7 @@ impl Db {
     /// When the database fails.
     pub async fn queued_since(&self) -> Result<Option<u64>, DbError> {
         let query = "SELECT min(changed_at) FROM submissions WHERE state = 'queued'";
-        let since: Option<i64> = sqlx::query_scalar(query).fetch_one(self.pool()).await?;
-        Ok(since.map(uint))
+        Ok(sqlx::query_scalar(query).fetch_one(self.pool()).await?)
     }
 
     /// Submissions that are in `state` since `since` or longer; for uploads, whose time ended by then.
@@ -174,12 +196,11 @@ impl Db {
     pub async fn overdue(&self, state: State, since: u64) -> Result<Vec<Submission>, DbError> {
         let query = match state {
             State::AwaitingUpload => {
-                "SELECT * FROM submissions WHERE state = ?1 AND (upload_until <= ?2 OR first_byte_until <= ?2) LIMIT 256"
+                "SELECT * FROM submissions WHERE state = $1 AND (upload_until <= $2 OR first_byte_until <= $2) LIMIT 256"
             }
-            _ => "SELECT * FROM submissions WHERE state = ?1 AND changed_at <= ?2 LIMIT 256",
+            _ => "SELECT * FROM submissions WHERE state = $1 AND changed_at <= $2 LIMIT 256",
         };
-        let rows = sqlx::query(query).bind(state.as_str()).bind(int(since)).fetch_all(self.pool()).await?;
-        rows.iter().map(submission).collect()
+        Ok(sqlx::query_as(query).bind(state.as_str()).bind(int(since)).fetch_all(self.pool()).await?)
     }
 
     /// How many queued submissions there are whose next attempt may begin, and since when the first of them waits.
@@ -188,9 +209,8 @@ impl Db {
     /// When the database fails.
     pub async fn due(&self, now: u64) -> Result<(u64, Option<u64>), DbError> {
         let query = "SELECT count(*) AS count, min(changed_at) AS since FROM submissions
-                     WHERE state = 'queued' AND retry_at <= ?";
-        let row = sqlx::query(query).bind(int(now)).fetch_one(self.pool()).await?;
-        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("since").map(uint)))
+                     WHERE state = 'queued' AND retry_at <= $1";
+        Ok(sqlx::query_as(query).bind(int(now)).fetch_one(self.pool()).await?)
     }
 }
 
@@ -200,42 +220,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn has_entered_in(&self, competition: &CompetitionId, hotkey: &Hotkey) -> Result<bool, DbError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE competition_id = ? AND hotkey = ?)";
+        let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE competition_id = $1 AND hotkey = $2)";
         let asked = sqlx::query_scalar(query).bind(competition.as_ref()).bind(hotkey.to_string());
         Ok(asked.fetch_one(self.pool()).await?)
     }
-}
-
-fn submission(row: &SqliteRow) -> Result<Submission, DbError> {
-    let text = |column: &str| row.get::<Option<&str>, _>(column);
-    Ok(Submission {
-        arrival: uint(row.get("arrival")),
-        id: parse("submission id", row.get("id"))?,
-        competition: parse("competition id", row.get("competition_id"))?,
-        hotkey: parse("hotkey", row.get("hotkey"))?,
-        name: text("name").map(|name| parse("model name", name)).transpose()?,
-        origin: Origin::of_row(row),
-        package_sha256: parse("digest", row.get("package_sha256"))?,
-        state: parse("state", row.get("state"))?,
-        created_at: uint(row.get("created_at")),
-        changed_at: uint(row.get("changed_at")),
-        upload_until: uint(row.get("upload_until")),
-        first_byte_until: row.get::<Option<i64>, _>("first_byte_until").map(uint),
-        attempt: uint(row.get("attempt")),
-        failures: uint(row.get("failures")),
-        reason: reason(row)?,
-        architecture: text("architecture").map(|json| from_json("architecture", json)).transpose()?,
-        costs: text("costs").map(|json| from_json("costs", json)).transpose()?,
-    })
-}
-
-fn reason(row: &SqliteRow) -> Result<Option<Rejection>, DbError> {
-    let Some(code) = row.get::<Option<&str>, _>("code") else { return Ok(None) };
-    let detail = row.get::<Option<String>, _>("detail").unwrap_or_default();
-    Ok(Some(Rejection { code: parse("code", code)?, detail }))
-}
-
-fn event(row: &SqliteRow) -> Result<Event, DbError> {
-    let from = row.get::<Option<&str>, _>("from_state").map(|state| parse("state", state)).transpose()?;
-    Ok(Event { at: uint(row.get("at")), from, to: parse("state", row.get("to_state"))?, reason: reason(row)? })
 }

@@ -1,7 +1,8 @@
 //! What changes submissions, each inside a transaction of whoever has reason to.
 
-use super::super::{Db, DbError, Tx, int, log, parse, to_json, uint};
-use super::{Submission, submission};
+use super::super::column::Text;
+use super::super::{Db, DbError, Tx, int, leaves, to_json};
+use super::Submission;
 use protocol::api::FileDeclaration;
 use protocol::architecture::Costs;
 use protocol::auth::SignedText;
@@ -10,7 +11,6 @@ use protocol::name::DisplayName;
 use protocol::package::ModelKind;
 use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
-use sqlx::Row;
 use transparency::EntryKind;
 
 /// A hotkey's living entry of this package, if there is one.
@@ -23,15 +23,14 @@ pub async fn living(
     hotkey: &Hotkey,
     package_sha256: &Digest,
 ) -> Result<Option<Submission>, DbError> {
-    let query = "SELECT * FROM submissions WHERE competition_id = ? AND hotkey = ? AND package_sha256 = ?
+    let query = "SELECT * FROM submissions WHERE competition_id = $1 AND hotkey = $2 AND package_sha256 = $3
                  AND state NOT IN ('failed', 'expired', 'withdrawn')";
-    let row = sqlx::query(query)
+    Ok(sqlx::query_as(query)
         .bind(competition.as_ref())
         .bind(hotkey.to_string())
         .bind(package_sha256.to_string())
         .fetch_optional(&mut **tx)
-        .await?;
-    row.as_ref().map(submission).transpose()
+        .await?)
 }
 
 /// The times of a hotkey's entries since `since` that count against its quota, earliest first.
@@ -44,15 +43,14 @@ pub async fn counted_since(
     hotkey: &Hotkey,
     since: u64,
 ) -> Result<Vec<u64>, DbError> {
-    let query = "SELECT created_at FROM submissions WHERE hotkey = ? AND competition_id = ? AND created_at > ?
+    let query = "SELECT created_at FROM submissions WHERE hotkey = $1 AND competition_id = $2 AND created_at > $3
                  AND state NOT IN ('failed', 'expired') ORDER BY created_at";
-    let times: Vec<i64> = sqlx::query_scalar(query)
+    Ok(sqlx::query_scalar(query)
         .bind(hotkey.to_string())
         .bind(competition.as_ref())
         .bind(int(since))
         .fetch_all(&mut **tx)
-        .await?;
-    Ok(times.into_iter().map(uint).collect())
+        .await?)
 }
 
 /// Whether a hotkey has a submission that waits for us: all of its files are there, and it isn't done.
@@ -61,7 +59,7 @@ pub async fn counted_since(
 /// When the database fails.
 pub async fn is_waiting(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
     let query =
-        "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = ? AND state IN ('checking', 'queued', 'evaluating'))";
+        "SELECT EXISTS (SELECT 1 FROM submissions WHERE hotkey = $1 AND state IN ('checking', 'queued', 'evaluating'))";
     Ok(sqlx::query_scalar(query).bind(hotkey.to_string()).fetch_one(&mut **tx).await?)
 }
 
@@ -70,10 +68,10 @@ pub async fn is_waiting(tx: &mut Tx, hotkey: &Hotkey) -> Result<bool, DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) -> Result<u64, DbError> {
-    let written = sqlx::query(
+    let written = sqlx::query_scalar(
         "INSERT INTO submissions (id, competition_id, hotkey, address, network_56, network_48, package_sha256, state,
          created_at, changed_at, upload_until, first_byte_until, name, name_folded)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING arrival",
     )
     .bind(new.id.to_string())
     .bind(new.competition.as_ref())
@@ -89,10 +87,10 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
     .bind(new.first_byte_until.map(int))
     .bind(new.name.as_ref().map(DisplayName::as_str))
     .bind(new.name.as_ref().map(DisplayName::folded))
-    .execute(&mut **tx)
+    .fetch_one(&mut **tx)
     .await?;
     for file in files {
-        sqlx::query("INSERT INTO submission_files (submission_id, path, size_bytes, sha256) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO submission_files (submission_id, path, size_bytes, sha256) VALUES ($1, $2, $3, $4)")
             .bind(new.id.to_string())
             .bind(&file.path)
             .bind(int(file.size))
@@ -101,7 +99,7 @@ pub async fn insert(tx: &mut Tx, new: &Submission, files: &[FileDeclaration]) ->
             .await?;
     }
     append_event(tx, &new.id, None, new.state, None, new.created_at).await?;
-    Ok(uint(written.last_insert_rowid()))
+    Ok(written)
 }
 
 /// Whether a model can't be called that: another model that is alive or scored is, or a hotkey that isn't this one; or
@@ -115,10 +113,10 @@ pub async fn is_name_taken(
     hotkey: &Hotkey,
     package_sha256: &Digest,
 ) -> Result<bool, DbError> {
-    let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = ?1
+    let query = "SELECT EXISTS (SELECT 1 FROM submissions WHERE name_folded = $1
                      AND state NOT IN ('rejected', 'expired', 'withdrawn')
-                     AND NOT (hotkey = ?2 AND (package_sha256 = ?3 OR state = 'failed')))
-                 OR EXISTS (SELECT 1 FROM names WHERE folded = ?1 AND hotkey <> ?2)";
+                     AND NOT (hotkey = $2 AND (package_sha256 = $3 OR state = 'failed')))
+                 OR EXISTS (SELECT 1 FROM names WHERE folded = $1 AND hotkey <> $2)";
     Ok(sqlx::query_scalar(query)
         .bind(name.folded())
         .bind(hotkey.to_string())
@@ -132,7 +130,7 @@ pub async fn is_name_taken(
 /// # Errors
 /// When the database fails.
 pub async fn give_name(tx: &mut Tx, id: &SubmissionId, name: &DisplayName) -> Result<(), DbError> {
-    sqlx::query("UPDATE submissions SET name = ?, name_folded = ? WHERE id = ?")
+    sqlx::query("UPDATE submissions SET name = $1, name_folded = $2 WHERE id = $3")
         .bind(name.as_str())
         .bind(name.folded())
         .bind(id.to_string())
@@ -146,7 +144,7 @@ pub async fn give_name(tx: &mut Tx, id: &SubmissionId, name: &DisplayName) -> Re
 /// # Errors
 /// When the database fails.
 pub async fn begun(db: &Db, id: &SubmissionId) -> Result<(), DbError> {
-    let query = "UPDATE submissions SET first_byte_until = NULL WHERE id = ? AND first_byte_until IS NOT NULL";
+    let query = "UPDATE submissions SET first_byte_until = NULL WHERE id = $1 AND first_byte_until IS NOT NULL";
     sqlx::query(query).bind(id.to_string()).execute(db.pool()).await?;
     Ok(())
 }
@@ -206,7 +204,7 @@ pub async fn overrule(
 ) -> Result<(), DbError> {
     assert!(from.may_be_moved(to), "nobody may move a submission from {from} to {to}; this is a bug");
     change(tx, id, (from, to), (reason, None), now).await?;
-    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = 0, retry_at = 0 WHERE id = ?")
+    sqlx::query("UPDATE submissions SET attempt = attempt + 1, failures = 0, retry_at = 0 WHERE id = $1")
         .bind(id.to_string())
         .execute(&mut **tx)
         .await?;
@@ -220,8 +218,8 @@ async fn change(
     (reason, request): (Option<&Rejection>, Option<SignedText>),
     now: u64,
 ) -> Result<(), DbError> {
-    let changed = sqlx::query(
-        "UPDATE submissions SET state = ?, changed_at = ?, code = ?, detail = ? WHERE id = ? AND state = ?
+    let changed = sqlx::query_scalar(
+        "UPDATE submissions SET state = $1, changed_at = $2, code = $3, detail = $4 WHERE id = $5 AND state = $6
          RETURNING competition_id",
     )
     .bind(to.as_str())
@@ -232,9 +230,8 @@ async fn change(
     .bind(from.as_str())
     .fetch_optional(&mut **tx)
     .await?;
-    let Some(row) = changed else { return Err(DbError::StateChanged { expected: from }) };
+    let Some(Text(competition)) = changed else { return Err(DbError::StateChanged { expected: from }) };
     if to.is_terminal() && to != State::Scored {
-        let competition = parse("competition id", row.get("competition_id"))?;
         state_end(tx, (competition, id), to, (reason, request), now).await?;
     }
     append_event(tx, id, Some(from), to, reason, now).await
@@ -249,11 +246,11 @@ async fn state_end(
     at: u64,
 ) -> Result<(), DbError> {
     let code = reason.map(|reason| reason.code).expect("an end without a score has a reason; this is a bug");
-    let attempt = log::count_under(tx, &Attempt::prefix(submission)).await?;
-    let number = log::count_under(tx, &Ended::prefix(submission)).await? + 1;
+    let attempt = leaves::count_under(tx, &Attempt::prefix(submission)).await?;
+    let number = leaves::count_under(tx, &Ended::prefix(submission)).await? + 1;
     let (submission, blame) = (submission.clone(), code.blame());
     let ended = Ended { competition, submission, number, state, code, blame, attempt, at, request };
-    log::enqueue(tx, &ended.key(), EntryKind::Ended, &ended).await
+    leaves::enqueue(tx, &ended.key(), EntryKind::Ended, &ended).await
 }
 
 /// Counts a check without a verdict, and says when the next may begin.
@@ -261,7 +258,7 @@ async fn state_end(
 /// # Errors
 /// When the database fails.
 pub async fn count_failed_check(tx: &mut Tx, id: &SubmissionId, retry_at: u64) -> Result<(), DbError> {
-    let query = "UPDATE submissions SET failures = failures + 1, retry_at = ? WHERE id = ? AND state = 'checking'";
+    let query = "UPDATE submissions SET failures = failures + 1, retry_at = $1 WHERE id = $2 AND state = 'checking'";
     sqlx::query(query).bind(int(retry_at)).bind(id.to_string()).execute(&mut **tx).await?;
     Ok(())
 }
@@ -276,7 +273,7 @@ pub async fn set_admitted(
     architecture: &ModelKind,
     costs: &Costs,
 ) -> Result<(), DbError> {
-    sqlx::query("UPDATE submissions SET architecture = ?, costs = ?, failures = 0, retry_at = 0 WHERE id = ?")
+    sqlx::query("UPDATE submissions SET architecture = $1, costs = $2, failures = 0, retry_at = 0 WHERE id = $3")
         .bind(to_json(architecture))
         .bind(to_json(costs))
         .bind(id.to_string())
@@ -293,14 +290,16 @@ async fn append_event(
     reason: Option<&Rejection>,
     now: u64,
 ) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO events (submission_id, at, from_state, to_state, code, detail) VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(id.to_string())
-        .bind(int(now))
-        .bind(from.map(State::as_str))
-        .bind(to.as_str())
-        .bind(reason.map(|reason| reason.code.as_str()))
-        .bind(reason.map(|reason| reason.detail.as_str()))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT INTO events (submission_id, at, from_state, to_state, code, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id.to_string())
+    .bind(int(now))
+    .bind(from.map(State::as_str))
+    .bind(to.as_str())
+    .bind(reason.map(|reason| reason.code.as_str()))
+    .bind(reason.map(|reason| reason.detail.as_str()))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

@@ -10,16 +10,24 @@ mod rows;
 pub use rows::{ask, charge, claim, finish, give_back, set_begun};
 
 use super::attempts::Begun;
+use super::column::Text;
 use protocol::competition::{InputSpec, ObjectRef, OfficialEngine};
 use protocol::latency::LatencyVerdict;
 use protocol::submission::Rejection;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
 use utoipa::ToSchema;
 
 /// A question for the machine that is no submission's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum_discriminants(
+    name(AskedKind),
+    derive(strum::EnumString, strum::IntoStaticStr),
+    strum(serialize_all = "snake_case")
+)]
+#[strum_discriminants(doc = "What kind of question it is.")]
 pub enum Asked {
     /// A member of a round is screened or decided.
     RoundEntry(Member),
@@ -156,11 +164,7 @@ impl Asked {
 
     /// What it is called in rows and for people.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::RoundEntry(_) => "round_entry",
-            Self::Teacher { .. } => "teacher",
-            Self::Publication { .. } => "publication",
-        }
+        AskedKind::from(self).into()
     }
 
     /// The round that waits for it.
@@ -181,23 +185,28 @@ impl Asked {
 }
 
 /// A piece of work: a question with what became of it so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Piece {
     /// Its order of arrival.
     pub id: u64,
     /// Whose competition asks.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// What.
+    #[sqlx(json)]
     pub asked: Asked,
     /// The attempt that it waits for or is at.
     pub attempt: u64,
     /// Attempts that came to nothing through our fault.
     pub failures: u64,
     /// The measurement under way, where the public log states it.
+    #[sqlx(flatten, try_from = "Measurement")]
     pub begun: Option<Begun>,
     /// What the latencies of earlier attempts were judged, oldest first.
+    #[sqlx(json)]
     pub verdicts: Vec<LatencyVerdict>,
     /// What was said, where no other row has it.
+    #[sqlx(json(nullable))]
     pub answer: Option<Told>,
     /// Whether a worker has it.
     pub is_running: bool,
@@ -205,6 +214,19 @@ pub struct Piece {
     pub changed_at: u64,
     /// Until when somebody waits for it; `None`: whoever asked comes back for it whenever.
     pub wanted_until: Option<u64>,
+}
+
+/// The measurement under way, if there is one.
+#[derive(FromRow)]
+struct Measurement {
+    measurement: Option<u64>,
+    seed: Option<i64>,
+}
+
+impl From<Measurement> for Option<Begun> {
+    fn from(Measurement { measurement, seed }: Measurement) -> Self {
+        Some(Begun { number: measurement?, seed: seed?.cast_unsigned() })
+    }
 }
 
 impl Piece {
@@ -215,11 +237,13 @@ impl Piece {
 }
 
 /// For whom the machine worked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct WorkUsed {
-    /// What was asked: [`Asked::kind`].
-    pub kind: String,
+    /// What was asked.
+    #[sqlx(try_from = "Text<AskedKind>")]
+    pub kind: AskedKind,
     /// Whose competition asked.
+    #[sqlx(rename = "competition_id", try_from = "Text<CompetitionId>")]
     pub competition: CompetitionId,
     /// For how long, in milliseconds.
     pub used_ms: u64,

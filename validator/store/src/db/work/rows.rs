@@ -2,11 +2,9 @@
 
 use super::{Asked, Piece, Told, WorkUsed};
 use crate::db::attempts::Begun;
-use crate::db::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use crate::db::{Db, DbError, Tx, int, to_json};
 use protocol::CompetitionId;
 use protocol::latency::LatencyVerdict;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 /// Asks, once: a question that waits or is being answered stays as it is, and one that was answered is asked again.
 ///
@@ -20,9 +18,9 @@ pub async fn ask(
     now: u64,
 ) -> Result<(), DbError> {
     let query = "INSERT INTO work (key, kind, competition_id, round, submission_id, asked, state, changed_at, wanted_until)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'queued', ?7, ?8)
-                 ON CONFLICT (key) DO UPDATE SET asked = ?6, state = 'queued', attempt = attempt + 1, answer = NULL, changed_at = ?7,
-                 retry_at = 0, wanted_until = ?8 WHERE state = 'done'";
+                 VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8)
+                 ON CONFLICT (key) DO UPDATE SET asked = $6, state = 'queued', attempt = attempt + 1, answer = NULL, changed_at = $7,
+                 retry_at = 0, wanted_until = $8 WHERE state = 'done'";
     sqlx::query(query)
         .bind(asked.key(competition))
         .bind(asked.kind())
@@ -42,8 +40,8 @@ pub async fn ask(
 /// # Errors
 /// When the database fails.
 pub async fn claim(tx: &mut Tx, piece: &Piece, now: u64) -> Result<bool, DbError> {
-    let query = "UPDATE work SET state = 'running', changed_at = ?, measurement = NULL, seed = NULL
-                 WHERE id = ? AND state = 'queued' AND attempt = ?";
+    let query = "UPDATE work SET state = 'running', changed_at = $1, measurement = NULL, seed = NULL
+                 WHERE id = $2 AND state = 'queued' AND attempt = $3";
     let query = sqlx::query(query).bind(int(now)).bind(int(piece.id)).bind(int(piece.attempt));
     Ok(query.execute(&mut **tx).await?.rows_affected() == 1)
 }
@@ -53,7 +51,7 @@ pub async fn claim(tx: &mut Tx, piece: &Piece, now: u64) -> Result<bool, DbError
 /// # Errors
 /// When the database fails.
 pub async fn set_begun(tx: &mut Tx, piece: &Piece, begun: Begun) -> Result<(), DbError> {
-    let query = "UPDATE work SET measurement = ?, seed = ? WHERE id = ?";
+    let query = "UPDATE work SET measurement = $1, seed = $2 WHERE id = $3";
     let query = sqlx::query(query).bind(int(begun.number)).bind(begun.seed.cast_signed()).bind(int(piece.id));
     query.execute(&mut **tx).await?;
     Ok(())
@@ -64,8 +62,7 @@ pub async fn set_begun(tx: &mut Tx, piece: &Piece, begun: Begun) -> Result<(), D
 /// # Errors
 /// When the database fails.
 pub async fn finish(tx: &mut Tx, held: &Piece, answer: Option<&Told>, now: u64) -> Result<bool, DbError> {
-    let query =
-        "UPDATE work SET state = 'done', answer = ?, changed_at = ? WHERE id = ? AND attempt = ? AND state = 'running'";
+    let query = "UPDATE work SET state = 'done', answer = $1, changed_at = $2 WHERE id = $3 AND attempt = $4 AND state = 'running'";
     let query = sqlx::query(query).bind(answer.map(to_json)).bind(int(now)).bind(int(held.id)).bind(int(held.attempt));
     Ok(query.execute(&mut **tx).await?.rows_affected() == 1)
 }
@@ -82,8 +79,8 @@ pub async fn give_back(
     (now, retry_at): (u64, u64),
 ) -> Result<bool, DbError> {
     let verdicts: Vec<LatencyVerdict> = held.verdicts.iter().copied().chain(verdict).collect();
-    let query = "UPDATE work SET state = 'queued', attempt = attempt + 1, failures = failures + ?, verdicts = ?, changed_at = ?,
-                 retry_at = ? WHERE id = ? AND attempt = ? AND state = 'running'";
+    let query = "UPDATE work SET state = 'queued', attempt = attempt + 1, failures = failures + $1, verdicts = $2, changed_at = $3,
+                 retry_at = $4 WHERE id = $5 AND attempt = $6 AND state = 'running'";
     let query = sqlx::query(query).bind(i64::from(failed)).bind(to_json(&verdicts)).bind(int(now)).bind(int(retry_at));
     Ok(query.bind(int(held.id)).bind(int(held.attempt)).execute(&mut **tx).await?.rows_affected() == 1)
 }
@@ -93,7 +90,7 @@ pub async fn give_back(
 /// # Errors
 /// When the database fails.
 pub async fn charge(tx: &mut Tx, piece: &Piece, used_ms: u64, now: u64) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO work_time (kind, competition_id, ended_at, used_ms) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO work_time (kind, competition_id, ended_at, used_ms) VALUES ($1, $2, $3, $4)")
         .bind(piece.asked.kind())
         .bind(piece.competition.as_ref())
         .bind(int(now))
@@ -110,10 +107,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn pieces_due(&self, now: u64) -> Result<Vec<Piece>, DbError> {
-        let query = "SELECT * FROM work WHERE id IN (SELECT min(id) FROM work WHERE state = 'queued' AND retry_at <= ?
+        let query = "SELECT *, state = 'running' AS is_running FROM work WHERE id IN (SELECT min(id) FROM work WHERE state = 'queued' AND retry_at <= $1
                      GROUP BY kind = 'publication', competition_id) ORDER BY id";
-        let rows = sqlx::query(query).bind(int(now)).fetch_all(self.pool()).await?;
-        rows.iter().map(piece).collect()
+        Ok(sqlx::query_as(query).bind(int(now)).fetch_all(self.pool()).await?)
     }
 
     /// How many pieces wait whose next attempt may begin, and since when the first of them does.
@@ -122,9 +118,8 @@ impl Db {
     /// When the database fails.
     pub async fn work_due(&self, now: u64) -> Result<(u64, Option<u64>), DbError> {
         let query =
-            "SELECT count(*) AS count, min(changed_at) AS since FROM work WHERE state = 'queued' AND retry_at <= ?";
-        let row = sqlx::query(query).bind(int(now)).fetch_one(self.pool()).await?;
-        Ok((uint(row.get("count")), row.get::<Option<i64>, _>("since").map(uint)))
+            "SELECT count(*) AS count, min(changed_at) AS since FROM work WHERE state = 'queued' AND retry_at <= $1";
+        Ok(sqlx::query_as(query).bind(int(now)).fetch_one(self.pool()).await?)
     }
 
     /// Pieces that workers have, and then those that wait, in the order in which they were asked.
@@ -132,9 +127,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn pieces(&self, count_max: u32) -> Result<Vec<Piece>, DbError> {
-        let query = "SELECT * FROM work WHERE state != 'done' ORDER BY state = 'queued', id LIMIT ?";
-        let rows = sqlx::query(query).bind(count_max).fetch_all(self.pool()).await?;
-        rows.iter().map(piece).collect()
+        let query = "SELECT *, state = 'running' AS is_running FROM work WHERE state != 'done' ORDER BY state = 'queued', id LIMIT $1";
+        Ok(sqlx::query_as(query).bind(count_max).fetch_all(self.pool()).await?)
     }
 
     /// How many pieces aren't done, by kind.
@@ -143,8 +137,7 @@ impl Db {
     /// When the database fails.
     pub async fn count_work(&self) -> Result<Vec<(String, u64)>, DbError> {
         let query = "SELECT kind, count(*) AS count FROM work WHERE state != 'done' GROUP BY kind";
-        let rows = sqlx::query(query).fetch_all(self.pool()).await?;
-        Ok(rows.iter().map(|row| (row.get("kind"), uint(row.get("count")))).collect())
+        Ok(sqlx::query_as(query).fetch_all(self.pool()).await?)
     }
 
     /// Pieces that workers have.
@@ -152,8 +145,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn pieces_running(&self) -> Result<Vec<Piece>, DbError> {
-        let rows = sqlx::query("SELECT * FROM work WHERE state = 'running' ORDER BY id").fetch_all(self.pool()).await?;
-        rows.iter().map(piece).collect()
+        Ok(sqlx::query_as("SELECT *, state = 'running' AS is_running FROM work WHERE state = 'running' ORDER BY id")
+            .fetch_all(self.pool())
+            .await?)
     }
 
     /// Whether a worker still has this attempt of a piece, and somebody wants it.
@@ -161,12 +155,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn is_at_work(&self, held: &Piece, now: u64) -> Result<bool, DbError> {
-        let found = sqlx::query("SELECT * FROM work WHERE id = ? AND attempt = ? AND state = 'running'")
-            .bind(int(held.id))
-            .bind(int(held.attempt))
-            .fetch_optional(self.pool())
-            .await?;
-        Ok(found.as_ref().map(piece).transpose()?.is_some_and(|piece| piece.is_wanted(now)))
+        let query = "SELECT EXISTS (SELECT 1 FROM work WHERE id = $1 AND attempt = $2 AND state = 'running'
+                     AND (wanted_until IS NULL OR wanted_until > $3))";
+        let query = sqlx::query_scalar(query).bind(int(held.id)).bind(int(held.attempt)).bind(int(now));
+        Ok(query.fetch_one(self.pool()).await?)
     }
 
     /// What became of a question.
@@ -174,8 +166,9 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn piece(&self, competition: &CompetitionId, asked: &Asked) -> Result<Option<Piece>, DbError> {
-        let found = sqlx::query("SELECT * FROM work WHERE key = ?").bind(asked.key(competition));
-        found.fetch_optional(self.pool()).await?.as_ref().map(piece).transpose()
+        let query = sqlx::query_as("SELECT *, state = 'running' AS is_running FROM work WHERE key = $1")
+            .bind(asked.key(competition));
+        Ok(query.fetch_optional(self.pool()).await?)
     }
 
     /// How many answers a round still waits for.
@@ -183,9 +176,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn unanswered(&self, competition: &CompetitionId, round: u64) -> Result<u64, DbError> {
-        let query = "SELECT count(*) FROM work WHERE competition_id = ? AND round = ? AND state != 'done'";
-        let count = sqlx::query_scalar(query).bind(competition.as_ref()).bind(int(round));
-        Ok(uint(count.fetch_one(self.pool()).await?))
+        let query = "SELECT count(*) FROM work WHERE competition_id = $1 AND round = $2 AND state != 'done'";
+        Ok(sqlx::query_scalar(query).bind(competition.as_ref()).bind(int(round)).fetch_one(self.pool()).await?)
     }
 
     /// For whom the machine worked since `since`; what is under way counts until `now`, and as a second at least.
@@ -194,16 +186,11 @@ impl Db {
     /// When the database fails.
     pub async fn work_time(&self, since: u64, now: u64) -> Result<Vec<WorkUsed>, DbError> {
         let query = "SELECT kind, competition_id, sum(used_ms) AS used_ms FROM (
-                         SELECT kind, competition_id, used_ms FROM work_time WHERE ended_at > ?
+                         SELECT kind, competition_id, used_ms FROM work_time WHERE ended_at > $1
                          UNION ALL
-                         SELECT kind, competition_id, 1000 * max(1, ? - changed_at) FROM work WHERE state = 'running'
+                         SELECT kind, competition_id, 1000 * max(1, $2 - changed_at) FROM work WHERE state = 'running'
                      ) GROUP BY kind, competition_id";
-        let rows = sqlx::query(query).bind(int(since)).bind(int(now)).fetch_all(self.pool()).await?;
-        let used = |row: &SqliteRow| {
-            let competition = parse("competition id", row.get("competition_id"))?;
-            Ok(WorkUsed { kind: row.get("kind"), competition, used_ms: uint(row.get("used_ms")) })
-        };
-        rows.iter().map(used).collect()
+        Ok(sqlx::query_as(query).bind(int(since)).bind(int(now)).fetch_all(self.pool()).await?)
     }
 
     /// Says that somebody waits for a piece until then.
@@ -211,7 +198,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn want_until(&self, held: &Piece, until: u64) -> Result<(), DbError> {
-        let query = "UPDATE work SET wanted_until = ? WHERE id = ?";
+        let query = "UPDATE work SET wanted_until = $1 WHERE id = $2";
         sqlx::query(query).bind(int(until)).bind(int(held.id)).execute(self.pool()).await?;
         Ok(())
     }
@@ -221,7 +208,7 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn forget_piece(&self, held: &Piece) -> Result<(), DbError> {
-        sqlx::query("DELETE FROM work WHERE id = ?").bind(int(held.id)).execute(self.pool()).await?;
+        sqlx::query("DELETE FROM work WHERE id = $1").bind(int(held.id)).execute(self.pool()).await?;
         Ok(())
     }
 
@@ -231,34 +218,15 @@ impl Db {
     /// When the database fails.
     pub async fn forget_work(&self, horizon: u64) -> Result<(), DbError> {
         for query in [
-            "DELETE FROM work WHERE state != 'running' AND changed_at <= ?1 AND (wanted_until <= ?1 OR EXISTS (
+            "DELETE FROM work WHERE state != 'running' AND changed_at <= $1 AND (wanted_until <= $1 OR EXISTS (
                  SELECT 1 FROM rounds r WHERE r.competition_id = work.competition_id AND r.round = work.round
-                 AND r.step IN ('revealed', 'abandoned') AND r.changed_at <= ?1))",
-            "DELETE FROM work_time WHERE ended_at <= ?1",
+                 AND r.step IN ('revealed', 'abandoned') AND r.changed_at <= $1))",
+            "DELETE FROM work_time WHERE ended_at <= $1",
         ] {
             sqlx::query(query).bind(int(horizon)).execute(self.pool()).await?;
         }
         Ok(())
     }
-}
-
-fn piece(row: &SqliteRow) -> Result<Piece, DbError> {
-    let number = row.get::<Option<i64>, _>("measurement").map(uint);
-    let seed = row.get::<Option<i64>, _>("seed").map(i64::cast_unsigned);
-    let answer = row.get::<Option<&str>, _>("answer");
-    Ok(Piece {
-        id: uint(row.get("id")),
-        competition: parse("competition id", row.get("competition_id"))?,
-        asked: from_json("question", row.get("asked"))?,
-        attempt: uint(row.get("attempt")),
-        failures: uint(row.get("failures")),
-        begun: number.zip(seed).map(|(number, seed)| Begun { number, seed }),
-        verdicts: from_json("latency verdicts", row.get("verdicts"))?,
-        answer: answer.map(|text| from_json("answer", text)).transpose()?,
-        is_running: row.get::<&str, _>("state") == "running",
-        changed_at: uint(row.get("changed_at")),
-        wanted_until: row.get::<Option<i64>, _>("wanted_until").map(uint),
-    })
 }
 
 #[cfg(test)]

@@ -2,24 +2,27 @@
 //!
 //! [`enqueue`] is for everyone who changes state; the rest is for the task that appends. It does not know the log.
 
-use super::{Db, DbError, Tx, from_json, int, parse, to_json, uint};
+use super::column::Text;
+use super::{Db, DbError, Tx, int, to_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::FromRow;
+use sqlx::types::Json;
 use std::ops::Range;
 use transparency::{Entry, EntryError, EntryKind, Envelope};
 
 /// A leaf, in the log or on its way there.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, FromRow)]
 pub struct Leaf {
     /// Its place in the order of what happened.
     pub id: i64,
     /// Its name.
     pub key: String,
     /// What it states.
+    #[sqlx(try_from = "Text<EntryKind>")]
     pub kind: EntryKind,
     /// The statement.
+    #[sqlx(json)]
     pub body: serde_json::Value,
     /// Its place in the log, once it is there.
     pub index_in_log: Option<u64>,
@@ -47,17 +50,18 @@ pub async fn enqueue(tx: &mut Tx, key: &str, kind: EntryKind, body: &impl Serial
     // What can't be an entry must not block the ones behind it.
     Entry::new(kind, key, body).map_err(|source| DbError::Leaf { key: key.to_owned(), source })?;
     let body = to_json(body);
-    let written = sqlx::query("INSERT INTO log_outbox (key, kind, body) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING")
-        .bind(key)
-        .bind(kind.as_str())
-        .bind(&body)
-        .execute(&mut **tx)
-        .await?;
+    let written =
+        sqlx::query("INSERT INTO log_outbox (key, kind, body) VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING")
+            .bind(key)
+            .bind(kind.as_str())
+            .bind(&body)
+            .execute(&mut **tx)
+            .await?;
     if written.rows_affected() == 1 {
         return Ok(());
     }
-    let before = sqlx::query("SELECT kind, body FROM log_outbox WHERE key = ?").bind(key).fetch_one(&mut **tx).await?;
-    let same = before.get::<&str, _>("kind") == kind.as_str() && before.get::<&str, _>("body") == body;
+    let query = "SELECT kind = $1 AND body = $2 FROM log_outbox WHERE key = $3";
+    let same = sqlx::query_scalar(query).bind(kind.as_str()).bind(&body).bind(key).fetch_one(&mut **tx).await?;
     if same { Ok(()) } else { Err(DbError::LeafTaken { key: key.to_owned() }) }
 }
 
@@ -68,8 +72,8 @@ pub async fn enqueue(tx: &mut Tx, key: &str, kind: EntryKind, body: &impl Serial
 /// When the database fails.
 pub async fn count_under(tx: &mut Tx, prefix: &str) -> Result<u64, DbError> {
     // The character after the slash is a zero.
-    let query = "SELECT count(*) FROM log_outbox WHERE key >= ? || '/' AND key < ? || '0'";
-    Ok(uint(sqlx::query_scalar(query).bind(prefix).bind(prefix).fetch_one(&mut **tx).await?))
+    let query = "SELECT count(*) FROM log_outbox WHERE key >= $1 || '/' AND key < $1 || '0'";
+    Ok(sqlx::query_scalar(query).bind(prefix).fetch_one(&mut **tx).await?)
 }
 
 /// Writes down where leaves are in the log.
@@ -78,7 +82,7 @@ pub async fn count_under(tx: &mut Tx, prefix: &str) -> Result<u64, DbError> {
 /// When the database fails, or another leaf has that place.
 pub async fn record(tx: &mut Tx, places: &[(i64, u64)]) -> Result<(), DbError> {
     for (id, index) in places {
-        sqlx::query("UPDATE log_outbox SET index_in_log = ? WHERE id = ?")
+        sqlx::query("UPDATE log_outbox SET index_in_log = $1 WHERE id = $2")
             .bind(int(*index))
             .bind(*id)
             .execute(&mut **tx)
@@ -92,7 +96,7 @@ pub async fn record(tx: &mut Tx, places: &[(i64, u64)]) -> Result<(), DbError> {
 /// # Errors
 /// When the database fails, or has a leaf of this name or place.
 pub async fn adopt(tx: &mut Tx, envelope: &Envelope, index: u64) -> Result<(), DbError> {
-    sqlx::query("INSERT INTO log_outbox (key, kind, body, index_in_log) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO log_outbox (key, kind, body, index_in_log) VALUES ($1, $2, $3, $4)")
         .bind(&envelope.key)
         .bind(envelope.kind.as_str())
         .bind(to_json(&envelope.body))
@@ -105,8 +109,8 @@ pub async fn adopt(tx: &mut Tx, envelope: &Envelope, index: u64) -> Result<(), D
         // Whoever comes next arrives after it; where nobody came yet there is no row.
         for sql in [
             "INSERT INTO sqlite_sequence (name, seq) SELECT 'submissions', 0
-             WHERE ?1 > 0 AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'submissions')",
-            "UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'submissions'",
+             WHERE $1 > 0 AND NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'submissions')",
+            "UPDATE sqlite_sequence SET seq = max(seq, $1) WHERE name = 'submissions'",
         ] {
             sqlx::query(sql).bind(arrival).execute(&mut **tx).await?;
         }
@@ -120,11 +124,10 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn pending_leaves(&self, count_max: u32) -> Result<Vec<Leaf>, DbError> {
-        let rows = sqlx::query("SELECT * FROM log_outbox WHERE index_in_log IS NULL ORDER BY id LIMIT ?")
+        Ok(sqlx::query_as("SELECT * FROM log_outbox WHERE index_in_log IS NULL ORDER BY id LIMIT $1")
             .bind(count_max)
             .fetch_all(self.pool())
-            .await?;
-        rows.iter().map(leaf).collect()
+            .await?)
     }
 
     /// The leaf of this name.
@@ -132,18 +135,20 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn leaf(&self, key: &str) -> Result<Option<Leaf>, DbError> {
-        let row = sqlx::query("SELECT * FROM log_outbox WHERE key = ?").bind(key).fetch_optional(self.pool()).await?;
-        row.as_ref().map(leaf).transpose()
+        Ok(sqlx::query_as("SELECT * FROM log_outbox WHERE key = $1").bind(key).fetch_optional(self.pool()).await?)
     }
 
     /// The statements whose names begin with `prefix/`, in the order in which they were made.
     ///
     /// # Errors
     /// When the database fails, or one is no `T`.
-    pub async fn leaves_under<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, DbError> {
-        let query = "SELECT body FROM log_outbox WHERE key >= ? || '/' AND key < ? || '0' ORDER BY id";
-        let bodies: Vec<String> = sqlx::query_scalar(query).bind(prefix).bind(prefix).fetch_all(self.pool()).await?;
-        bodies.iter().map(|body| from_json("leaf", body)).collect()
+    pub async fn leaves_under<T: DeserializeOwned + Send + Unpin + 'static>(
+        &self,
+        prefix: &str,
+    ) -> Result<Vec<T>, DbError> {
+        let query = "SELECT body FROM log_outbox WHERE key >= $1 || '/' AND key < $1 || '0' ORDER BY id";
+        let bodies = sqlx::query_scalar(query).bind(prefix).fetch_all(self.pool()).await?;
+        Ok(bodies.into_iter().map(|Json(body)| body).collect())
     }
 
     /// The leaves that have these places in the log, in its order; fewer where not all of them are known.
@@ -151,9 +156,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn leaves_at(&self, places: Range<u64>) -> Result<Vec<Leaf>, DbError> {
-        let query = "SELECT * FROM log_outbox WHERE index_in_log >= ? AND index_in_log < ? ORDER BY index_in_log";
-        let rows = sqlx::query(query).bind(int(places.start)).bind(int(places.end)).fetch_all(self.pool()).await?;
-        rows.iter().map(leaf).collect()
+        let query = "SELECT * FROM log_outbox WHERE index_in_log >= $1 AND index_in_log < $2 ORDER BY index_in_log";
+        Ok(sqlx::query_as(query).bind(int(places.start)).bind(int(places.end)).fetch_all(self.pool()).await?)
     }
 
     /// How long the log is at least, as far as the database knows.
@@ -162,7 +166,7 @@ impl Db {
     /// When the database fails.
     pub async fn log_end(&self) -> Result<u64, DbError> {
         let query = "SELECT coalesce(max(index_in_log) + 1, 0) FROM log_outbox";
-        Ok(uint(sqlx::query_scalar(query).fetch_one(self.pool()).await?))
+        Ok(sqlx::query_scalar(query).fetch_one(self.pool()).await?)
     }
 
     /// How many leaves are known to be in the log, and how many are on their way.
@@ -171,17 +175,6 @@ impl Db {
     /// When the database fails.
     pub async fn count_leaves(&self) -> Result<(u64, u64), DbError> {
         let query = "SELECT count(index_in_log) AS logged, count(*) - count(index_in_log) AS pending FROM log_outbox";
-        let row = sqlx::query(query).fetch_one(self.pool()).await?;
-        Ok((uint(row.get("logged")), uint(row.get("pending"))))
+        Ok(sqlx::query_as(query).fetch_one(self.pool()).await?)
     }
-}
-
-fn leaf(row: &SqliteRow) -> Result<Leaf, DbError> {
-    Ok(Leaf {
-        id: row.get("id"),
-        key: row.get("key"),
-        kind: parse("kind of leaf", row.get("kind"))?,
-        body: from_json("leaf", row.get("body"))?,
-        index_in_log: row.get::<Option<i64>, _>("index_in_log").map(uint),
-    })
 }

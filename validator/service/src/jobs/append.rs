@@ -9,7 +9,7 @@ use crate::app::App;
 use std::ops::Range;
 use std::time::Duration;
 use store::causes::Chain;
-use store::db::{DbError, log as leaves};
+use store::db::{DbError, leaves};
 use store::failpoints::{self, Change};
 use store::log::LOG_PREFIX;
 use tokio::time::Instant;
