@@ -18,6 +18,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 /// Public part of Fashion-MNIST's 10,000 test images; the other half is hidden.
 pub const PUBLIC_COUNT_DEFAULT: u32 = 5_000;
 
+/// The key that says which rows of data in one part are to train on.
+const TRAINING_KEY: [u8; 32] = *b"retort: rows that are trained on";
+
 /// Why a split does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SplitError {
@@ -50,6 +53,20 @@ impl Split {
         let hidden = public.split_off(public_count as usize);
         Ok(Split { public, hidden })
     }
+}
+
+/// Of `n` rows in one part those to train on, in their order, and `items` to take public and hidden ones from, in that of the permutation.
+///
+/// Everybody can tell which are which: training rows are published, and so whoever has the data knows the others anyway. Which of
+/// those are hidden only the secret key says. With fewer items the same rows are to train on, and some more, so that
+/// what a student learnt before a competition is published stays none of its items.
+///
+/// # Errors
+/// [`SplitError`] when there are more items than rows.
+pub fn training_part(n: u32, items: u32) -> Result<(Vec<u32>, Vec<u32>), SplitError> {
+    let Split { public: items, hidden: mut training } = Split::new(&TRAINING_KEY, n, items)?;
+    training.sort_unstable();
+    Ok((training, items))
 }
 
 /// The permutation of `0..n` that belongs to `key`; see the head of this file for its definition.

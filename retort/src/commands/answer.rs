@@ -15,7 +15,7 @@ use models::DeviceKind;
 use program::onnx;
 use program::package::{ANY, Admitted, Package, admit};
 use protocol::architecture::Plan;
-use protocol::competition::{InputSpec, Manifest, Taken};
+use protocol::competition::{InputSpec, Manifest, PictureSpec, Taken};
 use protocol::package::{Admission, Format, OnnxConfig, PackageConfig};
 use std::path::Path;
 
@@ -26,6 +26,8 @@ const UNSAID: &str = "an ONNX model doesn't say how pictures become its inputs: 
 pub(crate) struct Model {
     pub(crate) input: InputSpec,
     pub(crate) labels: Vec<String>,
+    /// What becomes of pictures of another size; `None` where no competition says it.
+    pub(crate) pictures: Option<PictureSpec>,
     program: Program,
 }
 
@@ -40,6 +42,7 @@ impl Model {
     /// Reads a package. A graph doesn't say how pictures become its inputs: the competition that it was made for does.
     pub(crate) fn open(package: &Path, competition: Option<&str>) -> Result<Self> {
         let (files, manifest) = read(package, competition)?;
+        let pictures = manifest.as_ref().map(|manifest| manifest.data.rows.pictures).filter(|spec| spec.fit.is_some());
         let (input, labels) = match Format::of_config(&files.config_json) {
             Format::Catalogue => {
                 let config = PackageConfig::from_json(&files.config_json)?;
@@ -58,7 +61,7 @@ impl Model {
             Admitted::Catalogue(admitted) => Program::Plan(Box::new(admitted.plan), files.weights),
             Admitted::Onnx(graph) => Program::Graph(graph.canonical),
         };
-        Ok(Self { input, labels, program })
+        Ok(Self { input, labels, pictures, program })
     }
 
     /// Logits `[images, classes]`. `device` is for the catalogue; graphs run on the processor.

@@ -68,6 +68,7 @@ pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
                 teacher_costs: taught.by.costs(),
                 table: &table,
                 training,
+                items: if used[0] == used[1] { counted.public + counted.hidden } else { 0 },
                 rows: &rows,
             };
             distil_reference(&lesson, &new.student, &out)?;

@@ -9,7 +9,7 @@ use datasets::picture::{FORMATS, Picture};
 use datasets::{FashionMnist, Images, arg_max};
 use models::DeviceKind;
 use protocol::architecture::ImageShape;
-use protocol::competition::{Fit, InputSpec, Limits, PictureSpec};
+use protocol::competition::{Fit, Limits, PictureSpec};
 use serde::Serialize;
 use std::path::Path;
 
@@ -185,10 +185,10 @@ fn read_inputs(model: &Model, inputs: &[String], invert: bool) -> Result<Inputs>
                 }
                 Err(problem) => return Err(problem),
             };
-            remarks.hear(&name, &picture, &model.input, invert);
+            remarks.hear(&name, &picture, model, invert);
             names.push(name);
             truths.push(if path.is_dir() { class_of(&file, &model.labels) } else { None });
-            pixels.extend(picture.fitted(shape, BESIDE_BLACK)?);
+            pixels.extend(picture.fitted(shape, model.pictures.unwrap_or(BESIDE_BLACK))?);
         }
         ensure!(names.len() > before, "no picture in {input} can be read");
     }
@@ -220,12 +220,21 @@ struct Remarks {
 }
 
 impl Remarks {
-    fn hear(&mut self, name: &str, picture: &Picture, takes: &InputSpec, invert: bool) {
+    fn hear(&mut self, name: &str, picture: &Picture, model: &Model, invert: bool) {
+        let takes = &model.input;
         let shape = takes.shape();
         let (width, height) = picture.size();
         if (width, height) != (shape.width, shape.height) {
-            let told =
-                || format!("{name}: resized from {width} x {height} to {} x {} pixels", shape.width, shape.height);
+            let how = match model.pictures.and_then(|spec| spec.fit) {
+                Some(Fit::Crop) => "its middle, as the competition has it",
+                Some(Fit::Stretch) => "stretched, as the competition has it",
+                Some(Fit::Pad) => "black beside it, as the competition has it",
+                None => "black beside it; --competition has it done as there",
+            };
+            let told = || {
+                let (to_width, to_height) = (shape.width, shape.height);
+                format!("{name}: resized from {width} x {height} to {to_width} x {to_height} pixels, {how}")
+            };
             self.resized.0.get_or_insert_with(told);
             self.resized.1 += 1;
         }

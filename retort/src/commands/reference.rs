@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use datasets::Logits;
 use datasets::published::Part as Answered;
 use datasets::source::{Items, Part, Table, Wanted};
+use datasets::split::training_part;
 use miner_template::augment::Augmentation;
 use miner_template::checkpoint::Checkpoint;
 use miner_template::distil::{self, Options, distil};
@@ -41,6 +42,8 @@ pub(super) struct Lesson<'a> {
     pub(super) teacher_costs: Option<(u64, u64)>,
     pub(super) table: &'a Table,
     pub(super) training: &'a Part,
+    /// How many rows of it will be public and hidden items, which the student mustn't have seen; 0 where those come from another part.
+    pub(super) items: u32,
     pub(super) rows: &'a RowSpec,
 }
 
@@ -150,7 +153,8 @@ fn items(lesson: &Lesson<'_>) -> Result<[Answered; 2]> {
     let read = lesson.table.items(lesson.training, &wanted, &|done, total| phases.at("reading rows", done, total));
     phases.finish();
     let Items { images, answers, .. } = read?;
-    let all = Answered { images, answers };
+    let (training, _) = training_part(images.count, lesson.items)?;
+    let all = Answered { images, answers }.select(&training);
     let (kept, learnt): (Vec<u32>, Vec<u32>) =
         (0..all.images.count).partition(|row| (*row as usize).is_multiple_of(HELD_BACK));
     ensure!(!learnt.is_empty(), "part `{}` has too few rows to train on", lesson.training.name);

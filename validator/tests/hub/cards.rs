@@ -3,9 +3,11 @@
 
 use super::client::{Client, Environment};
 use crate::support::{Package, Setup, TestApp, competition, competition_toml};
+use datasets::picture::Picture;
 use datasets::published::read;
 use protocol::Digest;
-use protocol::competition::ObjectRef;
+use protocol::architecture::ImageShape;
+use protocol::competition::{Fit, ObjectRef, PictureSpec};
 use protocol::submission::State;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -202,6 +204,12 @@ answers = {name: classify(f"{name}.png") for name in
            ("plain", "grey-alpha", "alpha", "grey-16", "grey-16-clipped", "colours-16", "colours-16-upper")}
 processor = AutoImageProcessor.from_pretrained("teachers/digits", trust_remote_code=True)
 answers["wide"] = numpy.asarray(processor(Image.new("L", (160, 80), 200))["pixel_values"][0])[0].tolist()
+# As competitions of other rules have it.
+Image.fromarray(random.integers(0, 256, (29, 13), dtype=numpy.uint8)).save("odd.png")
+answers["odd.png"] = open("odd.png", "rb").read().hex()
+for fit, side in (("stretch", 0), ("pad", 0), ("crop", 0), ("crop", 11)):
+    other = type(processor)(channels=1, height=8, width=8, fit=fit, shorter_side=side)
+    answers[f"{fit} {side}"] = numpy.asarray(other(Image.open("odd.png"))["pixel_values"][0]).ravel().tolist()
 print(json.dumps(answers))
 "#,
         )
@@ -220,6 +228,19 @@ print(json.dumps(answers))
     let (ground, picture) = (json!(vec![0.0; 8]), json!(vec![200.0; 8]));
     let rows = [[&ground; 2].as_slice(), &[&picture; 4], &[&ground; 2]].concat();
     assert_eq!(answers["wide"], json!(rows));
+    let odd = Picture::decode(&hex::decode(answers["odd.png"].as_str().unwrap()).unwrap()).unwrap();
+    let shape = ImageShape { channels: 1, height: 8, width: 8 };
+    for (name, fit, shorter_side) in [
+        ("stretch 0", Fit::Stretch, None),
+        ("pad 0", Fit::Pad, None),
+        ("crop 0", Fit::Crop, None),
+        ("crop 11", Fit::Crop, Some(11)),
+    ] {
+        let ours = odd.fitted(shape, PictureSpec { fit: Some(fit), shorter_side }).unwrap();
+        let theirs: Vec<f64> = serde_json::from_value(answers[name].clone()).unwrap();
+        let apart = ours.iter().zip(&theirs).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+        assert!(ours.len() == theirs.len() && apart <= 1.0, "{name}: {apart} levels apart");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::revisions::{self, Subject};
 use crate::error::ApiError;
 use bytes::Bytes;
 use protocol::api::{FormView, PackageObjects};
-use protocol::competition::{BY_ANSWERS_ONLY, ObjectRef};
+use protocol::competition::{BY_ANSWERS_ONLY, ObjectRef, PictureSpec};
 use protocol::package::{CONFIG_FILE, Format, ONNX_FILE, PackageConfig, README_FILE, WEIGHTS_FILE};
 use protocol::submission::Rejection;
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -158,10 +158,11 @@ async fn submitted(
     let links = Links::of(app);
     let CardData { front, text } = card::of_submission(repository, &scored, &kind, &links);
     let results = card::results(&scored, &links);
+    let pictures = scored.stored.competition.manifest.data.rows.pictures;
     let mut files = match files.format {
         Format::Catalogue => {
             let config = PackageConfig::from_json(&config_json).map_err(|rejection| ours(&rejection))?;
-            model_files(&config, &text, files.model)?
+            model_files(&config, pictures, &text, files.model)?
         }
         Format::Onnx => vec![
             File::made(README_FILE, text.clone()),
@@ -184,7 +185,8 @@ async fn teacher(app: &App, repository: &Repository, id: &CompetitionId) -> Resu
     let measured: &StoredModel = models.iter().find(|model| model.role == Role::Teacher).ok_or_else(gone)?;
     let subject = (&stored, teacher, measured);
     let CardData { front, text } = card::of_teacher(repository, subject, &Links::of(app));
-    let files = model_files(&teacher.config, &text, teacher.weights)?;
+    let pictures = stored.competition.manifest.data.rows.pictures;
+    let files = model_files(&teacher.config, pictures, &text, teacher.weights)?;
     Ok(Contents { files, card: front, at: stored.competition.published_at })
 }
 
@@ -203,13 +205,18 @@ async fn data(app: &App, id: &CompetitionId) -> Result<Contents, HubError> {
 }
 
 /// What the repository of every model of the catalogue has.
-fn model_files(config: &PackageConfig, readme: &str, weights: ObjectRef) -> Result<Vec<File>, HubError> {
+fn model_files(
+    config: &PackageConfig,
+    pictures: PictureSpec,
+    readme: &str,
+    weights: ObjectRef,
+) -> Result<Vec<File>, HubError> {
     let plan = config.plan().map_err(|rejection| ours(&rejection))?;
     let mut files = vec![
         File::made(README_FILE, readme.to_owned()),
         File::made(CONFIG_FILE, code::config_json(config)),
         File::stored(WEIGHTS_FILE, weights),
-        File::made(code::PROCESSOR_FILE, code::processor_json(&config.input)),
+        File::made(code::PROCESSOR_FILE, code::processor_json(&config.input, pictures)),
         File::made(code::NETWORK_FILE, code::network(&config.input, &plan)),
     ];
     files.extend(code::TRANSFORMERS_FILES.map(|(path, text)| File::made(path, text)));

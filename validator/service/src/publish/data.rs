@@ -3,7 +3,7 @@
 //! It knows which data sets there are and nothing of models. Images of the publisher's own come from `source`.
 
 use datasets::published::Part;
-use datasets::split::SplitError;
+use datasets::split::{SplitError, training_part};
 use datasets::{DataError, FashionMnist, Labelled, Split, load_digits, round};
 use protocol::Digest;
 use protocol::competition::{BY_ANSWERS_ONLY, HiddenPool, Manifest};
@@ -118,7 +118,7 @@ impl Prepared {
         let data = &manifest.data;
         let (training, all) = match own {
             Some(Own::Parts { training, evaluation }) => (training, evaluation),
-            Some(Own::Whole(all)) => divided(manifest, &all, split_key)?,
+            Some(Own::Whole(all)) => divided(manifest, &all)?,
             None if data.hidden_pool == HiddenPool::Private => {
                 return Err(DataSetError::KnownToTheWorld(data.source.clone()));
             }
@@ -149,18 +149,15 @@ pub(super) enum Own {
     Whole(Labelled),
 }
 
-/// Draws as many items as the manifest wants, by a key that follows from the secret one; the others are for training, in the
-/// order that they had.
-fn divided(manifest: &Manifest, all: &Labelled, split_key: &[u8; 32]) -> Result<(Labelled, Labelled), DataSetError> {
+/// Takes as many items as the manifest wants; the others are for training, in the order that they had.
+fn divided(manifest: &Manifest, all: &Labelled) -> Result<(Labelled, Labelled), DataSetError> {
     let count = all.count();
     check_evaluation(manifest, all)?;
     let wanted = manifest.data.public_items.saturating_add(manifest.data.hidden_items);
-    let key = Digest::of(&[b"retort training part".as_slice(), split_key].concat());
-    let Split { public: evaluation, hidden: mut training } = Split::new(key.as_bytes(), count, wanted)?;
+    let (training, evaluation) = training_part(count, wanted)?;
     if training.is_empty() {
         return Err(DataSetError::NothingToTrainOn { data: manifest.data.source.clone(), found: count });
     }
-    training.sort_unstable();
     Ok((all.select(&training), all.select(&evaluation)))
 }
 

@@ -4,7 +4,7 @@
 //! ours; a new family needs no line here unless it brings a new operation. It knows no repository.
 
 use protocol::architecture::{Activation, Op, Plan, epsilon, layer_norm_epsilon};
-use protocol::competition::InputSpec;
+use protocol::competition::{Fit, InputSpec, PictureSpec};
 use protocol::package::PackageConfig;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ pub(in crate::hub) const TRANSFORMERS_FILES: [(&str, &str); 3] = [
 pub(in crate::hub) const PROCESSOR_FILE: &str = "preprocessor_config.json";
 
 /// What it says: the class beside it, and the size of the network's inputs.
-pub(in crate::hub) fn processor_json(input: &InputSpec) -> String {
+pub(in crate::hub) fn processor_json(input: &InputSpec, pictures: PictureSpec) -> String {
     let shape = input.shape();
     store::db::to_json(&json!({
         "image_processor_type": "RetortImageProcessor",
@@ -31,6 +31,8 @@ pub(in crate::hub) fn processor_json(input: &InputSpec) -> String {
         "channels": shape.channels,
         "height": shape.height,
         "width": shape.width,
+        "fit": pictures.fit.unwrap_or(Fit::Pad),
+        "shorter_side": pictures.shorter_side.unwrap_or(0),
     }))
 }
 
