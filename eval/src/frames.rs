@@ -144,14 +144,21 @@ pub(crate) fn read_header(input: &mut impl Read) -> io::Result<Option<Header>> {
 /// The longest frame that a worker is sent, but items.
 const REQUEST_BYTES_MAX: u64 = 64;
 
+/// What memory is taken for before anything of a payload is there.
+const PAYLOAD_BYTES_AT_ONCE: u64 = 1 << 20;
+
 /// Reads a request. `None` at the end of the stream.
 pub(crate) fn read_frame(input: &mut impl Read) -> io::Result<Option<(Kind, Vec<u8>)>> {
     let Some(Header { kind, length }) = read_header(input)? else { return Ok(None) };
     if length > REQUEST_BYTES_MAX && kind != Kind::Items {
         return Err(bad(format!("frame of {length} bytes")));
     }
-    let mut payload = vec![0; length as usize];
-    input.read_exact(&mut payload)?;
+    // Memory is taken for what comes, not for what a head says.
+    let mut payload = Vec::with_capacity(length.min(PAYLOAD_BYTES_AT_ONCE) as usize);
+    input.take(length).read_to_end(&mut payload)?;
+    if payload.len() as u64 != length {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
     Ok(Some((kind, payload)))
 }
 
@@ -195,6 +202,8 @@ mod tests {
         assert!(read_frame(&mut &[8, 0, 0][..]).is_err());
         assert!(read_frame(&mut &[8, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1][..]).is_err());
         assert!(read_frame(&mut &[0; 64][..]).is_err(), "kind 0 is unknown");
+        let endless = Header { kind: Kind::Items, length: 1 << 50 }.to_bytes();
+        assert!(read_frame(&mut &endless[..]).is_err(), "items that never come take no memory");
         assert!(read_frame(&mut &[8, 0, 0, 0, 65, 0, 0, 0, 0, 0, 0, 0].map(u8::from)[..]).is_err(), "too long");
     }
 }
