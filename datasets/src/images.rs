@@ -16,12 +16,9 @@
 
 use crate::FormatError;
 use crate::format::{Reader, expect_length, label_bytes, product, put_labels};
-use crate::labelled::Placed;
-use crate::published::TableError;
 use protocol::architecture::ImageShape;
 use protocol::competition::InputSpec;
 use protocol::evaluation::{Inputs, Items, Truth};
-use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"RTIMG1\0\0";
 /// Bytes before the pixels.
@@ -134,20 +131,6 @@ impl Images {
         Ok(Images { pixels: pixels.to_vec(), labels, ..images })
     }
 
-    /// The same of a file of labelled images of this shape, whose pixels stay where they are: their place, and the labels.
-    pub(crate) fn opened(file: &Placed, shape: ImageShape) -> Result<(Range<u64>, Vec<u16>), TableError> {
-        let begin = HEAD_BYTES as u64;
-        let (images, each) = Images::head(&file.read(0..begin.min(file.bytes))?)?;
-        let found = ImageShape { channels: images.channels, height: images.height, width: images.width };
-        if found != shape {
-            return Err(TableError::Shape { found, expected: shape });
-        }
-        let end = begin.saturating_add(images.pixel_bytes()? as u64);
-        let labels = images.labels_in(Reader::new(&file.read(end..file.bytes.max(end))?), each)?;
-        expect_length("labels", images.len(), labels.len())?;
-        Ok((begin..end, labels))
-    }
-
     /// What a file of so many images begins with, whose labels have so many bytes.
     pub(crate) fn head_of(count: u32, shape: ImageShape, label_bytes: usize) -> Vec<u8> {
         let ImageShape { channels, height, width } = shape;
@@ -158,7 +141,7 @@ impl Images {
     }
 
     /// Images without pixels and labels, and how many bytes each of their labels has.
-    fn head(bytes: &[u8]) -> Result<(Images, usize), FormatError> {
+    pub(crate) fn head(bytes: &[u8]) -> Result<(Images, usize), FormatError> {
         let mut reader = Reader::after_magic(bytes, MAGIC)?;
         let images = Images {
             count: reader.u32("count")?,
@@ -175,13 +158,13 @@ impl Images {
     }
 
     /// The labels, which are all that is left.
-    fn labels_in(&self, mut reader: Reader<'_>, each: usize) -> Result<Vec<u16>, FormatError> {
+    pub(crate) fn labels_in(&self, mut reader: Reader<'_>, each: usize) -> Result<Vec<u16>, FormatError> {
         let labels = if each == 0 { vec![] } else { reader.labels("labels", self.len(), each)? };
         reader.finish()?;
         if each > label_bytes(&labels) { Err(FormatError::WideLabels) } else { Ok(labels) }
     }
 
-    fn pixel_bytes(&self) -> Result<usize, FormatError> {
+    pub(crate) fn pixel_bytes(&self) -> Result<usize, FormatError> {
         product(&[("count", self.count), ("channels", self.channels), ("height", self.height), ("width", self.width)])
     }
 }

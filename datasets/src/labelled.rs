@@ -1,12 +1,11 @@
 //! Labelled items, however many: labels and the teacher's answers are in memory, pixels are read where they lie.
 //!
-//! It knows the files that items are kept in, a published part and `RTIMG1`, and not what they are for.
+//! It doesn't know what files they are in (`opened` does), nor what they are for.
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::format::{FormatError, expect_length, label_bytes, put_labels};
 use crate::images::HEAD_BYTES;
-use crate::published::{self, Part, TableError};
 use crate::{Images, Logits};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -20,9 +19,6 @@ use std::io::{self, BufReader, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-/// What a file of Parquet begins with.
-const PARQUET: &[u8] = b"PAR1";
 
 /// Items of a file that is open, or in memory. A copy shares their pixels.
 #[derive(Clone, Debug)]
@@ -38,29 +34,14 @@ pub struct Labelled {
 }
 
 impl Labelled {
-    /// Opens a published part or a file of images, of a competition with such inputs and so many classes.
-    ///
-    /// # Errors
-    /// When it is neither, or of other inputs.
-    pub fn open(file: File, input: ImageShape, classes: usize) -> Result<Self, TableError> {
-        let file = Placed::new(file)?;
-        if file.read(0..file.bytes.min(PARQUET.len() as u64))? == PARQUET {
-            return published::open(file, input, classes);
-        }
-        let (pixels, labels) = Images::opened(&file, input)?;
-        Ok(Self { shape: input, pixels: Pixels::of(Stretch { file, range: pixels }), labels, answers: None })
-    }
-
-    /// Of inputs that were made one after the other, in a file of this process.
-    pub(crate) fn spooled(
-        file: File,
+    /// Items whose pixels lie in a stretch of a file as they are, one after the other.
+    pub(crate) fn raw(
+        (file, range): (Placed, Range<u64>),
         shape: ImageShape,
         labels: Vec<u16>,
         answers: Option<Logits>,
-    ) -> io::Result<Self> {
-        let file = Placed::new(file)?;
-        let range = 0..file.bytes;
-        Ok(Self { shape, pixels: Pixels::of(Stretch { file, range }), labels, answers })
+    ) -> Self {
+        Self { shape, pixels: Pixels::of(Stretch { file, range }), labels, answers }
     }
 
     /// How many items there are.
@@ -145,21 +126,6 @@ impl Labelled {
             truth: Truth { labels: self.labels.into(), public, teacher_logits: teacher_logits.map(Into::into) },
         }
     }
-
-    /// The items with the answers, which a public part has.
-    ///
-    /// # Errors
-    /// When there are none.
-    pub fn answered(mut self) -> Result<(Self, Logits), TableError> {
-        self.answers.take().map(|answers| (self, answers)).ok_or(TableError::NoAnswers)
-    }
-}
-
-impl From<Part> for Labelled {
-    fn from(Part { images, answers }: Part) -> Self {
-        let Images { channels, height, width, pixels, labels, .. } = images;
-        Self { shape: ImageShape { channels, height, width }, pixels: pixels.into(), labels, answers }
-    }
 }
 
 /// A file that several read at once, each at places of its own.
@@ -170,7 +136,7 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    fn new(file: File) -> io::Result<Self> {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
         let bytes = file.metadata()?.len();
         Ok(Self { file: Arc::new(file), bytes })
     }

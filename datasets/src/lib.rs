@@ -21,6 +21,7 @@ pub mod inspect;
 mod labelled;
 mod logits;
 pub mod merkle;
+mod opened;
 pub mod picture;
 mod pool;
 pub mod published;

@@ -98,6 +98,7 @@ impl WorkerFailure {
     }
 
     /// Items that can't be read.
+    #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are turned into others")]
     pub(crate) fn unread(error: io::Error) -> Self {
         Self::Broken(format!("the items can't be read: {error}"))
     }

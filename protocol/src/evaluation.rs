@@ -238,6 +238,7 @@ pub enum EvaluationFailure {
 
 impl EvaluationFailure {
     /// Items that can't be read, which is never the fault of whoever is measured by them.
+    #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are turned into others")]
     pub fn unread(error: io::Error) -> Self {
         Self::Infrastructure(format!("the items can't be read: {error}"))
     }

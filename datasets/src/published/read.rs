@@ -56,6 +56,13 @@ impl Part {
     }
 }
 
+impl From<Part> for Labelled {
+    fn from(Part { images, answers }: Part) -> Self {
+        let Images { channels, height, width, pixels, labels, .. } = images;
+        Self { shape: ImageShape { channels, height, width }, pixels: pixels.into(), labels, answers }
+    }
+}
+
 /// Reads a part of a competition with such inputs and so many classes.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 
 use super::answers;
 use super::{Inputs, Part, RowError, SourceError, Table};
+use crate::labelled::Placed;
 use crate::{Images, Labelled, Logits};
 use protocol::competition::{InputSpec, RowSpec};
 use std::collections::{HashMap, HashSet};
@@ -65,7 +66,9 @@ impl Table {
         let Inputs { labels, answers, left_out, .. } = by_labels(inputs, &label_of);
         let file = spool.into_inner().map_err(|error| SourceError::unspooled(error.into_error()))?;
         let answers = answers::table(answers, labels.len());
-        let items = Labelled::spooled(file, wanted.input.shape(), labels, answers).map_err(SourceError::unspooled)?;
+        let file = Placed::new(file).map_err(SourceError::unspooled)?;
+        let all = 0..file.bytes;
+        let items = Labelled::raw((file, all), wanted.input.shape(), labels, answers);
         Ok((items, left_out))
     }
 

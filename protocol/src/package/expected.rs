@@ -75,9 +75,9 @@ impl Expected {
     /// # Errors
     /// When the pixels can't be read.
     pub fn asks(&self, pixels: &Pixels) -> io::Result<Vec<Asked>> {
-        let image_bytes = self.image_bytes.max(1) as u64;
+        let public = pixels.bytes().checked_div(self.image_bytes as u64).unwrap_or(0);
         let places = match &self.images {
-            None => (0..self.items).map(|row| ((row as u64) < pixels.bytes() / image_bytes).then_some(row)).collect(),
+            None => (0..self.items).map(|row| ((row as u64) < public).then_some(row)).collect(),
             Some(images) => self.found(images, pixels)?,
         };
         Ok(places.into_iter().enumerate().filter_map(|(row, place)| Some(Asked { row, place: place? })).collect())
@@ -86,17 +86,20 @@ impl Expected {
     /// Where each of the images lies among the `pixels` of public items, the first time.
     fn found(&self, images: &[u8], pixels: &Pixels) -> io::Result<Vec<Option<usize>>> {
         let each = self.image_bytes.max(1);
-        let (mut places, mut before) = (vec![None; self.items], 0);
+        let (mut places, mut before) = (vec![None; self.items], 0usize);
         for block in pixels.blocks(each as u64) {
             let block = block?;
             for (place, image) in places.iter_mut().zip(images.chunks_exact(each)).filter(|(place, _)| place.is_none())
             {
-                *place = block.chunks_exact(each).position(|public| public == image).map(|place| before + place);
+                *place = block
+                    .chunks_exact(each)
+                    .position(|public| public == image)
+                    .map(|place| before.saturating_add(place));
             }
             if places.iter().all(Option::is_some) {
                 break;
             }
-            before += block.len() / each;
+            before = before.saturating_add(block.chunks_exact(each).len());
         }
         Ok(places)
     }

@@ -20,6 +20,8 @@ use protocol::report::Estimate;
 use protocol::score::{Ceiling, PPM, ScoreRules, share_ppm, wilson};
 use serde::Serialize;
 
+/// Pixels of the items that are tried, which are held in memory.
+const HELD_BYTES_MAX: u64 = 64 << 20;
 /// What a look before submitting may cost, and how few items still tell something.
 const MACS_MAX: u64 = 100_000_000_000;
 const ITEMS_MIN: u64 = 300;
@@ -127,7 +129,8 @@ fn looked(client: &Client, published: &Competition, files: &PackageFiles, passed
         Admitted::Catalogue(_) => (MACS_MAX, ITEMS_MIN),
         Admitted::Onnx(_) => (GRAPH_MACS_MAX, GRAPH_ITEMS_MIN),
     };
-    let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(of));
+    let held_max = (HELD_BYTES_MAX / public.shape.values().max(1)).max(1);
+    let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(of)).min(held_max);
     let first = public.part(0..usize::try_from(count)?).held()?;
     let right = count_right(published, files, passed, &first)?;
     Ok(Looked { gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of })
