@@ -6,7 +6,7 @@
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 use image::error::ImageError;
-use image::{DynamicImage, GenericImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use protocol::Digest;
 use protocol::architecture::ImageShape;
 use protocol::competition::{Fit, PictureSpec};
@@ -29,9 +29,9 @@ pub enum PictureError {
     /// Nothing that is known begins like this.
     #[error("it is no picture of a known format, which are {FORMATS}; save it as one of them")]
     Format,
-    /// The decoder's answer.
-    #[error("it can't be decoded: {0}")]
-    Decode(#[from] ImageError),
+    /// What the decoder says, which is for people who write decoders.
+    #[error("it can't be decoded: {}", why(.0))]
+    Decode(ImageError),
     /// Its header says so.
     #[error(
         "it has {width} x {height} pixels, and {PIXELS_MAX} in all are the limit: shrink it, since a model takes far fewer"
@@ -93,7 +93,7 @@ impl Picture {
     /// When they are no picture, or too large a one.
     pub fn decode(bytes: &[u8]) -> Result<Self, PictureError> {
         let mut decoder = decoder(bytes)?;
-        let orientation = decoder.orientation()?;
+        let orientation = decoder.orientation().map_err(too_large)?;
         let mut image = DynamicImage::from_decoder(decoder).map_err(too_large)?;
         image.apply_orientation(orientation);
         let (grey, transparent) = (!image.color().has_color(), image.color().has_alpha());
@@ -153,7 +153,8 @@ impl Picture {
 }
 
 fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, PictureError> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::IoError)?;
+    let guessed = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = guessed.map_err(|error| PictureError::Decode(ImageError::IoError(error)))?;
     if !reader.format().is_some_and(|format| format.reading_enabled()) {
         return Err(PictureError::Format);
     }
@@ -169,6 +170,13 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, PictureError> {
         return Err(PictureError::TooLarge { width, height });
     }
     Ok(decoder)
+}
+
+fn why(error: &ImageError) -> &'static str {
+    match error {
+        ImageError::Unsupported(_) => "it is of a kind that isn't read here; save it anew, as PNG for example",
+        _ => "it is cut off or damaged",
+    }
 }
 
 /// Some decoders mind the size that a header says before we can.
@@ -206,7 +214,8 @@ fn padded(image: &RgbImage, (width, height): (u32, u32)) -> Result<RgbImage, Pic
     let size = if by_width <= height { (width, by_width) } else { (in_proportion(turned(image), height), height) };
     let small = resized(image, size)?;
     let mut ground = RgbImage::new(width, height);
-    ground.copy_from(&small, (width - small.width()) / 2, (height - small.height()) / 2)?;
+    let [x, y] = [(width - small.width()) / 2, (height - small.height()) / 2].map(i64::from);
+    image::imageops::replace(&mut ground, &small, x, y);
     Ok(ground)
 }
 

@@ -42,7 +42,11 @@ impl Library {
         self.asked_for(asked).map(|(_, here)| here)
     }
 
-    pub(crate) fn asked_for(&self, asked: OfficialEngine) -> Result<(RuntimeKind, OfficialEngine), String> {
+    /// The same, with what runs models by it.
+    ///
+    /// # Errors
+    /// As [`Self::official`].
+    pub fn asked_for(&self, asked: OfficialEngine) -> Result<(RuntimeKind, OfficialEngine), String> {
         let runtime = match asked.name {
             EngineName::Burn => RuntimeKind::Burn,
             EngineName::Rten => RuntimeKind::Rten,

@@ -4,11 +4,12 @@
 //! catalogue is lowered to one, in the worker and behind its lock, so that a competition's models all meet on one engine. A
 //! ratio is never taken across two of them.
 
-use engine::burn::VERSION as BURN_VERSION;
+use engine::burn::{Burn, VERSION as BURN_VERSION};
 #[cfg(feature = "ort")]
 use engine::ort::OnnxRuntime;
 use engine::rten::{Rten, THREADS_VARIABLE};
 use engine::{Mode, Runtime};
+use models::DeviceKind;
 use protocol::competition::{EngineName, OfficialEngine};
 use std::ffi::OsString;
 use std::fs::File;
@@ -55,6 +56,19 @@ impl RuntimeKind {
             #[cfg(feature = "ort")]
             Self::OnnxRuntime(runtime) => runtime.id().to_string(),
         }
+    }
+
+    /// The engine itself, for graphs in this very process; burn on the processor.
+    ///
+    /// # Errors
+    /// When the device can't be opened.
+    pub fn here(&self) -> Result<Arc<dyn Runtime>, models::DeviceError> {
+        Ok(match self {
+            Self::Burn => Arc::new(Burn::on(DeviceKind::Flex.open()?)),
+            Self::Rten => Arc::new(Rten),
+            #[cfg(feature = "ort")]
+            Self::OnnxRuntime(runtime) => Arc::clone(runtime) as Arc<dyn Runtime>,
+        })
     }
 
     /// Whether this is the engine that is asked for.

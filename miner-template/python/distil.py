@@ -89,7 +89,7 @@ def train(model, competition, lessons, epochs=EPOCHS, rate=RATE, batch=BATCH, re
     whole = len(lessons.labels) // batch * batch
     steps = epochs * (whole // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
-    report(f"training for {epochs} epochs of {whole // batch} steps of {batch} images")
+    report(f"training: {epochs} x {whole // batch} steps of {batch} images")
     step, watch = 0, Stopwatch(report, "training", steps, "steps")
     for epoch in range(epochs):
         model.train()

@@ -14,6 +14,9 @@ pub const MODEL_BYTES_MAX: u64 = 8 << 30;
 
 /// What is meant by a package.
 const IS_A_FOLDER: &str = "a package is a folder with config.json and model.safetensors or model.onnx in it";
+/// Who writes what says of a model which architecture it is.
+const WRITES_CONFIG: &str = "retort_miner.save(folder, model, architecture, competition) writes it beside the weights, and README.md shows what \
+                             is in it";
 
 /// The files of a package, in memory.
 #[derive(Clone, Debug)]
@@ -37,8 +40,14 @@ impl PackageFiles {
     /// A [`Rejection`] when a file is missing or too large. Files of other names stay where they are.
     pub fn read(folder: &Path) -> Result<Self, Rejection> {
         if folder.is_file() {
-            let detail =
-                format!("{} is a file: {IS_A_FOLDER}{}", folder.display(), foreign(folder).unwrap_or_default());
+            let is_weights = folder.file_name().is_some_and(|name| name == WEIGHTS_FILE);
+            let instead = match is_weights {
+                true => format!(
+                    "; name the folder that {WEIGHTS_FILE} is in, with a {CONFIG_FILE} beside it: {WRITES_CONFIG}"
+                ),
+                false => foreign(folder).unwrap_or_default(),
+            };
+            let detail = format!("{} is a file: {IS_A_FOLDER}{instead}", folder.display());
             return Err(Code::FileMissing.because(detail));
         }
         if !folder.exists() {
@@ -83,7 +92,7 @@ impl PackageFiles {
     }
 }
 
-/// What lies in a folder in place of `model.safetensors`, and what to do with it.
+/// What lies in a folder in place of a package, and what to do with it.
 fn instead(folder: &Path) -> Option<String> {
     let files = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
     files.filter(|path| path.is_file()).filter_map(|path| foreign(&path)).min()
@@ -99,9 +108,9 @@ pub fn foreign(path: &Path) -> Option<String> {
              safetensors.torch.save_file(model.state_dict(), \"{WEIGHTS_FILE}\")"
         )),
         "safetensors" => Some(format!("; {name} has to be called {WEIGHTS_FILE}")),
-        "onnx" => {
-            Some(format!("; {name} has to be called {ONNX_FILE}, beside a config.json that says so: docs/ONNX.md"))
-        }
+        "onnx" => Some(format!(
+            "; {name} is a model as ONNX: name that file instead of the folder, or call it {ONNX_FILE} (docs/ONNX.md)"
+        )),
         "tflite" | "h5" | "keras" | "gguf" | "npz" => Some(format!(
             "; {name} is no format that is read here: export the model that it was made from as ONNX ({ONNX_FILE})"
         )),
@@ -142,7 +151,12 @@ fn optional(folder: &Path, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>
 pub fn read(folder: &Path, name: &str, bytes_max: u64) -> Result<Vec<u8>, Rejection> {
     let path = folder.join(name);
     let missing = |error: std::io::Error| {
-        let instead = if name == WEIGHTS_FILE { instead(folder) } else { None };
+        let is_weights = |path: &Path| path.join(WEIGHTS_FILE).is_file();
+        let instead = match name {
+            CONFIG_FILE if is_weights(folder) => Some(format!("; {WRITES_CONFIG}")),
+            CONFIG_FILE | WEIGHTS_FILE => instead(folder),
+            _ => None,
+        };
         Code::FileMissing.because(format!("{}: {error}{}", path.display(), instead.unwrap_or_default()))
     };
     let size = fs::metadata(&path).map_err(missing)?.len();
@@ -170,6 +184,16 @@ mod tests {
             fs::remove_file(file).unwrap();
         }
         assert!(!said(dir.path()).contains(';'), "nothing is guessed: {}", said(dir.path()));
+        let alone = dir.path().join(WEIGHTS_FILE);
+        fs::write(&alone, "weights").unwrap();
+        assert!(said(&alone).contains("name the folder that model.safetensors is in"), "{}", said(&alone));
+        fs::remove_file(dir.path().join(CONFIG_FILE)).unwrap();
+        assert!(said(dir.path()).contains("; retort_miner.save("), "{}", said(dir.path()));
+        fs::remove_file(alone).unwrap();
+        fs::write(dir.path().join("plain.onnx"), "a graph").unwrap();
+        assert!(said(dir.path()).contains("plain.onnx is a model as ONNX: name that file"), "{}", said(dir.path()));
+        fs::remove_file(dir.path().join("plain.onnx")).unwrap();
+        fs::write(dir.path().join(CONFIG_FILE), "{}").unwrap();
         fs::write(dir.path().join("student.safetensors"), "").unwrap();
         assert!(said(dir.path()).contains("student.safetensors has to be called model.safetensors"));
     }

@@ -15,7 +15,7 @@ use protocol::competition::Taken;
 use protocol::digest::canonical_json;
 use protocol::package::{
     self, Admission, Format, ModelKind, ONNX_FILE, OnnxConfig, OnnxKind, OnnxModel, PublishedPackage, hides_zip,
-    labels_expected,
+    labels_expected, not_onnx,
 };
 use protocol::submission::{Code, Rejection};
 use std::collections::BTreeMap;
@@ -118,7 +118,10 @@ fn admit_graph(config_json: &[u8], file: &[u8], rules: &Admission<'_>) -> Result
         return Err(Code::FileTooLarge.because(format!("{bytes} bytes of {ONNX_FILE}, limit {limit}")));
     }
     let signature = classifier(rules.input.shape(), rules.labels.len());
-    let Read { canonical, model, costs } = Read::of(file, &signature, &rules.limits.into())?;
+    // What has another name is told by it: protobuf reads a field or two into anything.
+    let read = Read::of(file, &signature, &rules.limits.into());
+    let Read { canonical, model, costs } = read
+        .map_err(|refusal| not_onnx(file).map_or_else(|| refusal.into(), |what| Code::OnnxUnreadable.because(what)))?;
     if hides_zip(&[&canonical]) {
         return Err(Code::OnnxUnreadable.because("written anew it would be a zip archive as well".to_owned()));
     }

@@ -210,7 +210,7 @@ macro_rules! codes {
 codes! {
     FileMissing, Miner, "Put config.json and model.safetensors, or model.onnx, into the package.";
     FileUnexpected, Miner, "Send config.json, model.safetensors or model.onnx, and optionally README.md and expected.safetensors, nothing else.";
-    FileTooLarge, Miner, "Make the file smaller; f16 or bf16 halves the weights.";
+    FileTooLarge, Miner, "Choose a smaller model; F16 or BF16 take half of what F32 does, and no less than that.";
     SizeMismatch, Miner, "Upload the very bytes that were announced, or submit again.";
     DigestMismatch, Miner, "Upload the very bytes that were announced, or submit again.";
     ConfigTooLarge, Miner, "Keep config.json to the documented fields.";
@@ -229,7 +229,7 @@ codes! {
     TensorDtype, Miner, "Save the weights as F32, F16 or BF16.";
     TensorNotFinite, Miner, "The training diverged: lower the learning rate.";
     TensorOutOfRange, Miner, "The training diverged: lower the learning rate or add weight decay.";
-    OnnxUnreadable, Miner, "The file is cut off or is no ONNX: write it anew with torch.onnx.export(model.eval(), (x,), \"model.onnx\", dynamo=False).";
+    OnnxUnreadable, Miner, "The file is cut off or is no ONNX: write it anew with torch.onnx.export(model.eval(), (x,), \"model.onnx\").";
     OnnxUnknownField, Miner, "The file has a field that ONNX 1.23 doesn't know: write it anew with onnx.save of a released version.";
     OnnxIrVersion, Miner, "Load the file with a current `onnx` and save it again; IR versions 7 to 13 are read.";
     OnnxOpset, Miner, "Export with opset_version=18, or convert with onnx.version_converter.convert_version(model, 18); opsets 13 to 24 of ai.onnx are read.";

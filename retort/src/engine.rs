@@ -14,7 +14,7 @@ use protocol::backend::Backend;
 use protocol::competition::{EngineName, OfficialEngine};
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use sandbox::Host;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use validator::config::LatencyEffort;
 use validator::evaluator::{Home, Machine, Measurer, Progress};
 
@@ -62,12 +62,20 @@ pub(crate) fn engine(device: DeviceKind, effort: LatencyEffort) -> Result<Engine
 
 /// Says for whom a command waits. One that has a bar draws it once it measures.
 fn tell_waiting(holder: &Holder) {
-    eprintln!("{}", waiting_for(holder));
+    waiting_for(holder).iter().for_each(|told| eprintln!("{told}"));
 }
 
-/// For whom somebody waits, and where to look again.
-pub(crate) fn waiting_for(holder: &Holder) -> String {
-    format!("waiting for the machine, which measures one model at a time: {holder}; `retort doctor` says who has it")
+/// Whom this process said last that it waits for.
+static TOLD: Mutex<Option<Option<u32>>> = Mutex::new(None);
+
+/// For whom somebody waits, and where to look again; nothing where that was said already, by whoever measures several times.
+pub(crate) fn waiting_for(holder: &Holder) -> Option<String> {
+    let told = TOLD.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).replace(holder.process);
+    (told != Some(holder.process)).then(|| {
+        format!(
+            "waiting for the machine, which measures one model at a time: {holder}; `retort doctor` says who has it"
+        )
+    })
 }
 
 /// What runs models instead of burn, by its name.
@@ -82,13 +90,19 @@ pub(crate) fn runtime(name: RuntimeName) -> Result<Option<RuntimeKind>> {
     }
 }
 
+/// What a competition's models are measured on, as this host has it; else what stands in for it, and why it has to.
+pub(crate) fn official_or_other(library: &Library, official: OfficialEngine) -> (RuntimeKind, Option<String>) {
+    match (library.asked_for(official), official.name) {
+        (Ok((runtime, _)), _) => (runtime, None),
+        (Err(problem), EngineName::Burn) => (RuntimeKind::Burn, Some(problem)),
+        (Err(problem), EngineName::Rten | EngineName::Onnxruntime) => (RuntimeKind::Rten, Some(problem)),
+    }
+}
+
 /// Lets another engine stand in for an official one that this host lacks; what to tell of it then.
 pub(crate) fn stand_in(engine: &mut Engine, official: OfficialEngine) -> Option<String> {
-    let problem = engine.library.official(official).err()?;
-    let other = match official.name {
-        EngineName::Burn => RuntimeKind::Burn,
-        EngineName::Rten | EngineName::Onnxruntime => RuntimeKind::Rten,
-    };
+    let (other, problem) = official_or_other(&engine.library, official);
+    let problem = problem?;
     let told =
         format!("not official, since it was measured on {}, and the competition on {official}: {problem}", other.id());
     engine.instead = Some(other);

@@ -1,6 +1,7 @@
 //! Which files somebody means who names pictures, or a folder of them. It does NOT know what becomes of a picture:
 //! `datasets::picture` does.
 
+use crate::table::count;
 use anyhow::{Context, Result, ensure};
 use datasets::picture;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ pub(crate) fn find(path: &Path) -> Result<Found> {
     }
     let mut found = Found::default();
     walk(path, 0, &mut found)?;
-    let (at, formats, left_out) = (path.display(), picture::FORMATS, found.left_out);
-    ensure!(!found.files.is_empty(), "there are no pictures in {at}, and {left_out} other files; known are {formats}");
+    let (at, formats, left_out) = (path.display(), picture::FORMATS, count(found.left_out, "other file"));
+    ensure!(!found.files.is_empty(), "there are no pictures in {at}, and {left_out}; known are {formats}");
     Ok(found)
 }
 

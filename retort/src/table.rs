@@ -84,6 +84,14 @@ fn close_error(value: i64, interval: [i64; 2], unit: f64, digits: usize) -> Stri
     with_error(value, interval, unit, digits).replace(" ± ", "±")
 }
 
+/// `1 row`, `2 rows`.
+pub(crate) fn count(number: impl TryInto<u64>, what: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    }
+}
+
 /// The end of an id, which every command takes in its place.
 pub(crate) fn tail(id: &SubmissionId) -> String {
     let id = id.to_string();

@@ -80,6 +80,35 @@ fn write_data(folder: &Path) {
     write_part(&folder.join("test-00000-of-00001.parquet"), &images, &answers, 400..800);
 }
 
+/// Before anything is trained, and whatever the folder is that the manifest goes to.
+#[test]
+fn what_nobody_could_publish_is_refused_at_once_and_paths_are_the_caller_s() {
+    let dir = tempfile::tempdir().unwrap();
+    write_data(&dir.path().join("data"));
+    let new = |answers: &str, link: &str, more: &[&str]| {
+        let args = ["validator", "new", "data", "--answers", answers, "--id", "my-clothes", "--out", "sub/c.toml"];
+        let whose = ["--made-by", "a teacher", "--license", "MIT", "--link", link];
+        retort().current_dir(dir.path()).args(args).args(whose).args(more).output().unwrap()
+    };
+    let told = stderr(&new("vit", "example.com", &[]));
+    assert!(told.contains("teacher.answers.link") && told.contains("https://") && !told.contains("bug"), "{told}");
+    assert!(!dir.path().join("sub/reference").exists());
+    let reference = dir.path().join("reference");
+    renamed("models/reference", &reference);
+    let config = fs::read_to_string(reference.join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["labels"] = sorted().into();
+    fs::write(reference.join("config.json"), config.to_string()).unwrap();
+    let made = new("train=data/t.parquet", "https://example.com", &["--reference", "reference"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let manifest = fs::read_to_string(dir.path().join("sub/c.toml")).unwrap();
+    for path in ["\"parquet:../data\"", "\"../reference\"", "\"../data/t.parquet\""] {
+        assert!(manifest.contains(path), "{path}: {manifest}");
+    }
+    let none = retort().args(["validator", "new", "data", "--id", "x"]).output().unwrap();
+    assert!(none.status.code() == Some(2) && stderr(&none).contains("--answers"), "{}", stderr(&none));
+}
+
 #[test]
 fn a_parquet_with_answers_becomes_a_competition_whose_rounds_anybody_checks() {
     let dir = tempfile::tempdir().unwrap();

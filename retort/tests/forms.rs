@@ -59,6 +59,13 @@ fn a_champion_is_to_be_had_as_onnx_in_three_forms_that_say_what_they_lose() {
         let (right, said) = (asked.right(&here.join(path)), number(form, "correct"));
         assert!(right.abs_diff(said) <= if format == "onnx-int8" { 3 } else { 0 }, "{format}: {right}, not {said}");
     }
+    // Whoever enters one of them enters somebody's model; and what the official engine refuses isn't sent.
+    let checked = service.run(&["miner", "check", &dir.path().join("onnx/onnx/model.onnx").display().to_string()]);
+    assert!(stdout(&checked).contains(&format!("it equals {id}: it would count as a copy")), "{}", stdout(&checked));
+    let whole = dir.path().join("onnx-int8/onnx/model_quantized.onnx").display().to_string();
+    let refused = service.run(&["miner", "submit", &whole, "--hotkey", &hotkey]);
+    let told = stderr(&refused);
+    assert!(!refused.status.success() && told.contains("would reject this package: engine_refused"), "{told}");
     let listed: Value = serde_json::from_slice(&fetched(&service, "/api/models/arena/fashion-mnist")).unwrap();
     let files: Vec<&str> =
         listed["siblings"].as_array().unwrap().iter().filter_map(|file| file["rfilename"].as_str()).collect();

@@ -85,7 +85,7 @@ fn a_folder_of_pictures_becomes_a_competition_in_five_commands() {
     fs::write(at("pictures/train/Bag/broken.png"), b"\x89PNG\r\n").unwrap();
 
     let seen = stdout(&run(dir.path(), &["validator", "inspect", "pictures"]));
-    assert!(seen.contains("56x56 (400)") && seen.contains("1 rows of `train` can't be read"), "{seen}");
+    assert!(seen.contains("56x56 (400)") && seen.contains("1 row of `train` can't be read"), "{seen}");
     assert!(seen.contains("an accuracy of 90 % on 400 items of `test` is known to ±2.94 points (95 %)"), "{seen}");
     let json = run(dir.path(), &["validator", "inspect", "pictures", "--json"]).stdout;
     let json: serde_json::Value = serde_json::from_slice(&json).unwrap();

@@ -313,7 +313,7 @@ fn pictures_are_taken_as_they_are() {
     assert_eq!(labels, ["Ankle boot"; 4], "{}", stderr(&answered));
     assert!(stderr(&answered).contains("resized from 84 x 84 to 28 x 28 pixels"), "{}", stderr(&answered));
 
-    assert!(stderr(&answered).contains("2 files are no pictures by their names"), "{}", stderr(&answered));
+    assert!(stderr(&answered).contains("2 files left out, no pictures by their names"), "{}", stderr(&answered));
     // As ImageFolder has them, beside what file managers leave.
     let classes = tempfile::tempdir().unwrap();
     for class in ["boot", "bag/left"] {

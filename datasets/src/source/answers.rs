@@ -34,6 +34,12 @@ pub enum AnswersError {
         /// The parts that have one.
         named: String,
     },
+    /// A column of what has none.
+    #[error(
+        "`{0}` is named as a column, and a folder of pictures has none: name a file of answers for each part, `--answers \
+         PART=FILE` or `teacher.answers.files`"
+    )]
+    NoColumns(String),
     /// A file that isn't one of answers.
     #[error("{}: {problem}", path.display())]
     File {
@@ -136,7 +142,8 @@ impl Table {
                     files.iter_mut().try_for_each(|file| file.take_answers(column))?;
                     None
                 }
-                _ => {
+                (Some(column), _) => return Err(failed(AnswersError::NoColumns(column.clone()))),
+                (None, _) => {
                     let named = || answers.files.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                     let file = answers.files.get(&part.name);
                     let file = file.ok_or_else(|| failed(AnswersError::NoFile { named: named() }))?;

@@ -111,8 +111,15 @@ pub(super) fn strange(url: &reqwest::Url, status: StatusCode, sent_bytes: Option
 /// Commands that a validator's hints name and that ask a validator.
 const ASKING: [&str; 4] = ["retort competitions", "retort submissions", "retort board", "retort miner "];
 
-/// A validator's hint with its address in the commands that ask it, so that they can be typed as they are.
+/// How a hint goes on that names a command, for programs that ask the API.
+const FOR_PROGRAMS: &str = ", as GET /api/";
+
+/// A validator's hint for whoever types commands: its address is in those that ask it, and what it says to programs is left out.
 pub(super) fn typed_at(base: &str, hint: &str) -> String {
+    let hint = match hint.split_once(FOR_PROGRAMS) {
+        Some((before, after)) => format!("{before}{}", after.split_once(" does").map_or(".", |(_, more)| more)),
+        None => hint.to_owned(),
+    };
     let asks = |piece: &str| ASKING.iter().any(|command| piece.starts_with(command)) && !piece.contains("--validator");
     // Every other piece stands between backticks.
     let pieces =

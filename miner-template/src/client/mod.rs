@@ -498,7 +498,7 @@ mod tests {
         let typed = typed_at("http://h:1", hint);
         assert!(typed.starts_with("`retort competitions --validator http://h:1` lists them"), "{typed}");
         assert!(typed.ends_with("`retort keys new FILE` makes a key."), "{typed}");
-        assert_eq!(typed_at(LOCAL, hint), hint);
+        assert_eq!(typed_at(LOCAL, hint), "`retort competitions` lists them; `retort keys new FILE` makes a key.");
     }
 
     #[test]

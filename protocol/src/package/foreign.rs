@@ -13,13 +13,16 @@ const ZIP_DIRECTORY: &[u8] = b"PK\x01\x02";
 const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
 const ZIP64_LOCATOR_BYTES: usize = 20;
 
+/// So many plain characters at a file's beginning are a text.
+const TEXT_BYTES: usize = 64;
+
 /// How a model in PyTorch's own formats becomes safetensors.
 const FROM_PYTORCH: &str =
     "load it where you trust it, then safetensors.torch.save_file(model.state_dict(), \"model.safetensors\")";
 const FROM_TRAINING: &str = "save the PyTorch model that it was made from with safetensors.torch.save_file";
 const AS_ONNX: &str =
     "send it as model.onnx: `retort miner check` of the file writes the config.json that goes with it";
-const UNPACKED: &str = "upload the model.safetensors inside, unpacked";
+const UNPACKED: &str = "upload the model inside, unpacked";
 const BY_NAME: &str = "name each array as in the state_dict and use safetensors.numpy.save_file";
 
 /// What begins like this, and what to do with it.
@@ -59,6 +62,20 @@ const BEGINNINGS: [(&[u8], &str, &str); 21] = [
 pub(super) fn describe(file: &[u8]) -> Option<String> {
     let (what, instead) = recognise(file)?;
     Some(format!("this is {what}: {instead}"))
+}
+
+/// What a file is that isn't ONNX, as [`describe`] has it; `None` where it begins as ONNX does, or has no name.
+pub fn not_onnx(file: &[u8]) -> Option<String> {
+    if is_onnx(file) {
+        return None;
+    }
+    if file.get(8) == Some(&b'{') {
+        return Some("this is a safetensors file: call it model.safetensors, beside a config.json".to_owned());
+    }
+    let head = file.get(..file.len().min(TEXT_BYTES)).unwrap_or_default();
+    let is_text = !head.is_empty() && head.iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
+    let text = || is_text.then(|| "this is a text, and no ONNX file".to_owned());
+    describe(file).or_else(text)
 }
 
 fn recognise(file: &[u8]) -> Option<(&'static str, &'static str)> {
@@ -206,6 +223,16 @@ mod tests {
         }
         let zip64 = [&[7; 30][..], ZIP64_LOCATOR, &[0; 16], ZIP_END, &[0xff; 18]].concat();
         assert!(hides_zip(&[&zip64]));
+    }
+
+    #[test]
+    fn what_is_no_onnx_says_what_it_is() {
+        let said = |file: &[u8]| not_onnx(file).unwrap_or_default();
+        assert!(said(b"PK\x03\x04 a picture").starts_with("this is a zip archive"));
+        assert!(said(b"see https://example.com\n").starts_with("this is a text"));
+        assert!(said(b"\x10\0\0\0\0\0\0\0{\"a\":1}").starts_with("this is a safetensors file"));
+        assert_eq!(not_onnx(b"\x08\x09\x12\x00 a graph"), None);
+        assert_eq!(not_onnx(&[0xff; 80]), None, "nobody knows");
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod text;
 
 pub use canonical::CanonicalWeights;
 pub use expected::{Asked, Claims, EXPECTED_BYTES_MAX, EXPECTED_FILE, EXPECTED_ITEMS_MAX, Expected, is_half_precision};
-pub use foreign::hides_zip;
+pub use foreign::{hides_zip, not_onnx};
 pub use format::{
     Format, ModelKind, ONNX_FAMILY, ONNX_FILE, ONNX_FORMAT, OnnxConfig, OnnxKind, OnnxModel, is_numbers_beside_onnx,
     numbers_beside_onnx, package_sha256,
@@ -76,7 +76,8 @@ pub fn left_out<'a>(paths: impl IntoIterator<Item = &'a str>) -> Option<String> 
     };
     let files =
         format!("{CONFIG_FILE}, {WEIGHTS_FILE} or {ONNX_FILE} and, if you like, {README_FILE} and {EXPECTED_FILE}");
-    (!names.is_empty()).then(|| format!("{}{more} stay where they are: a package is {files}", shown.join(", ")))
+    let stay = if names.len() == 1 { "stays where it is" } else { "stay where they are" };
+    (!names.is_empty()).then(|| format!("{}{more} {stay}: a package is {files}", shown.join(", ")))
 }
 
 /// `config.json`: what the model is and what it expects. Strict: unknown fields are an error.

@@ -3,7 +3,7 @@
 use super::Cli;
 use clap::{Command, CommandFactory, FromArgMatches};
 
-const EXAMPLES: [&str; 58] = [
+const EXAMPLES: [&str; 59] = [
     "retort demo --serve",
     "retort bench backends models/teacher --items 2000",
     "retort bench door --tries 20",
@@ -34,6 +34,7 @@ const EXAMPLES: [&str; 58] = [
     "retort validator allow 203.0.113.0/24 --reason over --dir my-validator",
     "retort validator blocks --dir my-validator",
     "retort validator answer-appeal …W24N19CEB 1 --text measured-again --dir my-validator",
+    "retort doctor --dir my-validator",
     "retort worker --dir my-validator",
     "retort miner check student --validator http://127.0.0.1:7070",
     "retort miner submit student --competition fashion-mnist --hotkey hotkey.json --wait",

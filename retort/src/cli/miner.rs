@@ -53,7 +53,7 @@ pub(crate) enum MinerCommand {
     },
     /// Where a submission is, and why
     Status {
-        /// The submission, or the end of its id
+        /// The submission, the end of its id, or the address of its page
         submission: Which,
         #[command(flatten)]
         validator: Validator,
@@ -66,7 +66,7 @@ pub(crate) enum MinerCommand {
     },
     /// Why a submission ended as it did: admission, gate, copies, each round, pay, and what was said about it
     Why {
-        /// The submission, or the end of its id
+        /// The submission, the end of its id, or the address of its page
         submission: Which,
         #[command(flatten)]
         validator: Validator,
@@ -91,7 +91,7 @@ pub(crate) enum MinerCommand {
     /// It frees the place that it holds; what it drew on the day's quota stays spent, and the public log says that you took it
     /// back. Possible until its evaluation begins or its round closes, whichever comes first.
     Withdraw {
-        /// The submission, or the end of its id
+        /// The submission, the end of its id, or the address of its page
         submission: Which,
         #[command(flatten)]
         validator: Validator,
@@ -101,7 +101,7 @@ pub(crate) enum MinerCommand {
     },
     /// Object to what became of your submission: the public log will say so, and the operator's answer (three each)
     Appeal {
-        /// The submission, or the end of its id
+        /// The submission, the end of its id, or the address of its page
         submission: Which,
         /// Why, in one line that everybody will be able to read
         #[arg(long)]

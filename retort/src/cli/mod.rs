@@ -53,8 +53,7 @@ pub(crate) enum Command {
     /// Run the service: make a directory for it, publish competitions, serve
     #[command(subcommand)]
     Validator(ValidatorCommand),
-    /// The same as `retort validator doctor`
-    #[command(hide = true)]
+    /// Examine this host and the validator in a directory: the same as `retort validator doctor`
     Doctor {
         #[command(flatten)]
         home: Home,
@@ -142,9 +141,14 @@ pub(crate) struct DemoArgs {
     pub(crate) json: bool,
 }
 
-/// A submission by its id, or by the end of it, as tables and pages show it: `…RCVER4C`.
+/// A submission by its id, by the end of it, as tables and pages show it (`…RCVER4C`), or by the address of its page.
 #[derive(Clone, Debug)]
-pub(crate) struct Which(String);
+pub(crate) struct Which {
+    /// The id or its end.
+    id: String,
+    /// Whose it is, where an address was written.
+    at: Option<String>,
+}
 
 /// A shorter end of an id is too many submissions'.
 const TAIL_CHARS_MIN: usize = 6;
@@ -152,18 +156,23 @@ const TAIL_CHARS_MIN: usize = 6;
 impl Which {
     /// The id, if all of it was written.
     pub(crate) fn whole(&self) -> Option<SubmissionId> {
-        self.0.parse().ok()
+        self.id.parse().ok()
     }
 
     /// Whether a submission may be meant.
     pub(crate) fn may_mean(&self, id: &SubmissionId) -> bool {
-        id.to_string().ends_with(&self.0)
+        id.to_string().ends_with(&self.id)
+    }
+
+    /// The validator that has it: the one of its address, or else this.
+    pub(crate) fn validator<'a>(&'a self, otherwise: &'a str) -> &'a str {
+        self.at.as_deref().unwrap_or(otherwise)
     }
 }
 
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.id)
     }
 }
 
@@ -171,11 +180,16 @@ impl FromStr for Which {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let tail = text.trim_start_matches(['\u{2026}', '.']);
-        let is_part = tail.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-        match is_part && (TAIL_CHARS_MIN..=26).contains(&tail.len()) {
-            true => Ok(Self(tail.to_owned())),
-            false => Err("write a submission's id, or its last 6 characters or more, as the board shows them".into()),
+        let page = text.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/').rsplit_once("/submissions/");
+        let (at, id) = page.map_or((None, text), |(at, id)| (Some(at.trim_end_matches("/api/v1").to_owned()), id));
+        let id = id.trim_start_matches(['\u{2026}', '.']).to_ascii_uppercase();
+        match id.bytes().all(|byte| byte.is_ascii_alphanumeric()) && (TAIL_CHARS_MIN..=26).contains(&id.len()) {
+            true => Ok(Self { id, at }),
+            false => {
+                Err("write a submission's id, its last 6 characters or more, as the board shows them, or the address \
+                          of its page"
+                    .into())
+            }
         }
     }
 }
@@ -295,8 +309,10 @@ pub(crate) enum ModelForm {
     /// Canonical ONNX in float32: onnx/model.onnx; made here where the validator has none
     Onnx,
     /// The same with numbers in float16, half the bytes: onnx/model_fp16.onnx
+    #[value(alias = "f16")]
     OnnxF16,
     /// The same in whole numbers of 8 bits, a quarter of the bytes: onnx/model_quantized.onnx
+    #[value(alias = "int8")]
     OnnxInt8,
 }
 
@@ -323,7 +339,7 @@ pub(crate) enum ModelCommand {
         #[arg(long, default_value = "onnx")]
         form: ModelForm,
         /// For int8: the competition whose training images it is calibrated on, http://HOST:PORT/competitions/ID or a competition.toml
-        #[arg(long, value_name = "COMPETITION", required_if_eq("form", "onnx-int8"))]
+        #[arg(long, value_name = "COMPETITION", required_if_eq_any([("form", "onnx-int8"), ("form", "int8")]))]
         competition: Option<String>,
         /// The file; DIR/onnx/model.onnx (model_fp16.onnx, model_quantized.onnx) unless given
         #[arg(long, value_name = "FILE", value_parser = at_home)]
@@ -344,8 +360,8 @@ pub(crate) struct PredictArgs {
     /// of Fashion-MNIST know light clothes on black
     #[arg(required = true)]
     pub(crate) inputs: Vec<String>,
-    /// The competition of an ONNX model, which says how pictures become its inputs: http://HOST:PORT/competitions/ID or a
-    /// competition.toml
+    /// The competition of an ONNX model, which says how pictures become its inputs: http://HOST:PORT/competitions/ID, an id
+    /// at RETORT_VALIDATOR, or a competition.toml
     #[arg(long)]
     pub(crate) competition: Option<String>,
     /// Turn light and dark round: for what is dark on paper
@@ -385,6 +401,20 @@ pub(crate) enum KeysCommand {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn a_submission_is_written_as_it_is_seen() {
+        let id = "01KYG8RWP4PT4JQ2H8Z7RCVER4";
+        let addressed = format!("http://h:1/a/submissions/{id}/?x#files");
+        for text in [id, &id.to_lowercase(), "\u{2026}8z7rcver4", "RCVER4", &addressed] {
+            let which: Which = text.parse().unwrap();
+            assert!(which.may_mean(&id.parse().unwrap()), "{text}");
+            assert_eq!(which.validator("http://v"), if text == addressed { "http://h:1/a" } else { "http://v" });
+        }
+        for text in ["VER4", "http://h:1/competitions/digits", "a name of something"] {
+            assert!(text.parse::<Which>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,7 +1,7 @@
 //! `retort validator`: what an operator asks.
 
 use super::{Home, Which};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use protocol::{CompetitionId, Hotkey};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -326,11 +326,12 @@ pub(crate) struct Data {
 
 /// What a manifest is made from.
 #[derive(Args)]
+#[command(group(ArgGroup::new("taught").required(true).args(["teacher", "answers"])))]
 pub(crate) struct NewCompetition {
     #[command(flatten)]
     pub(crate) data: Data,
     /// The teacher's package: its config.json says which inputs it takes and what its labels are
-    #[arg(long, value_parser = super::at_home, required_unless_present = "answers", conflicts_with = "answers")]
+    #[arg(long, value_parser = super::at_home)]
     pub(crate) teacher: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) answers: NewAnswers,

@@ -54,11 +54,14 @@ impl Model {
                 (manifest.input, own.unwrap_or(manifest.labels))
             }
         };
-        // The validator's own check, but for what a competition limits.
+        Self::of((&files.config_json, files.weights), input, labels)
+    }
+
+    /// A package by its two files, held against the validator's own check but for what a competition limits.
+    pub(crate) fn of((config_json, weights): (&[u8], Vec<u8>), input: InputSpec, labels: Vec<String>) -> Result<Self> {
         let any = Admission { input: &input, labels: &labels, limits: &UNLIMITED };
-        let given = Package::of(&files.config_json, &files.weights);
-        let program = match admit(&given, &any, &[Taken::Catalogue, Taken::Onnx])? {
-            Admitted::Catalogue(admitted) => Program::Plan(Box::new(admitted.plan), files.weights),
+        let program = match admit(&Package::of(config_json, &weights), &any, &[Taken::Catalogue, Taken::Onnx])? {
+            Admitted::Catalogue(admitted) => Program::Plan(Box::new(admitted.plan), weights),
             Admitted::Onnx(graph) => Program::Graph(graph.canonical),
         };
         Ok(Self { input, labels, pictures, program })
@@ -73,14 +76,15 @@ impl Model {
                 let network = teacher::load(plan, weights, &device).context("load the weights")?;
                 Ok(teacher::logits(&network, images, Augmentation::default(), &scale, &device, |_| {}))
             }
-            Program::Graph(canonical) => graph_logits(canonical, images, &scale, |_| {}),
+            Program::Graph(canonical) => graph_logits(&Rten, canonical, images, &scale, |_| {}),
         }
     }
 }
 
 /// A package folder, or an ONNX file with what lies beside it; and the competition's manifest, where one is named.
 fn read(package: &Path, competition: Option<&str>) -> Result<(PackageFiles, Option<Manifest>)> {
-    let manifest = competition.map(source::manifest).transpose()?;
+    let named = competition.map(super::address_or_file).transpose()?;
+    let manifest = named.as_deref().map(source::manifest).transpose()?;
     if package.extension().is_none_or(|extension| extension != "onnx") {
         return Ok((PackageFiles::read(package)?, manifest));
     }
@@ -88,16 +92,18 @@ fn read(package: &Path, competition: Option<&str>) -> Result<(PackageFiles, Opti
     Ok((super::onnx::read(package, labels)?.files, manifest))
 }
 
-/// What a graph answers, from the canonical bytes of it, on rten; `told` hears of images done.
+/// What a graph answers on an engine, from the canonical bytes of it; `told` hears of images done. That the engine doesn't
+/// take the graph is a [`engine::Refused`].
 pub(super) fn graph_logits(
+    runtime: &dyn Runtime,
     canonical: &[u8],
     images: &Images,
     scale: &[[f32; 256]],
     told: impl Fn(u64),
 ) -> Result<Vec<f32>> {
     let lowered = onnx::read_as_stated(canonical, &ANY)?;
-    Rten.prepare().context("prepare rten")?;
-    let mut session = Rten.load(&lowered.graph, Mode::Exact)?;
+    runtime.prepare().context("prepare the engine")?;
+    let mut session = runtime.load(&lowered.graph, Mode::Exact)?;
     let (_, ty) = session.ports().inputs.first().context("an admitted graph takes one input; this is a bug")?;
     let mut item = [Tensor::filled(ty, 0).context("an admitted graph takes floats; this is a bug")?];
     let plane = (images.height * images.width) as usize;

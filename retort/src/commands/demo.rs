@@ -286,7 +286,7 @@ fn learn(
     let package = dir.join("miners").join(name).join("package");
     let options = Options {
         architecture: student(architecture).map_err(anyhow::Error::msg)?,
-        command: format!("retort demo ({architecture}, {} epochs)", recipe.epochs),
+        command: format!("retort demo ({architecture}, {})", table::count(recipe.epochs, "epoch")),
         recipe,
         views: 1,
         images_max,

@@ -30,11 +30,12 @@ pub(crate) mod worker;
 
 use crate::cli::Which;
 use crate::typed::at;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use miner_template::client::Client;
 use protocol::api::{CompetitionView, SubmissionSummary};
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
+use std::path::Path;
 
 /// A competition by id at `validator`, or by its whole address.
 fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
@@ -42,8 +43,26 @@ fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
     if what.contains('/') {
         return Ok(Client::for_competition(what)?);
     }
-    let id = what.parse().map_err(anyhow::Error::msg).with_context(|| format!("read {what:?} as a competition"))?;
+    let id = what.parse().map_err(|problem| match what.to_lowercase().parse::<CompetitionId>() {
+        Ok(meant) => anyhow!("{what:?} is no competition's id, which has small letters: write {meant}"),
+        Err(_) => anyhow!("read {what:?} as a competition: {problem}"),
+    })?;
     Ok((Client::new(validator), id))
+}
+
+/// A competition's address or its manifest's file, where an id alone is one at the validator that the environment names.
+fn address_or_file(what: &str) -> Result<String> {
+    if what.contains('/') || Path::new(what).exists() {
+        return Ok(what.to_owned());
+    }
+    let Ok(id) = what.parse::<CompetitionId>() else { return Ok(what.to_owned()) };
+    let at = std::env::var("RETORT_VALIDATOR").with_context(|| {
+        format!(
+            "there is no file {id}, and nothing says which validator's competition it is: write http://HOST:PORT/competitions/{id}, \
+             or set RETORT_VALIDATOR"
+        )
+    })?;
+    Ok(format!("{}/competitions/{id}", Client::new(&at).base()))
 }
 
 /// The same; where none is written, the only one there is, or else the one that is built in.

@@ -7,6 +7,7 @@ use crate::cli::ModelCommand;
 use crate::progress::Phases;
 use anyhow::{Context, Result, ensure};
 use datasets::Images;
+use engine::rten::Rten;
 use miner_template::files::PackageFiles;
 use miner_template::source::Assets;
 use models::Weights;
@@ -34,7 +35,7 @@ pub(crate) fn run(command: &ModelCommand) -> Result<()> {
         (ModelForm::OnnxF16, _) => (onnx::write(&onnx::read_as_stated(&float, &ANY)?.graph.in_half()?), None),
         (ModelForm::OnnxInt8, competition) => {
             let competition = competition.as_deref().context("clap demands a competition for int8; this is a bug")?;
-            let (bytes, loss) = int8(&float, &Assets::open(competition)?)?;
+            let (bytes, loss) = int8(&float, &Assets::open(&super::address_or_file(competition)?)?)?;
             (bytes, Some(loss))
         }
     };
@@ -73,7 +74,7 @@ fn int8(float: &[u8], assets: &Assets) -> Result<(Vec<u8>, Loss)> {
     let scale = assets.input.normalisation();
     let progress = Phases::new("int8");
     let answers = |file: &[u8], images: &Images, phase: &str| {
-        graph_logits(file, images, &scale, |done| progress.at(phase, done, images.len() as u64))
+        graph_logits(&Rten, file, images, &scale, |done| progress.at(phase, done, images.len() as u64))
     };
     let lowered = onnx::read_as_stated(float, &ANY)?;
     let told = lowered.graph.with_ranges_told(LOGITS)?;

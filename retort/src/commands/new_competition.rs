@@ -4,7 +4,7 @@
 use super::own_data::{looked_at, spec};
 use super::predict::UNLIMITED;
 use super::reference::{Lesson, distil_reference};
-use crate::cli::{NewCompetition, PictureFit};
+use crate::cli::{NewCompetition, PictureFit, at_home};
 use crate::typed;
 use anyhow::{Context, Result, bail, ensure};
 use datasets::inspect::{Inspection, PartFound, error_bar_ppm};
@@ -14,15 +14,19 @@ use miner_template::files::PackageFiles;
 use protocol::architecture::Costs;
 use protocol::competition::{EngineName, Fit, InputSpec, OfficialEngine, PictureSpec, RowSpec, TeacherAnswers};
 use protocol::package::{Admission, PackageConfig, admit};
+use protocol::round::RoundRules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use validator::config::DIR_DEFAULT;
 
 /// Rounds that a private pool should last for, where it is large enough.
 const PRIVATE_ROUNDS: u32 = 10;
 /// What students may cost beside the reference, where little or nothing is known of the teacher's costs.
 const TIMES_THE_REFERENCE: u64 = 10;
+
+/// What a student costs at least.
+const SMALLEST: Costs = Costs { parameters: 1, macs: 1, activation_bytes_peak: 1, size_bytes: 1 };
 
 /// Who teaches, and what its students take and say.
 struct Taught<'a> {
@@ -39,6 +43,8 @@ enum Teacher<'a> {
 /// Writes a manifest, and distils a reference student where there is none.
 pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
     ensure!(!new.out.exists(), "{} is there already; choose another name with --out", new.out.display());
+    let folder = new.out.parent().unwrap_or(Path::new(""));
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let model = new.teacher.as_deref().map(asked).transpose()?;
     let (table, found) = looked_at(&new.data)?;
     let used = table.training_and_evaluation(&spec(&new.data))?.map(|part| part.name.clone());
@@ -50,14 +56,20 @@ pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
     let rows = RowSpec { pictures: pictures(new.fit, &taught.input, &found)?, ..spec(&new.data) };
     let counted = Counted::of(&found, &used)?;
     let rows = RowSpec { unreadable_max: counted.left_out, ..rows };
+    let text = |reference: &Path, costs: &Costs| {
+        let text = manifest(new, &rows, &taught, (reference, costs), &counted);
+        let read = protocol::competition::Manifest::from_toml(&text);
+        read.context("no competition can be published with what was asked").map(|_| text)
+    };
     let reference = match &new.reference {
         Some(folder) => folder.clone(),
         None => {
             let out = new.out.with_file_name("reference");
-            let here = new.out.parent().unwrap_or(Path::new("."));
+            // What the student will cost refuses nothing; all else does before one is trained.
+            text(&out, &SMALLEST)?;
             let table = match &taught.by {
                 Teacher::Model { .. } => table,
-                Teacher::Answers(answers) => table.answered(answers, here, taught.labels.len(), &used)?,
+                Teacher::Answers(answers) => table.answered(answers, folder, taught.labels.len(), &used)?,
             };
             let [training, _] = table.training_and_evaluation(&rows)?;
             let lesson = Lesson {
@@ -76,11 +88,8 @@ pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
         }
     };
     let of_reference = reference_of(&reference, &taught)?;
-    let text = manifest(new, &rows, &taught, (reference.as_path(), &of_reference), &counted);
-    // Whatever was written has to be one that can be published.
-    protocol::competition::Manifest::from_toml(&text)
-        .context("the manifest that was made is refused; this is a bug")?;
-    std::fs::write(&new.out, text).with_context(|| format!("write {}", new.out.display()))?;
+    std::fs::write(&new.out, text(&reference, &of_reference)?)
+        .with_context(|| format!("write {}", new.out.display()))?;
     println!("wrote {}; read it, then:", new.out.display());
     println!("  retort validator publish {} --check", typed::word(&new.out));
     println!("  retort validator publish {}", typed::word(&new.out));
@@ -136,7 +145,10 @@ fn answers(new: &NewCompetition) -> Result<TeacherAnswers> {
     let mut columns = Vec::new();
     for named in &given.answers {
         match named.split_once('=') {
-            Some((part, file)) => drop(files.insert(part.to_owned(), file.to_owned())),
+            Some((part, file)) => {
+                let file = seen_from(&new.out, &at_home(file).map_err(anyhow::Error::msg)?);
+                files.insert(part.to_owned(), file.display().to_string());
+            }
             None => columns.push(named.clone()),
         }
     }
@@ -153,6 +165,19 @@ fn answers(new: &NewCompetition) -> Result<TeacherAnswers> {
         parameters: given.parameters,
         macs: given.macs,
     })
+}
+
+/// A path as a file at `out` names it: what stands in a manifest is looked for from its folder.
+fn seen_from(out: &Path, path: &Path) -> PathBuf {
+    let folder = out.parent().unwrap_or(Path::new(""));
+    if path.is_absolute() || folder.as_os_str().is_empty() {
+        return path.to_owned();
+    }
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
+    let (folder, path) = (whole(folder), whole(path));
+    let shared = folder.components().zip(path.components()).take_while(|(one, other)| one == other).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
 }
 
 impl Teacher<'_> {
@@ -175,7 +200,16 @@ impl Teacher<'_> {
 /// What the reference costs, if it does the teacher's task.
 fn reference_of(folder: &Path, taught: &Taught<'_>) -> Result<Costs> {
     let (reference, costs) = package(folder).with_context(|| format!("the reference in {}", folder.display()))?;
-    ensure!(reference.input == taught.input, "teacher and reference take other inputs; both come from the competition");
+    let [theirs, ours] = [&reference.input, &taught.input]
+        .map(|input| format!("{} x {} x {}", input.channels, input.height, input.width));
+    ensure!(
+        theirs == ours,
+        "the teacher takes inputs of {ours} values, the reference of {theirs}: they have to be the same"
+    );
+    ensure!(
+        reference.input == taught.input,
+        "teacher and reference scale their inputs differently: mean_ppm and deviation_ppm in both config.json have to be the same"
+    );
     ensure!(reference.labels == taught.labels, "teacher and reference have other labels, or in another order");
     Ok(costs)
 }
@@ -214,7 +248,8 @@ fn pictures(fit: Option<PictureFit>, input: &InputSpec, found: &Inspection) -> R
     let others: u64 = others.map(|(_, rows)| rows).sum();
     ensure!(
         fit.is_some() || others == 0,
-        "{others} pictures aren't {width} x {height} as the teacher takes them; --fit crop, pad or stretch says what becomes of them"
+        "{} {width} x {height} as the teacher takes them; --fit crop, pad or stretch says what becomes of them",
+        if others == 1 { "1 picture isn't".to_owned() } else { format!("{others} pictures aren't") }
     );
     Ok(PictureSpec { fit: fit.filter(|_| others > 0), shorter_side: None })
 }
@@ -250,7 +285,7 @@ fn manifest(
     counted: &Counted,
 ) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
-    let path = |path: &Path| quoted(&path.display().to_string());
+    let path = |path: &Path| quoted(&seen_from(&new.out, path).display().to_string());
     let list = |values: &[u32]| values.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
     let labels: Vec<String> = taught.labels.iter().map(|label| quoted(label)).collect();
     let kind = match Source::guessed(&new.data.data) {
@@ -284,7 +319,7 @@ fn manifest(
         width = taught.input.width,
         mean = list(&taught.input.mean_ppm),
         deviation = list(&taught.input.deviation_ppm),
-        source = quoted(&format!("{kind}:{}", new.data.data.display())),
+        source = quoted(&format!("{kind}:{}", seen_from(&new.out, &new.data.data).display())),
         public = counted.public,
         hidden = counted.hidden,
     );
@@ -303,7 +338,7 @@ fn manifest(
          {why}\n\
          [limits]\nsize_bytes_max = {bytes}\nparameters_max = {parameters}\nmacs_max = {macs}\nactivation_bytes_max = {activation}\nsubmissions_per_day = 20\n\n\
          [rounds]\n",
-        teacher = teacher_table(&taught.by),
+        teacher = teacher_table(&taught.by, path),
         reference_package = path(reference_package),
         why = match taught.by {
             Teacher::Model { .. } => {
@@ -320,9 +355,10 @@ fn manifest(
     );
     if is_private {
         let items = (counted.hidden / PRIVATE_ROUNDS).max(10);
+        let lasts = RoundRules { items, ..RoundRules::default() }.rounds_of(counted.hidden);
         let _ = writeln!(
             text,
-            "# What a round reveals is fresh in no later one: with so many the pool lasts some {PRIVATE_ROUNDS} rounds.\nitems = {items}"
+            "# What a round reveals is fresh in no later one: with so many the pool lasts for {lasts} rounds.\nitems = {items}"
         );
     }
     let _ = write!(
@@ -369,10 +405,10 @@ fn distance(teacher: &Teacher<'_>) -> &'static str {
     }
 }
 
-fn teacher_table(teacher: &Teacher<'_>) -> String {
+fn teacher_table(teacher: &Teacher<'_>, path: impl Fn(&Path) -> String) -> String {
     match teacher {
         Teacher::Model { folder, .. } => {
-            format!("[teacher]\npackage = {}\n", toml::Value::from(folder.display().to_string()))
+            format!("[teacher]\npackage = {}\n", path(folder))
         }
         Teacher::Answers(answers) => {
             let table = toml::to_string(answers).expect("a table of texts and numbers; this is a bug");

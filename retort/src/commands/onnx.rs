@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use miner_template::files::{self, Beside, PackageFiles};
 use program::onnx;
 use protocol::digest::canonical_json;
-use protocol::package::{CONFIG_BYTES_MAX, CONFIG_FILE, Format, ONNX_FILE, OnnxConfig, WEIGHTS_FILE};
+use protocol::package::{
+    CONFIG_BYTES_MAX, CONFIG_FILE, Format, ONNX_FILE, OnnxConfig, WEIGHTS_FILE, is_numbers_beside_onnx,
+};
 use protocol::submission::{Code, Rejection};
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,6 +56,11 @@ fn is_of_another_kind(path: &Path) -> bool {
 fn of_file(path: &Path, labels: &[String]) -> Result<Given> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().and_then(|name| name.to_str()).context("the file's name is no text")?;
+    ensure!(
+        !is_numbers_beside_onnx(name),
+        "{name} has the numbers of a model alone: name the {} beside it, into which they are put",
+        name.trim_end_matches(".data").trim_end_matches("_data")
+    );
     let (weights, mut made) = model(folder, name)?;
     made.push(format!("{CONFIG_FILE} was made for it"));
     let files =

@@ -4,6 +4,7 @@
 use super::print_json;
 use crate::cli::Data;
 use crate::progress::Phases;
+use crate::table::count;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use datasets::inspect::{Duplicates, Inspection, PartFound, error_bar_ppm, inspect};
@@ -46,7 +47,7 @@ fn print(found: &Inspection) {
     let columns: Vec<String> = found.columns.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
     println!("columns: {}", columns.join(", "));
     if found.ignored > 0 {
-        println!("{} files beside the pictures are none, and are left aside", found.ignored);
+        println!("left aside, since it is no picture: {}", count(found.ignored, "file"));
     }
     println!("{}", parts(found));
     println!("{}", classes(found));
@@ -93,7 +94,7 @@ fn most<K: Ord>(counts: &BTreeMap<K, u64>, name: impl Fn(&K) -> String) -> Strin
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let mut text: Vec<String> = sorted.iter().take(3).map(|(key, count)| format!("{} ({count})", name(key))).collect();
     if sorted.len() > 3 {
-        text.push(format!("{} others", sorted.len() - 3));
+        text.push(count(sorted.len() - 3, "other"));
     }
     text.join(", ")
 }
@@ -128,8 +129,11 @@ fn print_unreadable(part: &PartFound) {
         println!("part `{}`, row {} ({}): {}", part.name, row.row, row.origin, row.problem);
     }
     if part.unreadable > 0 {
-        let (count, name) = (part.unreadable, &part.name);
-        println!("{count} rows of `{name}` can't be read; `data.rows.unreadable_max = {count}` leaves them out");
+        let (rows, name) = (count(part.unreadable, "row"), &part.name);
+        println!(
+            "{rows} of `{name}` can't be read; `data.rows.unreadable_max = {}` leaves out so many",
+            part.unreadable
+        );
     }
 }
 
@@ -139,7 +143,8 @@ fn print_duplicates(what: &str, found: &Duplicates) {
         return;
     }
     println!(
-        "{what}: {within} rows repeat one of their part, {across} one of another part; {contradicting} with another label"
+        "{what}: repeated within a part: {}, in another part: {across}; with another label: {contradicting}",
+        count(*within, "row")
     );
     named.iter().take(SHOWN).for_each(|[earlier, this]| println!("  {this} repeats {earlier}"));
 }

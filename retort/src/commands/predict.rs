@@ -3,7 +3,7 @@
 use super::answer::Model;
 use super::{print_json, tally};
 use crate::cli::{PredictArgs, at_home};
-use crate::{picture, pictures, typed};
+use crate::{once, picture, pictures, table, typed};
 use anyhow::{Context, Result, bail, ensure};
 use datasets::picture::{FORMATS, Picture};
 use datasets::{FashionMnist, Images, arg_max};
@@ -169,10 +169,8 @@ fn read_inputs(model: &Model, inputs: &[String], invert: bool) -> Result<Inputs>
         let path = at_home(input).map_err(anyhow::Error::msg)?;
         let found = pictures::find(&path)?;
         if found.left_out > 0 {
-            eprintln!(
-                "{input}: {} files are no pictures by their names and left out; known are {FORMATS}",
-                found.left_out
-            );
+            let files = table::count(found.left_out, "file");
+            eprintln!("{input}: {files} left out, no pictures by their names; known are {FORMATS}");
         }
         let (in_folder, before) = (found.files.len() > 1, names.len());
         for file in found.files {
@@ -180,7 +178,7 @@ fn read_inputs(model: &Model, inputs: &[String], invert: bool) -> Result<Inputs>
             let picture = match read_picture(&file, invert).with_context(|| format!("read {name}")) {
                 Ok(picture) => picture,
                 Err(problem) if in_folder => {
-                    eprintln!("left out: {problem:#}");
+                    eprintln!("left out: {}", once(&problem));
                     continue;
                 }
                 Err(problem) => return Err(problem),
@@ -250,7 +248,11 @@ impl Remarks {
 
     fn tell(&self) {
         for (first, count) in [&self.resized, &self.on_light] {
-            let more = if *count > 1 { format!("; and {} more are like it", count - 1) } else { String::new() };
+            let more = match count {
+                0 | 1 => String::new(),
+                2 => "; and 1 more is like it".to_owned(),
+                count => format!("; and {} more are like it", count - 1),
+            };
             first.iter().for_each(|first| eprintln!("{first}{more}"));
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &PullArgs) -> Result<()> {
     };
     let (client, submission, name) = match args.what.parse::<Which>().ok().as_ref().filter(is_submission) {
         Some(which) => {
-            let client = Client::new(&args.validator.validator);
+            let client = Client::new(which.validator(&args.validator.validator));
             let submission = super::submission(&client, which)?;
             let name = submission.to_string();
             (client, submission, name)

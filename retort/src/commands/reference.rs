@@ -3,6 +3,7 @@
 
 use super::predict::UNLIMITED;
 use crate::progress::Phases;
+use crate::table::count;
 use anyhow::{Context, Result, ensure};
 use datasets::Logits;
 use datasets::published::Part as Answered;
@@ -97,8 +98,11 @@ pub(super) fn distil_reference(lesson: &Lesson<'_>, name: &str, out: &Path) -> R
         command: format!("retort validator new --student {name}"),
     };
     println!(
-        "distilling {name}, {} parameters, from {} images in {} passes by batches of {}; interrupted, the same command goes on",
-        costs.parameters, assets.training.count, options.recipe.epochs, options.recipe.batch
+        "distilling {name}, {} parameters, from {} in {} by batches of {}; interrupted, the same command goes on",
+        costs.parameters,
+        count(assets.training.count, "image"),
+        if options.recipe.epochs == 1 { "1 pass".to_owned() } else { format!("{} passes", options.recipe.epochs) },
+        options.recipe.batch
     );
     let teacher_right = teacher_right(&assets, kept.answers.as_ref(), options.device)?;
     let mut display = Display::new(name);

@@ -54,16 +54,24 @@ async fn status(dir: &Path, competition: &CompetitionId, json: bool) -> Result<(
     if views.is_empty() {
         println!("{competition} has no rounds yet; the first opens when the validator serves");
     }
+    let now = validator::Clock::System.now();
     for view in views {
-        println!("{}", line(&view));
+        println!("{}", line(&view, now));
     }
     Ok(())
 }
 
-fn line(view: &RoundView) -> String {
-    let closes = view.closes_at.map_or("when told to".to_owned(), when);
+fn line(view: &RoundView, now: u64) -> String {
+    // What is behind us has a step that says it; an open round whose time is over is closed in a moment.
+    let closes = match (view.closes_at, view.step) {
+        (None, Step::Open) => "closes when told to".to_owned(),
+        (None, _) => "closed by hand".to_owned(),
+        (Some(at), Step::Open) if at > now => format!("closes {}", when(at)),
+        (Some(at), Step::Open) => format!("was to close {}", when(at)),
+        (Some(at), _) => format!("closed at {}", when(at)),
+    };
     let seat = view.champion.as_ref().map_or(String::new(), |champion| format!(", champion {champion}"));
-    format!("round {:>3}  {:9} closes {closes}  commitment {}{seat}", view.round, view.step, hex(&view.commitment.root))
+    format!("round {:>3}  {:9} {closes}  commitment {}{seat}", view.round, view.step, hex(&view.commitment.root))
 }
 
 /// The first digits of a hash.

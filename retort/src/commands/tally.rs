@@ -3,7 +3,7 @@
 
 use super::predict::Prediction;
 use crate::fitted::{self, Column, STAYS};
-use crate::table::narrow;
+use crate::table::{count, narrow};
 use std::collections::BTreeMap;
 
 /// Of more labels the most frequent are shown.
@@ -70,11 +70,15 @@ fn right(predictions: &[Prediction]) -> String {
         predictions.iter().filter_map(|it| Some((it.truth.as_deref()?, it.label.as_str()))).collect();
     let (all, right) = (predictions.len(), known.iter().filter(|(truth, label)| truth == label).count());
     match known.len() {
-        0 => format!("{all} pictures; folders that are called as its labels would say which answers are right"),
+        0 => format!(
+            "{}; folders that are called as its labels would say which answers are right",
+            count(all, "picture")
+        ),
         some => {
             let unknown =
-                if some < all { format!("; {} others are in no such folder", all - some) } else { String::new() };
-            format!("right: {right} of {some} pictures, {} %{unknown}", percent(right as i64, some as i64))
+                if some < all { format!("; in no such folder: {}", count(all - some, "other")) } else { String::new() };
+            let of = count(some, "picture");
+            format!("right: {right} of {of}, {} %{unknown}", percent(right as i64, some as i64))
         }
     }
 }
@@ -107,6 +111,9 @@ mod tests {
         );
         assert!(text.ends_with("right: 1 of 2 pictures, 50.0 %; 1 others are in no such folder"), "{text}");
         let text = told(&[said("cat", None), said("owl", None)]);
-        assert!(!text.contains("right %") && text.ends_with("would say which answers are right"), "{text}");
+        assert!(
+            !text.contains("right %") && text.ends_with("would say which answers are right", count(all, "picture")),
+            "{text}"
+        );
     }
 }

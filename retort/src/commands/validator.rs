@@ -4,7 +4,7 @@ use super::{bench, built_in, print_json};
 use crate::cli::ValidatorCommand;
 use crate::engine::{ProcessMeasurer, allow_insecure, engine, waiting_for};
 use crate::progress::Phases;
-use crate::table::in_room;
+use crate::table::{count, in_room};
 use crate::{leave, typed};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use chain::LedgerError;
@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use validator::backup::{Options, backup};
+use validator::backup::{BACKUP_FILE, Options, backup};
 use validator::config::{ControlGroups, ENV_PREFIX};
 use validator::db::Db;
 use validator::doctor::Finding;
@@ -312,7 +312,7 @@ fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>
         let here = engine.backend(backend);
         here.map_err(|problem| anyhow!("accuracy_device = \"{backend}\" isn't here: {problem}"))?;
     }
-    engine.waits = |holder| tracing::info!(target: WAITING, "{}", waiting_for(holder));
+    engine.waits = |holder| waiting_for(holder).iter().for_each(|told| tracing::info!(target: WAITING, "{told}"));
     Ok(Arc::new(AtHome(ProcessMeasurer(engine))))
 }
 
@@ -359,8 +359,23 @@ pub(crate) fn tell_caveats(manifest: &Manifest) {
         eprintln!("{}", in_room(&format!("for trying out: {}", caveats.join("; ")), 0));
     }
     if let Some(rounds) = manifest.rounds_max() {
-        eprintln!("its private pool lasts for {rounds} rounds");
+        eprintln!("its private pool lasts for {}", count(rounds, "round"));
     }
+    if let Some(told) = loose_gate(manifest.score.gate_ppm, manifest.labels.len()) {
+        eprintln!("{told}");
+    }
+}
+
+/// What a gate says to nobody: a model that gives one class whatever it sees has as much of any teacher's accuracy.
+fn loose_gate(gate_ppm: u32, classes: usize) -> Option<String> {
+    let guessed = 1_000_000_u64.checked_div(classes as u64)?;
+    (u64::from(gate_ppm) <= guessed).then(|| {
+        format!(
+            "`gate_ppm = {gate_ppm}` is {} % of the teacher's accuracy, which a model reaches that always says one of {classes} \
+             classes: it is in parts per million, and 900000 are 90 %",
+            f64::from(gate_ppm) / 1e4
+        )
+    })
 }
 
 /// Publishes with progress.
@@ -479,8 +494,8 @@ async fn back_up(dir: &Path, to: &Path, options: Options) -> Result<()> {
     let config = home.load(std::env::vars())?;
     let taken = backup(&home, &config, to, options).await.with_context(|| format!("back up {}", dir.display()))?;
     let how = if taken.objects_copied { "copied" } else { "listed" };
-    let objects = taken.objects.len();
-    println!("{}: {objects} objects {how}, a public log of {} entries", to.display(), taken.log_size);
+    let objects = count(taken.objects.len(), "object");
+    println!("{}: {objects} {how}, a public log of {} entries", to.display(), taken.log_size);
     match options.keys {
         true => println!("the keys are in it: whoever has it is the validator"),
         false => {
@@ -520,6 +535,11 @@ async fn prune(dir: &Path, yes: bool, json: bool) -> Result<()> {
 
 async fn restore(from: &Path, dir: &Path) -> Result<()> {
     ensure!(from.is_dir(), "{} is no folder: name the one that `retort validator backup` wrote to", from.display());
+    ensure!(
+        from.join(BACKUP_FILE).is_file(),
+        "{} is no backup, since it has no {BACKUP_FILE}: name the folder that `retort validator backup` wrote to",
+        from.display()
+    );
     let home = Home::new(dir);
     let put_back = validator::backup::restore(from, &home).await;
     let put_back = put_back.with_context(|| format!("put {} back into {}", from.display(), dir.display()))?;
@@ -629,6 +649,13 @@ async fn doctor(dir: &Path, json: bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gate_that_guessing_passes_is_told_of() {
+        let told = loose_gate(90, 10).unwrap();
+        assert!(told.contains("0.009 % of the teacher's") && told.contains("900000 are 90 %"), "{told}");
+        assert!(loose_gate(100_000, 10).is_some() && loose_gate(100_001, 10).is_none());
+    }
 
     #[test]
     fn a_host_that_gives_no_control_group_is_told_of_or_refused() {

@@ -163,7 +163,7 @@ async fn what_lies_beside_a_package_stays_where_it_is_and_a_package_in_a_folder_
     let url = app.url("/api/models/arena/digits/commit/main");
     let sent = miner.http.post(url).bearer_auth(token(&miner).await.token).body(body).send().await.unwrap();
     let told = sent.headers()["x-hf-warning"].to_str().unwrap().to_owned();
-    assert!(sent.status() == 200 && told.contains("notes.txt stay where they are"), "{told}");
+    assert!(sent.status() == 200 && told.contains("notes.txt stays where it is"), "{told}");
     let (status, problem) = commit(&app, &token(&miner).await.token, line("notes.txt", &base64(b"x"))).await;
     assert_eq!((status, problem["code"].as_str()), (422, Some("file_unexpected")), "{problem}");
 

@@ -5,7 +5,7 @@ use super::super::bench::{Neighbour, faster_neighbours};
 use super::super::likeness::{self, Likeness, Likenesses};
 use super::super::onnx::{self, Given};
 use super::super::{competition_or_only, print_json};
-use super::gate::Gate;
+use super::gate::{Gate, would_reject};
 use crate::engine::{engine, evaluated, phase_name, stand_in};
 use crate::progress::Phases;
 use crate::{leave, table};
@@ -236,7 +236,7 @@ fn measure(engine: &Engine, request: &EvaluationRequest) -> Result<Evaluation> {
     phases.finish();
     match result {
         Err(EvaluationFailure::Package(rejection)) => {
-            bail!("the validator would reject this package: {rejection}. {}", rejection.code.hint())
+            bail!(would_reject(&rejection))
         }
         result => Ok(result?),
     }

@@ -4,9 +4,12 @@
 //! It decides nothing: who is below is still entered, and rounds ask about other items.
 
 use super::super::answer::graph_logits;
+use crate::engine::official_or_other;
 use crate::progress::Phases;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use datasets::Images;
+use engine::Refused;
+use eval::{Library, RuntimeKind};
 use miner_template::augment::Augmentation;
 use miner_template::client::Client;
 use miner_template::files::PackageFiles;
@@ -18,6 +21,7 @@ use protocol::competition::EngineName;
 use protocol::published::Competition;
 use protocol::report::Estimate;
 use protocol::score::{Ceiling, PPM, ScoreRules, share_ppm, wilson};
+use protocol::submission::{Code, Rejection};
 use serde::Serialize;
 
 /// Pixels of the items that are tried, which are held in memory.
@@ -78,6 +82,8 @@ impl Gate {
 
 /// What was tried of a package before it is sent.
 struct Looked {
+    /// What ran it in place of the competition's engine, where this host lacks that.
+    instead: Option<EngineName>,
     gate: Gate,
     accuracy: Estimate,
     items: u32,
@@ -86,26 +92,36 @@ struct Looked {
 
 /// Says what was tried of a package that is about to be sent and where it lies beside the gate, below which it may: only its
 /// owner knows why. What can't be tried here holds up nothing.
-pub(super) fn tell_tried(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) {
+///
+/// # Errors
+/// When the competition's engine refuses the model: the validator's would, too.
+pub(super) fn try_out(client: &Client, published: &Competition, files: &PackageFiles, passed: &Admitted) -> Result<()> {
     match looked(client, published, files, passed) {
         Ok(looked) => eprintln!("{}", looked.told(published.manifest.engine.name)),
-        Err(problem) => eprintln!("admitted by the rules; not tried on the public items: {problem:#}"),
+        Err(problem) => match problem.downcast::<Rejection>() {
+            Ok(rejection) => bail!(would_reject(&rejection)),
+            Err(problem) => eprintln!("admitted by the rules; not tried on the public items: {problem:#}"),
+        },
     }
+    Ok(())
+}
+
+/// What the validator would say to a package, before it is asked.
+pub(super) fn would_reject(rejection: &Rejection) -> String {
+    format!("the validator would reject this package: {rejection}. {}", rejection.code.hint())
 }
 
 impl Looked {
     fn told(&self, official: EngineName) -> String {
-        let Self { gate, accuracy, items, of } = self;
+        let Self { instead, gate, accuracy, items, of } = self;
         let estimate = format!(
             "{:.2} % [{:.2}, {:.2}]",
             accuracy.value_ppm as f64 / 1e4,
             accuracy.low_ppm as f64 / 1e4,
             accuracy.high_ppm as f64 / 1e4
         );
-        let engine = match official {
-            EngineName::Onnxruntime => ", and on rten where the competition has onnxruntime",
-            EngineName::Burn | EngineName::Rten => "",
-        };
+        let engine =
+            instead.map_or_else(String::new, |other| format!(", and on {other} where the competition has {official}"));
         let tried = format!(
             "tried on {items} of {of} public items{engine}; not tried: latency and likeness (`retort miner check`)"
         );
@@ -132,11 +148,26 @@ fn looked(client: &Client, published: &Competition, files: &PackageFiles, passed
     let held_max = (HELD_BYTES_MAX / public.shape.values().max(1)).max(1);
     let count = (macs_max / passed.costs().macs.max(1)).max(items_min).min(u64::from(of)).min(held_max);
     let first = public.part(0..usize::try_from(count)?).held()?;
-    let right = count_right(published, files, passed, &first)?;
-    Ok(Looked { gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of })
+    let (runtime, lacks) = official_or_other(&Library::named(), published.manifest.engine);
+    let right =
+        count_right(published, files, passed, &first, &runtime).map_err(|problem| match problem.downcast() {
+            // What stands in for an engine refuses for itself alone.
+            Ok(Refused::NotReady(why)) => anyhow!(why),
+            Ok(refused) if lacks.is_none() => Code::EngineRefused.because(refused.to_string()).into(),
+            Ok(refused) => refused.into(),
+            Err(problem) => problem,
+        })?;
+    let instead = lacks.map(|_| runtime.name()).filter(|other| *other != published.manifest.engine.name);
+    Ok(Looked { instead, gate, accuracy: wilson(right as u64, u64::from(first.count)), items: first.count, of })
 }
 
-fn count_right(published: &Competition, files: &PackageFiles, passed: &Admitted, images: &Images) -> Result<usize> {
+fn count_right(
+    published: &Competition,
+    files: &PackageFiles,
+    passed: &Admitted,
+    images: &Images,
+    runtime: &RuntimeKind,
+) -> Result<usize> {
     let scale = published.manifest.input.normalisation();
     let phases = Phases::on_terminal("before submitting");
     let all = u64::from(images.count);
@@ -147,7 +178,7 @@ fn count_right(published: &Competition, files: &PackageFiles, passed: &Admitted,
             let network = teacher::load(&passed.plan, &files.weights, &device).context("load the weights")?;
             teacher::logits(&network, images, Augmentation::default(), &scale, &device, told)
         }
-        Admitted::Onnx(passed) => graph_logits(&passed.canonical, images, &scale, told)?,
+        Admitted::Onnx(passed) => graph_logits(&*runtime.here()?, &passed.canonical, images, &scale, told)?,
     };
     phases.finish();
     Ok(teacher::count_right(&logits, &images.labels))

@@ -70,7 +70,7 @@ fn run_submit(args: SubmitArgs) -> Result<()> {
     if !args.unchecked {
         leave::last_words("stopped; nothing was sent".into());
         let passed = admitted(&given.files, &published.manifest)?;
-        gate::tell_tried(&client, &published, &given.files, &passed);
+        gate::try_out(&client, &published, &given.files, &passed)?;
         leave::last_words(String::new());
     }
     if !args.json {
@@ -115,7 +115,7 @@ fn print_token(created: &TokenCreated, days: u64, json: bool) -> Result<()> {
 }
 
 fn print_why(submission: &Which, validator: &str, json: bool) -> Result<()> {
-    let client = Client::new(validator);
+    let client = Client::new(submission.validator(validator));
     let submission = super::submission(&client, submission)?;
     let why: WhyView = client.get_json(&format!("/api/v1/submissions/{submission}/why"))?;
     if json {
@@ -126,7 +126,7 @@ fn print_why(submission: &Which, validator: &str, json: bool) -> Result<()> {
 }
 
 fn appeal(submission: &Which, text: String, validator: &str, keypair: &Keypair) -> Result<()> {
-    let client = Client::new(validator);
+    let client = Client::new(submission.validator(validator));
     let submission = super::submission(&client, submission)?;
     let said = client.appeal(&submission, &AppealRequest { text }, keypair)?;
     println!("{}", said.iter().map(quoted).collect::<Vec<_>>().join("\n"));
@@ -135,14 +135,14 @@ fn appeal(submission: &Which, text: String, validator: &str, keypair: &Keypair) 
 }
 
 fn withdraw(submission: &Which, validator: &str, keypair: &Keypair) -> Result<()> {
-    let client = Client::new(validator);
+    let client = Client::new(submission.validator(validator));
     let status = client.withdraw(&super::submission(&client, submission)?, keypair)?;
     println!("{} is {}; its place is free, and what it drew on your quota stays spent", status.id, status.state);
     Ok(())
 }
 
 fn print_status(submission: &Which, validator: &str, follow: bool, json: bool) -> Result<()> {
-    let client = Client::new(validator);
+    let client = Client::new(submission.validator(validator));
     let submission = super::submission(&client, submission)?;
     if follow {
         let words = format!("it goes on without this; to look on: {}", follow_command(&client, &submission));

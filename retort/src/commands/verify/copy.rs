@@ -20,7 +20,7 @@ use std::sync::Arc;
 use validator::copies::{PairView, probes};
 
 pub(super) fn run(args: &VerifyCopyArgs) -> Result<()> {
-    let client = Client::new(&args.validator.validator);
+    let client = Client::new(args.first.validator(&args.validator.validator));
     let mut checks = Checks::new(args.json);
     let examined = examine(&client, args, &mut checks);
     checks.ended(examined, "the evidence")

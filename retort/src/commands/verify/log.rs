@@ -5,6 +5,7 @@ use super::checks::Checks;
 use super::witnesses::Witnesses;
 use super::{HttpLog, line, log_key};
 use crate::cli::LogOptions;
+use crate::table::count;
 use anyhow::{Context, Result};
 use futures::executor::block_on;
 use miner_template::client::Client;
@@ -36,7 +37,7 @@ pub(super) fn run(options: &LogOptions) -> Result<()> {
     match block_on(read) {
         Ok(verified) => {
             let (size, files, bytes) = (verified.checkpoint.size(), verified.files, verified.bytes);
-            checks.ok("log", format!("{size} entries of {}, {files} files, {bytes} bytes", key.name()));
+            checks.ok("log", format!("{size} entries of {}, {}, {bytes} bytes", key.name(), count(files, "file")));
             if let Some(previous) = &previous {
                 checks.ok("history", format!("begins with the {} entries seen before", previous.size()));
             }

@@ -247,7 +247,7 @@ impl From<AppealError> for ApiError {
         match error {
             AppealError::NotYours(_) => Self::not_found(error.to_string()),
             AppealError::Words => {
-                let hint = "Send {\"text\": \"...\"}: one line, which the public log will show to everybody.";
+                let hint = "Write one line of text: the public log will show it to everybody.";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
             }
             AppealError::Db(error) => error.into(),

@@ -100,7 +100,7 @@ async fn revoke(State(app): State<App>, Path(id): Path<String>, signed: Signed) 
 
 fn check(label: &str, seconds: u64) -> Result<(), ApiError> {
     let invalid = |detail: String| {
-        let hint = "Send {\"label\": \"laptop\", \"expires_in_seconds\": 2592000}.";
+        let hint = "Such as a label `laptop` for 2592000 seconds, which are 30 days.";
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_token_request", detail, hint)
     };
     let printable = label.bytes().all(|byte| (b' '..=b'~').contains(&byte));
