@@ -161,7 +161,7 @@ fn files(named: &[(&str, &str)]) -> TeacherAnswers {
 }
 
 /// The part to train on, by labels in this order.
-fn items(folder: &Path, source: Source, answers: &TeacherAnswers, labels: &[&str]) -> Result<Part, SourceError> {
+fn items(folder: &Path, source: &Source, answers: &TeacherAnswers, labels: &[&str]) -> Result<Part, SourceError> {
     let table: Table = source.open(&RowSpec::default())?.answered(answers, folder, 10, &["train".to_owned()])?;
     let input = InputSpec { channels: 1, height: 8, width: 8, mean_ppm: vec![0], deviation_ppm: vec![1] };
     let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
@@ -178,12 +178,12 @@ fn a_column_of_answers_follows_its_rows_and_the_order_of_labels() {
     let said = answers(&images);
     write_parquet(folder.path(), &images, Some(&said));
     assert_eq!(
-        items(folder.path(), source(), &column(), &NAMES).unwrap(),
+        items(folder.path(), &source(), &column(), &NAMES).unwrap(),
         Part { images: images.clone(), answers: Some(said.clone()) }
     );
     let mut backwards = NAMES;
     backwards.reverse();
-    let turned = items(folder.path(), source(), &column(), &backwards).unwrap();
+    let turned = items(folder.path(), &source(), &column(), &backwards).unwrap();
     let mut row = said.row(1_049).to_vec();
     row.reverse();
     assert_eq!(turned.answers.unwrap().row(1_049), row, "the answer for a class goes to the label of its name");
@@ -191,7 +191,7 @@ fn a_column_of_answers_follows_its_rows_and_the_order_of_labels() {
 
     let refused = |answers: Option<&Logits>, problem: &str| {
         write_parquet(folder.path(), &images, answers);
-        let error = items(folder.path(), source(), &column(), &NAMES).unwrap_err().to_string();
+        let error = items(folder.path(), &source(), &column(), &NAMES).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}\nnot: {problem}");
     };
     refused(None, "part `train`: row 0 (train.parquet row 0) has no answer of the teacher");
@@ -199,7 +199,7 @@ fn a_column_of_answers_follows_its_rows_and_the_order_of_labels() {
     endless.values[10_041] = f32::NAN;
     refused(Some(&endless), "the answer to row 1004 (train.parquet row 1004) has NaN for class 1, which is not finite");
     let other = TeacherAnswers { column: Some("label".into()), ..column() };
-    let error = items(folder.path(), source(), &other, &NAMES).unwrap_err().to_string();
+    let error = items(folder.path(), &source(), &other, &NAMES).unwrap_err().to_string();
     assert!(
         error.contains("there is no column `label` with a list of f32 or f64")
             && error.contains("image, label, teacher_logits"),
@@ -283,12 +283,12 @@ fn a_file_of_answers_is_bound_to_its_rows_by_their_digests() {
     write_safetensors(&at("a.safetensors"), &own, &said);
     write_answers_parquet(&at("a.parquet"), &own, &said);
     for file in ["a.safetensors", "a.parquet"] {
-        let read = items(folder.path(), source(), &files(&[("train", file)]), &sorted).unwrap();
+        let read = items(folder.path(), &source(), &files(&[("train", file)]), &sorted).unwrap();
         assert_eq!(read.answers.unwrap().values, said, "{file}");
     }
 
     let refused = |named: &[(&str, &str)], problem: &str| {
-        let error = items(folder.path(), source(), &files(named), &sorted).unwrap_err().to_string();
+        let error = items(folder.path(), &source(), &files(named), &sorted).unwrap_err().to_string();
         assert!(error.contains(problem), "{error}\nnot: {problem}");
     };
     refused(&[], "part `train`: no file of answers is named for it");
@@ -321,7 +321,7 @@ fn a_file_of_answers_is_bound_to_its_rows_by_their_digests() {
     let mut own = own;
     own[place] = Digest::of(b"no picture");
     write_safetensors(&at("a.safetensors"), &own, &said);
-    let read = items(folder.path(), source(), &files(&[("train", "a.safetensors")]), &sorted).unwrap();
+    let read = items(folder.path(), &source(), &files(&[("train", "a.safetensors")]), &sorted).unwrap();
     let expected = [&said[..10 * place], &said[10 * (place + 1)..]].concat();
     assert_eq!((read.images.count, read.answers.unwrap().values), (39, expected));
 }

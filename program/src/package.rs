@@ -120,8 +120,8 @@ fn admit_graph(config_json: &[u8], file: &[u8], rules: &Admission<'_>) -> Result
     let signature = classifier(rules.input.shape(), rules.labels.len());
     // What has another name is told by it: protobuf reads a field or two into anything.
     let read = Read::of(file, &signature, &rules.limits.into());
-    let Read { canonical, model, costs } = read
-        .map_err(|refusal| not_onnx(file).map_or_else(|| refusal.into(), |what| Code::OnnxUnreadable.because(what)))?;
+    let Read { canonical, model, costs } =
+        read.map_err(|refusal| not_onnx(file).map_or(refusal, |what| Code::OnnxUnreadable.because(what)))?;
     if hides_zip(&[&canonical]) {
         return Err(Code::OnnxUnreadable.because("written anew it would be a zip archive as well".to_owned()));
     }

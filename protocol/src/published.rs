@@ -32,6 +32,7 @@ impl PublishedModel {
 /// The teacher of a published competition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "a competition has one")]
 pub enum PublishedTeacher {
     /// A model that anybody can ask.
     Model(PublishedModel),

@@ -38,7 +38,7 @@ fn rows<const N: usize>(answers: [usize; N]) -> Vec<f32> {
 
 fn answer(request: &EvaluationRequest) -> Answer {
     let measured = Measured {
-        about: request.order.about().unwrap(),
+        about: request.order.about().expect("its pixels are in memory"),
         engine: "engine/1".into(),
         host: Default::default(),
         device: "device".into(),

@@ -86,12 +86,12 @@ fn by_labels(inputs: Inputs, label_of: &[u16]) -> Inputs {
     // A class without a label is none of the manifest's, and said to be so when its items are checked.
     let label = |class: &u16| label_of.get(usize::from(*class)).copied().unwrap_or(u16::MAX);
     let labels: Vec<u16> = inputs.labels.iter().map(label).collect();
-    let answers = answers::table(inputs.answers, labels.len()).map(|answers| by_label(answers, label_of).values);
+    let answers = answers::table(inputs.answers, labels.len()).map(|answers| by_label(&answers, label_of));
     Inputs { labels, answers: answers.unwrap_or_default(), ..inputs }
 }
 
 /// Answers in the order of the labels, which those of the data's classes have.
-fn by_label(answers: Logits, label_of: &[u16]) -> Logits {
+fn by_label(answers: &Logits, label_of: &[u16]) -> Vec<f32> {
     let classes = answers.classes as usize;
     let mut values = vec![0.0; answers.values.len()];
     for (row, said) in values.chunks_exact_mut(classes.max(1)).zip(answers.values.chunks_exact(classes.max(1))) {
@@ -101,7 +101,7 @@ fn by_label(answers: Logits, label_of: &[u16]) -> Logits {
             }
         }
     }
-    Logits { values, ..answers }
+    values
 }
 
 /// The label of each class: that of the same name.

@@ -169,12 +169,10 @@ impl Turn<'_> {
                     Ok(folded.with_ranges_told(LOGITS)?.map(|graph| onnx::write(&graph)))
                 };
                 match self.written(told).await? {
-                    Some(file) => self.ask(None, file).await?,
-                    None => {
-                        self.end(Err("it has nothing that could be in whole numbers, or is already".into())).await?
-                    }
+                    Some(file) => self.ask(None, file).await,
+                    None => self.end(Err("it has nothing that could be in whole numbers, or is already".into())).await,
                 }
-                Ok(None)
+                .map(|()| None)
             }
         }
     }

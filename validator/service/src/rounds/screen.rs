@@ -77,19 +77,19 @@ pub(super) async fn screen(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(waits);
     }
     find_copies(turn).await?;
-    let first = Pool::of(turn).await?;
+    let first = Pool::of(turn, cut.first).await?;
     let rules = &turn.stored.competition.manifest.rounds;
     let best = finalists(first.candidates.clone(), rules, first.champion.as_ref());
     if let Some(waits) = ask(turn, Some(&best), cut.second).await? {
         return Ok(waits);
     }
-    settle(turn).await
+    settle(turn, cut.second).await
 }
 
 /// Settles who is decided, by all answers.
-async fn settle(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
+async fn settle(turn: &Turn<'_>, answered: u32) -> Result<Advanced, RoundError> {
     let rules = &turn.stored.competition.manifest.rounds;
-    let second = Pool::of(turn).await?;
+    let second = Pool::of(turn, answered).await?;
     let selection = select(second.candidates, rules, second.champion.as_ref());
     let seen = second.seen.into_iter().map(|(member, seen)| (member, Seen { least_ppm: selection.least_ppm, ..seen }));
     let mut record = turn.round.record.clone();
@@ -162,8 +162,15 @@ struct Pool {
 }
 
 impl Pool {
-    async fn of(turn: &Turn<'_>) -> Result<Self, RoundError> {
-        let Field { contestants, drawn, .. } = field::of(turn).await?;
+    /// By everybody's answers to the first `items` of the round: who was asked for more is looked at by no more while others weren't,
+    /// whenever this step is taken again.
+    async fn of(turn: &Turn<'_>, items: u32) -> Result<Self, RoundError> {
+        let Field { mut contestants, drawn, .. } = field::of(turn).await?;
+        for contestant in &mut contestants {
+            if let Some(sheet) = contestant.evidence.sheets.get_mut(&turn.round.number) {
+                *sheet = sheet.first(items);
+            }
+        }
         let waited = turn.app.db.waited(&turn.round.competition, turn.round.number).await?;
         let sitting = turn.round.record.champion_before.as_ref();
         let champion = field::owner_of(turn.app, &turn.round.competition, sitting).await?;
