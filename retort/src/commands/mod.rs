@@ -43,7 +43,7 @@ fn competition(what: &str, validator: &str) -> Result<(Client, CompetitionId)> {
     if what.contains('/') {
         return Ok(Client::for_competition(what)?);
     }
-    let id = what.parse().map_err(|problem| match what.to_lowercase().parse::<CompetitionId>() {
+    let id = what.parse::<CompetitionId>().map_err(|problem| match what.to_lowercase().parse::<CompetitionId>() {
         Ok(meant) => anyhow!("{what:?} is no competition's id, which has small letters: write {meant}"),
         Err(_) => anyhow!("read {what:?} as a competition: {problem}"),
     })?;

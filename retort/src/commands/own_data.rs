@@ -47,7 +47,7 @@ fn print(found: &Inspection) {
     let columns: Vec<String> = found.columns.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
     println!("columns: {}", columns.join(", "));
     if found.ignored > 0 {
-        println!("left aside, since it is no picture: {}", count(found.ignored, "file"));
+        println!("no pictures, and left aside: {}", count(found.ignored, "file"));
     }
     println!("{}", parts(found));
     println!("{}", classes(found));
