@@ -54,7 +54,7 @@ impl Model {
                 (manifest.input, own.unwrap_or(manifest.labels))
             }
         };
-        Self::of((&files.config_json, files.weights), input, labels)
+        Ok(Self { pictures, ..Self::of((&files.config_json, files.weights), input, labels)? })
     }
 
     /// A package by its two files, held against the validator's own check but for what a competition limits.
@@ -64,7 +64,7 @@ impl Model {
             Admitted::Catalogue(admitted) => Program::Plan(Box::new(admitted.plan), weights),
             Admitted::Onnx(graph) => Program::Graph(graph.canonical),
         };
-        Ok(Self { input, labels, pictures, program })
+        Ok(Self { input, labels, pictures: None, program })
     }
 
     /// Logits `[images, classes]`. `device` is for the catalogue; graphs run on the processor.
