@@ -56,7 +56,7 @@ fn address_or_file(what: &str) -> Result<String> {
         return Ok(what.to_owned());
     }
     let Ok(id) = what.parse::<CompetitionId>() else { return Ok(what.to_owned()) };
-    let at = std::env::var("RETORT_VALIDATOR").with_context(|| {
+    let at = std::env::var("RETORT_VALIDATOR").ok().with_context(|| {
         format!(
             "there is no file {id}, and nothing says which validator's competition it is: write http://HOST:PORT/competitions/{id}, \
              or set RETORT_VALIDATOR"

@@ -109,7 +109,7 @@ mod tests {
             lines.contains(&vec!["dog", "0", "1", "0", "0.0"]) && lines.contains(&vec!["owl", "1", "90.0", "0"]),
             "{text}"
         );
-        assert!(text.ends_with("right: 1 of 2 pictures, 50.0 %; 1 others are in no such folder"), "{text}");
+        assert!(text.ends_with("right: 1 of 2 pictures, 50.0 %; in no such folder: 1 other"), "{text}");
         let text = told(&[said("cat", None), said("owl", None)]);
         assert!(!text.contains("right %") && text.ends_with("would say which answers are right"), "{text}");
     }
