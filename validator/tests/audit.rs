@@ -63,7 +63,7 @@ pub(super) fn honest(width: Option<usize>, _: &EvaluationRequest) -> u64 {
         None => 980_000,
         Some(25) => 970_000,
         Some(8) => 300_000,
-        Some(_) => 920_000,
+        Some(_) => 900_000,
     }
 }
 
