@@ -64,7 +64,7 @@ pub(super) fn describe(file: &[u8]) -> Option<String> {
     Some(format!("this is {what}: {instead}"))
 }
 
-/// What a file is that isn't ONNX, as [`describe`] has it; `None` where it begins as ONNX does, or has no name.
+/// What a file is that isn't ONNX, in words; `None` where it begins as ONNX does, or has no name.
 pub fn not_onnx(file: &[u8]) -> Option<String> {
     if is_onnx(file) {
         return None;
