@@ -70,12 +70,12 @@ pub(super) async fn find(app: &App, repository: &Repository, name: &str) -> Resu
 
 /// The revision of `repository` that shows `subject`, made now if need be.
 pub(super) async fn revision_of(app: &App, repository: &Repository, subject: &Subject) -> Result<Revision, HubError> {
-    let forms = forms(app, subject).await?;
-    // With them it is another revision, which comes after the one without.
-    let key = if forms.is_empty() { subject.key() } else { format!("{}+onnx", subject.key()) };
+    let key = subject.key();
     if let Some(revision) = app.db.hub_revision(&repository.to_string(), &key).await? {
         return Ok(revision);
     }
+    // Those that are measured by then: a revision never changes, and a tag never moves.
+    let forms = forms(app, subject).await?;
     let Contents { files, card, at } = contents::of(app, repository, subject, forms).await?;
     let mut stored = Vec::new();
     let mut objects = Vec::new();
