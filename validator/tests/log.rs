@@ -23,8 +23,8 @@ use protocol::rules::RULES;
 use protocol::submission::{Blame, Code, State};
 use protocol::{CompetitionId, Digest, Receipt, Report, SignedReceipt, SubmissionId, attempt};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use transparency::verify::Reader;
@@ -261,12 +261,14 @@ async fn the_same_statement_twice_is_one_leaf_and_another_of_its_name_is_refused
     assert_eq!(keys(&entries), ["test/1"]);
 }
 
-/// A store that, once armed, stores a checkpoint and never answers: the moment between log and database.
+/// A store that, once armed, stores a checkpoint and never answers: the moment between log and database. Whoever reads one of
+/// its broken objects panics.
 #[derive(Debug, Default)]
-struct Silent {
+pub(super) struct Silent {
     inner: InMemory,
     armed: AtomicBool,
     stored: Notify,
+    pub(super) broken: OnceLock<Vec<Digest>>,
 }
 
 impl fmt::Display for Silent {
@@ -295,6 +297,9 @@ impl ObjectStore for Silent {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
+        let broken =
+            self.broken.get().is_some_and(|them| them.iter().any(|it| path.as_ref().ends_with(&it.to_string())));
+        assert!(!broken, "this panic is part of the test");
         self.inner.get_opts(path, options).await
     }
 
