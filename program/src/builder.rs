@@ -97,6 +97,28 @@ pub(crate) struct Site<'n> {
 }
 
 impl Site<'_> {
+    /// Its inputs with others in place of some, each made once for all who read it: `make` is given a value's number in the old graph and
+    /// in the new one, and makes another or leaves it.
+    pub(crate) fn replaced(
+        &self,
+        made: &mut BTreeMap<ValueId, usize>,
+        mut make: impl FnMut(ValueId, usize) -> Result<Option<usize>>,
+    ) -> Result<Vec<Option<usize>>> {
+        let mut inputs = self.inputs.clone();
+        for (old, new) in self.node.inputs.iter().zip(&mut inputs) {
+            let Some((value, number)) = (*old).zip(*new) else { continue };
+            let other = match made.get(&value) {
+                Some(other) => Some(*other),
+                None => make(value, number)?,
+            };
+            if let Some(other) = other {
+                made.insert(value, other);
+                *new = Some(other);
+            }
+        }
+        Ok(inputs)
+    }
+
     /// The input of that number.
     pub(crate) fn input(&self, index: usize) -> Result<usize> {
         match self.inputs.get(index).copied().flatten() {

@@ -25,19 +25,11 @@ impl Graph<'_> {
         // One cast for each value, however many read it.
         let mut casts: BTreeMap<ValueId, usize> = BTreeMap::new();
         rewritten(self, |builder, site| {
-            let mut inputs = site.inputs.clone();
-            for (old, new) in site.node.inputs.iter().zip(&mut inputs) {
-                let Some((value, constant)) = old.and_then(|old| Some((old, is_narrowed(old)?))) else { continue };
-                let cast = match casts.get(&value) {
-                    Some(cast) => *cast,
-                    None => {
-                        let half = builder.constant(narrowed(constant)?);
-                        builder.node(Op::Cast, [half], &[("to", Given::Int(Dtype::F32.number()))])?
-                    }
-                };
-                casts.insert(value, cast);
-                *new = Some(cast);
-            }
+            let inputs = site.replaced(&mut casts, |value, _| {
+                let Some(constant) = is_narrowed(value) else { return Ok(None) };
+                let half = builder.constant(narrowed(constant)?);
+                builder.node(Op::Cast, [half], &[("to", Given::Int(Dtype::F32.number()))]).map(Some)
+            })?;
             Ok((site.node.output().is_some() && inputs != site.inputs).then(|| builder.again(site.node, inputs)))
         })
     }

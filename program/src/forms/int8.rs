@@ -84,17 +84,9 @@ impl Graph<'_> {
         let mut rounded: BTreeMap<ValueId, usize> = BTreeMap::new();
         rewritten(self, |builder, site| {
             let Some(output) = site.node.output() else { return Ok(None) };
-            let mut inputs = site.inputs.clone();
-            for (old, new) in site.node.inputs.iter().zip(&mut inputs) {
-                let Some((value, number)) = (*old).zip(*new) else { continue };
-                let Some(step) = steps.get(&value) else { continue };
-                let made = match rounded.get(&value) {
-                    Some(made) => *made,
-                    None => step.round(builder, number)?,
-                };
-                rounded.insert(value, made);
-                *new = Some(made);
-            }
+            let mut inputs = site.replaced(&mut rounded, |value, number| {
+                steps.get(&value).map(|step| step.round(builder, number)).transpose()
+            })?;
             let step = site.node.input(0).and_then(|value| steps.get(&value));
             if let Some(step) = step.filter(|_| weighted.contains(&output)) {
                 self.quantise_numbers(builder, site.node, step, &mut inputs)?;
