@@ -267,6 +267,11 @@ pub fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
+/// The f32 values that bytes are, as [`little_endian`] writes them; what is left of a value at the end is none.
+pub fn from_little_endian(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect()
+}
+
 /// The position of the largest logit, which is the answer; the first of equals, as in NumPy and PyTorch.
 pub fn arg_max(logits: &[f32]) -> usize {
     let mut best = (0, f32::NEG_INFINITY);

@@ -100,7 +100,10 @@ pub async fn warm(app: &App, stop: &CancellationToken) -> Result<(), DbError> {
 /// # Errors
 /// When the database fails.
 pub async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, DbError> {
-    Ok(leaderboard(app, competition).await?.and_then(|served| served.leaderboard.champion.clone()))
+    match app.db.latest_judged(competition).await? {
+        Some(latest) => rounds::seat(app, &latest.record).await,
+        None => Ok(None),
+    }
 }
 
 /// The same; while the seat is empty the one that leads, provisionally.

@@ -15,7 +15,7 @@ use program::{Graph, Range, Refusal, catalogue, onnx};
 use protocol::api::{FormView, ModelForm};
 use protocol::competition::{EngineName, ObjectRef, OfficialEngine};
 use protocol::digest::canonical_json;
-use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope, Truth, arg_max};
+use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope, Truth, arg_max, from_little_endian};
 use protocol::package::{Format, OnnxConfig, PackageConfig};
 use protocol::submission::Rejection;
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -112,8 +112,7 @@ pub async fn advance(app: &App, stored: &StoredCompetition) -> Result<(), FormEr
 
 /// Who sits, if everybody may have the model.
 async fn champion(app: &App, competition: &CompetitionId) -> Result<Option<SubmissionId>, FormError> {
-    let served = board::leaderboard(app, competition).await?;
-    let Some(champion) = served.and_then(|served| served.leaderboard.champion.clone()) else { return Ok(None) };
+    let Some(champion) = board::champion(app, competition).await? else { return Ok(None) };
     let is_public = app.db.withheld(&champion).await?.is_none();
     Ok(is_public.then_some(champion))
 }
@@ -178,7 +177,7 @@ impl Turn<'_> {
     }
 
     /// What was asked of a form, or of its ranges, and what was said if anything was.
-    async fn told(&self, form: Option<ModelForm>) -> Result<Option<(Digest, Option<Told>)>, FormError> {
+    async fn told(&self, form: Option<ModelForm>) -> Result<Option<(ObjectRef, Option<Told>)>, FormError> {
         let name = self.name(form);
         let piece = self.app.db.piece(&self.stored.competition.manifest.id, &name).await?;
         Ok(piece.and_then(|piece| match piece.asked {
@@ -189,10 +188,10 @@ impl Turn<'_> {
 
     /// What was asked goes by this, whatever the file is.
     fn name(&self, form: Option<ModelForm>) -> Asked {
-        self.asked(form, Digest::from([0; 32]))
+        self.asked(form, ObjectRef { sha256: Digest::from([0; 32]), size_bytes: 0 })
     }
 
-    fn asked(&self, form: Option<ModelForm>, model: Digest) -> Asked {
+    fn asked(&self, form: Option<ModelForm>, model: ObjectRef) -> Asked {
         Asked::Form { submission: self.champion.clone(), form, model }
     }
 
@@ -200,7 +199,7 @@ impl Turn<'_> {
         let app = self.app;
         let model = app.objects.put(file.into()).await?;
         let mut tx = app.db.write().await?;
-        let asked = self.asked(form, model.sha256);
+        let asked = self.asked(form, model);
         work::ask(&mut tx, &self.stored.competition.manifest.id, &asked, None, app.clock.now()).await?;
         failpoints::commit(tx, Change::Asked).await?;
         app.signals.queue.notify_one();
@@ -212,8 +211,8 @@ impl Turn<'_> {
         &self,
         make: impl FnOnce(&Graph<'_>) -> Result<Option<Vec<u8>>, Refusal> + Send + 'static,
     ) -> Result<Option<Vec<u8>>, FormError> {
-        let (format, [config_json, model]) = materials::files_of(self.app, self.champion).await?;
         let turn = materials::turn(self.app, self.champion).await?;
+        let (format, [config_json, model]) = materials::files_of(self.app, self.champion).await?;
         let manifest = &self.stored.competition.manifest;
         let (shape, classes) = (manifest.input.shape(), manifest.labels.len());
         turn.run(move || {
@@ -230,7 +229,7 @@ impl Turn<'_> {
     }
 
     /// Compares what a form answers with what the original did.
-    async fn ended(&self, model: Digest, told: Told) -> Result<(), FormError> {
+    async fn ended(&self, model: ObjectRef, told: Told) -> Result<(), FormError> {
         let (logits, report) = match told {
             Told::Said { logits, report, .. } => (logits, report),
             Told::Rejected(why) => return self.end(Err(why.to_string())).await,
@@ -239,19 +238,14 @@ impl Turn<'_> {
         let app = self.app;
         let said = Logits::from_bytes(&app.objects.get(&logits.sha256).await?)?;
         let report: protocol::Report = serde_json::from_slice(&app.objects.get(&report.sha256).await?)?;
-        let original = app.db.evaluation(self.champion).await?;
-        let original = match original {
-            Some(original) => app.objects.get(&original.logits_sha256).await?,
-            None => return Ok(()),
-        };
-        let original: Vec<f32> = original.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let Some(original) = app.db.evaluation(self.champion).await? else { return Ok(()) };
+        let original = from_little_endian(&app.objects.get(&original.logits_sha256).await?);
         let classes = (said.classes as usize).max(1);
         let rows = said.values.chunks(classes).zip(original.chunks(classes));
         let agreed = rows.filter(|(form, original)| arg_max(form) == arg_max(original)).count();
-        let size_bytes = app.objects.get(&model).await?.len() as u64;
         self.end(Ok(FormView {
             form: self.form,
-            object: ObjectRef { sha256: model, size_bytes },
+            object: model,
             items: report.data.items,
             correct: report.quality.correct,
             agreed: u32::try_from(agreed).unwrap_or(u32::MAX),

@@ -43,6 +43,13 @@ pub(super) struct Hidden {
     pub(super) gap_ppm: i64,
 }
 
+/// Who holds the seat by the record of the last judged round. That of one that was disqualified is empty.
+pub(super) async fn seat(app: &App, latest: &Record) -> Result<Option<SubmissionId>, DbError> {
+    let Some(champion) = &latest.champion else { return Ok(None) };
+    let found = app.db.submission(champion).await?;
+    Ok(found.filter(|found| found.state == State::Scored).map(|found| found.id))
+}
+
 impl Rounds {
     /// Reads them.
     pub(super) async fn of(app: &App, competition: &CompetitionId) -> Result<Self, DbError> {
@@ -50,11 +57,7 @@ impl Rounds {
         let Some(stored) = app.db.competition(competition).await? else { return Ok(Self::default()) };
         let mut rounds = Self { last: latest.closes_at.map(|at| (latest.number, at)), ..Self::default() };
         rounds.fresh_ceiling = latest.record.drawn.as_ref().map(|drawn| drawn.fresh_ceiling);
-        if let Some(champion) = latest.record.champion {
-            // The seat of one that was disqualified is empty.
-            let found = app.db.submission(&champion).await?;
-            rounds.seat = found.filter(|found| found.state == State::Scored).map(|found| found.id);
-        }
+        rounds.seat = seat(app, &latest.record).await?;
         for entry in app.db.last_attempts(competition).await? {
             rounds.take(entry);
         }

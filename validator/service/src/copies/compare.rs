@@ -6,6 +6,7 @@ use super::{CopyError, entries, kin};
 use crate::app::App;
 use crate::materials;
 use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
+use protocol::evaluation::from_little_endian;
 use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest, SubmissionId};
 use std::collections::HashMap;
@@ -203,8 +204,7 @@ pub(super) fn made(
 }
 
 async fn logits(app: &App, sha256: &Digest) -> Result<Vec<f32>, ObjectError> {
-    let bytes = app.objects.get(sha256).await?;
-    Ok(bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect())
+    Ok(from_little_endian(&app.objects.get(sha256).await?))
 }
 
 /// The stored fingerprint of a submission.

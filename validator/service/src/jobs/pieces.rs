@@ -178,7 +178,7 @@ async fn measured(app: &App, machine: Machine, piece: &Piece, progress: Progress
         Asked::Teacher { question, .. } | Asked::Publication { question, .. } => {
             questions::request(app, question).await.map(Ok)
         }
-        Asked::Form { form, model, .. } => forms::request(app, &piece.competition, *form, model).await.map(Ok),
+        Asked::Form { form, model, .. } => forms::request(app, &piece.competition, *form, &model.sha256).await.map(Ok),
     };
     let request = asked.map_err(Missed::Shared)?.map_err(Missed::Failed)?;
     let package = package_of(&request);

@@ -10,7 +10,7 @@ use crate::jobs;
 use datasets::published::Part;
 use datasets::{Images, Labelled, Logits};
 use protocol::competition::{Manifest, ObjectRef};
-use protocol::evaluation::{EvaluationFailure, PackageBytes};
+use protocol::evaluation::{EvaluationFailure, PackageBytes, from_little_endian};
 use protocol::{CompetitionId, Digest, Report};
 use std::io::Write;
 use std::sync::Arc;
@@ -178,8 +178,7 @@ impl Publisher {
             |error: serde_json::Error| DbError::Corrupt { column: "report".to_owned(), problem: error.to_string() };
         let report: Report = serde_json::from_slice(&report).map_err(corrupt)?;
         let logits = Logits::from_bytes(&objects.get(&logits.sha256).await?)?.values;
-        let probe_logits = objects.get(&probe_logits.sha256).await?;
-        let probe_logits = probe_logits.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let probe_logits = from_little_endian(&objects.get(&probe_logits.sha256).await?);
         Ok(Said { report, logits, probe_logits, took_ms })
     }
 

@@ -57,8 +57,8 @@ pub enum Asked {
         submission: SubmissionId,
         /// Which form; `None` for a graph that tells between what values lie, of which the int8 form is made.
         form: Option<ModelForm>,
-        /// The ONNX file, an object.
-        model: Digest,
+        /// The ONNX file.
+        model: ObjectRef,
     },
 }
 
