@@ -1,5 +1,5 @@
-//! Whole numbers of 8 bits in place of floats: static quantisation, written with `QuantizeLinear` and `DequantizeLinear`, which every
-//! engine reads and onnxruntime makes integer kernels of (its quantisation guide calls the form QDQ).
+//! Whole numbers of 8 bits in place of floats: static quantisation, written with `QuantizeLinear` and `DequantizeLinear`, which rten
+//! and onnxruntime read, and the latter makes integer kernels of (its quantisation guide calls the form QDQ).
 //!
 //! Weights get a scale for each output (symmetric, within 127), activations one scale and zero point for all (asymmetric, 0 to 255) from
 //! between what they lay on calibration items, biases int32 at the product of both scales. Which items those are it doesn't know.
