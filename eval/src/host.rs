@@ -23,6 +23,23 @@ pub(crate) fn host(confinement: &str, flush_to_zero: bool, placement: WorkerPlac
     }
 }
 
+/// What latencies may be compared within: the architecture, and of x86-64 the level of its instructions (psABI), such as `x86_64-v3`.
+pub fn hardware_class() -> String {
+    const LEVELS: [(&str, &[&str]); 3] = [
+        ("v2", &["cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"]),
+        ("v3", &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"]),
+        ("v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
+    ];
+    let architecture = std::env::consts::ARCH;
+    if architecture != "x86_64" {
+        return architecture.to_owned();
+    }
+    let cpu = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let there: Vec<&str> = field(&cpu, "flags").split_whitespace().collect();
+    let reached = LEVELS.iter().take_while(|(_, flags)| flags.iter().all(|flag| there.contains(flag))).last();
+    format!("{architecture}-{}", reached.map_or("v1", |(level, _)| level))
+}
+
 fn flags(all: &str) -> Vec<String> {
     let has = |flag: &&str| all.split_whitespace().any(|found| found == *flag);
     FLAGS.into_iter().filter(has).map(String::from).collect()

@@ -41,6 +41,7 @@ pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
 pub use evaluate::{Engine, Handicap, Home, Phase, Progress};
 pub use holder::{Holder, holder_of};
+pub use host::hardware_class;
 pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};
 pub use library::{Library, ONNXRUNTIME_VARIABLE};
 pub use placement::Pinning;

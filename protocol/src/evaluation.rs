@@ -134,7 +134,8 @@ impl Order {
 }
 
 /// How much of a measurement is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Outputs and latency.
     #[default]
@@ -190,7 +191,7 @@ pub struct Answer {
 }
 
 /// The part of a report that whoever measures writes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
     /// What was measured on what.
     pub about: About,

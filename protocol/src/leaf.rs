@@ -6,6 +6,7 @@
 
 use crate::amendment::Amendment;
 use crate::auth::SignedText;
+use crate::fleet::{Standing, WorkerName};
 use crate::reward::RewardRules;
 use crate::submission::{Blame, Code, State};
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -243,6 +244,19 @@ pub enum Act {
         /// Why, in the operator's words.
         reason: String,
     },
+    /// A worker on another machine was let in, given no more work, given work again, or shut out: it changes who measures.
+    WorkerStands {
+        /// Which such act of this validator it is, from 1 upwards.
+        number: u64,
+        /// What the operator calls it.
+        worker: WorkerName,
+        /// What it signs with, as receipts name it.
+        key: Hotkey,
+        /// How it stands from then on.
+        stands: Standing,
+        /// Why, in the operator's words.
+        reason: String,
+    },
 }
 
 macro_rules! codes {
@@ -380,6 +394,7 @@ impl Act {
                 format!("administration/amended/{competition}/{}", amendment.number)
             }
             Self::Blocked { number, .. } => format!("administration/blocked/{number}"),
+            Self::WorkerStands { number, .. } => format!("administration/worker/{number}"),
             Self::Allowed { number, .. } => format!("administration/allowed/{number}"),
         }
     }

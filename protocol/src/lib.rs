@@ -15,6 +15,7 @@ pub mod competition;
 pub mod dethrone;
 pub mod digest;
 pub mod evaluation;
+pub mod fleet;
 pub mod latency;
 pub mod leaf;
 pub mod name;

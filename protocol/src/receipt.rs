@@ -14,6 +14,7 @@
 
 use crate::auth::{BadSignature, Keypair, Scheme, Signature};
 use crate::digest::canonical_json;
+use crate::fleet::WorkerName;
 use crate::report::{Estimate, Report};
 use crate::rules::RULES;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -65,10 +66,28 @@ pub struct Subject {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub round: Option<u64>,
+    /// The worker that measured it; absent where the validator's own machine did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub worker: Option<MeasuredBy>,
     /// The root that commits to the evaluation items.
     pub data_root: Digest,
     /// SHA-256 of the object with the outcome of each item.
     pub outcomes_sha256: Digest,
+}
+
+/// A worker on another machine, as it was when it measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredBy {
+    /// What the operator calls it.
+    pub name: WorkerName,
+    /// What it signs with; the public log says when it was let in.
+    pub key: Hotkey,
+    /// Its machine since that was started.
+    pub machine: Digest,
+    /// The class of its hardware.
+    pub class: String,
 }
 
 /// What follows from the report.

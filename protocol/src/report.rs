@@ -56,7 +56,7 @@ pub struct Report {
 }
 
 /// What a measurement is about: which package, asked what, and in which order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// The digest of the package actually loaded (see [`crate::package::package_digest`]).
     pub package_sha256: Digest,

@@ -170,6 +170,10 @@ impl Measurer for ProcessMeasurer {
         })
     }
 
+    fn class(&self) -> Option<String> {
+        Some(eval::hardware_class())
+    }
+
     fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
         let engine = self.0.clone();
         let here = move || Backend::ALL.into_iter().filter(|backend| engine.backend(*backend).is_ok()).collect();

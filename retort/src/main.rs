@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         Command::Validator(command) => commands::validator::run(command),
         Command::Doctor { home, json } => commands::validator::run(ValidatorCommand::Doctor { home, json }),
         Command::Worker(args) => commands::worker::run(&args),
+        Command::Fleet(command) => commands::fleet::run(command),
         Command::Miner(command) => commands::miner::run(command),
         Command::Competitions(args) => commands::lists::competitions(&args),
         Command::Submissions(args) => commands::lists::submissions(&args),

@@ -5,6 +5,7 @@
 mod answers;
 mod attacks;
 mod backends;
+mod fleet;
 mod forms;
 mod graphs;
 mod habits;

@@ -92,7 +92,13 @@ impl Service {
 
     /// Serves again where one served before.
     pub(crate) fn start_again(home: &Path, address: &str) -> Self {
-        Self::listen(retort(), home, address)
+        Self::start_as_again(retort(), home, address)
+    }
+
+    /// The same by a command.
+    pub(crate) fn start_as_again(command: Command, home: &Path, address: &str) -> Self {
+        let address = address.strip_prefix("http://").unwrap_or(address);
+        Self::listen(command, home, address)
     }
 
     fn listen(mut command: Command, home: &Path, address: &str) -> Self {

@@ -13,6 +13,6 @@ pub use face::witness::serve as serve_witness;
 pub use run::{ServeError, run, work};
 pub use service::{
     App, Evaluator, Machine, OpenError, Progress, ProgressFn, ScriptedEvaluator, administration, amend, appeals,
-    blocks, copies, doctor, engines, evaluator, jobs, materials, publish, relay, rounds, sweep, why, witness,
+    blocks, copies, doctor, engines, evaluator, fleet, jobs, materials, publish, relay, rounds, sweep, why, witness,
 };
 pub use store::{Clock, Config, Home, backup, clock, config, db, failpoints, log, objects, secret};

@@ -63,7 +63,7 @@ pub(crate) async fn disqualified(app: &TestApp, id: &SubmissionId) {
 }
 
 /// The act that stands in the log under this name.
-async fn stated(app: &TestApp, key: &str) -> Act {
+pub(crate) async fn stated(app: &TestApp, key: &str) -> Act {
     for _ in 0..500 {
         if let Some(leaf) = app.app.db.leaf(key).await.unwrap()
             && leaf.index_in_log.is_some()

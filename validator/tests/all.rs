@@ -21,6 +21,7 @@ mod door;
 mod edge;
 mod engines;
 mod events;
+mod fleet;
 mod graphs;
 mod hardening;
 mod hub;

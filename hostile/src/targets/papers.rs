@@ -18,6 +18,7 @@ fn subject() -> Subject {
         hotkey: Keypair::from_seed(&[8; 32]).hotkey(),
         attempt: 1,
         round: None,
+        worker: None,
         data_root: Digest::of(b"root"),
         outcomes_sha256: Digest::of(b"outcomes"),
     }

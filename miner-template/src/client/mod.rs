@@ -207,22 +207,9 @@ impl Client {
     /// # Errors
     /// When it can't be had or isn't what its digest says.
     pub fn object_file(&self, object: &ObjectRef) -> Result<File, ClientError> {
-        let path = format!("/api/v1/objects/sha256/{}", object.sha256);
-        let response = self.send(|| self.http.get(self.url(&path)))?;
-        let (mut file, mut hasher) = (tempfile::tempfile()?, Hasher::default());
-        let mut body = response.take(object.size_bytes.saturating_add(1));
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read = body.read(&mut buffer)?;
-            let bytes = buffer.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
-                break;
-            }
-            hasher.update(bytes);
-            file.write_all(bytes)?;
-        }
-        let found = hasher.finish();
-        if found == object.sha256 { Ok(file) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
+        let mut file = tempfile::tempfile()?;
+        self.download(&format!("/api/v1/objects/sha256/{}", object.sha256), object, &mut file)?;
+        Ok(file)
     }
 
     /// Submits a package: announces it, uploads what the validator lacks, and completes.
@@ -262,8 +249,7 @@ impl Client {
     /// # Errors
     /// When the validator refuses or can't be reached.
     pub fn token(&self, request: &TokenRequest, keypair: &Keypair) -> Result<TokenCreated, ClientError> {
-        let Ready { validator } = self.get("/healthz")?;
-        self.post("/api/v1/tokens", request, keypair, &validator)
+        self.post("/api/v1/tokens", request, keypair, &self.receiver()?)
     }
 
     /// Says what the key's hotkey is called.
@@ -271,8 +257,7 @@ impl Client {
     /// # Errors
     /// When the name is another's, the validator refuses or can't be reached.
     pub fn call(&self, request: &NameRequest, keypair: &Keypair) -> Result<NameRequest, ClientError> {
-        let Ready { validator } = self.get("/healthz")?;
-        self.post("/api/v1/names", request, keypair, &validator)
+        self.post("/api/v1/names", request, keypair, &self.receiver()?)
     }
 
     /// Takes back a submission of the key's hotkey that isn't measured yet.
@@ -280,8 +265,7 @@ impl Client {
     /// # Errors
     /// When it is too late, the validator refuses or can't be reached.
     pub fn withdraw(&self, id: &SubmissionId, keypair: &Keypair) -> Result<SubmissionStatus, ClientError> {
-        let Ready { validator } = self.get("/healthz")?;
-        self.post(&format!("/api/v1/submissions/{id}/withdraw"), &serde_json::Map::new(), keypair, &validator)
+        self.post(&format!("/api/v1/submissions/{id}/withdraw"), &serde_json::Map::new(), keypair, &self.receiver()?)
     }
 
     /// Objects to what became of a submission of the key's hotkey: what was said about it by now.
@@ -294,8 +278,7 @@ impl Client {
         request: &AppealRequest,
         keypair: &Keypair,
     ) -> Result<Vec<AppealView>, ClientError> {
-        let Ready { validator } = self.get("/healthz")?;
-        self.post(&format!("/api/v1/submissions/{id}/appeal"), request, keypair, &validator)
+        self.post(&format!("/api/v1/submissions/{id}/appeal"), request, keypair, &self.receiver()?)
     }
 
     /// The signed receipt of a scored submission: the very bytes that were signed.
@@ -340,6 +323,58 @@ impl Client {
         })
     }
 
+    /// Whom signed requests to this validator name.
+    ///
+    /// # Errors
+    /// When it can't be reached.
+    pub fn receiver(&self) -> Result<Hotkey, ClientError> {
+        self.get("/healthz").map(|Ready { validator }| validator)
+    }
+
+    /// Whatever the validator answers to a request that `keypair` signs for it; `None` where that is nothing.
+    ///
+    /// # Errors
+    /// When the validator refuses or can't be reached.
+    pub fn ask<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        (keypair, receiver): (&Keypair, &Hotkey),
+    ) -> Result<Option<T>, ClientError> {
+        let response = self.post_signed(path, body, keypair, receiver)?;
+        if response.status() == StatusCode::NO_CONTENT { Ok(None) } else { self.json(response).map(Some) }
+    }
+
+    /// Downloads a file that may be large, and verifies it.
+    ///
+    /// # Errors
+    /// When it can't be had or isn't what its digest says.
+    pub fn download(&self, path: &str, object: &ObjectRef, file: &mut File) -> Result<(), ClientError> {
+        let response = self.send(|| self.http.get(self.url(path)))?;
+        let mut hasher = Hasher::default();
+        let mut body = response.take(object.size_bytes.saturating_add(1));
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let read = body.read(&mut buffer)?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            hasher.update(bytes);
+            file.write_all(bytes)?;
+        }
+        let found = hasher.finish();
+        if found == object.sha256 { Ok(()) } else { Err(ClientError::Corrupt { expected: object.sha256, found }) }
+    }
+
+    /// Brings bytes to an address of the validator's.
+    ///
+    /// # Errors
+    /// When it refuses them or can't be reached.
+    pub fn bring(&self, path: &str, bytes: Bytes) -> Result<(), ClientError> {
+        self.send(|| self.http.put(self.url(path)).body(bytes.clone())).map(drop)
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.json(self.send(|| self.http.get(self.url(path)).timeout(TIMEOUT))?)
     }
@@ -351,6 +386,16 @@ impl Client {
         keypair: &Keypair,
         receiver: &Hotkey,
     ) -> Result<T, ClientError> {
+        self.json(self.post_signed(path, body, keypair, receiver)?)
+    }
+
+    fn post_signed(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+        keypair: &Keypair,
+        receiver: &Hotkey,
+    ) -> Result<Response, ClientError> {
         let body = serde_json::to_vec(body).map_err(|error| ClientError::Broken(error.into()))?;
         // Signed anew at each try: a nonce is good for one.
         let request = || {
@@ -375,9 +420,9 @@ impl Client {
                 if !self.take_its_time()? {
                     return Err(ClientError::Problem(problem));
                 }
-                self.json(self.send(request)?)
+                self.send(request)
             }
-            sent => self.json(sent?),
+            sent => sent,
         }
     }
 

@@ -8,6 +8,7 @@ use super::front::{Header, TensorEntry, read_header};
 use crate::architecture::ImageShape;
 use crate::pixels::Pixels;
 use crate::submission::{Code, Rejection};
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::Arc;
 
@@ -25,17 +26,19 @@ const TOLERANCE_HALF_PRECISION: f32 = 1e-2;
 
 /// Answers that a package brings: `logits`, F32 `[items, classes]`, to `images`, U8 `[items, channels, height, width]`, or to the
 /// first public items where it brings none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
     items: usize,
     classes: usize,
+    /// Whoever compares needs them no more.
+    #[serde(skip)]
     images: Option<Vec<u8>>,
     logits: Vec<f32>,
     image_bytes: usize,
 }
 
 /// A public item that a package brings an answer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// Which of the package's answers is for it.
     row: usize,
@@ -131,10 +134,30 @@ impl Expected {
 }
 
 /// Answers that a package brings, and which items of an order they are to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "ClaimsSheet", into = "ClaimsSheet")]
 pub struct Claims {
     answers: Arc<Expected>,
     asked: Vec<Asked>,
+}
+
+/// The same as it is written.
+#[derive(Clone, Serialize, Deserialize)]
+struct ClaimsSheet {
+    answers: Expected,
+    asked: Vec<Asked>,
+}
+
+impl From<ClaimsSheet> for Claims {
+    fn from(ClaimsSheet { answers, asked }: ClaimsSheet) -> Self {
+        Self { answers: Arc::new(answers), asked }
+    }
+}
+
+impl From<Claims> for ClaimsSheet {
+    fn from(Claims { answers, asked }: Claims) -> Self {
+        Self { answers: Arc::unwrap_or_clone(answers), asked }
+    }
 }
 
 impl Claims {

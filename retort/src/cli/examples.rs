@@ -3,7 +3,7 @@
 use super::Cli;
 use clap::{Command, CommandFactory, FromArgMatches};
 
-const EXAMPLES: [&str; 59] = [
+const EXAMPLES: [&str; 65] = [
     "retort demo --serve",
     "retort bench backends models/teacher --items 2000",
     "retort bench door --tries 20",
@@ -35,7 +35,13 @@ const EXAMPLES: [&str; 59] = [
     "retort validator blocks --dir my-validator",
     "retort validator answer-appeal …W24N19CEB 1 --text measured-again --dir my-validator",
     "retort doctor --dir my-validator",
-    "retort worker --dir my-validator",
+    "retort worker --validator http://127.0.0.1:7070 --key worker.json --drain-when-idle",
+    "retort fleet enrol bench-1 --dir my-validator",
+    "retort fleet ls --dir my-validator",
+    "retort fleet drain bench-1 --reason new-kernel --dir my-validator",
+    "retort fleet quarantine bench-1 --reason noisy-neighbour --dir my-validator",
+    "retort fleet resume bench-1 --reason looked-at --dir my-validator",
+    "retort fleet revoke bench-1 --reason sold --dir my-validator",
     "retort miner check student --validator http://127.0.0.1:7070",
     "retort miner submit student --competition fashion-mnist --hotkey hotkey.json --wait",
     "retort miner token --hotkey hotkey.json --days 7",

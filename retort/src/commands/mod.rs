@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod board;
 mod built_in;
 pub(crate) mod demo;
+pub(crate) mod fleet;
 pub(crate) mod keys;
 pub(crate) mod likeness;
 pub(crate) mod lists;

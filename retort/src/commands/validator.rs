@@ -291,14 +291,6 @@ pub(crate) async fn open_app(dir: &Path, listen: Option<SocketAddr>) -> Result<A
     App::open(&home, config, evaluator).await.with_context(|| format!("open the validator in {}", dir.display()))
 }
 
-/// What a worker needs beside the validator that serves `dir`.
-pub(crate) async fn open_worker(dir: &Path) -> Result<App> {
-    let home = Home::new(dir);
-    let config = home.load(std::env::vars())?;
-    let evaluator = evaluator(&home, &config)?;
-    App::open_worker(&home, config, evaluator).await.with_context(|| format!("work for {}", dir.display()))
-}
-
 /// The engine of this machine behind the validator's door.
 fn evaluator(home: &Home, config: &Config) -> Result<Arc<AtHome<ProcessMeasurer>>> {
     if let Some(warning) = without_groups(config.control_groups, Host::of_this_machine())? {

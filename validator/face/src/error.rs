@@ -141,6 +141,7 @@ fn status(meaning: Meaning) -> StatusCode {
         Meaning::AgainstTheRules => StatusCode::UNPROCESSABLE_ENTITY,
         Meaning::Forbidden => StatusCode::FORBIDDEN,
         Meaning::Missing => StatusCode::NOT_FOUND,
+        Meaning::OtherBuild => StatusCode::UPGRADE_REQUIRED,
         Meaning::InTheWay => StatusCode::CONFLICT,
         Meaning::TooSlow => StatusCode::REQUEST_TIMEOUT,
         Meaning::TooMuch => StatusCode::TOO_MANY_REQUESTS,

@@ -172,10 +172,11 @@ impl MakeRequestId for RandomId {
     }
 }
 
-/// The target is logged without its query, and without the tokens of uploads.
+/// The target is logged without its query, and without what opens uploads and workers' files.
 fn span<B>(request: &http::Request<B>) -> tracing::Span {
     let path = request.uri().path();
-    let path = if path.starts_with("/api/v1/uploads/") { "/api/v1/uploads/…" } else { path };
+    let secret = ["/api/v1/uploads/", "/api/v1/fleet/files/"].into_iter().find(|secret| path.starts_with(secret));
+    let path = if secret.is_some() { format!("{}…", secret.unwrap_or_default()) } else { path.to_owned() };
     let id = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("request", method = %request.method(), path, id, status = tracing::field::Empty)
 }

@@ -29,7 +29,7 @@ pub fn description() -> Description {
 pub struct Routes {
     /// Those that answer within a time.
     pub timed: OpenApiRouter<Face>,
-    /// Those that bring models, at a pace of their own.
+    /// Those that bring models or wait for work, at a pace of their own.
     pub uploads: OpenApiRouter<Face>,
 }
 
@@ -38,7 +38,7 @@ impl Routes {
     pub fn all() -> Self {
         Self {
             timed: api::routes().merge(pages::pictures()).merge(hub::routes()),
-            uploads: api::uploads::routes().merge(hub::uploads()),
+            uploads: api::uploads::routes().merge(hub::uploads()).merge(api::fleet::routes()),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::state::asked::AskedItems;
 use crate::state::board::Board;
 use crate::state::breaker::Breaker;
 use crate::state::counters::Counters;
+use crate::state::fleet::Fleet;
 use crate::state::line::LastLook;
 use crate::state::materials::MaterialsCache;
 use crate::state::signals::Signals;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub asked: AskedItems,
     /// Wakes the background work.
     pub signals: Signals,
+    /// Workers on other machines.
+    pub fleet: Fleet,
     /// Whether anything can be measured at the moment.
     pub breaker: Breaker,
     /// Who waits for a turn, as it looked a moment ago.

@@ -84,6 +84,11 @@ pub trait Evaluator: Send + Sync {
         std::future::ready(Ok(None)).boxed()
     }
 
+    /// The class of this machine's hardware: workers elsewhere are of the same, or their times are no times of ours.
+    fn class(&self) -> Option<String> {
+        None
+    }
+
     /// Backends that this machine has, for answers to public items.
     fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
         std::future::ready(Vec::new()).boxed()

@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod engines;
 pub mod evaluator;
 pub mod expected;
+pub mod fleet;
 pub mod forms;
 pub mod guard;
 pub mod heavy;

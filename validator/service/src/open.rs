@@ -15,6 +15,7 @@ use crate::state::asked::AskedItems;
 use crate::state::board::Board;
 use crate::state::breaker::Breaker;
 use crate::state::counters::Counters;
+use crate::state::fleet::Fleet;
 use crate::state::line::LastLook;
 use crate::state::materials::MaterialsCache;
 use crate::state::signals::Signals;
@@ -23,6 +24,7 @@ use object_store::ObjectStoreExt as _;
 use protocol::auth::Keypair;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use store::causes::Chain;
 use store::clock::Clock;
 use store::config::{Config, ConfigError, Home};
@@ -153,6 +155,7 @@ impl App {
         log::begin(&db, &log_signer.key(), keypair.hotkey(), clock.now()).await?;
         let guard = Guard::new(&config, Arc::clone(&ledger));
         let relay = Arc::new(Relay::new(&config.drand_url).map_err(OpenError::Client)?);
+        let fleet = Fleet::new(Duration::from_secs(config.limits.worker_lease_seconds));
         Ok(Self::from(Parts {
             config,
             hotkey: keypair.hotkey(),
@@ -169,6 +172,7 @@ impl App {
             materials: MaterialsCache::default(),
             asked: AskedItems::default(),
             signals: Signals::default(),
+            fleet,
             breaker: Breaker::default(),
             line: LastLook::default(),
             guard,

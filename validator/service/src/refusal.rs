@@ -18,6 +18,8 @@ pub enum Meaning {
     Forbidden,
     /// It isn't there, or whoever asks may not see it.
     Missing,
+    /// Whoever asks is of another build.
+    OtherBuild,
     /// Something is in its way.
     InTheWay,
     /// It didn't come in time.

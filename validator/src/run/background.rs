@@ -62,6 +62,7 @@ async fn start(face: &Face, supervisor: &Supervisor) -> Result<(), DbError> {
     keep(supervisor, "admission checks", app, jobs::check);
     keep(supervisor, "dispatcher", app, jobs::dispatch::run);
     start_worker(app, supervisor);
+    keep(supervisor, "workers elsewhere", app, jobs::seats::run);
     keep(supervisor, "blocks", app, blocks::run);
     keep(supervisor, "orphans", app, sweep::run);
     keep(supervisor, "reaper", app, jobs::reaper::run);

@@ -57,6 +57,8 @@ pub struct Config {
     pub onnxruntime: String,
     /// The backend that computes answers to public items where a competition allows it; empty for the official engine.
     pub accuracy_device: String,
+    /// Whether submissions are left to workers elsewhere, so that this machine measures rounds and publications alone.
+    pub submissions_elsewhere: bool,
     /// The Hub that `hf://` sources of manifests are fetched from; empty for the one that `HF_ENDPOINT` names, or
     /// <https://huggingface.co>.
     pub hub_endpoint: String,
@@ -148,6 +150,7 @@ impl Default for Config {
             lease_dir: String::new(),
             onnxruntime: String::new(),
             accuracy_device: String::new(),
+            submissions_elsewhere: false,
             hub_endpoint: String::new(),
             drand_url: String::new(),
             operator_token: Secret::default(),

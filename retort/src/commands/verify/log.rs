@@ -133,7 +133,8 @@ impl Statements {
                     | Act::SubmissionDisqualified { .. }
                     | Act::CompetitionAmended { .. }
                     | Act::Blocked { .. }
-                    | Act::Allowed { .. } => {}
+                    | Act::Allowed { .. }
+                    | Act::WorkerStands { .. } => {}
                 }
             }
             _ => {}

@@ -5,6 +5,7 @@ mod binary;
 mod competitions;
 mod copies;
 mod events;
+pub mod fleet;
 mod leaderboard;
 mod ledger;
 mod log;

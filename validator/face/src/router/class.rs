@@ -9,6 +9,7 @@ pub(super) fn class_of(method: &Method, path: &str, headers: &HeaderMap) -> Clas
     match path {
         "/healthz" | "/readyz" | "/metrics" => Class::Watch,
         path if path.starts_with("/api/v1/uploads/") => Class::Upload,
+        path if *method == Method::PUT && path.starts_with("/api/v1/fleet/files/") => Class::Upload,
         path if *method == Method::POST && is_commit(path) => Class::Upload,
         "/api/v1/events" => Class::Stream,
         _ if headers.contains_key(HEADER_SIGNATURE) => Class::Write,
@@ -49,6 +50,8 @@ mod tests {
             (Method::GET, "/api/v1/tokens", &signed, Class::Write),
             (Method::POST, "/api/v1/submissions", &unsigned, Class::Write),
             (Method::PUT, "/api/v1/uploads/x", &unsigned, Class::Upload),
+            (Method::PUT, "/api/v1/fleet/files/x/y", &unsigned, Class::Upload),
+            (Method::GET, "/api/v1/fleet/files/x/y", &unsigned, Class::Read),
             (Method::PUT, "/api/v1/uploads/x", &signed, Class::Upload),
             (Method::POST, "/api/models/arena/digits/commit/main", &unsigned, Class::Upload),
             (Method::POST, "/api/models/arena/digits/preupload/main", &unsigned, Class::Write),

@@ -46,6 +46,11 @@ pub trait Measurer: Send + Sync {
         std::future::ready(Ok(None)).boxed()
     }
 
+    /// As [`Evaluator::class`].
+    fn class(&self) -> Option<String> {
+        None
+    }
+
     /// As [`Evaluator::backends`].
     fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {
         std::future::ready(Vec::new()).boxed()
@@ -70,6 +75,10 @@ impl<M: Measurer> Evaluator for AtHome<M> {
 
     fn library(&self, engine: OfficialEngine) -> BoxFuture<'_, Result<Option<Vec<u8>>, String>> {
         self.0.library(engine)
+    }
+
+    fn class(&self) -> Option<String> {
+        self.0.class()
     }
 
     fn backends(&self) -> BoxFuture<'_, Vec<Backend>> {

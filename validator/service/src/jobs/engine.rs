@@ -1,10 +1,12 @@
-//! The job engine: apalis over the same database. One queue for each class of hardware; a worker takes one turn at a
+//! The job engine: apalis over the same database. One queue for this machine, and one for workers elsewhere; each takes one turn at a
 //! time, since two evaluations at once would spoil each other's latencies.
 //!
 //! Its own migrations run in a table of their own. Its `setup` is not used: that would switch SQLite's syncing off.
 
 use super::{IDLE, queue};
 use crate::app::App;
+use crate::evaluator::AtHome;
+use crate::fleet::Seated;
 use apalis::prelude::{
     BackendExt, BoxDynError, Data, PollSnapshot, PollStrategy, TaskBuilder, TaskSink, WorkerBuilder, WorkerBuilderExt,
 };
@@ -18,8 +20,15 @@ use store::db::{Db, DbError};
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// The queue of what needs a CPU and nothing else.
-const CPU_QUEUE: &str = "cpu";
+/// Where a turn is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum Queue {
+    /// On this machine.
+    Cpu,
+    /// By a worker elsewhere.
+    Fleet,
+}
 
 /// A turn at the machine: for whatever is next by then.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -29,6 +38,8 @@ struct EvaluationTurn {}
 #[derive(Clone)]
 struct Bench {
     app: App,
+    /// The worker elsewhere that measures; `None` for this machine.
+    elsewhere: Option<AtHome<Seated>>,
     stop: CancellationToken,
 }
 
@@ -40,24 +51,27 @@ pub async fn migrate(db: &Db) -> Result<(), sqlx::migrate::MigrateError> {
 }
 
 /// Gives the engine a turn more.
-pub(super) async fn push(db: &Db) -> Result<(), BoxDynError> {
+pub(super) async fn push(db: &Db, queue: Queue) -> Result<(), BoxDynError> {
     // A failed attempt is followed by another turn, never by the engine's repetition; and a turn is for now, by whatever
     // clock.
-    storage(db).push_task(TaskBuilder::new(EvaluationTurn {}).max_attempts(1).run_at_timestamp(0).build()).await?;
+    storage(db, queue)
+        .push_task(TaskBuilder::new(EvaluationTurn {}).max_attempts(1).run_at_timestamp(0).build())
+        .await?;
     Ok(())
 }
 
 /// How many turns the engine would hand out now. What a lost worker had taken isn't among them.
-pub(super) async fn turns(db: &Db) -> Result<u64, DbError> {
+pub(super) async fn turns(db: &Db, queue: Queue) -> Result<u64, DbError> {
     let query = "SELECT count(*) FROM Jobs WHERE job_type = $1 AND status = 'Pending' AND lock_by IS NULL";
-    Ok(sqlx::query_scalar(query).bind(CPU_QUEUE).fetch_one(db.pool()).await?)
+    let queue: &str = queue.into();
+    Ok(sqlx::query_scalar(query).bind(queue).fetch_one(db.pool()).await?)
 }
 
 /// Runs workers until `stop`, one after the other: one that stalls is replaced, and so is one that the database ended,
 /// which may be full for a while.
 pub async fn run(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        worker(&app, &stop).await;
+        worker(&app, None, &stop).await;
         if !stop.is_cancelled() {
             app.counters.restarts.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
@@ -69,17 +83,19 @@ pub async fn run(app: App, stop: CancellationToken) {
 }
 
 /// Runs a worker until it ends or its work stalls.
-async fn worker(app: &App, stop: &CancellationToken) {
+pub(super) async fn worker(app: &App, elsewhere: Option<AtHome<Seated>>, stop: &CancellationToken) {
+    let queue = if elsewhere.is_some() { Queue::Fleet } else { Queue::Cpu };
+    let named: &str = queue.into();
     // A worker's name must be unique over all processes that ever were.
-    let name = format!("{CPU_QUEUE}-{:032x}", rand::random::<u128>());
+    let name = format!("{named}-{:032x}", rand::random::<u128>());
     let ending = stop.clone();
     let until = async move {
         ending.cancelled().await;
         Ok::<(), std::io::Error>(())
     };
-    let bench = Bench { app: app.clone(), stop: stop.clone() };
+    let bench = Bench { app: app.clone(), elsewhere, stop: stop.clone() };
     let period = Duration::from_millis(app.config.limits.worker_poll_ms);
-    let backend = storage(&app.db).poll_with_strategy(Looks::every(period));
+    let backend = storage(&app.db, queue).poll_with_strategy(Looks::every(period));
     let worker = WorkerBuilder::new(name.clone()).backend(backend).data(bench).concurrency(1).build(run_task);
     tokio::select! {
         ended = nudged(worker.run_until(until), period) => {
@@ -139,14 +155,20 @@ impl PollStrategy for Looks {
 }
 
 async fn run_task(_: EvaluationTurn, bench: Data<Bench>) -> Result<(), BoxDynError> {
-    if let Err(error) = queue::turn(&bench.app, &bench.stop).await {
+    let Bench { app, elsewhere, stop } = &*bench;
+    let turn = match elsewhere {
+        Some(worker) => queue::turn_elsewhere(app, worker, stop).await,
+        None => queue::turn(app, stop).await,
+    };
+    if let Err(error) = turn {
         tracing::error!(error = %Chain(error.as_ref()), "a measurement's end wasn't recorded");
     }
-    bench.app.signals.queue.notify_one();
+    app.signals.queue.notify_one();
     // What became of it stands in our own tables; the engine need not know.
     Ok(())
 }
 
-fn storage(db: &Db) -> SqliteStorage<EvaluationTurn> {
-    SqliteStorage::new(db.pool()).with_config(Config::default().queue(CPU_QUEUE).batch_size(1))
+fn storage(db: &Db, queue: Queue) -> SqliteStorage<EvaluationTurn> {
+    let queue: &str = queue.into();
+    SqliteStorage::new(db.pool()).with_config(Config::default().queue(queue).batch_size(1))
 }

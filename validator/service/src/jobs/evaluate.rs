@@ -8,9 +8,11 @@ use super::{receipt, turns};
 use crate::app::App;
 use crate::board::resampled;
 use crate::breaker;
-use crate::evaluator::{Machine, measured_on, silent};
+use crate::evaluator::{Evaluator, Machine, measured_on, silent};
 use crate::expected;
+use crate::fleet::Hand;
 use crate::materials;
+use crate::state::fleet::Seat;
 use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
@@ -19,6 +21,7 @@ use protocol::digest::canonical_json;
 use protocol::evaluation::little_endian;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::Purpose;
+use protocol::receipt::MeasuredBy;
 use protocol::score::{Scale, Score, score};
 use protocol::submission::{Code, Rejection, State};
 use std::panic::AssertUnwindSafe;
@@ -30,6 +33,7 @@ use store::db::attempts::Begun;
 use store::db::competitions::StoredCompetition;
 use store::db::evaluations::StoredEvaluation;
 use store::db::submissions::{self, Submission};
+use store::db::workers::{self, Hold, NewHold};
 use store::db::{DbError, attempts};
 use store::failpoints::{self, Change, Moment};
 use store::objects::ObjectError;
@@ -64,16 +68,71 @@ impl AttemptError {
     }
 }
 
+/// Who measures, and the machine that it has.
+pub(super) struct Post<'a> {
+    pub(super) evaluator: &'a dyn Evaluator,
+    pub(super) machine: Machine,
+}
+
+impl Post<'_> {
+    /// The worker elsewhere whose machine it is.
+    fn hand(&self) -> Option<Arc<Hand>> {
+        self.machine.hold().cloned()
+    }
+}
+
+/// As a receipt names it.
+fn named(hand: &Hand) -> MeasuredBy {
+    let Seat { key, name, facts, .. } = &*hand.seat;
+    MeasuredBy { name: name.clone(), key: *key, machine: facts.machine, class: facts.class.clone() }
+}
+
+/// Workers that may be lost with a submission before that counts as its failure: it may be what they are lost by.
+const LOSSES_MAX: u64 = 3;
+
 /// Evaluates a submission, unless it no longer waits for this very attempt. If what came of it can't be recorded, it
 /// returns to the queue as soon as that can be; should this process give that up, the reaper does it in the end.
 pub(super) async fn attempt(
     app: &App,
-    machine: Machine,
+    post: Post<'_>,
     (id, attempt): (&SubmissionId, u64),
     stop: &CancellationToken,
 ) -> Result<(), AttemptError> {
+    let claimed = async move || match claim(app, post.hand().as_deref(), id, attempt).await? {
+        Some(claimed) => settle(app, post, claimed, Instant::now(), stop).await,
+        None => Ok(()),
+    };
+    recorded(app, (id, attempt), stop, claimed()).await
+}
+
+/// Goes on with what a worker elsewhere claimed from an earlier process.
+pub(super) async fn go_on(
+    app: &App,
+    post: Post<'_>,
+    hold: &Hold,
+    stop: &CancellationToken,
+) -> Result<(), AttemptError> {
+    let held = (&hold.submission, hold.attempt);
+    let went_on = async move || match app.db.submission(held.0).await? {
+        Some(submission) if (submission.state, submission.attempt) == (State::Evaluating, hold.attempt) => {
+            let ago = Duration::from_secs(app.clock.now().saturating_sub(hold.begun_at));
+            let began = Instant::now().checked_sub(ago).unwrap_or_else(Instant::now);
+            settle(app, post, (submission, hold.begun()), began, stop).await
+        }
+        _ => Ok(()),
+    };
+    recorded(app, held, stop, went_on()).await
+}
+
+/// Has an attempt given back of which nothing could be recorded.
+async fn recorded(
+    app: &App,
+    (id, attempt): (&SubmissionId, u64),
+    stop: &CancellationToken,
+    settling: impl Future<Output = Result<(), AttemptError>>,
+) -> Result<(), AttemptError> {
     let span = tracing::info_span!("evaluation", submission.id = %id, attempt);
-    let settled = settle(app, machine, (id, attempt), stop).instrument(span).await;
+    let settled = settling.instrument(span).await;
     if let Err(error) = &settled {
         // A full disk is nobody's failure, nor is what fails for everybody; what else fails is counted, so that it ends.
         let failed = !error.is_full() && !everybodys(app, id, stop).await;
@@ -114,19 +173,21 @@ async fn take_back(app: &App, id: &SubmissionId, attempt: u64, failed: bool) -> 
     Ok(())
 }
 
-/// Claims a submission, measures it, and records what came of it.
+/// Measures a submission that was claimed, since `began`, and records what came of it.
 async fn settle(
     app: &App,
-    machine: Machine,
-    (id, attempt): (&SubmissionId, u64),
+    post: Post<'_>,
+    (submission, begun): (Submission, Begun),
+    began: Instant,
     stop: &CancellationToken,
 ) -> Result<(), AttemptError> {
-    let Some((submission, begun)) = claim(app, id, attempt).await? else { return Ok(()) };
     let submission = &submission;
-    let began = Instant::now();
-    let measuring = AssertUnwindSafe(Box::pin(measure(app, machine, submission, begun.seed))).catch_unwind();
+    let (id, attempt, hand) = (&submission.id, submission.attempt, post.hand());
+    let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun.seed))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
+        // A worker elsewhere goes on; the next process takes its answer.
+        () = stop.cancelled(), if hand.is_some() => return Ok(()),
         () = stop.cancelled() => {
             let ending = Ending { used: None, control: None, outcome: ending::lost(app, submission, None) };
             return Ok(ending::write(app, submission, &ending).await?);
@@ -143,7 +204,10 @@ async fn settle(
     let ending = match measured.unwrap_or_else(panicked) {
         Ok((stored, evaluation)) => {
             failpoints::at(Moment::Measured)?;
-            Box::pin(found(app, submission, (begun, used), &stored, evaluation)).await?
+            Box::pin(found(app, submission, (begun, used, hand.as_deref().map(named)), &stored, evaluation)).await?
+        }
+        Err(_) if hand.is_some_and(|hand| hand.is_nobodys_fault()) && app.db.losses(id).await? <= LOSSES_MAX => {
+            Ending { used: None, control: None, outcome: ending::lost(app, submission, None) }
         }
         Err(failure) => failed(app, submission, failure, used, stop).await,
     };
@@ -154,13 +218,14 @@ async fn settle(
 async fn found(
     app: &App,
     submission: &Submission,
-    (begun, used): (Begun, Duration),
+    measured: (Begun, Duration, Option<MeasuredBy>),
     stored: &StoredCompetition,
     evaluation: Evaluation,
 ) -> Result<Ending, AttemptError> {
+    let used = measured.1;
     let (next, control) = verdict::next(app, submission, &evaluation.report).await?;
     let outcome = match next {
-        Next::Score => Outcome::Scored(Box::new(scored(app, submission, (begun, used), stored, evaluation).await?)),
+        Next::Score => Outcome::Scored(Box::new(scored(app, submission, measured, stored, evaluation).await?)),
         Next::Again { reason, repeats } => {
             Outcome::Again { reason: Some(reason), failed: false, wait_seconds: verdict::wait_seconds(app, repeats) }
         }
@@ -228,7 +293,12 @@ async fn everybodys(app: &App, id: &SubmissionId, stop: &CancellationToken) -> b
 
 /// Takes a submission out of the queue, if it waits for this attempt, and states in the public log that a measurement
 /// begins.
-async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Submission, Begun)>, DbError> {
+async fn claim(
+    app: &App,
+    hand: Option<&Hand>,
+    id: &SubmissionId,
+    attempt: u64,
+) -> Result<Option<(Submission, Begun)>, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(None) };
     let mut tx = app.db.write().await?;
     // Looked at inside: another process may count attempts at any moment.
@@ -239,7 +309,13 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Sub
         Err(DbError::StateChanged { .. }) => return Ok(None),
         changed => changed?,
     }
-    let begun = attempts::begin(&mut tx, &submission.competition, id, Purpose::Submission, app.clock.now()).await?;
+    let now = app.clock.now();
+    let begun = attempts::begin(&mut tx, &submission.competition, id, Purpose::Submission, now).await?;
+    if let Some(Hand { claim, secret, seat, .. }) = hand {
+        let held_until = now.saturating_add(app.config.limits.worker_lease_seconds);
+        let hold = NewHold { claim, worker: &seat.key, secret, held_until };
+        workers::hold(&mut tx, (id, attempt), begun, hold, now).await?;
+    }
     failpoints::commit(tx, Change::Claim).await?;
     app.signals.log.notify_one();
     // An evaluation may be over before the reaper looks.
@@ -250,7 +326,7 @@ async fn claim(app: &App, id: &SubmissionId, attempt: u64) -> Result<Option<(Sub
 
 async fn measure(
     app: &App,
-    machine: Machine,
+    post: Post<'_>,
     submission: &Submission,
     seed: u64,
 ) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
@@ -262,7 +338,7 @@ async fn measure(
     let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
     let request = claimed.map_err(|error| ours(&error))??;
     let package = submission.package_sha256;
-    let evaluation = measured_on(app.evaluator.as_ref(), machine, request, package, silent()).await?;
+    let evaluation = measured_on(post.evaluator, post.machine, request, package, silent()).await?;
     Ok((stored, evaluation))
 }
 
@@ -300,7 +376,7 @@ fn worth_timing(stored: &StoredCompetition) -> u32 {
 async fn scored(
     app: &App,
     submission: &Submission,
-    (begun, used): (Begun, Duration),
+    (begun, used, worker): (Begun, Duration, Option<MeasuredBy>),
     stored: &StoredCompetition,
     evaluation: Evaluation,
 ) -> Result<Scored, AttemptError> {
@@ -309,7 +385,8 @@ async fn scored(
     let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
-    let receipt = receipt::issue(app, submission, begun.number, stored, &evaluation.report, outcomes.sha256).await?;
+    let by = (begun.number, worker);
+    let receipt = receipt::issue(app, submission, by, stored, &evaluation.report, outcomes.sha256).await?;
     failpoints::at(Moment::ResultStored)?;
     let public = [
         (report, "report.json"),

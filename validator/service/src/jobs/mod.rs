@@ -16,6 +16,7 @@ mod questions;
 mod queue;
 pub mod reaper;
 mod receipt;
+pub mod seats;
 pub mod turns;
 mod verdict;
 

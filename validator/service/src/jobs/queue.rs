@@ -5,10 +5,12 @@
 //! turn of the competition for which it worked least, there in the order in which was asked; among submissions `turns` says. It does
 //! not know what is measured.
 
+use super::evaluate::Post;
 use super::{IDLE, evaluate, pieces, turns};
 use crate::app::App;
 use crate::breaker;
-use crate::evaluator::{Machine, ProgressFn, silent};
+use crate::evaluator::{AtHome, Evaluator, Machine, ProgressFn, silent};
+use crate::fleet::Seated;
 use protocol::submission::State;
 use protocol::{CompetitionId, SubmissionId};
 use std::collections::HashMap;
@@ -91,10 +93,13 @@ impl Used {
     }
 }
 
-/// Whose turn it is; `None` if nobody's next attempt may begin yet.
+/// Whose turn it is on this machine; `None` if nobody's next attempt may begin yet.
 async fn next(app: &App) -> Result<Option<Work>, DbError> {
     let now = app.clock.now();
-    let submission = turns::next(app, State::Queued).await?.map(|(id, attempt)| Work::Submission(id, attempt));
+    let submission = match app.config.submissions_elsewhere {
+        true => None,
+        false => turns::next(app, State::Queued).await?.map(|(id, attempt)| Work::Submission(id, attempt)),
+    };
     let pieces = app.db.pieces_due(now).await?;
     if pieces.is_empty() {
         return Ok(submission);
@@ -117,11 +122,42 @@ pub(super) async fn turn(app: &App, stop: &CancellationToken) -> Result<(), Box<
     // It may be another's turn by now.
     match next(app).await? {
         Some(Work::Submission(id, attempt)) => {
-            Ok(Box::pin(evaluate::attempt(app, machine, (&id, attempt), stop)).await?)
+            let post = Post { evaluator: &*app.evaluator, machine };
+            Ok(Box::pin(evaluate::attempt(app, post, (&id, attempt), stop)).await?)
         }
         Some(Work::Asked(piece)) => Ok(Box::pin(pieces::attempt(app, machine, *piece, silent(), stop)).await?),
         None => Ok(()),
     }
+}
+
+/// Has the submission whose turn it is measured by a worker elsewhere, if it is there and the submission is one for it. What rounds and
+/// publications ask stays on this machine: all that a round compares is measured on one.
+pub(super) async fn turn_elsewhere(
+    app: &App,
+    worker: &AtHome<Seated>,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    app.breaker.whole(stop).await;
+    let machine = tokio::select! {
+        machine = worker.machine() => machine?,
+        () = stop.cancelled() => return Ok(()),
+        () = tokio::time::sleep(IDLE) => return Ok(()),
+    };
+    let Some((id, attempt)) = turns::next(app, State::Queued).await? else { return Ok(()) };
+    if !is_for(app, &worker.0, &id).await? {
+        tokio::time::sleep(IDLE).await;
+        return Ok(());
+    }
+    let post = Post { evaluator: worker, machine };
+    Ok(Box::pin(evaluate::attempt(app, post, (&id, attempt), stop)).await?)
+}
+
+/// Whether a worker has what a submission's competition is measured on.
+async fn is_for(app: &App, worker: &Seated, id: &SubmissionId) -> Result<bool, DbError> {
+    let Some(submission) = app.db.submission(id).await? else { return Ok(false) };
+    let Some(stored) = app.db.competition(&submission.competition).await? else { return Ok(false) };
+    let engine = stored.competition.manifest.engine;
+    Ok(worker.seat.facts.engines.iter().any(|here| engine.is_met_by(here)))
 }
 
 /// Measures the next that a competition's rounds or its publication ask, where nobody serves who would; whether there was any.

@@ -8,7 +8,7 @@ use super::evaluate::AttemptError;
 use crate::app::App;
 use protocol::competition::ObjectRef;
 use protocol::leaf::receipt_key;
-use protocol::receipt::Subject;
+use protocol::receipt::{MeasuredBy, Subject};
 use protocol::{Digest, Receipt, Report, SignedReceipt};
 use store::db::competitions::StoredCompetition;
 use store::db::submissions::Submission;
@@ -26,11 +26,11 @@ pub(super) struct Issued {
     pub(super) object: ObjectRef,
 }
 
-/// Signs and stores what `report` says about `submission`, of which it is the measurement `attempt`.
+/// Signs and stores what `report` says about `submission`, of which it is the measurement `attempt`, by `worker` if not by this machine.
 pub(super) async fn issue(
     app: &App,
     submission: &Submission,
-    attempt: u64,
+    (attempt, worker): (u64, Option<MeasuredBy>),
     stored: &StoredCompetition,
     report: &Report,
     outcomes_sha256: Digest,
@@ -42,6 +42,7 @@ pub(super) async fn issue(
         hotkey: submission.hotkey,
         attempt,
         round: None,
+        worker,
         data_root: stored.competition.tables.evaluation.sha256,
         outcomes_sha256,
     };

@@ -120,6 +120,7 @@ async fn signed(
         hotkey: turn.needed("submission", app.db.submission(id).await?)?.hotkey,
         attempt,
         round: Some(round.number),
+        worker: None,
         data_root: Digest::from(round.record.commitment.root),
         outcomes_sha256,
     };

@@ -5,6 +5,7 @@ pub mod asked;
 pub mod board;
 pub mod breaker;
 pub mod counters;
+pub mod fleet;
 pub mod line;
 pub mod materials;
 pub mod signals;

@@ -84,6 +84,8 @@ pub struct ServiceLimits {
     pub evaluation_grace_seconds: u64,
     /// Milliseconds between looks of an idle worker for a task.
     pub worker_poll_ms: u64,
+    /// Seconds for which a worker on another machine needn't be heard of before what it measures is taken back.
+    pub worker_lease_seconds: u64,
     /// Milliseconds between looks whether what was broken works again.
     pub breaker_probe_ms: u64,
     /// Seconds that an object may lie in the store without a row that names it.
@@ -147,6 +149,7 @@ impl ServiceLimits {
             ("check_seconds_max", self.check_seconds_max),
             ("breaker_probe_ms", self.breaker_probe_ms),
             ("worker_poll_ms", self.worker_poll_ms),
+            ("worker_lease_seconds", self.worker_lease_seconds),
             ("evaluation_attempts_max", self.evaluation_attempts_max),
             ("publish_seconds_max", self.publish_seconds_max),
         ] {
@@ -194,6 +197,7 @@ impl Default for ServiceLimits {
             evaluation_unstable_max: 3,
             evaluation_grace_seconds: 60,
             worker_poll_ms: 250,
+            worker_lease_seconds: 60,
             breaker_probe_ms: 5_000,
             orphan_seconds_min: 24 * 3_600,
             rejected_seconds_max: 6 * 3_600,

@@ -4,7 +4,7 @@
 use super::{DbError, Tx, int};
 
 /// Moves by so many seconds since when submissions are in a state that isn't an end, until when their files must have
-/// come, when they, webhooks and what rounds ask are tried again, and how long upload tokens hold.
+/// come, when they, webhooks and what rounds ask are tried again, and how long upload tokens, enrolments and claims hold.
 ///
 /// # Errors
 /// When the database fails.
@@ -20,6 +20,8 @@ pub async fn shift(tx: &mut Tx, seconds: i64) -> Result<(), DbError> {
         "UPDATE work SET changed_at = max(changed_at + $1, 0), wanted_until = max(wanted_until + $1, 0),
          retry_at = CASE WHEN retry_at > 0 THEN max(retry_at + $1, 0) ELSE 0 END",
         "UPDATE work_time SET ended_at = max(ended_at + $1, 0)",
+        "UPDATE enrolments SET expires_at = max(expires_at + $1, 0)",
+        "UPDATE holds SET begun_at = max(begun_at + $1, 0), held_until = max(held_until + $1, 0)",
     ] {
         sqlx::query(sql).bind(seconds).execute(&mut **tx).await?;
     }

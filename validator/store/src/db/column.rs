@@ -7,6 +7,7 @@ use super::competitions::Role;
 use super::copies::EntryZero;
 use super::work::AskedKind;
 use datasets::hidden::Secret;
+use protocol::fleet::{Standing, WorkerName};
 use protocol::report::Clock;
 use protocol::round::{EntryRole, Step};
 use protocol::submission::State;
@@ -113,9 +114,11 @@ texts!(
     EntryRole,
     Hotkey,
     Role,
+    Standing,
     State,
     Step,
-    SubmissionId
+    SubmissionId,
+    WorkerName
 );
 
 impl<T> From<Maybe<T>> for Option<T> {

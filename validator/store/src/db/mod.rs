@@ -40,6 +40,7 @@ pub mod webhooks;
 pub mod weights;
 pub mod witnesses;
 pub mod work;
+pub mod workers;
 
 use crate::causes::Chain;
 use crate::disk;

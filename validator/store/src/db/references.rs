@@ -32,10 +32,11 @@ const NAMED_IN: [&str; 15] = [
 
 /// Columns that hold digests of something else than objects: tables and columns, for the test below and its reader.
 #[cfg(test)]
-const NOT_OBJECTS: [(&str, &str); 8] = [
+const NOT_OBJECTS: [(&str, &str); 9] = [
     ("api_tokens", "token_sha256"),
     ("competitions", "source_sha256"),
     ("competitions", "sha256"),
+    ("enrolments", "token_sha256"),
     ("idempotency_keys", "request_sha256"),
     ("invites", "code_sha256"),
     ("models", "package_sha256"),

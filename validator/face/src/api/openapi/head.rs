@@ -32,6 +32,7 @@ const TOKEN: &str = "token";
         (name = "log", description = "The public log: an append-only Merkle tree in C2SP formats."),
         (name = "badges", description = "Pictures for the README files of others."),
         (name = "operator", description = "For whoever runs the validator."),
+        (name = "fleet", description = "For workers on other machines: orders out, answers back."),
         (name = "health", description = "For whoever watches over the process."),
         (name = "tokens", description = "For clients that can't sign: tokens that submit for a hotkey, made and ended by \
             signed requests."),

@@ -1,0 +1,274 @@
+//! Workers on other machines: who was let in, how each stands, and what each has claimed. It does not know what is measured, nor how
+//! they are spoken with.
+
+use super::attempts::Begun;
+use super::column::Text;
+use super::{Db, DbError, Tx, int, to_json};
+use protocol::fleet::{Standing, WorkerFacts, WorkerName};
+use protocol::{Digest, Hotkey, SubmissionId};
+use serde::Serialize;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+
+/// A worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema, FromRow)]
+#[schema(as = FleetWorker)]
+pub struct Worker {
+    /// What it signs with.
+    #[sqlx(try_from = "Text<Hotkey>")]
+    pub key: Hotkey,
+    /// What the operator calls it.
+    #[sqlx(try_from = "Text<WorkerName>")]
+    pub name: WorkerName,
+    /// How it stands.
+    #[sqlx(try_from = "Text<Standing>")]
+    pub state: Standing,
+    /// Why, where somebody chose so.
+    pub reason: Option<String>,
+    /// What it said of itself last.
+    #[sqlx(json)]
+    pub facts: WorkerFacts,
+    /// When it was let in, in Unix seconds.
+    pub enrolled_at: u64,
+    /// When it was last heard of, in Unix seconds.
+    pub seen_at: u64,
+    /// Claims that it answered.
+    pub answered: u64,
+    /// Claims that failed through its fault.
+    pub failed: u64,
+    /// Claims after which it was never heard of.
+    pub lost: u64,
+    /// The submission that it measures.
+    #[sqlx(try_from = "super::column::Maybe<SubmissionId>")]
+    pub measures: Option<SubmissionId>,
+}
+
+/// What a worker has claimed.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Hold {
+    /// The submission.
+    #[sqlx(rename = "submission_id", try_from = "Text<SubmissionId>")]
+    pub submission: SubmissionId,
+    /// The attempt at it.
+    pub attempt: u64,
+    /// The claim's name.
+    pub claim: String,
+    /// Whose it is.
+    #[sqlx(try_from = "Text<Hotkey>")]
+    pub worker: Hotkey,
+    /// Part of the addresses that its files have.
+    pub secret: String,
+    /// The measurement's number in the public log.
+    pub measurement: u64,
+    /// Its seed, as SQLite has it.
+    pub seed: i64,
+    /// When it was claimed, in Unix seconds.
+    pub begun_at: u64,
+    /// Until when it is the worker's unless it is renewed.
+    pub held_until: u64,
+    /// Workers that had this submission and were never heard of again.
+    pub losses: u64,
+}
+
+impl Hold {
+    /// The measurement that it is.
+    pub fn begun(&self) -> Begun {
+        Begun { number: self.measurement, seed: self.seed.cast_unsigned() }
+    }
+}
+
+/// A claim that is about to be a worker's.
+#[derive(Clone, Copy, Debug)]
+pub struct NewHold<'a> {
+    /// The claim's name.
+    pub claim: &'a str,
+    /// Whose it is.
+    pub worker: &'a Hotkey,
+    /// Part of the addresses that its files have.
+    pub secret: &'a str,
+    /// Until when it is the worker's unless it is renewed.
+    pub held_until: u64,
+}
+
+/// Keeps a token that lets a worker of this name in; a name that waits already gets the new token.
+///
+/// # Errors
+/// When the database fails.
+pub async fn invite(tx: &mut Tx, token: &Digest, name: &WorkerName, expires_at: u64) -> Result<(), DbError> {
+    let query = "INSERT INTO enrolments (token_sha256, name, expires_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (name) DO UPDATE SET token_sha256 = $1, expires_at = $3";
+    let query = sqlx::query(query).bind(token.to_string()).bind(name.to_string()).bind(int(expires_at));
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Uses a token up: the name that it lets in, if it is good at `now`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn use_up(tx: &mut Tx, token: &Digest, now: u64) -> Result<Option<WorkerName>, DbError> {
+    let query = "DELETE FROM enrolments WHERE token_sha256 = $1 AND expires_at > $2 RETURNING name";
+    let name: Option<String> =
+        sqlx::query_scalar(query).bind(token.to_string()).bind(int(now)).fetch_optional(&mut **tx).await?;
+    Ok(name.and_then(|name| name.parse().ok()))
+}
+
+/// Lets a worker in. One of the same name is replaced: its key opens nothing any more, and is no worker's.
+///
+/// # Errors
+/// When the database fails, or the key is another worker's.
+pub async fn enrol(tx: &mut Tx, key: &Hotkey, name: &WorkerName, facts: &WorkerFacts, now: u64) -> Result<(), DbError> {
+    // What the one before had claimed is nobody's.
+    sqlx::query("DELETE FROM holds WHERE worker IN (SELECT key FROM fleet_workers WHERE name = $1)")
+        .bind(name.to_string())
+        .execute(&mut **tx)
+        .await?;
+    sqlx::query("DELETE FROM fleet_workers WHERE name = $1").bind(name.to_string()).execute(&mut **tx).await?;
+    let query = "INSERT INTO fleet_workers (key, name, state, facts, enrolled_at, seen_at) VALUES ($1, $2, 'active', $3, $4, $4)";
+    let query = sqlx::query(query).bind(key.to_string()).bind(name.to_string()).bind(to_json(facts)).bind(int(now));
+    query.execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Lets a worker stand otherwise: its key, or `None` where there is none of this name or it was shut out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_standing(
+    tx: &mut Tx,
+    name: &WorkerName,
+    standing: Standing,
+    reason: &str,
+) -> Result<Option<Hotkey>, DbError> {
+    let query = "UPDATE fleet_workers SET state = $1, reason = $2 WHERE name = $3 AND state != 'revoked' RETURNING key";
+    let state: &str = standing.into();
+    let query = sqlx::query_scalar(query).bind(state).bind(reason).bind(name.to_string());
+    let key: Option<String> = query.fetch_optional(&mut **tx).await?;
+    Ok(key.and_then(|key| key.parse().ok()))
+}
+
+/// Gives a submission's attempt to a worker. How often workers were lost with it stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(
+    tx: &mut Tx,
+    (submission, attempt): (&SubmissionId, u64),
+    begun: Begun,
+    hold: NewHold<'_>,
+    now: u64,
+) -> Result<(), DbError> {
+    let query = "INSERT INTO holds (submission_id, attempt, claim, worker, secret, measurement, seed, begun_at, held_until)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 ON CONFLICT (submission_id) DO UPDATE SET attempt = $2, claim = $3, worker = $4, secret = $5, measurement = $6,
+                 seed = $7, begun_at = $8, held_until = $9";
+    sqlx::query(query)
+        .bind(submission.to_string())
+        .bind(int(attempt))
+        .bind(hold.claim)
+        .bind(hold.worker.to_string())
+        .bind(hold.secret)
+        .bind(int(begun.number))
+        .bind(begun.seed.cast_signed())
+        .bind(int(now))
+        .bind(int(hold.held_until))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// How a claim ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimEnd {
+    /// The worker answered, whatever it said of the package.
+    Answered,
+    /// The worker's machine or engine failed.
+    Failed,
+    /// Nobody heard of the worker any more.
+    Lost,
+}
+
+impl Db {
+    /// All workers, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn fleet(&self) -> Result<Vec<Worker>, DbError> {
+        Ok(sqlx::query_as("SELECT * FROM fleet ORDER BY name").fetch_all(self.pool()).await?)
+    }
+
+    /// The worker with this key.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn worker(&self, key: &Hotkey) -> Result<Option<Worker>, DbError> {
+        let query = sqlx::query_as("SELECT * FROM fleet WHERE key = $1").bind(key.to_string());
+        Ok(query.fetch_optional(self.pool()).await?)
+    }
+
+    /// Writes down what a worker said of itself, and when.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn worker_seen(&self, key: &Hotkey, facts: &WorkerFacts, now: u64) -> Result<(), DbError> {
+        let query = "UPDATE fleet_workers SET facts = $1, seen_at = $2 WHERE key = $3";
+        let query = sqlx::query(query).bind(to_json(facts)).bind(int(now)).bind(key.to_string());
+        query.execute(self.pool()).await?;
+        Ok(())
+    }
+
+    /// What of workers' claims submissions are still at, whether in time or not.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn holds(&self) -> Result<Vec<Hold>, DbError> {
+        let query = "SELECT holds.* FROM holds JOIN submissions ON submissions.id = submission_id
+                     WHERE submissions.state = 'evaluating' AND submissions.attempt = holds.attempt";
+        Ok(sqlx::query_as(query).fetch_all(self.pool()).await?)
+    }
+
+    /// How many workers were lost with a submission.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn losses(&self, submission: &SubmissionId) -> Result<u64, DbError> {
+        let query = "SELECT losses FROM holds WHERE submission_id = $1";
+        let losses = sqlx::query_scalar(query).bind(submission.to_string()).fetch_optional(self.pool()).await?;
+        Ok(losses.unwrap_or_default())
+    }
+
+    /// Renews a claim at `now`, if it is still this worker's and the submission is still at it; whether it was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew_hold(&self, worker: &Hotkey, claim: &str, (now, until): (u64, u64)) -> Result<bool, DbError> {
+        let query = "UPDATE holds SET held_until = $1 WHERE claim = $2 AND worker = $3 AND held_until >= $4 AND EXISTS
+                     (SELECT 1 FROM submissions WHERE id = submission_id AND state = 'evaluating' AND submissions.attempt = holds.attempt)";
+        let query = sqlx::query(query).bind(int(until)).bind(claim).bind(worker.to_string()).bind(int(now));
+        let renewed = query.execute(self.pool()).await?.rows_affected() == 1;
+        sqlx::query("UPDATE fleet_workers SET seen_at = $1 WHERE key = $2")
+            .bind(int(now))
+            .bind(worker.to_string())
+            .execute(self.pool())
+            .await?;
+        Ok(renewed)
+    }
+
+    /// Counts how a claim ended, for its worker and, where that was lost, for the submission.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_claim(&self, worker: &Hotkey, claim: &str, end: ClaimEnd) -> Result<(), DbError> {
+        let query = match end {
+            ClaimEnd::Answered => "UPDATE fleet_workers SET answered = answered + 1 WHERE key = $1",
+            ClaimEnd::Failed => "UPDATE fleet_workers SET failed = failed + 1 WHERE key = $1",
+            ClaimEnd::Lost => "UPDATE fleet_workers SET lost = lost + 1 WHERE key = $1",
+        };
+        sqlx::query(query).bind(worker.to_string()).execute(self.pool()).await?;
+        if end == ClaimEnd::Lost {
+            let query = "UPDATE holds SET losses = losses + 1 WHERE claim = $1";
+            sqlx::query(query).bind(claim).execute(self.pool()).await?;
+        }
+        Ok(())
+    }
+}
