@@ -335,7 +335,13 @@ async fn a_restart_of_the_validator_costs_no_measurement_of_a_worker_elsewhere()
         assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().attempt, 0);
         app
     };
-    let app = again(app.stop().await).await;
+    // It waits for news while the validator ends, and isn't told that its claim is over.
+    let (renewed, left) = tokio::join!(worker.renew(&claimed.claim), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        app.stop().await
+    });
+    assert_eq!(renewed.status(), StatusCode::OK);
+    let app = again(left).await;
     worker.signer = app.miner(101);
     let renewing = tokio::time::timeout(Duration::from_secs(2), worker.renew(&claimed.claim)).await;
     assert!(renewing.is_err(), "it holds, so the answer takes its time");

@@ -2,6 +2,7 @@
 //!
 //! No hotkeys or ids as labels: their number has no bound.
 
+use protocol::fleet::Standing;
 use protocol::submission::State;
 use service::app::App;
 use service::witness;
@@ -35,6 +36,25 @@ pub async fn text(app: &App) -> Result<String, DbError> {
     for kind in ["round_entry", "teacher", "publication"] {
         let count = work.iter().find(|(counted, _)| counted == kind).map_or(0, |(_, count)| *count);
         line(&mut text, &format!("retort_work_waiting{{kind=\"{kind}\"}}"), count);
+    }
+    head(&mut text, "retort_fleet_workers", "gauge", "Workers on other machines, by how they stand.");
+    let fleet = app.db.fleet().await?;
+    for standing in [Standing::Active, Standing::Draining, Standing::Quarantined, Standing::Revoked] {
+        let count = fleet.iter().filter(|worker| worker.state == standing).count();
+        line(&mut text, &format!("retort_fleet_workers{{stands=\"{standing}\"}}"), count);
+    }
+    // There are as many workers as an operator let in.
+    head(&mut text, "retort_fleet_claims_total", "counter", "What workers claimed, by how it ended.");
+    for worker in &fleet {
+        for (end, count) in [("answered", worker.answered), ("failed", worker.failed), ("lost", worker.lost)] {
+            let name = format!("retort_fleet_claims_total{{worker=\"{}\",end=\"{end}\"}}", worker.name);
+            line(&mut text, &name, count);
+        }
+    }
+    head(&mut text, "retort_fleet_silent_seconds", "gauge", "How long ago each worker was heard of.");
+    for worker in &fleet {
+        let name = format!("retort_fleet_silent_seconds{{worker=\"{}\"}}", worker.name);
+        line(&mut text, &name, store::clock::age(app.clock.now(), worker.seen_at));
     }
     let (evaluations, pace_ms) = app.db.evaluation_pace().await?;
     head(&mut text, "retort_evaluations_total", "counter", "Evaluations with a score.");

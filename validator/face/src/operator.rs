@@ -23,6 +23,7 @@ use store::db::latency::LatencyControl;
 use store::db::origins::Counted;
 use store::db::watch::{DiskHolder, QueueHolder, Storage, Waiting, WorkerSeen};
 use store::db::work::WorkSeen;
+use store::db::workers::Worker as FleetWorker;
 use utoipa::ToSchema;
 
 /// Workers that were silent for longer aren't shown; the job engine keeps every one that ever was.
@@ -70,6 +71,8 @@ pub struct OperatorView {
     pub disk_holders: Vec<DiskHolder>,
     /// Who is blocked, the last one first.
     pub blocks: Vec<BlockRow>,
+    /// Workers on other machines, by name.
+    pub fleet: Vec<FleetWorker>,
     /// What is stored.
     pub storage: Storage,
     /// Streams of events that are open.
@@ -157,6 +160,7 @@ pub async fn view(app: &App) -> Result<OperatorView, DbError> {
         queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,
         disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
         blocks: app.db.blocks().await?,
+        fleet: app.db.fleet().await?,
         storage: app.db.storage().await?,
         streams: app.guard.budgets.streams.taken(),
         evaluation_pace_ms,

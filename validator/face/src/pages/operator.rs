@@ -4,11 +4,13 @@ use super::figures;
 use super::layout::{self, Layout};
 use crate::operator::{OperatorView, Places};
 use askama::Template;
+use protocol::fleet::Standing;
 use protocol::score::PPM;
 use store::db::blocks::BlockRow;
 use store::db::latency::LatencyControl;
 use store::db::watch::{DiskHolder, Storage, Waiting, WorkerSeen};
 use store::db::work::WorkSeen;
+use store::db::workers::Worker as FleetWorker;
 
 /// Seconds between reloads.
 const RELOAD_SECONDS: u32 = 30;
@@ -40,6 +42,7 @@ struct Page<'a> {
     work: Vec<Asked<'a>>,
     disk: Vec<OnDisk<'a>>,
     blocks: Vec<Shut<'a>>,
+    fleet: Vec<Elsewhere<'a>>,
     chart: Chart,
     rows: Vec<Row>,
 }
@@ -49,6 +52,13 @@ struct InUse {
     what: &'static str,
     taken: u64,
     of: u64,
+}
+
+/// A worker on another machine.
+struct Elsewhere<'a> {
+    seen: &'a FleetWorker,
+    heard: String,
+    is_silent: bool,
 }
 
 /// What a round or a publication has measured.
@@ -143,9 +153,16 @@ pub(crate) fn render(view: &OperatorView, dir: &str) -> String {
         work: work(view),
         disk: view.disk_holders.iter().map(|holder| OnDisk { holder, bytes: figures::bytes(holder.bytes) }).collect(),
         blocks: view.blocks.iter().map(|row| Shut { row, since: figures::moment(row.since) }).collect(),
+        fleet: view.fleet.iter().map(|seen| elsewhere(seen, view.now)).collect(),
         chart: chart(view),
         rows: rows(view),
     })
+}
+
+fn elsewhere(seen: &FleetWorker, now: u64) -> Elsewhere<'_> {
+    let silent_seconds = now.saturating_sub(seen.seen_at);
+    let is_silent = seen.state == Standing::Active && silent_seconds > SILENT_SECONDS_MAX;
+    Elsewhere { seen, heard: figures::duration(silent_seconds), is_silent }
 }
 
 /// What matters most, in a sentence.
@@ -288,6 +305,7 @@ mod tests {
     use super::*;
     use crate::operator::HostHealth;
     use crate::pages::sample;
+    use protocol::fleet::{BUILD, WorkerFacts};
     use protocol::latency::{CONTROL_PPM_MAX, LatencyVerdict, Unstable};
     use protocol::report::Clock;
     use service::guard::holders::Holder;
@@ -338,6 +356,24 @@ mod tests {
                 seconds_today: 600,
             }],
             disk_holders: vec![DiskHolder { hotkey: sample::hotkey(1), submissions: 3, bytes: 5_000_000 }],
+            fleet: vec![FleetWorker {
+                key: sample::hotkey(2),
+                name: "bench-1".parse().unwrap(),
+                state: Standing::Draining,
+                reason: Some("a <new> kernel".into()),
+                facts: WorkerFacts {
+                    build: BUILD.into(),
+                    class: "x86_64-v4".into(),
+                    machine: protocol::Digest::of(b"machine"),
+                    engines: Vec::new(),
+                },
+                enrolled_at: sample::NOW - 100_000,
+                seen_at: sample::NOW - 7,
+                answered: 41,
+                failed: 0,
+                lost: 1,
+                measures: Some(sample::id(1)),
+            }],
             blocks: vec![BlockRow { who: "203.0.113.0/24".into(), reason: "a <flood>".into(), since: sample::NOW }],
             storage: Storage {
                 public_objects: 3,

@@ -10,6 +10,7 @@ pub use administration::{FleetAct, FleetActError, act, invite};
 pub use seated::{Hand, Seated};
 
 use crate::app::App;
+use crate::evaluator::Progress;
 use crate::refusal::{Meaning, Refusal};
 use crate::state::fleet::{Held, Seat};
 use protocol::evaluation::{Answer, EvaluationFailure, from_little_endian};
@@ -100,22 +101,27 @@ pub async fn renew(app: &App, key: Hotkey, claim: &str, at: RenewRequest) -> Res
     if worker.state == Standing::Revoked {
         return Err(over());
     }
-    let (now, lease_seconds) = (app.clock.now(), app.config.limits.worker_lease_seconds);
-    if !app.db.renew_hold(&key, claim, (now, now.saturating_add(lease_seconds))).await? {
-        return Err(over());
-    }
+    still_holds(app, &key, claim).await?;
     match app.fleet.held(claim).filter(|held| held.worker == key) {
         // We were started again a moment ago, and whoever waits for it isn't there yet.
         None => tokio::time::sleep(Duration::from_secs(1)).await,
         Some(held) => {
             held.renew();
-            (held.home.progress)(crate::evaluator::Progress { phase: at.phase, done: at.done, total: at.total });
+            (held.home.progress)(Progress { phase: at.phase, done: at.done, total: at.total });
             if tokio::time::timeout(app.fleet.wait(), held.over()).await.is_ok() {
-                return Err(over());
+                // Where we are about to end it isn't over: the next process waits for it.
+                still_holds(app, &key, claim).await?;
             }
         }
     }
-    Ok(Renewed { lease_seconds })
+    Ok(Renewed { lease_seconds: app.config.limits.worker_lease_seconds })
+}
+
+/// Renews a claim.
+async fn still_holds(app: &App, key: &Hotkey, claim: &str) -> Result<(), Refusal> {
+    let now = app.clock.now();
+    let until = now.saturating_add(app.config.limits.worker_lease_seconds);
+    if app.db.renew_hold(key, claim, (now, until)).await? { Ok(()) } else { Err(over()) }
 }
 
 /// Whether outputs that were brought are worth timing.
