@@ -1,22 +1,45 @@
 //! What is told of a submission: where it is, why, and what to do.
 
 use super::super::when;
+use crate::table::in_room;
 use protocol::api::{AppealAnswer, AppealView, BoardRow, Reason, SubmissionStatus};
 use protocol::submission::{Blame, Code, State};
-use validator::why::WhyView;
+use validator::why::{Topic, WhyView};
+
+/// The units of what is told, and which way is better.
+const FIGURES: &str = "a point is a hundredth of the score, which goes from 0 to 1, more being better; in round brackets, of how many points \
+                       a part of the score is the cause, + for whoever is ahead; in square ones, where a figure lies with 95 %. Rank 1 is \
+                       the best. Latency and size are better the less they are, and count as points like the rest";
 
 /// A submission's story, a line for each fact.
 pub(super) fn told(why: &WhyView) -> String {
     let mut text = format!("{} in {}: {}", why.submission, why.competition, why.state);
     for fact in &why.facts {
         let round = fact.round.map_or(String::new(), |round| format!("round {round}: "));
-        text.push_str(&format!("\n  {:12} {round}{}", fact.topic.as_str(), fact.sentence));
+        text.push_str(&format!("\n  {:14} {round}{}", label(fact.topic), fact.sentence));
+    }
+    if why.facts.iter().any(|fact| matches!(fact.topic, Topic::Rank | Topic::Pay)) {
+        text.push_str(&format!("\n{}", in_room(FIGURES, 2)));
     }
     if let Some(reason) = &why.reason {
         text.push_str(&format!("\n{}", advice(reason)));
     }
     why.appeals.iter().for_each(|appeal| text.push_str(&format!("\n{}", quoted(appeal))));
     text
+}
+
+/// What a fact is about, in a column of its own.
+fn label(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Admission => "admission",
+        Topic::Measurement => "measured",
+        Topic::Gate => "accuracy gate",
+        Topic::Copies => "likeness",
+        Topic::Rank => "rank",
+        Topic::Round => "in a round",
+        Topic::Pay => "reward",
+        Topic::Weights => "download",
+    }
 }
 
 /// Whose fault it was, where it was anybody's, and what to do.
