@@ -2,7 +2,7 @@
 //!
 //! The x axis is the latency ratio to the reference (logarithmic), the y axis accuracy, error bars are the intervals of
 //! the board, a circle's area is the size of the weights, and a step line joins the models that nothing beats in both. Who
-//! is ranked by public items alone is hollow and on no line: whoever learnt them by heart would lead there.
+//! has no rank by hidden items is hollow and on no line: whoever learnt the public ones by heart would lead there.
 //! Geometry is computed here; `templates/scatter.svg` draws it and escapes every text. It does not know HTTP.
 
 mod canvas;
@@ -82,7 +82,7 @@ struct Mark<'a> {
     x: f64,
     y: f64,
     radius: f64,
-    /// `champion`, `front`, `behind`, or `provisional`.
+    /// `champion`, `front`, `behind`, or `hollow`.
     class: &'static str,
     /// Ends of the error bars, if drawn: x then y.
     whiskers: Option<([f64; 2], [f64; 2])>,
@@ -97,7 +97,7 @@ struct Legend {
     y: f64,
     /// A round size and its radius.
     size: Option<(f64, String)>,
-    /// What hollow ones are, if there are any.
+    /// What hollow circles are, if there are any.
     hollow: Option<&'static str>,
     /// Left ends of the entries: champion, Pareto line, size, hollow ones.
     x: [f64; 4],
@@ -189,11 +189,16 @@ impl<'a> Rows<'a> {
     /// The submissions on the Pareto line, fastest first. Whoever has no rank, a copy or below a gate, leads nobody there, nor
     /// does who is ranked by public items alone.
     fn frontier(&self) -> Vec<&'a BoardRow> {
-        let ranked = |row: &&BoardRow| row.rank.is_some() && !row.provisional && self.decides(row);
+        let ranked = |row: &&BoardRow| !is_hollow(row) && self.decides(row);
         let rows: Vec<&BoardRow> = self.submissions.iter().copied().filter(ranked).collect();
         let trade = |row: &&BoardRow| Trade { latency_ppm: row.latency_ratio_ppm, accuracy_ppm: row.accuracy_ppm };
         frontier(&rows.iter().map(trade).collect::<Vec<_>>()).into_iter().map(|at| rows[at]).collect()
     }
+}
+
+/// Whether hidden items say nothing for it: it wasn't asked any yet, is below a gate, or a copy.
+fn is_hollow(row: &BoardRow) -> bool {
+    row.provisional || row.rank.is_none()
 }
 
 /// Latency ratios, always around the reference's 1. The teacher is often so slow that it would squeeze all others.
@@ -258,7 +263,7 @@ fn mark<'a>(row: &'a BoardRow, rows: &Rows, line: &[&BoardRow], (x, y): (&Axis, 
     let class = match row.submission {
         Some(_) if row.submission == *rows.champion => "champion",
         _ if on_line => "front",
-        _ if row.provisional => "provisional",
+        _ if is_hollow(row) => "hollow",
         _ => "behind",
     };
     let below = !y.shows(row.accuracy_ppm as f64 / 1e4);
@@ -356,10 +361,10 @@ fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> V
 
 /// What the signs mean that are there. A phone has no room for all of them.
 fn legend(rows: &Rows, sizes: &Sizes, canvas: Canvas) -> Legend {
-    let any = rows.submissions.iter().any(|row| row.provisional);
+    let any = rows.submissions.iter().any(|row| is_hollow(row));
     let (hollow, size) = match canvas {
-        Canvas::Narrow if any => (Some("provisional"), None),
-        _ => (any.then_some("provisional: by public items alone"), sizes.example()),
+        Canvas::Narrow if any => (Some("no hidden rank"), None),
+        _ => (any.then_some("no rank by hidden items"), sizes.example()),
     };
     Legend { y: canvas.format().height - 14.0, size, hollow, x: canvas.legend_places() }
 }
@@ -440,15 +445,15 @@ mod tests {
         (memoriser.provisional, memoriser.accuracy_ppm, memoriser.latency_ratio_ppm) = (true, 1_000_000, 1_000);
         for canvas in [Canvas::Wide, Canvas::Narrow, Canvas::Alone] {
             let chart = Scatter::new(&board, canvas);
-            let hollow = chart.marks.iter().filter(|mark| mark.class == "provisional");
+            let hollow = chart.marks.iter().filter(|mark| mark.class == "hollow");
             assert_eq!(hollow.map(|mark| mark.row.accuracy_ppm).collect::<Vec<_>>(), [1_000_000]);
             assert!(chart.legend.hollow.is_some());
             assert!(Rows::of(&board).frontier().iter().all(|row| !row.provisional));
             let svg = scatter(&board, canvas);
-            assert!(svg.contains("sc-mark provisional") && svg.contains("by public items alone"), "{svg}");
+            assert!(svg.contains("sc-mark hollow") && svg.contains("by public items alone"), "{svg}");
             assert_xml(&svg);
         }
-        assert!(!scatter(&sample::board(6), Canvas::Wide).contains("provisional"));
+        assert!(!scatter(&sample::board(6), Canvas::Wide).contains("hollow"));
     }
 
     #[test]
