@@ -144,7 +144,10 @@ fn gate(status: &SubmissionStatus, competition: &Competition) -> Option<Fact> {
     let accuracy = score.accuracy.value_ppm as f64 / 1e4;
     let place = if score.gate { "above" } else { "below" };
     let asked = rounds::gate_of([teacher.correct.into(), teacher.items.into()], &competition.manifest.score);
-    Some(Fact::new(Topic::Gate, format!("{accuracy:.2} % of public items right, where {asked}: {place} the gate")))
+    Some(Fact::new(
+        Topic::Gate,
+        format!("{accuracy:.2} % of public items right, where {asked}; so it is {place} the gate"),
+    ))
 }
 
 /// What an entry 0 is to this submission.
@@ -233,7 +236,7 @@ fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
         sentence.push_str(&format!("; {clean:.2} % of public and {changed:.2} % of hidden items right"));
     }
     if let Some(items) = entry.fresh_items {
-        sentence.push_str(&format!("; on {items} fresh hidden items"));
+        sentence.push_str(&format!("; asked {items} fresh hidden items"));
     }
     if let Some(failure) = &entry.failure {
         sentence.push_str(&format!("; it could not be measured: {failure}"));
