@@ -3,8 +3,8 @@
 # clone with what scripts/python/NAME.txt pins. Tests that drive real Python clients ask it, and so may you:
 #
 #     $(scripts/python.sh hub) -c 'import huggingface_hub, transformers'     # no torch
-#     $(scripts/python.sh data) -c 'import datasets, PIL, polars, duckdb'
-#     $(scripts/python.sh torch) -c 'import torch, torchvision, timm, PIL'    # seven gigabytes
+#     $(scripts/python.sh data) -c 'import datasets, PIL, polars, duckdb, pandas, safetensors'
+#     $(scripts/python.sh torch) -c 'import torch, torchvision, timm, PIL, onnxscript, pandas'    # seven gigabytes
 #
 # A changed pin makes a new environment. RETORT_PYTHON_DIR says where they lie (default ~/.cache/retort-python).
 set -euo pipefail

@@ -1,7 +1,7 @@
 //! Models run again: the champion and who was decided on public items and on the round's, and of the screened ones, and of
 //! those that public items put out, a sample or all.
 
-use super::draw::{Drawn, package, request};
+use super::draw::{Drawn, committed, request};
 use super::history::Past;
 use super::members::{Decided, Field, Own};
 use super::{Case, Findings, Stop};
@@ -213,7 +213,7 @@ impl Run<'_> {
             EntryRole::Screened => self.fresh_items(self.past.record.items.cut.first),
             _ => self.round_items(),
         };
-        let Ok(package) = self.package(member) else {
+        let Ok(package) = committed(self.case, &member.submission) else {
             return self.told.unclear.push(format!("{id} failed there, and its package isn't public"));
         };
         let asked = request(self.case, (package, self.drawn.reference.clone()), items);
@@ -254,7 +254,7 @@ impl Run<'_> {
 
     fn asked(&mut self, member: &RecordedMember, items: Items) -> Option<Evaluation> {
         let id = &member.submission;
-        let package = match self.package(member) {
+        let package = match committed(self.case, &member.submission) {
             Ok(package) => package,
             Err(problem) => {
                 self.told.unclear.push(format!("{id} can't be run again: {problem}"));
@@ -272,16 +272,6 @@ impl Run<'_> {
                 self.told.unclear.push(format!("{id} can't be run here: {failure}"));
                 None
             }
-        }
-    }
-
-    /// The package that was committed to.
-    fn package(&self, member: &RecordedMember) -> Result<protocol::evaluation::PackageBytes, String> {
-        let [config, weights] = self.case.source.files(&member.submission)?;
-        let committed = self.case.log.commitments.get(&member.submission).map(|(_, it)| it.package_sha256);
-        match committed.is_some_and(|package| Format::named_by(&package, &config, &weights).is_some()) {
-            true => package(self.case, &config, &weights),
-            false => Err("the files named are not the package that was committed to".into()),
         }
     }
 

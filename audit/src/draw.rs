@@ -10,9 +10,10 @@ use datasets::hidden::{
 use datasets::{Images, Logits, arg_max};
 use protocol::competition::{HiddenPool, ObjectRef};
 use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
+use protocol::package::Format;
 use protocol::published::PublishedModel;
 use protocol::score::Ceiling;
-use protocol::{Digest, Report};
+use protocol::{Digest, Report, SubmissionId};
 use referee::record::RecordedItems;
 use std::ops::Range;
 use std::sync::Arc;
@@ -300,13 +301,23 @@ fn ask_reference(
     Ok(())
 }
 
-fn model(case: &Case<'_>, model: &PublishedModel) -> Result<PackageBytes, String> {
+pub(super) fn model(case: &Case<'_>, model: &PublishedModel) -> Result<PackageBytes, String> {
     package(case, &model.config_json.sha256, &model.weights.sha256)
 }
 
 /// A package's two files.
 pub(super) fn package(case: &Case<'_>, config: &Digest, weights: &Digest) -> Result<PackageBytes, String> {
     Ok(PackageBytes { config_json: case.object(config)?.into(), weights: case.object(weights)?.into() })
+}
+
+/// The package that a submission committed to.
+pub(super) fn committed(case: &Case<'_>, id: &SubmissionId) -> Result<PackageBytes, String> {
+    let [config, weights] = case.source.files(id)?;
+    let sha256 = case.log.commitments.get(id).map(|(_, it)| it.package_sha256);
+    match sha256.is_some_and(|sha256| Format::named_by(&sha256, &config, &weights).is_some()) {
+        true => package(case, &config, &weights),
+        false => Err(format!("the files named for {id} are not the package that was committed to")),
+    }
 }
 
 /// A request for outputs alone, as the validator makes it.

@@ -194,7 +194,6 @@ impl Engine {
             Scope::OutputsOnly => false,
         };
 
-        tell(Phase::Latency)(0);
         let start = Instant::now();
         let one_thread = Launcher { mode: Mode::Fast, ..self.launcher(jail, runtime, 1, bounds, cancel) };
         let seed = order.exact_seed();
@@ -203,6 +202,7 @@ impl Engine {
         let one_thread = Launcher { placement: placement.workers, ..one_thread };
         let samples = match is_timed {
             true => {
+                tell_latency(0);
                 let alike = Handicapped::default();
                 let measured =
                     latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency);

@@ -194,7 +194,7 @@ impl BeaconSource {
         match self {
             Self::Ledger => Some(
                 "the beacon of its rounds is the validator's own ledger: who writes that ledger can try entries until \
-                 the draw suits, so this competition is for trying out and for validators you trust",
+                 the draw suits",
             ),
             Self::Drand => None,
         }

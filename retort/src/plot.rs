@@ -13,7 +13,8 @@ const LABEL: usize = 10;
 const WIDTH_MIN: usize = 10;
 const HEIGHT: usize = 14;
 
-/// Rows of a plot: up is more accurate, left is faster. Places mark submissions, `T` the teacher, `r` the reference.
+/// Rows of a plot: up is more accurate, left is faster. Places mark submissions, in a circle those that public items alone gave,
+/// `T` the teacher, `r` the reference.
 pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
     let rows: Vec<&BoardRow> = leaderboard.rows.iter().filter(|row| row.is_timed()).collect();
     if rows.is_empty() {
@@ -40,8 +41,12 @@ pub(crate) fn accuracy_against_latency(leaderboard: &Leaderboard) -> String {
     out.push_str(&format!("{:>8} └{}\n", "", "─".repeat(width)));
     let (fast, slow) = (format!("×{:.3}", latency.at(0.0).exp()), format!("×{:.3}", latency.at(1.0).exp()));
     out.push_str(&format!("{:>10}{fast:<width$}{slow}\n", "", width = width.saturating_sub(slow.chars().count())));
-    let legend = "latency over the reference (log); T teacher, r reference, 1 to 9 the first places";
-    out.push_str(&(in_room(legend, LABEL) + "\n"));
+    let hollow = match rows.iter().any(|row| row.provisional) {
+        true => "; in a circle (○ beyond 9) provisional ones, by public items alone",
+        false => "",
+    };
+    let legend = format!("latency over the reference (log); T teacher, r reference, 1 to 9 the first places{hollow}");
+    out.push_str(&(in_room(&legend, LABEL) + "\n"));
     out
 }
 
@@ -49,8 +54,17 @@ fn mark(row: &BoardRow) -> char {
     match (row.kind, row.place) {
         (RowKind::Teacher, _) => 'T',
         (RowKind::Reference, _) => 'r',
+        (RowKind::Submission, place) if row.provisional => circled(place),
         (RowKind::Submission, Some(place @ 1..=9)) => char::from_digit(place, 10).unwrap_or('·'),
         (RowKind::Submission, _) => '·',
+    }
+}
+
+/// A place that fresh items didn't give.
+fn circled(place: Option<u32>) -> char {
+    match place {
+        Some(place @ 1..=9) => char::from_u32('①' as u32 + place - 1).unwrap_or('○'),
+        _ => '○',
     }
 }
 
@@ -86,6 +100,11 @@ impl Axis {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_ranked_by_public_items_alone_is_in_a_circle() {
+        assert_eq!([Some(1), Some(9), Some(10), None].map(circled), ['①', '⑨', '○', '○']);
+    }
 
     #[test]
     fn an_axis_of_shares_ends_where_they_do() {

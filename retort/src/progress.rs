@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Whoever waits for less isn't told for how long.
 const LONG: Duration = Duration::from_secs(5);
 /// How often that is said where there is no terminal.
-const BETWEEN_LINES: Duration = Duration::from_secs(30);
+const BETWEEN_LINES: Duration = Duration::from_secs(15);
 
 /// Percentages of named phases on standard error.
 pub(crate) struct Phases {

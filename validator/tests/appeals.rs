@@ -144,7 +144,7 @@ async fn why_says_what_screening_saw_of_whom_it_didn_t_let_compete() {
     let story = why(&bob, &waits).await;
     let figures = *told(&story, Topic::Gate).last().unwrap();
     assert!(figures.contains(" of 63 hidden items right, where the gate asks for 90.00 %"), "{story:?}");
-    let line = figures.split_once("; it stood for a place with ").unwrap_or_else(|| panic!("{figures}")).1;
+    let line = figures.split_once("; it stood for a place with a score of ").unwrap_or_else(|| panic!("{figures}")).1;
     let (own, least) = line.split_once(", and the last one went for ").unwrap();
     assert!(own.parse::<f64>().unwrap() < least.parse::<f64>().unwrap(), "{figures}");
     assert!(told(&story, Topic::Round)[0].contains("it gains priority"), "{story:?}");

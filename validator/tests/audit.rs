@@ -1292,6 +1292,22 @@ async fn copies_are_looked_at_and_a_friend_s_clone_is_found() {
     let named = format!("copies: {clone} says the same as {original}");
     assert!(lies.iter().any(|lie| lie.starts_with(&named)), "{lies:#?}");
 
+    // Who counted as a copy before the round was asked nothing in it: both answer here.
+    let mut earlier = world.clone();
+    earlier.rerecord(|record| {
+        record.members.iter_mut().find(|member| member.submission == clone).unwrap().screening = None;
+    });
+    let told = copies_told(&earlier);
+    assert_eq!(told.verdict, Verdict::Ok, "{told:?}");
+    assert!(told.detail.contains("1 by what both answer here to"), "{told:?}");
+
+    // What nobody may have can't be compared, which is said with its reason.
+    let mut withheld = earlier.clone();
+    withheld.objects.remove(&world.files[&original][1]);
+    let told = copies_told(&withheld);
+    assert_eq!(told.verdict, Verdict::Unclear, "{told:?}");
+    assert!(told.detail.contains("can't be compared: object"), "{told:?}");
+
     // Known packages may explain it, so it is no lie then; and it is never ok.
     let mut excused = played_by(&format!("{MANY}\nknown = [\"teacher\"]"), honest).await;
     let friend = excused.id(21);
@@ -1312,6 +1328,12 @@ async fn copies_are_looked_at_and_a_friend_s_clone_is_found() {
     let found = forged.audited(2).unwrap();
     let told = found.iter().find(|finding| finding.check == "copies" && finding.verdict != Verdict::Ok).unwrap();
     assert!(told.detail.contains("which neither weights nor fresh answers show"), "{found:#?}");
+}
+
+/// What is said of copies in the second round.
+fn copies_told(world: &World) -> Finding {
+    let found = world.audited(2).unwrap();
+    found.iter().find(|finding| finding.check == "copies").unwrap_or_else(|| panic!("{found:#?}")).clone()
 }
 
 #[tokio::test]

@@ -125,6 +125,21 @@ async fn nothing_is_kept_back_once_a_competition_is_over() {
     panic!("{last} is never public");
 }
 
+/// Whoever enters what is public has nothing to keep back: everybody has it by every way.
+#[tokio::test]
+async fn a_model_that_everybody_has_is_not_kept_back() {
+    let app = app().await;
+    wait_for(&app, 1, Step::Open).await;
+    let mut copy = Package::mlp(&[4], 2);
+    let config: Value = serde_json::from_slice(copy.file("config.json")).unwrap();
+    *copy.file("config.json") = serde_json::to_vec_pretty(&config).unwrap();
+    let id = app.miner(1).submit(&copy).await.unwrap();
+    app.wait_for(&id, State::Scored).await;
+    assert!(is_public(&app, &id).await);
+    let other = submit(&app, &app.miner(2), 25).await;
+    assert!(!is_public(&app, &other).await);
+}
+
 /// Announced before the end and complete soon after it: the last round waits, and page, board and round name one champion.
 #[tokio::test]
 async fn who_is_in_time_for_the_end_is_in_the_last_round_and_paid() {

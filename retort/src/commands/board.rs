@@ -1,6 +1,6 @@
 //! `retort board`: the leaderboard as a table and a plot, as JSON or as CSV; once, or anew whenever it changes.
 
-use super::{competition_or_only, print_json};
+use super::{competition_or_only, for_trying_out, print_json};
 use crate::cli::BoardArgs;
 use crate::{plot, table};
 use anyhow::Result;
@@ -27,8 +27,10 @@ pub(crate) fn run(args: &BoardArgs) -> Result<()> {
         return print_json(&leaderboard);
     }
     print!("{}", text(leaderboard, args, &client, &id));
-    if Term::stdout().is_term() && !client.competition(&id)?.competition.manifest.caveats().is_empty() {
-        println!("{}", table::in_room(&format!("for trying out: {}/competitions/{id} says why", client.base()), 0));
+    if Term::stdout().is_term()
+        && let Some(told) = for_trying_out(&client, &client.competition(&id)?.competition.manifest)
+    {
+        println!("{told}");
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use ::copies::disguise::shape::{Filling, widened};
 use anyhow::{Context, Result, bail};
 use datasets::Images;
 use datasets::hidden::{RoundEntryView, RoundView};
+use eval::{Library, ONNXRUNTIME_VARIABLE};
 use miner_template::client::{Announcing, Client};
 use miner_template::distil::{Options, distil};
 use miner_template::progress::Display;
@@ -25,6 +26,7 @@ use miner_template::source::Assets;
 use miner_template::students::student;
 use models::{DeviceKind, Weights};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
+use protocol::competition::EngineName;
 use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
 use protocol::reward::Weight;
@@ -177,7 +179,7 @@ struct Service {
 
 impl Service {
     fn start(runtime: &Runtime, dir: &Path, args: &DemoArgs, say: &impl Fn(&str)) -> Result<Self> {
-        let (home, manifest) = made(dir)?;
+        let (home, manifest) = made(dir, say)?;
         runtime.block_on(async {
             let listener = bind(args.listen).await?;
             let base = format!("http://{}", listener.local_addr()?);
@@ -212,7 +214,7 @@ impl Service {
 }
 
 /// Makes a validator's directory, and a manifest with its models; where both are.
-fn made(dir: &Path) -> Result<(PathBuf, PathBuf)> {
+fn made(dir: &Path, say: &impl Fn(&str)) -> Result<(PathBuf, PathBuf)> {
     for (name, bytes) in FILES {
         write(&dir.join(name), bytes)?;
     }
@@ -224,15 +226,37 @@ fn made(dir: &Path) -> Result<(PathBuf, PathBuf)> {
         write(&home.config(), SETTINGS.as_bytes())?;
     }
     let manifest = dir.join("competitions/fashion-mnist/competition.toml");
-    write(&manifest, with_gate(MANIFEST, DEMO_GATE_PPM).as_bytes())?;
+    let engine = official(&Library::named(), say);
+    write(&manifest, changed(MANIFEST, DEMO_GATE_PPM, engine).as_bytes())?;
     Ok((path, manifest))
 }
 
-/// A manifest with another gate.
-fn with_gate(manifest: &str, gate_ppm: u32) -> String {
-    let line = |line: &str| match line.starts_with("gate_ppm") {
-        true => format!("gate_ppm = {gate_ppm}\n"),
-        false => format!("{line}\n"),
+/// What models are measured on: onnxruntime where its library is found, else what is built in.
+fn official(library: &Library, say: &impl Fn(&str)) -> EngineName {
+    match library.runtime() {
+        Ok(_) => {
+            say("models are measured on onnxruntime, whose library is here");
+            EngineName::Onnxruntime
+        }
+        Err(_) if std::env::var_os(ONNXRUNTIME_VARIABLE).is_none() => {
+            say(&format!(
+                "models are measured on burn, which is built in; on onnxruntime where {ONNXRUNTIME_VARIABLE} names its library"
+            ));
+            EngineName::Burn
+        }
+        Err(problem) => {
+            say(&format!("models are measured on burn, which is built in: {problem}"));
+            EngineName::Burn
+        }
+    }
+}
+
+/// A manifest with another gate and this engine.
+fn changed(manifest: &str, gate_ppm: u32, engine: EngineName) -> String {
+    let line = |line: &str| match line {
+        _ if line.starts_with("gate_ppm") => format!("gate_ppm = {gate_ppm}\n"),
+        _ if line.starts_with("# engine = ") => format!("engine = \"{engine}\"\n"),
+        _ => format!("{line}\n"),
     };
     manifest.lines().map(line).collect()
 }

@@ -30,11 +30,12 @@ pub(crate) mod witness;
 pub(crate) mod worker;
 
 use crate::cli::Which;
+use crate::table::in_room;
 use crate::typed::at;
 use anyhow::{Context, Result, anyhow, ensure};
 use miner_template::client::Client;
 use protocol::api::{CompetitionView, SubmissionSummary};
-use protocol::{CompetitionId, SubmissionId};
+use protocol::{CompetitionId, Manifest, SubmissionId};
 use serde::Serialize;
 use std::path::Path;
 
@@ -107,6 +108,12 @@ fn when(unix_seconds: u64) -> String {
     let time = i64::try_from(unix_seconds).ok().and_then(|at| time::OffsetDateTime::from_unix_timestamp(at).ok());
     let text = time.and_then(|time| time.format(&time::format_description::well_known::Rfc3339).ok());
     text.unwrap_or_else(|| unix_seconds.to_string())
+}
+
+/// A line for whoever meets a competition that doesn't decide about money: its page says why not, at length.
+fn for_trying_out(client: &Client, manifest: &Manifest) -> Option<String> {
+    let told = || format!("for trying out: {}/competitions/{} says why", client.base(), manifest.id);
+    (!manifest.caveats().is_empty()).then(|| in_room(&told(), 0))
 }
 
 /// Prints a value as JSON on standard output.

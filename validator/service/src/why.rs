@@ -14,7 +14,7 @@ use protocol::leaf::{Attempt, Purpose};
 use protocol::round::{EntryRole, Step};
 use protocol::score::ScoreRules;
 use protocol::submission::State;
-use protocol::{CompetitionId, Hotkey, SubmissionId};
+use protocol::{Competition, CompetitionId, Hotkey, SubmissionId};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use store::db::DbError;
@@ -56,9 +56,8 @@ pub struct Fact {
 }
 
 /// What a fact is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, strum::IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
 #[schema(as = WhyTopic)]
 pub enum Topic {
     /// Whether the package was taken.
@@ -77,13 +76,6 @@ pub enum Topic {
     Pay,
     /// When its package becomes public.
     Weights,
-}
-
-impl Topic {
-    /// The name, as in JSON.
-    pub fn as_str(self) -> &'static str {
-        self.into()
-    }
 }
 
 impl Fact {
@@ -105,14 +97,15 @@ pub async fn of(app: &App, id: &SubmissionId) -> Result<Option<WhyView>, DbError
     let pairs = copies::relations(app, id).await?;
     let mut facts = vec![admission(&status)];
     facts.extend(measurements(&attempts));
-    facts.extend(gate(&status));
+    let stored = app.db.competition(&status.competition).await?.map(|stored| stored.competition);
+    facts.extend(stored.as_ref().and_then(|competition| gate(&status, competition)));
     facts.extend(app.db.entry_pairs_of(id).await?.iter().map(entry_likeness));
     facts.extend(pairs.iter().map(|pair| likeness(id, pair, &counted)));
     facts.extend(
         (status.compared == Some(false)).then(|| Fact::new(Topic::Copies, "not compared with all entries yet")),
     );
     facts.extend(rank(&status));
-    let rules = app.db.competition(&status.competition).await?.map(|stored| stored.competition.manifest.score);
+    let rules = stored.map(|competition| competition.manifest.score);
     for round in rounds::of_submission(&app.db, id, status.created_at).await? {
         facts.extend(fate(&status, &round));
         facts.extend(fallen(&round, rules.as_ref()));
@@ -146,11 +139,15 @@ fn measurements(attempts: &[Attempt]) -> Vec<Fact> {
     attempts.iter().map(fact).collect()
 }
 
-fn gate(status: &SubmissionStatus) -> Option<Fact> {
-    let score = status.score.as_ref()?;
+fn gate(status: &SubmissionStatus, competition: &Competition) -> Option<Fact> {
+    let (score, teacher) = (status.score.as_ref()?, competition.teacher.ceiling());
     let accuracy = score.accuracy.value_ppm as f64 / 1e4;
     let place = if score.gate { "above" } else { "below" };
-    Some(Fact::new(Topic::Gate, format!("{accuracy:.2} % on public items: {place} the gate")))
+    let asked = rounds::gate_of([teacher.correct.into(), teacher.items.into()], &competition.manifest.score);
+    Some(Fact::new(
+        Topic::Gate,
+        format!("{accuracy:.2} % of public items right, where {asked}; so it is {place} the gate"),
+    ))
 }
 
 /// What an entry 0 is to this submission.
@@ -236,10 +233,10 @@ fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
     let mut sentence = role.to_owned();
     if let (Some(clean), Some(changed)) = (entry.clean, entry.changed) {
         let (clean, changed) = (percent(clean), percent(changed));
-        sentence.push_str(&format!("; {clean:.2} % on public and {changed:.2} % on hidden items"));
+        sentence.push_str(&format!("; {clean:.2} % of public and {changed:.2} % of hidden items right"));
     }
     if let Some(items) = entry.fresh_items {
-        sentence.push_str(&format!("; {items} fresh items"));
+        sentence.push_str(&format!("; asked {items} fresh hidden items"));
     }
     if let Some(failure) = &entry.failure {
         sentence.push_str(&format!("; it could not be measured: {failure}"));

@@ -11,8 +11,7 @@ pub(crate) use follow::wait_for_end;
 pub(crate) use words::graph_told;
 
 use super::keys::loaded;
-use super::validator::tell_caveats;
-use super::{competition_or_only, onnx, print_json};
+use super::{competition_or_only, for_trying_out, onnx, print_json};
 use crate::cli::{MinerCommand, SubmitArgs, Which};
 use crate::leave;
 use crate::progress::upload_bar;
@@ -73,8 +72,8 @@ fn run_submit(args: SubmitArgs) -> Result<()> {
         gate::try_out(&client, &published, &given.files, &passed)?;
         leave::last_words(String::new());
     }
-    if !args.json {
-        tell_caveats(&published.manifest);
+    if let Some(told) = for_trying_out(&client, &published.manifest).filter(|_| !args.json) {
+        eprintln!("{told}");
     }
     if let Some(license) = &published.manifest.license {
         eprintln!("by submitting you give the model to everybody under {license}, as the competition says");

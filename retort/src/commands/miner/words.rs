@@ -1,22 +1,44 @@
 //! What is told of a submission: where it is, why, and what to do.
 
 use super::super::when;
+use crate::table::in_room;
 use protocol::api::{AppealAnswer, AppealView, BoardRow, Reason, SubmissionStatus};
 use protocol::submission::{Blame, Code, State};
-use validator::why::WhyView;
+use validator::why::{Topic, WhyView};
+
+/// The units of what is told, and which way is better.
+const FIGURES: &str = "a point is a hundredth of the score, of which more is better; (+) and (-) say how many of them a part of the score gives \
+                       or costs whoever is ahead, so that a faster model has a + for latency; [ ] holds a figure in 95 of 100 cases";
 
 /// A submission's story, a line for each fact.
 pub(super) fn told(why: &WhyView) -> String {
     let mut text = format!("{} in {}: {}", why.submission, why.competition, why.state);
     for fact in &why.facts {
         let round = fact.round.map_or(String::new(), |round| format!("round {round}: "));
-        text.push_str(&format!("\n  {:12} {round}{}", fact.topic.as_str(), fact.sentence));
+        text.push_str(&format!("\n  {:14} {round}{}", label(fact.topic), fact.sentence));
+    }
+    if why.facts.iter().any(|fact| fact.sentence.contains(" points ")) {
+        text.push_str(&format!("\n{}", in_room(FIGURES, 2)));
     }
     if let Some(reason) = &why.reason {
         text.push_str(&format!("\n{}", advice(reason)));
     }
     why.appeals.iter().for_each(|appeal| text.push_str(&format!("\n{}", quoted(appeal))));
     text
+}
+
+/// What a fact is about, in a column of its own.
+fn label(topic: Topic) -> &'static str {
+    match topic {
+        Topic::Admission => "admission",
+        Topic::Measurement => "measured",
+        Topic::Gate => "accuracy gate",
+        Topic::Copies => "likeness",
+        Topic::Rank => "rank",
+        Topic::Round => "in a round",
+        Topic::Pay => "reward",
+        Topic::Weights => "download",
+    }
 }
 
 /// Whose fault it was, where it was anybody's, and what to do.
@@ -109,6 +131,22 @@ mod tests {
         let rejected: Reason = Code::FileMissing.because("README.md is empty".into()).into();
         let told = describe(&status(State::Rejected, Some(&rejected)));
         assert!(told.contains("\nfile_missing: README.md is empty\nit is its miner's to mend: "), "{told}");
+    }
+
+    #[test]
+    fn a_story_says_what_each_line_is_about_and_what_its_units_are() {
+        let story = |topic: &str, sentence: &str| {
+            let fact = json!({"topic": topic, "round": null, "sentence": sentence, "link": null});
+            let why = json!({
+                "submission": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "competition": "digits", "state": "scored", "reason": null,
+                "hotkey": Keypair::from_seed(&[1; 32]).hotkey(), "facts": [fact], "appeals": [],
+            });
+            told(&serde_json::from_value(why).unwrap())
+        };
+        let of_gate = story("gate", "80.42 % of public items right");
+        assert!(of_gate.contains("\n  accuracy gate  80.42 %") && !of_gate.contains("a point is"), "{of_gate}");
+        let of_rank = story("rank", "1.10 points behind the best");
+        assert!(of_rank.contains("\n  rank           1.10") && of_rank.contains("a point is a hundredth"), "{of_rank}");
     }
 
     #[test]

@@ -10,12 +10,13 @@ use super::checks::{CannotBeChecked, Checks, Verdict};
 use super::{HttpLog, ledger, line, log_key, rerun, witnesses};
 use crate::cli::{AuditOptions, VerifyRoundArgs};
 use crate::commands::competition;
-use crate::engine::{engine, evaluated, phase_name};
+use crate::engine::{engine, evaluated};
 use crate::progress::Phases;
 use anyhow::Result;
 use audit::{self, Case, Engine, Finding, LedgerSeen, Sample, Source, Statements, Timed};
 use datasets::hidden::RoundView;
 use datasets::hidden::{Beacon, DrandChain};
+use eval::Phase;
 use futures::executor::block_on;
 use miner_template::client::{Client, ClientError};
 use models::DeviceKind;
@@ -79,7 +80,11 @@ pub(super) fn audited(
     options: &AuditOptions,
     checks: &mut Checks,
 ) -> Result<Result<(), audit::CannotBeChecked>> {
-    let Some(Shown { view, shown, board, ledger }) = shown(client, (id, round), &before.0, options, checks)? else {
+    let phases = Phases::new(format!("round {round}"));
+    phases.at("reading what is public", 0, 1);
+    let seen = shown(client, (id, round), &before.0, options, checks);
+    phases.finish();
+    let Some(Shown { view, shown, board, ledger }) = seen? else {
         return Ok(Ok(()));
     };
     let (log, checkpoint) = match newer(client, key, Some(&before.1), |log| log.covers(&board, ledger.as_ref())) {
@@ -101,10 +106,15 @@ pub(super) fn audited(
         board: Some(&board),
         ledger: ledger.as_ref(),
         source: &source,
-        engine: &Here(runs_here(engine(DeviceKind::Flex, LatencyEffort::Quick))?),
+        engine: &Here { engine: runs_here(engine(DeviceKind::Flex, LatencyEffort::Quick))?, phases: &phases },
         sample: if options.all { Sample::All } else { Sample::Some(SAMPLED) },
     };
-    let audited = audit::audit(&case, &mut |finding| tell(checks, finding)).map(drop);
+    let mut found = |finding: &Finding| {
+        // A line of its own, not one over a bar.
+        phases.finish();
+        tell(checks, finding);
+    };
+    let audited = audit::audit(&case, &mut found).map(drop);
     if let Some(error) = source.unreachable.take() {
         return Err(error.into());
     }
@@ -254,13 +264,21 @@ impl Source for Published<'_> {
 }
 
 /// The engine that the validator used, on this machine.
-struct Here(eval::Engine);
+struct Here<'a> {
+    engine: eval::Engine,
+    phases: &'a Phases,
+}
 
-impl Engine for Here {
+impl Engine for Here<'_> {
     fn evaluate(&self, who: &str, request: EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
-        let phases = Phases::on_terminal(who);
-        let result = evaluated(&self.0, &request, &|at| phases.at(phase_name(at.phase), at.percent.into(), 100));
-        phases.finish();
+        let (running, items) = (format!("running {who}"), request.truth.labels.len() as u64);
+        // Nothing is timed, so that a model's answers are all that it takes.
+        let result = evaluated(&self.engine, &request, &|at| {
+            if at.phase == Phase::Accuracy {
+                self.phases.at(&running, items * u64::from(at.percent) / 100, items);
+            }
+        });
+        self.phases.finish();
         result
     }
 

@@ -3,6 +3,7 @@
 use super::axis::{Axis, tenth};
 use super::figures;
 use super::layout::{self, Layout};
+use super::prose;
 use super::query::{BoardQuery, ROWS_MAX, Selection, Sort};
 use super::scatter::{Canvas, scatter};
 use super::timeline::{self, Span};

@@ -3,6 +3,7 @@
 //! It shows the document and knows nothing of the API beyond it.
 
 use super::layout::{self, Layout};
+use super::prose;
 use crate::error::PROBLEM_JSON;
 use askama::Template;
 use serde_json::Value;

@@ -22,6 +22,7 @@ mod operator;
 mod pareto;
 mod pictures;
 mod problem;
+mod prose;
 mod query;
 mod round;
 #[cfg(test)]

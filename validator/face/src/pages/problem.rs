@@ -1,6 +1,7 @@
 //! The page for a request that can't be answered.
 
 use super::layout::{self, Layout};
+use super::prose;
 use askama::Template;
 
 #[derive(Template)]

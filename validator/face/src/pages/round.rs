@@ -325,7 +325,7 @@ mod tests {
             "30.00\u{a0}%",
             "Burnt",
             "81.00 % [76.18, 85.04] of 300 hidden items right, where the gate asks for",
-            "it stood for a place with 0.4100, and the last one went for 0.4730",
+            "it stood for a place with a score of 0.4100, and the last one went for 0.4730",
         ] {
             assert!(page.contains(expected), "{expected}: {page}");
         }

@@ -1,7 +1,8 @@
 //! Accuracy against latency as an SVG drawn on the server: what the arena is about, in one picture.
 //!
 //! The x axis is the latency ratio to the reference (logarithmic), the y axis accuracy, error bars are the intervals of
-//! the board, a circle's area is the size of the weights, and a step line joins the models that nothing beats in both.
+//! the board, a circle's area is the size of the weights, and a step line joins the models that nothing beats in both. Who
+//! has no rank by hidden items is hollow and on no line: whoever learnt the public ones by heart would lead there.
 //! Geometry is computed here; `templates/scatter.svg` draws it and escapes every text. It does not know HTTP.
 
 mod canvas;
@@ -25,6 +26,8 @@ const WHISKERS_MAX: usize = 60;
 const LABELLED_RANKS: u32 = 8;
 /// The smallest circle that a finger finds.
 const RADIUS_MIN: f64 = 4.0;
+/// What words need above and below them, in pixels.
+const EMPTY_ROOM: f64 = 28.0;
 /// The largest circle that fits into the line of the legend.
 const LEGEND_RADIUS_MAX: f64 = 11.0;
 
@@ -49,6 +52,8 @@ struct Scatter<'a> {
     frontier: String,
     marks: Vec<Mark<'a>>,
     labels: Vec<Label>,
+    /// Where there is room to say that nobody is there.
+    empty_y: f64,
     legend: Legend,
 }
 
@@ -77,7 +82,7 @@ struct Mark<'a> {
     x: f64,
     y: f64,
     radius: f64,
-    /// `champion`, `front` or `behind`.
+    /// `champion`, `front`, `behind`, or `hollow`.
     class: &'static str,
     /// Ends of the error bars, if drawn: x then y.
     whiskers: Option<([f64; 2], [f64; 2])>,
@@ -92,8 +97,16 @@ struct Legend {
     y: f64,
     /// A round size and its radius.
     size: Option<(f64, String)>,
-    /// Left ends of the entries: champion, Pareto line, size.
-    x: [f64; 3],
+    /// What hollow circles are, if there are any.
+    hollow: Option<&'static str>,
+    /// Left ends of the entries: champion, Pareto line, size, hollow ones.
+    x: [f64; 4],
+}
+
+impl Mark<'_> {
+    fn stands_out(&self) -> bool {
+        matches!(self.class, "champion" | "front")
+    }
 }
 
 /// Draws the board.
@@ -119,6 +132,7 @@ impl<'a> Scatter<'a> {
         taken.extend(line_areas(&line, (&x, &y), plot.right));
         let placer = Placer { room: plot, font, taken };
         let labels = label(placer, &marks, reference.as_ref());
+        let empty_y = free_height(plot, teacher.as_ref(), reference.as_ref());
         // Large circles first, so that small ones stay visible on top; the champion is drawn last.
         marks.sort_by(|a, b| (a.class == "champion").cmp(&(b.class == "champion")).then(b.radius.total_cmp(&a.radius)));
         Self {
@@ -141,7 +155,8 @@ impl<'a> Scatter<'a> {
             frontier: step_line(&line, &rows, (&x, &y), plot.right),
             marks,
             labels,
-            legend: Legend { y: height - 14.0, size: sizes.example(), x: canvas.legend_places() },
+            empty_y,
+            legend: legend(&rows, &sizes, canvas),
         }
     }
 }
@@ -171,13 +186,19 @@ impl<'a> Rows<'a> {
         row.score_ppm > 0 || self.submissions.iter().all(|row| row.score_ppm <= 0)
     }
 
-    /// The submissions on the Pareto line, fastest first. Whoever has no rank, a copy or below a gate, leads nobody there.
+    /// The submissions on the Pareto line, fastest first. Whoever has no rank, a copy or below a gate, leads nobody there, nor
+    /// does who is ranked by public items alone.
     fn frontier(&self) -> Vec<&'a BoardRow> {
-        let ranked = |row: &&BoardRow| row.rank.is_some() && self.decides(row);
+        let ranked = |row: &&BoardRow| !is_hollow(row) && self.decides(row);
         let rows: Vec<&BoardRow> = self.submissions.iter().copied().filter(ranked).collect();
         let trade = |row: &&BoardRow| Trade { latency_ppm: row.latency_ratio_ppm, accuracy_ppm: row.accuracy_ppm };
         frontier(&rows.iter().map(trade).collect::<Vec<_>>()).into_iter().map(|at| rows[at]).collect()
     }
+}
+
+/// Whether hidden items say nothing for it: it wasn't asked any yet, is below a gate, or a copy.
+fn is_hollow(row: &BoardRow) -> bool {
+    row.provisional || row.rank.is_none()
 }
 
 /// Latency ratios, always around the reference's 1. The teacher is often so slow that it would squeeze all others.
@@ -242,10 +263,12 @@ fn mark<'a>(row: &'a BoardRow, rows: &Rows, line: &[&BoardRow], (x, y): (&Axis, 
     let class = match row.submission {
         Some(_) if row.submission == *rows.champion => "champion",
         _ if on_line => "front",
+        _ if is_hollow(row) => "hollow",
         _ => "behind",
     };
     let below = !y.shows(row.accuracy_ppm as f64 / 1e4);
-    let drawn = !below && (class != "behind" || rows.submissions.len() <= WHISKERS_MAX);
+    let is_crowded = rows.submissions.len() > WHISKERS_MAX && !matches!(class, "champion" | "front");
+    let drawn = !below && !is_crowded;
     Mark {
         row,
         x: ratio(row.latency_ratio_ppm),
@@ -254,7 +277,7 @@ fn mark<'a>(row: &'a BoardRow, rows: &Rows, line: &[&BoardRow], (x, y): (&Axis, 
         class,
         whiskers: drawn.then(|| (row.latency_ratio_interval_ppm.map(ratio), row.accuracy_interval_ppm.map(percent))),
         below,
-        quiet: class == "behind" && rows.submissions.len() > WHISKERS_MAX,
+        quiet: is_crowded,
         title: sentence(row),
     }
 }
@@ -285,12 +308,21 @@ fn taken(marks: &[Mark], teacher: Option<&Teacher>, plot: Area) -> Vec<Area> {
         right: plot.right,
         bottom: teacher.y.max(teacher.label_y + 4.0),
     });
-    let circles = || marks.iter().filter(|mark| marks.len() <= WHISKERS_MAX || mark.class != "behind");
+    let circles = || marks.iter().filter(|mark| marks.len() <= WHISKERS_MAX || mark.stands_out());
     let bars = circles().filter_map(|mark| {
         let (_, [low, high]) = mark.whiskers?;
         Some(Area { left: mark.x - 1.0, top: high.min(low), right: mark.x + 1.0, bottom: high.max(low) })
     });
     circles().map(|mark| Area::around(mark.x, mark.y, mark.radius * 0.8)).chain(bars).chain(line).collect()
+}
+
+/// The middle, or the nearest height to it where neither the reference nor the teacher's line would lie under words.
+fn free_height(plot: Area, teacher: Option<&Teacher>, reference: Option<&Reference>) -> f64 {
+    let lines = teacher.map(|teacher| [teacher.y, teacher.label_y]).into_iter().flatten();
+    let taken: Vec<f64> = lines.chain(reference.and_then(|reference| reference.y)).collect();
+    let at = |share: f64| tenth(plot.top + share * (plot.bottom - plot.top));
+    let is_free = |y: &f64| taken.iter().all(|taken| (taken - y).abs() > EMPTY_ROOM);
+    [0.5, 0.35, 0.65, 0.2, 0.8].map(at).into_iter().find(is_free).unwrap_or(at(0.5))
 }
 
 /// The steps of the Pareto line as thin areas.
@@ -312,7 +344,7 @@ fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> V
     placer.taken.extend(square.map(|(x, y, radius)| Area::around(x, y, radius)));
     let mut wanted: Vec<&Mark> = marks
         .iter()
-        .filter(|mark| mark.class != "behind" || mark.row.place.is_some_and(|place| place <= LABELLED_RANKS))
+        .filter(|mark| mark.stands_out() || mark.row.place.is_some_and(|place| place <= LABELLED_RANKS))
         .collect();
     wanted.sort_by_key(|mark| mark.row.place.unwrap_or(u32::MAX));
     let (first, others) = wanted.split_at(wanted.len().min(1));
@@ -325,6 +357,16 @@ fn label(mut placer: Placer, marks: &[Mark], reference: Option<&Reference>) -> V
     labels.extend(square.and_then(|square| placer.beside(square, "reference".into(), "reference")));
     labels.extend(beside(&mut placer, others));
     labels
+}
+
+/// What the signs mean that are there. A phone has no room for all of them.
+fn legend(rows: &Rows, sizes: &Sizes, canvas: Canvas) -> Legend {
+    let any = rows.submissions.iter().any(|row| is_hollow(row));
+    let (hollow, size) = match canvas {
+        Canvas::Narrow if any => (Some("no hidden rank"), None),
+        _ => (any.then_some("no rank by hidden items"), sizes.example()),
+    };
+    Legend { y: canvas.format().height - 14.0, size, hollow, x: canvas.legend_places() }
 }
 
 /// Right to the next model's latency, then up to its accuracy: what is attainable without mixing models.
@@ -365,6 +407,22 @@ mod tests {
         assert_xml(&scatter(&board, Canvas::Wide));
     }
 
+    /// Whatever is there already, and wherever.
+    #[test]
+    fn words_in_an_empty_chart_lie_over_no_sign() {
+        for distance in [0, 3_000, 20_000, 200_000] {
+            let mut board = sample::board(0);
+            let at = |kind| board.rows.iter().position(|row| row.kind == kind).unwrap();
+            let [teacher, reference] = [RowKind::Teacher, RowKind::Reference].map(at);
+            board.rows[reference].accuracy_ppm = board.rows[teacher].accuracy_ppm - distance;
+            for canvas in [Canvas::Wide, Canvas::Narrow] {
+                let chart = Scatter::new(&board, canvas);
+                let taken = [chart.reference.unwrap().y.unwrap(), chart.teacher.unwrap().y];
+                assert!(taken.iter().all(|y| (y - chart.empty_y).abs() > EMPTY_ROOM), "{distance}: {taken:?}");
+            }
+        }
+    }
+
     #[test]
     fn huge_ranges_and_broken_numbers_are_drawn_inside_the_canvas() {
         let mut board = sample::board(6);
@@ -377,6 +435,25 @@ mod tests {
             row.size_bytes = u64::MAX;
         }
         assert_xml(&scatter(&board, Canvas::Wide));
+    }
+
+    /// It answers all public items, faster than anybody.
+    #[test]
+    fn who_is_ranked_by_public_items_alone_is_hollow_and_on_no_line() {
+        let mut board = sample::board(6);
+        let memoriser = board.rows.iter_mut().find(|row| row.rank == Some(2)).unwrap();
+        (memoriser.provisional, memoriser.accuracy_ppm, memoriser.latency_ratio_ppm) = (true, 1_000_000, 1_000);
+        for canvas in [Canvas::Wide, Canvas::Narrow, Canvas::Alone] {
+            let chart = Scatter::new(&board, canvas);
+            let hollow = chart.marks.iter().filter(|mark| mark.class == "hollow");
+            assert_eq!(hollow.map(|mark| mark.row.accuracy_ppm).collect::<Vec<_>>(), [1_000_000]);
+            assert!(chart.legend.hollow.is_some());
+            assert!(Rows::of(&board).frontier().iter().all(|row| !row.provisional));
+            let svg = scatter(&board, canvas);
+            assert!(svg.contains("sc-mark hollow") && svg.contains("by public items alone"), "{svg}");
+            assert_xml(&svg);
+        }
+        assert!(!scatter(&sample::board(6), Canvas::Wide).contains("hollow"));
     }
 
     #[test]

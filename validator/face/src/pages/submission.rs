@@ -5,6 +5,7 @@ use super::copies;
 use super::figures;
 use super::histogram;
 use super::layout::{self, Layout};
+use super::prose;
 use ::copies::Relation;
 use askama::Template;
 use protocol::SubmissionId;

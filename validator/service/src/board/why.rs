@@ -84,13 +84,13 @@ pub(super) fn measured(
     let place = match here.behind_leader {
         _ if behind == 0 => "the best".to_owned(),
         Some(by) if by != Estimate::default() => format!(
-            "{} behind; {} {} behind the first of rank {}, which may be luck",
+            "{} points behind the best; {} {} behind the first of rank {}, which may be luck",
             signed(behind),
             signed(by.value_ppm),
             interval(&among(&by, number_in_group(index, stand.rank))),
             here.rank
         ),
-        _ => format!("{} behind, more than luck", signed(behind)),
+        _ => format!("{} points behind the best, more than luck", signed(behind)),
     };
     format!("{seat}{on}: {place}")
 }

@@ -271,7 +271,7 @@ impl Publisher {
         };
         let answers = self.put(logits.to_bytes()?).await?.sha256;
         let reference = self.ask("reference", &source.reference.bytes, Some(answers), true, &on).await?;
-        let screening = self.rehearse(&source, &prepared).await?;
+        let screening = self.rehearse(&source, &prepared, &progress).await?;
         // What a teacher says that nobody can ask isn't known of probes: the reference stands for it there.
         let probe_logits = teacher.as_ref().unwrap_or(&reference).probe_logits.clone();
         let mut entries = Vec::new();

@@ -7,13 +7,14 @@
 
 use super::measure::{Bench, Said};
 use super::{Prepared, PublishError, Publisher, Source};
-use crate::evaluator::silent;
+use crate::evaluator::{Progress, ProgressFn};
 use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
 use datasets::published::TableError;
 use datasets::{Images, Labelled};
 use protocol::evaluation::PackageBytes;
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
+use std::sync::Arc;
 
 /// Items of the rehearsal, or all public ones: the reference's share is known to about two points, in seconds.
 const ITEMS_MAX: u32 = 1_000;
@@ -74,12 +75,28 @@ impl fmt::Display for GateMissed {
     }
 }
 
+/// What is rehearsed, and who hears how far it is.
+struct Rehearsal<'a> {
+    source: &'a Source,
+    progress: &'a ProgressFn,
+}
+
 impl Publisher {
     /// Plays a round on public items with the teacher and the reference, and says how long screening takes.
     ///
     /// # Errors
     /// [`PublishError::Gate`] when the reference is shown to be below the gate.
-    pub(super) async fn rehearse(&self, source: &Source, prepared: &Prepared) -> Result<ScreeningTime, PublishError> {
+    pub(super) async fn rehearse(
+        &self,
+        source: &Source,
+        prepared: &Prepared,
+        progress: &ProgressFn,
+    ) -> Result<ScreeningTime, PublishError> {
+        let heard = Arc::clone(progress);
+        let progress: ProgressFn = Arc::new(move |Progress { phase, done, total }| {
+            heard(Progress { phase: format!("a round, rehearsed: {phase}"), done, total });
+        });
+        let on = Rehearsal { source, progress: &progress };
         let family = source.manifest.rounds.transforms;
         // They are in random order, so the first are as good as any.
         let (pool, seed): (Labelled, [u8; 32]) = (prepared.public.part(0..ITEMS_MAX as usize), rand::random());
@@ -93,11 +110,11 @@ impl Publisher {
         .await??;
         let classes = source.manifest.labels.len();
         let teacher = match &source.teacher {
-            Some(model) => self.answers("teacher", source, &model.bytes, &items, None).await?.logits,
+            Some(model) => self.answers("teacher", &on, &model.bytes, &items, None).await?.logits,
             None => known.unwrap_or_default(),
         };
         relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
-        let reference = self.answers("reference", source, &source.reference.bytes, &items, Some(&teacher)).await?;
+        let reference = self.answers("reference", &on, &source.reference.bytes, &items, Some(&teacher)).await?;
         let Said { logits: reference, took_ms: finalist_ms, .. } = reference;
 
         let right = |logits: &[f32]| {
@@ -107,7 +124,7 @@ impl Publisher {
         let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count }, right(&reference));
         let count = u64::from(items.count);
         if Scale::new(&source.manifest.score, ceiling).gate(wilson(u64::from(correct), count).high_ppm) {
-            let each_ms = self.screened_once(source, &items, &teacher).await?;
+            let each_ms = self.screened_once(&on, &items, &teacher).await?;
             return Ok(ScreeningTime { each_ms, finalist_ms, finalists: source.manifest.rounds.screening.finalists });
         }
         Err(PublishError::Gate(GateMissed {
@@ -119,19 +136,20 @@ impl Publisher {
     }
 
     /// How long the reference takes for as many items as everybody answers in a round.
-    async fn screened_once(&self, source: &Source, items: &Images, teacher: &[f32]) -> Result<u64, PublishError> {
+    async fn screened_once(&self, on: &Rehearsal<'_>, items: &Images, teacher: &[f32]) -> Result<u64, PublishError> {
+        let source = on.source;
         let rounds = &source.manifest.rounds;
         let cut = rounds.screening.cut(rounds.fresh_of(source.manifest.data.hidden_items));
         let few: Vec<u32> = (0..cut.first.clamp(1, items.count)).collect();
         let teacher = teacher.get(..few.len() * source.manifest.labels.len()).unwrap_or_default();
         let few = items.select(&few);
-        Ok(self.answers("reference", source, &source.reference.bytes, &few, Some(teacher)).await?.took_ms)
+        Ok(self.answers("reference", on, &source.reference.bytes, &few, Some(teacher)).await?.took_ms)
     }
 
     async fn answers(
         &self,
         role: &'static str,
-        source: &Source,
+        Rehearsal { source, progress }: &Rehearsal<'_>,
         package: &PackageBytes,
         items: &Images,
         teacher_logits: Option<&[f32]>,
@@ -146,7 +164,7 @@ impl Publisher {
             items: self.put_items(items.clone()).await?,
             public: 0,
             probes: None,
-            progress: &silent(),
+            progress,
         };
         self.ask(role, package, teacher_logits, false, &on).await
     }

@@ -19,13 +19,23 @@ pub fn told_of(seen: &Seen, rules: &ScoreRules) -> String {
     told.push_str(&match (seen.standing_ppm, seen.least_ppm) {
         (None, _) => String::new(),
         (Some(own), Some(least)) if own <= least => {
-            format!("; it stood for a place with {:.4}, and the last one went for {:.4}", points(own), points(least))
+            format!(
+                "; it stood for a place with a score of {:.4}, and the last one went for {:.4}",
+                points(own),
+                points(least)
+            )
         }
         (Some(own), Some(_)) => {
-            format!("; it stood for a place with {:.4}, enough for one, but its owner has one at most", points(own))
+            format!(
+                "; it stood for a place with a score of {:.4}, enough for one, but its owner has one at most",
+                points(own)
+            )
         }
         (Some(own), None) => {
-            format!("; it stood for a place with {:.4}, and all went to those that could wait no longer", points(own))
+            format!(
+                "; it stood for a place with a score of {:.4}, and all went to those that could wait no longer",
+                points(own)
+            )
         }
     });
     told

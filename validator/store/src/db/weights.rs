@@ -1,8 +1,9 @@
 //! Whose package files are for everybody, and since which round: [`release`] is the one place that makes them public.
 //!
 //! A manifest that says `at_reveal` keeps the package of a scored submission until the round that it was entered in is over,
-//! so that nobody can send a near copy of a model into the round that decides about it. What isn't scored is its owner's
-//! for ever. It does not know when a round is over.
+//! so that nobody can send a near copy of a model into the round that decides about it. A model that everybody has already,
+//! such as the reference's own bytes, can't be kept: its whole package is public as soon as it is scored. What isn't scored is
+//! its owner's for ever. It does not know when a round is over.
 
 use super::column::Text;
 use super::{Db, DbError, Tx, int};
@@ -22,8 +23,8 @@ pub struct Withheld {
 }
 
 /// Makes the packages public whose time has come, and says how many files that were: all that are scored where the manifest
-/// says so or the competition `is_over`, else those that were announced before a round closed that is revealed by now. Call
-/// it in the transaction that scores a submission or ends a round.
+/// says so or the competition `is_over`, else those that were announced before a round closed that is revealed by now; and
+/// those of any competition whose model is public by then. Call it in the transaction that scores a submission or ends a round.
 ///
 /// # Errors
 /// When the database fails.
@@ -42,6 +43,18 @@ pub async fn release(
         WeightsPublic::AtReveal | WeightsPublic::AtOnce => u64::MAX,
     };
     let released = sqlx::query(query).bind(competition.as_ref()).bind(int(before)).execute(&mut **tx).await?;
+    Ok(released.rows_affected() + release_known(tx).await?)
+}
+
+/// The rest of packages whose model everybody has.
+async fn release_known(tx: &mut Tx) -> Result<u64, DbError> {
+    let query = "INSERT INTO public_objects (sha256, size_bytes, filename)
+                 SELECT f.sha256, f.size_bytes, f.path FROM submissions s JOIN package_files f ON f.submission_id = s.id
+                 WHERE s.state = 'scored' AND EXISTS (
+                    SELECT 1 FROM package_files m JOIN public_objects p ON p.sha256 = m.sha256
+                    WHERE m.submission_id = s.id AND m.path IN ($1, $2))
+                 ON CONFLICT DO NOTHING";
+    let released = sqlx::query(query).bind(WEIGHTS_FILE).bind(ONNX_FILE).execute(&mut **tx).await?;
     Ok(released.rows_affected())
 }
 

@@ -144,12 +144,13 @@ fn of_answers(answers: &TeacherAnswers) -> String {
     )
 }
 
-/// What keeps the competition from deciding about money, a line each, and where questions go. A card is as its competition was
+/// What keeps the competition from deciding about money, and where questions go. A card is as its competition was
 /// published: its page has what was changed since.
 fn caveats(manifest: &Manifest) -> String {
-    let caveats = manifest.caveats().into_iter().map(|caveat| format!("\n> For trying out: {caveat}.\n"));
+    let caveats = manifest.caveats().join("; ");
+    let caveats = (!caveats.is_empty()).then(|| format!("\n> For trying out: {caveats}.\n"));
     let contact = manifest.contact.iter().map(|contact| format!("\nQuestions about the competition: <{contact}>.\n"));
-    caveats.chain(contact).collect()
+    caveats.into_iter().chain(contact).collect()
 }
 
 /// What goes in and what comes out.

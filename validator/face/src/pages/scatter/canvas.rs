@@ -38,11 +38,11 @@ impl Canvas {
         }
     }
 
-    /// Left ends of the legend's entries: champion, Pareto line, size.
-    pub(super) fn legend_places(self) -> [f64; 3] {
+    /// Left ends of the legend's entries: champion, Pareto line, size, hollow ones.
+    pub(super) fn legend_places(self) -> [f64; 4] {
         match self {
-            Self::Narrow => [60.0, 152.0, 256.0],
-            Self::Wide | Self::Alone => [60.0, 172.0, 300.0],
+            Self::Narrow => [60.0, 152.0, 256.0, 256.0],
+            Self::Wide | Self::Alone => [60.0, 172.0, 300.0, 440.0],
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::pages::figures;
 use protocol::api::{BoardRow, RowKind};
 
 pub(super) fn name(row: &BoardRow) -> String {
-    match row.rank {
+    match row.rank.filter(|_| !row.provisional) {
         Some(rank) => format!("#{rank} {}", row.architecture),
         None => row.architecture.clone(),
     }
@@ -18,8 +18,9 @@ pub(super) fn sentence(row: &BoardRow) -> String {
         RowKind::Reference => format!("reference: {}", row.architecture),
         RowKind::Submission => name(row),
     };
+    let by = if row.provisional { "; provisional: by public items alone" } else { "" };
     format!(
-        "{who}: accuracy {} {}, latency {} {}, {}, {}",
+        "{who}: accuracy {} {}, latency {} {}, {}, {}{by}",
         figures::percent(row.accuracy_ppm),
         figures::percent_spread(row.accuracy_interval_ppm),
         figures::ratio(row.latency_ratio_ppm),
@@ -36,10 +37,14 @@ pub(super) fn describe(rows: &Rows, on_line: usize) -> String {
         1 => "One model is ranked.".to_owned(),
         many => format!("{many} models are ranked, {on_line} of them on the Pareto line."),
     };
+    let provisional = match rows.submissions.iter().filter(|row| row.provisional).count() {
+        0 => None,
+        some => Some(format!("{some} provisional, by public items alone, and hollow.")),
+    };
     let leads = |row: &&&BoardRow| row.submission.is_some() && row.submission == *rows.champion;
     let champion = rows.submissions.iter().find(leads).map(|row| format!("Champion {}.", sentence(row)));
     let teacher = rows.teacher.map(|row| format!("Ceiling: {}.", sentence(row)));
-    [Some(ranked), champion, teacher].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    [Some(ranked), provisional, champion, teacher].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 pub(super) fn ratio_tick(value: f64) -> String {
