@@ -21,6 +21,7 @@ mod door;
 mod edge;
 mod engines;
 mod events;
+mod forms;
 mod graphs;
 mod hardening;
 mod hub;
