@@ -96,7 +96,7 @@ impl Labelled {
         self.validate().map_err(io::Error::other)?;
         let each = label_bytes(&self.labels);
         to.write_all(&Images::head_of(self.count(), self.shape, each))?;
-        self.pixels.blocks(1).try_for_each(|block| to.write_all(&block?))?;
+        self.pixels.blocks(self.shape.values()).try_for_each(|block| to.write_all(&block?))?;
         let mut labels = Vec::new();
         put_labels(&mut labels, &self.labels, each);
         to.write_all(&labels)

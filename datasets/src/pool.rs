@@ -36,7 +36,7 @@ impl Labelled {
     pub fn write_pool(&self, to: &mut dyn Write) -> io::Result<()> {
         let tail = self.pool_tail()?;
         to.write_all(&self.pool_head())?;
-        self.pixels.blocks(1).try_for_each(|block| to.write_all(&block?))?;
+        self.pixels.blocks(self.shape.values()).try_for_each(|block| to.write_all(&block?))?;
         to.write_all(&tail)
     }
 

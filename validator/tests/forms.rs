@@ -3,7 +3,9 @@
 use super::rounds::{by_size, play, submit};
 use super::support::{Setup, TestApp};
 use protocol::api::ModelForm;
+use protocol::competition::ObjectRef;
 use std::time::Duration;
+use validator::db::competitions::{PublicObject, publish_object};
 
 #[tokio::test]
 async fn a_champion_that_is_no_graph_has_no_forms_and_is_not_tried_again() {
@@ -33,8 +35,10 @@ async fn a_champion_that_is_no_graph_has_no_forms_and_is_not_tried_again() {
     // Nobody admits such a file; a version to come might know of a model what this one doesn't.
     let other = app.app.objects.put("no safetensors".into()).await.unwrap();
     let mut tx = app.app.db.write().await.unwrap();
+    let ObjectRef { sha256, size_bytes } = other;
+    publish_object(&mut tx, &PublicObject { sha256, size_bytes, filename: "other".into() }).await.unwrap();
     let update = "UPDATE submission_files SET sha256 = $1 WHERE submission_id = $2 AND path = 'model.safetensors'";
-    let update = sqlx::query(update).bind(other.sha256.to_string()).bind(champion.to_string());
+    let update = sqlx::query(update).bind(sha256.to_string()).bind(champion.to_string());
     update.execute(&mut *tx).await.unwrap();
     sqlx::query("DELETE FROM forms").execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();

@@ -80,10 +80,10 @@ impl ReadPixels for RowPixels {
         let mut start = range.start;
         while start < range.end {
             let (block, first) = (start / each, start / each * each);
-            let held = match kept.take() {
-                Some((number, held)) if number == block => held,
+            let held = match kept.take().filter(|(number, _)| *number == block) {
+                Some((_, held)) => held,
                 // The one before is gone by now, with the room that it took.
-                _ => self.made(block)?,
+                None => self.made(block)?,
             };
             let end = range.end.min(first.saturating_add(each));
             read.extend(held.read(start - first..end - first)?);

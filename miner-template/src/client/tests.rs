@@ -1,9 +1,12 @@
 //! The client against validators that are busy, restless, or no validators.
 
+use super::error::typed_at;
+use super::transport::unix_ns;
 use super::*;
+use protocol::api::Upload;
 use std::io::Write;
 use std::net::TcpListener;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 /// A server that gives these answers, one a connection; its address.
 fn answering(answers: Vec<String>) -> String {

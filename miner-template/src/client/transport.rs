@@ -149,7 +149,7 @@ impl Client {
 }
 
 /// Nanoseconds since 1970 by our clock.
-fn unix_ns() -> i128 {
+pub(super) fn unix_ns() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos() as i128)
 }
 
