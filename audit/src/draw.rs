@@ -258,7 +258,7 @@ fn labels(
     case: &Case<'_>,
     findings: &mut Findings<'_>,
 ) -> Result<(), String> {
-    let mut relabelled = revealed.images.clone();
+    let mut relabelled = revealed.images.labels.clone();
     relabel(&mut relabelled, &revealed.draw, &drawn.logits.values, drawn.logits.classes)
         .map_err(|error| error.to_string())?;
     let public = case.competition.teacher.ceiling();
@@ -267,7 +267,7 @@ fn labels(
     let fresh = drawn.len() - fixed;
     let fresh = Ceiling { correct: drawn.right(fixed..drawn.len()), items: fresh as u32 };
     let mut problems = Vec::new();
-    if relabelled.labels != revealed.images.labels {
+    if relabelled != revealed.images.labels {
         problems.push("mixtures have other labels than the teacher's".to_owned());
     }
     if (known, fresh) != (recorded.known_ceiling, recorded.fresh_ceiling) {

@@ -5,7 +5,6 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 use crate::format::{FormatError, expect_length, label_bytes, put_labels};
-use crate::images::HEAD_BYTES;
 use crate::{Images, Logits};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
@@ -97,16 +96,10 @@ impl Labelled {
         self.validate().map_err(io::Error::other)?;
         let each = label_bytes(&self.labels);
         to.write_all(&Images::head_of(self.count(), self.shape, each))?;
-        self.pixels.blocks(1).try_for_each(|block| to.write_all(&block?))?;
+        self.pixels.blocks(self.shape.values()).try_for_each(|block| to.write_all(&block?))?;
         let mut labels = Vec::new();
         put_labels(&mut labels, &self.labels, each);
         to.write_all(&labels)
-    }
-
-    /// How many bytes that file has.
-    pub(crate) fn images_bytes(&self) -> u64 {
-        let labels = self.labels.len().saturating_mul(label_bytes(&self.labels)) as u64;
-        (HEAD_BYTES as u64).saturating_add(self.pixels.bytes()).saturating_add(labels)
     }
 
     /// All of them in memory.

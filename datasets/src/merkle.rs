@@ -84,6 +84,11 @@ impl Tree {
         Tree { hashes }
     }
 
+    /// The hash of leaf `index`, if there is one.
+    pub(crate) fn leaf_hash(&self, index: u32) -> Option<Hash> {
+        self.hashes.get(index as usize).copied()
+    }
+
     /// The root.
     pub fn root(&self) -> Hash {
         match u32::try_from(self.hashes.len()) {

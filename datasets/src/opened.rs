@@ -11,6 +11,7 @@ use crate::published::{self, TableError};
 use crate::{Images, Labelled, Logits};
 use protocol::architecture::ImageShape;
 use std::fs::File;
+use std::ops::Range;
 
 /// What a file of Parquet begins with.
 const PARQUET: &[u8] = b"PAR1";
@@ -24,8 +25,23 @@ impl Labelled {
         let file = Placed::new(file)?;
         match file.read(0..file.bytes.min(PARQUET.len() as u64))? == PARQUET {
             true => published::open(file, input, classes),
-            false => images(file, input),
+            false => {
+                let items = Self::images_of(&file, 0..file.bytes)?;
+                let found = items.shape;
+                if found == input { Ok(items) } else { Err(TableError::Shape { found, expected: input }) }
+            }
         }
+    }
+
+    /// The labelled images that a stretch of a file is.
+    pub(crate) fn images_of(file: &Placed, range: Range<u64>) -> Result<Self, TableError> {
+        let begin = range.start.saturating_add(HEAD_BYTES as u64);
+        let (images, each) = Images::head(&file.read(range.start..begin.min(range.end))?)?;
+        let end = begin.saturating_add(images.pixel_bytes()? as u64);
+        let labels = images.labels_in(Reader::new(&file.read(end..range.end.max(end))?), each)?;
+        expect_length("labels", images.len(), labels.len())?;
+        let shape = ImageShape { channels: images.channels, height: images.height, width: images.width };
+        Ok(Self::raw((file.clone(), begin..end), shape, labels, None))
     }
 
     /// The items with the answers, which a public part has.
@@ -35,18 +51,4 @@ impl Labelled {
     pub fn answered(mut self) -> Result<(Self, Logits), TableError> {
         self.answers.take().map(|answers| (self, answers)).ok_or(TableError::NoAnswers)
     }
-}
-
-/// A file of labelled images of this shape.
-fn images(file: Placed, shape: ImageShape) -> Result<Labelled, TableError> {
-    let begin = HEAD_BYTES as u64;
-    let (images, each) = Images::head(&file.read(0..begin.min(file.bytes))?)?;
-    let found = ImageShape { channels: images.channels, height: images.height, width: images.width };
-    if found != shape {
-        return Err(TableError::Shape { found, expected: shape });
-    }
-    let end = begin.saturating_add(images.pixel_bytes()? as u64);
-    let labels = images.labels_in(Reader::new(&file.read(end..file.bytes.max(end))?), each)?;
-    expect_length("labels", images.len(), labels.len())?;
-    Ok(Labelled::raw((file, begin..end), shape, labels, None))
 }

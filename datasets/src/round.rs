@@ -100,12 +100,18 @@ impl Commitment {
         self.leaves.items.answers.as_ref().map_or(0, |answers| answers.classes)
     }
 
-    /// The leaf that opens item `index`, if there is one and it can be read.
+    /// The items that are committed to.
+    pub(crate) fn items(&self) -> &Labelled {
+        &self.leaves.items
+    }
+
+    /// The leaf that opens item `index`, if there is one, and it can be read and is still the same.
     pub fn leaf(&self, index: u32) -> Option<Vec<u8>> {
         let each = self.leaves.items.shape.values();
         let start = each.checked_mul(index.into())?;
         let pixels = self.leaves.items.pixels.read(start..start.checked_add(each)?).ok()?;
-        Some(self.leaves.leaf(index as usize, &pixels))
+        let leaf = self.leaves.leaf(index as usize, &pixels);
+        (self.tree.leaf_hash(index)? == merkle::leaf_hash(&leaf)).then_some(leaf)
     }
 
     /// The hashes that lead from that leaf to the root.

@@ -1,11 +1,12 @@
 //! Answers of a teacher that nobody can ask: in a column or in a file beside the data, bound to its rows; committed to with the
 //! pool, and opened with it.
 
+use crate::hidden::reveal_of;
 use datasets::hidden::{
     Beacon, BeaconRule, DrawSpec, Expected, Family, Reveal, RevealError, Secret, Spent, Terms, draw, fixed_seed,
     render, seed, verify_reveal,
 };
-use datasets::published::{Part, table};
+use datasets::published::{Part, TableError, table};
 use datasets::round::{Commitment, RoundError};
 use datasets::source::{Source, SourceError, Table, Wanted};
 use datasets::{FormatError, Images, Labelled, Logits, load_digits};
@@ -20,7 +21,7 @@ use protocol::round::RoundRules;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,6 +49,13 @@ fn to_pool(part: &Part) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+fn from_pool(bytes: &[u8]) -> Result<Part, TableError> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(bytes)?;
+    let items = Labelled::open_pool(file)?;
+    Ok(Part { answers: items.answers.clone(), images: items.held()? })
+}
+
 fn commitment(part: &Part) -> Result<Commitment, RoundError> {
     Labelled::from(part.clone()).commitment(&SALT)
 }
@@ -55,10 +63,10 @@ fn commitment(part: &Part) -> Result<Commitment, RoundError> {
 #[test]
 fn a_pool_is_kept_with_its_answers_and_without_as_before() {
     let pool = answered(20);
-    assert_eq!(Part::from_pool(&to_pool(&pool).unwrap()).unwrap(), pool);
+    assert_eq!(from_pool(&to_pool(&pool).unwrap()).unwrap(), pool);
     let alone = Part { answers: None, ..pool.clone() };
     assert_eq!(to_pool(&alone).unwrap(), pool.images.to_bytes().unwrap());
-    assert_eq!(Part::from_pool(&to_pool(&alone).unwrap()).unwrap(), alone);
+    assert_eq!(from_pool(&to_pool(&alone).unwrap()).unwrap(), alone);
     assert_eq!(commitment(&alone).unwrap().root_hex(), datasets::round::commit(&pool.images, &SALT).unwrap());
 
     let fewer = Part { answers: Some(pool.answers.as_ref().unwrap().select(&[0, 1])), ..pool.clone() };
@@ -69,7 +77,7 @@ fn a_pool_is_kept_with_its_answers_and_without_as_before() {
     endless.answers.as_mut().unwrap().values[3] = f32::INFINITY;
     assert!(to_pool(&endless).is_err() && commitment(&endless).is_err());
     for cut in [9, 16, 400, to_pool(&pool).unwrap().len() - 1] {
-        assert!(Part::from_pool(&to_pool(&pool).unwrap()[..cut]).is_err(), "{cut}");
+        assert!(from_pool(&to_pool(&pool).unwrap()[..cut]).is_err(), "{cut}");
     }
 }
 
@@ -77,7 +85,7 @@ proptest! {
     #[test]
     fn no_bytes_make_a_pool_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), length in any::<u64>()) {
         let framed = [b"RTPOOL1\0".as_slice(), &length.to_le_bytes(), &bytes].concat();
-        prop_assert!(Part::from_pool(&framed).is_err());
+        prop_assert!(from_pool(&framed).is_err());
     }
 }
 
@@ -105,7 +113,7 @@ fn an_opened_round_shows_items_as_they_are_with_the_answers_that_were_committed_
 
     let bound = terms.commit(&secret).unwrap();
     let spent = Spent::default();
-    let reveal = Reveal::new(terms, secret, beacon, None, (None, &spent), &commitment, &items).unwrap();
+    let reveal = reveal_of((terms, secret, beacon), None, (None, &spent), commitment.clone(), &items).unwrap();
     let expected = Expected {
         competition: "digits",
         round: 1,

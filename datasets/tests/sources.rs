@@ -2,11 +2,12 @@
 //! wrong.
 
 use datasets::inspect::{error_bar_ppm, inspect};
-use datasets::published::{TableError, table};
-use datasets::source::{RowError, Source, SourceError, Table};
-use datasets::{Images, Logits};
+use datasets::published::{Part, TableError, table};
+use datasets::source::{RowError, Source, SourceError, Table, Wanted};
+use datasets::{Images, Labelled, Logits};
+use protocol::Digest;
 use protocol::architecture::ImageShape;
-use protocol::competition::{Fit, PictureSpec, RowSpec};
+use protocol::competition::{Fit, InputSpec, PictureSpec, RowSpec};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,6 +48,33 @@ fn folder() -> tempfile::TempDir {
 
 fn open(source: &Source) -> Table {
     source.open(&RowSpec::default()).unwrap()
+}
+
+#[test]
+fn rows_that_nobody_holds_are_the_same_and_say_when_their_pictures_are_others() {
+    let folder = folder();
+    std::fs::write(folder.path().join("train/one/broken.png"), "no picture").unwrap();
+    let table = open(&Source::Folder(folder.path().to_owned()));
+    let input = InputSpec { channels: 1, height: 8, width: 8, mean_ppm: vec![500_000], deviation_ppm: vec![500_000] };
+    let rows = RowSpec { unreadable_max: 1, ..RowSpec::default() };
+    let wanted = Wanted { input: &input, labels: &NAMES.map(str::to_owned), rows: &rows, bytes_max: UNLIMITED };
+    let silent = |_, _| {};
+    for name in ["train", "test"] {
+        let part = table.part(name).unwrap();
+        let held = table.items(part, &wanted, &silent).unwrap();
+        let opened = table.opened(part, &wanted, &silent).unwrap();
+        let [mut expected, mut found] = [Vec::new(), Vec::new()];
+        Labelled::from(Part { images: held.images.clone(), answers: None }).write_pool(&mut expected).unwrap();
+        opened.items.write_pool(&mut found).unwrap();
+        assert!(found == expected && opened.sha256 == Digest::of(&expected), "{name}");
+        assert_eq!((opened.left_out.len(), &opened.left_out), (usize::from(name == "train"), &held.left_out));
+        assert_eq!(opened.items.select(&[7, 0, 19]).held().unwrap(), held.images.select(&[7, 0, 19]));
+    }
+    let part = table.part("test").unwrap();
+    let opened = table.opened(part, &wanted, &silent).unwrap();
+    std::fs::remove_dir_all(folder.path().join("test")).unwrap();
+    let gone = opened.items.held().unwrap_err().to_string();
+    assert!(gone.starts_with("row 0 (test/eight/"), "{gone}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn compare(models: &[Model], pool: &Images, family: &Family, items: u32) -> Outc
     let mut images = render(pool, &whole)?;
     let logits: Vec<Vec<f32>> = models.iter().map(|model| model.logits(&images)).collect();
     let teacher = logits.first().ok_or("no model")?;
-    relabel(&mut images, &whole, teacher, models[0].classes as u32)?;
+    relabel(&mut images.labels, &whole, teacher, models[0].classes as u32)?;
     let part = |mixed: bool, clean: &[f64]| {
         let chosen = |index: usize| matches!(whole.items[index].change, Change::Mixture { .. }) == mixed;
         let right: Vec<f64> =

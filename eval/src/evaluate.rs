@@ -20,7 +20,7 @@ use crate::watchdog::Bounds;
 use engine::Mode;
 use engine::burn::VERSION as BURN_VERSION;
 use models::DeviceKind;
-use protocol::backend::Backend;
+use protocol::backend::{Backend, OnBackend};
 use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Answer, EvaluationFailure, Measured, Order, Scope};
 use protocol::package::{Claims, is_half_precision};
@@ -31,12 +31,6 @@ use std::time::{Duration, Instant};
 
 /// Longest wall clock that an order can ask for, so that adding it to now can't overflow.
 const WALL_SECONDS_MAX: u64 = 24 * 60 * 60;
-
-/// How many times the processor time that its architecture needs a package must have used to be blamed for being late.
-const TIMES_TWIN_MAX: u32 = 3;
-
-/// Items that tell how much an architecture needs.
-const TWIN_ITEMS_MAX: usize = 256;
 
 /// The evaluation engine of one machine.
 #[derive(Clone, Debug)]
@@ -71,15 +65,6 @@ pub struct Engine {
     pub build: String,
 }
 
-/// How the candidate of [`Engine::latency_with`] is treated unlike the reference.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Handicap {
-    /// By how much each of its inferences is drawn out, in parts per million.
-    pub slow_down_ppm: u32,
-    /// Another confinement than the engine's.
-    pub confinement: Option<Confinement>,
-}
-
 /// Where an evaluation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -107,6 +92,13 @@ pub struct Home<'a> {
     pub progress: &'a dyn Fn(Progress),
     /// Says of outputs `[items, classes]` whether it is worth timing their model; asked by [`Scope::FullIfWorthIt`] alone, once.
     pub is_worth_timing: &'a dyn Fn(&[f32]) -> bool,
+}
+
+/// What came of the launches.
+struct Timed {
+    samples: Samples,
+    workers: WorkerPlacement,
+    elapsed: Duration,
 }
 
 impl Engine {
@@ -166,58 +158,29 @@ impl Engine {
         home: Home<'_>,
     ) -> Result<Answer, EvaluationFailure> {
         let tell = |phase| move |percent| (home.progress)(Progress { phase, percent });
-
         let prepared = prepare(order)?;
-        let bounds = bounds(order);
-
         let runtime = &self.runtime_for(order.engine)?;
-        let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds, cancel);
+        let launcher = self.launcher(jail, runtime, self.accuracy_threads, bounds(order), cancel);
         if let Some(expected) = &order.expected {
             tell(Phase::Expected)(0);
             self.as_expected(launcher, order, &prepared, expected)?;
         }
 
         tell(Phase::Accuracy)(0);
-        let (pass, on_backend) = match self.allowed(order) {
-            Some(backend) => {
-                let (pass, found) = self.on_backend(backend, launcher, order, &prepared, &tell(Phase::Accuracy))?;
-                (pass, Some(found))
-            }
-            None => {
-                let all = (&prepared.inputs, &prepared.probes);
-                (self.accuracy(launcher, order, &prepared, all, &tell(Phase::Accuracy))?, None)
-            }
-        };
+        let (pass, on_backend) = self.answered(launcher, order, &prepared, &tell(Phase::Accuracy))?;
         let is_timed = match order.scope {
             Scope::Full => true,
             Scope::FullIfWorthIt => (home.is_worth_timing)(&pass.logits),
             Scope::OutputsOnly => false,
         };
 
-        let start = Instant::now();
-        let one_thread = Launcher { mode: Mode::Fast, ..self.launcher(jail, runtime, 1, bounds, cancel) };
-        let seed = order.exact_seed();
-        let tell_latency = tell(Phase::Latency);
-        let placement = Placement::take(self.pinning, self.prior);
-        let one_thread = Launcher { placement: placement.workers, ..one_thread };
-        let samples = match is_timed {
-            true => {
-                tell_latency(0);
-                let alike = Handicapped::default();
-                let measured =
-                    latency::measure(one_thread, &prepared, &pass.logits, seed, &self.effort, alike, &tell_latency);
-                measured.map_err(|stopped| match stopped {
-                    Stopped::Failed(failure) => failure,
-                    Stopped::Late(used) => self.late_launch(one_thread, order, &prepared, used),
-                })?
-            }
-            false => Samples::none(seed),
-        };
-        let workers = placement.workers;
-        drop(placement);
-        let latency_elapsed = start.elapsed();
+        if is_timed {
+            tell(Phase::Latency)(0);
+        }
+        let one_thread = Launcher { mode: Mode::Fast, threads: 1, ..launcher };
+        let timed = self.timed(one_thread, order, &prepared, (is_timed, &pass.logits), &tell(Phase::Latency))?;
 
-        let mut measured = self.measured(jail, order, &prepared, &pass, workers);
+        let mut measured = self.measured(jail, order, &prepared, &pass, timed.workers);
         if !matches!(runtime, RuntimeKind::Burn) {
             (measured.engine, measured.device) =
                 (format!("{} {}", self.build, runtime.id()), runtime.name().to_string());
@@ -226,16 +189,59 @@ impl Engine {
             measured.device = found.backend.to_string();
         }
         measured.on_backend = on_backend;
-        measured.latency = samples.summary();
-        measured.phases_ms.latency = millis(latency_elapsed);
-        let AccuracyPass { logits, probe_logits, .. } = pass;
+        measured.latency = timed.samples.summary();
+        measured.phases_ms.latency = millis(timed.elapsed);
         Ok(Answer {
             measured,
-            outputs: logits,
-            probe_outputs: probe_logits,
-            log_ratio_nanos: samples.log_ratio_nanos(),
-            latency_samples: samples.to_json(),
+            outputs: pass.logits,
+            probe_outputs: pass.probe_logits,
+            log_ratio_nanos: timed.samples.log_ratio_nanos(),
+            latency_samples: timed.samples.to_json(),
         })
+    }
+
+    /// All items through the candidate, by what the order allows besides the official engine where that is here.
+    fn answered(
+        &self,
+        launcher: Launcher<'_>,
+        order: &Order,
+        prepared: &Prepared,
+        progress: &dyn Fn(u8),
+    ) -> Result<(AccuracyPass, Option<OnBackend>), EvaluationFailure> {
+        if let Some(backend) = self.allowed(order) {
+            let (pass, found) = self.on_backend(backend, launcher, order, prepared, progress)?;
+            return Ok((pass, Some(found)));
+        }
+        let all = (&prepared.inputs, &prepared.probes);
+        Ok((self.accuracy(launcher, order, prepared, all, progress)?, None))
+    }
+
+    /// Launches against the reference student, if the model is to be timed.
+    fn timed(
+        &self,
+        launcher: Launcher<'_>,
+        order: &Order,
+        prepared: &Prepared,
+        (is_timed, logits): (bool, &[f32]),
+        progress: &dyn Fn(u8),
+    ) -> Result<Timed, EvaluationFailure> {
+        let (start, seed) = (Instant::now(), order.exact_seed());
+        let placement = Placement::take(self.pinning, self.prior);
+        let workers = placement.workers;
+        let launcher = Launcher { placement: workers, ..launcher };
+        let samples = match is_timed {
+            true => {
+                let alike = Handicapped::default();
+                let measured = latency::measure(launcher, prepared, logits, seed, &self.effort, alike, progress);
+                measured.map_err(|stopped| match stopped {
+                    Stopped::Failed(failure) => failure,
+                    Stopped::Late(used) => self.late_launch(launcher, order, prepared, used),
+                })?
+            }
+            false => Samples::none(seed),
+        };
+        drop(placement);
+        Ok(Timed { samples, workers, elapsed: start.elapsed() })
     }
 
     /// The few items that the package has answers to through the candidate, before it costs anybody time.
@@ -280,68 +286,6 @@ impl Engine {
         })
     }
 
-    /// Whom it blames that the candidate didn't answer all items in time.
-    fn late(
-        &self,
-        launcher: Launcher<'_>,
-        order: &Order,
-        prepared: &Prepared,
-        used: Option<Duration>,
-    ) -> EvaluationFailure {
-        let needed = self.needed_by_twin(launcher, order, prepared);
-        blamed(order, "in which it used", used, needed)
-    }
-
-    /// Whom it blames that the launches didn't end in time, of which the candidate used so much in one.
-    fn late_launch(
-        &self,
-        launcher: Launcher<'_>,
-        order: &Order,
-        prepared: &Prepared,
-        used: Option<Duration>,
-    ) -> EvaluationFailure {
-        // With as much time of its own.
-        let launcher = Launcher { bounds: bounds(order), ..launcher };
-        let needed = latency::needed_by_twin(launcher, prepared, order.exact_seed(), &self.effort);
-        blamed(order, "in one launch of which it used", used, needed)
-    }
-
-    /// Processor time that the candidate's architecture needs for all items here, by random weights on the first of them;
-    /// `None` where that can't be found out either.
-    fn needed_by_twin(&self, launcher: Launcher<'_>, order: &Order, prepared: &Prepared) -> Option<Duration> {
-        let twin = prepared.candidate.random_twin(&mut latency::coins(order.exact_seed())).ok()?;
-        // With as much time of its own.
-        let launcher = Launcher { bounds: bounds(order), ..launcher };
-        let (some, none) = (prepared.inputs.first(TWIN_ITEMS_MAX), prepared.probes.first(0));
-        let pass = accuracy_pass(launcher, &twin, &some, &none, self.batch.max(1) as usize, &|_| {}).ok()?;
-        let all = prepared.inputs.len() + prepared.probes.len();
-        // Loading is counted as often as items are: in the package's favour.
-        Some(pass.processor_time?.mul_f64(all as f64 / some.len().max(1) as f64))
-    }
-
-    /// Measures latency alone, with the candidate treated unlike the reference: for measuring how well this engine
-    /// measures. No evaluation uses it.
-    ///
-    /// # Errors
-    /// As [`Engine::evaluate`].
-    pub fn latency_with(&self, order: &Order, handicap: Handicap) -> Result<Samples, EvaluationFailure> {
-        let jail = self.jail(self.confinement, self.device, order)?;
-        let other = handicap.confinement.map(|other| self.jail(other, self.device, order)).transpose()?;
-        let handicapped = Handicapped { slow_down_ppm: handicap.slow_down_ppm, jail: other.as_ref() };
-        let (_machine, cancel) = (self.machine()?, Cancel::default());
-        let prepared = prepare(order)?;
-        let placement = Placement::take(self.pinning, self.prior);
-        let runtime = &self.runtime_for(order.engine)?;
-        let launcher = self.launcher(&jail, runtime, 1, bounds(order), &cancel);
-        let launcher = Launcher { placement: placement.workers, mode: Mode::Fast, ..launcher };
-        let seed = order.exact_seed();
-        let measured = latency::measure(launcher, &prepared, &[], seed, &self.effort, handicapped, &|_| {});
-        measured.map_err(|stopped| match stopped {
-            Stopped::Failed(failure) => failure,
-            Stopped::Late(used) => WorkerFailure::Timeout(used).of_candidate(),
-        })
-    }
-
     pub(crate) fn machine(&self) -> Result<Lease, EvaluationFailure> {
         self.lease.wait(self.waits).map_err(|error| EvaluationFailure::Infrastructure(error.to_string()))
     }
@@ -357,7 +301,7 @@ impl Engine {
     }
 
     /// What runs both models of an evaluation: no ratio is taken across two engines.
-    fn runtime_for(&self, asked: OfficialEngine) -> Result<RuntimeKind, EvaluationFailure> {
+    pub(crate) fn runtime_for(&self, asked: OfficialEngine) -> Result<RuntimeKind, EvaluationFailure> {
         if let Some(instead) = &self.instead {
             return Ok(instead.clone());
         }
@@ -429,25 +373,6 @@ fn explained(jail: &Jail, failure: EvaluationFailure) -> EvaluationFailure {
             .because(format!("the kernel ended a worker for want of memory: {detail}"))
             .into(),
         failure => failure,
-    }
-}
-
-/// Whom it blames that a package wasn't measured in time: the package, if it used far more of the processor than its
-/// architecture needs for the same, and otherwise the host, on which it didn't get what it needs.
-fn blamed(order: &Order, what: &str, used: Option<Duration>, needed: Option<Duration>) -> EvaluationFailure {
-    let (Some(used), Some(needed)) = (used, needed) else {
-        return WorkerFailure::Timeout(used).of_candidate();
-    };
-    let seconds = order.wall_seconds_max;
-    let figures = format!(
-        "no answer within {seconds} s, {what} {:.1} s of the processor; the same architecture with random weights needs \
-         {:.1} s",
-        used.as_secs_f64(),
-        needed.as_secs_f64()
-    );
-    match used > needed * TIMES_TWIN_MAX {
-        true => Code::EvaluationTimeout.because(figures).into(),
-        false => EvaluationFailure::Infrastructure(format!("the host is too busy: {figures}")),
     }
 }
 

@@ -16,11 +16,13 @@
 
 mod accuracy_pass;
 mod backend;
+mod blame;
 mod cancel;
 mod confinement;
 mod effort;
 mod evaluate;
 mod frames;
+mod handicap;
 mod holder;
 mod host;
 mod latency;
@@ -39,7 +41,8 @@ mod worker;
 pub use cancel::{Cancel, CancelOnDrop};
 pub use confinement::{Confinement, WorkerCommand};
 pub use effort::Effort;
-pub use evaluate::{Engine, Handicap, Home, Phase, Progress};
+pub use evaluate::{Engine, Home, Phase, Progress};
+pub use handicap::Handicap;
 pub use holder::{Holder, holder_of};
 pub use host::hardware_class;
 pub use lease::{LEASE_DIR_VARIABLE, LEASE_POLL, Lease, LeaseError, LeaseFolder, Waiting};

@@ -150,7 +150,7 @@ impl Asked<'_> {
         let name = format!("mixtures-{}", Digest::of(&mixtures.pixels).short());
         let report = |done| progress(Preparation::Teacher, done, u64::from(count));
         let logits = self.answers(&name, &mixtures, Augmentation::default(), report)?;
-        relabel(&mut mixtures, &drawn, &logits, self.assets.labels.len() as u32)?;
+        relabel(&mut mixtures.labels, &drawn, &logits, self.assets.labels.len() as u32)?;
         Ok(Mixtures { images: mixtures, logits })
     }
 

@@ -69,7 +69,7 @@ impl Contest {
         let package = contest.assets.teacher.as_ref().unwrap();
         let network = teacher::load(&package.config.plan().unwrap(), &package.weights, &contest.device).unwrap();
         let logits = contest.logits(&network, &contest.hidden);
-        relabel(&mut contest.hidden, &contest.draw, &logits, contest.assets.labels.len() as u32).unwrap();
+        relabel(&mut contest.hidden.labels, &contest.draw, &logits, contest.assets.labels.len() as u32).unwrap();
         contest.teacher = contest.measure(&network);
         contest
     }

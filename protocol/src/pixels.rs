@@ -24,6 +24,11 @@ pub trait ReadPixels: Debug + Send + Sync {
     /// When they can't be read where they lie: nobody's fault who is measured by them.
     fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>>;
 
+    /// The items at `indices`, in that order, of `item_bytes` each, where there is a better way to them than one after the other.
+    fn selected(&self, _indices: &[u32], _item_bytes: u64) -> Option<Pixels> {
+        None
+    }
+
     /// A digest in the making, of all of them.
     ///
     /// # Errors
@@ -100,7 +105,9 @@ impl Pixels {
     /// The items at `indices`, in that order, of `item_bytes` each.
     #[must_use]
     pub fn select(&self, indices: Vec<u32>, item_bytes: u64) -> Self {
-        Self::of(Selected { whole: self.clone(), indices, item_bytes: item_bytes.max(1) })
+        let item_bytes = item_bytes.max(1);
+        let selected = self.source.selected(&indices, item_bytes);
+        selected.unwrap_or_else(|| Self::of(Selected { whole: self.clone(), indices, item_bytes }))
     }
 
     /// These, and then `more`.

@@ -22,6 +22,7 @@ mod edge;
 mod engines;
 mod events;
 mod fleet;
+mod forms;
 mod graphs;
 mod hardening;
 mod hub;

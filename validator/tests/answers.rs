@@ -5,7 +5,7 @@ use super::audit::{World, app_of, honest, two_rounds};
 use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use ::audit::{Finding, Verdict};
 use datasets::hidden::Reveal;
-use datasets::published::{Part, read, table};
+use datasets::published::{read, table};
 use datasets::{Images, Labelled, Logits, arg_max, load_digits};
 use protocol::competition::ObjectRef;
 use protocol::published::PublishedTeacher;
@@ -165,13 +165,13 @@ async fn what_everybody_is_shown_says_whose_the_answers_are() {
             (0..said.len()).filter(|item| arg_max(said.row(*item)) == usize::from(part.images.labels[*item])).count();
         assert!(right * 100 >= said.len() * 90, "{right}");
     }
-    let pool = Part::from_pool(&app.app.objects.get(&stored.pool_sha256).await.unwrap()).unwrap();
-    assert_eq!((pool.images.count, pool.answers.as_ref().unwrap().count), (1_450, 1_450));
-    let root = Labelled::from(pool.clone()).commitment(&stored.salt).unwrap().root_hex();
+    let pool = Labelled::open_pool(app.app.objects.file(&stored.pool_sha256).await.unwrap()).unwrap();
+    assert_eq!((pool.count(), pool.answers.as_ref().unwrap().count), (1_450, 1_450));
+    let root = pool.commitment(&stored.salt).unwrap().root_hex();
     assert_eq!(root, stored.competition.hidden_root.to_string());
     let mut other = pool;
     other.answers.as_mut().unwrap().values[14_499] += 1.0;
-    assert_ne!(Labelled::from(other).commitment(&stored.salt).unwrap().root_hex(), root, "answers are committed to");
+    assert_ne!(other.commitment(&stored.salt).unwrap().root_hex(), root, "answers are committed to");
 
     // No distance is kept: who says on fresh items what the teacher said is the teacher, however often it is looked at.
     let said = stored_answers(200);

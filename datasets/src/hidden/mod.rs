@@ -2,7 +2,7 @@
 //! checks them afterwards.
 //!
 //! The path of a round: [`Terms::commit`] (published before the close) → [`Beacon`] (after it) → [`seed`] → [`draw`] →
-//! [`render`] → [`relabel`] → evaluation elsewhere → [`Reveal::new`] → [`verify_reveal`], by anyone.
+//! [`rendered`] → [`relabel`] → evaluation elsewhere → [`Ended::reveal`] → [`verify_reveal`], by anyone.
 //!
 //! It does NOT know when a round closes, which models there are, or where anything is stored. docs/HIDDEN_ROUNDS.md
 //! tells the same as a story; `scripts/golden_hidden.py` is a second implementation, whose results are in the tests.
@@ -14,6 +14,7 @@ mod beacon;
 mod commitment;
 mod drand;
 mod draw;
+mod ended;
 mod hexadecimal;
 mod render;
 mod reveal;
@@ -26,8 +27,9 @@ pub use beacon::{Beacon, BeaconError, BeaconRule, MARGIN_SECONDS};
 pub use commitment::{CommitError, Opening, RoundCommitment, Terms, TermsPart};
 pub use drand::{DrandChain, DrandError, DrandRound, Scheme};
 pub use draw::{Change, Draw, DrawError, DrawnItem, Spent, Transform, draw, draw_unspent};
+pub use ended::Ended;
 pub use protocol::transforms::{Family, SpecError};
-pub use render::{RenderError, relabel, render};
+pub use render::{RenderError, relabel, render, rendered};
 pub use reveal::{Expected, Reveal, RevealError, Revealed, verify_reveal};
 pub use secret::{Secret, fixed_seed, seed};
 pub use shown::{BeaconWait, Drawn, RoundEntryView, RoundView, Seen};

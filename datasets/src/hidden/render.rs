@@ -20,12 +20,15 @@
 //!    uniform bytes are bell-shaped about 510 with a standard deviation of 147.8. A word for each value, in file order.
 //! 5. Cutout: columns from `left = width x / 1000000 - side / 2` to `left + side - 1`, and rows likewise, become 0.
 
-use super::draw::{Change, Draw, Transform};
+use super::draw::{Change, Draw, DrawnItem, Transform};
 use super::spec::WHOLE_PPM;
-use crate::{FormatError, Images, arg_max};
-use protocol::architecture::CLASSES_MAX;
+use crate::{FormatError, Images, Labelled, arg_max};
+use protocol::architecture::{CLASSES_MAX, ImageShape};
+use protocol::pixels::{Pixels, ReadPixels};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::io;
+use std::ops::Range;
 
 /// One in the fixed point of coordinates.
 const ONE_Q16: f64 = 65_536.0;
@@ -77,42 +80,94 @@ pub enum RenderError {
 /// Makes the items of a round. A mixture has its main image's label until [`relabel`] gives it the teacher's.
 pub fn render(pool: &Images, draw: &Draw) -> Result<Images, RenderError> {
     pool.validate()?;
-    let count = u32::try_from(draw.items.len()).ok().filter(|count| *count > 0).ok_or(RenderError::Empty)?;
-    let sources = draw.items.iter().flat_map(|item| std::iter::once(item.source).chain(item.partner()));
-    if let Some(index) = sources.into_iter().find(|source| *source >= pool.count) {
-        return Err(RenderError::Source { index, count: pool.count });
-    }
-    let (height, width) = (pool.height as usize, pool.width as usize);
+    let count = count(draw, pool.count)?;
+    let shape = ImageShape { channels: pool.channels, height: pool.height, width: pool.width };
     let mut pixels = Vec::with_capacity(draw.items.len() * pool.image_bytes());
     for item in &draw.items {
-        let main = pool.image(item.source as usize);
-        let mixed = match item.change {
-            Change::Transformed(_) => None,
-            Change::Mixture { with, share_ppm, .. } => Some(mix(main, pool.image(with as usize), share_ppm)),
+        let other = item.partner().map(|with| pool.image(with as usize));
+        item.make(pool.image(item.source as usize), other, shape, &mut pixels);
+    }
+    let label = |item: &DrawnItem| pool.labels[item.source as usize];
+    let labels = if pool.has_labels() { draw.items.iter().map(label).collect() } else { vec![] };
+    Ok(Images { count, pixels, labels, ..*pool })
+}
+
+/// The same of a pool that is read where it lies: each item is made when it is asked for.
+pub fn rendered(pool: &Labelled, draw: &Draw) -> Result<Labelled, RenderError> {
+    pool.validate()?;
+    count(draw, pool.count())?;
+    let items = RenderedPixels { pool: pool.pixels.clone(), shape: pool.shape, items: draw.items.clone() };
+    Ok(Labelled {
+        shape: pool.shape,
+        pixels: Pixels::of(items),
+        labels: draw.items.iter().map(|item| pool.labels[item.source as usize]).collect(),
+        answers: pool.answers.as_ref().map(|answers| draw.answers(answers)),
+    })
+}
+
+/// How many items a draw of a pool of so many has.
+fn count(draw: &Draw, pool: u32) -> Result<u32, RenderError> {
+    let sources = draw.items.iter().flat_map(|item| std::iter::once(item.source).chain(item.partner()));
+    if let Some(index) = sources.into_iter().find(|source| *source >= pool) {
+        return Err(RenderError::Source { index, count: pool });
+    }
+    u32::try_from(draw.items.len()).ok().filter(|count| *count > 0).ok_or(RenderError::Empty)
+}
+
+/// Items of a round, made of a pool's.
+#[derive(Debug)]
+struct RenderedPixels {
+    pool: Pixels,
+    shape: ImageShape,
+    items: Vec<DrawnItem>,
+}
+
+impl ReadPixels for RenderedPixels {
+    fn bytes(&self) -> u64 {
+        self.shape.values().saturating_mul(self.items.len() as u64)
+    }
+
+    fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let each = self.shape.values().max(1);
+        let in_pool = |source: u32| self.pool.read(u64::from(source) * each..(u64::from(source) + 1) * each);
+        let (first, end) = (range.start / each, range.end.div_ceil(each));
+        let mut made = Vec::new();
+        for item in self.items.get(first as usize..end as usize).ok_or(io::ErrorKind::UnexpectedEof)? {
+            let other = item.partner().map(in_pool).transpose()?;
+            item.make(&in_pool(item.source)?, other.as_deref(), self.shape, &mut made);
+        }
+        made.drain(..(range.start - first * each) as usize);
+        made.truncate((range.end - range.start) as usize);
+        Ok(made)
+    }
+}
+
+impl DrawnItem {
+    /// Makes it of its image, and of the one that is mixed in.
+    fn make(&self, main: &[u8], other: Option<&[u8]>, shape: ImageShape, pixels: &mut Vec<u8>) {
+        let (height, width) = (shape.height as usize, shape.width as usize);
+        let mixed = match (&self.change, other) {
+            (Change::Mixture { share_ppm, .. }, Some(other)) => Some(mix(main, other, *share_ppm)),
+            _ => None,
         };
-        let transform = item.transform();
-        let start = pixels.len();
+        let (transform, start) = (self.transform(), pixels.len());
         for plane in mixed.as_deref().unwrap_or(main).chunks_exact(height * width) {
-            transform.resample(plane, (height, width), &mut pixels);
+            transform.resample(plane, (height, width), pixels);
         }
         let image = &mut pixels[start..];
         transform.brighten(image);
         transform.add_noise(image);
         image.chunks_exact_mut(height * width).for_each(|plane| transform.cut_out(plane, (height, width)));
     }
-    let label = |item: &super::DrawnItem| pool.labels[item.source as usize];
-    let labels = if pool.has_labels() { draw.items.iter().map(label).collect() } else { vec![] };
-    Ok(Images { count, pixels, labels, ..*pool })
 }
 
 /// Gives each mixture the class that the teacher's logits (`items * classes`, item-major) say, the first one of equals.
-pub fn relabel(images: &mut Images, draw: &Draw, teacher_logits: &[f32], classes: u32) -> Result<(), RenderError> {
+pub fn relabel(labels: &mut [u16], draw: &Draw, teacher_logits: &[f32], classes: u32) -> Result<(), RenderError> {
     let items = draw.items.len();
-    if images.len() != items {
-        return Err(RenderError::Items { images: images.len(), items });
-    }
-    if images.labels.len() != items {
-        return Err(RenderError::Unlabelled);
+    match labels.len() {
+        0 => return Err(RenderError::Unlabelled),
+        images if images != items => return Err(RenderError::Items { images, items }),
+        _ => {}
     }
     let found = teacher_logits.len();
     if !(1..=CLASSES_MAX).contains(&(classes as usize)) || Some(found) != items.checked_mul(classes as usize) {
@@ -122,7 +177,7 @@ pub fn relabel(images: &mut Images, draw: &Draw, teacher_logits: &[f32], classes
         return Err(FormatError::NotFinite { index, found: teacher_logits[index] }.into());
     }
     let rows = draw.items.iter().zip(teacher_logits.chunks_exact(classes as usize));
-    for (label, (item, logits)) in images.labels.iter_mut().zip(rows) {
+    for (label, (item, logits)) in labels.iter_mut().zip(rows) {
         if item.partner().is_some() {
             // There are at most so many classes as labels can name.
             *label = arg_max(logits) as u16;

@@ -20,17 +20,21 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::beacon::{Beacon, BeaconError};
-use super::commitment::{CommitError, RoundCommitment, Terms, canonical};
+mod error;
+
+pub use error::RevealError;
+
+use super::beacon::Beacon;
+use super::commitment::{RoundCommitment, Terms, canonical};
 use super::drand::DrandChain;
 use super::draw::{Change, Draw, DrawError, DrawnItem, Spent, draw_unspent};
-use super::render::{RenderError, render};
+use super::render::render;
 use super::secret::{Secret, fixed_seed, seed};
 use super::spec::DrawSpec;
 use crate::format::{Reader, label_bytes, put_labels};
-use crate::merkle::{self, Hash, MerkleError};
+use crate::merkle::{self, Hash};
 use crate::published::Part;
-use crate::round::{self, RoundError};
+use crate::round;
 use crate::{FormatError, Images, Logits};
 use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
@@ -106,161 +110,21 @@ pub struct Revealed {
     pub fixed_seed: [u8; 32],
 }
 
-/// Why a reveal is refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RevealError {
-    /// The bytes are no reveal.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// A part is longer than allowed.
-    #[error("{what} has {found} bytes, more than {max}")]
-    TooLong {
-        /// The part.
-        what: &'static str,
-        /// Its length.
-        found: usize,
-        /// The limit.
-        max: usize,
-    },
-    /// A part isn't the JSON that it should be.
-    #[error("{what} can't be read: {why}")]
-    Json {
-        /// The part.
-        what: &'static str,
-        /// What the parser says.
-        why: String,
-    },
-    /// A part is spelt in another way than canonical JSON.
-    #[error("{what} isn't canonical JSON")]
-    NotCanonical {
-        /// The part.
-        what: &'static str,
-    },
-    /// The terms are those of another competition, round or pool.
-    #[error("{what} of the reveal is {found:?}, expected {expected:?}")]
-    Other {
-        /// The field.
-        what: &'static str,
-        /// What the checker knows.
-        expected: String,
-        /// What the reveal says.
-        found: String,
-    },
-    /// Terms and secret aren't those that were committed to.
-    #[error(transparent)]
-    Commit(#[from] CommitError),
-    /// Drawn or changed otherwise than the manifest says.
-    #[error("the round's items were drawn by {found}, which isn't what the manifest says")]
-    OtherSpec {
-        /// The specification that the validator was bound to.
-        found: String,
-    },
-    /// The beacon isn't the one that the round was bound to.
-    #[error(transparent)]
-    Beacon(#[from] BeaconError),
-    /// The beacon isn't the one that the checker got from its origin.
-    #[error("the reveal's beacon {found} isn't what its origin gives under that number")]
-    OtherBeacon {
-        /// Height or round in the reveal.
-        found: u64,
-    },
-    /// The fixed part is drawn from another seed.
-    #[error("the fixed part is drawn from seed {found}, expected {expected}")]
-    FixedSeed {
-        /// The seed that follows or was known.
-        expected: String,
-        /// The seed in the reveal.
-        found: String,
-    },
-    /// Nothing can be drawn on these terms.
-    #[error(transparent)]
-    Draw(#[from] DrawError),
-    /// More or fewer leaves than the draw takes.
-    #[error("the reveal opens {found} images, the draw takes {expected}")]
-    Opened {
-        /// Images that the draw takes.
-        expected: usize,
-        /// Images that are opened.
-        found: usize,
-    },
-    /// The leaves do not lie under the pool's root.
-    #[error(transparent)]
-    Merkle(#[from] MerkleError),
-    /// A leaf is malformed.
-    #[error(transparent)]
-    Leaf(#[from] RoundError),
-    /// Leaves of different shapes or lengths.
-    #[error("the pool's images have different shapes")]
-    Shape,
-    /// The items can't be made.
-    #[error(transparent)]
-    Render(#[from] RenderError),
-    /// More or fewer labels than items.
-    #[error("the reveal has {found} labels for {expected} items")]
-    Labels {
-        /// Items.
-        expected: usize,
-        /// Labels.
-        found: usize,
-    },
-    /// A label of an image that wasn't mixed isn't the pool's.
-    #[error("item {index} has label {found}, the pool says {expected}")]
-    Label {
-        /// The item.
-        index: usize,
-        /// The pool's label.
-        expected: u16,
-        /// The reveal's label.
-        found: u16,
-    },
-    /// The items are others than those that were shown to models.
-    #[error("the items have digest {found}, the reveal says {expected}")]
-    Items {
-        /// The digest in the reveal.
-        expected: String,
-        /// The digest of what was made again.
-        found: String,
-    },
-}
-
 impl Reveal {
-    /// Opens a round whose items were `images`, drawn from the pool that `pool` commits to. `fixed` is the fixed seed of
-    /// the competition; `None` in its first round, where it follows from this round's beacon. `spent` is what earlier
-    /// rounds of a private pool showed.
-    ///
-    /// What it returns has been computed again and compared, so a validator never publishes a reveal that doesn't hold.
-    pub fn new(
-        terms: Terms,
-        secret: Secret,
-        beacon: Beacon,
-        chain: Option<&DrandChain>,
-        (fixed, spent): (Option<&[u8; 32]>, &Spent),
-        pool: &round::Commitment,
-        images: &Images,
-    ) -> Result<Reveal, RevealError> {
-        terms.check()?;
-        same("pool_root", &pool.root_hex(), &terms.pool_root)?;
-        same("pool_count", &pool.count().to_string(), &terms.pool_count.to_string())?;
-        let value = terms.beacon.check(&beacon, chain)?;
-        let first = || fixed_seed(&value, &secret, &terms.competition, terms.round);
-        let fixed_seed = fixed.copied().unwrap_or_else(first);
-        let draw = draw_on(&terms, &value, &secret, &fixed_seed, spent)?;
-        let sources = draw.sources();
-        let leaves = sources.iter().filter_map(|&source| pool.leaf(source)).collect();
-        let proof = pool.proof_of_many(&sources).unwrap_or_default();
-        let items_sha256 = Sha256::digest(images.to_bytes()?).into();
-        let labels = images.labels.clone();
-        let reveal = Reveal { terms, beacon, secret, fixed_seed, labels, items_sha256, leaves, proof };
-        items_again(&reveal, &draw, pool.answer_classes())?;
-        Ok(reveal)
-    }
-
     /// Writes the file format.
     pub fn to_bytes(&self) -> Result<Vec<u8>, RevealError> {
         let leaf_bytes = self.leaves.first().map_or(0, Vec::len);
         if self.leaves.iter().any(|leaf| leaf.len() != leaf_bytes) {
             return Err(RevealError::Shape);
         }
+        let mut bytes = self.head(self.leaves.len(), leaf_bytes)?;
+        self.leaves.iter().for_each(|leaf| bytes.extend(leaf));
+        bytes.extend(self.tail()?);
+        Ok(bytes)
+    }
+
+    /// What the file has before its leaves, of which there are `count` of so many bytes.
+    pub(super) fn head(&self, count: usize, leaf_bytes: usize) -> Result<Vec<u8>, RevealError> {
         let each = label_bytes(&self.labels);
         let mut bytes = if each == 1 { MAGICS[0] } else { MAGICS[1] }.to_vec();
         for json in [canonical(&self.terms), canonical(&self.beacon)] {
@@ -272,9 +136,14 @@ impl Reveal {
         put_length(&mut bytes, self.labels.len())?;
         put_labels(&mut bytes, &self.labels, each);
         bytes.extend(self.items_sha256);
-        put_length(&mut bytes, self.leaves.len())?;
+        put_length(&mut bytes, count)?;
         put_length(&mut bytes, leaf_bytes)?;
-        self.leaves.iter().for_each(|leaf| bytes.extend(leaf));
+        Ok(bytes)
+    }
+
+    /// And behind them.
+    pub(super) fn tail(&self) -> Result<Vec<u8>, RevealError> {
+        let mut bytes = Vec::new();
         put_length(&mut bytes, self.proof.len())?;
         bytes.extend(self.proof.as_flattened());
         Ok(bytes)
@@ -339,7 +208,7 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
     Ok(Revealed { images, answers, draw, fixed_seed })
 }
 
-fn draw_on(
+pub(super) fn draw_on(
     terms: &Terms,
     beacon: &[u8; 32],
     secret: &Secret,
@@ -353,7 +222,7 @@ fn draw_on(
 /// Makes the items of the opened leaves, with the reveal's labels, and compares their digest.
 fn items_again(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Part, RevealError> {
     let Part { mut images, answers } = render_opened(reveal, draw, answer_classes)?;
-    take_labels(&mut images, draw, &reveal.labels)?;
+    take_labels(&mut images.labels, draw, &reveal.labels)?;
     let digest: Hash = Sha256::digest(images.to_bytes()?).into();
     if digest != reveal.items_sha256 {
         let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
@@ -409,11 +278,11 @@ fn append(pool: &mut Part, item: Part) -> Result<(), RevealError> {
 }
 
 /// Puts the reveal's labels in, which may differ from the pool's for mixtures only.
-fn take_labels(images: &mut Images, draw: &Draw, labels: &[u16]) -> Result<(), RevealError> {
-    if labels.len() != images.labels.len() {
-        return Err(RevealError::Labels { expected: images.labels.len(), found: labels.len() });
+pub(super) fn take_labels(of_pool: &mut [u16], draw: &Draw, labels: &[u16]) -> Result<(), RevealError> {
+    if labels.len() != of_pool.len() {
+        return Err(RevealError::Labels { expected: of_pool.len(), found: labels.len() });
     }
-    for (index, (item, (label, &found))) in draw.items.iter().zip(images.labels.iter_mut().zip(labels)).enumerate() {
+    for (index, (item, (label, &found))) in draw.items.iter().zip(of_pool.iter_mut().zip(labels)).enumerate() {
         if item.partner().is_none() && *label != found {
             return Err(RevealError::Label { index, expected: *label, found });
         }
@@ -422,7 +291,7 @@ fn take_labels(images: &mut Images, draw: &Draw, labels: &[u16]) -> Result<(), R
     Ok(())
 }
 
-fn same(what: &'static str, expected: &str, found: &str) -> Result<(), RevealError> {
+pub(super) fn same(what: &'static str, expected: &str, found: &str) -> Result<(), RevealError> {
     if expected == found {
         return Ok(());
     }

@@ -6,6 +6,8 @@
 //! other than one plane or three are no pictures: `pixels` instead of `image` has their bytes, plane by plane. Equal parts give
 //! equal bytes. It knows no competition.
 
+mod columns;
+mod pictures;
 mod read;
 
 pub(crate) use read::open;

@@ -43,7 +43,7 @@ pub(super) fn open(folder: &Path) -> Result<Table, SourceError> {
             .flat_map(|(class, paths)| paths.iter().map(|path| (label[class], path)))
             .map(|(label, path)| PictureFile { origin: relative(path, &root), path: path.clone(), label })
             .collect();
-        Part { name: name.clone(), rows: files.len() as u64, rows_in: RowsIn::Files(files), answers: None }
+        Part { name: name.clone(), rows: files.len() as u64, rows_in: RowsIn::Files(files.into()), answers: None }
     });
     Ok(Table {
         parts: parts.collect(),
@@ -120,8 +120,10 @@ fn relative(path: &Path, root: &Path) -> String {
     names(path, root).join("/")
 }
 
-pub(super) fn rows(files: &[PictureFile]) -> Rows<'_> {
-    Box::new((0..).zip(files).map(|(number, file)| {
+/// The files of these numbers, in that order.
+pub(super) fn rows<'a>(files: &'a [PictureFile], numbers: impl Iterator<Item = u64> + 'a) -> Rows<'a> {
+    let numbered = |number: u64| Some((number, files.get(usize::try_from(number).ok()?)?));
+    Box::new(numbers.filter_map(numbered).map(|(number, file)| {
         let failed = |problem: String| RowError { number, origin: file.origin.clone(), problem };
         Ok(read(&file.path).map_err(|error| failed(error.to_string())).map(|picture| Row {
             number,

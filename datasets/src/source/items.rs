@@ -3,12 +3,14 @@
 //! It does NOT know which rows will be public or hidden, and keeps nothing.
 
 use super::answers;
+use super::pixels::RowPixels;
 use super::{Inputs, Part, RowError, SourceError, Table};
-use crate::labelled::Placed;
-use crate::{Images, Labelled, Logits};
+use crate::{Images, Labelled, Logits, pool};
+use protocol::Digest;
 use protocol::competition::{InputSpec, RowSpec};
+use protocol::digest::Hasher;
+use protocol::pixels::Pixels;
 use std::collections::{HashMap, HashSet};
-use std::io::BufWriter;
 
 /// What a competition says of its rows.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,17 @@ pub struct Items {
     pub left_out: Vec<RowError>,
 }
 
+/// The labelled images of a part, however many.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// In the order of their rows.
+    pub items: Labelled,
+    /// Rows that couldn't be read.
+    pub left_out: Vec<RowError>,
+    /// Of all items, as a pool's file has them.
+    pub sha256: Digest,
+}
+
 impl Table {
     /// A part's rows as labelled images. `progress` hears how many are done, of how many.
     ///
@@ -49,27 +62,33 @@ impl Table {
         Ok(Items { images: Images { count, channels, height, width, pixels, labels }, answers, left_out })
     }
 
-    /// The same, however many there are: each is decoded once, and their pixels lie in a file without a name meanwhile. And the
-    /// rows that couldn't be read.
+    /// The same, however many there are: their pixels are made again of their pictures whenever they are asked for.
     ///
     /// # Errors
-    /// As [`Table::items`], and when there is no room.
-    pub fn spooled(
-        &self,
-        part: &Part,
-        wanted: &Wanted<'_>,
-        progress: &dyn Fn(u64, u64),
-    ) -> Result<(Labelled, Vec<RowError>), SourceError> {
-        let label_of = self.label_of(wanted)?;
-        let mut spool = BufWriter::new(tempfile::tempfile().map_err(SourceError::unspooled)?);
-        let inputs = part.rows_into(wanted.input.shape(), wanted.rows, &mut spool, progress)?;
+    /// As [`Table::items`].
+    pub fn opened(&self, part: &Part, wanted: &Wanted<'_>, progress: &dyn Fn(u64, u64)) -> Result<Opened, SourceError> {
+        let (label_of, shape) = (self.label_of(wanted)?, wanted.input.shape());
+        // What a pool's file begins with follows from its labels. Mostly it is what all rows would make of it, and then its digest
+        // is there as soon as each row was decoded once.
+        let count = u32::try_from(part.rows).unwrap_or(u32::MAX);
+        let label_bytes = if wanted.labels.len() > usize::from(u8::MAX) + 1 { 2 } else { 1 };
+        let head = pool::head(count, shape, label_bytes, part.answers.is_some());
+        let mut hasher = Hasher::default();
+        hasher.update(&head);
+        let inputs = part.rows_into(shape, wanted.rows, &mut hasher, progress)?;
         let Inputs { labels, answers, left_out, .. } = by_labels(inputs, &label_of);
-        let file = spool.into_inner().map_err(|error| SourceError::unspooled(error.into_error()))?;
+        let missing: HashSet<u64> = left_out.iter().map(|row| row.number).collect();
+        let rows = (0..part.rows).filter(|row| !missing.contains(row)).collect();
+        let pixels = Pixels::of(RowPixels::new(part, rows, shape, wanted.rows.pictures));
         let answers = answers::table(answers, labels.len());
-        let file = Placed::new(file).map_err(SourceError::unspooled)?;
-        let all = 0..file.bytes;
-        let items = Labelled::raw((file, all), wanted.input.shape(), labels, answers);
-        Ok((items, left_out))
+        let items = Labelled { shape, pixels, labels, answers };
+        if items.pool_head() == head {
+            hasher.update(&items.pool_tail().map_err(SourceError::Again)?);
+        } else {
+            hasher = Hasher::default();
+            items.write_pool(&mut hasher).map_err(SourceError::Again)?;
+        }
+        Ok(Opened { items, left_out, sha256: hasher.finish() })
     }
 
     /// The label of each class of the source.

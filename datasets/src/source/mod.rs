@@ -5,18 +5,22 @@
 //! for: each row is decoded by itself, and one that can't be read says which it is and why.
 
 mod answers;
+mod error;
 mod folder;
 mod items;
 mod parquet_files;
+mod pixels;
 
 pub use answers::AnswersError;
-pub use items::{Items, Wanted};
+pub use error::SourceError;
+pub use items::{Items, Opened, Wanted};
 
 use crate::picture::{Picture, PictureError};
 use protocol::architecture::{CLASSES_MAX, ImageShape};
 use protocol::competition::{PictureSpec, RowSpec};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// An encoded picture may have this many bytes.
 pub const PICTURE_BYTES_MAX: u64 = 256 << 20;
@@ -42,128 +46,6 @@ pub enum Source {
     Folder(PathBuf),
     /// A file of Parquet, or a folder with such files.
     Parquet(PathBuf),
-}
-
-/// Why a source can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The file system's answer.
-    #[error("read {}: {source}", path.display())]
-    Read {
-        /// File or folder.
-        path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// There is nothing in it.
-    #[error("{} has neither folders of classes with pictures in them, nor such folders below `train` and `test`", .0.display())]
-    NoClasses(PathBuf),
-    /// Pictures and class folders beside each other, or pictures without a class.
-    #[error("{} lies in no class folder; each picture's label is the name of the folder that it is in", .0.display())]
-    NoClass(PathBuf),
-    /// A link to somewhere else.
-    #[error("{} leads out of the folder {}; copy what it leads to", link.display(), folder.display())]
-    Leaves {
-        /// The link.
-        link: PathBuf,
-        /// What all must lie in.
-        folder: PathBuf,
-    },
-    /// A file that isn't Parquet, or is damaged.
-    #[error("{}: {problem}", path.display())]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// What the reader says.
-        problem: String,
-    },
-    /// No file, or no rows.
-    #[error("{} has no rows; are there files that end in .parquet?", .0.display())]
-    Empty(PathBuf),
-    /// Which column is meant isn't clear.
-    #[error("{}: {problem}; its columns are {columns}", path.display())]
-    Column {
-        /// The file.
-        path: PathBuf,
-        /// What is missing or there twice.
-        problem: String,
-        /// What there is.
-        columns: String,
-    },
-    /// Files of one data set that differ.
-    #[error("{} and {} don't have the same columns and classes: {what}", first.display(), second.display())]
-    Differ {
-        /// A file.
-        first: PathBuf,
-        /// Another.
-        second: PathBuf,
-        /// In what.
-        what: String,
-    },
-    /// More classes than labels can tell apart.
-    #[error("{found} classes, limit {CLASSES_MAX}")]
-    TooManyClasses {
-        /// Classes that there are.
-        found: usize,
-    },
-    /// A label that no class of the data has.
-    #[error("no class of the data is called `{label}`, as a label of the manifest is; the classes are {classes}")]
-    NoItems {
-        /// The label.
-        label: String,
-        /// What the data names.
-        classes: String,
-    },
-    /// A class that is no label.
-    #[error("class `{class}` of the data is no label of the manifest")]
-    Unnamed {
-        /// The class.
-        class: String,
-    },
-    /// No part has this name.
-    #[error("there is no part `{wanted}`; the parts are {there}")]
-    NoPart {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        there: String,
-    },
-    /// A row that can't be read, one more than may be left out.
-    #[error("part `{part}`, row {} ({}): {}; {skipped} were left out before it, `data.rows.unreadable_max` says how many may be", row.number, row.origin, row.problem)]
-    Unreadable {
-        /// The part.
-        part: String,
-        /// Which.
-        row: RowError,
-        /// How many couldn't be read before it.
-        skipped: u32,
-    },
-    /// The teacher's answers aren't to these rows.
-    #[error("part `{part}`: {problem}")]
-    Answers {
-        /// The part.
-        part: String,
-        /// Why.
-        problem: AnswersError,
-    },
-    /// There is no room for inputs until they are published.
-    #[error("keep the inputs in a file in {} (TMPDIR names another folder): {source}", std::env::temp_dir().display())]
-    Spool {
-        /// The system's answer.
-        source: io::Error,
-    },
-    /// More bytes than whoever asks holds in memory.
-    #[error("part `{part}` has {rows} rows, which are {bytes} bytes as inputs; limit {limit}")]
-    TooLarge {
-        /// The part.
-        part: String,
-        /// Its rows.
-        rows: u64,
-        /// Bytes of all its inputs.
-        bytes: u64,
-        /// How many may be.
-        limit: u64,
-    },
 }
 
 /// Rows in parts, with what their labels mean.
@@ -192,9 +74,9 @@ pub struct Part {
 }
 
 /// Where the rows of a part are.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum RowsIn {
-    Files(Vec<folder::PictureFile>),
+    Files(Arc<[folder::PictureFile]>),
     Parquet(Vec<parquet_files::RowsFile>),
 }
 
@@ -226,13 +108,6 @@ pub struct RowError {
 
 /// The rows of a part, in order. An error of the source itself ends them.
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<Result<Row, RowError>, SourceError>> + 'a>;
-
-impl SourceError {
-    /// Inputs that can't be kept, or not be read again.
-    pub fn unspooled(source: io::Error) -> Self {
-        Self::Spool { source }
-    }
-}
 
 impl Source {
     /// What a text such as `folder:pictures` or `parquet:data/train.parquet` means, relative to `base`; `None` if it is
@@ -297,6 +172,31 @@ impl Table {
     }
 }
 
+impl RowsIn {
+    /// The same without the teacher's answers.
+    fn unanswered(&self) -> Self {
+        match self {
+            Self::Files(files) => Self::Files(Arc::clone(files)),
+            Self::Parquet(files) => Self::Parquet(files.iter().map(parquet_files::RowsFile::unanswered).collect()),
+        }
+    }
+
+    /// The rows of these numbers, which ascend.
+    fn at<'a>(&'a self, numbers: &'a [u64]) -> Rows<'a> {
+        match self {
+            Self::Files(files) => folder::rows(files, numbers.iter().copied()),
+            Self::Parquet(files) => {
+                let mut wanted = numbers.iter().peekable();
+                let rows = parquet_files::rows(files, numbers.first().copied().unwrap_or(0));
+                Box::new(rows.filter(move |row| match row {
+                    Ok(row) => wanted.next_if(|wanted| **wanted == number(row)).is_some(),
+                    Err(_) => true,
+                }))
+            }
+        }
+    }
+}
+
 impl Part {
     /// Its rows, in order.
     ///
@@ -304,8 +204,8 @@ impl Part {
     /// When a file can't be opened any more.
     pub fn read(&self) -> Result<Rows<'_>, SourceError> {
         match &self.rows_in {
-            RowsIn::Files(files) => Ok(folder::rows(files)),
-            RowsIn::Parquet(files) => Ok(parquet_files::rows(files)),
+            RowsIn::Files(files) => Ok(folder::rows(files, 0..files.len() as u64)),
+            RowsIn::Parquet(files) => Ok(parquet_files::rows(files, 0)),
         }
     }
 
@@ -347,7 +247,7 @@ impl Part {
             match row.and_then(|row| input(row, shape, spec.pictures)) {
                 Ok((label, planes)) => {
                     inputs.labels.push(label);
-                    pixels.write_all(&planes).map_err(SourceError::unspooled)?;
+                    pixels.write_all(&planes).map_err(SourceError::Again)?;
                     inputs.answers.extend(answer.unwrap_or_default());
                 }
                 Err(row) if inputs.left_out.len() < spec.unreadable_max as usize => inputs.left_out.push(row),
@@ -379,6 +279,11 @@ impl Inputs {
     fn done(&self) -> u64 {
         (self.labels.len() + self.left_out.len()) as u64
     }
+}
+
+/// Which row it is, whether or not it can be read.
+fn number(row: &Result<Row, RowError>) -> u64 {
+    row.as_ref().map_or_else(|row| row.number, |row| row.number)
 }
 
 fn input(row: Row, shape: ImageShape, pictures: PictureSpec) -> Result<(u16, Vec<u8>), RowError> {

@@ -1,6 +1,9 @@
 //! Hidden rounds through their public door, and what the tests share: a pool, terms, a ledger's beacon.
 
-use datasets::hidden::{Beacon, BeaconRule, DrawSpec, Family, Secret, Terms};
+use datasets::hidden::{
+    Beacon, BeaconRule, DrandChain, DrawSpec, Ended, Family, Reveal, RevealError, Secret, Spent, Terms,
+};
+use datasets::published::Part;
 use datasets::round::{self, Commitment};
 use datasets::{Images, load_digits};
 use protocol::competition::HiddenPool;
@@ -49,4 +52,19 @@ fn terms(pool: &Images, round: u64) -> Terms {
         spec: DrawSpec::of(&rules(), pool.count, HiddenPool::Public),
         beacon: BeaconRule::Ledger { height: 50 + round },
     }
+}
+
+/// The reveal that a validator writes of a round, read again.
+pub(crate) fn reveal_of(
+    (terms, secret, beacon): (Terms, Secret, Beacon),
+    chain: Option<&DrandChain>,
+    (fixed_seed, spent): (Option<&[u8; 32]>, &Spent),
+    pool: Commitment,
+    items: &Images,
+) -> Result<Reveal, RevealError> {
+    let items = Part { images: items.clone(), answers: None }.into();
+    let (fixed_seed, spent) = (fixed_seed.copied(), spent.clone());
+    let mut written = Vec::new();
+    Ended { terms, secret, beacon, fixed_seed, spent, pool, items }.reveal(chain, &mut written)?;
+    Reveal::from_bytes(&written)
 }

@@ -103,7 +103,7 @@ fn teacher_labels_mixtures_and_nothing_else() {
     let before = items.labels.clone();
     // The teacher sees a 4 everywhere, and a 6 that is no likelier.
     let logits: Vec<f32> = (0..40).flat_map(|_| [0., 0., 0., 0., 2.5, 0., 2.5, 0., 0., 0.]).collect();
-    relabel(&mut items, &drawn, &logits, 10).unwrap();
+    relabel(&mut items.labels, &drawn, &logits, 10).unwrap();
     for ((item, before), after) in drawn.items.iter().zip(before).zip(&items.labels) {
         assert_eq!(*after, if item.partner().is_some() { 4 } else { before });
     }
@@ -119,7 +119,7 @@ fn a_mixture_can_be_of_any_class_that_there_may_be() {
         let mut items = render(&images, &drawn).unwrap();
         let mut logits = vec![0.0; 40 * classes as usize];
         logits.chunks_mut(classes as usize).for_each(|row| *row.last_mut().unwrap() = 1.0);
-        relabel(&mut items, &drawn, &logits, classes).unwrap();
+        relabel(&mut items.labels, &drawn, &logits, classes).unwrap();
         assert_eq!(u32::from(items.labels[mixed]), classes - 1);
     }
 }
@@ -131,15 +131,15 @@ fn logits_that_do_not_fit_are_refused_and_change_nothing() {
     let mut items = render(&images, &drawn).unwrap();
     let before = items.clone();
     let logits = RenderError::Logits { found: 39, items: 4, classes: 10 };
-    assert_eq!(relabel(&mut items, &drawn, &[0.0; 39], 10), Err(logits));
-    assert_eq!(relabel(&mut items, &drawn, &[], 0), Err(RenderError::Logits { found: 0, items: 4, classes: 0 }));
+    assert_eq!(relabel(&mut items.labels, &drawn, &[0.0; 39], 10), Err(logits));
+    assert_eq!(relabel(&mut items.labels, &drawn, &[], 0), Err(RenderError::Logits { found: 0, items: 4, classes: 0 }));
     let mut broken = [0.0; 40];
     broken[17] = f32::INFINITY;
     let error = FormatError::NotFinite { index: 17, found: f32::INFINITY };
-    assert_eq!(relabel(&mut items, &drawn, &broken, 10), Err(error.into()));
+    assert_eq!(relabel(&mut items.labels, &drawn, &broken, 10), Err(error.into()));
     assert_eq!(items, before);
     let mut unlabelled = items.without_labels();
-    assert_eq!(relabel(&mut unlabelled, &drawn, &[0.0; 40], 10), Err(RenderError::Unlabelled));
+    assert_eq!(relabel(&mut unlabelled.labels, &drawn, &[0.0; 40], 10), Err(RenderError::Unlabelled));
 }
 
 fn any_transform() -> impl Strategy<Value = Transform> {

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 use super::drand::QUICKNET_1000;
-use super::{COMPETITION, ledger_beacon, pool, pool_commitment, rules, secret, terms};
+use super::{COMPETITION, ledger_beacon, pool, pool_commitment, reveal_of, rules, secret, terms};
 use datasets::hidden::{
     Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, DrawSpec, Expected, Reveal, RevealError, Revealed,
     RoundCommitment, Secret, Spent, Terms, draw, draw_unspent, fixed_seed, relabel, render, seed, verify_reveal,
@@ -46,11 +46,11 @@ impl Round {
         let seed = seed(&value, &secret(), COMPETITION, terms.round);
         let drawn = draw(&seed, fixed.unwrap_or(&first), 30, &terms.spec).unwrap();
         let mut images = render(pool, &drawn).unwrap();
-        relabel(&mut images, &drawn, &[[0., 0., 0., 1., 0., 0., 0., 0., 0., 0.]; 12].concat(), 10).unwrap();
+        relabel(&mut images.labels, &drawn, &[[0., 0., 0., 1., 0., 0., 0., 0., 0., 0.]; 12].concat(), 10).unwrap();
         assert!(drawn.items.iter().any(|item| item.partner().is_some()), "the round has a mixture");
         let (opened, public) = (terms.clone(), pool_commitment(pool));
-        let reveal =
-            Reveal::new(opened, secret(), beacon.clone(), chain, (fixed, &Spent::default()), &public, &images).unwrap();
+        let history = (fixed, &Spent::default());
+        let reveal = reveal_of((opened, secret(), beacon.clone()), chain, history, public, &images).unwrap();
         Round { rules: rules(), terms, commitment, beacon, images, reveal }
     }
 
@@ -206,7 +206,7 @@ fn validator_can_not_open_a_round_with_items_or_a_pool_that_it_did_not_use() {
     let (round, pool) = (Round::run(1, None), pool(30));
     let open = |pool: &Images, images: &Images| {
         let (terms, beacon) = (round.terms.clone(), round.beacon.clone());
-        Reveal::new(terms, secret(), beacon, None, (None, &Spent::default()), &pool_commitment(pool), images)
+        reveal_of((terms, secret(), beacon), None, (None, &Spent::default()), pool_commitment(pool), images)
     };
     assert_eq!(open(&pool, &round.images).as_ref(), Ok(&round.reveal));
     let mut touched = round.images.clone();
@@ -252,7 +252,7 @@ fn a_later_round_of_a_private_pool_holds_against_what_earlier_reveals_showed_and
         let seed = seed(&value, &secret, COMPETITION, round);
         let fixed = history.0.copied().unwrap_or_else(|| fixed_seed(&value, &secret, COMPETITION, round));
         let images = render(&pool, &draw_unspent(&seed, &fixed, 30, &terms.spec, history.1).unwrap()).unwrap();
-        let reveal = Reveal::new(terms, secret, beacon, None, history, &pool_commitment(&pool), &images).unwrap();
+        let reveal = reveal_of((terms, secret, beacon), None, history, pool_commitment(&pool), &images).unwrap();
         (commitment, reveal)
     };
     let check = |(commitment, reveal): &(RoundCommitment, Reveal), fixed: Option<&[u8; 32]>, spent: &Spent| {

@@ -3,6 +3,7 @@
 mod decode;
 mod inline;
 mod look;
+mod message;
 mod names;
 mod read;
 mod wire;

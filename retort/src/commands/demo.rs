@@ -3,12 +3,11 @@
 //! Everything goes through the doors that strangers use: HTTP, signed requests, the worker process. What is special
 //! here is only that one program plays all parts, and that the schedules are short.
 
-use super::built_in::{FILES, MANIFEST};
+mod service;
+
 use super::predict::{self, Prediction};
 use super::pull::{Pulled, pull};
-use super::validator::{
-    bind, log_in_story, open_app, publish, tell_caveats, time_to_end, until_interrupted, who_has_it,
-};
+use super::validator::log_in_story;
 use super::{miner, print_json, verify};
 use crate::cli::DemoArgs;
 use crate::leave::{self, Temporary};
@@ -17,7 +16,6 @@ use ::copies::disguise::shape::{Filling, widened};
 use anyhow::{Context, Result, bail};
 use datasets::Images;
 use datasets::hidden::{RoundEntryView, RoundView};
-use eval::{Library, ONNXRUNTIME_VARIABLE};
 use miner_template::client::{Announcing, Client};
 use miner_template::distil::{Options, distil};
 use miner_template::progress::Display;
@@ -26,7 +24,6 @@ use miner_template::source::Assets;
 use miner_template::students::student;
 use models::{DeviceKind, Weights};
 use protocol::api::{BoardRow, Leaderboard, RowKind};
-use protocol::competition::EngineName;
 use protocol::digest::canonical_json;
 use protocol::package::PackageConfig;
 use protocol::reward::Weight;
@@ -34,19 +31,12 @@ use protocol::round::Step;
 use protocol::transforms::Family;
 use protocol::{CompetitionId, SubmissionId};
 use serde::Serialize;
+use service::Service;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 use validator::config::LatencyEffort;
-use validator::{App, Home};
-
-/// The settings of the demo's validator. RETORT_LATENCY=full measures as a competition does, four times as long.
-const SETTINGS: &str = "latency = \"quick\"\nregistration = \"open\"\n";
-
-/// The demo's students learn for seconds and miss the manifest's gate. This one stops who has the public items by heart.
-const DEMO_GATE_PPM: u32 = 750_000;
 
 /// What PyTorch's exporter wrote of a student that was trained there, submitted as it is.
 const EXPORTED: [(&str, &[u8]); 2] = [
@@ -166,99 +156,6 @@ fn folder(args: &DemoArgs) -> Result<(PathBuf, Option<Temporary>)> {
             Ok((temporary.path().to_owned(), Some(temporary)))
         }
     }
-}
-
-/// A validator that runs in the background of this process.
-struct Service {
-    app: App,
-    base: String,
-    competition: CompetitionId,
-    stop: oneshot::Sender<()>,
-    running: tokio::task::JoinHandle<Result<(), validator::ServeError>>,
-}
-
-impl Service {
-    fn start(runtime: &Runtime, dir: &Path, args: &DemoArgs, say: &impl Fn(&str)) -> Result<Self> {
-        let (home, manifest) = made(dir, say)?;
-        runtime.block_on(async {
-            let listener = bind(args.listen).await?;
-            let base = format!("http://{}", listener.local_addr()?);
-            let app = open_app(&home, Some(args.listen)).await.map_err(|error| who_has_it(&home, error))?;
-            say("it is open; teacher and reference are measured, and the competition is published");
-            let manifest = publish(&app.publisher(), &manifest).await?.competition.manifest;
-            tell_caveats(&manifest);
-            let competition = manifest.id;
-            let (stop, stopped) = oneshot::channel();
-            let running = tokio::spawn(validator::run(listener, app.clone(), async {
-                let _ = stopped.await;
-            }));
-            Ok(Self { app, base, competition, stop, running })
-        })
-    }
-
-    /// Stops the service, after an interrupt if it is to go on serving.
-    fn end(self, runtime: &Runtime, serve: bool) -> Result<()> {
-        runtime.block_on(async {
-            if serve {
-                let token = self.app.config.operator_token.expose();
-                eprintln!(
-                    "serving at {0}/ until you press Ctrl-C; the operator's page: {0}/operator#token={token}",
-                    self.base
-                );
-                until_interrupted(time_to_end(&self.app)).await;
-            }
-            let _ = self.stop.send(());
-            Ok(self.running.await.context("the service's task")??)
-        })
-    }
-}
-
-/// Makes a validator's directory, and a manifest with its models; where both are.
-fn made(dir: &Path, say: &impl Fn(&str)) -> Result<(PathBuf, PathBuf)> {
-    for (name, bytes) in FILES {
-        write(&dir.join(name), bytes)?;
-    }
-    let path = dir.join("validator");
-    let home = Home::new(&path);
-    let fresh = !home.config().exists();
-    home.init()?;
-    if fresh {
-        write(&home.config(), SETTINGS.as_bytes())?;
-    }
-    let manifest = dir.join("competitions/fashion-mnist/competition.toml");
-    let engine = official(&Library::named(), say);
-    write(&manifest, changed(MANIFEST, DEMO_GATE_PPM, engine).as_bytes())?;
-    Ok((path, manifest))
-}
-
-/// What models are measured on: onnxruntime where its library is found, else what is built in.
-fn official(library: &Library, say: &impl Fn(&str)) -> EngineName {
-    match library.runtime() {
-        Ok(_) => {
-            say("models are measured on onnxruntime, whose library is here");
-            EngineName::Onnxruntime
-        }
-        Err(_) if std::env::var_os(ONNXRUNTIME_VARIABLE).is_none() => {
-            say(&format!(
-                "models are measured on burn, which is built in; on onnxruntime where {ONNXRUNTIME_VARIABLE} names its library"
-            ));
-            EngineName::Burn
-        }
-        Err(problem) => {
-            say(&format!("models are measured on burn, which is built in: {problem}"));
-            EngineName::Burn
-        }
-    }
-}
-
-/// A manifest with another gate and this engine.
-fn changed(manifest: &str, gate_ppm: u32, engine: EngineName) -> String {
-    let line = |line: &str| match line {
-        _ if line.starts_with("gate_ppm") => format!("gate_ppm = {gate_ppm}\n"),
-        _ if line.starts_with("# engine = ") => format!("engine = \"{engine}\"\n"),
-        _ => format!("{line}\n"),
-    };
-    manifest.lines().map(line).collect()
 }
 
 fn distil_all(

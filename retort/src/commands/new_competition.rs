@@ -1,29 +1,23 @@
 //! `retort validator new`: a manifest made from what was seen of data and of a teacher, or of a teacher's answers. It does NOT look
 //! at pictures itself (`own_data` does), trains no student (`reference` does) and measures none.
 
+mod written;
+
 use super::own_data::{looked_at, spec};
 use super::predict::UNLIMITED;
 use super::reference::{Lesson, distil_reference};
 use crate::cli::{NewCompetition, PictureFit, at_home};
 use crate::typed;
 use anyhow::{Context, Result, bail, ensure};
-use datasets::inspect::{Inspection, PartFound, error_bar_ppm};
-use datasets::source::Source;
-use eval::Library;
+use datasets::inspect::{Inspection, PartFound};
 use miner_template::files::PackageFiles;
 use protocol::architecture::Costs;
-use protocol::competition::{EngineName, Fit, InputSpec, OfficialEngine, PictureSpec, RowSpec, TeacherAnswers};
+use protocol::competition::{Fit, InputSpec, PictureSpec, RowSpec, TeacherAnswers};
 use protocol::package::{Admission, PackageConfig, admit};
-use protocol::round::RoundRules;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 use validator::config::DIR_DEFAULT;
-
-/// Rounds that a private pool should last for, where it is large enough.
-const PRIVATE_ROUNDS: u32 = 10;
-/// What students may cost beside the reference, where little or nothing is known of the teacher's costs.
-const TIMES_THE_REFERENCE: u64 = 10;
+use written::Draft;
 
 /// What a student costs at least.
 const SMALLEST: Costs = Costs { parameters: 1, macs: 1, activation_bytes_peak: 1, size_bytes: 1 };
@@ -57,7 +51,8 @@ pub(crate) fn run_new(new: &NewCompetition) -> Result<()> {
     let counted = Counted::of(&found, &used)?;
     let rows = RowSpec { unreadable_max: counted.left_out, ..rows };
     let text = |reference: &Path, costs: &Costs| {
-        let text = manifest(new, &rows, &taught, (reference, costs), &counted);
+        let reference = (reference, costs);
+        let text = Draft { new, rows: &rows, taught: &taught, reference, counted: &counted }.text();
         let read = protocol::competition::Manifest::from_toml(&text);
         read.context("no competition can be published with what was asked").map(|_| text)
     };
@@ -275,177 +270,4 @@ impl Counted {
         let unreadable = found.parts.iter().map(|part| part.unreadable).max().unwrap_or(0);
         Ok(Self { public: items / 2, hidden: items / 2, left_out: u32::try_from(unreadable).unwrap_or(u32::MAX) })
     }
-}
-
-fn manifest(
-    new: &NewCompetition,
-    rows: &RowSpec,
-    taught: &Taught<'_>,
-    (reference_package, reference): (&Path, &Costs),
-    counted: &Counted,
-) -> String {
-    let quoted = |text: &str| toml::Value::from(text).to_string();
-    let path = |path: &Path| quoted(&seen_from(&new.out, path).display().to_string());
-    let list = |values: &[u32]| values.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    let labels: Vec<String> = taught.labels.iter().map(|label| quoted(label)).collect();
-    let kind = match Source::guessed(&new.data.data) {
-        Source::Folder(_) => "folder",
-        Source::Parquet(_) => "parquet",
-    };
-    let bar = f64::from(error_bar_ppm(counted.public.into())) / 1e4;
-    let mut text = format!(
-        "# Written by `retort validator new`; every line may be changed. `retort validator publish --check` reads it again.\n\
-         format = \"retort-competition/1\"\n\
-         id = {id}\n\
-         title = {id}\n\
-         # What miners read first.\n\
-         description = \"\"\n\
-         # Under which everybody may use what is entered here: whoever submits agrees to it. An SPDX name (spdx.org/licenses), not\n\
-         # that of your data. Without the line nobody but the owner of a model knows what may be done with it.\n\
-         # license = \"MIT\"\n\
-         task = \"image_classification\"\n\
-         labels = [{labels}]\n\
-         {distance}{engine}\n\
-         # As the teacher takes it: x = (pixel / 255 - mean) / deviation.\n\
-         [input]\nchannels = {channels}\nheight = {height}\nwidth = {width}\nmean_ppm = [{mean}]\ndeviation_ppm = [{deviation}]\n\n\
-         # Half of the items are public, with the teacher's answers: 90 % on them is known to ±{bar:.2} points.\n\
-         [data]\nsource = {source}\npublic_items = {public}\nhidden_items = {hidden}\n",
-        id = quoted(new.id.as_ref()),
-        labels = labels.join(", "),
-        distance = distance(&taught.by),
-        engine = engine(&Library::named()),
-        channels = taught.input.channels,
-        height = taught.input.height,
-        width = taught.input.width,
-        mean = list(&taught.input.mean_ppm),
-        deviation = list(&taught.input.deviation_ppm),
-        source = quoted(&format!("{kind}:{}", seen_from(&new.out, &new.data.data).display())),
-        public = counted.public,
-        hidden = counted.hidden,
-    );
-    let is_private = new.private || taught.by.package().is_none();
-    text += match is_private {
-        true => "hidden_pool = \"private\"\n",
-        false => {
-            "# Write \"private\" if nobody else has these pictures and labels; only then the competition is fit for money.\nhidden_pool = \"public\"\n"
-        }
-    };
-    text += &rows_table(rows);
-    let bounds = bounds(&taught.by, reference);
-    let _ = write!(
-        text,
-        "\n{teacher}\n# Every latency is a ratio to this model's.\n[reference]\npackage = {reference_package}\n\n\
-         {why}\n\
-         [limits]\nsize_bytes_max = {bytes}\nparameters_max = {parameters}\nmacs_max = {macs}\nactivation_bytes_max = {activation}\nsubmissions_per_day = 20\n\n\
-         [rounds]\n",
-        teacher = teacher_table(&taught.by, path),
-        reference_package = path(reference_package),
-        why = match taught.by {
-            Teacher::Model { .. } => {
-                "# At most half of the teacher's parameters and multiply-accumulates, so that the teacher in disguise is no student."
-            }
-            Teacher::Answers(_) => {
-                "# Ten times what the reference costs, and at most half of what is stated of the teacher: choose what you want models for."
-            }
-        },
-        bytes = bounds.parameters * 4 + 65_536,
-        parameters = bounds.parameters,
-        macs = bounds.macs,
-        activation = bounds.activation_bytes_peak,
-    );
-    if is_private {
-        let items = (counted.hidden / PRIVATE_ROUNDS).max(10);
-        let lasts = RoundRules { items, ..RoundRules::default() }.rounds_of(counted.hidden);
-        let _ = writeln!(
-            text,
-            "# What a round reveals is fresh in no later one: with so many the pool lasts for {lasts} rounds.\nitems = {items}"
-        );
-    }
-    let _ = write!(
-        text,
-        "# Without this line rounds take drand's beacons, if the validator's `drand_url` answers. This one is for trying out:\n\
-         # whoever writes the ledger can grind it.\nbeacon = \"ledger\"\n\n\
-         # What a smaller or faster model earns ends at the reference's size and latency. Set the rest from students that you\n\
-         # measured: below the gate (90 % of the teacher's accuracy) a model is worth nothing.\n\
-         [score]\ngate_ppm = 900000\nsize_bytes_min = {least}\nsize_bytes_max = {most}\n\n\
-         # How alike honest students are here, by which copies in disguise are told from strangers. Train five or more that\n\
-         # have nothing to do with each other, and put what this prints at the end of this file:\n\
-         #   retort bench nulls --competition THIS_FILE DIR DIR DIR DIR DIR\n",
-        least = reference.size_bytes,
-        most = bounds.size_bytes.max(reference.size_bytes + 1),
-    );
-    text
-}
-
-/// What students may cost at most; the size is where it counts no more.
-fn bounds(teacher: &Teacher<'_>, reference: &Costs) -> Costs {
-    match teacher {
-        Teacher::Model { costs, .. } => Costs { parameters: costs.parameters / 2, macs: costs.macs / 2, ..*costs },
-        Teacher::Answers(answers) => {
-            let (parameters, macs) = answers.costs().unwrap_or((u64::MAX, u64::MAX));
-            Costs {
-                parameters: (reference.parameters * TIMES_THE_REFERENCE).min(parameters / 2),
-                macs: (reference.macs * TIMES_THE_REFERENCE).min(macs / 2),
-                activation_bytes_peak: reference.activation_bytes_peak * TIMES_THE_REFERENCE,
-                size_bytes: reference.size_bytes * TIMES_THE_REFERENCE,
-            }
-        }
-    }
-}
-
-/// What a manifest says of a teacher whose costs nobody states.
-fn distance(teacher: &Teacher<'_>) -> &'static str {
-    match teacher.costs() {
-        Some(_) => "",
-        None => {
-            "# Nothing is stated of the teacher's costs, so no distance to it can be kept: whoever has it may enter it. State them as\n\
-             # `parameters` and `macs` under [teacher.answers] and leave this line out.\n\
-             teacher_distance = \"none\"\n"
-        }
-    }
-}
-
-fn teacher_table(teacher: &Teacher<'_>, path: impl Fn(&Path) -> String) -> String {
-    match teacher {
-        Teacher::Model { folder, .. } => {
-            format!("[teacher]\npackage = {}\n", path(folder))
-        }
-        Teacher::Answers(answers) => {
-            let table = toml::to_string(answers).expect("a table of texts and numbers; this is a bug");
-            let table = table.replace("[files]", "[teacher.answers.files]");
-            format!(
-                "# What a model answered to every item, public and hidden: nobody asks it again, so rounds show items as they are.\n\
-                 [teacher.answers]\n{table}"
-            )
-        }
-    }
-}
-
-/// What models are measured on: what most users deploy, where it is here.
-fn engine(library: &Library) -> &'static str {
-    match library.official(OfficialEngine::any(EngineName::Onnxruntime)) {
-        Ok(_) => {
-            "# What models are measured on, with the library that was found here. \"rten\" is part of every `retort`.\n\
-             engine = \"onnxruntime\"\n\
-             # Architectures of the catalogue, and whatever PyTorch exports.\n\
-             models = [\"catalogue\", \"onnx\"]\n"
-        }
-        Err(_) => {
-            "# What models are measured on: burn, which is part of every `retort`, unless said. \"onnxruntime\", whose library\n\
-             # scripts/onnxruntime.sh fetches, is what most users deploy.\n\
-             # engine = \"onnxruntime\"\n\
-             # Architectures of the catalogue, and whatever PyTorch exports.\n\
-             models = [\"catalogue\", \"onnx\"]\n"
-        }
-    }
-}
-
-/// The table `data.rows`, where anything in it isn't as usual.
-fn rows_table(rows: &RowSpec) -> String {
-    if *rows == RowSpec::default() {
-        return String::new();
-    }
-    let table = toml::to_string(rows).expect("a table of texts and numbers; this is a bug");
-    let table = table.replace("[pictures]", "[data.rows.pictures]");
-    format!("\n# How rows become items.\n[data.rows]\n{table}")
 }

@@ -66,6 +66,13 @@ pub enum FormError {
     Json(#[from] serde_json::Error),
 }
 
+impl FormError {
+    /// Whether it says something of the model, and will say so again however often it is tried.
+    fn is_the_models(&self) -> bool {
+        matches!(self, Self::Graph(_) | Self::Package(_) | Self::Weights(_))
+    }
+}
+
 /// Until `stop`, makes what is missing of every champion.
 pub async fn run(app: App, stop: CancellationToken) {
     while !stop.is_cancelled() {
@@ -98,14 +105,17 @@ async fn look(app: &App, stored: &StoredCompetition) {
 /// Does what can be done now for a competition's champion.
 ///
 /// # Errors
-/// As [`FormError`]; it is done again later.
+/// As [`FormError`]; it is done again later. What can't be made of this model ends with its problem instead.
 pub async fn advance(app: &App, stored: &StoredCompetition) -> Result<(), FormError> {
     let competition = &stored.competition.manifest.id;
     let Some(champion) = champion(app, competition).await? else { return Ok(()) };
     let made = app.db.forms(&champion).await?;
     for form in ModelForm::ALL.into_iter().filter(|form| made.iter().all(|row| row.form != *form)) {
         let turn = Turn { app, stored, champion: &champion, form };
-        turn.go_on().await?;
+        match turn.go_on().await {
+            Err(error) if error.is_the_models() => turn.end(Err(error.to_string())).await?,
+            done => done?,
+        }
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod orphans;
 mod probe;
 mod signed;
 mod spool;
+mod written;
 
 pub use error::ObjectError;
 pub use spool::{Incoming, Pace, Spool, Spooled};
@@ -112,25 +113,6 @@ impl Objects {
         let size_bytes = parts.iter().map(|part| part.len() as u64).sum();
         let object = ObjectRef { sha256: Digest::of_parts(parts.iter().map(AsRef::as_ref)), size_bytes };
         self.doubting(self.create(&object.sha256, parts.into_iter().collect()).await)?;
-        Ok(object)
-    }
-
-    /// Stores what `write` writes, however much that is: it goes into a file without a name first.
-    ///
-    /// # Errors
-    /// When the store refuses, or `write` does. Nothing is left behind then.
-    pub async fn put_written<E>(
-        &self,
-        write: impl FnOnce(&mut (dyn io::Write + Send)) -> Result<(), E> + Send + 'static,
-    ) -> Result<ObjectRef, E>
-    where
-        E: From<ObjectError> + Send + 'static,
-    {
-        let file = self.doubting(written(self.tmp.clone()))?;
-        let writing = tokio::task::spawn_blocking(move || Spooled::written(file, write));
-        let spooled = writing.await.map_err(|error| ObjectError::from(io::Error::other(error)))??;
-        let object = spooled.object();
-        self.keep(spooled).await?;
         Ok(object)
     }
 
@@ -333,10 +315,12 @@ impl Objects {
 
 /// A file without a name in a folder, where the file system has them.
 fn written(path: PathBuf) -> Result<File, ObjectError> {
-    tempfile::tempfile_in(&path).map_err(|source| match disk::is_full(&source) {
-        true => ObjectError::Full,
-        false => ObjectError::Unwritable { path, source },
-    })
+    tempfile::tempfile_in(&path).map_err(|source| unwritable(path, source))
+}
+
+/// Why a file can't be made in a folder.
+fn unwritable(path: PathBuf, source: io::Error) -> ObjectError {
+    if disk::is_full(&source) { ObjectError::Full } else { ObjectError::Unwritable { path, source } }
 }
 
 /// Hands a file over in parts, one after the other.

@@ -5,7 +5,7 @@
 
 use super::super::submission;
 use super::checks::Checks;
-use super::receipt::{fetched, model, uploaded};
+use super::fetched::{fetched, model, uploaded};
 use super::rerun;
 use crate::cli::VerifyCopyArgs;
 use anyhow::{Context, Result};

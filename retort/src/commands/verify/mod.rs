@@ -3,6 +3,7 @@
 mod attempts;
 mod checks;
 mod copy;
+mod fetched;
 mod ledger;
 mod log;
 mod receipt;

@@ -4,6 +4,7 @@
 //! The story is [`examine`]. What a validator sends is believed where a digest or a signature says so, and nowhere else.
 
 use super::checks::{Check, Checks};
+use super::fetched::{fetched, fetched_package, files, model};
 use super::rerun::{Materials, rerun, timed};
 use super::round::newer;
 use super::{HttpLog, line, log_key};
@@ -12,15 +13,14 @@ use anyhow::{Context, Result, bail};
 use audit::agree;
 use datasets::Labelled;
 use futures::executor::block_on;
-use miner_template::client::{Client, ClientError};
+use miner_template::client::Client;
 use program::package::{Package, admit};
-use protocol::api::{CompetitionView, FileDeclaration, PackageObjects, SubmissionStatus};
+use protocol::api::{CompetitionView, FileDeclaration, PackageObjects};
 use protocol::competition::{Manifest, ObjectRef, OfficialEngine};
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
 use protocol::package::Admission;
-use protocol::published::PublishedModel;
 use protocol::receipt::ReceiptError;
 use protocol::{Digest, Hotkey, Receipt, Report, SignedReceipt, SubmissionId};
 use referee::RoundRecord;
@@ -35,8 +35,6 @@ const REPORT_BYTES_MAX: u64 = 16 << 20;
 const SAMPLES_BYTES_MAX: u64 = 64 << 20;
 /// No file of outcomes is larger.
 const OUTCOMES_BYTES_MAX: u64 = 64 << 20;
-/// What a validator answers to whoever wants a package before the reveal of the round that it was entered in.
-const WITHHELD: &str = "weights_withheld";
 /// How often and how long a receipt that is on its way into the log is waited for.
 const LOG_TRIES: u32 = 20;
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -325,41 +323,6 @@ fn package(
     Ok(Some((candidate, status.published)))
 }
 
-/// A submission's files, as they were uploaded.
-pub(super) fn uploaded(
-    client: &Client,
-    status: &SubmissionStatus,
-    checks: &mut Checks,
-) -> Result<Option<PackageBytes>> {
-    let Some(objects) = files(status, checks) else { return Ok(None) };
-    fetched_package(client, "package", (&objects.config, &objects.model), checks)
-}
-
-/// A model that was published with a competition.
-pub(super) fn model(client: &Client, model: &PublishedModel, checks: &mut Checks) -> Result<Option<PackageBytes>> {
-    fetched_package(client, "reference", (&model.config_json, &model.weights), checks)
-}
-
-fn fetched_package(
-    client: &Client,
-    name: &'static str,
-    (config, weights): (&ObjectRef, &ObjectRef),
-    checks: &mut Checks,
-) -> Result<Option<PackageBytes>> {
-    let Some(config_json) = fetched(name, client.object(config), checks)? else { return Ok(None) };
-    let Some(weights) = fetched(name, client.object(weights), checks)? else { return Ok(None) };
-    Ok(Some(PackageBytes { config_json: config_json.into(), weights: weights.into() }))
-}
-
-/// Where a submission's two files are.
-fn files(status: &SubmissionStatus, checks: &mut Checks) -> Option<PackageObjects> {
-    let found = PackageObjects::among(&status.files);
-    if found.is_none() {
-        checks.bad("package", "the validator doesn't name its files");
-    }
-    found
-}
-
 /// Whether what is offered for download is the measured model, in the one form that follows from it: it is downloaded as
 /// anybody would, and every byte is held against what the measured package becomes here.
 fn same_model(
@@ -429,28 +392,4 @@ fn reference(client: &Client, view: &CompetitionView, checks: &mut Checks) -> Re
     let Some(package) = model(client, reference, checks)? else { return Ok(None) };
     checks.ok("reference", format!("sha256:{}, and the teacher's answers", reference.weights.sha256.short()));
     Ok(Some(package))
-}
-
-/// What was fetched. A validator that says no, or sends other bytes, fails the check; a package that isn't public yet leaves
-/// it unclear; one that can't be reached, or has no time, ends it all.
-pub(super) fn fetched<T>(name: &'static str, found: Result<T, ClientError>, checks: &mut Checks) -> Result<Option<T>> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(
-            error @ (ClientError::Unreachable { .. }
-            | ClientError::Broken(_)
-            | ClientError::Strange { status: 502..=504, .. }),
-        ) => Err(error.into()),
-        Err(ClientError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
-            Err(ClientError::Problem(problem).into())
-        }
-        Err(ClientError::Problem(problem)) if problem.code == WITHHELD => {
-            checks.unclear(name, problem.detail);
-            Ok(None)
-        }
-        Err(error) => {
-            checks.bad(name, line(&error));
-            Ok(None)
-        }
-    }
 }

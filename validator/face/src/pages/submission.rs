@@ -1,6 +1,8 @@
 //! A submission's page: where it is, why it ended, what was measured, and where its files are.
 
-use super::confusion::Confusion;
+mod journey;
+mod measured;
+
 use super::copies;
 use super::figures;
 use super::histogram;
@@ -8,15 +10,14 @@ use super::layout::{self, Layout};
 use super::prose;
 use ::copies::Relation;
 use askama::Template;
+use journey::{Stage, headline, stages};
+use measured::Measured;
 use protocol::SubmissionId;
 use protocol::api::{AppealView, CompetitionView, SubmissionStatus};
-use protocol::backend::OnBackend;
 use protocol::competition::Manifest;
-use protocol::latency::{is_short, judge};
 use protocol::package::{ModelKind, OnnxModel};
-use protocol::report::{Calibration, Report};
-use protocol::score::{Score, ScoreRules};
-use protocol::submission::{Blame, Code, State};
+use protocol::report::Report;
+use protocol::submission::{Blame, State};
 use service::copies::{EntryZero, Original, RankedPair};
 use std::collections::HashMap;
 use store::db::copies::EntryPair;
@@ -61,45 +62,6 @@ struct Note {
     sentence: String,
     /// The pair's page.
     link: String,
-}
-
-/// A step of the journey.
-#[derive(Debug, PartialEq)]
-struct Stage {
-    name: &'static str,
-    /// `done`, `now`, `bad` or `next`.
-    class: &'static str,
-    time: String,
-}
-
-/// What the page shows of a report.
-struct Measured<'a> {
-    report: &'a Report,
-    score: &'a Score,
-    parts: [Part; 4],
-    /// How its times are spread, as SVG.
-    histogram: Option<String>,
-    likeness: [Likeness; 8],
-    facts: Vec<(&'static str, String)>,
-    confusion: Confusion<'a>,
-}
-
-/// One utility's share of the score.
-struct Part {
-    name: &'static str,
-    utility_ppm: i64,
-    weight_ppm: i64,
-    /// Pixels of the bar, of 200.
-    width: f64,
-}
-
-/// A figure of the fidelity panel.
-struct Likeness {
-    name: &'static str,
-    value: String,
-    /// The teacher's own, where it has one.
-    teacher: String,
-    meaning: &'static str,
 }
 
 /// What the page is made of.
@@ -199,276 +161,6 @@ fn note(status: &SubmissionStatus, RankedPair { pair, hotkeys, .. }: &RankedPair
         sentence: format!("{what}, compared with {when} {other}: {follows}."),
         link: format!("/copies/{}/{}", pair.earlier, pair.later),
     }
-}
-
-/// The state in a sentence.
-fn headline(status: &SubmissionStatus, champion: bool) -> String {
-    let eta = status.eta_seconds.map_or(String::new(), |s| format!(", about {} left", figures::duration(s.into())));
-    let others = status.row.as_ref().and_then(|row| row.group_size).map_or(0, |size| size.saturating_sub(1));
-    match (status.state, status.rank) {
-        (State::AwaitingUpload, _) => "Waiting for the files".into(),
-        (State::Checking, _) => "Being checked against the limits".into(),
-        (State::Queued, _) if status.reason.is_some() => {
-            let code = status.reason.as_ref().map(|reason| reason.code);
-            let why = match code {
-                Some(Code::LatencyUnconfirmed) => "its latency is measured a second time",
-                _ => "our host was too restless",
-            };
-            format!("In the queue again: {why}{eta}")
-        }
-        (State::Queued, _) => match status.queue_position {
-            Some(0) => format!("Next in the queue{eta}"),
-            Some(before) => format!("In the queue, {before} before it{eta}"),
-            None => format!("In the queue{eta}"),
-        },
-        (State::Evaluating, _) => format!("Being measured{eta}"),
-        (State::Scored, Some(_)) if champion => "Champion".into(),
-        (State::Scored, Some(rank)) => match others {
-            0 => format!("Rank {rank}"),
-            1 => format!("Shares rank {rank} with one other"),
-            _ => format!("Shares rank {rank} with {others} others"),
-        },
-        (State::Scored, None) => "Scored".into(),
-        (State::Rejected, _) => "Rejected".into(),
-        (State::Failed, _) => "Failed: our fault, no quota used".into(),
-        (State::Expired, _) => "Expired: the files never arrived".into(),
-        (State::Withdrawn, _) => "Withdrawn by its miner".into(),
-    }
-}
-
-/// The journey: when it came to each stage, and how long it stayed there.
-fn stages(status: &SubmissionStatus, events: &[Event]) -> Vec<Stage> {
-    const JOURNEY: [(State, &str); 5] = [
-        (State::AwaitingUpload, "Upload"),
-        (State::Checking, "Check"),
-        (State::Queued, "Queue"),
-        (State::Evaluating, "Measure"),
-        (State::Scored, "Scored"),
-    ];
-    let created = Stage { name: "Created", class: "done", time: figures::moment(status.created_at) };
-    let ends_badly = !JOURNEY.iter().any(|(state, _)| *state == status.state);
-    // How far it came: the state itself, or the last one before a bad end.
-    let reached = |wanted: State| events.iter().any(|event| event.to == wanted);
-    let here = JOURNEY
-        .iter()
-        .rposition(|(state, _)| *state == status.state || ends_badly && reached(*state) && *state != State::Scored);
-    let stage = |(at, (state, name)): (usize, (State, &'static str))| Stage {
-        name,
-        class: match here {
-            Some(here) if at < here || at == here && (ends_badly || state == State::Scored) => "done",
-            Some(here) if at == here => "now",
-            _ => "next",
-        },
-        time: time_in(state, status, events),
-    };
-    let mut stages: Vec<Stage> = [created].into_iter().chain(JOURNEY.into_iter().enumerate().map(stage)).collect();
-    if ends_badly {
-        // What never came isn't shown.
-        stages.retain(|stage| stage.class == "done");
-        let name = match status.state {
-            State::Failed => "Failed",
-            State::Expired => "Expired",
-            State::Withdrawn => "Withdrawn",
-            _ => "Rejected",
-        };
-        stages.push(Stage { name, class: "bad", time: figures::moment(status.changed_at) });
-    }
-    stages
-}
-
-/// How long it stayed in a state, all visits together; since when, while it is there.
-fn time_in(state: State, status: &SubmissionStatus, events: &[Event]) -> String {
-    if state == status.state {
-        let since = figures::moment(status.changed_at);
-        return if state.is_terminal() { since } else { format!("since {since}") };
-    }
-    let ends = events.iter().skip(1).map(|event| event.at).chain([status.changed_at]);
-    let stays: Vec<u64> = events
-        .iter()
-        .zip(ends)
-        .filter(|(event, _)| event.to == state)
-        .map(|(event, end)| end.saturating_sub(event.at))
-        .collect();
-    if stays.is_empty() {
-        return String::new();
-    }
-    let repeated = if stays.len() > 1 { format!(" in {} visits", stays.len()) } else { String::new() };
-    format!("{}{repeated}", figures::duration(stays.iter().fold(0, |sum: u64, stay| sum.saturating_add(*stay))))
-}
-
-impl<'a> Measured<'a> {
-    fn new(report: &'a Report, score: &'a Score, manifest: &'a Manifest, teacher: Option<&Report>) -> Self {
-        Self {
-            report,
-            score,
-            parts: parts(score, &manifest.score),
-            histogram: None,
-            likeness: likeness(report, score, teacher),
-            facts: facts(report),
-            confusion: Confusion::new(&report.quality.confusion, &manifest.labels),
-        }
-    }
-}
-
-fn parts(score: &Score, rules: &ScoreRules) -> [Part; 4] {
-    let (utilities, weights) = (&score.utilities_ppm, &rules.weights);
-    [
-        ("Accuracy", utilities.accuracy, weights.accuracy_ppm),
-        ("Fidelity", utilities.fidelity, weights.fidelity_ppm),
-        ("Latency", utilities.latency, weights.latency_ppm),
-        ("Size", utilities.size, weights.size_ppm),
-    ]
-    .map(|(name, utility_ppm, weight)| Part {
-        name,
-        utility_ppm,
-        weight_ppm: i64::from(weight),
-        width: (utility_ppm as f64 / 5e3).clamp(0.0, 200.0).round(),
-    })
-}
-
-impl Part {
-    /// What this utility adds to the composite.
-    fn points_ppm(&self) -> i64 {
-        (i128::from(self.utility_ppm) * i128::from(self.weight_ppm) / 1_000_000) as i64
-    }
-}
-
-/// How like the teacher it is, and how far its probabilities can be trusted (MEASURING.md 2g).
-fn likeness(report: &Report, score: &Score, teacher: Option<&Report>) -> [Likeness; 8] {
-    let Report { quality, fidelity, calibration, .. } = report;
-    let nats = |micronats: u64| format!("{} nat", figures::millionths(micronats));
-    let teachers = |figure: fn(&Calibration) -> String| teacher.map_or_else(String::new, |t| figure(&t.calibration));
-    let ece = |of: &Calibration| figures::percent(of.ece_ppm.into());
-    let nll = |of: &Calibration| format!("{} nat", figures::millionths(of.nll_micronats));
-    let brier = |of: &Calibration| figures::millionths(of.brier_ppm.into());
-    let (agreement, spread) = (score.agreement, figures::percent_spread(figures::ends(score.agreement)));
-    let js = format!("{} ± {}", nats(fidelity.js_micronats), figures::millionths(fidelity.js_micronats_se));
-    let items = |count: u32| format!("{count} items");
-    let row = |name, value, teacher, meaning| Likeness { name, value, teacher, meaning };
-    let none = String::new;
-    [
-        row(
-            "Agreement",
-            format!("{} {spread}", figures::percent(agreement.value_ppm)),
-            none(),
-            "Items on which its first answer is the teacher’s, right or wrong.",
-        ),
-        row(
-            "KL divergence",
-            nats(fidelity.kl_micronats),
-            none(),
-            "KL(teacher ‖ student), mean over items: what the student misses of the teacher’s probabilities. 0 is a perfect copy; there is no upper end.",
-        ),
-        row(
-            "JS divergence",
-            js,
-            none(),
-            "Jensen-Shannon: the same, symmetric and at most ln 2 = 0.6931. The score’s fidelity is 1 − JS / ln 2.",
-        ),
-        row(
-            "ECE-15",
-            ece(calibration),
-            teachers(ece),
-            "Expected calibration error in 15 bins: how far the confidence it states is from how often it is right.",
-        ),
-        row(
-            "NLL",
-            nll(calibration),
-            teachers(nll),
-            "Negative log-likelihood: −ln of the probability that it gave to the truth, mean over items.",
-        ),
-        row(
-            "Brier score",
-            brier(calibration),
-            teachers(brier),
-            "Squared distance of its probabilities from the truth, 0 to 2.",
-        ),
-        row(
-            "Negative flips",
-            items(quality.negative_flips),
-            none(),
-            "The teacher is right and it is wrong: what somebody who switches to it loses.",
-        ),
-        row(
-            "Positive flips",
-            items(quality.positive_flips),
-            none(),
-            "The teacher is wrong and it is right: what somebody who switches to it wins.",
-        ),
-    ]
-}
-
-/// The numbers that have no picture of their own, with how they were measured.
-fn facts(report: &Report) -> Vec<(&'static str, String)> {
-    let Report { data, quality, cost, host, phases_ms, .. } = report;
-    let items = u64::from(data.items);
-    let cores = if host.cores == 1 { "core" } else { "cores" };
-    let mut facts = vec![
-        ("Items", format!("{items}, of them {} public", data.public_items)),
-        ("Right answers", format!("{}, of them {} on public items", quality.correct, quality.public_correct)),
-    ];
-    facts.extend(timed(report));
-    facts.extend([
-        ("Throughput", format!("{} items/s", figures::significant(cost.throughput_milli as f64 / 1e3))),
-        ("Size as scored", figures::bytes(cost.size_bytes)),
-        ("File of weights", figures::bytes(cost.file_bytes)),
-        ("Parameters", figures::count(cost.parameters)),
-        ("Multiply-accumulates", figures::count(cost.macs)),
-        ("Peak memory", figures::bytes(cost.peak_rss_bytes)),
-        ("Machine", format!("{}, {} {cores}, {}", host.cpu_model, host.cores, host.cpu_flags.join(" "))),
-        ("System", format!("{}, sandbox {}", host.kernel, host.sandbox)),
-        ("Engine", report.engine.clone()),
-        ("Answers", answered(report)),
-        (
-            "Time spent",
-            format!(
-                "load {}, accuracy {}, latency {}, metrics {}",
-                figures::micros(phases_ms.load.saturating_mul(1_000)),
-                figures::micros(phases_ms.accuracy.saturating_mul(1_000)),
-                figures::micros(phases_ms.latency.saturating_mul(1_000)),
-                figures::micros(phases_ms.metrics.saturating_mul(1_000))
-            ),
-        ),
-    ]);
-    facts
-}
-
-/// Where the answers came from.
-fn answered(report: &Report) -> String {
-    match &report.on_backend {
-        None => format!("on {}", report.device),
-        Some(OnBackend { backend, held_against, incident: None, .. }) => {
-            format!("on {backend}; {held_against} of them, drawn by lot, are the official engine’s, too")
-        }
-        Some(OnBackend { backend, incident: Some(incident), .. }) => {
-            format!("the official engine’s; those on {backend} didn’t agree: {incident}")
-        }
-    }
-}
-
-/// What was timed, and how.
-fn timed(report: &Report) -> Vec<(&'static str, String)> {
-    let Report { latency, host, .. } = report;
-    if !latency.is_timed() {
-        return vec![("Latency", judge(latency).to_string())];
-    }
-    vec![
-        ("Median latency", format!("{}, one thread, batch 1", figures::nanos(latency.p50_ns))),
-        ("90th percentile", latency.p90_ns.map_or("too few samples".into(), figures::nanos)),
-        ("Reference beside it", figures::nanos(latency.reference_p50_ns)),
-        (
-            "Measured in",
-            format!(
-                "{} launches, {} pairs of blocks{}",
-                latency.launches,
-                latency.pairs,
-                if is_short(latency.launches) { "; the short preset of the protocol" } else { "" }
-            ),
-        ),
-        ("Verdict on the latency", judge(latency).to_string()),
-        ("Timed on", host.pinned_core.map_or("cores of the system's choice".into(), |core| format!("core {core}"))),
-        ("Cold start", figures::nanos(latency.cold_load_ns)),
-    ]
 }
 
 fn blame(blame: Blame) -> &'static str {

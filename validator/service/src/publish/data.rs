@@ -1,11 +1,10 @@
-//! The evaluation items of a competition: loaded, checked against the manifest, split by a key, committed to.
+//! The evaluation items of a competition: loaded, checked against the manifest, split by a key.
 //!
 //! It knows which data sets there are and nothing of models. Images of the publisher's own come from `source`.
 
 use datasets::published::Part;
 use datasets::split::{SplitError, training_part};
-use datasets::{DataError, FashionMnist, Labelled, Split, load_digits, round};
-use protocol::Digest;
+use datasets::{DataError, FashionMnist, Labelled, Split, load_digits};
 use protocol::competition::{BY_ANSWERS_ONLY, HiddenPool, Manifest};
 
 /// How many of the handwritten digits miners train on; the others are for evaluation.
@@ -79,12 +78,6 @@ pub enum DataSetError {
     /// The split is impossible.
     #[error(transparent)]
     Split(#[from] SplitError),
-    /// The hidden items can't be committed to.
-    #[error(transparent)]
-    Commit(#[from] round::RoundError),
-    /// The commitment is no digest, which is a bug.
-    #[error(transparent)]
-    Root(#[from] protocol::digest::DigestError),
 }
 
 impl DataSetError {
@@ -102,19 +95,12 @@ pub(super) struct Prepared {
     pub(super) public: Labelled,
     /// The hidden images that rounds draw from.
     pub(super) pool: Labelled,
-    /// The commitment to them.
-    pub(super) hidden_root: Digest,
 }
 
 impl Prepared {
-    /// Takes the publisher's `own` images, or loads the data set that the manifest names; splits by `split_key` and
-    /// commits to the hidden part with `salt`.
-    pub(super) fn load(
-        manifest: &Manifest,
-        own: Option<Own>,
-        split_key: &[u8; 32],
-        salt: &[u8; 32],
-    ) -> Result<Self, DataSetError> {
+    /// Takes the publisher's `own` images, or loads the data set that the manifest names, and splits by
+    /// `split_key`.
+    pub(super) fn load(manifest: &Manifest, own: Option<Own>, split_key: &[u8; 32]) -> Result<Self, DataSetError> {
         let data = &manifest.data;
         let (training, all) = match own {
             Some(Own::Parts { training, evaluation }) => (training, evaluation),
@@ -129,9 +115,7 @@ impl Prepared {
         check_answers(manifest, [&training, &all])?;
         let Split { public, hidden } = Split::new(split_key, all.count(), data.public_items)?;
         let hidden = &hidden[..data.hidden_items as usize];
-        let pool = all.select(hidden);
-        let hidden_root = pool.commitment(salt)?.root_hex().parse()?;
-        Ok(Self { training, public: all.select(&public), pool, hidden_root })
+        Ok(Self { training, public: all.select(&public), pool: all.select(hidden) })
     }
 }
 

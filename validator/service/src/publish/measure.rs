@@ -7,8 +7,7 @@
 use super::{PublishError, Publisher};
 use crate::evaluator::{Progress, ProgressFn};
 use crate::jobs;
-use datasets::published::Part;
-use datasets::{Images, Labelled, Logits};
+use datasets::{Labelled, Logits};
 use protocol::competition::{Manifest, ObjectRef};
 use protocol::evaluation::{EvaluationFailure, PackageBytes, from_little_endian};
 use protocol::{CompetitionId, Digest, Report};
@@ -59,8 +58,7 @@ fn some_number() -> u64 {
 
 impl Publisher {
     /// Stores items to ask about.
-    pub(super) async fn put_items(&self, images: Images) -> Result<Digest, PublishError> {
-        let items = Labelled::from(Part { images, answers: None });
+    pub(super) async fn put_items(&self, items: Labelled) -> Result<Digest, PublishError> {
         let write = move |to: &mut (dyn Write + Send)| Ok::<_, PublishError>(items.write_images(to)?);
         Ok(self.0.objects.put_written(write).await?.sha256)
     }

@@ -6,11 +6,10 @@
 //! takes is said before anybody depends on it.
 
 use super::measure::{Bench, Said};
-use super::{Prepared, PublishError, Publisher, Source};
+use super::{PublishError, Publisher, Source};
 use crate::evaluator::{Progress, ProgressFn};
-use datasets::hidden::{Draw, DrawSpec, draw, relabel, render};
-use datasets::published::TableError;
-use datasets::{Images, Labelled};
+use datasets::Labelled;
+use datasets::hidden::{DrawSpec, draw, relabel, rendered};
 use protocol::evaluation::PackageBytes;
 use protocol::score::{Ceiling, PPM, Scale, share_ppm, wilson};
 use std::fmt;
@@ -89,7 +88,7 @@ impl Publisher {
     pub(super) async fn rehearse(
         &self,
         source: &Source,
-        prepared: &Prepared,
+        public: &Labelled,
         progress: &ProgressFn,
     ) -> Result<ScreeningTime, PublishError> {
         let heard = Arc::clone(progress);
@@ -99,21 +98,16 @@ impl Publisher {
         let on = Rehearsal { source, progress: &progress };
         let family = source.manifest.rounds.transforms;
         // They are in random order, so the first are as good as any.
-        let (pool, seed): (Labelled, [u8; 32]) = (prepared.public.part(0..ITEMS_MAX as usize), rand::random());
+        let (pool, seed): (Labelled, [u8; 32]) = (public.part(0..ITEMS_MAX as usize), rand::random());
         let spec = DrawSpec::of_family(pool.count(), family);
-        let (drawn, mut items, known) = tokio::task::spawn_blocking(move || {
-            let drawn: Draw = draw(&seed, &seed, pool.count(), &spec)?;
-            let known = pool.answers.as_ref().map(|answers| drawn.answers(answers).values);
-            let items = render(&pool.held().map_err(TableError::from)?, &drawn)?;
-            Ok::<_, PublishError>((drawn, items, known))
-        })
-        .await??;
+        let drawn = draw(&seed, &seed, pool.count(), &spec)?;
+        let mut items = rendered(&pool, &drawn)?;
         let classes = source.manifest.labels.len();
         let teacher = match &source.teacher {
             Some(model) => self.answers("teacher", &on, &model.bytes, &items, None).await?.logits,
-            None => known.unwrap_or_default(),
+            None => items.answers.take().map(|answers| answers.values).unwrap_or_default(),
         };
-        relabel(&mut items, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
+        relabel(&mut items.labels, &drawn, &teacher, u32::try_from(classes).unwrap_or(u32::MAX))?;
         let reference = self.answers("reference", &on, &source.reference.bytes, &items, Some(&teacher)).await?;
         let Said { logits: reference, took_ms: finalist_ms, .. } = reference;
 
@@ -121,8 +115,8 @@ impl Publisher {
             let rows = logits.chunks_exact(classes.max(1)).zip(&items.labels);
             rows.filter(|(row, label)| datasets::arg_max(row) == usize::from(**label)).count() as u32
         };
-        let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count }, right(&reference));
-        let count = u64::from(items.count);
+        let (ceiling, correct) = (Ceiling { correct: right(&teacher), items: items.count() }, right(&reference));
+        let count = u64::from(items.count());
         if Scale::new(&source.manifest.score, ceiling).gate(wilson(u64::from(correct), count).high_ppm) {
             let each_ms = self.screened_once(&on, &items, &teacher).await?;
             return Ok(ScreeningTime { each_ms, finalist_ms, finalists: source.manifest.rounds.screening.finalists });
@@ -131,18 +125,17 @@ impl Publisher {
             gate_ppm: source.manifest.score.gate_ppm,
             reference_ppm: share_ppm(u64::from(correct), count),
             teacher_ppm: share_ppm(u64::from(ceiling.correct), count),
-            items: items.count,
+            items: items.count(),
         }))
     }
 
     /// How long the reference takes for as many items as everybody answers in a round.
-    async fn screened_once(&self, on: &Rehearsal<'_>, items: &Images, teacher: &[f32]) -> Result<u64, PublishError> {
+    async fn screened_once(&self, on: &Rehearsal<'_>, items: &Labelled, teacher: &[f32]) -> Result<u64, PublishError> {
         let source = on.source;
         let rounds = &source.manifest.rounds;
         let cut = rounds.screening.cut(rounds.fresh_of(source.manifest.data.hidden_items));
-        let few: Vec<u32> = (0..cut.first.clamp(1, items.count)).collect();
-        let teacher = teacher.get(..few.len() * source.manifest.labels.len()).unwrap_or_default();
-        let few = items.select(&few);
+        let few = items.part(0..cut.first.max(1) as usize);
+        let teacher = teacher.get(..few.labels.len() * source.manifest.labels.len()).unwrap_or_default();
         Ok(self.answers("reference", on, &source.reference.bytes, &few, Some(teacher)).await?.took_ms)
     }
 
@@ -151,7 +144,7 @@ impl Publisher {
         role: &'static str,
         Rehearsal { source, progress }: &Rehearsal<'_>,
         package: &PackageBytes,
-        items: &Images,
+        items: &Labelled,
         teacher_logits: Option<&[f32]>,
     ) -> Result<Said, PublishError> {
         let teacher_logits = match teacher_logits {

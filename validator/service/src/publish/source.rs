@@ -6,7 +6,7 @@ use super::PublishError;
 use super::data::Own;
 use crate::evaluator::{Progress, ProgressFn};
 use datasets::published::{TableError, read_answers};
-use datasets::source::{self, Source as RowSource, SourceError, Wanted};
+use datasets::source::{self, Opened, Source as RowSource, Wanted};
 use datasets::{Labelled, Logits};
 use protocol::Digest;
 use protocol::architecture::Costs;
@@ -279,28 +279,19 @@ fn read_rows(
     let read = |part: &source::Part| {
         let phase = format!("reading the pictures of part `{}`", part.name);
         let heard = |done, total| progress(Progress { phase: phase.clone(), done, total });
-        let (items, left_out) = table.spooled(part, &wanted, &heard)?;
+        let Opened { items, left_out, sha256 } = table.opened(part, &wanted, &heard)?;
         for row in &left_out {
             tracing::warn!(part = %part.name, row = row.number, "left out {}: {}", row.origin, row.problem);
         }
-        Ok::<_, PublishError>(items)
+        Ok::<_, PublishError>((items, sha256))
     };
     let [training, evaluation] = table.training_and_evaluation(rows)?;
-    let own = if training.name == evaluation.name {
-        Own::Whole(read(evaluation)?)
-    } else {
-        Own::Parts { training: read(training)?, evaluation: read(evaluation)? }
-    };
-    let digest = |part: &Labelled| {
-        let mut hasher = Hasher::default();
-        part.write_pool(&mut hasher).map_err(SourceError::unspooled)?;
-        Ok::<_, PublishError>(hasher.finish())
-    };
-    let digests = match &own {
-        Own::Parts { training, evaluation } => vec![digest(training)?, digest(evaluation)?],
-        Own::Whole(all) => vec![digest(all)?],
-    };
-    Ok((own, digests))
+    if training.name == evaluation.name {
+        let (all, sha256) = read(evaluation)?;
+        return Ok((Own::Whole(all), vec![sha256]));
+    }
+    let ((training, first), (evaluation, second)) = (read(training)?, read(evaluation)?);
+    Ok((Own::Parts { training, evaluation }, vec![first, second]))
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PublishError> {

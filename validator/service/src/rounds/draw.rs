@@ -7,19 +7,20 @@
 use super::{Advanced, RoundError, Turn, drand};
 use crate::state::materials::{self, Materials};
 use datasets::hidden::Drawn;
-use datasets::hidden::{self, Draw, Spent, relabel, render};
-use datasets::published::Part;
-use datasets::{Images, Labelled, Logits, arg_max};
+use datasets::hidden::{self, Draw, Spent, relabel, rendered};
+use datasets::{Labelled, Logits, arg_max};
 use protocol::Digest;
 use protocol::competition::{HiddenPool, ObjectRef};
 use protocol::evaluation::{Inputs, Items, Truth};
 use protocol::published::PublishedModel;
 use protocol::round::Step;
 use protocol::score::Ceiling;
+use std::io::Write;
 use store::db::leaves::enqueue;
 use store::db::rounds;
 use store::db::work::{Asked, Files, Question, Side, Told};
 use store::failpoints::{self, Change, Moment};
+use store::objects::ObjectError;
 use transparency::EntryKind;
 
 /// How long submissions that arrived in time may take to be scored before the round goes on without them.
@@ -38,19 +39,21 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         return Ok(waits);
     }
     let value = turn.round.record.terms.beacon.check(beacon, Some(&drand()))?;
-    let Made { mut items, answers, draw, seed, fixed_seed } = make_items(turn, &value).await?;
-    let told = match (answers, turn.stored.competition.teacher.model()) {
-        (_, Some(teacher)) => ask_teacher(turn, teacher, &items).await?,
-        (answers, None) => {
-            let logits = turn.needed("answers to the pool", answers)?;
+    let Made { object, mut items, draw, seed, fixed_seed } = make_items(turn, &value).await?;
+    let told = match turn.stored.competition.teacher.model() {
+        Some(teacher) => ask_teacher(turn, teacher, object.sha256).await?,
+        None => {
+            let logits = turn.needed("answers to the pool", items.answers.take())?;
             Some((turn.app.objects.put(logits.to_bytes()?.into()).await?, logits))
         }
     };
     let Some((teacher_logits, logits)) = told else { return Ok(Advanced::Measuring(1)) };
-    relabel(&mut items, &draw, &logits.values, logits.classes)?;
+    let of_pool = items.labels.clone();
+    relabel(&mut items.labels, &draw, &logits.values, logits.classes)?;
 
-    let (known_ceiling, fresh_ceiling) = ceilings(turn, &items, &logits, draw.fixed);
-    let stored_items = turn.app.objects.put(items.to_bytes()?.into()).await?;
+    let (known_ceiling, fresh_ceiling) = ceilings(turn, &items.labels, &logits, draw.fixed);
+    let count = items.count();
+    let stored_items = if items.labels == of_pool { object } else { put_items(turn, items).await? };
     let reference_outcomes = ask_reference(turn, stored_items.sha256, teacher_logits.sha256).await?;
     let Some(reference_outcomes) = reference_outcomes else { return Ok(Advanced::Measuring(1)) };
     let mut record = turn.round.record.clone();
@@ -58,7 +61,7 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
         items: stored_items,
         teacher_logits,
         fixed: draw.fixed,
-        cut: turn.stored.competition.manifest.rounds.screening.cut(items.count.saturating_sub(draw.fixed)),
+        cut: turn.stored.competition.manifest.rounds.screening.cut(count.saturating_sub(draw.fixed)),
         reference_outcomes,
         fixed_seed: Digest::from(fixed_seed),
         seed: Digest::from(seed),
@@ -92,14 +95,16 @@ pub(super) async fn draw(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
 
 /// The items before the teacher has seen them, and what they follow from.
 struct Made {
-    items: Images,
-    /// The teacher's, where they are all that is known of it.
-    answers: Option<Logits>,
+    /// Where they are stored.
+    object: ObjectRef,
+    /// As they are there; with the teacher's answers, where those are all that is known of it.
+    items: Labelled,
     draw: Draw,
     seed: [u8; 32],
     fixed_seed: [u8; 32],
 }
 
+/// Makes the items one after the other, of the pool where that lies, and stores them: nobody holds either.
 async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundError> {
     let (round, terms) = (&turn.round, &turn.round.record.terms);
     let seed = hidden::seed(beacon, &round.secret, &terms.competition, round.number);
@@ -107,14 +112,23 @@ async fn make_items(turn: &Turn<'_>, beacon: &[u8; 32]) -> Result<Made, RoundErr
         Some(fixed_seed) => fixed_seed,
         None => hidden::fixed_seed(beacon, &round.secret, &terms.competition, round.number),
     };
-    let Part { images: pool, answers } = Part::from_pool(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let pool = materials::opened_pool(&turn.app.objects, &turn.stored.pool_sha256).await?;
     let (spec, spent) = (terms.spec.clone(), spent(turn).await?);
-    tokio::task::spawn_blocking(move || {
-        let draw = hidden::draw_unspent(&seed, &fixed_seed, pool.count, &spec, &spent)?;
-        let answers = answers.map(|answers| draw.answers(&answers));
-        Ok(Made { items: render(&pool, &draw)?, answers, draw, seed, fixed_seed })
-    })
-    .await?
+    let drawing = tokio::task::spawn_blocking(move || {
+        let draw = hidden::draw_unspent(&seed, &fixed_seed, pool.count(), &spec, &spent)?;
+        Ok::<_, RoundError>((rendered(&pool, &draw)?, draw))
+    });
+    let (made, draw) = drawing.await??;
+    let answers = made.answers.clone();
+    let object = put_items(turn, made).await?;
+    let items = Labelled { answers, ..stored_items(turn, &object).await? };
+    Ok(Made { object, items, draw, seed, fixed_seed })
+}
+
+/// Stores items with their labels.
+async fn put_items(turn: &Turn<'_>, items: Labelled) -> Result<ObjectRef, RoundError> {
+    let write = move |to: &mut (dyn Write + Send)| Ok::<_, ObjectError>(items.write_images(to)?);
+    Ok(turn.app.objects.put_written(write).await?)
 }
 
 /// What earlier rounds showed of a private pool: each of them is drawn again, in order.
@@ -150,9 +164,8 @@ pub(super) async fn first_fixed_seed(turn: &Turn<'_>) -> Result<Option<[u8; 32]>
 async fn ask_teacher(
     turn: &Turn<'_>,
     teacher: &PublishedModel,
-    items: &Images,
+    items: Digest,
 ) -> Result<Option<(ObjectRef, Logits)>, RoundError> {
-    let items = turn.app.objects.put(items.to_bytes()?.into()).await?.sha256;
     let Some(Told::Said { logits: object, .. }) = ask(turn, Side::Teacher, teacher, items, None).await? else {
         return Ok(None);
     };
@@ -194,29 +207,29 @@ async fn ask(
 }
 
 /// The teacher's right answers on what is known and on what is fresh. The fixed part counts as known.
-fn ceilings(turn: &Turn<'_>, items: &Images, logits: &Logits, fixed: u32) -> (Ceiling, Ceiling) {
+fn ceilings(turn: &Turn<'_>, labels: &[u16], logits: &Logits, fixed: u32) -> (Ceiling, Ceiling) {
     let right = |range: std::ops::Range<usize>| {
-        let rows = logits.values.chunks_exact(logits.classes as usize).zip(&items.labels);
+        let rows = logits.values.chunks_exact(logits.classes as usize).zip(labels);
         let rows = rows.skip(range.start).take(range.len());
         rows.filter(|(row, label)| arg_max(row) == usize::from(**label)).count() as u32
     };
-    let (fixed, all) = (fixed as usize, items.labels.len());
+    let (fixed, all) = (fixed as usize, labels.len());
     let public = turn.stored.competition.teacher.ceiling();
     let known = Ceiling { correct: public.correct + right(0..fixed), items: public.items + fixed as u32 };
     (known, Ceiling { correct: right(fixed..all), items: (all - fixed) as u32 })
 }
 
-/// The round's items, as they were stored.
-async fn drawn_items(turn: &Turn<'_>, drawn: &Drawn) -> Result<Labelled, RoundError> {
+/// The round's items, where they are stored.
+pub(super) async fn stored_items(turn: &Turn<'_>, items: &ObjectRef) -> Result<Labelled, RoundError> {
     let manifest = &turn.stored.competition.manifest;
     let (input, classes) = (manifest.input.shape(), manifest.labels.len());
-    Ok(materials::opened(&turn.app.objects, &drawn.items.sha256, input, classes).await?)
+    Ok(materials::opened(&turn.app.objects, &items.sha256, input, classes).await?)
 }
 
 /// The first `count` fresh items, none of them public, in the order of the draw.
 pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
-    let items = drawn_items(turn, drawn).await?;
+    let items = stored_items(turn, &drawn.items).await?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
     let fixed = drawn.fixed as usize;
     let fresh = fixed..fixed.saturating_add(count as usize).min(items.labels.len());
@@ -229,7 +242,7 @@ pub(super) async fn fresh_items(turn: &Turn<'_>, count: u32) -> Result<Items, Ro
 /// as public.
 pub(super) async fn round_items(turn: &Turn<'_>, materials: &Materials) -> Result<Items, RoundError> {
     let drawn = turn.needed("items", turn.round.record.drawn.as_ref())?;
-    let items = drawn_items(turn, drawn).await?;
+    let items = stored_items(turn, &drawn.items).await?;
     let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
     let Items { inputs, truth } = &materials.items;
     let teacher = truth.teacher_logits.as_deref().unwrap_or_default();

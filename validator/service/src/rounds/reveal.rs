@@ -2,18 +2,18 @@
 //! that were entered in it.
 
 use super::{Advanced, RoundError, Turn, drand, draw};
-use datasets::hidden::Reveal;
-use datasets::published::Part;
-use datasets::{Images, Labelled};
+use crate::state::materials;
+use datasets::hidden::Ended;
 use protocol::competition::ObjectRef;
 use protocol::round::Step;
+use std::io::Write;
 use store::db::competitions::{PublicObject, publish_object};
 use store::db::weights;
 use store::failpoints::{self, Change, Moment};
 
 /// Opens the round to everybody.
 pub(super) async fn reveal(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
-    let reveal = turn.app.objects.put(opened(turn).await?.into()).await?;
+    let reveal = opened(turn).await?;
     failpoints::at(Moment::RevealStored)?;
     let mut record = turn.round.record.clone();
     record.reveal = Some(reveal);
@@ -29,21 +29,19 @@ pub(super) async fn reveal(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     Ok(turn.told(Step::Revealed))
 }
 
-/// The reveal's bytes.
-async fn opened(turn: &Turn<'_>) -> Result<Vec<u8>, RoundError> {
-    let record = &turn.round.record;
+/// Writes the reveal, of pool and items where they lie.
+async fn opened(turn: &Turn<'_>) -> Result<ObjectRef, RoundError> {
+    let (record, objects) = (&turn.round.record, &turn.app.objects);
     let drawn = turn.needed("items", record.drawn.as_ref())?;
     let beacon = turn.needed("beacon", record.beacon.clone())?;
-    let images = Images::from_bytes(&turn.app.objects.get(&drawn.items.sha256).await?)?;
-    let pool = Part::from_pool(&turn.app.objects.get(&turn.stored.pool_sha256).await?)?;
+    let items = draw::stored_items(turn, &drawn.items).await?;
+    let (pool, salt) = (materials::opened_pool(objects, &turn.stored.pool_sha256).await?, turn.stored.salt);
+    let pool = tokio::task::spawn_blocking(move || pool.commitment(&salt)).await??;
     let (fixed_seed, spent) = (draw::first_fixed_seed(turn).await?, draw::spent(turn).await?);
-    let (terms, secret, salt) = (record.terms.clone(), turn.round.secret.clone(), turn.stored.salt);
-    tokio::task::spawn_blocking(move || {
-        let pool = Labelled::from(pool).commitment(&salt)?;
-        let reveal = Reveal::new(terms, secret, beacon, Some(&drand()), (fixed_seed.as_ref(), &spent), &pool, &images)?;
-        Ok(reveal.to_bytes()?)
-    })
-    .await?
+    let (terms, secret) = (record.terms.clone(), turn.round.secret.clone());
+    let ended = Ended { terms, secret, beacon, fixed_seed, spent, pool, items };
+    let write = move |to: &mut (dyn Write + Send)| Ok::<_, RoundError>(ended.reveal(Some(&drand()), to)?);
+    objects.put_written(write).await
 }
 
 async fn public_objects(turn: &Turn<'_>, reveal: ObjectRef) -> Result<Vec<PublicObject>, RoundError> {

@@ -28,8 +28,8 @@ pub enum MaterialError {
     /// A row is missing or damaged.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// What was published can't be read.
-    #[error("the published part of the data: {0}")]
+    /// Items can't be read where they are stored.
+    #[error("stored data: {0}")]
     Table(#[from] TableError),
     /// A thread failed.
     #[error("a thread: {0}")]
@@ -94,6 +94,12 @@ pub async fn opened(
 ) -> Result<Labelled, MaterialError> {
     let file = objects.file(items).await?;
     Ok(tokio::task::spawn_blocking(move || Labelled::open(file, input, classes)).await??)
+}
+
+/// A competition's hidden pool.
+pub async fn opened_pool(objects: &Objects, pool: &Digest) -> Result<Labelled, MaterialError> {
+    let file = objects.file(pool).await?;
+    Ok(tokio::task::spawn_blocking(move || Labelled::open_pool(file)).await??)
 }
 
 /// A package's two files, checked against their digests.

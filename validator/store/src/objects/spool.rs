@@ -153,11 +153,7 @@ impl Spooled {
         file: std::fs::File,
         write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut written = Written { file: BufWriter::new(file), hasher: Hasher::default(), size_bytes: 0 };
-        write(&mut written)?;
-        let Written { file, hasher, size_bytes } = written;
-        let file = file.into_inner().map_err(|error| ObjectError::from(error.into_error()))?;
-        let object = ObjectRef { sha256: hasher.finish(), size_bytes };
+        let (object, file) = hashed(file, write)?;
         Ok(Self { file: File::from_std(file), object })
     }
 
@@ -170,4 +166,16 @@ impl Spooled {
         self.file.rewind().await?;
         Ok((self.object, self.file))
     }
+}
+
+/// A file with whatever `write` writes into it, and what that is.
+pub(super) fn hashed<E: From<ObjectError>>(
+    file: std::fs::File,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<(), E>,
+) -> Result<(ObjectRef, std::fs::File), E> {
+    let mut written = Written { file: BufWriter::new(file), hasher: Hasher::default(), size_bytes: 0 };
+    write(&mut written)?;
+    let Written { file, hasher, size_bytes } = written;
+    let file = file.into_inner().map_err(|error| ObjectError::from(error.into_error()))?;
+    Ok((ObjectRef { sha256: hasher.finish(), size_bytes }, file))
 }
