@@ -39,7 +39,7 @@ impl Hand {
     }
 
     /// The machine that it is.
-    pub fn machine(self) -> Machine {
+    pub fn into_machine(self) -> Machine {
         Machine::held_by(Arc::new(self))
     }
 
@@ -126,7 +126,7 @@ impl Measurer for Seated {
             let waiting = self.seat.hand().await;
             let name = || hex::encode(rand::random::<[u8; 16]>());
             let names = (name(), name());
-            Ok(Hand::new(Arc::clone(&self.seat), names, Some(waiting)).machine())
+            Ok(Hand::new(Arc::clone(&self.seat), names, Some(waiting)).into_machine())
         }
         .boxed()
     }

@@ -105,7 +105,7 @@ async fn go_on(app: &App, working: &mut JoinSet<()>, stop: &CancellationToken) -
 async fn await_answer(app: App, seat: Arc<Seat>, hold: Hold, stop: CancellationToken) {
     tracing::info!(submission.id = %hold.submission, worker = %seat.name, "{} is still at {}", seat.name, hold.submission);
     let worker = AtHome(Seated { app: app.clone(), seat: Arc::clone(&seat) });
-    let post = Post { evaluator: &worker, machine: Hand::again(seat, &hold).machine() };
+    let post = Post { evaluator: &worker, machine: Hand::again(seat, &hold).into_machine() };
     if let Err(error) = evaluate::go_on(&app, post, &hold, &stop).await {
         tracing::error!(error = %Chain(&error), "a measurement's end wasn't recorded");
     }
