@@ -2,12 +2,12 @@
 //!
 //! What is made of it is `referee`'s, which takes it as values. It decides nothing.
 
-use super::{RoundError, Turn};
+use super::{RoundError, Turn, draw};
 use crate::app::App;
 use crate::copies::Original;
 use chain::Registration;
 use datasets::hidden::Drawn;
-use datasets::{Images, Logits, arg_max};
+use datasets::{Logits, arg_max};
 use protocol::outcomes::Outcomes;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use referee::evidence::POOLED_ROUNDS_MAX;
@@ -36,7 +36,7 @@ pub(super) async fn of(turn: &Turn<'_>) -> Result<Field, RoundError> {
     let (mut drawn, mut reference) = (BTreeMap::new(), Evidence::default());
     for round in &latest {
         let items = turn.needed("items", round.record.drawn.as_ref())?;
-        drawn.insert(round.number, fresh(app, items).await?);
+        drawn.insert(round.number, fresh(turn, items).await?);
         let outcomes = Outcomes::from_bytes(&app.objects.get(&items.reference_outcomes.sha256).await?)?;
         reference.size_bytes = outcomes.values().size_bytes;
         reference.sheets.insert(round.number, Sheet::of(&outcomes).behind(items.fixed));
@@ -53,10 +53,10 @@ pub(super) async fn of(turn: &Turn<'_>) -> Result<Field, RoundError> {
 }
 
 /// A round's fresh items, as `referee` sees them.
-async fn fresh(app: &App, drawn: &Drawn) -> Result<referee::Drawn, RoundError> {
-    let images = Images::from_bytes(&app.objects.get(&drawn.items.sha256).await?)?;
-    let logits = Logits::from_bytes(&app.objects.get(&drawn.teacher_logits.sha256).await?)?;
-    let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).zip(&images.labels);
+async fn fresh(turn: &Turn<'_>, drawn: &Drawn) -> Result<referee::Drawn, RoundError> {
+    let labels = draw::stored_items(turn, &drawn.items).await?.labels;
+    let logits = Logits::from_bytes(&turn.app.objects.get(&drawn.teacher_logits.sha256).await?)?;
+    let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).zip(&labels);
     let right = rows.skip(drawn.fixed as usize).map(|(row, label)| arg_max(row) == usize::from(*label));
     Ok(referee::Drawn { cut: drawn.cut, teacher_right: right.collect() })
 }
