@@ -13,6 +13,7 @@ use protocol::fleet::{
 };
 use protocol::leaf::Act;
 use protocol::pixels::Pixels;
+use protocol::report::{Estimate, LatencyCheck};
 use protocol::submission::State;
 use protocol::{Digest, SignedReceipt, SubmissionId};
 use reqwest::{Response, StatusCode};
@@ -476,6 +477,54 @@ async fn only_a_worker_that_was_let_in_of_this_build_and_class_and_alone_on_its_
     assert_eq!(seen.as_array().unwrap().len(), 2);
     let stranger = reqwest::get(app.url("/api/v1/operator/fleet")).await.unwrap();
     assert_eq!(stranger.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_worker_on_a_restless_machine_is_quarantined_and_what_it_spoiled_is_measured_by_another() {
+    let (app, _) = away(LEASE).await;
+    let restless = Worker::enrolled(101, "bench-1", &app).await;
+    let mut ids = Vec::new();
+    for seed in 1..=3 {
+        let id = submitted(&app, seed).await;
+        let claimed = restless.claim().await;
+        let mut answer = restless.measured(&app.app, &claimed).await;
+        // Something else used the machine: the reference over itself is 1.2.
+        let control = &mut answer.measured.latency.checks.control;
+        *control = LatencyCheck {
+            launches: 15,
+            ratio: Estimate { value_ppm: 1_200_000, low_ppm: 1_190_000, high_ppm: 1_210_000 },
+        };
+        let sheet = restless.sheet(&claimed, &answer).await;
+        let reported = restless.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet))).await;
+        assert_eq!(reported.status(), StatusCode::NO_CONTENT);
+        app.wait_for(&id, State::Queued).await;
+        ids.push(id);
+        if seed < 3 {
+            assert_eq!(row(&app, "bench-1").await.state, Standing::Active);
+            // Others take what it spoiled.
+            let calm = Worker::enrolled(110 + seed, &format!("bench-1{seed}"), &app).await;
+            let claimed = calm.claim().await;
+            assert_eq!(calm.answered(&app.app, &claimed).await.status(), StatusCode::NO_CONTENT);
+            app.wait_for(&ids[usize::from(seed) - 1], State::Scored).await;
+        }
+    }
+    until("it is quarantined", async || row(&app, "bench-1").await.state == Standing::Quarantined).await;
+    let why = row(&app, "bench-1").await.reason.unwrap();
+    assert!(why.contains("3 of its last 3"), "{why}");
+    assert_eq!(code(restless.ask().await).await, (403, "worker_quarantined".into()));
+    let other = Worker::enrolled(102, "bench-2", &app).await;
+    let claimed = other.claim().await;
+    assert_eq!(other.answered(&app.app, &claimed).await.status(), StatusCode::NO_CONTENT);
+    app.wait_for(&ids[2], State::Scored).await;
+    // Looked at, it is given work again, and isn't quarantined for what was before.
+    let (db, now) = (&app.app.db, app.app.clock.now() + 1);
+    let resume = (&name("bench-1"), FleetAct::Resume);
+    fleet::act(db, app.app.hotkey, resume, "looked at".parse().unwrap(), now).await.unwrap();
+    let id = submitted(&app, 4).await;
+    let claimed = restless.claim().await;
+    assert_eq!(restless.answered(&app.app, &claimed).await.status(), StatusCode::NO_CONTENT);
+    app.wait_for(&id, State::Scored).await;
+    assert_eq!(row(&app, "bench-1").await.state, Standing::Active);
 }
 
 #[tokio::test]

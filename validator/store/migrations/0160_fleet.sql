@@ -6,6 +6,8 @@ CREATE TABLE fleet_workers (
     state TEXT NOT NULL CHECK (state IN ('active', 'draining', 'quarantined', 'revoked')),
     -- Of a state that somebody chose: why.
     reason TEXT,
+    -- Since when it stands so.
+    stands_since INTEGER NOT NULL,
     -- What it said of itself last, as JSON.
     facts TEXT NOT NULL,
     enrolled_at INTEGER NOT NULL,
@@ -41,6 +43,10 @@ CREATE TABLE holds (
     losses INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX holds_by_worker ON holds (worker);
+
+-- The worker elsewhere whose machine a control tells of; NULL for the validator's own.
+ALTER TABLE latency_controls ADD COLUMN worker TEXT;
+CREATE INDEX latency_controls_by_worker ON latency_controls (worker, id);
 
 -- Workers, each with the submission that it measures.
 CREATE VIEW fleet AS SELECT fleet_workers.*, (

@@ -361,6 +361,7 @@ mod tests {
                 name: "bench-1".parse().unwrap(),
                 state: Standing::Draining,
                 reason: Some("a <new> kernel".into()),
+                stands_since: sample::NOW - 60,
                 facts: WorkerFacts {
                     build: BUILD.into(),
                     class: "x86_64-v4".into(),
@@ -405,6 +406,7 @@ mod tests {
             clock: Clock::Parent,
             pinned_core: Some(1),
             verdict,
+            worker: None,
         }
     }
 

@@ -4,6 +4,8 @@
 //! It writes to the database, beside a serving validator or without one. It does not know HTTP.
 
 use crate::administration::{ActReason, state_and_commit};
+use crate::app::App;
+use crate::state::fleet::Seat;
 use protocol::fleet::{Standing, WorkerName};
 use protocol::leaf::Act;
 use protocol::{Digest, Hotkey};
@@ -12,6 +14,10 @@ use store::db::workers;
 use store::db::{Db, DbError, Tx};
 use store::failpoints::{self, Change};
 
+/// Measurements of a worker that are looked at, and how many of them are spoiled at least before it is quarantined: one in a restless
+/// minute is nobody's fault.
+const LOOKED_AT: u32 = 20;
+const SPOILED_MIN: u64 = 3;
 /// For how long a token lets a worker in.
 const ENROLMENT_SECONDS: u64 = 24 * 3_600;
 
@@ -77,11 +83,34 @@ pub async fn act(
 ) -> Result<(), FleetActError> {
     let reason = reason.into_text();
     let mut tx = db.write().await?;
-    let key = workers::set_standing(&mut tx, name, act.leads_to(), &reason).await?;
+    let key = workers::set_standing(&mut tx, name, (act.leads_to(), &reason), now).await?;
     let key = key.ok_or_else(|| FleetActError::Unknown(name.clone()))?;
     state(tx, validator, (name.clone(), key), (act.leads_to(), reason), now).await?;
     tracing::warn!(worker = %name, "the operator: {name} is {}", act.leads_to());
     Ok(())
+}
+
+/// Quarantines a worker whose machine was too restless in more than a fifth of its last measurements: what it spoils costs submissions
+/// their time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn look_at(app: &App, seat: &Seat) -> Result<(), DbError> {
+    let Some(worker) = app.db.worker(&seat.key).await?.filter(|worker| worker.state == Standing::Active) else {
+        return Ok(());
+    };
+    // What was before it was looked at and given work again is forgiven.
+    let (spoiled, of) = app.db.spoiled_by(&seat.key, worker.stands_since, LOOKED_AT).await?;
+    if spoiled < SPOILED_MIN || spoiled * 5 <= of {
+        return Ok(());
+    }
+    let reason = format!("its machine was too restless in {spoiled} of its last {of} measurements");
+    let quarantine = (&worker.name, FleetAct::Quarantine);
+    match act(&app.db, app.hotkey, quarantine, ActReason(reason), app.clock.now()).await {
+        Err(FleetActError::Db(error)) => Err(error),
+        // Somebody shut it out meanwhile.
+        Err(FleetActError::Unknown(_)) | Ok(()) => Ok(()),
+    }
 }
 
 /// States how a worker stands, in the transaction that makes it so, which is then done.

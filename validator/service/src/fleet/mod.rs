@@ -6,7 +6,7 @@
 mod administration;
 mod seated;
 
-pub use administration::{FleetAct, FleetActError, act, invite};
+pub use administration::{FleetAct, FleetActError, act, invite, look_at};
 pub use seated::{Hand, Seated};
 
 use crate::app::App;

@@ -10,7 +10,7 @@ use crate::board::resampled;
 use crate::breaker;
 use crate::evaluator::{Evaluator, Machine, measured_on, silent};
 use crate::expected;
-use crate::fleet::Hand;
+use crate::fleet::{self, Hand};
 use crate::materials;
 use crate::state::fleet::Seat;
 use crate::state::materials::MaterialError;
@@ -32,6 +32,7 @@ use store::causes::Chain;
 use store::db::attempts::Begun;
 use store::db::competitions::StoredCompetition;
 use store::db::evaluations::StoredEvaluation;
+use store::db::latency::LatencyControl;
 use store::db::submissions::{self, Submission};
 use store::db::workers::{self, Hold, NewHold};
 use store::db::{DbError, attempts};
@@ -206,12 +207,18 @@ async fn settle(
             failpoints::at(Moment::Measured)?;
             Box::pin(found(app, submission, (begun, used, hand.as_deref().map(named)), &stored, evaluation)).await?
         }
-        Err(_) if hand.is_some_and(|hand| hand.is_nobodys_fault()) && app.db.losses(id).await? <= LOSSES_MAX => {
+        Err(_)
+            if hand.as_ref().is_some_and(|hand| hand.is_nobodys_fault()) && app.db.losses(id).await? <= LOSSES_MAX =>
+        {
             Ending { used: None, control: None, outcome: ending::lost(app, submission, None) }
         }
         Err(failure) => failed(app, submission, failure, used, stop).await,
     };
-    Ok(ending::write(app, submission, &ending).await?)
+    ending::write(app, submission, &ending).await?;
+    if let Some(hand) = &hand {
+        fleet::look_at(app, &hand.seat).await?;
+    }
+    Ok(())
 }
 
 /// What follows from a measurement.
@@ -222,8 +229,10 @@ async fn found(
     stored: &StoredCompetition,
     evaluation: Evaluation,
 ) -> Result<Ending, AttemptError> {
-    let used = measured.1;
+    let (_, used, worker) = &measured;
+    let (used, worker) = (*used, worker.as_ref().map(|worker| worker.key));
     let (next, control) = verdict::next(app, submission, &evaluation.report).await?;
+    let control = control.map(|control| LatencyControl { worker, ..control });
     let outcome = match next {
         Next::Score => Outcome::Scored(Box::new(scored(app, submission, measured, stored, evaluation).await?)),
         Next::Again { reason, repeats } => {

@@ -2,11 +2,11 @@
 //!
 //! It judges nothing; verdicts come from `protocol::latency`.
 
-use super::column::Text;
+use super::column::{Maybe, Text};
 use super::{Db, DbError, Tx, int, to_json};
-use protocol::SubmissionId;
 use protocol::latency::{LatencyVerdict, half_width_ppm};
 use protocol::report::{Clock, Report};
+use protocol::{Hotkey, SubmissionId};
 use serde::Serialize;
 use sqlx::FromRow;
 use sqlx::types::Json;
@@ -43,6 +43,9 @@ pub struct LatencyControl {
     /// What the rules made of it.
     #[sqlx(json)]
     pub verdict: LatencyVerdict,
+    /// The worker elsewhere that measured; `None` for the validator's own machine.
+    #[sqlx(try_from = "Maybe<Hotkey>")]
+    pub worker: Option<Hotkey>,
 }
 
 impl LatencyControl {
@@ -61,6 +64,7 @@ impl LatencyControl {
             clock: latency.clock,
             pinned_core: report.host.pinned_core,
             verdict,
+            worker: None,
         }
     }
 }
@@ -72,7 +76,7 @@ impl LatencyControl {
 pub async fn insert(tx: &mut Tx, control: &LatencyControl) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO latency_controls (at, submission_id, control_launches, control_ppm, ratio_ppm, half_width_ppm,
-         launches, overhead_ppm, clock, pinned_core, verdict, unstable) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         launches, overhead_ppm, clock, pinned_core, verdict, unstable, worker) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(int(control.at))
     .bind(control.submission.to_string())
@@ -86,6 +90,7 @@ pub async fn insert(tx: &mut Tx, control: &LatencyControl) -> Result<(), DbError
     .bind(control.pinned_core)
     .bind(to_json(&control.verdict))
     .bind(i64::from(control.verdict.is_unstable()))
+    .bind(control.worker.map(|worker| worker.to_string()))
     .execute(&mut **tx)
     .await?;
     let query = "DELETE FROM latency_controls WHERE id <= (SELECT max(id) FROM latency_controls) - $1";
@@ -101,6 +106,17 @@ impl Db {
     pub async fn latency_controls(&self, count_max: u32) -> Result<Vec<LatencyControl>, DbError> {
         let query = "SELECT * FROM (SELECT * FROM latency_controls ORDER BY id DESC LIMIT $1) AS last ORDER BY id";
         Ok(sqlx::query_as(query).bind(count_max).fetch_all(self.pool()).await?)
+    }
+
+    /// Of a worker's last `count_max` measurements since `since` how many were spoiled, and how many there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn spoiled_by(&self, worker: &Hotkey, since: u64, count_max: u32) -> Result<(u64, u64), DbError> {
+        let query = "SELECT CAST(coalesce(sum(unstable), 0) AS INTEGER), count(*) FROM
+                     (SELECT unstable FROM latency_controls WHERE worker = $1 AND at >= $2 ORDER BY id DESC LIMIT $3) AS last";
+        let query = sqlx::query_as(query).bind(worker.to_string()).bind(int(since)).bind(i64::from(count_max));
+        Ok(query.fetch_one(self.pool()).await?)
     }
 
     /// What the rules made of a submission's measurements so far, oldest first.

@@ -25,6 +25,8 @@ pub struct Worker {
     pub state: Standing,
     /// Why, where somebody chose so.
     pub reason: Option<String>,
+    /// Since when it stands so, in Unix seconds.
+    pub stands_since: u64,
     /// What it said of itself last.
     #[sqlx(json)]
     pub facts: WorkerFacts,
@@ -124,7 +126,8 @@ pub async fn enrol(tx: &mut Tx, key: &Hotkey, name: &WorkerName, facts: &WorkerF
         .execute(&mut **tx)
         .await?;
     sqlx::query("DELETE FROM fleet_workers WHERE name = $1").bind(name.to_string()).execute(&mut **tx).await?;
-    let query = "INSERT INTO fleet_workers (key, name, state, facts, enrolled_at, seen_at) VALUES ($1, $2, 'active', $3, $4, $4)";
+    let query = "INSERT INTO fleet_workers (key, name, state, stands_since, facts, enrolled_at, seen_at)
+                 VALUES ($1, $2, 'active', $4, $3, $4, $4)";
     let query = sqlx::query(query).bind(key.to_string()).bind(name.to_string()).bind(to_json(facts)).bind(int(now));
     query.execute(&mut **tx).await?;
     Ok(())
@@ -137,12 +140,12 @@ pub async fn enrol(tx: &mut Tx, key: &Hotkey, name: &WorkerName, facts: &WorkerF
 pub async fn set_standing(
     tx: &mut Tx,
     name: &WorkerName,
-    standing: Standing,
-    reason: &str,
+    (standing, reason): (Standing, &str),
+    now: u64,
 ) -> Result<Option<Hotkey>, DbError> {
-    let query = "UPDATE fleet_workers SET state = $1, reason = $2 WHERE name = $3 AND state != 'revoked' RETURNING key";
+    let query = "UPDATE fleet_workers SET state = $1, reason = $2, stands_since = $4 WHERE name = $3 AND state != 'revoked' RETURNING key";
     let state: &str = standing.into();
-    let query = sqlx::query_scalar(query).bind(state).bind(reason).bind(name.to_string());
+    let query = sqlx::query_scalar(query).bind(state).bind(reason).bind(name.to_string()).bind(int(now));
     let key: Option<String> = query.fetch_optional(&mut **tx).await?;
     Ok(key.and_then(|key| key.parse().ok()))
 }
