@@ -528,6 +528,31 @@ async fn a_worker_on_a_restless_machine_is_quarantined_and_what_it_spoiled_is_me
 }
 
 #[tokio::test]
+async fn what_a_worker_has_is_anothers_once_it_asks_again_or_is_doubted() {
+    let (app, _) = away(60).await;
+    let worker = Worker::enrolled(101, "bench-1", &app).await;
+    let id = submitted(&app, 1).await;
+    let forgotten = worker.claim().await;
+    // It was started again and remembers nothing: nobody waits for a lease to end.
+    let claimed = worker.claim().await;
+    assert_ne!(claimed.claim, forgotten.claim);
+    assert_eq!(code(worker.renew(&forgotten.claim).await).await, (409, "claim_over".into()));
+    let answer = worker.measured(&app.app, &claimed).await;
+    let sheet = worker.sheet(&claimed, &answer).await;
+    let doubted = (&name("bench-1"), FleetAct::Quarantine);
+    let (db, now) = (&app.app.db, app.app.clock.now());
+    fleet::act(db, app.app.hotkey, doubted, "a test".parse().unwrap(), now).await.unwrap();
+    let report = worker.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet))).await;
+    assert_eq!(code(report).await, (409, "claim_over".into()), "its word counts no more");
+    let other = Worker::enrolled(102, "bench-2", &app).await;
+    let claimed = other.claim().await;
+    assert_eq!(other.answered(&app.app, &claimed).await.status(), StatusCode::NO_CONTENT);
+    app.wait_for(&id, State::Scored).await;
+    assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().failures, 0);
+    assert_eq!(row(&app, "bench-1").await.lost, 2);
+}
+
+#[tokio::test]
 async fn several_workers_share_the_queue_and_each_submission_is_measured_once() {
     let (app, _) = away(LEASE).await;
     let mut workers = Vec::new();
@@ -557,5 +582,54 @@ async fn several_workers_share_the_queue_and_each_submission_is_measured_once() 
         app.wait_for(&id, State::Scored).await;
         let scored = app.app.db.events(&id).await.unwrap().iter().filter(|event| event.to == State::Evaluating).count();
         assert_eq!(scored, 1, "{id}");
+    }
+}
+
+/// What a claim costs, and how much of eight workers is left of eight: prints docs/BENCHMARKS.md's figures.
+///
+/// `cargo test -p validator --release --test all -- --ignored --nocapture fleet::the_overhead`
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn the_overhead_of_a_claim_and_what_eight_workers_do() {
+    const EACH: Duration = Duration::from_secs(1);
+    const ROUNDS: usize = 6;
+    for count in [1, 8] {
+        let (app, _) = away(60).await;
+        let mut workers = Vec::new();
+        for seed in 200..200 + count {
+            workers.push(Worker::enrolled(seed, &format!("bench-{seed}"), &app).await);
+        }
+        let submissions = usize::from(count) * ROUNDS;
+        for seed in 1..=submissions {
+            submitted(&app, u8::try_from(seed).unwrap()).await;
+        }
+        let work = async |worker: Worker| {
+            let (mut gaps, mut first) = (Vec::new(), None);
+            let mut free = Instant::now();
+            for _ in 0..ROUNDS {
+                let claimed = worker.claim().await;
+                first.get_or_insert_with(Instant::now);
+                let answer = worker.measured(&app.app, &claimed).await;
+                tokio::time::sleep(EACH).await;
+                let sheet = worker.sheet(&claimed, &answer).await;
+                worker.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet))).await;
+                gaps.push(free.elapsed().saturating_sub(EACH));
+                free = Instant::now();
+            }
+            (first.unwrap(), gaps)
+        };
+        let done = futures::future::join_all(workers.into_iter().map(work)).await;
+        let ended = Instant::now();
+        let first = done.iter().map(|(first, _)| *first).min().unwrap();
+        let mut gaps: Vec<Duration> = done.into_iter().flat_map(|(_, gaps)| gaps.into_iter().skip(1)).collect();
+        gaps.sort_unstable();
+        let efficiency = EACH.as_secs_f64() * ROUNDS as f64 / (ended - first).as_secs_f64();
+        println!(
+            "{count} workers, {submissions} submissions of {EACH:?}: {:?} beside each measurement (median), {:?} at most, {:.1} % of \
+             the workers' time measured",
+            gaps[gaps.len() / 2],
+            gaps.last().unwrap(),
+            efficiency * 100.0
+        );
     }
 }

@@ -26,12 +26,17 @@ use store::db::workers::{self, ClaimEnd, Hold, Worker};
 /// Bytes that a worker brings for one claim: answers of a thousand classes to 100,000 items, and some.
 pub const BROUGHT_BYTES_MAX: u64 = 512 << 20;
 
+/// The longest name of a class, and the most engines of one worker.
+const CLASS_BYTES_MAX: usize = 64;
+const ENGINES_MAX: usize = 8;
+
 /// Lets a worker in that has a token which the operator made; its key is known from then on.
 ///
 /// # Errors
 /// When the token isn't good any more, or the worker is of another build.
 pub async fn enrol(app: &App, key: Hotkey, request: EnrolRequest) -> Result<Enrolled, Refusal> {
     same_build(&request.facts)?;
+    plain(&request.facts)?;
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     let name = workers::use_up(&mut tx, &Digest::of(request.token.trim().as_bytes()), now).await?;
@@ -64,6 +69,7 @@ fn taken(error: store::db::DbError, key: &Hotkey) -> Refusal {
 pub async fn claim(app: &App, key: Hotkey, facts: WorkerFacts) -> Result<Option<Claimed>, Refusal> {
     let worker = known(app, &key).await?;
     same_build(&facts)?;
+    plain(&facts)?;
     standing(&worker)?;
     same_class(app, &facts)?;
     if let Some(other) = app.fleet.neighbour(&key, &facts.machine) {
@@ -72,6 +78,10 @@ pub async fn claim(app: &App, key: Hotkey, facts: WorkerFacts) -> Result<Option<
     }
     if worker.facts != facts {
         tracing::info!(worker = %worker.name, class = facts.class, "{} says something else of itself", worker.name);
+    }
+    for held in app.fleet.held_by(&key) {
+        // Whoever asks has nothing: it was started again, and what it had is another's.
+        give_up(app, &held).await?;
     }
     app.db.worker_seen(&key, &facts, app.clock.now()).await?;
     let (seat, is_new) = app.fleet.seat(key, &worker.name, &facts);
@@ -97,10 +107,7 @@ async fn handed(seat: &Arc<Seat>) -> Claimed {
 /// # Errors
 /// When it is over: whatever runs for it is for nobody.
 pub async fn renew(app: &App, key: Hotkey, claim: &str, at: RenewRequest) -> Result<Renewed, Refusal> {
-    let worker = known(app, &key).await?;
-    if worker.state == Standing::Revoked {
-        return Err(over());
-    }
+    trusted(app, &key, claim).await?;
     still_holds(app, &key, claim).await?;
     match app.fleet.held(claim).filter(|held| held.worker == key) {
         // We were started again a moment ago, and whoever waits for it isn't there yet.
@@ -129,6 +136,7 @@ async fn still_holds(app: &App, key: &Hotkey, claim: &str) -> Result<(), Refusal
 /// # Errors
 /// When the claim is over, or they weren't brought.
 pub async fn worth(app: &App, key: Hotkey, claim: &str, outputs: &Digest) -> Result<Worth, Refusal> {
+    trusted(app, &key, claim).await?;
     let held = at_work(app, &key, claim).await?;
     let outputs = brought(&held, outputs)?;
     let asked = tokio::task::spawn_blocking(move || (held.home.is_worth_timing)(&from_little_endian(&outputs))).await;
@@ -164,6 +172,7 @@ pub async fn room(app: &App, secret: &str) -> Result<(Arc<Held>, u64), Refusal> 
 /// # Errors
 /// When the claim is over, or the report isn't of it.
 pub async fn report(app: &App, key: Hotkey, claim: &str, report: WorkerReport) -> Result<(), Refusal> {
+    trusted(app, &key, claim).await?;
     let held = at_work(app, &key, claim).await?;
     let (end, came) = match report {
         WorkerReport::Answer(sheet) => (ClaimEnd::Answered, Ok(answer(&held, *sheet)?)),
@@ -174,8 +183,10 @@ pub async fn report(app: &App, key: Hotkey, claim: &str, report: WorkerReport) -
         }
         WorkerReport::GivenBack => (ClaimEnd::Answered, Err(seated::given_back())),
     };
-    app.db.count_claim(&key, claim, end).await?;
-    if held.end(came) { Ok(()) } else { Err(over()) }
+    if !held.end(came) {
+        return Err(over());
+    }
+    Ok(app.db.count_claim(&key, claim, end).await?)
 }
 
 fn answer(held: &Held, sheet: AnswerSheet) -> Result<Answer, Refusal> {
@@ -199,6 +210,26 @@ fn brought(held: &Held, sha256: &Digest) -> Result<Arc<[u8]>, Refusal> {
         Refusal::new(Meaning::AgainstTheRules, "not_brought", format!("no file {sha256} was brought"), hint)
     };
     held.brought(sha256).ok_or_else(missing)
+}
+
+/// Ends a claim that its worker can't or mustn't answer any more, at nobody's cost: another measures it.
+async fn give_up(app: &App, held: &Held) -> Result<(), Refusal> {
+    // One that was answered a moment ago has its end.
+    if held.end(Err(seated::given_back())) {
+        app.db.count_claim(&held.worker, &held.claim, ClaimEnd::Lost).await?;
+    }
+    Ok(())
+}
+
+/// Whether a worker's word counts. What one has that was quarantined or shut out meanwhile is measured by another.
+async fn trusted(app: &App, key: &Hotkey, claim: &str) -> Result<(), Refusal> {
+    if matches!(known(app, key).await?.state, Standing::Active | Standing::Draining) {
+        return Ok(());
+    }
+    if let Some(held) = app.fleet.held(claim).filter(|held| held.worker == *key) {
+        give_up(app, &held).await?;
+    }
+    Err(over())
 }
 
 /// The claim, if it is this worker's and under way here.
@@ -235,6 +266,17 @@ fn same_build(facts: &WorkerFacts) -> Result<(), Refusal> {
     let theirs: String = facts.build.chars().take(80).collect();
     let hint = "Run the validator's version of `retort` here: orders and answers are read by the same build alone.";
     Err(Refusal::new(Meaning::OtherBuild, "other_build", format!("this is {BUILD}, and the worker {theirs:?}"), hint))
+}
+
+/// Whether what a worker says of itself can be shown to people.
+fn plain(facts: &WorkerFacts) -> Result<(), Refusal> {
+    let class = facts.class.bytes();
+    let fits = (1..=CLASS_BYTES_MAX).contains(&class.len()) && facts.engines.len() <= ENGINES_MAX;
+    if fits && class.into_iter().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let hint = "`retort worker` says by itself what it is.";
+    Err(Refusal::new(Meaning::AgainstTheRules, "worker_facts", "a class has 1 to 64 plain characters", hint))
 }
 
 fn same_class(app: &App, facts: &WorkerFacts) -> Result<(), Refusal> {

@@ -187,9 +187,11 @@ async fn settle(
     let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun.seed))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
-        // A worker elsewhere goes on; the next process takes its answer.
-        () = stop.cancelled(), if hand.is_some() => return Ok(()),
         () = stop.cancelled() => {
+            if hand.is_some() {
+                // A worker elsewhere goes on; the next process takes its answer.
+                return Ok(());
+            }
             let ending = Ending { used: None, control: None, outcome: ending::lost(app, submission, None) };
             return Ok(ending::write(app, submission, &ending).await?);
         }

@@ -54,7 +54,7 @@ async fn take_turns(app: App, seat: Arc<Seat>, stop: CancellationToken) {
     let worker = AtHome(Seated { app: app.clone(), seat: Arc::clone(&seat) });
     let leaves = stop.child_token();
     let silent = async {
-        while !seat.is_silent(app.fleet.lease) || app.fleet.is_at_work(&seat.key) {
+        while !seat.is_silent(app.fleet.lease) || !app.fleet.held_by(&seat.key).is_empty() {
             tokio::time::sleep(IDLE).await;
             if !app.fleet.has(&seat) {
                 return;

@@ -148,9 +148,9 @@ impl Fleet {
         locked(&self.held).values().find(|held| held.secret == secret).cloned()
     }
 
-    /// Whether a worker has a claim under way.
-    pub fn is_at_work(&self, key: &Hotkey) -> bool {
-        locked(&self.held).values().any(|held| held.worker == *key)
+    /// A worker's claims under way.
+    pub fn held_by(&self, key: &Hotkey) -> Vec<Arc<Held>> {
+        locked(&self.held).values().filter(|held| held.worker == *key).cloned().collect()
     }
 }
 
