@@ -52,7 +52,7 @@ pub(super) fn check(case: &Case<'_>, past: &Past, drawn: &Drawn, findings: &mut 
             Ok(Seen::NotHere(hint)) => unclear.push(hint),
             Ok(Seen::Lie(lie)) => bad.push(lie),
             Err(problem) => {
-                unclear.push(format!("{} counts as a copy, and can't be compared: {problem}", member.submission))
+                unclear.push(format!("{} counts as a copy, and can't be compared: {problem}", member.submission));
             }
         }
     }

@@ -5,7 +5,7 @@
 //! environment before they are loaded: then they start one thread less and write no file. No library is loaded without it.
 //!
 //! In [`Mode::Exact`] optimisation stops below the layouts that depend on how wide the processor's registers are, products of
-//! 8-bit numbers don't saturate, and a softmax is written out: then the bits are the same on AVX2 and on AVX-512
+//! 8-bit numbers don't saturate (for which known ones are written without a sign), and a softmax is written out: then the bits are the same on AVX2 and on AVX-512
 //! (docs/ENGINES.md). In [`Mode::Fast`] it runs as users run it. Both on one thread, denormals as zero.
 
 use crate::failure::{Refused, RunError, cleaned};
@@ -148,7 +148,7 @@ impl Runtime for OnnxRuntime {
         let environment = self.environment().map_err(Refused::NotReady)?;
         let ports = Ports::of(graph)?;
         let bytes = match mode {
-            Mode::Exact => onnx::write(&graph.with_softmax_written_out()?),
+            Mode::Exact => onnx::write(&graph.with_softmax_written_out()?.with_unsigned_weights()?),
             Mode::Fast => onnx::write(graph),
         };
         let session = builder(environment, mode).and_then(|mut builder| builder.commit_from_memory(&bytes));

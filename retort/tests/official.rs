@@ -89,8 +89,17 @@ fn a_competition_is_measured_on_the_onnxruntime_that_it_names() {
         "{without}"
     );
 
-    // Either format, ranked beside the other.
+    // In whole numbers of 8 bits, too.
     let package = repository("models/scale/depthwise-8k-train-1").display().to_string();
+    let small = dir.path().join("small.onnx").display().to_string();
+    let competition = format!("{}/competitions/fashion-mnist", service.address);
+    let form = ["model", "onnx", &package, "--form", "onnx-int8", "--competition", &competition, "--out", &small];
+    let made = retort().args(form).output().unwrap();
+    assert!(made.status.success(), "{}", stderr(&made));
+    let small = asked(&service, Some(&library), &["miner", "check", &small]);
+    assert!(small.status.success() && !stdout(&small).contains("not official"), "{}{}", stdout(&small), stderr(&small));
+
+    // Either format, ranked beside the other.
     let mut ids = Vec::new();
     for what in [&file, &package] {
         let status = service.json(&["miner", "submit", what, "--hotkey", &hotkey, "--wait"]);

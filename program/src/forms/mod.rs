@@ -28,6 +28,34 @@ impl Graph<'_> {
         })
     }
 
+    /// The graph with known whole numbers from 0 to 255 that stand for floats in place of those from -128 to 127, and their zero
+    /// points moved with them: the same floats. onnxruntime makes the same of them where it computes their products precisely, and
+    /// fails where a zero point by row isn't written, or is shared.
+    ///
+    /// # Errors
+    /// As [`Graph::with_softmax_written_out`].
+    pub fn with_unsigned_weights(&self) -> Result<Graph<'_>> {
+        rewritten(self, |builder, site| {
+            if site.node.op != Op::DequantizeLinear {
+                return Ok(None);
+            }
+            let (whole, scales) = (site.input(0)?, site.input(1)?);
+            let Some(weights) = builder.known(whole).and_then(unsigned) else { return Ok(None) };
+            let Some(shape) = builder.known(scales).map(|scales| scales.ty().shape.clone()) else { return Ok(None) };
+            let zeros = match site.inputs.get(2).copied().flatten() {
+                Some(zeros) => builder.known(zeros).and_then(unsigned),
+                None => {
+                    let ty = TensorType { dtype: Dtype::U8, shape };
+                    let data = vec![SIGN; usize::try_from(ty.bytes()).unwrap_or(usize::MAX)];
+                    Constant::new(ty, Cow::Owned(data)).ok()
+                }
+            };
+            let Some(zeros) = zeros else { return Ok(None) };
+            let inputs = [builder.constant(weights), scales, builder.constant(zeros)].map(Some).to_vec();
+            Ok(Some(builder.again(site.node, inputs)))
+        })
+    }
+
     /// The graph for engines that compute with float32 alone: weights of 16 bits that are only cast are written as float32
     /// and no cast, whole exponents as floats. Both fit, so nothing is rounded.
     ///
@@ -48,6 +76,16 @@ impl Graph<'_> {
             _ => Ok(None),
         })
     }
+}
+
+/// What a whole number of 8 bits is moved by.
+const SIGN: u8 = 0x80;
+
+/// Whole numbers of 8 bits from 0 on; none where they are others.
+fn unsigned(constant: &Constant<'_>) -> Option<Constant<'static>> {
+    let ty = TensorType { dtype: Dtype::U8, shape: constant.ty().shape.clone() };
+    let data = || Cow::Owned(constant.data().iter().map(|byte| byte ^ SIGN).collect());
+    (constant.ty().dtype == Dtype::I8).then(|| Constant::new(ty, data()).ok())?
 }
 
 fn softmax(builder: &mut Builder<'_>, site: &Site<'_>) -> Result<usize> {
