@@ -83,6 +83,9 @@ enum Seen {
     Lie(String),
 }
 
+/// A model's answers, or why there are none.
+type Answers = Result<Rc<[f32]>, String>;
+
 struct Likeness<'a> {
     case: &'a Case<'a>,
     drawn: &'a Drawn,
@@ -96,7 +99,7 @@ struct Likeness<'a> {
     teacher: Vec<f32>,
     classes: u32,
     /// What was answered here, by whom.
-    here: RefCell<BTreeMap<String, Result<Rc<[f32]>, String>>>,
+    here: RefCell<BTreeMap<String, Answers>>,
 }
 
 impl<'a> Likeness<'a> {
@@ -280,7 +283,7 @@ impl<'a> Likeness<'a> {
     }
 
     /// What a package answers to the first fresh items, asked here once.
-    fn answers(&self, who: &str, package: PackageBytes) -> Result<Rc<[f32]>, String> {
+    fn answers(&self, who: &str, package: PackageBytes) -> Answers {
         if self.fresh_items() < FRESH_ITEMS_MIN {
             return Err(format!("its {} fresh items are too few to show it by answers", self.fresh_items()));
         }

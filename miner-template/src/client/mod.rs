@@ -328,7 +328,7 @@ impl Client {
     ///
     /// # Errors
     /// When it refuses them or can't be reached.
-    pub fn bring(&self, path: &str, bytes: Bytes) -> Result<(), ClientError> {
+    pub fn bring(&self, path: &str, bytes: &Bytes) -> Result<(), ClientError> {
         self.send(|| self.http.put(self.url(path)).body(bytes.clone())).map(drop)
     }
 

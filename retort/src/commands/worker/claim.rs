@@ -185,7 +185,7 @@ fn brought(worker: &Worker, files: &str, answer: &Answer) -> Result<AnswerSheet,
 
 fn bring(worker: &Worker, files: &str, bytes: Vec<u8>) -> Result<Digest, ClientError> {
     let sha256 = Digest::of(&bytes);
-    worker.client.bring(&format!("{files}/{sha256}"), Bytes::from(bytes))?;
+    worker.client.bring(&format!("{files}/{sha256}"), &Bytes::from(bytes))?;
     Ok(sha256)
 }
 

@@ -2,11 +2,10 @@
 //!
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
-use super::ending::{self, Ending, Outcome, Scored};
+use super::ending::{self, Ending, Outcome};
+use super::scored;
 use super::verdict::{self, Next};
-use super::{receipt, turns};
 use crate::app::App;
-use crate::board::resampled;
 use crate::breaker;
 use crate::evaluator::{Evaluator, Machine, measured_on, silent};
 use crate::expected;
@@ -17,12 +16,10 @@ use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
-use protocol::digest::canonical_json;
-use protocol::evaluation::little_endian;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::Purpose;
 use protocol::receipt::MeasuredBy;
-use protocol::score::{Scale, Score, score};
+use protocol::score::Scale;
 use protocol::submission::{Code, Rejection, State};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -31,7 +28,6 @@ use std::time::{Duration, Instant};
 use store::causes::Chain;
 use store::db::attempts::Begun;
 use store::db::competitions::StoredCompetition;
-use store::db::evaluations::StoredEvaluation;
 use store::db::latency::LatencyControl;
 use store::db::submissions::{self, Submission};
 use store::db::workers::{self, Hold, NewHold};
@@ -236,7 +232,7 @@ async fn found(
     let (next, control) = verdict::next(app, submission, &evaluation.report).await?;
     let control = control.map(|control| LatencyControl { worker, ..control });
     let outcome = match next {
-        Next::Score => Outcome::Scored(Box::new(scored(app, submission, measured, stored, evaluation).await?)),
+        Next::Score => Outcome::Scored(Box::new(scored::scored(app, submission, measured, stored, evaluation).await?)),
         Next::Again { reason, repeats } => {
             Outcome::Again { reason: Some(reason), failed: false, wait_seconds: verdict::wait_seconds(app, repeats) }
         }
@@ -381,49 +377,4 @@ async fn request(
 fn worth_timing(stored: &StoredCompetition) -> u32 {
     let manifest = &stored.competition.manifest;
     Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
-}
-
-/// Stores all objects of a result, with a receipt for it.
-async fn scored(
-    app: &App,
-    submission: &Submission,
-    (begun, used, worker): (Begun, Duration, Option<MeasuredBy>),
-    stored: &StoredCompetition,
-    evaluation: Evaluation,
-) -> Result<Scored, AttemptError> {
-    let report = app.objects.put(canonical_json(&evaluation.report)?.into()).await?;
-    let samples = app.objects.put(evaluation.latency_samples.into()).await?;
-    let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
-    let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
-    let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
-    let by = (begun.number, worker);
-    let receipt = receipt::issue(app, submission, by, stored, &evaluation.report, outcomes.sha256).await?;
-    failpoints::at(Moment::ResultStored)?;
-    let public = [
-        (report, "report.json"),
-        (samples, "latency-samples.json"),
-        (outcomes, "outcomes.rtout"),
-        (receipt.object, receipt::RECEIPT_FILE),
-    ];
-    let row = StoredEvaluation {
-        submission: submission.id.clone(),
-        competition: submission.competition.clone(),
-        score: score_of(&evaluation.report, stored),
-        report: evaluation.report,
-        report_sha256: report.sha256,
-        logits_sha256: logits.sha256,
-        outcomes_sha256: outcomes.sha256,
-        probe_logits_sha256: probe_logits.sha256,
-        receipt_sha256: receipt.object.sha256,
-        duration_ms: turns::millis(used),
-        evaluated_at: app.clock.now(),
-    };
-    let replicates = resampled::draw(stored, evaluation.outcomes).await;
-    let weights_public = stored.competition.manifest.weights_public;
-    Ok(Scored { row, replicates, public, receipt, weights_public })
-}
-
-/// A report's score under a competition's rules.
-pub(crate) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
-    score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
 }

@@ -16,6 +16,7 @@ mod questions;
 mod queue;
 pub mod reaper;
 mod receipt;
+mod scored;
 pub mod seats;
 pub mod turns;
 mod verdict;
