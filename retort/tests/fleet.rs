@@ -2,21 +2,17 @@
 //! and the receipt of what it measured verifies; it holds nothing of the validator's; killed, or with its validator restarted in the
 //! middle, nothing is lost.
 
-use crate::support::{Service, manifest, repository, retort, stderr, stdout};
+use crate::machine::Place;
+use crate::support::{Service, stderr, stdout};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long what must come is waited for, on a crowded machine.
 const PATIENCE: Duration = Duration::from_secs(240);
-
-/// A validator's folder, and another machine's beside it.
-struct Place {
-    dir: tempfile::TempDir,
-}
 
 /// A worker that dies with its owner.
 struct Worker(Child);
@@ -28,38 +24,14 @@ impl Drop for Worker {
     }
 }
 
+/// A validator's folder, and another machine's beside it.
+fn place() -> Place {
+    let place = Place::new();
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    place
+}
+
 impl Place {
-    fn new() -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap() };
-        place.done(&["validator", "init", "--dir", &place.path("v")]);
-        let manifest = manifest(place.dir.path()).display().to_string();
-        place.done(&["validator", "publish", &manifest, "--dir", &place.path("v")]);
-        place.done(&["keys", "new", &place.path("miner")]);
-        fs::create_dir(place.path("elsewhere")).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).display().to_string()
-    }
-
-    /// The binary with this place's lease, so that no other test is waited for.
-    fn retort(&self) -> Command {
-        let mut command = retort();
-        command.env("RETORT_LEASE_DIR", self.path("lease"));
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        self.retort().args(args).output().unwrap()
-    }
-
-    fn done(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-        stdout(&output)
-    }
-
     /// A validator that leaves submissions to workers.
     fn serving(&self) -> Command {
         let mut command = self.retort();
@@ -67,7 +39,7 @@ impl Place {
         command
     }
 
-    fn serve(&self) -> Service {
+    fn serve_elsewhere(&self) -> Service {
         Service::start_as(self.serving(), Path::new(&self.path("v")))
     }
 
@@ -89,15 +61,6 @@ impl Place {
         command.arg("worker").args(words).args(more).current_dir(self.path("elsewhere"));
         command.stderr(Stdio::piped()).stdout(Stdio::piped());
         command
-    }
-
-    fn submit(&self, service: &Service, fixture: &str) -> String {
-        let package = repository("models/fixtures").join(fixture).display().to_string();
-        let miner = self.path("miner");
-        service.json(&["miner", "submit", &package, "--competition", "fashion-mnist", "--hotkey", &miner])["id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
     }
 
     fn state(&self, service: &Service, id: &str) -> String {
@@ -131,8 +94,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_worker_elsewhere_measures_with_nothing_of_the_validators_and_its_receipt_verifies() {
-    let place = Place::new();
-    let service = place.serve();
+    let place = place();
+    let service = place.serve_elsewhere();
     let id = place.submit(&service, "mlp");
     let mut worker = Worker(place.worker("bench-1", &[]).stderr(Stdio::null()).spawn().unwrap());
     place.scored(&service, &id);
@@ -176,8 +139,8 @@ fn a_worker_elsewhere_measures_with_nothing_of_the_validators_and_its_receipt_ve
 
 #[test]
 fn a_worker_that_is_killed_in_the_middle_loses_nothing_and_neither_does_a_restart_of_the_validator() {
-    let place = Place::new();
-    let mut service = place.serve();
+    let place = place();
+    let mut service = place.serve_elsewhere();
     let killed = place.submit(&service, "mlp");
     let mut worker = Worker(place.worker("bench-1", &[]).spawn().unwrap());
     until("it is measured", || place.state(&service, &killed) == "evaluating");

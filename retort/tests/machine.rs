@@ -20,12 +20,12 @@ const TIME_TO_FREE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// A validator's directory with a competition, a lease of its own, and a miner's key.
-struct Place {
+pub(crate) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self { dir: tempfile::tempdir().unwrap() };
         place.done(&["validator", "init", "--dir", &place.path("v")]);
         let manifest = manifest(place.dir.path()).display().to_string();
@@ -34,18 +34,18 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 
     /// The binary with this place's lease, so that no other test is waited for.
-    fn retort(&self) -> Command {
+    pub(crate) fn retort(&self) -> Command {
         let mut command = retort();
         command.env("RETORT_LEASE_DIR", self.path("lease"));
         command
     }
 
-    fn done(&self, args: &[&str]) -> String {
+    pub(crate) fn done(&self, args: &[&str]) -> String {
         let output = self.retort().args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
         stdout(&output)
@@ -58,7 +58,7 @@ impl Place {
         Service::start_as(command, Path::new(&self.path("v")))
     }
 
-    fn submit(&self, service: &Service, fixture: &str) -> String {
+    pub(crate) fn submit(&self, service: &Service, fixture: &str) -> String {
         let package = repository("models/fixtures").join(fixture).display().to_string();
         let submitted = service.json(&["miner", "submit", &package, "--hotkey", &self.path("key")]);
         submitted["id"].as_str().unwrap().to_owned()

@@ -82,7 +82,7 @@ impl Work {
     async fn answer(&self, place: &Place) -> Result<Answer, EvaluationFailure> {
         tell(place, "files", 0, 0);
         let (worker, claimed) = (self.worker.clone(), self.claimed.clone());
-        let fetched = blocking(move || fetched(&worker, claimed)).await;
+        let fetched = blocking(move || fetched(&worker, &claimed)).await;
         let order = fetched.map_err(|error| EvaluationFailure::Infrastructure(format!("{error:#}")))?;
         tell(place, "the machine", 0, 0);
         let machine = self.measurer.machine().await?;
@@ -155,7 +155,7 @@ fn tell(place: &Place, phase: &str, done: u64, total: u64) {
 }
 
 /// The order with its files, which come once.
-fn fetched(worker: &Worker, claimed: Claimed) -> Result<Order> {
+fn fetched(worker: &Worker, claimed: &Claimed) -> Result<Order> {
     let at = |object: &ObjectRef| {
         worker.cache.file(object, |file| {
             worker.client.download(&format!("{}/{}", claimed.files, object.sha256), object, file)?;

@@ -216,7 +216,7 @@ fn brought(held: &Held, sha256: &Digest) -> Result<Arc<[u8]>, Refusal> {
 async fn give_up(app: &App, held: &Held) -> Result<(), Refusal> {
     // One that was answered a moment ago has its end.
     if held.end(Err(seated::given_back())) {
-        app.db.count_claim(&held.worker, &held.claim, ClaimEnd::Lost).await?;
+        app.db.count_claim(&held.worker, &held.name, ClaimEnd::Lost).await?;
     }
     Ok(())
 }

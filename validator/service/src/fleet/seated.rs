@@ -3,7 +3,7 @@
 
 use crate::app::App;
 use crate::evaluator::{Home, Machine, Measurer};
-use crate::state::fleet::{Held, NewHeld, Seat};
+use crate::state::fleet::{Claim, Held, Seat};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::evaluation::{Answer, EvaluationFailure, Order};
@@ -75,8 +75,8 @@ impl Seated {
         let put_together = tokio::task::spawn_blocking(put_together).await;
         let (sheet, files, about) =
             put_together.map_err(|error| ours(format!("the order can't be hashed: {error}")))??;
-        let (held, answered) = Held::new(NewHeld {
-            claim: hand.claim.clone(),
+        let (held, answered) = Held::new(Claim {
+            name: hand.claim.clone(),
             secret: hand.secret.clone(),
             worker: self.seat.key,
             about,

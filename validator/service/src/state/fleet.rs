@@ -8,6 +8,7 @@ use protocol::report::About;
 use protocol::{Digest, Hotkey};
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot, watch};
@@ -43,10 +44,10 @@ pub struct Seat {
     seen: watch::Sender<Instant>,
 }
 
-/// A claim under way.
-pub struct Held {
+/// What a claim is.
+pub struct Claim {
     /// Its name.
-    pub claim: String,
+    pub name: String,
     /// Part of the addresses that its files have.
     pub secret: String,
     /// Whose it is.
@@ -57,16 +58,30 @@ pub struct Held {
     pub home: Home,
     /// The order's files.
     pub files: HashMap<Digest, OrderFile>,
-    lease: Duration,
+    /// For how long it is good unless it is renewed.
+    pub lease: Duration,
+}
+
+/// A claim under way.
+pub struct Held {
+    claim: Claim,
     brought: Mutex<HashMap<Digest, Arc<[u8]>>>,
     until: watch::Sender<Instant>,
     answer: Mutex<Option<oneshot::Sender<Result<Answer, EvaluationFailure>>>>,
     over: watch::Sender<bool>,
 }
 
+impl Deref for Held {
+    type Target = Claim;
+
+    fn deref(&self) -> &Claim {
+        &self.claim
+    }
+}
+
 impl Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("claim", &self.claim).field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Held").field("name", &self.name).field("worker", &self.worker).finish_non_exhaustive()
     }
 }
 
@@ -79,7 +94,7 @@ pub struct Registered<'a> {
 
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
-        locked(&self.fleet.held).remove(&self.held.claim);
+        locked(&self.fleet.held).remove(&self.held.name);
         self.held.over.send_replace(true);
     }
 }
@@ -134,7 +149,7 @@ impl Fleet {
 
     /// Has a claim among those under way.
     pub fn register(&self, held: &Arc<Held>) -> Registered<'_> {
-        locked(&self.held).insert(held.claim.clone(), Arc::clone(held));
+        locked(&self.held).insert(held.name.clone(), Arc::clone(held));
         Registered { fleet: self, held: Arc::clone(held) }
     }
 
@@ -192,39 +207,14 @@ impl Seat {
     }
 }
 
-/// What a claim begins with.
-pub struct NewHeld {
-    /// Its name.
-    pub claim: String,
-    /// Part of the addresses that its files have.
-    pub secret: String,
-    /// Whose it is.
-    pub worker: Hotkey,
-    /// What its answer has to be about.
-    pub about: About,
-    /// Who gave the order.
-    pub home: Home,
-    /// The order's files.
-    pub files: HashMap<Digest, OrderFile>,
-    /// For how long it is good unless it is renewed.
-    pub lease: Duration,
-}
-
 impl Held {
     /// A claim that begins, and where its answer will come.
-    pub fn new(new: NewHeld) -> (Arc<Self>, oneshot::Receiver<Result<Answer, EvaluationFailure>>) {
+    pub fn new(claim: Claim) -> (Arc<Self>, oneshot::Receiver<Result<Answer, EvaluationFailure>>) {
         let (answer, answered) = oneshot::channel();
-        let NewHeld { claim, secret, worker, about, home, files, lease } = new;
         let held = Self {
+            until: watch::Sender::new(Instant::now() + claim.lease),
             claim,
-            secret,
-            worker,
-            about,
-            home,
-            files,
-            lease,
             brought: Mutex::default(),
-            until: watch::Sender::new(Instant::now() + lease),
             answer: Mutex::new(Some(answer)),
             over: watch::Sender::new(false),
         };
