@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// How long a story waits for what must come, on a crowded machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(240);
+pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// What a hotkey may enter in a day, so that spam meets its limit soon.
 pub(super) const SUBMISSIONS_PER_DAY: usize = 5;
 /// How slow a sender may be.
