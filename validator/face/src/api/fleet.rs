@@ -10,6 +10,7 @@ use crate::operator;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
@@ -21,7 +22,6 @@ use service::app::App;
 use service::fleet;
 use service::refusal::Refusal;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 use store::db::workers::Worker;
 use utoipa_axum::router::OpenApiRouter;
@@ -161,7 +161,7 @@ async fn fetch(State(app): State<App>, Path((secret, sha256)): Path<(String, Str
         OrderFile::Pixels(pixels) => pixels.bytes(),
     };
     let body = match file {
-        OrderFile::Bytes(bytes) => Body::from(bytes.to_vec()),
+        OrderFile::Bytes(bytes) => Body::from(Bytes::from_owner(bytes)),
         OrderFile::Pixels(pixels) => Body::from_stream(blocks(pixels)),
     };
     let headers = [(header::CONTENT_LENGTH, bytes.to_string()), (header::CACHE_CONTROL, "no-store".to_owned())];
@@ -171,7 +171,7 @@ async fn fetch(State(app): State<App>, Path((secret, sha256)): Path<(String, Str
 /// Items, a block at a time.
 fn blocks(pixels: Pixels) -> impl futures::Stream<Item = io::Result<Vec<u8>>> {
     const BLOCK: u64 = 1 << 20;
-    let starts = (0..pixels.bytes()).step_by(1 << 20);
+    let starts = (0..pixels.bytes()).step_by(BLOCK as usize);
     stream::iter(starts).then(move |start| {
         let pixels = pixels.clone();
         async move {
@@ -221,7 +221,7 @@ async fn bring(
         let detail = format!("the file is {found}");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "other_bytes", detail, hint));
     }
-    held.bring(sha256, Arc::from(&*bytes));
+    held.bring(sha256, bytes);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::evaluator::Progress;
 use crate::refusal::{Meaning, Refusal};
 use crate::state::fleet::{Held, Seat};
+use bytes::Bytes;
 use protocol::evaluation::{Answer, EvaluationFailure, from_little_endian};
 use protocol::fleet::{
     AnswerSheet, BUILD, Claimed, EnrolRequest, Enrolled, OrderFile, RenewRequest, Renewed, Standing, WorkerFacts,
@@ -136,7 +137,6 @@ async fn still_holds(app: &App, key: &Hotkey, claim: &str) -> Result<(), Refusal
 /// # Errors
 /// When the claim is over, or they weren't brought.
 pub async fn worth(app: &App, key: Hotkey, claim: &str, outputs: &Digest) -> Result<Worth, Refusal> {
-    trusted(app, &key, claim).await?;
     let held = at_work(app, &key, claim).await?;
     let outputs = brought(&held, outputs)?;
     let asked = tokio::task::spawn_blocking(move || (held.home.is_worth_timing)(&from_little_endian(&outputs))).await;
@@ -172,7 +172,6 @@ pub async fn room(app: &App, secret: &str) -> Result<(Arc<Held>, u64), Refusal> 
 /// # Errors
 /// When the claim is over, or the report isn't of it.
 pub async fn report(app: &App, key: Hotkey, claim: &str, report: WorkerReport) -> Result<(), Refusal> {
-    trusted(app, &key, claim).await?;
     let held = at_work(app, &key, claim).await?;
     let (end, came) = match report {
         WorkerReport::Answer(sheet) => (ClaimEnd::Answered, Ok(answer(&held, *sheet)?)),
@@ -204,7 +203,7 @@ fn answer(held: &Held, sheet: AnswerSheet) -> Result<Answer, Refusal> {
     })
 }
 
-fn brought(held: &Held, sha256: &Digest) -> Result<Arc<[u8]>, Refusal> {
+fn brought(held: &Held, sha256: &Digest) -> Result<Bytes, Refusal> {
     let missing = || {
         let hint = "PUT each file to the claim's address first: it is kept until the claim is over.";
         Refusal::new(Meaning::AgainstTheRules, "not_brought", format!("no file {sha256} was brought"), hint)
@@ -232,8 +231,9 @@ async fn trusted(app: &App, key: &Hotkey, claim: &str) -> Result<(), Refusal> {
     Err(over())
 }
 
-/// The claim, if it is this worker's and under way here.
+/// The claim, if it is this worker's, whose word counts, and under way here.
 async fn at_work(app: &App, key: &Hotkey, claim: &str) -> Result<Arc<Held>, Refusal> {
+    trusted(app, key, claim).await?;
     let held = under_way(app, app.fleet.held(claim), |hold| hold.claim == claim).await?;
     if held.worker == *key { Ok(held) } else { Err(over()) }
 }

@@ -2,6 +2,7 @@
 //! outlives this process is in the database. It does not know who takes a seat's work, nor HTTP.
 
 use crate::evaluator::Home;
+use bytes::Bytes;
 use protocol::evaluation::{Answer, EvaluationFailure};
 use protocol::fleet::{Claimed, OrderFile, WorkerFacts, WorkerName};
 use protocol::report::About;
@@ -65,7 +66,7 @@ pub struct Claim {
 /// A claim under way.
 pub struct Held {
     claim: Claim,
-    brought: Mutex<HashMap<Digest, Arc<[u8]>>>,
+    brought: Mutex<HashMap<Digest, Bytes>>,
     until: watch::Sender<Instant>,
     answer: Mutex<Option<oneshot::Sender<Result<Answer, EvaluationFailure>>>>,
     over: watch::Sender<bool>,
@@ -245,7 +246,7 @@ impl Held {
     }
 
     /// Takes a file that its worker brings.
-    pub fn bring(&self, sha256: Digest, bytes: Arc<[u8]>) {
+    pub fn bring(&self, sha256: Digest, bytes: Bytes) {
         locked(&self.brought).insert(sha256, bytes);
     }
 
@@ -255,7 +256,7 @@ impl Held {
     }
 
     /// A file that was brought.
-    pub fn brought(&self, sha256: &Digest) -> Option<Arc<[u8]>> {
+    pub fn brought(&self, sha256: &Digest) -> Option<Bytes> {
         locked(&self.brought).get(sha256).cloned()
     }
 
