@@ -12,9 +12,7 @@ use std::path::Path;
 pub(crate) fn run(command: KeysCommand) -> Result<()> {
     match command {
         KeysCommand::New { path } => {
-            let keypair = keyfile::generate().context("gather randomness")?;
-            keyfile::create(&path, &keypair).with_context(|| format!("write {}", path.display()))?;
-            println!("{}", keypair.hotkey());
+            println!("{}", made(&path)?.hotkey());
             eprintln!("kept in {}, readable by you alone; there is no copy", path.display());
         }
         KeysCommand::Show { path, json } => {
@@ -27,6 +25,13 @@ pub(crate) fn run(command: KeysCommand) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A new key, in a file that only its owner can read.
+pub(super) fn made(path: &Path) -> Result<Keypair> {
+    let keypair = keyfile::generate().context("gather randomness")?;
+    keyfile::create(path, &keypair).with_context(|| format!("write {}", path.display()))?;
+    Ok(keypair)
 }
 
 /// The key in a file, or how to come by one where no file is.

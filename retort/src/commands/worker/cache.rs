@@ -4,10 +4,9 @@
 use anyhow::{Context, Result};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
-use protocol::digest::Hasher;
 use protocol::pixels::ReadPixels;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -71,16 +70,9 @@ impl Cache {
 
 /// The file as it should be; what is damaged is fetched again.
 fn kept(path: &Path, object: &ObjectRef) -> Option<File> {
-    let mut file =
-        File::open(path).ok().filter(|file| file.metadata().is_ok_and(|is| is.len() == object.size_bytes))?;
-    let (mut hasher, mut block) = (Hasher::default(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut block).ok()? {
-            0 => break,
-            read => hasher.update(block.get(..read)?),
-        }
-    }
-    (hasher.finish() == object.sha256).then_some(file)
+    let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|is| is.len() == object.size_bytes))?;
+    let there = FilePixels { file, bytes: object.size_bytes };
+    (there.hashed().ok()?.finish() == object.sha256).then_some(there.file)
 }
 
 /// Items in a file.
@@ -106,7 +98,7 @@ impl ReadPixels for FilePixels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     fn object(bytes: &[u8]) -> ObjectRef {
         ObjectRef { sha256: Digest::of(bytes), size_bytes: bytes.len() as u64 }

@@ -122,11 +122,7 @@ fn begin(args: &WorkerArgs) -> Result<Worker> {
     let client = Client::new(&args.validator.validator);
     let keypair = match args.key.exists() || args.enrol.is_none() {
         true => keys::loaded(&args.key)?,
-        false => {
-            let keypair = chain::keyfile::generate().context("gather randomness")?;
-            chain::keyfile::create(&args.key, &keypair).with_context(|| format!("write {}", args.key.display()))?;
-            keypair
-        }
+        false => keys::made(&args.key)?,
     };
     let facts = facts()?;
     let cache = Cache::open(args.cache.clone().map_or_else(own_cache, Ok)?, args.cache_bytes)?;
