@@ -9,3 +9,4 @@ mod fingerprints;
 mod models;
 mod probes;
 mod shapes;
+mod sketches;

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use validator::evaluator::silent;
 use validator::rounds::{self, Advanced, RoundError};
-use validator::{App, Home, db::Db, jobs};
+use validator::{App, Home, db::Db, jobs, why};
 
 /// After which rest it is looked again whether something may be measured.
 const RETRY_REST: Duration = Duration::from_millis(500);
@@ -130,7 +130,12 @@ async fn tell(app: &App, competition: &CompetitionId) -> Result<()> {
             println!(
                 "the seat stays empty: nobody was above the gate on the round's items, timed by a host at rest, and no copy"
             );
-            println!("`retort miner why ID` says of each what was missing");
+            if view.entries.is_empty() {
+                println!("no submission was in it: `retort submissions {competition}` says how far each had come");
+            }
+            for entry in &view.entries {
+                println!("{}: {}", entry.submission, why::entered(entry, &view));
+            }
         }
     }
     for weight in &view.weights {

@@ -223,7 +223,7 @@ fn fallen(round: &RoundView, rules: Option<&ScoreRules>) -> Option<Fact> {
 }
 
 /// What was measured in a round, and the rule that decided.
-fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
+pub fn entered(entry: &RoundEntryView, round: &RoundView) -> String {
     let role = match entry.role {
         EntryRole::Champion => "champion",
         EntryRole::Challenger => "challenger",

@@ -1,11 +1,11 @@
-//! Fingerprints of what was scored, and comparisons with everything else that it can be compared with.
+//! Fingerprints of what was scored, and comparisons with what its sketch is nearest to among all that it can be compared with.
 //!
 //! Work is found in the database, not remembered: a scored submission without a fingerprint row is due.
 
 use super::{CopyError, entries, kin};
 use crate::app::App;
 use crate::materials;
-use ::copies::{Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
+use ::copies::{Fingerprint, Known, ProbeLogits, Relation, Sketch, Thresholds, candidates, compare, relation};
 use protocol::evaluation::from_little_endian;
 use protocol::nulls::Nulls;
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -65,53 +65,74 @@ pub(super) async fn catch_up(app: &App, announced_before: u64) -> Result<(), Cop
     }
 }
 
-/// Compares one submission with all that have a fingerprint and writes both in one transaction. If another process
-/// wrote one meanwhile, it is compared with that too.
+/// Compares one submission with those that may be its kin and writes both in one transaction. If another process wrote a
+/// fingerprint meanwhile, it is looked again.
 async fn take_up(app: &App, due: &Unprinted) -> Result<(), CopyError> {
     let (print, object) = match fingerprint(app, due).await? {
         // As large as the model: every comparison shares it.
         Ok((print, object)) => (Arc::new(print), object),
         Err(problem) => return without(app, due, &problem).await,
     };
+    let key = app.db.sketch_key().await?;
+    let sketch = print.sketch(&key);
     let turn = materials::turn(app, &due.submission).await?;
     let with_entries = entries::compare_with_all(app, due, &print, turn).await?;
     let kin = kin::of(&app.db, &due.competition).await?;
     let stated = kin::all_nulls(&app.db, &kin).await?;
-    let mut pairs = Vec::new();
-    let mut compared: Vec<Fingerprinted> = Vec::new();
+    let mut compared: HashMap<SubmissionId, Compared> = HashMap::new();
     loop {
-        let others = app.db.fingerprints(&kin).await?;
-        let new: Vec<&Fingerprinted> = others.iter().filter(|other| !compared.contains(other)).collect();
-        for other in new {
-            pairs.extend(compare_with(app, due, &print, other, &stated).await?);
+        let others = app.db.fingerprinted(&kin).await?;
+        let known: Vec<Known> = others.iter().map(|other| other.known.clone()).collect();
+        for other in candidates(&sketch, &known).into_iter().map(|at| &others[at]) {
+            if !compared.contains_key(&other.submission) {
+                let found = compare_with(app, due, &print, other, (&stated, &key)).await?;
+                compared.insert(other.submission.clone(), found);
+            }
         }
-        compared = others;
         let mut tx = app.db.write().await?;
-        if rows::fingerprinted(&mut tx, &kin).await? != compared {
+        if rows::count_fingerprinted(&mut tx, &kin).await? != others.len() as u64 {
             continue;
         }
-        match rows::insert_fingerprint(&mut tx, due, Ok(object), app.clock.now()).await {
+        match rows::insert_fingerprint(&mut tx, due, Ok((object, &sketch)), app.clock.now()).await {
             Err(DbError::Sql(error)) if is_duplicate(&error) => return Ok(()),
             inserted => inserted?,
         }
-        for pair in &pairs {
+        let pairs = || compared.values().filter_map(|compared| compared.pair.as_ref());
+        for pair in pairs() {
             rows::put_pair(&mut tx, pair).await?;
         }
         for pair in &with_entries {
             rows::insert_entry_pair(&mut tx, &due.competition, pair).await?;
         }
+        for (other, compared) in &compared {
+            if let Some(sketch) = &compared.sketch {
+                rows::put_sketch(&mut tx, other, sketch).await?;
+            }
+        }
         failpoints::commit(tx, Change::Comparison).await?;
-        if !pairs.is_empty() || !with_entries.is_empty() {
-            // A copy has a place until it is known for one, in whatever competition.
-            kin.iter().for_each(|competition| app.board.changed(competition));
-        }
-        for rows::EntryPair { entry, relation, .. } in &with_entries {
-            tracing::info!(submission.id = %due.submission, %entry, ?relation, "{} is not independent of the {entry}", due.submission);
-        }
-        for Pair { later, earlier, relation, .. } in &pairs {
-            tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
-        }
+        tell(app, due, pairs(), &with_entries, &kin);
         return Ok(());
+    }
+}
+
+/// Says what was found, and that boards are others now: a copy has a place until it is known for one, in whatever competition.
+fn tell<'a>(
+    app: &App,
+    due: &Unprinted,
+    pairs: impl Iterator<Item = &'a Pair>,
+    with_entries: &[rows::EntryPair],
+    kin: &[CompetitionId],
+) {
+    let mut is_related = !with_entries.is_empty();
+    for rows::EntryPair { entry, relation, .. } in with_entries {
+        tracing::info!(submission.id = %due.submission, %entry, ?relation, "{} is not independent of the {entry}", due.submission);
+    }
+    for Pair { later, earlier, relation, .. } in pairs {
+        is_related = true;
+        tracing::info!(submission.id = %later, %earlier, ?relation, "{later} is not independent of {earlier}");
+    }
+    if is_related {
+        kin.iter().for_each(|competition| app.board.changed(competition));
     }
 }
 
@@ -126,19 +147,26 @@ async fn without(app: &App, due: &Unprinted, problem: &str) -> Result<(), CopyEr
     Ok(failpoints::commit(tx, Change::Comparison).await?)
 }
 
+/// What came of a comparison.
+struct Compared {
+    /// Nothing for independent ones.
+    pair: Option<Pair>,
+    /// Of the other one, where it had none.
+    sketch: Option<Sketch>,
+}
+
 async fn compare_with(
     app: &App,
     due: &Unprinted,
     print: &Arc<Fingerprint>,
     other: &Fingerprinted,
-    stated: &HashMap<CompetitionId, Nulls>,
-) -> Result<Option<Pair>, CopyError> {
-    let Some(sha256) = &other.fingerprint_sha256 else { return Ok(None) };
+    (stated, key): (&HashMap<CompetitionId, Nulls>, &[u8; 32]),
+) -> Result<Compared, CopyError> {
     // A fingerprint is about as large as its model.
     let turn = materials::turn(app, &other.submission).await?;
-    let stored = app.objects.get(sha256).await?;
+    let stored = app.objects.get(&other.fingerprint_sha256).await?;
     let (ours, print) = (print, Arc::clone(print));
-    let ours_is_later = due.arrival > other.arrival;
+    let ours_is_later = due.arrival > other.known.arrival;
     let nulls = stated.get(if ours_is_later { &due.competition } else { &other.competition }).cloned();
     // The earlier one first, whichever was scored first: evidence doesn't depend on the order of work.
     let compared = turn.run(move || {
@@ -150,8 +178,9 @@ async fn compare_with(
         Ok::<_, CopyError>((relation, evidence, other_print))
     });
     let (mut relation, evidence, other_print) = compared.await??;
+    let sketch = other.known.sketch.is_none().then(|| other_print.sketch(key));
     if relation == Relation::Independent {
-        return Ok(None);
+        return Ok(Compared { pair: None, sketch });
     }
     if matches!(relation, Relation::Copy(_)) {
         let competitions = [&due.competition, &other.competition];
@@ -159,7 +188,7 @@ async fn compare_with(
     }
     let (ours, theirs) = (due.submission.clone(), other.submission.clone());
     let (later, earlier) = if ours_is_later { (ours, theirs) } else { (theirs, ours) };
-    Ok(Some(Pair { later, earlier, relation, evidence }))
+    Ok(Compared { pair: Some(Pair { later, earlier, relation, evidence }), sketch })
 }
 
 /// Makes and stores the fingerprint of a submission, or says why there can be none.
