@@ -2,7 +2,7 @@
 
 use crate::models::{MATCHED, Model, VIT};
 use copies::disguise::{self, Encoding};
-use copies::{CANDIDATES_MAX, Fingerprint, Known, ProbeLogits, Sketch, candidates, compare};
+use copies::{CANDIDATES_MAX, Fingerprint, Known, ProbeLogits, Sketch, candidates};
 use protocol::Hotkey;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 

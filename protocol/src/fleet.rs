@@ -95,6 +95,50 @@ pub enum Standing {
     Revoked,
 }
 
+/// Whose machine a worker is, and so how far its word goes: only a machine of the validator's own decides anything alone.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    ToSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Trust {
+    /// The validator's: what it says counts.
+    #[default]
+    Own,
+    /// Of somebody who has a name to lose. As of a rented one, but looked at less often.
+    Partner,
+    /// Anybody's, for money.
+    Rented,
+}
+
+impl Trust {
+    /// Whether what it says counts as it is.
+    pub fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
+
+    /// How many of a thousand measurements, chosen by chance once they are reported, a machine of the validator's makes again
+    /// before they count.
+    pub fn again_per_mille(self) -> u32 {
+        match self {
+            Self::Own => 0,
+            Self::Partner => 10,
+            Self::Rented => 50,
+        }
+    }
+}
+
 /// What a worker says of itself with every claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -14,7 +14,7 @@
 
 use crate::auth::{BadSignature, Keypair, Scheme, Signature};
 use crate::digest::canonical_json;
-use crate::fleet::WorkerName;
+use crate::fleet::{Trust, WorkerName};
 use crate::report::{Estimate, Report};
 use crate::rules::RULES;
 use crate::{CompetitionId, Digest, Hotkey, SubmissionId};
@@ -88,6 +88,10 @@ pub struct MeasuredBy {
     pub machine: Digest,
     /// The class of its hardware.
     pub class: String,
+    /// Whose machine it is; the validator's where nothing is said.
+    #[serde(default, skip_serializing_if = "Trust::is_own")]
+    #[schema(required = false)]
+    pub trust: Trust,
 }
 
 /// What follows from the report.

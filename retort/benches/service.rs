@@ -186,6 +186,7 @@ async fn fill_board(database: &Path) {
             receipt_sha256: digest,
             duration_ms: 1,
             evaluated_at: 0,
+            worker: None,
         };
         evaluations::insert(&mut tx, &evaluation).await.unwrap();
         replicates::put(&mut tx, &evaluation.submission, &levels[level as usize]).await.unwrap();

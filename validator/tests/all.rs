@@ -49,6 +49,7 @@ mod stores;
 mod support;
 #[cfg(feature = "otel")]
 mod telemetry;
+mod trust;
 mod turns;
 mod watchdog;
 mod webhooks;

@@ -8,8 +8,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use protocol::evaluation::{Answer, Evaluation, EvaluationFailure, EvaluationRequest, Measured, Order, little_endian};
 use protocol::fleet::{
-    AnswerSheet, BUILD, ClaimRequest, Claimed, EnrolRequest, Enrolled, RenewRequest, Standing, WorkerFacts, WorkerName,
-    WorkerReport, Worth, WorthRequest,
+    AnswerSheet, BUILD, ClaimRequest, Claimed, EnrolRequest, Enrolled, RenewRequest, Standing, Trust, WorkerFacts,
+    WorkerName, WorkerReport, Worth, WorthRequest,
 };
 use protocol::leaf::Act;
 use protocol::pixels::Pixels;
@@ -29,20 +29,36 @@ use validator::{App, Evaluator, Machine, ProgressFn, ScriptedEvaluator};
 
 /// How long what a worker has is good in these tests, in seconds.
 const LEASE: u64 = 4;
+/// Right on so many millionths of the items, as our machine finds, too.
+pub(super) const RIGHT: u64 = 900_000;
 
 /// An evaluator whose machine is away once a competition is published, so that whatever is measured is measured elsewhere.
-#[derive(Default)]
-struct Away {
+pub(super) struct Away {
     scripted: ScriptedEvaluator,
-    is_away: AtomicBool,
+    pub(super) is_away: AtomicBool,
+}
+
+impl Default for Away {
+    /// At home. The teacher is right on 96 %, everyone else on as much as workers here say, too.
+    fn default() -> Self {
+        let script = |request: EvaluationRequest| async move {
+            let right_ppm = if request.truth.teacher_logits.is_none() { 960_000 } else { RIGHT };
+            scripted_evaluation(&request, right_ppm)
+        };
+        let scripted = ScriptedEvaluator::new(Arc::new(move |request| script(request).boxed()));
+        Self { scripted, is_away: AtomicBool::new(false) }
+    }
 }
 
 impl Evaluator for Away {
     fn machine(&self) -> BoxFuture<'_, Result<Machine, EvaluationFailure>> {
-        match self.is_away.load(Ordering::SeqCst) {
-            true => std::future::pending().boxed(),
-            false => self.scripted.machine(),
+        async {
+            while self.is_away.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            self.scripted.machine().await
         }
+        .boxed()
     }
 
     fn class(&self) -> Option<String> {
@@ -64,7 +80,7 @@ impl Evaluator for Away {
 }
 
 /// A validator whose own machine is away.
-async fn away(lease: u64) -> (TestApp, Arc<Away>) {
+pub(super) async fn away(lease: u64) -> (TestApp, Arc<Away>) {
     let evaluator = Arc::new(Away::default());
     let app = TestApp::with_competition(setup(&evaluator, lease)).await;
     evaluator.is_away.store(true, Ordering::SeqCst);
@@ -77,13 +93,13 @@ fn setup(evaluator: &Arc<Away>, lease: u64) -> Setup {
     setup
 }
 
-fn name(text: &str) -> WorkerName {
+pub(super) fn name(text: &str) -> WorkerName {
     text.parse().unwrap()
 }
 
 /// A worker, by hand.
-struct Worker {
-    signer: Miner,
+pub(super) struct Worker {
+    pub(super) signer: Miner,
     facts: WorkerFacts,
 }
 
@@ -100,8 +116,13 @@ impl Worker {
 
     /// One that was let in.
     async fn enrolled(seed: u8, called: &str, app: &TestApp) -> Self {
+        Self::trusted(seed, (called, Trust::Own), app).await
+    }
+
+    /// One that was let in, on such a machine.
+    pub(super) async fn trusted(seed: u8, (called, trust): (&str, Trust), app: &TestApp) -> Self {
         let worker = Self::new(seed, app);
-        let token = fleet::invite(&app.app.db, &name(called), app.app.clock.now()).await.unwrap();
+        let token = fleet::invite(&app.app.db, (&name(called), trust), app.app.clock.now()).await.unwrap();
         let enrolled: Enrolled = worker.enrol(&token).await.json().await.unwrap();
         assert_eq!(enrolled, Enrolled { name: name(called), validator: validator_hotkey() });
         worker
@@ -115,12 +136,12 @@ impl Worker {
         self.post("/api/v1/fleet/enrol", &EnrolRequest { token: token.into(), facts: self.facts.clone() }).await
     }
 
-    async fn ask(&self) -> Response {
+    pub(super) async fn ask(&self) -> Response {
         self.post("/api/v1/fleet/claims", &ClaimRequest { facts: self.facts.clone() }).await
     }
 
     /// Asks until there is something.
-    async fn claim(&self) -> Claimed {
+    pub(super) async fn claim(&self) -> Claimed {
         for _ in 0..30 {
             let response = self.ask().await;
             match response.status() {
@@ -133,7 +154,7 @@ impl Worker {
     }
 
     /// All files of an order, by what they are.
-    async fn fetch(&self, claimed: &Claimed) -> Order {
+    pub(super) async fn fetch(&self, claimed: &Claimed) -> Order {
         let sheet = serde_json::to_value(&claimed.order).unwrap();
         let mut files = HashMap::new();
         for object in ["candidate", "reference"].iter().flat_map(|package| sheet[package].as_object().unwrap().values())
@@ -167,7 +188,7 @@ impl Worker {
         (sha256, sent.status())
     }
 
-    async fn report(&self, claim: &str, report: &WorkerReport) -> Response {
+    pub(super) async fn report(&self, claim: &str, report: &WorkerReport) -> Response {
         self.post(&format!("/api/v1/fleet/claims/{claim}/report"), report).await
     }
 
@@ -176,12 +197,12 @@ impl Worker {
     }
 
     /// What comes of a claim; right answers come from beside the worker, which doesn't have them.
-    async fn measured(&self, app: &App, claimed: &Claimed) -> Answer {
+    pub(super) async fn measured(&self, app: &App, claimed: &Claimed, right_ppm: u64) -> Answer {
         let stored = app.db.competition(&competition("digits")).await.unwrap().unwrap();
         let materials = app.materials.of(&app.objects, &stored).await.unwrap();
         let request = EvaluationRequest::new(self.fetch(claimed).await, materials.items.truth.clone());
         let Evaluation { report, logits, probe_logits, outcomes, latency_samples } =
-            scripted_evaluation(&request, 900_000).unwrap();
+            scripted_evaluation(&request, right_ppm).unwrap();
         let measured = Measured {
             about: report.about(),
             engine: report.engine,
@@ -197,7 +218,7 @@ impl Worker {
     }
 
     /// Brings an answer's files.
-    async fn sheet(&self, claimed: &Claimed, answer: &Answer) -> AnswerSheet {
+    pub(super) async fn sheet(&self, claimed: &Claimed, answer: &Answer) -> AnswerSheet {
         let bring = async |bytes: Vec<u8>| {
             let (sha256, status) = self.bring(&claimed.files, bytes).await;
             assert_eq!(status, StatusCode::NO_CONTENT);
@@ -212,8 +233,8 @@ impl Worker {
         }
     }
 
-    async fn answered(&self, app: &App, claimed: &Claimed) -> Response {
-        let answer = self.measured(app, claimed).await;
+    pub(super) async fn answered(&self, app: &App, claimed: &Claimed) -> Response {
+        let answer = self.measured(app, claimed, RIGHT).await;
         let sheet = self.sheet(claimed, &answer).await;
         self.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet))).await
     }
@@ -225,18 +246,18 @@ async fn code(response: Response) -> (u16, String) {
     (status, problem["code"].as_str().unwrap().to_owned())
 }
 
-async fn submitted(app: &TestApp, seed: u8) -> SubmissionId {
+pub(super) async fn submitted(app: &TestApp, seed: u8) -> SubmissionId {
     let id = app.miner(seed).submit(&Package::mlp(&[8], seed.into())).await.unwrap();
     app.wait_for(&id, State::Queued).await;
     id
 }
 
-async fn row(app: &TestApp, called: &str) -> Row {
+pub(super) async fn row(app: &TestApp, called: &str) -> Row {
     let workers = app.app.db.fleet().await.unwrap();
     workers.into_iter().find(|worker| worker.name == name(called)).unwrap()
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let held = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -274,7 +295,7 @@ async fn a_worker_elsewhere_measures_without_the_truth_and_the_receipt_names_it(
     assert!(said.iter().all(|key| all.contains(&key.as_str())), "{said:?}");
     assert!(worker.renew(&claimed.claim).await.status().is_success());
 
-    let answer = worker.measured(&app.app, &claimed).await;
+    let answer = worker.measured(&app.app, &claimed, RIGHT).await;
     let (outputs, _) = worker.bring(&claimed.files, little_endian(&answer.outputs)).await;
     let target = format!("/api/v1/fleet/claims/{}/worth", claimed.claim);
     let worth: Worth = worker.post(&target, &WorthRequest { outputs }).await.json().await.unwrap();
@@ -302,7 +323,7 @@ async fn what_isnt_heard_of_is_taken_back_and_measured_by_another_and_the_late_r
     let silent = Worker::enrolled(101, "bench-1", &app).await;
     let id = submitted(&app, 1).await;
     let lost = silent.claim().await;
-    let answer = silent.measured(&app.app, &lost).await;
+    let answer = silent.measured(&app.app, &lost, RIGHT).await;
     let began = Instant::now();
     let other = Worker::enrolled(102, "bench-2", &app).await;
     let claimed = other.claim().await;
@@ -329,7 +350,7 @@ async fn a_restart_of_the_validator_costs_no_measurement_of_a_worker_elsewhere()
     let mut worker = Worker::enrolled(101, "bench-1", &app).await;
     let id = submitted(&app, 1).await;
     let claimed = worker.claim().await;
-    let answer = worker.measured(&app.app, &claimed).await;
+    let answer = worker.measured(&app.app, &claimed, RIGHT).await;
     let again = async |(dir, objects)| {
         let app = TestApp::start_in(dir, Setup { objects: Some(objects), ..setup(&evaluator, 60) }).await;
         until("the claim is under way again", async || app.app.fleet.held(&claimed.claim).is_some()).await;
@@ -391,7 +412,7 @@ async fn a_report_of_something_else_is_refused_and_the_claim_goes_on() {
     let worker = Worker::enrolled(101, "bench-1", &app).await;
     let id = submitted(&app, 1).await;
     let claimed = worker.claim().await;
-    let answer = worker.measured(&app.app, &claimed).await;
+    let answer = worker.measured(&app.app, &claimed, RIGHT).await;
     let sheet = worker.sheet(&claimed, &answer).await;
     let report = async |sheet: &AnswerSheet| {
         let response = worker.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet.clone()))).await;
@@ -434,7 +455,7 @@ async fn only_a_worker_that_was_let_in_of_this_build_and_class_and_alone_on_its_
     assert_eq!(code(stranger.ask().await).await, (403, "worker_unknown".into()));
     assert_eq!(code(stranger.enrol("0123").await).await, (403, "enrolment_unknown".into()));
 
-    let token = fleet::invite(&app.app.db, &name("bench-1"), app.app.clock.now()).await.unwrap();
+    let token = fleet::invite(&app.app.db, (&name("bench-1"), Trust::Own), app.app.clock.now()).await.unwrap();
     let mut worker = Worker::new(101, &app);
     worker.facts.build = "retort/9.9.9 fleet/1".into();
     assert_eq!(code(worker.enrol(&token).await).await, (426, "other_build".into()), "and the token is still good");
@@ -487,7 +508,7 @@ async fn a_worker_on_a_restless_machine_is_quarantined_and_what_it_spoiled_is_me
     for seed in 1..=3 {
         let id = submitted(&app, seed).await;
         let claimed = restless.claim().await;
-        let mut answer = restless.measured(&app.app, &claimed).await;
+        let mut answer = restless.measured(&app.app, &claimed, RIGHT).await;
         // Something else used the machine: the reference over itself is 1.2.
         let control = &mut answer.measured.latency.checks.control;
         *control = LatencyCheck {
@@ -537,7 +558,7 @@ async fn what_a_worker_has_is_anothers_once_it_asks_again_or_is_doubted() {
     let claimed = worker.claim().await;
     assert_ne!(claimed.claim, forgotten.claim);
     assert_eq!(code(worker.renew(&forgotten.claim).await).await, (409, "claim_over".into()));
-    let answer = worker.measured(&app.app, &claimed).await;
+    let answer = worker.measured(&app.app, &claimed, RIGHT).await;
     let sheet = worker.sheet(&claimed, &answer).await;
     let doubted = (&name("bench-1"), FleetAct::Quarantine);
     let (db, now) = (&app.app.db, app.app.clock.now());
@@ -609,7 +630,7 @@ async fn the_overhead_of_a_claim_and_what_eight_workers_do() {
             for _ in 0..ROUNDS {
                 let claimed = worker.claim().await;
                 first.get_or_insert_with(Instant::now);
-                let answer = worker.measured(&app.app, &claimed).await;
+                let answer = worker.measured(&app.app, &claimed, RIGHT).await;
                 tokio::time::sleep(EACH).await;
                 let sheet = worker.sheet(&claimed, &answer).await;
                 worker.report(&claimed.claim, &WorkerReport::Answer(Box::new(sheet))).await;

@@ -1,8 +1,9 @@
 //! What `retort worker` and `retort fleet` are told: machines that measure for a validator elsewhere.
 
 use super::{Home, Validator, at_home};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use protocol::fleet::WorkerName;
+use protocol::fleet::{Trust, WorkerName};
 use std::path::PathBuf;
 
 #[derive(Args, Clone)]
@@ -35,6 +36,9 @@ pub(crate) enum FleetCommand {
     Enrol {
         /// What the worker is called: small letters, digits, dots and dashes
         name: WorkerName,
+        /// Whose machine it is, which says how far its word goes: docs/FLEET.md
+        #[arg(long, default_value = "own", value_parser = PossibleValuesParser::new(["own", "partner", "rented"]).try_map(|it| it.parse::<Trust>()))]
+        trust: Trust,
         #[command(flatten)]
         home: Home,
     },

@@ -11,7 +11,7 @@ use crate::fitted::{self, Column, STAYS};
 use crate::table::{narrow, tail};
 use crate::typed;
 use anyhow::Result;
-use protocol::fleet::WorkerName;
+use protocol::fleet::{Trust, WorkerName};
 use std::path::Path;
 use validator::db::workers::Worker;
 use validator::fleet::{self, FleetAct};
@@ -19,7 +19,7 @@ use validator::{Clock, Home};
 
 pub(crate) fn run(command: FleetCommand) -> Result<()> {
     match command {
-        FleetCommand::Enrol { name, home } => enrol(&home.dir, &name),
+        FleetCommand::Enrol { name, trust, home } => enrol(&home.dir, (&name, trust)),
         FleetCommand::Ls { home, json } => list(&home.dir, json),
         FleetCommand::Drain(args) => act(&args, FleetAct::Drain, "ends what it measures and is given no more"),
         FleetCommand::Quarantine(args) => act(&args, FleetAct::Quarantine, "is quarantined: it is given no more work"),
@@ -30,19 +30,29 @@ pub(crate) fn run(command: FleetCommand) -> Result<()> {
     }
 }
 
-fn enrol(dir: &Path, name: &WorkerName) -> Result<()> {
+fn enrol(dir: &Path, (name, trust): (&WorkerName, Trust)) -> Result<()> {
     let home = Home::new(dir);
     let config = home.load(std::env::vars())?;
     runtime()?.block_on(async {
-        let token = fleet::invite(&database(dir).await?, name, Clock::System.now()).await?;
+        let token = fleet::invite(&database(dir).await?, (name, trust), Clock::System.now()).await?;
         let url = config.endpoint(serves(&home));
         println!("on {name}, within a day:");
         println!("  retort worker --validator {url} --key {name}.json --enrol {token}");
-        eprintln!(
-            "the token is good once; whoever uses it measures for this validator, so let in only machines of your own"
-        );
+        eprintln!("the token is good once; {}", how_far(trust));
         Ok(())
     })
+}
+
+/// How far the word of a worker on such a machine goes.
+fn how_far(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Own => {
+            "whoever uses it measures for this validator and is believed: a machine of somebody else's is let in with --trust"
+        }
+        Trust::Partner | Trust::Rented => {
+            "what such a worker says decides nothing until a machine of your own has measured the same: docs/FLEET.md"
+        }
+    }
 }
 
 fn list(dir: &Path, json: bool) -> Result<()> {
@@ -65,11 +75,13 @@ fn table(workers: &[Worker]) -> String {
     let column = |name, worth, cell: &dyn Fn(&Worker) -> String| Column::new(name, worth, workers.iter().map(cell));
     let columns = vec![
         column("worker", STAYS, &|it| it.name.to_string()),
+        column("whose", 6, &|it| it.trust.to_string()),
         column("stands", STAYS, &|it| it.state.to_string()),
         column("class", 4, &|it| it.facts.class.clone()),
         column("heard of", 3, &|it| when(it.seen_at)),
         column("measures", STAYS, &|it| it.measures.as_ref().map_or_else(String::new, tail)),
         column("answered", 6, &|it| it.answered.to_string()),
+        column("confirmed", 4, &|it| if it.trust.is_own() { String::new() } else { it.confirmed.to_string() }),
         column("failed", 5, &|it| it.failed.to_string()),
         column("lost", 5, &|it| it.lost.to_string()),
         column("why it stands so", 1, &|it| it.reason.clone().unwrap_or_default()),

@@ -305,7 +305,7 @@ mod tests {
     use super::*;
     use crate::operator::HostHealth;
     use crate::pages::sample;
-    use protocol::fleet::{BUILD, WorkerFacts};
+    use protocol::fleet::{BUILD, Trust, WorkerFacts};
     use protocol::latency::{CONTROL_PPM_MAX, LatencyVerdict, Unstable};
     use protocol::report::Clock;
     use service::guard::holders::Holder;
@@ -359,6 +359,7 @@ mod tests {
             fleet: vec![FleetWorker {
                 key: sample::hotkey(2),
                 name: "bench-1".parse().unwrap(),
+                trust: Trust::Rented,
                 state: Standing::Draining,
                 reason: Some("a <new> kernel".into()),
                 stands_since: sample::NOW - 60,
@@ -371,6 +372,7 @@ mod tests {
                 enrolled_at: sample::NOW - 100_000,
                 seen_at: sample::NOW - 7,
                 answered: 41,
+                confirmed: 2,
                 failed: 0,
                 lost: 1,
                 measures: Some(sample::id(1)),

@@ -62,10 +62,17 @@ pub(super) fn compute(sources: &Sources) -> Leaderboard {
         competition: sources.stored.competition.manifest.id.clone(),
         rows,
         champion: sources.rounds.seat.clone(),
-        leader: placed.first().filter(|first| first.sort_key.composite_ppm > 0).map(|first| first.key.0.id.clone()),
+        leader: placed.iter().find(|place| leads(sources, place)).map(|first| first.key.0.id.clone()),
         last_round: sources.rounds.last.map(|(round, _)| round),
         divisions: ranks.divisions,
     }
+}
+
+/// Whether a place may be named the first: what others' machines say of a model doesn't make it that.
+fn leads(sources: &Sources, place: &Placed<Candidate<'_>>) -> bool {
+    let submission = place.key.0;
+    let is_ours = submission.worker.is_none() || sources.rounds.stand(&submission.id).is_some();
+    is_ours && place.sort_key.composite_ppm > 0
 }
 
 /// In the order of the last judged round. Who has left since leaves no gap.
@@ -259,7 +266,7 @@ fn divisions(sources: &Sources, placed: &[Placed<Candidate<'_>>]) -> Vec<Divisio
         let (correct, items) = match sources.rounds.stand(&submission.id) {
             // Not everybody answered the same number of fresh items: shares of a million compare.
             Some((_, stand)) => (share_ppm(stand.merit.correct.into(), stand.merit.items.into()) as u32, 1_000_000),
-            None if fresh => return None,
+            None if fresh || submission.worker.is_some() => return None,
             None => (submission.report.quality.public_correct, submission.report.data.public_items),
         };
         Some(Standing {
@@ -285,6 +292,9 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     let mut row = BoardRow::measured(RowKind::Submission, architecture.kind(), report, score, why);
     if row.latency_verdict.is_unstable() {
         row.why.push_str("; its latency is provisional: the host never became calm enough");
+    }
+    if submission.worker.is_some() {
+        row.why.push_str("; measured on somebody else's machine, whose word decides nothing");
     }
     BoardRow {
         submission: Some(id.clone()),

@@ -6,7 +6,7 @@
 use crate::administration::{ActReason, state_and_commit};
 use crate::app::App;
 use crate::state::fleet::Seat;
-use protocol::fleet::{Standing, WorkerName};
+use protocol::fleet::{Standing, Trust, WorkerName};
 use protocol::leaf::Act;
 use protocol::{Digest, Hotkey};
 use store::db::leaves::count_under;
@@ -58,14 +58,15 @@ pub enum FleetActError {
     Db(#[from] DbError),
 }
 
-/// A token that lets one worker of this name in, within a day. One that waited for that name before is good no more.
+/// A token that lets one worker of this name in, on a machine of whom `trust` says, within a day. One that waited for that name before is good no more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn invite(db: &Db, name: &WorkerName, now: u64) -> Result<String, DbError> {
+pub async fn invite(db: &Db, (name, trust): (&WorkerName, Trust), now: u64) -> Result<String, DbError> {
     let token = hex::encode(rand::random::<[u8; 24]>());
     let mut tx = db.write().await?;
-    workers::invite(&mut tx, &Digest::of(token.as_bytes()), name, now.saturating_add(ENROLMENT_SECONDS)).await?;
+    let expires_at = now.saturating_add(ENROLMENT_SECONDS);
+    workers::invite(&mut tx, &Digest::of(token.as_bytes()), (name, trust), expires_at).await?;
     failpoints::commit(tx, Change::Act).await?;
     Ok(token)
 }
@@ -104,9 +105,23 @@ pub async fn look_at(app: &App, seat: &Seat) -> Result<(), DbError> {
     if spoiled < SPOILED_MIN || spoiled * 5 <= of {
         return Ok(());
     }
-    let reason = format!("its machine was too restless in {spoiled} of its last {of} measurements");
-    let quarantine = (&worker.name, FleetAct::Quarantine);
-    match act(&app.db, app.hotkey, quarantine, ActReason(reason), app.clock.now()).await {
+    quarantine(app, &worker.name, format!("its machine was too restless in {spoiled} of its last {of} measurements"))
+        .await
+}
+
+/// Quarantines the worker with this key, whose word was found to be wrong.
+///
+/// # Errors
+/// When the database fails.
+pub async fn distrust(app: &App, key: &Hotkey, reason: String) -> Result<(), DbError> {
+    match app.db.worker(key).await?.filter(|worker| matches!(worker.state, Standing::Active | Standing::Draining)) {
+        Some(worker) => quarantine(app, &worker.name, reason).await,
+        None => Ok(()),
+    }
+}
+
+async fn quarantine(app: &App, name: &WorkerName, reason: String) -> Result<(), DbError> {
+    match act(&app.db, app.hotkey, (name, FleetAct::Quarantine), ActReason(reason), app.clock.now()).await {
         Err(FleetActError::Db(error)) => Err(error),
         // Somebody shut it out meanwhile.
         Err(FleetActError::Unknown(_)) | Ok(()) => Ok(()),

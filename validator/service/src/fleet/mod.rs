@@ -6,7 +6,7 @@
 mod administration;
 mod seated;
 
-pub use administration::{FleetAct, FleetActError, act, invite, look_at};
+pub use administration::{FleetAct, FleetActError, act, distrust, invite, look_at};
 pub use seated::{Hand, Seated};
 
 use crate::app::App;
@@ -41,12 +41,14 @@ pub async fn enrol(app: &App, key: Hotkey, request: EnrolRequest) -> Result<Enro
     let now = app.clock.now();
     let mut tx = app.db.write().await?;
     let name = workers::use_up(&mut tx, &Digest::of(request.token.trim().as_bytes()), now).await?;
-    let Some(name) = name else {
+    let Some((name, trust)) = name else {
         let hint = "It is good once and for a time: `retort fleet enrol NAME` makes another.";
         return Err(Refusal::new(Meaning::Forbidden, "enrolment_unknown", "no worker is let in by this token", hint));
     };
-    workers::enrol(&mut tx, &key, &name, &request.facts, now).await.map_err(|error| taken(error, &key))?;
-    let enrolled = (Standing::Active, "enrolled".to_owned());
+    let enrolled = workers::enrol(&mut tx, &key, (&name, trust), &request.facts, now).await;
+    enrolled.map_err(|error| taken(error, &key))?;
+    let reason = if trust.is_own() { "enrolled".to_owned() } else { format!("enrolled, {trust}") };
+    let enrolled = (Standing::Active, reason);
     administration::state(tx, app.hotkey, (name.clone(), key), enrolled, now).await?;
     app.signals.log.notify_one();
     tracing::warn!(worker = %name, %key, "{name} works for us from here on");
@@ -85,7 +87,7 @@ pub async fn claim(app: &App, key: Hotkey, facts: WorkerFacts) -> Result<Option<
         give_up(app, &held).await?;
     }
     app.db.worker_seen(&key, &facts, app.clock.now()).await?;
-    let (seat, is_new) = app.fleet.seat(key, &worker.name, &facts);
+    let (seat, is_new) = app.fleet.seat(key, (&worker.name, worker.trust), &facts);
     if is_new {
         app.fleet.joined.notify_one();
         // It may be given a turn.

@@ -66,7 +66,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 async fn give_turns(app: &App) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let now = app.clock.now();
     let submissions = app.db.due(now).await?.0;
-    let here = if app.config.submissions_elsewhere { 0 } else { submissions };
+    let here = if app.config.submissions_elsewhere { app.db.unconfirmed_due(now).await? } else { submissions };
     give(app, Queue::Cpu, here + app.db.work_due(now).await?.0).await?;
     // Workers elsewhere measure submissions alone. One that finds nothing to do has taken a turn, so it gets no more than that.
     let seats = app.fleet.seats().len() as u64;

@@ -13,6 +13,7 @@ use store::db::competitions::{PublicObject, publish_object};
 use store::db::evaluations::{self, StoredEvaluation};
 use store::db::latency::{self, LatencyControl};
 use store::db::submissions::Submission;
+use store::db::unconfirmed::{self, Unconfirmed};
 use store::db::{DbError, Tx, attempts, is_duplicate, replicates, turns, weights};
 use store::failpoints::{self, Change};
 
@@ -41,6 +42,8 @@ pub(super) enum Outcome {
         /// Seconds until the next may begin.
         wait_seconds: u64,
     },
+    /// It waits for a machine of ours, whatever another's worker said.
+    ForOurs(Unconfirmed),
     /// It was taken away from the attempt, which has nothing to say any more.
     TakenAway,
 }
@@ -65,6 +68,11 @@ pub(super) fn lost(app: &App, submission: &Submission, failure: Option<Rejection
         true => Outcome::Ended(State::Failed, failure),
         false => Outcome::Again { reason: None, failed: true, wait_seconds: limits.evaluation_retry_seconds },
     }
+}
+
+/// What becomes of a submission of which only a machine of ours may say anything now.
+pub(super) fn for_ours(theirs: Option<Unconfirmed>) -> Outcome {
+    theirs.map_or(Outcome::Again { reason: None, failed: false, wait_seconds: 0 }, Outcome::ForOurs)
 }
 
 /// Writes an attempt's end, and tells whoever waits for it.
@@ -101,7 +109,7 @@ impl Outcome {
         match self {
             Self::Scored(_) => Change::Result,
             Self::Ended(..) | Self::TakenAway => Change::End,
-            Self::Again { .. } => Change::Loss,
+            Self::Again { .. } | Self::ForOurs(_) => Change::Loss,
         }
     }
 
@@ -112,6 +120,11 @@ impl Outcome {
             Self::Again { reason, failed, wait_seconds } => {
                 attempts::leave_evaluation(tx, submission, State::Queued, reason.as_ref(), now).await?;
                 attempts::count_attempt(tx, &submission.id, *failed, now.saturating_add(*wait_seconds)).await
+            }
+            Self::ForOurs(theirs) => {
+                attempts::leave_evaluation(tx, submission, State::Queued, None, now).await?;
+                attempts::count_attempt(tx, &submission.id, false, now).await?;
+                unconfirmed::put(tx, &submission.id, theirs, now).await
             }
             Self::TakenAway => Ok(()),
         }
@@ -134,6 +147,10 @@ impl Outcome {
                 if let Some(reason) = reason {
                     tracing::warn!(submission.id = %id, "{id} returns to the queue: {reason}");
                 }
+                app.signals.queue.notify_one();
+            }
+            Self::ForOurs(_) => {
+                tracing::info!(submission.id = %id, "{id} is measured again by a machine of ours");
                 app.signals.queue.notify_one();
             }
             Self::TakenAway => {}

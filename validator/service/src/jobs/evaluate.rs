@@ -3,8 +3,8 @@
 //! It knows the narrow [`Evaluator`](crate::evaluator::Evaluator) and nothing of what lies behind it.
 
 use super::ending::{self, Ending, Outcome};
-use super::scored;
 use super::verdict::{self, Next};
+use super::{confirm, scored};
 use crate::app::App;
 use crate::breaker;
 use crate::evaluator::{Evaluator, Machine, measured_on, silent};
@@ -17,6 +17,7 @@ use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
+use protocol::latency::LatencyVerdict;
 use protocol::leaf::Purpose;
 use protocol::receipt::MeasuredBy;
 use protocol::score::Scale;
@@ -80,8 +81,8 @@ impl Post<'_> {
 
 /// As a receipt names it.
 fn named(hand: &Hand) -> MeasuredBy {
-    let Seat { key, name, facts, .. } = &*hand.seat;
-    MeasuredBy { name: name.clone(), key: *key, machine: facts.machine, class: facts.class.clone() }
+    let Seat { key, name, facts, trust, .. } = &*hand.seat;
+    MeasuredBy { name: name.clone(), key: *key, machine: facts.machine, class: facts.class.clone(), trust: *trust }
 }
 
 /// Workers that may be lost with a submission before that counts as its failure: it may be what they are lost by.
@@ -205,12 +206,22 @@ async fn settle(
             failpoints::at(Moment::Measured)?;
             Box::pin(found(app, submission, (begun, used, hand.as_deref().map(named)), &stored, evaluation)).await?
         }
+        Err(failure) if hand.as_ref().is_some_and(|hand| !hand.seat.trust.is_own()) => {
+            let worker = hand.as_ref().map(|hand| hand.seat.key);
+            let theirs = worker.map(|worker| confirm::of_failed(&worker, &failure));
+            Ending { used: None, control: None, outcome: ending::for_ours(theirs) }
+        }
         Err(_)
             if hand.as_ref().is_some_and(|hand| hand.is_nobodys_fault()) && app.db.losses(id).await? <= LOSSES_MAX =>
         {
             Ending { used: None, control: None, outcome: ending::lost(app, submission, None) }
         }
-        Err(failure) => failed(app, submission, failure, used, stop).await,
+        Err(failure) => {
+            if confirm::is_answer(&failure) {
+                confirm::hold_against(app, id, None).await?;
+            }
+            failed(app, submission, failure, used, stop).await
+        }
     };
     ending::write(app, submission, &ending).await?;
     if let Some(hand) = &hand {
@@ -227,10 +238,21 @@ async fn found(
     stored: &StoredCompetition,
     evaluation: Evaluation,
 ) -> Result<Ending, AttemptError> {
-    let (_, used, worker) = &measured;
-    let (used, worker) = (*used, worker.as_ref().map(|worker| worker.key));
+    let (_, used, by) = &measured;
+    let (used, worker) = (*used, by.as_ref().map(|by| by.key));
     let (next, control) = verdict::next(app, submission, &evaluation.report).await?;
     let control = control.map(|control| LatencyControl { worker, ..control });
+    match by.as_ref().filter(|by| !by.trust.is_own()) {
+        None => confirm::hold_against(app, &submission.id, Some(&evaluation.report)).await?,
+        Some(by) => {
+            let is_above_gate = scored::score_of(&evaluation.report, stored).gate;
+            if let Some(theirs) = confirm::of_measured(by, &next, &evaluation, is_above_gate) {
+                // What its clock says against a model is no finding of ours.
+                let control = control.filter(|control| !matches!(control.verdict, LatencyVerdict::Breach(_)));
+                return Ok(Ending { used: Some(used), control, outcome: ending::for_ours(Some(theirs)) });
+            }
+        }
+    }
     let outcome = match next {
         Next::Score => Outcome::Scored(Box::new(scored::scored(app, submission, measured, stored, evaluation).await?)),
         Next::Again { reason, repeats } => {
@@ -340,7 +362,8 @@ async fn measure(
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
-    let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
+    let is_ours = post.hand().is_none_or(|hand| hand.seat.trust.is_own());
+    let request = request(app, submission, &stored, (seed, is_ours)).await.map_err(|error| ours(&error))?;
     let expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
     let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
     let request = claimed.map_err(|error| ours(&error))??;
@@ -353,7 +376,7 @@ async fn request(
     app: &App,
     submission: &Submission,
     stored: &StoredCompetition,
-    seed: u64,
+    (seed, is_ours): (u64, bool),
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
     let Items { inputs, truth } = materials.items.clone();
@@ -361,7 +384,8 @@ async fn request(
         candidate: materials::submitted(app, &submission.id).await?,
         reference: materials.reference.clone(),
         inputs,
-        probes: Arc::clone(&materials.probes),
+        // Whoever knew the probes could train against them.
+        probes: if is_ours { Arc::clone(&materials.probes) } else { Arc::default() },
         expected: None,
         engine: stored.competition.manifest.engine,
         backends: stored.competition.manifest.backends.accuracy.clone(),

@@ -7,6 +7,7 @@
 //! knows HTTP.
 
 pub mod append;
+mod confirm;
 pub mod dispatch;
 mod ending;
 pub mod engine;
@@ -67,7 +68,7 @@ pub async fn check(app: App, stop: CancellationToken) {
 
 /// Checks the submission whose turn it is; whether there was one.
 async fn check_next(app: &App) -> Result<bool, DbError> {
-    let Some((id, _)) = turns::next(app, State::Checking).await? else { return Ok(false) };
+    let Some((id, _)) = turns::next(app, State::Checking, turns::Taker::Ours).await? else { return Ok(false) };
     let Some(submission) = app.db.submission(&id).await? else { return Ok(false) };
     let began = Instant::now();
     let checked = intake::check(app, &submission).await;

@@ -6,7 +6,7 @@
 
 use super::evaluate::until_taken_back;
 use super::turns::millis;
-use super::{questions, verdict};
+use super::{confirm, questions, verdict};
 use crate::app::App;
 use crate::breaker;
 use crate::evaluator::{Machine, ProgressFn, measured_on, package_of};
@@ -202,6 +202,9 @@ async fn came(app: &App, piece: &Piece, evaluation: Evaluation, used: Duration) 
         return Ok(Outcome::Again { failed: Some(Whose::Its), verdict: Some(found), wait_seconds });
     }
     failpoints::at(Moment::RoundMeasured)?;
+    if !found.is_unstable() {
+        confirm::hold_clock_against(app, &member.submission, &evaluation.report).await?;
+    }
     let number = piece.begun.map_or(0, |begun| begun.number);
     let result = rounds::measured(app, &piece.competition, (member, number), evaluation).await?;
     Ok(Outcome::Measured { result: Box::new(result), spoiled: found.is_unstable() })

@@ -6,6 +6,7 @@
 //! not know what is measured.
 
 use super::evaluate::Post;
+use super::turns::Taker;
 use super::{IDLE, evaluate, pieces, turns};
 use crate::app::App;
 use crate::breaker;
@@ -96,10 +97,8 @@ impl Used {
 /// Whose turn it is on this machine; `None` if nobody's next attempt may begin yet.
 async fn next(app: &App) -> Result<Option<Work>, DbError> {
     let now = app.clock.now();
-    let submission = match app.config.submissions_elsewhere {
-        true => None,
-        false => turns::next(app, State::Queued).await?.map(|(id, attempt)| Work::Submission(id, attempt)),
-    };
+    let taker = if app.config.submissions_elsewhere { Taker::OursForTheRest } else { Taker::Ours };
+    let submission = turns::next(app, State::Queued, taker).await?.map(|(id, attempt)| Work::Submission(id, attempt));
     let pieces = app.db.pieces_due(now).await?;
     if pieces.is_empty() {
         return Ok(submission);
@@ -143,7 +142,8 @@ pub(super) async fn turn_elsewhere(
         () = stop.cancelled() => return Ok(()),
         () = tokio::time::sleep(IDLE) => return Ok(()),
     };
-    let Some((id, attempt)) = turns::next(app, State::Queued).await? else { return Ok(()) };
+    let taker = if worker.0.seat.trust.is_own() { Taker::Ours } else { Taker::Others };
+    let Some((id, attempt)) = turns::next(app, State::Queued, taker).await? else { return Ok(()) };
     if !is_for(app, &worker.0, &id).await? {
         tokio::time::sleep(IDLE).await;
         return Ok(());

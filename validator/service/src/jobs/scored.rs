@@ -30,6 +30,7 @@ pub(super) async fn scored(
     let logits = app.objects.put(little_endian(&evaluation.logits).into()).await?;
     let probe_logits = app.objects.put(little_endian(&evaluation.probe_logits).into()).await?;
     let outcomes = app.objects.put(evaluation.outcomes.to_bytes().into()).await?;
+    let others = worker.as_ref().filter(|by| !by.trust.is_own()).map(|by| by.key);
     let by = (begun.number, worker);
     let receipt = receipt::issue(app, submission, by, stored, &evaluation.report, outcomes.sha256).await?;
     failpoints::at(Moment::ResultStored)?;
@@ -51,6 +52,7 @@ pub(super) async fn scored(
         receipt_sha256: receipt.object.sha256,
         duration_ms: turns::millis(used),
         evaluated_at: app.clock.now(),
+        worker: others,
     };
     let replicates = resampled::draw(stored, evaluation.outcomes).await;
     let weights_public = stored.competition.manifest.weights_public;
@@ -58,6 +60,6 @@ pub(super) async fn scored(
 }
 
 /// A report's score under a competition's rules.
-fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
+pub(super) fn score_of(report: &protocol::Report, stored: &StoredCompetition) -> Score {
     score(report, stored.competition.teacher.ceiling(), &stored.competition.manifest.score)
 }

@@ -95,7 +95,7 @@ async fn go_on(app: &App, working: &mut JoinSet<()>, stop: &CancellationToken) -
     for hold in app.db.holds().await? {
         let Some(worker) = app.db.worker(&hold.worker).await? else { continue };
         if app.fleet.held(&hold.claim).is_none() && hold.held_until >= app.clock.now() {
-            let seat = Arc::new(Seat::new(worker.key, worker.name, worker.facts));
+            let seat = Arc::new(Seat::new(worker.key, (worker.name, worker.trust), worker.facts));
             working.spawn(await_answer(app.clone(), seat, hold, stop.clone()));
         }
     }

@@ -30,9 +30,30 @@ const KEPT: Duration = Duration::from_millis(500);
 /// Who owns each registered hotkey.
 type Owners = HashMap<Hotkey, Hotkey>;
 
+/// For whom a turn is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taker {
+    /// A machine of ours, which may measure all.
+    Ours,
+    /// One that leaves to workers what they may measure.
+    OursForTheRest,
+    /// A machine of others, whose word on what it or another said before isn't asked for.
+    Others,
+}
+
+impl Taker {
+    fn takes(self, waiting: &Waiting) -> bool {
+        match self {
+            Self::Ours => true,
+            Self::OursForTheRest => waiting.is_unconfirmed,
+            Self::Others => !waiting.is_unconfirmed,
+        }
+    }
+}
+
 /// The submission whose turn it is, and the attempt that it waits for; `None` if nobody's next attempt may begin yet.
-pub async fn next(app: &App, state: State) -> Result<Option<(SubmissionId, u64)>, DbError> {
-    let line = line(app, state, true).await?;
+pub async fn next(app: &App, state: State, taker: Taker) -> Result<Option<(SubmissionId, u64)>, DbError> {
+    let line = line(app, state, |waiting| waiting.due && taker.takes(waiting)).await?;
     Ok(line.first().map(|waiting| (waiting.id.clone(), waiting.attempt)))
 }
 
@@ -65,7 +86,7 @@ pub async fn foreseen(app: &App) -> Result<Arc<Foreseen>, DbError> {
         return Ok(Arc::clone(foreseen));
     }
     let (_, pace_ms) = app.db.evaluation_pace().await?;
-    let line = line(app, State::Queued, false).await?;
+    let line = line(app, State::Queued, |_| true).await?;
     let (waiting, evaluating) = (line.waiting(), app.db.in_state(State::Evaluating, u32::MAX).await?.len());
     let order = line.foresee(pace_ms.unwrap_or(PACE_GUESS_MS).max(1), FORESEEN_MAX);
     let foreseen = Arc::new(Foreseen { order, waiting, evaluating });
@@ -73,10 +94,10 @@ pub async fn foreseen(app: &App) -> Result<Arc<Foreseen>, DbError> {
     Ok(foreseen)
 }
 
-async fn line(app: &App, state: State, due_only: bool) -> Result<Line, DbError> {
+async fn line(app: &App, state: State, is_in: impl Fn(&Waiting) -> bool) -> Result<Line, DbError> {
     let now = app.clock.now();
     let mut waiting = app.db.waiting(state, now).await?;
-    waiting.retain(|waiting| waiting.due || !due_only);
+    waiting.retain(is_in);
     if waiting.is_empty() {
         return Ok(Line::default());
     }
@@ -202,7 +223,8 @@ mod tests {
     fn waiting(arrival: u64, key: u16, address: &str) -> Waiting {
         let id = SubmissionId::new(arrival, arrival.into());
         let network = network(address);
-        Waiting { id, attempt: 0, hotkey: hotkey(key), address: address.into(), network, arrival, due: true }
+        let (due, is_unconfirmed) = (true, false);
+        Waiting { id, attempt: 0, hotkey: hotkey(key), address: address.into(), network, arrival, due, is_unconfirmed }
     }
 
     /// What is before a dot, as addresses of one network begin here.

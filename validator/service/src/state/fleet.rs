@@ -4,7 +4,7 @@
 use crate::evaluator::Home;
 use bytes::Bytes;
 use protocol::evaluation::{Answer, EvaluationFailure};
-use protocol::fleet::{Claimed, OrderFile, WorkerFacts, WorkerName};
+use protocol::fleet::{Claimed, OrderFile, Trust, WorkerFacts, WorkerName};
 use protocol::report::About;
 use protocol::{Digest, Hotkey};
 use std::collections::HashMap;
@@ -38,6 +38,8 @@ pub struct Seat {
     pub key: Hotkey,
     /// What the operator calls it.
     pub name: WorkerName,
+    /// Whose machine it is.
+    pub trust: Trust,
     /// What it says of itself.
     pub facts: WorkerFacts,
     waiting: Mutex<Option<oneshot::Sender<Claimed>>>,
@@ -112,13 +114,13 @@ impl Fleet {
     }
 
     /// The seat of a worker, and whether it is new. One that says something else of itself than before gets another.
-    pub fn seat(&self, key: Hotkey, name: &WorkerName, facts: &WorkerFacts) -> (Arc<Seat>, bool) {
+    pub fn seat(&self, key: Hotkey, named: (&WorkerName, Trust), facts: &WorkerFacts) -> (Arc<Seat>, bool) {
         let mut seats = locked(&self.seats);
         if let Some(seat) = seats.get(&key).filter(|seat| seat.facts == *facts) {
             seat.seen.send_replace(Instant::now());
             return (Arc::clone(seat), false);
         }
-        let seat = Arc::new(Seat::new(key, name.clone(), facts.clone()));
+        let seat = Arc::new(Seat::new(key, (named.0.clone(), named.1), facts.clone()));
         seats.insert(key, Arc::clone(&seat));
         (seat, true)
     }
@@ -172,9 +174,9 @@ impl Fleet {
 
 impl Seat {
     /// Of a worker with this key.
-    pub fn new(key: Hotkey, name: WorkerName, facts: WorkerFacts) -> Self {
+    pub fn new(key: Hotkey, (name, trust): (WorkerName, Trust), facts: WorkerFacts) -> Self {
         let (waiting, arrived) = (Mutex::default(), Notify::new());
-        Self { key, name, facts, waiting, arrived, seen: watch::Sender::new(Instant::now()) }
+        Self { key, name, trust, facts, waiting, arrived, seen: watch::Sender::new(Instant::now()) }
     }
 
     /// Notes that its worker was heard of.

@@ -5,9 +5,10 @@
 
 use super::competitions::Role;
 use super::copies::EntryZero;
+use super::unconfirmed::Said;
 use super::work::AskedKind;
 use datasets::hidden::Secret;
-use protocol::fleet::{Standing, WorkerName};
+use protocol::fleet::{Standing, Trust, WorkerName};
 use protocol::report::Clock;
 use protocol::round::{EntryRole, Step};
 use protocol::submission::State;
@@ -114,10 +115,12 @@ texts!(
     EntryRole,
     Hotkey,
     Role,
+    Said,
     Standing,
     State,
     Step,
     SubmissionId,
+    Trust,
     WorkerName
 );
 

@@ -1,6 +1,6 @@
 //! Evaluations: one a submission, as the primary key guarantees.
 
-use super::column::Text;
+use super::column::{Maybe, Text};
 use super::{Db, DbError, Tx, int, to_json};
 use protocol::package::ModelKind;
 use protocol::score::Score;
@@ -41,6 +41,9 @@ pub struct StoredEvaluation {
     pub duration_ms: u64,
     /// When it was done.
     pub evaluated_at: u64,
+    /// The worker whose word it is, where that isn't a machine of our own.
+    #[sqlx(try_from = "Maybe<Hotkey>")]
+    pub worker: Option<Hotkey>,
 }
 
 /// A scored submission as the board needs it.
@@ -68,6 +71,9 @@ pub struct ScoredSubmission {
     pub score: Score,
     /// When it was scored.
     pub evaluated_at: u64,
+    /// The worker whose word it is, where that isn't a machine of our own.
+    #[sqlx(try_from = "Maybe<Hotkey>")]
+    pub worker: Option<Hotkey>,
     /// Whether its package brings answers that the engine's were held against.
     pub brings_answers: bool,
     /// What its owner calls itself.
@@ -83,8 +89,8 @@ pub struct ScoredSubmission {
 pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), DbError> {
     sqlx::query(
         "INSERT INTO evaluations (submission_id, competition_id, report, report_sha256, logits_sha256, outcomes_sha256,
-         probe_logits_sha256, receipt_sha256, score, score_ppm, duration_ms, evaluated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         probe_logits_sha256, receipt_sha256, score, score_ppm, duration_ms, evaluated_at, worker)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(evaluation.submission.to_string())
     .bind(evaluation.competition.as_ref())
@@ -98,6 +104,7 @@ pub async fn insert(tx: &mut Tx, evaluation: &StoredEvaluation) -> Result<(), Db
     .bind(evaluation.score.composite.value_ppm)
     .bind(int(evaluation.duration_ms))
     .bind(int(evaluation.evaluated_at))
+    .bind(evaluation.worker.map(|worker| worker.to_string()))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -121,7 +128,7 @@ impl Db {
     /// When the database fails.
     pub async fn scored(&self, competition: &CompetitionId) -> Result<Vec<ScoredSubmission>, DbError> {
         Ok(sqlx::query_as(
-            "SELECT s.id, s.hotkey, s.arrival, s.architecture, s.name AS model_name, e.report, e.outcomes_sha256, e.score, e.evaluated_at,
+            "SELECT s.id, s.hotkey, s.arrival, s.architecture, s.name AS model_name, e.report, e.outcomes_sha256, e.score, e.evaluated_at, e.worker,
              EXISTS (SELECT 1 FROM submission_files f WHERE f.submission_id = s.id AND f.path = 'expected.safetensors')
              AS brings_answers,
              (SELECT name FROM names n WHERE n.hotkey = s.hotkey ORDER BY n.at DESC LIMIT 1) AS owner_name

@@ -34,6 +34,7 @@ pub mod rounds;
 pub mod submissions;
 pub mod tokens;
 pub mod turns;
+pub mod unconfirmed;
 pub mod uploads;
 pub mod watch;
 pub mod webhooks;

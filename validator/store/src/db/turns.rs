@@ -27,6 +27,8 @@ pub struct Waiting {
     pub arrival: u64,
     /// Whether its next attempt may begin already.
     pub due: bool,
+    /// Whether only a machine of ours may measure it, whatever another said of it.
+    pub is_unconfirmed: bool,
 }
 
 /// What the machine did for a hotkey from an address.
@@ -68,7 +70,8 @@ impl Db {
     /// # Errors
     /// When the database fails.
     pub async fn waiting(&self, state: State, now: u64) -> Result<Vec<Waiting>, DbError> {
-        let query = "SELECT id, attempt, hotkey, address, network_48, arrival, retry_at <= $1 AS due FROM submissions
+        let query = "SELECT id, attempt, hotkey, address, network_48, arrival, retry_at <= $1 AS due,
+                     EXISTS (SELECT 1 FROM unconfirmed WHERE submission_id = id) AS is_unconfirmed FROM submissions
                      WHERE state = $2 ORDER BY arrival";
         Ok(sqlx::query_as(query).bind(int(now)).bind(state.as_str()).fetch_all(self.pool()).await?)
     }

@@ -4,7 +4,7 @@
 use super::attempts::Begun;
 use super::column::Text;
 use super::{Db, DbError, Tx, int, to_json};
-use protocol::fleet::{Standing, WorkerFacts, WorkerName};
+use protocol::fleet::{Standing, Trust, WorkerFacts, WorkerName};
 use protocol::{Digest, Hotkey, SubmissionId};
 use serde::Serialize;
 use sqlx::FromRow;
@@ -20,6 +20,9 @@ pub struct Worker {
     /// What the operator calls it.
     #[sqlx(try_from = "Text<WorkerName>")]
     pub name: WorkerName,
+    /// Whose machine it is.
+    #[sqlx(try_from = "Text<Trust>")]
+    pub trust: Trust,
     /// How it stands.
     #[sqlx(try_from = "Text<Standing>")]
     pub state: Standing,
@@ -36,6 +39,8 @@ pub struct Worker {
     pub seen_at: u64,
     /// Claims that it answered.
     pub answered: u64,
+    /// What it said that a machine of ours found, too, where it isn't one itself.
+    pub confirmed: u64,
     /// Claims that failed through its fault.
     pub failed: u64,
     /// Claims after which it was never heard of.
@@ -96,39 +101,53 @@ pub struct NewHold<'a> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn invite(tx: &mut Tx, token: &Digest, name: &WorkerName, expires_at: u64) -> Result<(), DbError> {
-    let query = "INSERT INTO enrolments (token_sha256, name, expires_at) VALUES ($1, $2, $3)
-                 ON CONFLICT (name) DO UPDATE SET token_sha256 = $1, expires_at = $3";
-    let query = sqlx::query(query).bind(token.to_string()).bind(name.to_string()).bind(int(expires_at));
+pub async fn invite(
+    tx: &mut Tx,
+    token: &Digest,
+    (name, trust): (&WorkerName, Trust),
+    expires_at: u64,
+) -> Result<(), DbError> {
+    let query = "INSERT INTO enrolments (token_sha256, name, expires_at, trust) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name) DO UPDATE SET token_sha256 = $1, expires_at = $3, trust = $4";
+    let trust: &str = trust.into();
+    let query = sqlx::query(query).bind(token.to_string()).bind(name.to_string()).bind(int(expires_at)).bind(trust);
     query.execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Uses a token up: the name that it lets in, if it is good at `now`.
+/// Uses a token up: the name that it lets in and whose machine that is, if it is good at `now`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn use_up(tx: &mut Tx, token: &Digest, now: u64) -> Result<Option<WorkerName>, DbError> {
-    let query = "DELETE FROM enrolments WHERE token_sha256 = $1 AND expires_at > $2 RETURNING name";
-    let name: Option<String> =
-        sqlx::query_scalar(query).bind(token.to_string()).bind(int(now)).fetch_optional(&mut **tx).await?;
-    Ok(name.and_then(|name| name.parse().ok()))
+pub async fn use_up(tx: &mut Tx, token: &Digest, now: u64) -> Result<Option<(WorkerName, Trust)>, DbError> {
+    let query = "DELETE FROM enrolments WHERE token_sha256 = $1 AND expires_at > $2 RETURNING name, trust";
+    let query = sqlx::query_as(query).bind(token.to_string()).bind(int(now));
+    let found: Option<(Text<WorkerName>, Text<Trust>)> = query.fetch_optional(&mut **tx).await?;
+    Ok(found.map(|(Text(name), Text(trust))| (name, trust)))
 }
 
 /// Lets a worker in. One of the same name is replaced: its key opens nothing any more, and is no worker's.
 ///
 /// # Errors
 /// When the database fails, or the key is another worker's.
-pub async fn enrol(tx: &mut Tx, key: &Hotkey, name: &WorkerName, facts: &WorkerFacts, now: u64) -> Result<(), DbError> {
+pub async fn enrol(
+    tx: &mut Tx,
+    key: &Hotkey,
+    (name, trust): (&WorkerName, Trust),
+    facts: &WorkerFacts,
+    now: u64,
+) -> Result<(), DbError> {
     // What the one before had claimed is nobody's.
     sqlx::query("DELETE FROM holds WHERE worker IN (SELECT key FROM fleet_workers WHERE name = $1)")
         .bind(name.to_string())
         .execute(&mut **tx)
         .await?;
     sqlx::query("DELETE FROM fleet_workers WHERE name = $1").bind(name.to_string()).execute(&mut **tx).await?;
-    let query = "INSERT INTO fleet_workers (key, name, state, stands_since, facts, enrolled_at, seen_at)
-                 VALUES ($1, $2, 'active', $4, $3, $4, $4)";
+    let query = "INSERT INTO fleet_workers (key, name, trust, state, stands_since, facts, enrolled_at, seen_at)
+                 VALUES ($1, $2, $5, 'active', $4, $3, $4, $4)";
+    let trust: &str = trust.into();
     let query = sqlx::query(query).bind(key.to_string()).bind(name.to_string()).bind(to_json(facts)).bind(int(now));
+    let query = query.bind(trust);
     query.execute(&mut **tx).await?;
     Ok(())
 }
