@@ -23,6 +23,7 @@ use crate::Digest;
 use crate::architecture::Costs;
 use crate::backend::Backends;
 use crate::dethrone::DethroneRules;
+use crate::hardware::HardwareClass;
 use crate::nulls::Nulls;
 pub use crate::official::{EngineName, OfficialEngine};
 pub use crate::pool::HiddenPool;
@@ -102,6 +103,11 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "OfficialEngine::is_default")]
     #[schema(required = false)]
     pub engine: OfficialEngine,
+    /// The machines that its latencies are measured on, rounds' as well as submissions'; where it isn't said, the validator's
+    /// own class, whatever that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub hardware: Option<HardwareClass>,
     /// What besides it may compute answers, where nothing is decided by them.
     #[serde(default, skip_serializing_if = "Backends::is_empty")]
     #[schema(required = false)]

@@ -16,6 +16,7 @@ pub mod dethrone;
 pub mod digest;
 pub mod evaluation;
 pub mod fleet;
+pub mod hardware;
 pub mod latency;
 pub mod leaf;
 pub mod name;

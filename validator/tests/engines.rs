@@ -21,6 +21,8 @@ const LIBRARY: &[u8] = b"a library";
 struct Host {
     script: ScriptedEvaluator,
     has: Arc<Mutex<Option<OfficialEngine>>>,
+    /// What hardware it says that it is, if any.
+    class: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Host {
@@ -54,6 +56,10 @@ impl Evaluator for Host {
             Ok(evaluation)
         }
         .boxed()
+    }
+
+    fn class(&self) -> Option<String> {
+        self.class.lock().unwrap().map(str::to_owned)
     }
 
     fn official(&self, asked: OfficialEngine) -> BoxFuture<'_, Result<OfficialEngine, String>> {
@@ -121,6 +127,44 @@ async fn a_competition_on_an_engine_that_is_not_here_is_refused_by_name() {
     app.app.clock.advance(2_000);
     engines::check(&app.app).await.unwrap();
     assert!(app.app.db.competition(&competition("digits")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_competition_is_published_and_served_on_the_hardware_that_it_names_alone() {
+    let host = Host::having("burn 0.22.1");
+    *host.class.lock().unwrap() = Some("x86_64-v4");
+    let app = TestApp::start(Setup { evaluator: Arc::new(host.clone()), ..Setup::default() }).await;
+    let named = competition_toml("digits", "hardware = \"x86_64-v3\"");
+    let manifest = app.write_competition(&named);
+    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err().to_string();
+    assert!(error.starts_with("manifest field `hardware`: x86_64-v3, and this machine is x86_64-v4"), "{error}");
+    *host.class.lock().unwrap() = Some("x86_64-v3");
+    let published = app.publish(&named).await;
+    assert_eq!(published.competition.manifest.hardware.unwrap().to_string(), "x86_64-v3");
+    engines::check(&app.app).await.unwrap();
+    assert!(engines_of(&app).await.detail.contains("hardware of the class x86_64-v3"));
+    // Its folder was brought to another machine.
+    *host.class.lock().unwrap() = Some("x86_64-v4");
+    let told = engines::check(&app.app).await.unwrap_err().to_string();
+    assert!(
+        told.starts_with("digits is measured on machines of the class x86_64-v3, and this one is x86_64-v4"),
+        "{told}"
+    );
+    let unknown = competition_toml("others", "hardware = \"x86-64-v3\"");
+    let error = app.app.publisher().publish(&app.write_competition(&unknown), silent()).await.unwrap_err();
+    let told = store_causes(&error);
+    assert!(told.contains("is no class of hardware: write x86_64-v1"), "{told}");
+}
+
+/// An error with all its causes.
+fn store_causes(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        told.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    told
 }
 
 #[tokio::test]

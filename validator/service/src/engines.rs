@@ -1,11 +1,13 @@
-//! Which engines this machine has, and whether the competitions that go on can be measured on theirs.
+//! Which engines this machine has, and whether the competitions that go on can be measured on theirs, and on this hardware.
 //!
 //! It asks the evaluator and knows no engine.
 
 use crate::app::App;
+use crate::evaluator::Evaluator;
 use protocol::CompetitionId;
 use protocol::backend::Backend;
-use protocol::competition::{EngineName, OfficialEngine};
+use protocol::competition::{EngineName, Manifest, OfficialEngine};
+use protocol::hardware::HardwareClass;
 use store::causes::Chain;
 use store::db::DbError;
 
@@ -22,12 +24,30 @@ pub enum EngineError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// It is measured on other hardware.
+    #[error(
+        "{competition} is measured on machines of the class {named}, and this one is {here}: serve it on one of those"
+    )]
+    OtherHardware {
+        /// The competition.
+        competition: CompetitionId,
+        /// What its manifest names.
+        named: HardwareClass,
+        /// What this machine is.
+        here: String,
+    },
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Checks that this machine has the engine of each competition that isn't closed.
+/// The class of hardware that a manifest names and the one that this machine is, where they differ. Who measures nothing is of none.
+pub(crate) fn other_hardware(evaluator: &dyn Evaluator, manifest: &Manifest) -> Option<(HardwareClass, String)> {
+    let here = evaluator.class()?;
+    Some((manifest.hardware.filter(|named| !named.is_of(&here))?, here))
+}
+
+/// Checks that this machine has the engine of each competition that isn't closed, and is of its class.
 ///
 /// # Errors
 /// The first one that it lacks.
@@ -36,6 +56,9 @@ pub async fn check(app: &App) -> Result<(), EngineError> {
         let manifest = &stored.competition.manifest;
         if manifest.is_closed(app.clock.now()) {
             continue;
+        }
+        if let Some((named, here)) = other_hardware(&*app.evaluator, manifest) {
+            return Err(EngineError::OtherHardware { competition: manifest.id.clone(), named, here });
         }
         app.evaluator.official(manifest.engine).await.map_err(|problem| EngineError::Lacking {
             competition: manifest.id.clone(),
@@ -46,7 +69,7 @@ pub async fn check(app: &App) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// What there is with its versions, and what there isn't; the error of one that a competition needs.
+/// What there is with its versions, on what, and what there isn't; the error of one that a competition needs.
 pub(crate) async fn described(app: &App) -> Result<String, String> {
     let (mut here, mut missing) = (Vec::new(), Vec::new());
     for name in EngineName::ALL {
@@ -58,5 +81,6 @@ pub(crate) async fn described(app: &App) -> Result<String, String> {
     check(app).await.map_err(|error| Chain(&error).to_string())?;
     let backends: Vec<&str> = app.evaluator.backends().await.into_iter().map(Backend::as_str).collect();
     let backends = (!backends.is_empty()).then(|| format!("backends: {}", backends.join(", ")));
-    Ok([here.join(", ")].into_iter().chain(missing).chain(backends).collect::<Vec<_>>().join("; "))
+    let class = app.evaluator.class().map(|class| format!("hardware of the class {class}"));
+    Ok([here.join(", ")].into_iter().chain(class).chain(missing).chain(backends).collect::<Vec<_>>().join("; "))
 }

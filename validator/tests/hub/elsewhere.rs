@@ -65,7 +65,9 @@ async fn rust_reads_and_writes_with_its_own_client() {
         let output = rust(&client, &["read", "arena/digits", revision]).await;
         let [commit, file, files, tags, missing] = output.lines().collect::<Vec<_>>().try_into().unwrap();
         assert_eq!(Digest::of(&std::fs::read(file).unwrap()), sha256);
-        assert_eq!((commit.len(), files, tags), (40, "10", "round-1"));
+        assert_eq!((commit.len(), tags), (40, "round-1"));
+        // A form may be measured by then, and is one more.
+        assert!(["10", "11"].contains(&files), "{files}");
         assert!(missing.to_lowercase().contains("not found"), "{missing}");
         commits.push(commit.to_owned());
     }

@@ -57,11 +57,14 @@ impl Draft<'_> {
              # license = \"MIT\"\n\
              task = \"image_classification\"\n\
              labels = [{labels}]\n\
-             {distance}{engine}\n",
+             {distance}{engine}\
+             # Where several machines measure: the class of those whose latencies count. This one's, as `retort doctor` says:\n\
+             # hardware = \"{hardware}\"\n\n",
             id = quoted(self.new.id.as_ref()),
             labels = labels.join(", "),
             distance = distance(&self.taught.by),
             engine = engine(&Library::named()),
+            hardware = eval::hardware_class(),
         )
     }
 

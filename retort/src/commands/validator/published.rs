@@ -74,17 +74,21 @@ async fn found(manifest: &Path, dir: &Path) -> Result<Manifest> {
     let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
     let checked = checked.with_context(|| format!("publish {}", manifest.display()));
     let library = if is_home { Library::at(&config.onnxruntime) } else { Library::named() };
-    let engine = engine_problem(&named.manifest, &library);
-    match (checked.map_err(|error| built_in::where_from(manifest, error)), engine) {
+    let machine = machine_problem(&named.manifest, &library);
+    match (checked.map_err(|error| built_in::where_from(manifest, error)), machine) {
         (Err(error), Some(problem)) => bail!("{error:#}\n{problem}"),
         (Ok(_), Some(problem)) => bail!("{problem}"),
         (found, None) => found,
     }
 }
 
-/// What is wrong with the engine that a manifest names, if it can be read at all.
-fn engine_problem(manifest: &Path, library: &Library) -> Option<String> {
+/// What is wrong with the hardware or the engine that a manifest names, if it can be read at all.
+fn machine_problem(manifest: &Path, library: &Library) -> Option<String> {
     let read = Manifest::from_toml(&fs::read_to_string(manifest).ok()?).ok()?;
+    let here = eval::hardware_class();
+    if let Some(named) = read.hardware.filter(|named| !named.is_of(&here)) {
+        return Some(format!("manifest field `hardware`: {named}, and this machine is {here}"));
+    }
     library.official(read.engine).err().map(|problem| format!("manifest field `engine`: {problem}"))
 }
 

@@ -152,12 +152,13 @@ pub(super) async fn turn_elsewhere(
     Ok(Box::pin(evaluate::attempt(app, post, (&id, attempt), stop)).await?)
 }
 
-/// Whether a worker has what a submission's competition is measured on.
+/// Whether a worker has what a submission's competition is measured on, and is of its class.
 async fn is_for(app: &App, worker: &Seated, id: &SubmissionId) -> Result<bool, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(false) };
     let Some(stored) = app.db.competition(&submission.competition).await? else { return Ok(false) };
-    let engine = stored.competition.manifest.engine;
-    Ok(worker.seat.facts.engines.iter().any(|here| engine.is_met_by(here)))
+    let (manifest, facts) = (&stored.competition.manifest, &worker.seat.facts);
+    let is_of_class = manifest.hardware.is_none_or(|named| named.is_of(&facts.class));
+    Ok(is_of_class && facts.engines.iter().any(|here| manifest.engine.is_met_by(here)))
 }
 
 /// Measures the next that a competition's rounds or its publication ask, where nobody serves who would; whether there was any.

@@ -16,6 +16,7 @@ use protocol::CompetitionId;
 use protocol::competition::ManifestError;
 use protocol::digest::DigestError;
 use protocol::evaluation::EvaluationFailure;
+use protocol::hardware::HardwareClass;
 use protocol::submission::Rejection;
 use std::io;
 use std::path::PathBuf;
@@ -101,6 +102,16 @@ pub enum PublishError {
     /// This machine lacks the engine that the manifest names, or has another one.
     #[error("manifest field `engine`: {0}")]
     Engine(String),
+    /// This machine isn't of the class that the manifest names.
+    #[error(
+        "manifest field `hardware`: {named}, and this machine is {here}: publish and serve it on a machine of that class"
+    )]
+    OtherHardware {
+        /// What the manifest names.
+        named: HardwareClass,
+        /// What this machine is.
+        here: String,
+    },
     /// A model can't be measured.
     #[error("measure the {role}: {failure}")]
     Evaluation {

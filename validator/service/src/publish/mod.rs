@@ -26,6 +26,7 @@ pub use rehearsal::{GateMissed, ScreeningTime};
 pub use remote::RemoteProblem;
 
 use crate::app::App;
+use crate::engines;
 use crate::evaluator::{Evaluator, Progress, ProgressFn};
 use crate::open::OpenError;
 use data::{Own, Prepared};
@@ -88,6 +89,9 @@ impl Publisher {
         }
         let beacon = self.beacon(source.manifest.rounds.beacon).await?;
         source.manifest.take_beacon(beacon)?;
+        if let Some((named, here)) = engines::other_hardware(&*self.0.evaluator, &source.manifest) {
+            return Err(PublishError::OtherHardware { named, here });
+        }
         source.manifest.engine =
             self.0.evaluator.official(source.manifest.engine).await.map_err(PublishError::Engine)?;
         let divided = self.divided(&mut source, &progress).await?;
