@@ -59,9 +59,9 @@ impl Miner {
     pub(crate) async fn mine(&mut self, base: &str, competition: &str, widths: &[u32]) {
         loop {
             if self.entries.last().is_none_or(|entry| entry.completed) {
-                self.next_seed += 1;
-                let width = widths[self.next_seed as usize % widths.len()];
-                self.begin(competition, Package::random(&[width], self.next_seed));
+                let seed = self.next_seed();
+                let width = widths[seed as usize % widths.len()];
+                self.begin(competition, Package::random(&[width], seed));
             }
             match self.go_on(base).await {
                 Ok(()) => self.look(base).await,
@@ -71,6 +71,12 @@ impl Miner {
                 Err(refused) => panic!("an honest miner is refused: {refused:?}"),
             }
         }
+    }
+
+    /// What makes a package that it never entered.
+    pub(crate) fn next_seed(&mut self) -> u64 {
+        self.next_seed += 1;
+        self.next_seed
     }
 
     /// Asks a while what becomes of the last entry, so that no queue grows without end.

@@ -9,6 +9,7 @@ mod backup;
 mod beside;
 mod campaign;
 pub(crate) mod disk;
+mod fleet;
 pub(crate) mod miners;
 pub(crate) mod service;
 mod soak;

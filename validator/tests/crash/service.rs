@@ -59,6 +59,14 @@ impl Arena {
         Self { _dir: Some(dir), ..arena }
     }
 
+    /// The same, where workers elsewhere measure all submissions.
+    pub(crate) fn elsewhere(settings: &str) -> Self {
+        let arena = Self::new(settings);
+        let written = std::fs::read_to_string(arena.home.config()).unwrap();
+        std::fs::write(arena.home.config(), format!("submissions_elsewhere = true\n{written}")).unwrap();
+        arena
+    }
+
     /// A directory at this path.
     pub(crate) fn at(path: &Path, settings: &str) -> Self {
         let home = Home::new(path);
@@ -115,13 +123,18 @@ impl Arena {
 
     /// Waits until nothing is left to do and everything that is stated is in the log.
     pub(crate) async fn until_done(&self, miner: &Miner, base: &str) {
+        self.until_done_within(miner, base, 3 * PATIENCE).await;
+    }
+
+    /// The same where there is much to do.
+    pub(crate) async fn until_done_within(&self, miner: &Miner, base: &str, patience: Duration) {
         let began = Instant::now();
         loop {
             let metrics = Metrics::of(miner, base).await;
             if metrics.open() == 0 && metrics.value("retort_log_pending") == 0 {
                 return;
             }
-            assert!(began.elapsed() < 3 * PATIENCE, "not done: {}", metrics.0);
+            assert!(began.elapsed() < patience, "not done: {}", metrics.0);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
