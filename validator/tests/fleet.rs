@@ -253,7 +253,7 @@ pub(super) async fn submitted(app: &TestApp, seed: u8) -> SubmissionId {
 }
 
 pub(super) async fn row(app: &TestApp, called: &str) -> Row {
-    let workers = app.app.db.fleet().await.unwrap();
+    let workers = app.app.db.fleet(app.app.clock.now()).await.unwrap();
     workers.into_iter().find(|worker| worker.name == name(called)).unwrap()
 }
 

@@ -13,7 +13,7 @@ use crate::typed;
 use anyhow::Result;
 use protocol::fleet::{Trust, WorkerName};
 use std::path::Path;
-use validator::db::workers::Worker;
+use validator::db::workers::{Steadiness, Worker};
 use validator::fleet::{self, FleetAct};
 use validator::{Clock, Home};
 
@@ -57,7 +57,7 @@ fn how_far(trust: Trust) -> &'static str {
 
 fn list(dir: &Path, json: bool) -> Result<()> {
     runtime()?.block_on(async {
-        let workers = database(dir).await?.fleet().await?;
+        let workers = database(dir).await?.fleet(Clock::System.now()).await?;
         if json {
             return print_json(&workers);
         }
@@ -79,6 +79,10 @@ fn table(workers: &[Worker]) -> String {
         column("stands", STAYS, &|it| it.state.to_string()),
         column("class", 4, &|it| it.facts.class.clone()),
         column("heard of", 3, &|it| when(it.seen_at)),
+        column("control of 7 days", 4, &|it| it.control.map_or_else(String::new, shown)),
+        column("unstable", 4, &|it| {
+            it.control.map_or_else(String::new, |it| format!("{} of {}", it.unstable, it.measurements))
+        }),
         column("measures", STAYS, &|it| it.measures.as_ref().map_or_else(String::new, tail)),
         column("answered", 6, &|it| it.answered.to_string()),
         column("confirmed", 4, &|it| if it.trust.is_own() { String::new() } else { it.confirmed.to_string() }),
@@ -87,6 +91,13 @@ fn table(workers: &[Worker]) -> String {
         column("why it stands so", 1, &|it| it.reason.clone().unwrap_or_default()),
     ];
     fitted::table(columns, narrow().unwrap_or(240)).lines.join("\n")
+}
+
+/// The reference over itself: the middle, and what 99 of 100 lie within.
+fn shown(control: Steadiness) -> String {
+    let ratio = |ppm: i64| format!("{:.4}", ppm as f64 / 1e6);
+    let [low, high] = control.band_ppm.map(ratio);
+    format!("{} [{low}, {high}]", ratio(control.median_ppm))
 }
 
 fn act(args: &FleetActArgs, act: FleetAct, done: &str) -> Result<()> {

@@ -53,7 +53,7 @@ async fn submissions(text: &mut String, app: &App) -> Result<(), DbError> {
 /// Workers on other machines.
 async fn fleet(text: &mut String, app: &App) -> Result<(), DbError> {
     head(text, "retort_fleet_workers", "gauge", "Workers on other machines, by how they stand.");
-    let fleet = app.db.fleet().await?;
+    let fleet = app.db.fleet(app.clock.now()).await?;
     for standing in [Standing::Active, Standing::Draining, Standing::Quarantined, Standing::Revoked] {
         let count = fleet.iter().filter(|worker| worker.state == standing).count();
         line(text, &format!("retort_fleet_workers{{stands=\"{standing}\"}}"), count);
@@ -65,6 +65,15 @@ async fn fleet(text: &mut String, app: &App) -> Result<(), DbError> {
             let name = format!("retort_fleet_claims_total{{worker=\"{}\",end=\"{end}\"}}", worker.name);
             line(text, &name, count);
         }
+    }
+    head(
+        text,
+        "retort_fleet_control_ppm",
+        "gauge",
+        "The reference over itself on each worker's machine: the middle of a week's controls.",
+    );
+    for (worker, control) in fleet.iter().filter_map(|worker| Some((worker, worker.control?))) {
+        line(text, &format!("retort_fleet_control_ppm{{worker=\"{}\"}}", worker.name), control.median_ppm);
     }
     head(text, "retort_fleet_silent_seconds", "gauge", "How long ago each worker was heard of.");
     for worker in &fleet {

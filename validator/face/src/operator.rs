@@ -160,7 +160,7 @@ pub async fn view(app: &App) -> Result<OperatorView, DbError> {
         queue_holders: app.db.queue_holders(now.saturating_sub(DAY_SECONDS), HOLDERS_MAX).await?,
         disk_holders: app.db.disk_holders(HOLDERS_MAX).await?,
         blocks: app.db.blocks().await?,
-        fleet: app.db.fleet().await?,
+        fleet: app.db.fleet(now).await?,
         storage: app.db.storage().await?,
         streams: app.guard.budgets.streams.taken(),
         evaluation_pace_ms,

@@ -244,7 +244,8 @@ async fn counted(arena: &Arena) -> (u64, u64) {
     let once: u64 = sqlx::query_scalar(scored).fetch_one(db.pool()).await.unwrap();
     let receipts: Vec<String> =
         sqlx::query_scalar("SELECT receipt_sha256 FROM evaluations").fetch_all(db.pool()).await.unwrap();
-    let workers: Vec<Hotkey> = db.fleet().await.unwrap().into_iter().map(|worker| worker.key).collect();
+    let workers: Vec<Hotkey> =
+        db.fleet(validator::Clock::System.now()).await.unwrap().into_iter().map(|worker| worker.key).collect();
     let mut measured = 0;
     for sha256 in receipts {
         let bytes = std::fs::read(arena.home.objects().join("sha256").join(sha256)).unwrap();
@@ -252,7 +253,7 @@ async fn counted(arena: &Arena) -> (u64, u64) {
         measured += u64::from(signed.receipt.subject.worker.is_some_and(|by| workers.contains(&by.key)));
     }
     assert_eq!(once, measured, "each is scored once");
-    let lost = db.fleet().await.unwrap().iter().map(|worker| worker.lost).sum();
+    let lost = db.fleet(validator::Clock::System.now()).await.unwrap().iter().map(|worker| worker.lost).sum();
     db.close().await;
     (measured, lost)
 }

@@ -237,7 +237,7 @@ async fn bring(
 )]
 async fn workers(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
     operator::admit(&app, &headers)?;
-    Ok(json(&app.db.fleet().await?))
+    Ok(json(&app.db.fleet(app.clock.now()).await?))
 }
 
 fn digest(text: &str) -> Result<Digest, ApiError> {

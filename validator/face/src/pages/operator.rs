@@ -57,6 +57,7 @@ struct InUse {
 /// A worker on another machine.
 struct Elsewhere<'a> {
     seen: &'a FleetWorker,
+    control: String,
     heard: String,
     is_silent: bool,
 }
@@ -162,7 +163,16 @@ pub(crate) fn render(view: &OperatorView, dir: &str) -> String {
 fn elsewhere(seen: &FleetWorker, now: u64) -> Elsewhere<'_> {
     let silent_seconds = now.saturating_sub(seen.seen_at);
     let is_silent = seen.state == Standing::Active && silent_seconds > SILENT_SECONDS_MAX;
-    Elsewhere { seen, heard: figures::duration(silent_seconds), is_silent }
+    let control = seen.control.map_or_else(String::new, |control| {
+        let [low, high] = control.band_ppm.map(ratio);
+        format!(
+            "{} [{low}, {high}], {} of {} spoiled",
+            ratio(control.median_ppm),
+            control.unstable,
+            control.measurements
+        )
+    });
+    Elsewhere { seen, control, heard: figures::duration(silent_seconds), is_silent }
 }
 
 /// What matters most, in a sentence.
@@ -311,6 +321,7 @@ mod tests {
     use service::guard::holders::Holder;
     use store::config::LatencyEffort;
     use store::db::watch::QueueHolder;
+    use store::db::workers::Steadiness;
 
     fn view(controls: Vec<LatencyControl>) -> OperatorView {
         OperatorView {
@@ -373,6 +384,12 @@ mod tests {
                 seen_at: sample::NOW - 7,
                 answered: 41,
                 confirmed: 2,
+                control: Some(Steadiness {
+                    measurements: 41,
+                    unstable: 2,
+                    median_ppm: 1_000_100,
+                    band_ppm: [996_000, 1_004_000],
+                }),
                 failed: 0,
                 lost: 1,
                 measures: Some(sample::id(1)),

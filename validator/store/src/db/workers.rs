@@ -45,9 +45,38 @@ pub struct Worker {
     pub failed: u64,
     /// Claims after which it was never heard of.
     pub lost: u64,
+    /// How steady its machine was lately, where it measured anything.
+    #[sqlx(skip)]
+    pub control: Option<Steadiness>,
     /// The submission that it measures.
     #[sqlx(try_from = "super::column::Maybe<SubmissionId>")]
     pub measures: Option<SubmissionId>,
+}
+
+/// How far back a worker's machine is looked at, in seconds: a week.
+pub const STEADINESS_SECONDS: u64 = 7 * 24 * 3_600;
+
+/// What a machine's controls said in the last days: the reference over itself, which is 1 wherever nothing disturbs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Steadiness {
+    /// Measurements with a control.
+    pub measurements: u64,
+    /// Of them those that the machine spoiled.
+    pub unstable: u64,
+    /// The middle one, ppm.
+    pub median_ppm: i64,
+    /// What 99 of 100 lie within, ppm.
+    pub band_ppm: [i64; 2],
+}
+
+impl Steadiness {
+    /// Of controls in order of size.
+    fn of(controls: &[i64], unstable: u64) -> Option<Self> {
+        let at =
+            |per_mille: usize| controls.get((controls.len().saturating_sub(1) * per_mille).div_ceil(1_000)).copied();
+        let low = controls.get(controls.len().saturating_sub(1) * 5 / 1_000).copied()?;
+        Some(Self { measurements: controls.len() as u64, unstable, median_ppm: at(500)?, band_ppm: [low, at(995)?] })
+    }
 }
 
 /// What a worker has claimed.
@@ -211,12 +240,23 @@ pub enum ClaimEnd {
 }
 
 impl Db {
-    /// All workers, by name.
+    /// All workers, by name, with how steady their machines were in the week before `now`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn fleet(&self) -> Result<Vec<Worker>, DbError> {
-        Ok(sqlx::query_as("SELECT * FROM fleet ORDER BY name").fetch_all(self.pool()).await?)
+    pub async fn fleet(&self, now: u64) -> Result<Vec<Worker>, DbError> {
+        let mut workers: Vec<Worker> =
+            sqlx::query_as("SELECT * FROM fleet ORDER BY name").fetch_all(self.pool()).await?;
+        let since = now.saturating_sub(STEADINESS_SECONDS);
+        for worker in &mut workers {
+            let query = "SELECT control_ppm, unstable FROM latency_controls
+                         WHERE worker = $1 AND at >= $2 AND control_launches > 0 ORDER BY control_ppm";
+            let query = sqlx::query_as(query).bind(worker.key.to_string()).bind(int(since));
+            let found: Vec<(i64, i64)> = query.fetch_all(self.pool()).await?;
+            let (controls, unstable): (Vec<i64>, Vec<i64>) = found.into_iter().unzip();
+            worker.control = Steadiness::of(&controls, unstable.iter().sum::<i64>().unsigned_abs());
+        }
+        Ok(workers)
     }
 
     /// The worker with this key.
@@ -292,5 +332,21 @@ impl Db {
             sqlx::query(query).bind(claim).execute(self.pool()).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_band_holds_all_but_the_outermost_controls() {
+        assert_eq!(Steadiness::of(&[], 0), None);
+        let one = Steadiness::of(&[1_000_100], 0).unwrap();
+        assert_eq!((one.measurements, one.median_ppm, one.band_ppm), (1, 1_000_100, [1_000_100; 2]));
+        let many: Vec<i64> = (0..1_001).map(|step| 999_000 + 2 * step).collect();
+        let many = Steadiness::of(&many, 3).unwrap();
+        assert_eq!((many.measurements, many.unstable, many.median_ppm), (1_001, 3, 1_000_000));
+        assert_eq!(many.band_ppm, [999_010, 1_000_990]);
     }
 }
