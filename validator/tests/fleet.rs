@@ -403,6 +403,10 @@ async fn what_is_disqualified_or_given_back_ends_at_once() {
     assert_ne!(again.claim, claimed.claim);
     assert_eq!(worker.answered(&app.app, &again).await.status(), StatusCode::NO_CONTENT);
     app.wait_for(&id, State::Scored).await;
+    let row = row(&app, "bench-1").await;
+    assert_eq!((row.answered, row.failed, row.lost), (1, 0, 0), "what is given back isn't answered");
+    let held: i64 = sqlx::query_scalar("SELECT count(*) FROM holds").fetch_one(app.app.db.pool()).await.unwrap();
+    assert_eq!(held, 1, "what has its end is held no more: the disqualified one was taken away from its worker");
     assert_eq!(app.app.db.submission(&id).await.unwrap().unwrap().failures, 0);
 }
 

@@ -203,9 +203,9 @@ async fn bring(
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let sha256 = digest(&sha256)?;
-    let (held, room) = fleet::room(&app, &secret).await?;
-    let read =
-        tokio::time::timeout(BRING, axum::body::to_bytes(body, usize::try_from(room).unwrap_or(usize::MAX))).await;
+    let room = fleet::room(&app, &secret).await?;
+    let bytes_max = usize::try_from(room.bytes).unwrap_or(usize::MAX);
+    let read = tokio::time::timeout(BRING, axum::body::to_bytes(body, bytes_max)).await;
     let Ok(Ok(bytes)) = read else {
         let hint = "Send it again.";
         return Err(ApiError::new(
@@ -221,7 +221,7 @@ async fn bring(
         let detail = format!("the file is {found}");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "other_bytes", detail, hint));
     }
-    held.bring(sha256, bytes);
+    room.held.bring(sha256, bytes);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -23,6 +23,7 @@ use protocol::{Digest, Hotkey};
 use std::sync::Arc;
 use std::time::Duration;
 use store::db::workers::{self, ClaimEnd, Hold, Worker};
+use tokio::sync::OwnedMutexGuard;
 
 /// Bytes that a worker brings for one claim: answers of a thousand classes to 100,000 items, and some.
 pub const BROUGHT_BYTES_MAX: u64 = 512 << 20;
@@ -154,14 +155,24 @@ pub async fn file(app: &App, secret: &str, sha256: &Digest) -> Result<OrderFile,
     held.files.get(sha256).cloned().ok_or_else(|| Refusal::not_found("the order has no such file"))
 }
 
+/// A claim that a worker brings a file for. While it is there, nothing else is brought for that claim.
+pub struct Room {
+    /// The claim.
+    pub held: Arc<Held>,
+    /// How many bytes the file may have.
+    pub bytes: u64,
+    _turn: OwnedMutexGuard<()>,
+}
+
 /// The claim that a worker brings a file for, and how many bytes it may have at most.
 ///
 /// # Errors
 /// When the claim is over, or brought too much.
-pub async fn room(app: &App, secret: &str) -> Result<(Arc<Held>, u64), Refusal> {
+pub async fn room(app: &App, secret: &str) -> Result<Room, Refusal> {
     let held = under_way(app, app.fleet.with_secret(secret), |hold| hold.secret == secret).await?;
+    let turn = Arc::clone(&held.bringing).lock_owned().await;
     match BROUGHT_BYTES_MAX.checked_sub(held.bytes()) {
-        Some(room) if room > 0 => Ok((held, room)),
+        Some(bytes) if bytes > 0 => Ok(Room { held, bytes, _turn: turn }),
         _ => {
             let hint = "An answer has its outputs and its times, and nothing else.";
             Err(Refusal::new(Meaning::AgainstTheRules, "too_much_brought", "the claim has brought too much", hint))
@@ -176,18 +187,21 @@ pub async fn room(app: &App, secret: &str) -> Result<(Arc<Held>, u64), Refusal> 
 pub async fn report(app: &App, key: Hotkey, claim: &str, report: WorkerReport) -> Result<(), Refusal> {
     let held = at_work(app, &key, claim).await?;
     let (end, came) = match report {
-        WorkerReport::Answer(sheet) => (ClaimEnd::Answered, Ok(answer(&held, *sheet)?)),
-        WorkerReport::Rejected(rejection) => (ClaimEnd::Answered, Err(EvaluationFailure::Package(rejection))),
+        WorkerReport::Answer(sheet) => (Some(ClaimEnd::Answered), Ok(answer(&held, *sheet)?)),
+        WorkerReport::Rejected(rejection) => (Some(ClaimEnd::Answered), Err(EvaluationFailure::Package(rejection))),
         WorkerReport::Failed { problem } => {
             tracing::error!(worker = %held.worker, claim, "a worker failed: {problem}");
-            (ClaimEnd::Failed, Err(EvaluationFailure::Infrastructure(problem)))
+            (Some(ClaimEnd::Failed), Err(EvaluationFailure::Infrastructure(problem)))
         }
-        WorkerReport::GivenBack => (ClaimEnd::Answered, Err(seated::given_back())),
+        WorkerReport::GivenBack => (None, Err(seated::given_back())),
     };
     if !held.end(came) {
         return Err(over());
     }
-    Ok(app.db.count_claim(&key, claim, end).await?)
+    match end {
+        Some(end) => Ok(app.db.count_claim(&key, claim, end).await?),
+        None => Ok(()),
+    }
 }
 
 fn answer(held: &Held, sheet: AnswerSheet) -> Result<Answer, Refusal> {

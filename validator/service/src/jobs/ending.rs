@@ -14,6 +14,7 @@ use store::db::evaluations::{self, StoredEvaluation};
 use store::db::latency::{self, LatencyControl};
 use store::db::submissions::Submission;
 use store::db::unconfirmed::{self, Unconfirmed};
+use store::db::workers;
 use store::db::{DbError, Tx, attempts, is_duplicate, replicates, turns, weights};
 use store::failpoints::{self, Change};
 
@@ -116,7 +117,10 @@ impl Outcome {
     async fn write(&self, tx: &mut Tx, submission: &Submission, now: u64) -> Result<(), DbError> {
         match self {
             Self::Scored(scored) => scored.write(tx, submission, now).await,
-            Self::Ended(to, reason) => attempts::leave_evaluation(tx, submission, *to, Some(reason), now).await,
+            Self::Ended(to, reason) => {
+                attempts::leave_evaluation(tx, submission, *to, Some(reason), now).await?;
+                workers::let_go(tx, &submission.id).await
+            }
             Self::Again { reason, failed, wait_seconds } => {
                 attempts::leave_evaluation(tx, submission, State::Queued, reason.as_ref(), now).await?;
                 attempts::count_attempt(tx, &submission.id, *failed, now.saturating_add(*wait_seconds)).await
@@ -161,6 +165,7 @@ impl Outcome {
 impl Scored {
     async fn write(&self, tx: &mut Tx, submission: &Submission, now: u64) -> Result<(), DbError> {
         attempts::leave_evaluation(tx, submission, State::Scored, None, now).await?;
+        workers::let_go(tx, &submission.id).await?;
         evaluations::insert(tx, &self.row).await?;
         if let Some(replicates) = &self.replicates {
             replicates::put(tx, &submission.id, replicates).await?;

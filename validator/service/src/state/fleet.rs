@@ -69,6 +69,8 @@ pub struct Claim {
 pub struct Held {
     claim: Claim,
     brought: Mutex<HashMap<Digest, Bytes>>,
+    /// Held while a file is read, so that what comes at once is bounded together.
+    pub bringing: Arc<tokio::sync::Mutex<()>>,
     until: watch::Sender<Instant>,
     answer: Mutex<Option<oneshot::Sender<Result<Answer, EvaluationFailure>>>>,
     over: watch::Sender<bool>,
@@ -218,6 +220,7 @@ impl Held {
             until: watch::Sender::new(Instant::now() + claim.lease),
             claim,
             brought: Mutex::default(),
+            bringing: Arc::default(),
             answer: Mutex::new(Some(answer)),
             over: watch::Sender::new(false),
         };

@@ -32,15 +32,19 @@ const NAMED_IN: [&str; 15] = [
 
 /// Columns that hold digests of something else than objects: tables and columns, for the test below and its reader.
 #[cfg(test)]
-const NOT_OBJECTS: [(&str, &str); 9] = [
+const NOT_OBJECTS: [(&str, &str); 13] = [
     ("api_tokens", "token_sha256"),
     ("competitions", "source_sha256"),
     ("competitions", "sha256"),
     ("enrolments", "token_sha256"),
+    ("fingerprints", "canonical_sha256"),
+    ("fingerprints", "numbers_sha256"),
+    ("fingerprints", "probes_sha256"),
     ("idempotency_keys", "request_sha256"),
     ("invites", "code_sha256"),
     ("models", "package_sha256"),
     ("submissions", "package_sha256"),
+    ("unconfirmed", "outputs_sha256"),
     ("upload_tokens", "token_sha256"),
 ];
 

@@ -228,6 +228,15 @@ pub async fn hold(
     Ok(())
 }
 
+/// Forgets what was claimed of a submission, which has its end.
+///
+/// # Errors
+/// When the database fails.
+pub async fn let_go(tx: &mut Tx, submission: &SubmissionId) -> Result<(), DbError> {
+    sqlx::query("DELETE FROM holds WHERE submission_id = $1").bind(submission.to_string()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// How a claim ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimEnd {
