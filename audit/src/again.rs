@@ -289,11 +289,11 @@ impl Run<'_> {
     /// Public items, then the round's; what is known counts as public.
     fn round_items(&self) -> Items {
         let (public, drawn) = (&self.public, self.drawn);
-        let pixels = public.items.pixels.clone().then(drawn.images.pixels.clone().into());
+        let pixels = public.items.pixels.clone().then(drawn.all.pixels.clone());
         Items {
             inputs: Inputs { spec: self.case.competition.manifest.input.clone(), pixels },
             truth: Truth {
-                labels: [&public.items.labels[..], &drawn.images.labels].concat().into(),
+                labels: [&public.items.labels[..], &drawn.all.labels].concat().into(),
                 public: public.items.count() + self.past.record.items.fixed,
                 teacher_logits: Some([&public.logits.values[..], &drawn.logits.values].concat().into()),
             },

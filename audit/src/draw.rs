@@ -7,7 +7,8 @@ use datasets::hidden::{
     Beacon, BeaconRule, DrandChain, Expected, Reveal, Revealed, RoundClosed, RoundCommitment, Secret, Spent, relabel,
     seed, verify_reveal,
 };
-use datasets::{Images, Logits, arg_max};
+use datasets::published::TableError;
+use datasets::{Labelled, Logits, arg_max};
 use protocol::competition::{HiddenPool, ObjectRef};
 use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::package::Format;
@@ -15,6 +16,7 @@ use protocol::published::PublishedModel;
 use protocol::score::Ceiling;
 use protocol::{Digest, Report, SubmissionId};
 use referee::record::RecordedItems;
+use std::io::{BufWriter, IntoInnerError};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,8 +27,8 @@ pub(super) const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// A round's items, made again.
 pub(super) struct Drawn {
-    /// Fixed ones first.
-    pub(super) images: Images,
+    /// Fixed ones first, as a file of their own.
+    pub(super) all: Labelled,
     /// The teacher's answers to them.
     pub(super) logits: Logits,
     /// The reference student.
@@ -49,11 +51,10 @@ pub(super) fn check(case: &Case<'_>, stated: &Stated, past: &Past, findings: &mu
     let (revealed, value) = again(case, stated, &reveal, &beacon).map_err(|problem| ("draw", problem))?;
     let own_seed = Digest::from(seed(&value, &reveal.secret, &reveal.terms.competition, reveal.terms.round));
     let mut problems = Vec::new();
-    let bytes = revealed.images.to_bytes().map_err(|error| ("draw", error.to_string()))?;
-    let fresh = revealed.images.count.saturating_sub(revealed.draw.fixed);
+    let fresh = revealed.items.count().saturating_sub(revealed.draw.fixed);
     let rules = &case.competition.manifest.rounds;
     for (what, holds) in [
-        ("the items", Digest::of(&bytes) == recorded.images.sha256),
+        ("the items", Digest::from(reveal.items_sha256) == recorded.images.sha256),
         ("the fixed part", revealed.draw.fixed == recorded.fixed),
         ("the seed of bouts", own_seed == recorded.seed),
         ("the cut of screening", rules.screening.cut(fresh) == recorded.cut),
@@ -185,7 +186,15 @@ pub(super) fn secret(case: &Case<'_>, round: u64) -> Result<[u8; 32], String> {
 
 fn reveal_of(case: &Case<'_>, stated: &Stated) -> Result<Reveal, String> {
     let object: ObjectRef = Stated::field(stated.revealed.as_ref(), "reveal").ok_or("the log names no reveal")?;
-    Reveal::from_bytes(&case.object(&object.sha256)?).map_err(|error| error.to_string())
+    Reveal::open(case.file(&object.sha256)?).map_err(|error| error.to_string())
+}
+
+/// Items in a file without a name: they are read whenever a model runs, and making them takes far longer than reading them.
+fn kept(case: &Case<'_>, items: &Labelled) -> Result<Labelled, TableError> {
+    let mut file = BufWriter::new(tempfile::tempfile()?);
+    items.write_images(&mut file)?;
+    let file = file.into_inner().map_err(IntoInnerError::into_error)?;
+    Labelled::open(file, items.shape, case.competition.manifest.labels.len())
 }
 
 /// Teacher and reference, asked again here.
@@ -200,8 +209,8 @@ fn answered(
     let bytes = case.object(&recorded.teacher_logits.sha256).map_err(stop("teacher"))?;
     let logits = Logits::from_bytes(&bytes).map_err(|error| ("teacher", error.to_string()))?;
     let (beacon, fixed_seed) = (terms.beacon, Digest::from(revealed.fixed_seed));
-    let images = revealed.images.clone();
-    let mut drawn = Drawn { images, logits, reference, secret, beacon, fixed_seed, differing: Vec::new() };
+    let all = kept(case, &revealed.items).map_err(|error| ("draw", error.to_string()))?;
+    let mut drawn = Drawn { all, logits, reference, secret, beacon, fixed_seed, differing: Vec::new() };
 
     match case.competition.teacher.model() {
         Some(teacher) => ask_teacher(case, teacher, &mut drawn, findings).map_err(stop("teacher"))?,
@@ -232,7 +241,7 @@ fn ask_teacher(
 
 /// Of a teacher that nobody can ask, what counts is what the pool was committed to with.
 fn committed_answers(revealed: &Revealed, drawn: &Drawn, findings: &mut Findings<'_>) -> Result<(), String> {
-    let committed = revealed.answers.as_ref().ok_or("the pool's commitment has no answers of it")?;
+    let committed = revealed.items.answers.as_ref().ok_or("the pool's commitment has no answers of it")?;
     let recorded = &drawn.logits;
     if (committed.count, committed.classes) != (recorded.count, recorded.classes) {
         return Err(format!("{} answers of {} classes are recorded", recorded.count, recorded.classes));
@@ -258,7 +267,7 @@ fn labels(
     case: &Case<'_>,
     findings: &mut Findings<'_>,
 ) -> Result<(), String> {
-    let mut relabelled = revealed.images.labels.clone();
+    let mut relabelled = revealed.items.labels.clone();
     relabel(&mut relabelled, &revealed.draw, &drawn.logits.values, drawn.logits.classes)
         .map_err(|error| error.to_string())?;
     let public = case.competition.teacher.ceiling();
@@ -267,7 +276,7 @@ fn labels(
     let fresh = drawn.len() - fixed;
     let fresh = Ceiling { correct: drawn.right(fixed..drawn.len()), items: fresh as u32 };
     let mut problems = Vec::new();
-    if relabelled != revealed.images.labels {
+    if relabelled != revealed.items.labels {
         problems.push("mixtures have other labels than the teacher's".to_owned());
     }
     if (known, fresh) != (recorded.known_ceiling, recorded.fresh_ceiling) {
@@ -344,12 +353,12 @@ pub(super) fn request(
 
 impl Drawn {
     pub(super) fn len(&self) -> usize {
-        self.images.count as usize
+        self.all.labels.len()
     }
 
     /// Whether the teacher was right, item by item.
     pub(super) fn teacher_right(&self) -> Vec<bool> {
-        let rows = self.logits.values.chunks_exact(self.logits.classes.max(1) as usize).zip(&self.images.labels);
+        let rows = self.logits.values.chunks_exact(self.logits.classes.max(1) as usize).zip(&self.all.labels);
         rows.map(|(row, label)| arg_max(row) == usize::from(*label)).collect()
     }
 
@@ -360,11 +369,10 @@ impl Drawn {
 
     /// Some of the items, none of them public, with the teacher's answers or without.
     pub(super) fn items(&self, case: &Case<'_>, range: Range<usize>, with_teacher: bool) -> Items {
-        let indices: Vec<u32> = (range.start as u32..range.end.min(self.len()) as u32).collect();
-        let images = self.images.select(&indices);
+        let some = self.all.part(range.clone());
         let classes = self.logits.classes as usize;
-        let rows = self.logits.values.chunks_exact(classes.max(1)).skip(range.start).take(indices.len());
+        let rows = self.logits.values.chunks_exact(classes.max(1)).skip(range.start).take(some.labels.len());
         let teacher: Option<Vec<f32>> = with_teacher.then(|| rows.flatten().copied().collect());
-        images.asked(&case.competition.manifest.input, 0, teacher)
+        some.asked(&case.competition.manifest.input, 0, teacher)
     }
 }

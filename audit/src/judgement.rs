@@ -4,7 +4,7 @@ use super::draw::Drawn;
 use super::history::Past;
 use super::members::Field;
 use super::{Case, Findings, Stop};
-use datasets::{Images, Logits, arg_max};
+use datasets::{Labelled, Logits, arg_max};
 use protocol::SubmissionId;
 use protocol::dethrone::{Rule, Verdict};
 use protocol::outcomes::Outcomes;
@@ -205,7 +205,7 @@ fn judged(
 impl Answers {
     fn read(case: &Case<'_>, past: &Past, drawn: &Drawn) -> Result<Self, String> {
         let record = &past.record;
-        let mut items = BTreeMap::from([(record.round, fresh(&drawn.images, &drawn.logits, record))]);
+        let mut items = BTreeMap::from([(record.round, fresh(&drawn.all.labels, &drawn.logits, record))]);
         let size_bytes = outcomes(case, &record.items.reference_outcomes.sha256)?.values().size_bytes;
         // The reference is as fast as itself.
         let mut reference = Evidence { size_bytes, log_ratio_nanos: vec![0], ..Evidence::default() };
@@ -213,9 +213,9 @@ impl Answers {
         let mut earlier: BTreeMap<SubmissionId, BTreeMap<u64, Sheet>> = BTreeMap::new();
         for (round, before) in past.earlier.iter().rev().take(POOLED_ROUNDS_MAX - 1) {
             let text = |error: datasets::FormatError| error.to_string();
-            let images = Images::from_bytes(&case.object(&before.items.images.sha256)?).map_err(text)?;
+            let labels = labels(case, before)?;
             let logits = Logits::from_bytes(&case.object(&before.items.teacher_logits.sha256)?).map_err(text)?;
-            items.insert(*round, fresh(&images, &logits, before));
+            items.insert(*round, fresh(&labels, &logits, before));
             reference.sheets.insert(*round, reference_sheet(case, before)?);
             for member in &before.members {
                 if let Some(sheet) = sheet_of(case, member)? {
@@ -330,8 +330,16 @@ fn of<'a>(record: &'a RoundRecord, id: &SubmissionId) -> Option<&'a RecordedMemb
     record.members.iter().find(|member| member.submission == *id)
 }
 
-fn fresh(images: &Images, logits: &Logits, record: &RoundRecord) -> referee::Drawn {
-    let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).zip(&images.labels);
+/// The labels of an earlier round's items; nobody needs their pixels.
+fn labels(case: &Case<'_>, before: &RoundRecord) -> Result<Vec<u16>, String> {
+    let manifest = &case.competition.manifest;
+    let file = case.file(&before.items.images.sha256)?;
+    let items = Labelled::open(file, manifest.input.shape(), manifest.labels.len());
+    items.map(|items| items.labels).map_err(|error| error.to_string())
+}
+
+fn fresh(labels: &[u16], logits: &Logits, record: &RoundRecord) -> referee::Drawn {
+    let rows = logits.values.chunks_exact(logits.classes.max(1) as usize).zip(labels);
     let right = rows.skip(record.items.fixed as usize).map(|(row, label)| arg_max(row) == usize::from(*label));
     referee::Drawn { cut: record.items.cut, teacher_right: right.collect() }
 }

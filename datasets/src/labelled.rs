@@ -134,6 +134,12 @@ impl Placed {
         Ok(Self { file: Arc::new(file), bytes })
     }
 
+    /// All of it, to be read as it is.
+    pub(crate) fn whole(self) -> Pixels {
+        let range = 0..self.bytes;
+        Pixels::of(Stretch { file: self, range })
+    }
+
     /// The bytes in `range`. Nothing is allocated for what isn't there.
     pub(crate) fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.bytes);

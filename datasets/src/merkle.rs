@@ -124,7 +124,7 @@ impl Tree {
     pub fn proof_of_many(&self, indices: &[u32]) -> Option<Vec<Hash>> {
         let count = u32::try_from(self.hashes.len()).ok().filter(|count| *count > 0)?;
         // What is in a leaf that is opened doesn't matter to the hashes beside it.
-        let opened: Vec<(u32, &[u8])> = indices.iter().map(|&index| (index, [].as_slice())).collect();
+        let opened: Vec<(u32, Hash)> = indices.iter().map(|&index| (index, Hash::default())).collect();
         ascending(&opened, count).ok()?;
         let mut proof = Vec::new();
         walk(0, count, &opened, &mut |first, size| {
@@ -159,6 +159,17 @@ pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash
 
 /// Checks that `opened`, positions in ascending order with their leaves, are among the `count` leaves under `root_hex`.
 pub fn verify_many(root_hex: &str, count: u32, opened: &[(u32, &[u8])], proof: &[Hash]) -> Result<(), MerkleError> {
+    let hashes: Vec<(u32, Hash)> = opened.iter().map(|(index, leaf)| (*index, leaf_hash(leaf))).collect();
+    verify_hashes(root_hex, count, &hashes, proof)
+}
+
+/// The same, of the leaves' hashes.
+pub(crate) fn verify_hashes(
+    root_hex: &str,
+    count: u32,
+    opened: &[(u32, Hash)],
+    proof: &[Hash],
+) -> Result<(), MerkleError> {
     let root = parse_root(root_hex)?;
     ascending(opened, count)?;
     let mut left = proof.iter();
@@ -174,12 +185,12 @@ pub fn verify_many(root_hex: &str, count: u32, opened: &[(u32, &[u8])], proof: &
 fn walk(
     first: u32,
     size: u32,
-    opened: &[(u32, &[u8])],
+    opened: &[(u32, Hash)],
     closed: &mut impl FnMut(u32, u32) -> Option<Hash>,
 ) -> Option<Hash> {
     match opened {
         [] => closed(first, size),
-        [(_, leaf), ..] if size == 1 => Some(leaf_hash(leaf)),
+        [(_, hash), ..] if size == 1 => Some(*hash),
         _ => {
             let left = split(size);
             let (before, after) = opened.split_at(opened.partition_point(|(index, _)| *index < first + left));
@@ -203,7 +214,7 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
-fn ascending(opened: &[(u32, &[u8])], count: u32) -> Result<(), MerkleError> {
+fn ascending(opened: &[(u32, Hash)], count: u32) -> Result<(), MerkleError> {
     let pairs = opened.iter().zip(opened.iter().skip(1));
     if let Some(((previous, _), (index, _))) = pairs.into_iter().find(|((a, _), (b, _))| a >= b) {
         return Err(MerkleError::Order { index: *index, previous: *previous });

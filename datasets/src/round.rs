@@ -23,6 +23,8 @@ use sha2::{Digest, Sha256};
 
 const SALT_DOMAIN: &[u8] = b"retort/item-salt/1";
 const SALT_BYTES: usize = 32;
+/// Where the pixels of a leaf begin.
+pub(crate) const PIXELS_AT: usize = SALT_BYTES + 4 * 4;
 
 /// Why items can't be committed to, or an opened item is not the one committed to.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -178,7 +180,7 @@ struct Leaves {
 impl Leaves {
     fn leaf(&self, item: usize, pixels: &[u8]) -> Vec<u8> {
         let Labelled { shape, labels, answers, .. } = &self.items;
-        let mut bytes = Vec::with_capacity(SALT_BYTES + 16 + pixels.len() + self.each);
+        let mut bytes = Vec::with_capacity(PIXELS_AT + pixels.len() + self.each);
         bytes.extend_from_slice(&item_salt(&self.salt, item as u32));
         let dims = [self.items.count(), shape.channels, shape.height, shape.width];
         bytes.extend(dims.iter().flat_map(|dim| dim.to_le_bytes()));

@@ -3,8 +3,8 @@
 
 use crate::hidden::reveal_of;
 use datasets::hidden::{
-    Beacon, BeaconRule, DrawSpec, Expected, Family, Reveal, RevealError, Secret, Spent, Terms, draw, fixed_seed,
-    render, seed, verify_reveal,
+    Beacon, BeaconRule, DrawSpec, Expected, Family, Leaves, Reveal, RevealError, Secret, Spent, Terms, draw,
+    fixed_seed, render, seed, verify_reveal,
 };
 use datasets::published::{Part, TableError, table};
 use datasets::round::{Commitment, RoundError};
@@ -130,14 +130,14 @@ fn an_opened_round_shows_items_as_they_are_with_the_answers_that_were_committed_
     };
     let read = Reveal::from_bytes(&reveal.to_bytes().unwrap()).unwrap();
     let revealed = verify_reveal(&read, &expected).unwrap();
-    assert_eq!(revealed.answers, Some(pool.answers.as_ref().unwrap().select(&sources)));
+    assert_eq!(revealed.items.answers, Some(pool.answers.as_ref().unwrap().select(&sources)));
 
     // Any bit of an answer is bound, and whether there are answers is the manifest's word.
     for byte in 1..=40 {
-        let mut forged = read.clone();
-        let leaf = &mut forged.leaves[4];
-        let at = leaf.len() - byte;
-        leaf[at] ^= 1;
+        let mut leaves = read.leaves.iter().collect::<Result<Vec<_>, _>>().unwrap();
+        let at = leaves[4].len() - byte;
+        leaves[4][at] ^= 1;
+        let forged = Reveal { leaves: Leaves::of(&leaves).unwrap(), ..read.clone() };
         assert!(matches!(verify_reveal(&forged, &expected), Err(RevealError::Merkle(_))), "byte {byte} from the end");
     }
     for answer_classes in [0, 9, 11] {

@@ -2,6 +2,7 @@
 //! `hostile corpus`, `hostile mutate`, `scripts/fuzz.sh`.
 
 mod corpus;
+mod map;
 mod mutated;
 mod rooms;
 mod supply_chain;

@@ -1,6 +1,6 @@
 //! What it would take to dethrone: how much better a challenger would have to be, from how uncertain its verdict was.
 //!
-//! A forecast for people, not a rule: [`crate::dethrone`] decides, with the resampled p-value itself. It does NOT know the
+//! A forecast for people, not a rule: `referee::bout` decides, with the resampled p-value itself. It does NOT know the
 //! next round's items, which nobody can forecast.
 
 use crate::dethrone::Verdict;

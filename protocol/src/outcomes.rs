@@ -1,7 +1,7 @@
 //! What judging needs of one evaluation, item by item and launch by launch, integers only.
 //!
 //! A [`Report`](crate::Report) holds sums; paired tests need to know on *which* items two models differ. The evaluation
-//! engine fills this, the validator keeps it as an object in its binary form, and [`crate::dethrone`] compares two of
+//! engine fills this, the validator keeps it as an object in its binary form, and `referee::bout` compares two of
 //! them. It does NOT know whose model it was, what is right, or any rule.
 //!
 //! # The binary form `RTOUT1`, all numbers little-endian

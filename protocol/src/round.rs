@@ -1,7 +1,7 @@
 //! What a manifest says about rounds: how long they last, how many items they draw, how many challengers they measure; and
 //! how far a round is.
 //!
-//! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom ([`crate::dethrone`]) or who is
+//! It does NOT know how items are drawn and changed (`datasets::hidden`), who dethrones whom (`referee::bout`) or who is
 //! paid ([`crate::reward`]).
 
 use crate::pool::HiddenPool;

@@ -1,6 +1,6 @@
 //! What a board shows: ranks as groups, divisions, and a public score that moves in steps.
 //!
-//! It does NOT decide who is champion ([`crate::dethrone`] does), and it pays nobody.
+//! It does NOT decide who is champion (`referee::bout` does), and it pays nobody.
 
 use crate::report::Estimate;
 use crate::score::Ceiling;

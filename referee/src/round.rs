@@ -3,9 +3,10 @@
 //!
 //! It does NOT know how anything was measured, who is registered, or the ledger.
 
+use crate::bout::{Bout, Incumbent, Successor, crown, dethrones, judge};
 use crate::evidence::{Drawn, Evidence, Pooled, Stage};
 use crate::merit::Merit;
-use protocol::dethrone::{Bout, DethroneRules, Incumbent, Rule, Successor, Verdict, crown, dethrones, judge};
+use protocol::dethrone::{DethroneRules, Rule, Verdict};
 use protocol::latency::{self, LatencyVerdict};
 use protocol::reward::{Axes, Entrant, History, Standing};
 use protocol::round::EntryRole;

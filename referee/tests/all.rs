@@ -4,5 +4,6 @@
 
 mod dethrone;
 mod market;
+mod preview;
 mod rounds;
 mod screening;

@@ -1,12 +1,11 @@
 //! Who takes the seat: each rule in turn, and what every doubt does.
 
 use protocol::Digest;
-use protocol::dethrone::{
-    Bout, DethroneRules, EpsilonDecay, Incumbent, Rule, Successor, Verdict, crown, dethrones, judge,
-};
+use protocol::dethrone::{DethroneRules, EpsilonDecay, Rule, Verdict};
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::score::{Ceiling, ScoreRules};
 use protocol::significance::{Basis, Part, Replicates};
+use referee::bout::{Bout, Incumbent, Successor, crown, dethrones, judge};
 use std::num::NonZeroU32;
 
 const ITEMS: usize = 480;

@@ -2,6 +2,7 @@
 //! time. It does not know what is served or done.
 
 mod background;
+mod supervise;
 
 use background::Background;
 use face::face::Face;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use validator::Evaluator;
 use validator::amend::{self, AmendError, Wish, amend};
 use validator::db::rounds::Round;
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 
 const TOKEN: &str = "the operator's own token";
 

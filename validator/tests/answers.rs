@@ -4,13 +4,14 @@
 use super::audit::{World, app_of, honest, two_rounds};
 use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use ::audit::{Finding, Verdict};
-use datasets::hidden::Reveal;
+use datasets::hidden::{Leaves, Reveal};
 use datasets::published::{read, table};
 use datasets::{Images, Labelled, Logits, arg_max, load_digits};
 use protocol::competition::ObjectRef;
 use protocol::published::PublishedTeacher;
 use protocol::submission::State;
 use serde_json::{Value, json};
+use validator::Publisher;
 use validator::copies::{EntryZero, FreshAnswers, Original, found_copies, on_fresh_items};
 use validator::evaluator::silent;
 
@@ -109,7 +110,9 @@ async fn rounds_show_items_as_they_are_and_an_answer_that_was_changed_later_is_n
 
     // And in the opening, too: then it isn't the pool's leaf any more.
     let mut reveal = reveal_of(&mut forged).await;
-    *reveal.leaves[9].last_mut().unwrap() ^= 1;
+    let mut leaves = reveal.leaves.iter().collect::<Result<Vec<_>, _>>().unwrap();
+    *leaves[9].last_mut().unwrap() ^= 1;
+    reveal.leaves = Leaves::of(&leaves).unwrap();
     let object = forged.put(reveal.to_bytes().unwrap());
     forged.leaf("round/digits/2/revealed")["reveal"] = json!(object);
     let lies = forged.lies();
@@ -217,7 +220,7 @@ async fn what_cant_be_published_says_what_to_write() {
         let toml = answered_toml();
         assert!(toml.contains(from), "{from}");
         let path = app.write_competition(&toml.replace(from, to));
-        let error = app.app.publisher().publish(&path, silent()).await.unwrap_err();
+        let error = Publisher::of(&app.app).publish(&path, silent()).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}\nnot: {problem}");
     }
     // As published by another validator: without answers in the training part.
@@ -230,7 +233,7 @@ async fn what_cant_be_published_says_what_to_write() {
         ("file:own", "has no `teacher_logits` in its training part"),
     ] {
         let path = app.write_competition(&answered_toml().replace(data, source));
-        let error = app.app.publisher().publish(&path, silent()).await.unwrap_err();
+        let error = Publisher::of(&app.app).publish(&path, silent()).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}\nnot: {problem}");
     }
     // Stated costs are held against limits.
@@ -238,7 +241,7 @@ async fn what_cant_be_published_says_what_to_write() {
     let stated = answered_toml()
         .replace("teacher_distance = \"none\"", "")
         .replace("license =", "parameters = 3000, macs = 5000, license =");
-    let error = app.app.publisher().publish(&app.write_competition(&stated), silent()).await.unwrap_err();
+    let error = Publisher::of(&app.app).publish(&app.write_competition(&stated), silent()).await.unwrap_err();
     assert!(error.to_string().contains("2000 is more than half of the teacher's"), "{error}");
     assert!(app.app.db.competitions().await.unwrap().is_empty());
     let stated = stated.replace("parameters = 3000", "parameters = 4000");

@@ -12,7 +12,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 use std::sync::Arc;
 use validator::appeals::{self, APPEALS_MAX, AppealError};
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 use validator::why::{Topic, WhyView};
 use validator::{Evaluator, ScriptedEvaluator};
 

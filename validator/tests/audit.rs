@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use transparency::verify::Reader;
 use transparency::{Entry, EntryKind, Envelope, Log, LogStore, Resource, VerifyError, verify_entries};
 use validator::administration::disqualify;
-use validator::evaluator::{ScriptedEvaluator, scripted_evaluation};
+use validator::scripted::{ScriptedEvaluator, scripted_evaluation};
 
 /// Everything that a validator hands out, taken down: what an operator can forge.
 #[derive(Clone)]

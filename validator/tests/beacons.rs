@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use validator::Publisher;
 use validator::evaluator::silent;
 use validator::rounds::close_now;
 
@@ -132,7 +133,8 @@ async fn a_manifest_without_a_beacon_takes_drand_from_a_relay_that_follows_it_or
     let relay = Relay::start(Says::Json(QUICKNET_1000.into())).await;
     let toml = competition_toml("digits", "rounds.seconds = 3600 # no beacon");
     let refused = async |app: &TestApp, why: &str| {
-        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err().to_string();
+        let error =
+            Publisher::of(&app.app).publish(&app.write_competition(&toml), silent()).await.unwrap_err().to_string();
         assert!(error.contains(why) && error.contains("beacon = \"ledger\""), "{error}");
         assert!(app.app.db.competitions().await.unwrap().is_empty());
     };

@@ -9,7 +9,7 @@ use protocol::dethrone::Rule;
 use protocol::score::share_ppm;
 use protocol::standing::Division;
 use protocol::submission::State;
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 
 /// A validator whose teacher is right on 96 % and whose submissions, in order, on these.
 async fn app(correct_ppm: &'static [u64]) -> TestApp {

@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 use validator::ScriptedEvaluator;
 use validator::db::Db;
-use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
+use validator::scripted::scripted_evaluation;
 
 /// How long a test waits for what should come.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use validator::evaluator::conformance::{PROMISE, Subject, evaluator_conformance};
-use validator::evaluator::{AtHome, Home, Measurer, scripted_evaluation, silent};
+use validator::evaluator::{AtHome, Home, Measurer, silent};
 use validator::objects::Objects;
 use validator::rounds::close_now;
+use validator::scripted::scripted_evaluation;
 use validator::{Evaluator, Machine, Progress, ScriptedEvaluator};
 
 /// How long a test waits for what should come.

@@ -10,8 +10,9 @@ use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use validator::Publisher;
 use validator::evaluator::conformance::Subject;
-use validator::evaluator::{measured, package_of, silent};
+use validator::evaluator::{measured, silent};
 use validator::{Evaluator, Machine, ProgressFn, ScriptedEvaluator, doctor, engines, sweep};
 
 const LIBRARY: &[u8] = b"a library";
@@ -112,7 +113,7 @@ async fn a_competition_on_an_engine_that_is_not_here_is_refused_by_name() {
     let app = TestApp::start(Setup { evaluator: Arc::new(host.clone()), ..Setup::default() }).await;
     for engine in ["rten", "onnxruntime 1.31.0"] {
         let manifest = app.write_competition(&competition_toml("digits", &format!("engine = \"{engine}\"")));
-        let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err().to_string();
+        let error = Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap_err().to_string();
         assert_eq!(error, format!("manifest field `engine`: {engine} isn't here: fetch it"));
     }
     app.publish(&competition_toml("digits", "engine = \"onnxruntime 1.32.0\"\ncloses_at = 1800001000")).await;
@@ -171,7 +172,7 @@ fn store_causes(error: &dyn std::error::Error) -> String {
 async fn a_report_from_another_engine_is_no_answer_and_nobody_elses_fault() {
     let host = Host::having(&onnxruntime("1.33.0"));
     let mut request = Scripted::new().order(1);
-    let sha256 = package_of(&request);
+    let sha256 = request.order.package_sha256();
     measured(&host, request.clone(), sha256).await.unwrap();
     request.order.engine = onnxruntime("1.32.0").parse().unwrap();
     let failure = measured(&host, request, sha256).await.unwrap_err();

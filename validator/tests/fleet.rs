@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use validator::db::workers::Worker as Row;
-use validator::evaluator::scripted_evaluation;
 use validator::fleet::{self, FleetAct};
+use validator::scripted::scripted_evaluation;
 use validator::{App, Evaluator, Machine, ProgressFn, ScriptedEvaluator};
 
 /// How long what a worker has is good in these tests, in seconds.

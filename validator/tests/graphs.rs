@@ -10,6 +10,7 @@ use protocol::package::{CONFIG_FILE, Format, ModelKind, ONNX_FILE, OnnxConfig};
 use protocol::submission::{Blame, Code, State};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use validator::Publisher;
 use validator::copies::PairView;
 use validator::evaluator::silent;
 
@@ -62,7 +63,7 @@ async fn arena(setup: Setup, taken: &str) -> TestApp {
     catalogue("fixtures/mlp").write(&app.dir.path().join("reference"));
     let manifest = app.dir.path().join("competition.toml");
     std::fs::write(&manifest, format!("{FASHION}{taken}{LIMITS}")).unwrap();
-    app.app.publisher().publish(&manifest, silent()).await.unwrap();
+    Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap();
     app
 }
 
@@ -197,7 +198,7 @@ async fn where_nothing_runs_a_graph_it_fails_at_once_and_nobody_blames_its_miner
     let none = |request: protocol::evaluation::EvaluationRequest| {
         let answer = match Format::of_config(&request.order.candidate.config_json) {
             Format::Onnx => Err(Code::EngineMissing.because("no engine here runs ONNX".into()).into()),
-            Format::Catalogue => validator::evaluator::scripted_evaluation(&request, 900_000),
+            Format::Catalogue => validator::scripted::scripted_evaluation(&request, 900_000),
         };
         async move { answer }.boxed()
     };

@@ -126,7 +126,7 @@ async fn a_submission_below_the_gate_has_no_rank_and_a_reason() {
             Some(_) if request.order.candidate.weights == request.order.reference.weights => 950_000,
             Some(_) => 500_000,
         };
-        validator::evaluator::scripted_evaluation(&request, correct_ppm)
+        validator::scripted::scripted_evaluation(&request, correct_ppm)
     });
     let app = TestApp::with_competition(Setup { evaluator: script, ..Setup::default() }).await;
     let id = app.miner(1).submit(&Package::mlp(&[8], 7)).await.unwrap();

@@ -9,7 +9,7 @@ use protocol::report::{Estimate, Latency, LatencyCheck};
 use protocol::submission::{Blame, Code, State};
 use serde_json::Value;
 use std::sync::Arc;
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 use validator::{Config, Evaluator};
 
 /// A whole measurement, sound but for `change`.

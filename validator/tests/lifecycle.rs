@@ -13,8 +13,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
+use validator::scripted::scripted_evaluation;
 use validator::{Evaluator, ScriptedEvaluator};
 
 /// What publishing asks before the first submission: teacher and reference, on public items and in the rehearsal.

@@ -31,8 +31,8 @@ use transparency::verify::Reader;
 use transparency::{EntryKind, Envelope, LogKey, Resource, SignedCheckpoint, VerifyError, verify_entries};
 use validator::administration;
 use validator::db::{DbError, leaves};
-use validator::evaluator::scripted_evaluation;
 use validator::objects::Objects;
+use validator::scripted::scripted_evaluation;
 
 /// The log's files over HTTP.
 struct HttpLog<'a>(&'a Miner);

@@ -11,7 +11,7 @@ use reqwest::Method;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use validator::evaluator::{package_of, scripted_evaluation};
+use validator::scripted::scripted_evaluation;
 use validator::{Evaluator, Machine, ProgressFn, ScriptedEvaluator};
 
 /// An engine whose machine is free when the test says so, and which remembers what it was asked about.
@@ -54,7 +54,7 @@ impl Evaluator for Elsewhere {
         request: EvaluationRequest,
         progress: ProgressFn,
     ) -> BoxFuture<'_, Result<Evaluation, EvaluationFailure>> {
-        self.asked.lock().unwrap().push(package_of(&request));
+        self.asked.lock().unwrap().push(request.order.package_sha256());
         self.engine.evaluate(machine, request, progress)
     }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use validator::App;
 use validator::db::submissions::{self, Submission};
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 
 /// How much later than its limit something may still not be done.
 const GRACE_SECONDS: u64 = 60;

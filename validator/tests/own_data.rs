@@ -6,8 +6,9 @@ use datasets::published::read;
 use datasets::{Images, load_digits};
 use protocol::submission::State;
 use std::path::Path;
+use validator::Publisher;
 use validator::evaluator::silent;
-use validator::publish::{PublishError, Published};
+use validator::publishing::{PublishError, Published};
 
 const NAMES: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
@@ -18,7 +19,7 @@ async fn publish(app: &TestApp, toml: &str) -> Result<Published, PublishError> {
         let config = path.with_file_name(role).join("config.json");
         std::fs::write(&config, by_words(&std::fs::read_to_string(&config).unwrap())).unwrap();
     }
-    app.app.publisher().publish(&path, silent()).await
+    Publisher::of(&app.app).publish(&path, silent()).await
 }
 
 fn by_words(text: &str) -> String {
@@ -116,7 +117,7 @@ async fn a_task_of_three_hundred_classes_is_one_like_any_other() {
     for (role, hidden) in [("teacher", 32), ("reference", 4)] {
         Package::labelled(&[hidden], 1, &labels).write(&path.with_file_name(role));
     }
-    let published = app.app.publisher().publish(&path, silent()).await.unwrap();
+    let published = Publisher::of(&app.app).publish(&path, silent()).await.unwrap();
     let [_, public] = published_parts(&app, &published).await;
     let by_pixels = |row: &(Vec<u8>, u16)| u16::from(row.0[0]) + 256 * u16::from(row.0[1]) == row.1;
     assert!(sorted(&[&public]).iter().all(by_pixels) && public.labels.iter().any(|label| *label > 255));

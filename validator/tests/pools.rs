@@ -9,6 +9,7 @@ use datasets::published::table;
 use protocol::competition::HiddenPool;
 use std::collections::BTreeSet;
 use std::time::Duration;
+use validator::Publisher;
 use validator::evaluator::silent;
 
 /// A private pool of 100 images for rounds of 40, 12 of them fixed: it lasts for three.
@@ -74,7 +75,7 @@ async fn what_is_no_private_pool_is_refused_and_says_why() {
         ("hidden_items = 100", "hidden_items = 200", "wants 300"),
     ] {
         let toml = private_toml("digits").replace(from, to);
-        let error = app.app.publisher().publish(&app.write_competition(&toml), silent()).await.unwrap_err();
+        let error = Publisher::of(&app.app).publish(&app.write_competition(&toml), silent()).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
     }
     assert!(app.app.db.competitions().await.unwrap().is_empty());

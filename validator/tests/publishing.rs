@@ -7,10 +7,28 @@ use futures::FutureExt;
 use protocol::api::CompetitionView;
 use protocol::evaluation::Scope;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::net::TcpListener;
-use validator::evaluator::{scripted_evaluation, silent};
-use validator::publish::{Publisher, check};
+use validator::evaluator::silent;
+use validator::publishing::{Publisher, check};
+use validator::scripted::scripted_evaluation;
 use validator::{App, Evaluator, Home, ScriptedEvaluator};
+
+/// Models are asked about it before the teacher's answers are there to be published with it.
+#[tokio::test]
+async fn the_public_part_is_stored_once_when_it_is_published() {
+    let app = TestApp::start(Setup::default()).await;
+    app.publish(&competition_toml("digits", "")).await;
+    let named = app.app.db.named_objects().await.unwrap();
+    let mut tables = 0;
+    for (sha256, _) in app.app.objects.older_than(Duration::ZERO).await.unwrap() {
+        if app.app.objects.get(&sha256).await.unwrap().starts_with(b"PAR1") {
+            assert!(named.contains(&sha256), "{sha256} is nobody's");
+            tables += 1;
+        }
+    }
+    assert_eq!(tables, 2, "what is trained on, and the public part");
+}
 
 #[tokio::test]
 async fn publishing_the_same_again_changes_nothing_and_measures_nothing() {
@@ -20,13 +38,13 @@ async fn publishing_the_same_again_changes_nothing_and_measures_nothing() {
     let hearing = Arc::clone(&heard);
     let progress: validator::ProgressFn = Arc::new(move |progress| hearing.lock().unwrap().push(progress));
     let manifest = app.write_competition(&competition_toml("digits", ""));
-    let again = app.app.publisher().publish(&manifest, Arc::clone(&progress)).await.unwrap();
+    let again = Publisher::of(&app.app).publish(&manifest, Arc::clone(&progress)).await.unwrap();
     assert!(first.created && !again.created);
     assert_eq!(first.sha256, again.sha256);
     assert!(heard.lock().unwrap().is_empty());
 
     let manifest = app.write_competition(&competition_toml("digits-2", ""));
-    app.app.publisher().publish(&manifest, progress).await.unwrap();
+    Publisher::of(&app.app).publish(&manifest, progress).await.unwrap();
     let heard = heard.lock().unwrap();
     let phases: Vec<&str> = heard.iter().map(|progress| progress.phase.as_str()).collect();
     let mut steps: Vec<&str> =
@@ -47,7 +65,7 @@ async fn publishing_the_same_again_changes_nothing_and_measures_nothing() {
 async fn something_else_under_the_same_name_is_refused() {
     let app = TestApp::with_competition(Setup::default()).await;
     let manifest = app.write_competition(&competition_toml("digits", "description = \"changed\""));
-    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+    let error = Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap_err();
     assert!(error.to_string().starts_with("another competition is published as digits"), "{error}");
 }
 
@@ -72,7 +90,7 @@ async fn what_cannot_be_published_says_why_and_leaves_nothing() {
     ] {
         let toml = competition_toml("other", "").replace(from, to);
         let manifest = app.write_competition(&toml);
-        let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err();
+        let error = Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap_err();
         assert!(error.to_string().contains(problem), "{error}");
         // Asked whether it would publish, it says the same.
         let now = app.app.clock.now();
@@ -106,7 +124,7 @@ async fn a_check_says_everything_that_is_wrong_at_once() {
         assert_eq!(told.lines().filter(|line| line.contains(problem)).count(), 1, "{problem}: {told}");
     }
     assert_eq!(told.lines().count(), 5, "{told}");
-    let many = app.app.publisher().publish(&manifest, silent()).await.unwrap_err().to_string();
+    let many = Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap_err().to_string();
     assert!(many.contains("nowhere") && many.contains("the reference in"), "{many}");
 }
 
@@ -125,7 +143,7 @@ async fn a_gate_that_the_reference_misses_is_refused_and_leaves_nothing() {
         let app = TestApp::start(Setup { evaluator: evaluator(changed_ppm), ..Setup::default() }).await;
         let manifest =
             app.write_competition(&(competition_toml("digits", "") + &format!("[score]\ngate_ppm = {gate_ppm}\n")));
-        let published = app.app.publisher().publish(&manifest, silent()).await;
+        let published = Publisher::of(&app.app).publish(&manifest, silent()).await;
         (published.map_err(|error| error.to_string()), app.app.db.competitions().await.unwrap().len())
     };
     let (refused, there) = publish(600_000, 800_000).await;
@@ -145,7 +163,7 @@ async fn published_data_is_what_the_manifest_says() {
     let few = Logits { count: 2, classes: 10, values: vec![0.5; 20] };
     std::fs::write(&path, answers_table(&few).unwrap()).unwrap();
     let refused =
-        app.app.publisher().publish(&app.write_competition(&manifest), silent()).await.unwrap_err().to_string();
+        Publisher::of(&app.app).publish(&app.write_competition(&manifest), silent()).await.unwrap_err().to_string();
     assert!(refused.contains("2 answers of 10 logits beside 1000 training images"), "{refused}");
     let logits = Logits { count: 1_000, classes: 10, values: vec![0.5; 10_000] };
     std::fs::write(&path, answers_table(&logits).unwrap()).unwrap();

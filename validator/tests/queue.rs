@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use validator::Publisher;
 use validator::ScriptedEvaluator;
-use validator::evaluator::{package_of, silent};
+use validator::evaluator::silent;
 use validator::rounds::close_now;
 
 /// How long a test waits for what should come.
@@ -88,7 +89,7 @@ async fn a_long_round_of_one_competition_holds_up_neither_submissions_nor_anothe
     let late = app.miner(60).submit(&Package::mlp(&[8], 30)).await.unwrap();
     app.wait_for(&late, State::Queued).await;
     let manifest = app.write_competition(&competition_toml("digits-2", ""));
-    let publisher = app.app.publisher();
+    let publisher = Publisher::of(&app.app);
     let publishing = tokio::spawn(async move { publisher.publish(&manifest, silent()).await });
     until("the publication is in the queue", async || {
         app.app.db.pieces(64).await.unwrap().iter().any(|piece| piece.asked.kind() == "publication")
@@ -213,10 +214,10 @@ async fn who_publishes_where_nobody_serves_measures_for_himself() {
     let asked: Arc<std::sync::Mutex<Vec<Digest>>> = Arc::default();
     let (heard, others) = (Arc::clone(&asked), by_size());
     let evaluator = Arc::new(ScriptedEvaluator::new(Arc::new(move |request: EvaluationRequest| {
-        heard.lock().unwrap().push(package_of(&request));
+        heard.lock().unwrap().push(request.order.package_sha256());
         others.follow(request)
     })));
-    let publisher = validator::publish::Publisher::open(&home, config, evaluator).await.unwrap();
+    let publisher = validator::publishing::Publisher::open(&home, config, evaluator).await.unwrap();
     let manifest = super::support::write_competition(dir.path(), &competition_toml("digits", ""));
     assert!(publisher.publish(&manifest, silent()).await.unwrap().created);
     assert_eq!(asked.lock().unwrap().len(), 5, "each model on the public items and in the rehearsal");

@@ -8,7 +8,7 @@ use protocol::evaluation::EvaluationFailure;
 use protocol::submission::State;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 
 fn small() -> Setup {
     let mut setup = Setup::default();

@@ -16,8 +16,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use validator::evaluator::{ScriptedEvaluator, package_of, scripted_evaluation};
 use validator::rounds::{RoundError, announce_reward, close_now, supply_beacon};
+use validator::scripted::{ScriptedEvaluator, scripted_evaluation};
 
 /// How long a test waits for a round.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +68,7 @@ async fn a_round_crowns_the_best_pays_it_and_can_be_done_again_by_anyone() {
     };
     let revealed = verify_reveal(&reveal, &expected).unwrap();
     let drawn = round.drawn.unwrap();
-    assert_eq!(Images::from_bytes(&object(&bob, &drawn.items.sha256).await).unwrap(), revealed.images);
+    assert_eq!(Images::from_bytes(&object(&bob, &drawn.items.sha256).await).unwrap(), revealed.items.held().unwrap());
     let entry = round.entries.iter().find(|entry| entry.submission == best).unwrap();
     let report: protocol::Report = serde_json::from_slice(&object(&bob, &entry.report.unwrap().sha256).await).unwrap();
     assert_eq!((report.data.items, report.data.public_items), (400, 100 + drawn.fixed));
@@ -164,7 +164,7 @@ async fn a_champion_that_no_longer_loads_keeps_its_seat() {
     let broken: Arc<std::sync::Mutex<Option<Digest>>> = Arc::default();
     let of = Arc::clone(&broken);
     let evaluator = script(move |request| match *of.lock().unwrap() {
-        Some(package) if package_of(request) == package => {
+        Some(package) if request.order.package_sha256() == package => {
             Err(Code::EvaluationCrashed.because("it no longer loads".into()).into())
         }
         _ => scripted(request),
@@ -304,7 +304,7 @@ async fn a_crowd_keeps_nobody_from_being_decided_and_is_paid_nothing() {
     let evaluator = {
         let known = Arc::clone(&known);
         script(move |request| {
-            let shares = known.lock().unwrap().get(&package_of(request)).copied().unwrap_or([980_000; 2]);
+            let shares = known.lock().unwrap().get(&request.order.package_sha256()).copied().unwrap_or([980_000; 2]);
             scripted_evaluation(request, shares[usize::from(request.truth.public == 0)])
         })
     };

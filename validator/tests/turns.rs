@@ -7,7 +7,7 @@ use protocol::submission::State;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use validator::evaluator::{package_of, scripted_evaluation};
+use validator::scripted::scripted_evaluation;
 
 /// Addresses that the flood comes from.
 const ADDRESSES: u8 = 4;
@@ -34,7 +34,7 @@ async fn a_flood_of_keys_from_four_addresses_keeps_nobody_waiting_but_itself() {
     let (gate, order) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (passed, seen) = (Arc::clone(&gate), Arc::clone(&order));
     let evaluator = after_publishing(move |request| {
-        seen.lock().unwrap().push(package_of(&request));
+        seen.lock().unwrap().push(request.order.package_sha256());
         let passed = Arc::clone(&passed);
         async move {
             let _passed = passed.acquire().await;

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use validator::Publisher;
 use validator::db::Db;
-use validator::evaluator::{scripted_evaluation, silent};
+use validator::evaluator::silent;
 use validator::objects::Objects;
+use validator::scripted::scripted_evaluation;
 use validator::{App, Clock, Config, ScriptedEvaluator, ServeError};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +31,7 @@ async fn a_validator_whose_background_work_panics_again_and_again_ends_with_an_e
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let manifest = write_competition(dir.path(), &competition_toml("digits", ""));
-    app.publisher().publish(&manifest, silent()).await.unwrap();
+    Publisher::of(&app).publish(&manifest, silent()).await.unwrap();
     // Whoever reads a file of the submission meets a bug.
     let id = put(&app, 1, State::Checking, NOW).await;
     let files = app.db.files(&id).await.unwrap().into_iter().map(|file| file.declared.sha256);

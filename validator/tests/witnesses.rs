@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use transparency::{
     CosignedCheckpoint, LogKey, SignedCheckpoint, Witness, WitnessKey, WitnessSigner, WitnessStore, witnessed,
 };
+use validator::Publisher;
 use validator::doctor::Finding;
 use validator::{Clock, Config};
 
@@ -374,7 +375,10 @@ async fn a_manifest_names_witnesses_by_keys_that_are_keys() {
         let toml = super::support::competition_toml(id, "")
             .replace("[limits]", &format!("log.witnesses = {keys:?}\n\n[limits]"));
         let manifest = app.write_competition(&toml);
-        app.app.publisher().publish(&manifest, validator::evaluator::silent()).await.map_err(|error| error.to_string())
+        Publisher::of(&app.app)
+            .publish(&manifest, validator::evaluator::silent())
+            .await
+            .map_err(|error| error.to_string())
     };
     let key = signer(1).key().to_string();
     let published = publish("good", std::slice::from_ref(&key)).await.unwrap();

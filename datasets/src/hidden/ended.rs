@@ -9,12 +9,10 @@ use super::commitment::Terms;
 use super::drand::DrandChain;
 use super::draw::Spent;
 use super::render::rendered;
-use super::reveal::{Reveal, RevealError, draw_on, same, take_labels};
+use super::reveal::{Leaves, Reveal, RevealError, digest, draw_on, same, take_labels};
 use super::secret::{Secret, fixed_seed};
 use crate::Labelled;
-use crate::merkle::Hash;
 use crate::round::Commitment;
-use protocol::digest::Hasher;
 use std::io::{self, Write};
 
 /// A round with all that its validator alone has of it.
@@ -53,8 +51,8 @@ impl Ended {
         let draw = draw_on(terms, &value, secret, &fixed_seed, &self.spent)?;
         let mut again = rendered(pool.items(), &draw)?;
         take_labels(&mut again.labels, &draw, &items.labels)?;
-        let items_sha256 = digest(items).map_err(failed)?;
-        let found = digest(&again).map_err(failed)?;
+        let items_sha256 = digest(items)?;
+        let found = digest(&again)?;
         if found != items_sha256 {
             return Err(RevealError::Items { expected: hex::encode(items_sha256), found: hex::encode(found) });
         }
@@ -68,7 +66,7 @@ impl Ended {
             fixed_seed,
             labels: items.labels.clone(),
             items_sha256,
-            leaves: Vec::new(),
+            leaves: Leaves::of(&[])?,
             proof: pool.proof_of_many(&sources).unwrap_or_default(),
         };
         to.write_all(&reveal.head(sources.len(), leaf_bytes)?).map_err(failed)?;
@@ -77,13 +75,6 @@ impl Ended {
         }
         to.write_all(&reveal.tail()?).map_err(failed)
     }
-}
-
-/// Of labelled items as a file of images.
-fn digest(items: &Labelled) -> io::Result<Hash> {
-    let mut hasher = Hasher::default();
-    items.write_images(&mut hasher)?;
-    Ok(*hasher.finish().as_bytes())
 }
 
 fn changed(item: u32) -> RevealError {

@@ -30,7 +30,7 @@ pub use draw::{Change, Draw, DrawError, DrawnItem, Spent, Transform, draw, draw_
 pub use ended::Ended;
 pub use protocol::transforms::{Family, SpecError};
 pub use render::{RenderError, relabel, render, rendered};
-pub use reveal::{Expected, Reveal, RevealError, Revealed, verify_reveal};
+pub use reveal::{Expected, Leaves, Reveal, RevealError, Revealed, verify_reveal};
 pub use secret::{Secret, fixed_seed, seed};
 pub use shown::{BeaconWait, Drawn, RoundEntryView, RoundView, Seen};
 pub use spec::DrawSpec;

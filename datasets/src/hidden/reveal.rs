@@ -21,33 +21,27 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
 mod error;
+mod file;
+mod leaves;
 
 pub use error::RevealError;
+pub use leaves::Leaves;
 
 use super::beacon::Beacon;
 use super::commitment::{RoundCommitment, Terms, canonical};
 use super::drand::DrandChain;
 use super::draw::{Change, Draw, DrawError, DrawnItem, Spent, draw_unspent};
-use super::render::render;
+use super::render::rendered;
 use super::secret::{Secret, fixed_seed, seed};
 use super::spec::DrawSpec;
-use crate::format::{Reader, label_bytes, put_labels};
+use crate::Labelled;
 use crate::merkle::{self, Hash};
-use crate::published::Part;
-use crate::round;
-use crate::{FormatError, Images, Logits};
 use protocol::competition::HiddenPool;
+use protocol::digest::Hasher;
 use protocol::round::RoundRules;
-use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest, Sha256};
-
-/// By bytes of a label, less one.
-const MAGICS: [[u8; 8]; 2] = [*b"RTREV1\0\0", *b"RTREV2\0\0"];
-/// Terms and beacons are short; this bounds what the JSON parser sees.
-const JSON_BYTES_MAX: usize = 16_384;
 
 /// A finished round, opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reveal {
     /// What the round was bound to.
     pub terms: Terms,
@@ -62,7 +56,7 @@ pub struct Reveal {
     /// SHA-256 of the labelled items as an `RTIMG1` file.
     pub items_sha256: Hash,
     /// The pool's leaves that the draw takes, ascending.
-    pub leaves: Vec<Vec<u8>>,
+    pub leaves: Leaves,
     /// Their joint proof.
     pub proof: Vec<Hash>,
 }
@@ -98,85 +92,15 @@ pub struct Expected<'a> {
 }
 
 /// What a reveal proves.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Revealed {
-    /// The items as they were shown to models, with the labels that counted.
-    pub images: Images,
-    /// What the teacher answered to each, as the pool's commitment has it, where it is known by its answers only.
-    pub answers: Option<Logits>,
+    /// The items as they were shown to models, with the labels that counted, and with the teacher's answers as the pool's commitment
+    /// has them where it is known by these only. They are made of the reveal's leaves as they are read.
+    pub items: Labelled,
     /// Where each comes from.
     pub draw: Draw,
     /// The seed of the fixed part, for checking the next round.
     pub fixed_seed: [u8; 32],
-}
-
-impl Reveal {
-    /// Writes the file format.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, RevealError> {
-        let leaf_bytes = self.leaves.first().map_or(0, Vec::len);
-        if self.leaves.iter().any(|leaf| leaf.len() != leaf_bytes) {
-            return Err(RevealError::Shape);
-        }
-        let mut bytes = self.head(self.leaves.len(), leaf_bytes)?;
-        self.leaves.iter().for_each(|leaf| bytes.extend(leaf));
-        bytes.extend(self.tail()?);
-        Ok(bytes)
-    }
-
-    /// What the file has before its leaves, of which there are `count` of so many bytes.
-    pub(super) fn head(&self, count: usize, leaf_bytes: usize) -> Result<Vec<u8>, RevealError> {
-        let each = label_bytes(&self.labels);
-        let mut bytes = if each == 1 { MAGICS[0] } else { MAGICS[1] }.to_vec();
-        for json in [canonical(&self.terms), canonical(&self.beacon)] {
-            put_length(&mut bytes, json.len())?;
-            bytes.extend(json);
-        }
-        bytes.extend(self.secret.expose());
-        bytes.extend(self.fixed_seed);
-        put_length(&mut bytes, self.labels.len())?;
-        put_labels(&mut bytes, &self.labels, each);
-        bytes.extend(self.items_sha256);
-        put_length(&mut bytes, count)?;
-        put_length(&mut bytes, leaf_bytes)?;
-        Ok(bytes)
-    }
-
-    /// And behind them.
-    pub(super) fn tail(&self) -> Result<Vec<u8>, RevealError> {
-        let mut bytes = Vec::new();
-        put_length(&mut bytes, self.proof.len())?;
-        bytes.extend(self.proof.as_flattened());
-        Ok(bytes)
-    }
-
-    /// Reads the file format from bytes that nobody vouches for. Nothing is allocated beyond a small multiple of the
-    /// input's own length.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Reveal, RevealError> {
-        let (mut reader, each) = match bytes.starts_with(&MAGICS[1]) {
-            true => (Reader::after_magic(bytes, MAGICS[1])?, 2),
-            false => (Reader::after_magic(bytes, MAGICS[0])?, 1),
-        };
-        let terms = json("terms", &mut reader)?;
-        let beacon = json("beacon", &mut reader)?;
-        let secret = Secret::new(reader.array("secret")?);
-        let fixed_seed = reader.array("fixed seed")?;
-        let labels = reader.u32("label count")? as usize;
-        let labels = reader.labels("labels", labels, each)?;
-        if each > label_bytes(&labels) {
-            return Err(FormatError::WideLabels.into());
-        }
-        let items_sha256 = reader.array("digest of items")?;
-        let (count, leaf_bytes) = (reader.u32("leaf count")? as usize, reader.u32("leaf length")? as usize);
-        if (count == 0) != (leaf_bytes == 0) {
-            return Err(FormatError::Zero { what: "leaf count or length" }.into());
-        }
-        let leaves = reader.take("leaves", count.saturating_mul(leaf_bytes))?;
-        let leaves = leaves.chunks(leaf_bytes.max(1)).map(<[u8]>::to_vec).collect();
-        let hashes = reader.u32("hash count")? as usize;
-        let proof = reader.take("proof", hashes.saturating_mul(32))?.as_chunks().0.to_vec();
-        reader.finish()?;
-        Ok(Reveal { terms, beacon, secret, fixed_seed, labels, items_sha256, leaves, proof })
-    }
 }
 
 /// Computes a finished round again, from its commitment to its pixels, and compares everything.
@@ -204,8 +128,8 @@ pub fn verify_reveal(reveal: &Reveal, expected: &Expected<'_>) -> Result<Reveale
         return Err(RevealError::FixedSeed { expected, found });
     }
     let draw = draw_on(terms, &value, &reveal.secret, &fixed_seed, expected.spent)?;
-    let Part { images, answers } = items_again(reveal, &draw, expected.answer_classes)?;
-    Ok(Revealed { images, answers, draw, fixed_seed })
+    let items = items_again(reveal, &draw, expected.answer_classes)?;
+    Ok(Revealed { items, draw, fixed_seed })
 }
 
 pub(super) fn draw_on(
@@ -220,33 +144,26 @@ pub(super) fn draw_on(
 }
 
 /// Makes the items of the opened leaves, with the reveal's labels, and compares their digest.
-fn items_again(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Part, RevealError> {
-    let Part { mut images, answers } = render_opened(reveal, draw, answer_classes)?;
-    take_labels(&mut images.labels, draw, &reveal.labels)?;
-    let digest: Hash = Sha256::digest(images.to_bytes()?).into();
-    if digest != reveal.items_sha256 {
-        let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(digest));
+fn items_again(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Labelled, RevealError> {
+    let mut items = render_opened(reveal, draw, answer_classes)?;
+    take_labels(&mut items.labels, draw, &reveal.labels)?;
+    let found = digest(&items)?;
+    if found != reveal.items_sha256 {
+        let (expected, found) = (hex::encode(reveal.items_sha256), hex::encode(found));
         return Err(RevealError::Items { expected, found });
     }
-    Ok(Part { images, answers })
+    Ok(items)
 }
 
-/// Checks the opened leaves and makes the items of them.
-fn render_opened(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Part, RevealError> {
-    let (sources, terms) = (draw.sources(), &reveal.terms);
-    if sources.len() != reveal.leaves.len() {
-        return Err(RevealError::Opened { expected: sources.len(), found: reveal.leaves.len() });
+/// Checks the opened leaves, of which the items are made when somebody reads them.
+fn render_opened(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Labelled, RevealError> {
+    let (sources, terms, leaves) = (draw.sources(), &reveal.terms, &reveal.leaves);
+    if sources.len() != leaves.count() {
+        return Err(RevealError::Opened { expected: sources.len(), found: leaves.count() });
     }
-    let opened: Vec<(u32, &[u8])> = sources.iter().copied().zip(reveal.leaves.iter().map(Vec::as_slice)).collect();
-    merkle::verify_many(&terms.pool_root, terms.pool_count, &opened, &reveal.proof)?;
-    let mut pool: Option<Part> = None;
-    for leaf in &reveal.leaves {
-        let item = round::read_leaf(leaf, terms.pool_count, answer_classes)?;
-        match &mut pool {
-            None => pool = Some(item),
-            Some(pool) => append(pool, item)?,
-        }
-    }
+    let hashed = sources.iter().zip(leaves.iter()).map(|(source, leaf)| Ok((*source, merkle::leaf_hash(&leaf?))));
+    let opened = hashed.collect::<Result<Vec<_>, RevealError>>()?;
+    merkle::verify_hashes(&terms.pool_root, terms.pool_count, &opened, &reveal.proof)?;
     // The opened images lie in a small pool of their own: the draw's positions become positions there.
     let place = |source: u32| sources.binary_search(&source).map_or(u32::MAX, |place| place as u32);
     let moved = |item: &DrawnItem| DrawnItem {
@@ -257,24 +174,14 @@ fn render_opened(reveal: &Reveal, draw: &Draw, answer_classes: u32) -> Result<Pa
         },
     };
     let moved = Draw { items: draw.items.iter().map(moved).collect(), fixed: draw.fixed };
-    let pool = pool.ok_or(RevealError::Opened { expected: sources.len(), found: 0 })?;
-    Ok(Part { images: render(&pool.images, &moved)?, answers: pool.answers.map(|answers| moved.answers(&answers)) })
+    Ok(rendered(&leaves.images(terms.pool_count, answer_classes)?, &moved)?)
 }
 
-fn append(pool: &mut Part, item: Part) -> Result<(), RevealError> {
-    let shape = |images: &Images| (images.channels, images.height, images.width);
-    let (images, image) = (&mut pool.images, item.images);
-    if shape(images) != shape(&image) {
-        return Err(RevealError::Shape);
-    }
-    images.count = images.count.saturating_add(1);
-    images.pixels.extend(image.pixels);
-    images.labels.extend(image.labels);
-    if let (Some(answers), Some(answer)) = (&mut pool.answers, item.answers) {
-        answers.count = answers.count.saturating_add(1);
-        answers.values.extend(answer.values);
-    }
-    Ok(())
+/// Of labelled items as a file of images.
+pub(super) fn digest(items: &Labelled) -> Result<Hash, RevealError> {
+    let mut hasher = Hasher::default();
+    items.write_images(&mut hasher).map_err(|error| RevealError::Io(error.to_string()))?;
+    Ok(*hasher.finish().as_bytes())
 }
 
 /// Puts the reveal's labels in, which may differ from the pool's for mixtures only.
@@ -297,21 +204,4 @@ pub(super) fn same(what: &'static str, expected: &str, found: &str) -> Result<()
     }
     let short = |text: &str| text.chars().take(80).collect();
     Err(RevealError::Other { what, expected: short(expected), found: short(found) })
-}
-
-fn json<T: Serialize + DeserializeOwned>(what: &'static str, reader: &mut Reader<'_>) -> Result<T, RevealError> {
-    let length = reader.u32(what)? as usize;
-    if length > JSON_BYTES_MAX {
-        return Err(RevealError::TooLong { what, found: length, max: JSON_BYTES_MAX });
-    }
-    let bytes = reader.take(what, length)?;
-    let value = serde_json::from_slice(bytes).map_err(|error| RevealError::Json { what, why: error.to_string() })?;
-    if canonical(&value) == bytes { Ok(value) } else { Err(RevealError::NotCanonical { what }) }
-}
-
-fn put_length(bytes: &mut Vec<u8>, length: usize) -> Result<(), RevealError> {
-    let max = u32::MAX as usize;
-    let length = u32::try_from(length).map_err(|_| RevealError::TooLong { what: "a part", found: length, max })?;
-    bytes.extend(length.to_le_bytes());
-    Ok(())
 }

@@ -5,7 +5,7 @@
 use super::drand::QUICKNET_1000;
 use super::{COMPETITION, ledger_beacon, pool, pool_commitment, reveal_of, rules, secret, terms};
 use datasets::hidden::{
-    Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, DrawSpec, Expected, Reveal, RevealError, Revealed,
+    Beacon, BeaconError, BeaconRule, DrandChain, DrandRound, DrawSpec, Expected, Leaves, Reveal, RevealError, Revealed,
     RoundCommitment, Secret, Spent, Terms, draw, draw_unspent, fixed_seed, relabel, render, seed, verify_reveal,
 };
 use datasets::{FormatError, Images};
@@ -73,6 +73,13 @@ impl Round {
     }
 }
 
+/// Leaves as somebody who reveals might change them.
+fn touched(leaves: &Leaves, touch: impl FnOnce(&mut Vec<Vec<u8>>)) -> Leaves {
+    let mut leaves = leaves.iter().collect::<Result<Vec<_>, _>>().unwrap();
+    touch(&mut leaves);
+    Leaves::of(&leaves).unwrap()
+}
+
 #[test]
 fn a_round_of_more_classes_than_a_byte_tells_apart_is_opened_by_the_same_steps() {
     let mut pool = pool(30);
@@ -84,8 +91,9 @@ fn a_round_of_more_classes_than_a_byte_tells_apart_is_opened_by_the_same_steps()
     );
     let read = Reveal::from_bytes(&bytes).unwrap();
     let revealed = verify_reveal(&read, &round.known()).unwrap();
-    assert_eq!(revealed.images, round.images);
-    assert!(revealed.images.labels.iter().any(|label| *label > 300) && revealed.images.labels.contains(&3), "mixtures");
+    let labels = &revealed.items.labels;
+    assert!(labels.iter().any(|label| *label > 300) && labels.contains(&3), "mixtures");
+    assert_eq!(revealed.items.held().unwrap(), round.images);
     // The same labels, each a byte longer than it need be, are another spelling.
     let wide = Reveal { labels: vec![0; 12], ..round.reveal.clone() }.to_bytes().unwrap();
     let wide = [b"RTREV2\0\0", &wide[8..]].concat();
@@ -98,8 +106,8 @@ fn honest_reveal_gives_back_the_items_with_the_labels_that_counted() {
     let read = Reveal::from_bytes(&round.reveal.to_bytes().unwrap()).unwrap();
     assert_eq!(read, round.reveal);
     let revealed = verify_reveal(&read, &round.known()).unwrap();
-    assert_eq!(revealed.images, round.images);
     assert_eq!((revealed.draw.items.len(), revealed.draw.fixed), (12, 3));
+    assert_eq!(revealed.items.held().unwrap(), round.images);
 }
 
 #[test]
@@ -109,8 +117,9 @@ fn later_round_keeps_the_fixed_items_and_is_checked_with_their_seed() {
     let later = Round::run(2, Some(&seed));
     let revealed = verify_reveal(&later.reveal, &Expected { fixed_seed: Some(&seed), ..later.known() }).unwrap();
     let per_item = first.images.image_bytes();
-    assert_eq!(revealed.images.pixels[..3 * per_item], first.images.pixels[..3 * per_item]);
-    assert_ne!(revealed.images.pixels[3 * per_item..], first.images.pixels[3 * per_item..]);
+    let images = revealed.items.held().unwrap();
+    assert_eq!(images.pixels[..3 * per_item], first.images.pixels[..3 * per_item]);
+    assert_ne!(images.pixels[3 * per_item..], first.images.pixels[3 * per_item..]);
     let error = verify_reveal(&later.reveal, &later.known()).unwrap_err();
     assert!(matches!(error, RevealError::FixedSeed { .. }), "{error}");
 }
@@ -125,7 +134,7 @@ fn reveal_of_a_drand_round_holds_for_whoever_trusts_the_chain() {
     let round = Round::run_on(&pool(30), terms, beacon, Some(&chain), None);
     let read = Reveal::from_bytes(&round.reveal.to_bytes().unwrap()).unwrap();
     let known = Expected { beacon: None, chain: Some(&chain), ..round.known() };
-    assert_eq!(verify_reveal(&read, &known).unwrap().images, round.images);
+    assert_eq!(verify_reveal(&read, &known).unwrap().items.held().unwrap(), round.images);
     let error = verify_reveal(&read, &Expected { chain: None, ..known }).unwrap_err();
     assert!(matches!(error, RevealError::Beacon(BeaconError::UnknownChain { .. })), "{error}");
 }
@@ -186,9 +195,9 @@ fn each_lie_of_a_validator_has_its_name() {
     assert_eq!(early, RevealError::Beacon(BeaconError::TooEarly { expected: 51, found: 50 }));
     let other_seed = reason(&|reveal| reveal.fixed_seed = [0; 32]);
     assert!(matches!(other_seed, RevealError::FixedSeed { .. }), "{other_seed}");
-    let pixel = reason(&|reveal| reveal.leaves[4][60] ^= 1);
+    let pixel = reason(&|reveal| reveal.leaves = touched(&reveal.leaves, |leaves| leaves[4][60] ^= 1));
     assert!(matches!(pixel, RevealError::Merkle(_)), "{pixel}");
-    let fewer = reason(&|reveal| drop(reveal.leaves.pop()));
+    let fewer = reason(&|reveal| reveal.leaves = touched(&reveal.leaves, |leaves| drop(leaves.pop())));
     assert!(matches!(fewer, RevealError::Opened { .. }), "{fewer}");
     let drawn = verify_reveal(&round.reveal, &round.known()).unwrap().draw;
     let plain = drawn.items.iter().position(|item| item.partner().is_none()).unwrap();

@@ -1,6 +1,6 @@
 //! Data files: what is downloaded from mirrors, validators and beacons. The first byte picks the format.
 
-use datasets::hidden::{Beacon, BeaconRule, DrandRound, DrawSpec, Reveal, Secret, Terms};
+use datasets::hidden::{Beacon, BeaconRule, DrandRound, DrawSpec, Leaves, Reveal, Secret, Terms};
 use datasets::idx::{IdxLimits, decode_images};
 use datasets::published::{read, table};
 use datasets::{Images, Logits};
@@ -84,7 +84,7 @@ fn reveal() -> Reveal {
         fixed_seed: [3; 32],
         labels: vec![0, 1, 2, 3],
         items_sha256: [4; 32],
-        leaves: vec![vec![5; 20]; 4],
+        leaves: Leaves::of(&[const { [5; 20] }; 4].map(Vec::from)).expect("leaves of one length"),
         proof: vec![[6; 32]; 2],
     }
 }

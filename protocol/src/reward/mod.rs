@@ -19,7 +19,6 @@ pub mod hypervolume;
 pub mod ladder;
 pub mod last_champions;
 pub mod modifiers;
-pub mod preview;
 mod rules;
 mod shares;
 mod winner_takes_all;
@@ -29,7 +28,6 @@ pub use frontier::{Axes, Frontier, FrontierPoint};
 pub use ladder::LADDER_PPM;
 pub use last_champions::LastChampions;
 pub use modifiers::BurnWeakMargin;
-pub use preview::{Preview, preview};
 pub use rules::{RewardPolicy, RewardRules};
 
 use crate::score::Utilities;

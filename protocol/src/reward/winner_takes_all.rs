@@ -1,4 +1,4 @@
-//! Everything to the holder of the seat. Being better is not enough: [`crate::dethrone`] decides who holds it.
+//! Everything to the holder of the seat. Being better is not enough: `referee::bout` decides who holds it.
 
 use super::shares::Shares;
 use super::{Standing, WHOLE_PPM};

@@ -5,7 +5,7 @@
 //! - [`resample`]: what the composite would have been on other items and other latency launches;
 //! - [`sequential`]: a p-value from resampling that stops early where there is nothing to find.
 //!
-//! Nothing here knows a level, a champion's seat or a round: [`crate::dethrone`] and [`crate::standing`] do. Floats live
+//! Nothing here knows a level, a champion's seat or a round: `referee::bout` and [`crate::standing`] do. Floats live
 //! inside functions; what is stored and compared is counts, parts per million and billionths.
 
 pub mod mcnemar;

@@ -1,7 +1,7 @@
-//! The `[reward]` table, changes at a named round, and previews.
+//! The `[reward]` table, and changes at a named round.
 
 use super::*;
-use protocol::reward::{BurnWeakMargin, ChangeError, Frontier, LastChampions, PolicyChange, Schedule, preview};
+use protocol::reward::{BurnWeakMargin, ChangeError, Frontier, LastChampions, PolicyChange, Schedule};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -117,23 +117,4 @@ fn a_change_takes_effect_at_a_later_round_and_never_in_the_current_one() {
     assert_eq!([at(7), at(8)], [0; 2].map(|_| RewardPolicy::Frontier(Frontier::default())));
     assert_eq!([at(9), at(u64::MAX)], [RewardPolicy::Ladder, RewardPolicy::Ladder]);
     assert_eq!(schedule.changes().iter().map(|change| change.from_round).collect::<Vec<_>>(), [7, 9]);
-}
-
-#[test]
-fn a_preview_shows_rounds_under_each_policy() {
-    let policies = [rules(RewardPolicy::WinnerTakesAll), rules(RewardPolicy::LastChampions(LastChampions::default()))];
-    let entrants = vec![entrant(1, 1), entrant(2, 2)];
-    let rounds = [standing(2, Some(2), entrants.clone()), standing(1, Some(1), entrants)];
-    let table = preview(&policies, &rounds);
-    let row = |row: &protocol::reward::preview::PreviewRow| (row.hotkey.as_bytes()[0], row.weights_ppm.clone());
-    assert_eq!(table.policies[0], "winner takes all");
-    assert_eq!(table.rounds.iter().map(|round| round.round).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(table.rounds[0].burnt_ppm, [0, 600_000]);
-    assert_eq!(table.rounds[0].rows.iter().map(row).collect::<Vec<_>>(), [(1, vec![1_000_000, 400_000])]);
-    let second: Vec<_> = table.rounds[1].rows.iter().map(row).collect();
-    assert_eq!(second, [(2, vec![1_000_000, 400_000]), (1, vec![0, 250_000])]);
-    assert_eq!(
-        table.mean.iter().map(row).collect::<Vec<_>>(),
-        [(1, vec![500_000, 325_000]), (2, vec![500_000, 200_000])]
-    );
 }

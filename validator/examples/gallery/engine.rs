@@ -17,7 +17,7 @@ use protocol::submission::Code;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use validator::evaluator::package_of;
+
 use validator::{Clock, ScriptedEvaluator};
 
 /// Launches of a whole measurement.
@@ -39,11 +39,11 @@ pub(crate) fn engine(clock: Clock) -> Arc<ScriptedEvaluator> {
     Arc::new(ScriptedEvaluator::new(Arc::new(move |request| {
         // Miners learn: whoever comes later is better, and stays as good as it was when it came.
         let skill = clock.now().saturating_sub(began) as f64 / STORY_SECONDS as f64;
-        let skill = *seen.lock().unwrap().entry(package_of(&request)).or_insert(skill);
+        let skill = *seen.lock().unwrap().entry(request.order.package_sha256()).or_insert(skill);
         let clock = clock.clone();
         async move {
             // A clock that the story moves must move for the engine too; the system's goes by itself.
-            clock.advance(30 + u64::from(package_of(&request).as_bytes()[1]) / 2);
+            clock.advance(30 + u64::from(request.order.package_sha256().as_bytes()[1]) / 2);
             let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
             if let Architecture::Mlp(mlp) = &config.architecture {
                 match mlp.hidden.first() {
@@ -78,7 +78,7 @@ impl Dice {
 }
 
 fn evaluation(request: &EvaluationRequest, config: &PackageConfig, skill: f64) -> Evaluation {
-    let (costs, dice) = (costs(config), Dice(package_of(request)));
+    let (costs, dice) = (costs(config), Dice(request.order.package_sha256()));
     let is_teacher = request.truth.teacher_logits.is_none();
     let accuracy = if is_teacher { 0.9463 } else { accuracy(config, &costs, &dice) - 0.014 + 0.05 * skill };
     let accuracy = accuracy.min(0.9463);
@@ -245,7 +245,7 @@ fn report(
     let throughput = 1_000_000_000_000_u64.checked_div(latency.p50_ns).map_or(0, |rate| rate * 3);
     Report {
         format: REPORT_FORMAT.into(),
-        package_sha256: package_of(request),
+        package_sha256: request.order.package_sha256(),
         engine: "gallery/1: a script, no model ran".into(),
         host: Host {
             cpu_model: "AMD EPYC 7763 64-Core Processor".into(),

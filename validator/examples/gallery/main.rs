@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use validator::Publisher;
 use validator::db::Db;
 use validator::evaluator::silent;
 use validator::objects::Objects;
@@ -129,7 +130,7 @@ impl Stage {
     }
 
     async fn publish(&self, manifest: &Path) -> Manifest {
-        self.app.publisher().publish(manifest, silent()).await.unwrap().competition.manifest
+        Publisher::of(&self.app).publish(manifest, silent()).await.unwrap().competition.manifest
     }
 
     fn miners(&self) -> Vec<Miner> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use validator::evaluator::silent;
-use validator::publish::Publisher;
+use validator::publishing::Publisher;
 use validator::{App, Home, ScriptedEvaluator};
 
 /// A perceptron of 12.5 million parameters: 50 MB.

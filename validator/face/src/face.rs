@@ -2,14 +2,13 @@
 //!
 //! It knows its parts and none of their work. Whoever needs the service alone takes an [`App`].
 
-pub mod drafts;
 pub mod feed;
 pub mod pages;
 
 use crate::outside::Outside;
 use axum::extract::FromRef;
-use drafts::Drafts;
 use feed::Feed;
+use hub::Drafts;
 use pages::PageCache;
 use service::app::App;
 use std::ops::Deref;
@@ -64,5 +63,11 @@ impl Deref for Parts {
 impl FromRef<Face> for App {
     fn from_ref(face: &Face) -> Self {
         face.app.clone()
+    }
+}
+
+impl FromRef<Face> for Drafts {
+    fn from_ref(face: &Face) -> Self {
+        face.drafts.clone()
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! It also decides who the operator is. It knows no page and no route.
 
-use crate::auth;
-use crate::error::ApiError;
 use crate::webhooks;
+use edge::auth;
+use edge::error::ApiError;
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;
 use protocol::latency::CONTROL_PPM_MAX;

@@ -5,18 +5,19 @@
 mod class;
 mod sender;
 
-use crate::error::{ApiError, PROBLEM_JSON, Refused};
 use crate::face::Face;
 use crate::operator::Peer;
 use crate::rooted::rooted;
 use crate::routes::Routes;
 use crate::serve::Oddity;
-use crate::{api, auth, conditional, hub, pages, routes};
+use crate::{api, pages, routes};
 use axum::body::to_bytes;
 use axum::extract::{FromRef, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Extension, Router};
+use edge::error::{ApiError, PROBLEM_JSON, Refused};
+use edge::{auth, conditional};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use protocol::api::Problem;
 use sender::{Sender, sender};

@@ -5,7 +5,7 @@
 
 use crate::api::Description;
 use crate::face::Face;
-use crate::{api, hub, pages};
+use crate::{api, pages};
 use std::sync::LazyLock;
 use store::ready::Ready;
 use utoipa::openapi::OpenApi;

@@ -4,6 +4,7 @@
 //! It does not know who the operator is (`operator`), nor HTTP.
 
 use crate::guard::blocks::Whom;
+use crate::refusal::Refusal;
 use protocol::leaf::{Act, Administration};
 use protocol::submission::{Code, State};
 use protocol::{Hotkey, SubmissionId};
@@ -71,6 +72,18 @@ pub enum ActError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+}
+
+impl From<ActError> for Refusal {
+    fn from(error: ActError) -> Self {
+        let hint = match error {
+            ActError::Unknown(_) => return Self::not_found(error.to_string()),
+            ActError::Db(error) => return error.into(),
+            ActError::Blocked { .. } => "`retort validator blocks` and the operator's page show who is blocked.",
+            _ => "`retort miner status` shows its state, as GET /api/v1/submissions/{id} does.",
+        };
+        Self::conflict("act_refused", error.to_string(), hint)
+    }
 }
 
 /// Puts a submission that failed through our fault back to its admission check.

@@ -4,6 +4,7 @@
 //! It does not know who the operator is, what an appeal is about, or HTTP. An answer changes nothing by itself: what an
 //! operator can do is `administration`'s.
 
+use crate::refusal::{Meaning, Refusal};
 use protocol::api::{AppealAnswer, AppealView};
 use protocol::leaf::{Answer, Appeal};
 use protocol::{Hotkey, SubmissionId};
@@ -73,6 +74,25 @@ pub enum AppealError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+}
+
+impl From<AppealError> for Refusal {
+    fn from(error: AppealError) -> Self {
+        let told = error.to_string();
+        match error {
+            AppealError::NotYours(_) => Self::not_found(told),
+            AppealError::Words => {
+                let hint = "Write one line of text: the public log will show it to everybody.";
+                Self::new(Meaning::AgainstTheRules, "invalid_body", told, hint)
+            }
+            AppealError::Db(error) => error.into(),
+            _ => {
+                let hint =
+                    "`retort miner why` shows where it is and what was said, as GET /api/v1/submissions/{id}/why does.";
+                Self::conflict("appeal_refused", told, hint)
+            }
+        }
+    }
 }
 
 /// States an appeal of a submission's owner; returns its number. The same words again are the same appeal.

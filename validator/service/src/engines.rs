@@ -42,7 +42,7 @@ pub enum EngineError {
 }
 
 /// The class of hardware that a manifest names and the one that this machine is, where they differ. Who measures nothing is of none.
-pub(crate) fn other_hardware(evaluator: &dyn Evaluator, manifest: &Manifest) -> Option<(HardwareClass, String)> {
+pub fn other_hardware(evaluator: &dyn Evaluator, manifest: &Manifest) -> Option<(HardwareClass, String)> {
     let here = evaluator.class()?;
     Some((manifest.hardware.filter(|named| !named.is_of(&here))?, here))
 }

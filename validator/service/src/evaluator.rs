@@ -2,15 +2,13 @@
 //!
 //! A [`Measurer`] gets an order and gives an answer; the binary puts a sandboxed worker process behind it. An [`Evaluator`] gets
 //! the truth as well and gives an evaluation: [`AtHome`] by asking a measurer and marking its answer here, where the truth is, and in
-//! tests a script. So what measures never holds truth. This file knows no engine, no process and no model, only the words of
+//! tests a script (the composition has it). So what measures never holds truth. This file knows no engine, no process and no model, only the words of
 //! `protocol::evaluation`. What every implementation promises is [`conformance`].
 
 pub mod conformance;
 mod home;
-mod scripted;
 
 pub use home::{AtHome, Home, IsWorthTiming, Measurer};
-pub use scripted::{Fit, Script, ScriptedEvaluator, package_of, scripted_evaluation};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;

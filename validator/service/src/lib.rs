@@ -1,7 +1,7 @@
 //! What a validator does: takes submissions in, has them evaluated, ranks, closes rounds, pays, and states all of it in the
-//! log. The middle one of the validator's three rooms.
+//! log. It stands over the validator's store.
 //!
-//! A submission's way reads: [`publish`] made the competition; [`intake`] announces, receives, completes and checks;
+//! A submission's way reads: `publishing`, the room above, made the competition; [`intake`] announces, receives, completes and checks;
 //! [`jobs`] evaluates through the narrow [`evaluator`]; [`board`] ranks; [`rounds`] pays. Errors are by meaning: it knows no HTTP status and no page, deserialises no model and links no engine.
 
 pub mod administration;
@@ -26,13 +26,11 @@ pub mod jobs;
 pub mod ledger;
 pub mod materials;
 pub mod open;
-pub mod publish;
 pub mod refusal;
 pub mod relay;
 pub mod rounds;
 pub mod shares;
 pub mod state;
-pub mod supervise;
 pub mod sweep;
 pub mod views;
 pub mod wanted;
@@ -40,5 +38,5 @@ pub mod why;
 pub mod witness;
 
 pub use app::App;
-pub use evaluator::{Evaluator, Machine, Progress, ProgressFn, ScriptedEvaluator};
+pub use evaluator::{Evaluator, Machine, Progress, ProgressFn};
 pub use open::OpenError;

@@ -36,8 +36,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
+use validator::Publisher;
 use validator::db::Db;
-use validator::evaluator::{package_of, scripted_evaluation, silent};
+use validator::evaluator::silent;
+use validator::scripted::scripted_evaluation;
 use validator::{App, Config, Evaluator, Home, ScriptedEvaluator, failpoints, sweep};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -148,7 +150,7 @@ async fn publish_all(app: App, folder: PathBuf) {
     let mut manifests: Vec<PathBuf> = entries.flatten().map(|entry| entry.path().join("competition.toml")).collect();
     manifests.sort();
     for manifest in manifests {
-        while let Err(error) = app.publisher().publish(&manifest, silent()).await {
+        while let Err(error) = Publisher::of(&app).publish(&manifest, silent()).await {
             eprintln!("can't publish {}: {error}", manifest.display());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -226,7 +228,7 @@ async fn work_in_a_child(home: &Path, lives_ms: &str) -> Outcome<()> {
 }
 
 fn answer(request: &EvaluationRequest, seen: &Mutex<BTreeSet<Digest>>) -> Result<Evaluation, EvaluationFailure> {
-    let package = package_of(request);
+    let package = request.order.package_sha256();
     let correct_ppm = match request.truth.teacher_logits {
         None => 980_000,
         Some(_) => 880_000 + 70_000 * u64::from(package.as_bytes()[0]) / 255,

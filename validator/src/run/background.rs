@@ -1,9 +1,9 @@
 //! What runs in the background of a validator, all of it supervised. It does not know what any of it does.
 
+use super::supervise::Supervisor;
 use face::face::Face;
 use face::{feed, webhooks};
 use service::app::App;
-use service::supervise::Supervisor;
 use service::{blocks, board, breaker, copies, forms, jobs, rounds, sweep, witness};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

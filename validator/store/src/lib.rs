@@ -1,5 +1,5 @@
 //! What a validator keeps: rows in SQLite, objects in a folder or a bucket, its settings, keys and log, and how all of it is
-//! backed up. The lowest of the validator's three rooms.
+//! backed up. The lowest of the validator's rooms.
 //!
 //! It decides nothing and knows no request: what a row means is the service's, how it is shown the face's.
 

@@ -11,6 +11,7 @@ use protocol::competition::{Fit, ObjectRef, PictureSpec};
 use protocol::submission::State;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use validator::Publisher;
 
 /// Packages that PyTorch saved, with what it answered.
 fn fixtures() -> PathBuf {
@@ -52,7 +53,7 @@ async fn every_family_runs_in_pytorch_as_its_card_says() {
     fixture("mlp").write(&app.dir.path().join("reference"));
     let manifest = app.dir.path().join("competition.toml");
     std::fs::write(&manifest, FASHION).unwrap();
-    app.app.publisher().publish(&manifest, validator::evaluator::silent()).await.unwrap();
+    Publisher::of(&app.app).publish(&manifest, validator::evaluator::silent()).await.unwrap();
     let miner = app.miner(1);
     let mut repositories = serde_json::Map::new();
     repositories.insert("teachers/fashion".into(), json!(fixtures().join("vit")));

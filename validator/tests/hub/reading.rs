@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use validator::Publisher;
 
 /// A validator with a champion; the champion's name, and its weights as they are published.
 async fn with_champion() -> (TestApp, String, Vec<u8>) {
@@ -251,7 +252,7 @@ async fn a_download_that_breaks_off_goes_on_where_it_ended() {
     }
     let manifest = app.write_competition(&toml);
     package.write(&app.dir.path().join("teacher"));
-    app.app.publisher().publish(&manifest, validator::evaluator::silent()).await.unwrap();
+    Publisher::of(&app.app).publish(&manifest, validator::evaluator::silent()).await.unwrap();
     let (proxy, ranges) = breaking_proxy(app.address).await;
     let client = Client::new(Environment::Hub, &format!("http://{proxy}"));
     let output = client

@@ -1,8 +1,9 @@
 //! Teachers from a Hub: from our own, by commit and by digest; and what is refused.
 
 use crate::support::{Package, Setup, TestApp, competition_toml};
+use validator::Publisher;
 use validator::evaluator::silent;
-use validator::publish::{PublishError, Published};
+use validator::publishing::{PublishError, Published};
 
 /// Publishes a competition whose teacher is `teacher`, fetched from `hub`.
 async fn publish(hub: &TestApp, teacher: &str) -> (TestApp, Result<Published, PublishError>) {
@@ -20,7 +21,7 @@ pub(super) async fn publish_from(endpoint: &str, teacher: &str) -> (TestApp, Res
     let manifest = app.write_competition(&toml);
     // What lies there by chance isn't taken.
     Package::mlp(&[30], 9).write(&app.dir.path().join("teacher"));
-    let published = app.app.publisher().publish(&manifest, silent()).await;
+    let published = Publisher::of(&app.app).publish(&manifest, silent()).await;
     (app, published)
 }
 

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use validator::publish::{PublishError, Published, RemoteProblem};
+use validator::publishing::{PublishError, Published, RemoteProblem};
 
 /// As long as Python may take to start.
 const PATIENCE: Duration = Duration::from_secs(60);

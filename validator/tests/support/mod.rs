@@ -19,10 +19,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use transparency::LogSigner;
+use validator::Publisher;
 use validator::db::Db;
 use validator::evaluator::silent;
 use validator::objects::Objects;
-use validator::publish::Published;
+use validator::publishing::Published;
 use validator::{App, Clock, Config, Evaluator, ScriptedEvaluator};
 
 /// When the tests' clock begins.
@@ -139,7 +140,7 @@ impl TestApp {
 
     pub(crate) async fn publish(&self, toml: &str) -> Published {
         let manifest = self.write_competition(toml);
-        self.app.publisher().publish(&manifest, silent()).await.unwrap()
+        Publisher::of(&self.app).publish(&manifest, silent()).await.unwrap()
     }
 
     /// Writes a manifest with teacher and reference beside it.

@@ -11,6 +11,7 @@ use protocol::competition::EngineName;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use validator::Publisher;
 use validator::{App, Home};
 
 /// The settings of the demo's validator. RETORT_LATENCY=full measures as a competition does, four times as long.
@@ -35,7 +36,7 @@ impl Service {
             let base = format!("http://{}", listener.local_addr()?);
             let app = open_app(&home, Some(args.listen)).await.map_err(|error| who_has_it(&home, error))?;
             say("it is open; teacher and reference are measured, and the competition is published");
-            let manifest = publish(&app.publisher(), &manifest).await?.competition.manifest;
+            let manifest = publish(&Publisher::of(&app), &manifest).await?.competition.manifest;
             tell_caveats(&manifest);
             let competition = manifest.id;
             let (stop, stopped) = oneshot::channel();

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use validator::db::Db;
-use validator::publish::{Published, Publisher};
+use validator::publishing::{Published, Publisher};
 use validator::{Config, Home};
 
 /// Publishes a manifest's competition, and says where it is to be seen.
@@ -71,7 +71,7 @@ async fn found(manifest: &Path, dir: &Path) -> Result<Manifest> {
     let db = if home.database().exists() { Some(Db::open(&home.database()).await?) } else { None };
     let now = validator::Clock::System.now();
     let named = built_in::named(manifest)?;
-    let checked = validator::publish::check(&named.manifest, &config, now, db.as_ref()).await;
+    let checked = validator::publishing::check(&named.manifest, &config, now, db.as_ref()).await;
     let checked = checked.with_context(|| format!("publish {}", manifest.display()));
     let library = if is_home { Library::at(&config.onnxruntime) } else { Library::named() };
     let machine = machine_problem(&named.manifest, &library);

@@ -30,8 +30,10 @@ use std::time::Duration;
 use transparency::{LogKey, SignedCheckpoint, VerifyError, verify_entries};
 use validator::config::LatencyEffort;
 
-/// No object of a round is larger.
+/// No object of a round that is held in memory is larger.
 const OBJECT_BYTES_MAX: u64 = 1 << 30;
+/// Nor is one that is kept in a file: what is public, a round's items, its reveal.
+const FILE_BYTES_MAX: u64 = 32 << 30;
 /// Screened submissions that are run again, unless all are.
 const SAMPLED: usize = 10;
 /// HTTP's word for what isn't there.
@@ -252,7 +254,7 @@ impl Source for Published<'_> {
     }
 
     fn file(&self, sha256: &Digest) -> Result<File, String> {
-        let object = ObjectRef { sha256: *sha256, size_bytes: OBJECT_BYTES_MAX };
+        let object = ObjectRef { sha256: *sha256, size_bytes: FILE_BYTES_MAX };
         self.told(self.client.object_file(&object))
     }
 

@@ -3,10 +3,10 @@
 use super::json;
 use super::pages::{Slice, limit, linked};
 use super::query::Asked;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
+use edge::error::ApiError;
 use protocol::CompetitionId;
 use protocol::api::CompetitionView;
 use serde::Deserialize;

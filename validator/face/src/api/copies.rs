@@ -2,13 +2,13 @@
 //! submission and the entries 0 of its competition.
 
 use super::json;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use edge::error::ApiError;
 use protocol::SubmissionId;
 use service::app::App;
-use service::copies::{self, CopyError, EntriesView, PairView};
+use service::copies::{self, EntriesView, PairView};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -55,15 +55,4 @@ async fn entries(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     let id = id.parse().map_err(|_| missing())?;
     app.db.submission(&id).await?.ok_or_else(missing)?;
     Ok(json(&copies::entries_of(&app, &id).await?))
-}
-
-impl From<CopyError> for ApiError {
-    fn from(error: CopyError) -> Self {
-        match error {
-            CopyError::Busy => Self::busy("another pair is being compared"),
-            CopyError::Db(error) => error.into(),
-            CopyError::Objects(error) => error.into(),
-            error => Self::internal(&error),
-        }
-    }
 }

@@ -3,13 +3,13 @@
 use super::openapi::examples;
 use super::pages::{Slice, limit, linked};
 use super::query::Asked;
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::feed::Listener;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{OriginalUri, State};
 use axum::response::{IntoResponse, Response};
+use edge::error::ApiError;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use serde::Deserialize;

@@ -1,16 +1,16 @@
 //! `/api/v1/fleet/…`: what workers on other machines are told and bring, each request signed by the worker's own key; files by addresses
 //! that are good for one claim. A request that waits for work holds no place among those that write.
 
-use super::Binary;
 use super::json;
-use crate::auth::Signed;
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::operator;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use edge::Binary;
+use edge::auth::Signed;
+use edge::error::ApiError;
 use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
 use protocol::Digest;

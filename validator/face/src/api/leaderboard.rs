@@ -1,11 +1,11 @@
 //! `GET /api/v1/competitions/{id}/leaderboard` and `.csv`: served from bytes that are kept until a score changes them.
 
 use super::competitions::parse_id;
-use crate::conditional::answer;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use edge::conditional::answer;
+use edge::error::ApiError;
 use http::{HeaderMap, header};
 use protocol::CompetitionId;
 use protocol::api::Leaderboard;

@@ -2,10 +2,10 @@
 //! and which beacons there were. `chain::Replica` verifies it.
 
 use super::query::Asked;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use edge::error::ApiError;
 use http::header;
 use serde::Deserialize;
 use service::app::App;

@@ -4,11 +4,12 @@
 //! A path is served in exactly one spelling, and only if the signed checkpoint promises it: what is served once is kept
 //! for ever by whoever stands in between.
 
-use super::{Binary, json};
-use crate::error::ApiError;
+use super::json;
 use crate::face::Face;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use edge::Binary;
+use edge::error::ApiError;
 use http::{Uri, header};
 use protocol::api::CosignedCheckpoints;
 use service::app::App;

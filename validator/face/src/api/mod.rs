@@ -1,7 +1,6 @@
 //! The HTTP API: one file a resource. Handlers take a request apart and put an answer together; what happens in between
 //! lies in the rooms above.
 
-mod binary;
 mod competitions;
 mod copies;
 mod events;
@@ -22,9 +21,7 @@ mod tokens;
 pub mod uploads;
 mod webhooks;
 
-pub use binary::Binary;
-pub use objects::not_yet;
-pub use openapi::{Description, document, examples};
+pub use openapi::{Description, document};
 pub use status::numbers;
 
 use crate::face::Face;

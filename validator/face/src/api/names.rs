@@ -1,11 +1,11 @@
 //! `/api/v1/names`: what a hotkey calls itself, signed by it.
 
 use super::json;
-use crate::auth::Signed;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::State;
 use axum::response::Response;
+use edge::auth::Signed;
+use edge::error::ApiError;
 use protocol::api::NameRequest;
 use service::app::App;
 use service::intake::not_reserved;

@@ -4,18 +4,17 @@
 //! whether or not it is stored. Where the store signs URLs, whoever wants
 //! bytes is sent there.
 
-use super::Binary;
-use crate::conditional::is_known;
-use crate::deliver::{Delivery, IMMUTABLE};
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use edge::Binary;
+use edge::conditional::is_known;
+use edge::deliver::{Delivery, IMMUTABLE, not_yet};
+use edge::error::ApiError;
 use http::{HeaderMap, Method, StatusCode};
 use protocol::Digest;
 use protocol::competition::ObjectRef;
 use service::app::App;
-use store::db::weights::Withheld;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -66,13 +65,4 @@ async fn object(
         return Ok(delivery.redirect(StatusCode::TEMPORARY_REDIRECT, &url));
     }
     delivery.answer(&app, &method, &headers).await
-}
-
-/// What everybody hears who wants a package before its time.
-pub fn not_yet(withheld: &Withheld) -> ApiError {
-    let Withheld { submission, round } = withheld;
-    let detail =
-        format!("the package of {submission} isn't public yet: it is kept back until round {round} is revealed");
-    let hint = "Come again when the round is over; the competition's page says how far it is, as GET /api/v1/competitions/<id>/rounds does.";
-    ApiError::new(StatusCode::FORBIDDEN, "weights_withheld", detail, hint)
 }

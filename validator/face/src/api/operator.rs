@@ -2,14 +2,14 @@
 //! `…/block` and `…/allow`: what the operator does by hand. All of it for the operator alone.
 
 use super::json;
-use super::submissions::{find, parse_id, unknown};
-use crate::auth::read_body;
-use crate::error::ApiError;
+use super::submissions::{find, parse_id};
 use crate::face::Face;
 use crate::operator::{self, OperatorView};
 use axum::body::Body;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::response::Response;
+use edge::auth::read_body;
+use edge::error::ApiError;
 use http::{HeaderMap, StatusCode};
 use protocol::api::SubmissionStatus;
 use protocol::{SubmissionId, strict};
@@ -193,24 +193,5 @@ impl FromRequest<Face> for Reason {
         let body = read_body(&parts.headers, body, &face.config.limits).await?;
         let ActRequest { reason } = strict::from_slice(&body).map_err(|error| invalid(error.to_string()))?;
         Ok(Self(reason.parse().map_err(|error: ActError| invalid(error.to_string()))?))
-    }
-}
-
-impl From<ActError> for ApiError {
-    fn from(error: ActError) -> Self {
-        match error {
-            ActError::Unknown(id) => unknown(id),
-            ActError::Db(error) => error.into(),
-            error @ ActError::Blocked { .. } => Self::conflict(
-                "act_refused",
-                error.to_string(),
-                "`retort validator blocks` and the operator's page show who is blocked.",
-            ),
-            error => Self::conflict(
-                "act_refused",
-                error.to_string(),
-                "`retort miner status` shows its state, as GET /api/v1/submissions/{id} does.",
-            ),
-        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::json;
 use super::query::bad_query;
-use crate::error::ApiError;
 use axum::response::Response;
+use edge::error::ApiError;
 use http::{HeaderValue, Uri, header};
 use serde::Serialize;
 use std::fmt::Display;

@@ -1,7 +1,7 @@
 //! What an address asks for after its `?`, parsed strictly: an unknown or misspelt name is an error, not a silent default.
 
-use crate::error::ApiError;
 use axum::extract::{FromRequestParts, Query};
+use edge::error::ApiError;
 use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;

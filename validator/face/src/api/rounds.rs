@@ -3,11 +3,11 @@
 use super::pages::{Slice, limit, linked};
 use super::query::Asked;
 use super::{competitions::parse_id, json};
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use datasets::hidden::RoundView;
+use edge::error::ApiError;
 use protocol::CompetitionId;
 use serde::Deserialize;
 use service::app::App;

@@ -1,12 +1,12 @@
 //! `GET /healthz`, `/readyz` and `/metrics`: for whoever watches over the process.
 
 use super::json;
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::metrics;
 use crate::operator;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use edge::error::ApiError;
 use http::{HeaderMap, header};
 use protocol::Hotkey;
 use serde::Serialize;

@@ -4,12 +4,12 @@
 use super::json;
 use super::pages::{Slice, limit, linked};
 use super::query::Asked;
-use crate::auth::Signed;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::Extension;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::{IntoResponse, Response};
+use edge::auth::Signed;
+use edge::error::ApiError;
 use http::{HeaderMap, StatusCode, header};
 use protocol::api::{
     AppealRequest, AppealView, MinerView, SubmissionCreated, SubmissionRequest, SubmissionStatus, SubmissionSummary,
@@ -17,7 +17,7 @@ use protocol::api::{
 use protocol::{CompetitionId, Hotkey, SignedReceipt, SubmissionId, submission};
 use serde::Deserialize;
 use service::app::App;
-use service::appeals::{self, AppealError};
+use service::appeals;
 use service::guard::AddressBlock;
 use service::intake::Repeatable;
 use service::why::WhyView;
@@ -242,24 +242,6 @@ async fn appeal(State(app): State<App>, Path(id): Path<String>, signed: Signed) 
     Ok((StatusCode::CREATED, json(&appeals::of(&app.db, &id).await?)).into_response())
 }
 
-impl From<AppealError> for ApiError {
-    fn from(error: AppealError) -> Self {
-        match error {
-            AppealError::NotYours(_) => Self::not_found(error.to_string()),
-            AppealError::Words => {
-                let hint = "Write one line of text: the public log will show it to everybody.";
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_body", error.to_string(), hint)
-            }
-            AppealError::Db(error) => error.into(),
-            error => {
-                let hint =
-                    "`retort miner why` shows where it is and what was said, as GET /api/v1/submissions/{id}/why does.";
-                Self::conflict("appeal_refused", error.to_string(), hint)
-            }
-        }
-    }
-}
-
 /// The submission as it is now.
 pub(super) async fn find(app: &App, id: &SubmissionId) -> Result<Response, ApiError> {
     let found = views::submission(app, id).await?;
@@ -272,6 +254,6 @@ pub(super) fn parse_id(text: &str) -> Result<SubmissionId, ApiError> {
 }
 
 /// Says that nothing has this name.
-pub(super) fn unknown(id: impl std::fmt::Display) -> ApiError {
+fn unknown(id: impl std::fmt::Display) -> ApiError {
     ApiError::not_found(format!("no submission is called {id}"))
 }

@@ -2,11 +2,11 @@
 //! says, and no more: it submits for that hotkey, at this validator, for a time.
 
 use super::json;
-use crate::auth::Signed;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use edge::auth::Signed;
+use edge::error::ApiError;
 use http::{StatusCode, header};
 use protocol::Digest;
 use protocol::api::{TokenCreated, TokenRequest, TokenScope, TokenView};

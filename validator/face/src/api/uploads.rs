@@ -1,11 +1,11 @@
 //! `PUT /api/v1/uploads/{token}`: bytes that come through us, where the object store can't sign URLs.
 
-use super::Binary;
-use crate::error::ApiError;
 use crate::face::Face;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Path, State};
+use edge::Binary;
+use edge::error::ApiError;
 use futures::TryStreamExt;
 use http::{HeaderMap, StatusCode, header};
 use service::app::App;

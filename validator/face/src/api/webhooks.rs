@@ -2,14 +2,14 @@
 
 use super::json;
 use super::openapi::examples;
-use crate::auth::Signed;
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::webhooks;
 use crate::webhooks::WebhookView;
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use edge::auth::Signed;
+use edge::error::ApiError;
 use http::{StatusCode, header};
 use protocol::CompetitionId;
 use serde::{Deserialize, Serialize};

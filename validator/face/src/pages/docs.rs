@@ -4,8 +4,8 @@
 
 use super::layout::{self, Layout};
 use super::prose;
-use crate::error::PROBLEM_JSON;
 use askama::Template;
+use edge::error::PROBLEM_JSON;
 use serde_json::Value;
 
 /// Types within types are named so deep.

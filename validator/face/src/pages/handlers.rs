@@ -5,8 +5,6 @@
 use super::query::BoardQuery;
 use super::{assets, competition, copies, docs, home, miner, operator as operator_page, problem, round, submission};
 use crate::api::Description;
-use crate::conditional::answer;
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::face::pages::Made;
 use crate::operator;
@@ -15,6 +13,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use edge::conditional::answer;
+use edge::error::ApiError;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use protocol::api::{CompetitionView, Problem, SubmissionStatus};
 use protocol::package::README_FILE;

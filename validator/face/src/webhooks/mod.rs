@@ -10,9 +10,9 @@
 mod lanes;
 mod signature;
 
-use crate::error::ApiError;
 use crate::face::Face;
 use crate::outside::PostError;
+use edge::error::ApiError;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use http::StatusCode;

@@ -22,6 +22,7 @@ pub use view::{EntriesView, EntryView, PairView, entries_of, pair, pair_anew, re
 
 use crate::app::App;
 use crate::heavy::HeavyError;
+use crate::refusal::Refusal;
 use crate::state::materials::MaterialError;
 use ::copies::{PROBES_DEFAULT, Relation};
 use protocol::architecture::ImageShape;
@@ -52,6 +53,17 @@ pub enum CopyError {
     /// A thread failed.
     #[error(transparent)]
     Thread(#[from] HeavyError),
+}
+
+impl From<CopyError> for Refusal {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Busy => Self::busy("another pair is being compared"),
+            CopyError::Db(error) => error.into(),
+            CopyError::Objects(error) => error.into(),
+            error => Self::internal(&error),
+        }
+    }
 }
 
 /// The pixels of the probes of a seed.

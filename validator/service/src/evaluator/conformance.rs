@@ -3,7 +3,7 @@
 //! It does NOT know which one it asks, nor what a model is: it enters by the trait alone, and panics at the first broken
 //! promise.
 
-use super::{Evaluator, Machine, Progress, ProgressFn, measured, measured_on, package_of, silent};
+use super::{Evaluator, Machine, Progress, ProgressFn, measured, measured_on, silent};
 use futures::future::BoxFuture;
 use protocol::Digest;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Order};
@@ -85,7 +85,11 @@ pub async fn cancelled(subject: &dyn Subject, number: u32, after: Duration) -> D
 async fn everybody_is_answered_once_and_for_what_was_ordered(subject: &dyn Subject) {
     let door = subject.door();
     let (one, other) = (subject.order(1), subject.order(2));
-    assert_ne!(package_of(&one), package_of(&other), "the subject's orders are about different packages");
+    assert_ne!(
+        one.order.package_sha256(),
+        other.order.package_sha256(),
+        "the subject's orders are about different packages"
+    );
     let items = |request: &EvaluationRequest| request.order.inputs.pixels.sha256().expect("items");
     assert_ne!(items(&one), items(&other), "and about different items");
     let heard = [Heard::default(), Heard::default()];
@@ -119,7 +123,7 @@ async fn what_cannot_be_done_is_said_and_leaves_nothing(subject: &dyn Subject) {
     let door = subject.door();
     let mut request = subject.order(1);
     request.order.candidate.config_json = Arc::from(*b"{}");
-    let sha256 = package_of(&request);
+    let sha256 = request.order.package_sha256();
     let refused = measured(&*door, request, sha256).await.expect_err("a package that is none has no report");
     assert!(matches!(refused, EvaluationFailure::Package(_)), "its own fault is said to be its own: {refused}");
     is_free(subject).await;
@@ -149,7 +153,7 @@ impl Evaluator for MixedUp<'_> {
 
 async fn an_answer_to_another_order_is_refused(subject: &dyn Subject) {
     let (request, mut other) = (subject.order(1), subject.order(2));
-    let sha256 = package_of(&request);
+    let sha256 = request.order.package_sha256();
     let is_ours = |evaluation| matches!(evaluation, Err(EvaluationFailure::Infrastructure(_)));
     let answered = measured(&MixedUp(subject.door(), &other), request.clone(), sha256).await;
     assert!(is_ours(answered), "an answer about another package is no answer, and nobody's fault but ours");
@@ -185,7 +189,7 @@ async fn time_counts_from_when_the_machine_is_had(subject: &dyn Subject) {
     let door = subject.door();
     let mut request = subject.order(1);
     request.order.wall_seconds_max = WALL_SECONDS;
-    let sha256 = package_of(&request);
+    let sha256 = request.order.package_sha256();
     let taken = free(&*door).await;
     let waits = async {
         let machine = free(&*door).await;

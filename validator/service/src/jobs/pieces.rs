@@ -9,7 +9,7 @@ use super::turns::millis;
 use super::{confirm, questions, verdict};
 use crate::app::App;
 use crate::breaker;
-use crate::evaluator::{Machine, ProgressFn, measured_on, package_of};
+use crate::evaluator::{Machine, ProgressFn, measured_on};
 use crate::forms;
 use crate::rounds::{self, RoundError};
 use crate::wanted::while_wanted;
@@ -181,7 +181,7 @@ async fn measured(app: &App, machine: Machine, piece: &Piece, progress: Progress
         Asked::Form { form, model, .. } => forms::request(app, &piece.competition, *form, &model.sha256).await.map(Ok),
     };
     let request = asked.map_err(Missed::Shared)?.map_err(Missed::Failed)?;
-    let package = package_of(&request);
+    let package = request.order.package_sha256();
     measured_on(app.evaluator.as_ref(), machine, request, package, progress).await.map_err(Missed::Failed)
 }
 

@@ -43,7 +43,7 @@ impl Examples {
         // Types that are only written, or only read, can't be tried here; a test holds these against their schemas.
         all.0.insert("Webhook".to_owned(), parsed(include_str!("examples/webhook.json")));
         all.0.insert("WebhookRequest".to_owned(), parsed(include_str!("examples/webhook_request.json")));
-        all.0.extend(parsed::<BTreeMap<String, Value>>(include_str!("examples/hub.json")));
+        all.0.extend(parsed::<BTreeMap<String, Value>>(hub::EXAMPLES));
         all
     }
 
@@ -97,7 +97,7 @@ fn parsed<T: DeserializeOwned>(json: &str) -> T {
 }
 
 /// The beginning of a stream of events.
-pub fn stream() -> String {
+pub(in crate::api) fn stream() -> String {
     let event: Value = parsed(include_str!("examples/event.json"));
     format!(
         "retry: 2000\nid: 6\nevent: hello\ndata: {{\"id\":6}}\n\nid: {}\nevent: {}\ndata: {event}\n\n",
@@ -106,13 +106,8 @@ pub fn stream() -> String {
     )
 }
 
-/// The first line of a commit.
-pub fn commit() -> &'static str {
-    "{\"key\":\"header\",\"value\":{\"summary\":\"student\"}}\n"
-}
-
 /// A webhook as its owner is told of it, once with the key.
-pub fn new_webhook() -> Value {
+pub(in crate::api) fn new_webhook() -> Value {
     let mut webhook: Value = parsed(include_str!("examples/webhook.json"));
     webhook["confirmed_at"] = Value::Null;
     webhook["secret"] = json!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");

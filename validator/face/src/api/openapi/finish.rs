@@ -7,8 +7,8 @@ use super::examples::{self, Examples};
 use super::head::{OPERATOR, SIGNED};
 use super::{required, types};
 use crate::api::pages::LIMIT_DEFAULT;
-use crate::conditional::TEXTS;
-use crate::error::PROBLEM_JSON;
+use edge::conditional::TEXTS;
+use edge::error::PROBLEM_JSON;
 use http::StatusCode;
 use protocol::api::Problem;
 use utoipa::openapi::header::{Header, HeaderBuilder};
@@ -92,7 +92,7 @@ fn pages(operation: &mut Operation) {
     }
 }
 
-/// Texts are tagged on their way out ([`crate::conditional`]), and so are files; whoever names a tag is spared the rest.
+/// Texts are tagged on their way out ([`edge::conditional`]), and so are files; whoever names a tag is spared the rest.
 fn versions(operation: &mut Operation) {
     let is_spared = operation.responses.responses.contains_key(StatusCode::NOT_MODIFIED.as_str());
     let Some(whole) = answer(operation, StatusCode::OK) else { return };

@@ -3,16 +3,16 @@
 //!
 //! It does NOT know what any route does; [`head`] says what the whole is.
 
-pub mod examples;
+pub(super) mod examples;
 mod finish;
 mod head;
 mod required;
 mod types;
 
-use crate::conditional::answer;
 use crate::face::Face;
 use axum::Extension;
 use axum::response::Response;
+use edge::conditional::answer;
 use http::{HeaderMap, header};
 use std::sync::LazyLock;
 use store::ready::Ready;
