@@ -2,6 +2,7 @@
 
 use super::{Home, Which};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use protocol::competition::OfficialEngine;
 use protocol::{CompetitionId, Hotkey};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -173,6 +174,9 @@ pub(crate) struct AmendArgs {
     pub(crate) competition: CompetitionId,
     #[command(flatten)]
     pub(crate) wish: WishArgs,
+    /// The first round that --engine counts for; the next unless it is said
+    #[arg(long, value_name = "ROUND", requires = "engine")]
+    pub(crate) from_round: Option<u64>,
     /// Why, in one line that everybody will be able to read
     #[arg(long)]
     pub(crate) reason: String,
@@ -212,6 +216,10 @@ pub(crate) struct WishArgs {
     /// More submissions a day for each hotkey
     #[arg(long, value_name = "COUNT")]
     pub(crate) submissions_per_day: Option<u32>,
+    /// What models are measured on from a later round on: rten, onnxruntime or burn, as this machine has it. Everybody is timed
+    /// again by it
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<OfficialEngine>,
 }
 
 /// Unix seconds of a date with its zone.

@@ -16,6 +16,7 @@ use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::leaf::Purpose;
 use protocol::receipt::MeasuredBy;
@@ -180,7 +181,7 @@ async fn settle(
 ) -> Result<(), AttemptError> {
     let submission = &submission;
     let (id, attempt, hand) = (&submission.id, submission.attempt, post.hand());
-    let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun.seed))).catch_unwind();
+    let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
         () = stop.cancelled() => {
@@ -335,12 +336,14 @@ async fn measure(
     app: &App,
     post: Post<'_>,
     submission: &Submission,
-    seed: u64,
+    begun: Begun,
 ) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
-    let request = request(app, submission, &stored, seed).await.map_err(|error| ours(&error))?;
+    let round = app.db.begun_in(&submission.id, begun.number).await.map_err(|error| ours(&error))?;
+    let asked = (begun.seed, stored.engine_in(round).engine);
+    let request = request(app, submission, &stored, asked).await.map_err(|error| ours(&error))?;
     let expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
     let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
     let request = claimed.map_err(|error| ours(&error))??;
@@ -353,7 +356,7 @@ async fn request(
     app: &App,
     submission: &Submission,
     stored: &StoredCompetition,
-    seed: u64,
+    (seed, engine): (u64, OfficialEngine),
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
     let Items { inputs, truth } = materials.items.clone();
@@ -363,7 +366,7 @@ async fn request(
         inputs,
         probes: Arc::clone(&materials.probes),
         expected: None,
-        engine: stored.competition.manifest.engine,
+        engine,
         backends: stored.competition.manifest.backends.accuracy.clone(),
         scope: Scope::FullIfWorthIt,
         seed,

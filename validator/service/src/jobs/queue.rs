@@ -9,6 +9,7 @@ use super::evaluate::Post;
 use super::{IDLE, evaluate, pieces, turns};
 use crate::app::App;
 use crate::breaker;
+use crate::engines;
 use crate::evaluator::{AtHome, Evaluator, Machine, ProgressFn, silent};
 use crate::fleet::Seated;
 use protocol::submission::State;
@@ -156,7 +157,7 @@ pub(super) async fn turn_elsewhere(
 async fn is_for(app: &App, worker: &Seated, id: &SubmissionId) -> Result<bool, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(false) };
     let Some(stored) = app.db.competition(&submission.competition).await? else { return Ok(false) };
-    let engine = stored.competition.manifest.engine;
+    let engine = engines::in_force(app, &stored).await?;
     Ok(worker.seat.facts.engines.iter().any(|here| engine.is_met_by(here)))
 }
 
