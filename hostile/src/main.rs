@@ -219,7 +219,10 @@ fn spoil(target: &str, (count, first): (u64, u64), threads: usize) -> Result<()>
     std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
     let grown = mebibytes(memory().peak_bytes.saturating_sub(before.resident_bytes));
     let (seconds, slowest) = (start.elapsed().as_secs_f64(), slowest.into_inner() as f64 / 1e3);
-    println!("{count} inputs of {} in {seconds:.1} s, the slowest in {slowest:.1} ms, {grown:.1} MiB more", target.name);
+    println!(
+        "{count} inputs of {} in {seconds:.1} s, the slowest in {slowest:.1} ms, {grown:.1} MiB more",
+        target.name
+    );
     let findings = findings.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     findings.iter().for_each(|finding| println!("FINDING {finding}"));
     if findings.is_empty() { Ok(()) } else { bail!("{} findings", findings.len()) }

@@ -135,8 +135,8 @@ pub(crate) enum ValidatorCommand {
     /// Change what hurts nobody about a published competition; the public log will say so, and why
     ///
     /// Title, description, contact and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
-    /// is that of the round after the one that runs, and takes nothing from who has submitted. Quotas only rise, from the next round on. End and quota change three times
-    /// at most. Rewards change by `retort validator rewards --announce`.
+    /// is that of the round after the one that runs, and takes nothing from who has submitted. Quotas only rise, from the next round on. Another engine measures
+    /// from the next round on, or a later one: everybody is timed again by it. End, quota and engine change three times at most. Rewards change by `retort validator rewards --announce`.
     Amend(AmendArgs),
     /// Try a submission again that failed through the validator's fault; the public log will say so
     Requeue(ActArgs),
