@@ -1,5 +1,7 @@
 """Our onnxruntime beside Python's: the same library's version, the same models, one thread, one item at a time. Prints the time
-of a run of each and the geometric mean of how fast ours is beside Python's (1 is as fast, more is faster).
+of a run of each, the geometric mean of how fast ours is beside Python's (1 is as fast, more is faster), how far the two orders of
+latencies agree (Kendall's tau), and how many points of score a model is given by ours beside what it would have by Python's, where a
+latency is a ratio to that of the fixture `resnet` and a twentieth of its speed costs all 20 points (docs/RULES.md).
 
 Models are the exports of engine/tests/data/exports.jsonl.gz, those of models/fixtures/onnx, and what is named besides. They
 take turns, and the median over turns counts, so that a busy machine spoils neither side alone. Ours reads the canonical
@@ -10,6 +12,7 @@ file that is written of a model, Python the model itself.
 """
 
 import gzip
+import itertools
 import json
 import math
 import os
@@ -75,12 +78,26 @@ def models(folder):
     yield from map(pathlib.Path, sys.argv[2:])
 
 
+def kendall(pairs):
+    signs = [(a > b) - (a < b) for (a, _), (b, _) in itertools.combinations(pairs, 2)]
+    others = [(a > b) - (a < b) for (_, a), (_, b) in itertools.combinations(pairs, 2)]
+    return statistics.mean(one * other for one, other in zip(signs, others, strict=True))
+
+
+def gift(pair, reference):
+    """Points of score: utility falls from 1 at the reference's latency to 0 at twenty times it, and weighs 20 points."""
+    utility = [min(max(1 - math.log(its / of) / math.log(20), 0), 1) for its, of in zip(pair, reference, strict=True)]
+    return 20 * (utility[1] - utility[0])
+
+
 def main():
     clock, where = sys.argv[1], library()
-    ratios = []
+    ratios, times = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for file in models(folder):
-            name = f"{file.parent.name}/{file.name}" if file.name == "model.onnx" else file.stem
+            # As `retort model onnx DIR` writes it: DIR/onnx/model.onnx.
+            folder_of = file.parent.parent if file.parent.name == "onnx" else file.parent
+            name = f"{folder_of.name}/{file.name}" if file.name == "model.onnx" else file.stem
             ready, theirs, ours = session(file), [], []
             for _ in range(TURNS):
                 theirs.append(python_ns(ready))
@@ -88,9 +105,14 @@ def main():
                 ours.append(int(ran.stdout))
             theirs, ours = statistics.median(theirs), statistics.median(ours)
             ratios.append(theirs / ours)
+            times[name] = theirs, ours
             print(f"{name:32} Python {theirs / 1e3:10.1f} us   ours {ours / 1e3:10.1f} us   {ratios[-1]:.3f}", flush=True)
     mean = math.exp(statistics.mean(map(math.log, ratios)))
     print(f"geometric mean over {len(ratios)} models: {mean:.3f} of Python's speed, least {min(ratios):.3f}")
+    print(f"Kendall's tau of the two orders over {len(times)} models: {kendall(list(times.values())):.3f}")
+    given = {name: gift(pair, times["resnet/model.onnx"]) for name, pair in times.items()}
+    most = max(given, key=lambda name: abs(given[name]))
+    print(f"points given by ours beside Python's: at most {given[most]:+.2f} ({most})")
 
 
 main()

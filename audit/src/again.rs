@@ -4,11 +4,13 @@
 use super::draw::{Drawn, committed, request};
 use super::history::Past;
 use super::members::{Decided, Field, Own};
+use super::retimed::waits;
 use super::{Case, Findings, Stop};
 use datasets::{Labelled, Logits};
 use program::package::Classifier;
 use protocol::architecture::Costs;
 use protocol::backend::{DELTA_MICRO_MAX, OnBackend};
+use protocol::competition::OfficialEngine;
 use protocol::dethrone::Rule;
 use protocol::evaluation::{Evaluation, EvaluationFailure, Inputs, Items, Truth};
 use protocol::outcomes::Outcomes;
@@ -40,8 +42,9 @@ pub(super) fn check(
     let mut run = Run { case, past, drawn, public, told: Told::default() };
     let members = &past.record.members;
     field.own.iter().for_each(|(id, own)| run.published(id, own));
-    let (decided, screened): (Vec<&RecordedMember>, Vec<&RecordedMember>) =
-        members.iter().partition(|member| member.role != EntryRole::Screened);
+    // Who waits may have been measured in full, too, to be timed by another engine than before.
+    let in_full = |member: &&RecordedMember| member.role != EntryRole::Screened || member.receipt.is_some();
+    let (decided, screened): (Vec<&RecordedMember>, Vec<&RecordedMember>) = members.iter().partition(in_full);
     for member in &decided {
         run.decided(member, field);
         run.own(member, field);
@@ -151,7 +154,7 @@ impl Run<'_> {
             return self.told.bad.push(format!("{} was measured on other items than were drawn", member.submission));
         }
         let Decided { report, outcomes, .. } = there;
-        if let Some(again) = self.asked(member, items) {
+        if let Some(again) = self.asked(member, self.case.official().engine, items) {
             let there = There { outcomes, outputs_sha256: report.outputs_sha256, report: Some(report) };
             self.compare(member, &there, again);
         }
@@ -185,9 +188,9 @@ impl Run<'_> {
 
     /// A submission's own answers, to public items.
     fn own(&mut self, member: &RecordedMember, field: &Field) {
-        let Some(Own { report, outcomes, .. }) = field.own.get(&member.submission) else { return };
+        let Some(Own { report, outcomes, engine, .. }) = field.own.get(&member.submission) else { return };
         let items = self.public_items();
-        if let Some(again) = self.asked(member, items) {
+        if let Some(again) = self.asked(member, *engine, items) {
             let there = There { outcomes, outputs_sha256: report.outputs_sha256, report: Some(report) };
             self.compare(member, &there, again);
         }
@@ -200,7 +203,7 @@ impl Run<'_> {
             _ => return self.told.bad.push(format!("the answers of {} can't be read", member.submission)),
         };
         let items = self.fresh_items(screened.items);
-        if let Some(again) = self.asked(member, items) {
+        if let Some(again) = self.asked(member, self.case.official().engine, items) {
             let there = There { outcomes: &there, outputs_sha256: screened.outputs_sha256, report: None };
             self.compare(member, &there, again);
         }
@@ -210,13 +213,15 @@ impl Run<'_> {
     fn failed(&mut self, member: &RecordedMember) {
         let (id, failure) = (&member.submission, member.failure.clone().unwrap_or_default());
         let items = match member.role {
-            EntryRole::Screened => self.fresh_items(self.past.record.items.cut.first),
+            // Who waits failed where it was to be timed by another engine than before.
+            EntryRole::Screened if !waits(member) => self.fresh_items(self.past.record.items.cut.first),
             _ => self.round_items(),
         };
         let Ok(package) = committed(self.case, &member.submission) else {
             return self.told.unclear.push(format!("{id} failed there, and its package isn't public"));
         };
-        let asked = request(self.case, (package, self.drawn.reference.clone()), items);
+        let models = (package, self.drawn.reference.clone());
+        let asked = request(self.case, self.case.official().engine, models, items);
         match self.case.engine.evaluate(&id.to_string(), asked) {
             Err(EvaluationFailure::Package(_)) => {}
             Err(EvaluationFailure::Infrastructure(_)) => self.told.unclear.push(format!("{id} fails here, too")),
@@ -252,7 +257,7 @@ impl Run<'_> {
         }
     }
 
-    fn asked(&mut self, member: &RecordedMember, items: Items) -> Option<Evaluation> {
+    fn asked(&mut self, member: &RecordedMember, engine: OfficialEngine, items: Items) -> Option<Evaluation> {
         let id = &member.submission;
         let package = match committed(self.case, &member.submission) {
             Ok(package) => package,
@@ -261,7 +266,7 @@ impl Run<'_> {
                 return None;
             }
         };
-        let asked = request(self.case, (package, self.drawn.reference.clone()), items);
+        let asked = request(self.case, engine, (package, self.drawn.reference.clone()), items);
         match self.case.engine.evaluate(&id.to_string(), asked) {
             Ok(again) => Some(again),
             Err(EvaluationFailure::Package(rejection)) => {

@@ -9,7 +9,7 @@ use datasets::hidden::{
 };
 use datasets::published::TableError;
 use datasets::{Labelled, Logits, arg_max};
-use protocol::competition::{HiddenPool, ObjectRef};
+use protocol::competition::{HiddenPool, ObjectRef, OfficialEngine};
 use protocol::evaluation::{EvaluationRequest, Items, Order, PackageBytes, Scope};
 use protocol::package::Format;
 use protocol::published::PublishedModel;
@@ -228,7 +228,8 @@ fn ask_teacher(
     findings: &mut Findings<'_>,
 ) -> Result<(), String> {
     let teacher = model(case, teacher)?;
-    let asked = request(case, (teacher, drawn.reference.clone()), drawn.items(case, 0..drawn.len(), false));
+    let models = (teacher, drawn.reference.clone());
+    let asked = request(case, case.official().engine, models, drawn.items(case, 0..drawn.len(), false));
     match case.engine.evaluate("the teacher", asked) {
         Ok(again) if again.logits == drawn.logits.values => {
             findings.ok("teacher", "run again: its answers are bit for bit the recorded ones");
@@ -300,7 +301,8 @@ fn ask_reference(
 ) -> Result<(), String> {
     case.object(&recorded.reference_outcomes.sha256)?;
     let models = (drawn.reference.clone(), drawn.reference.clone());
-    match case.engine.evaluate("the reference", request(case, models, drawn.items(case, 0..drawn.len(), true))) {
+    let asked = request(case, case.official().engine, models, drawn.items(case, 0..drawn.len(), true));
+    match case.engine.evaluate("the reference", asked) {
         Ok(again) if Digest::of(&again.outcomes.to_bytes()) == recorded.reference_outcomes.sha256 => {
             findings.ok("reference", "run again: the same answers");
         }
@@ -332,6 +334,7 @@ pub(super) fn committed(case: &Case<'_>, id: &SubmissionId) -> Result<PackageByt
 /// A request for outputs alone, as the validator makes it.
 pub(super) fn request(
     case: &Case<'_>,
+    engine: OfficialEngine,
     (candidate, reference): (PackageBytes, PackageBytes),
     Items { inputs, truth }: Items,
 ) -> EvaluationRequest {
@@ -341,7 +344,7 @@ pub(super) fn request(
         inputs,
         probes: Arc::from([]),
         expected: None,
-        engine: case.competition.manifest.engine,
+        engine,
         backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,

@@ -3,6 +3,7 @@
 use super::draw::Drawn;
 use super::history::Past;
 use super::members::Field;
+use super::retimed::{Retimed, measured_in_full, waits};
 use super::{Case, Findings, Stop};
 use datasets::{Labelled, Logits, arg_max};
 use protocol::SubmissionId;
@@ -32,6 +33,8 @@ struct Answers {
     earlier: BTreeMap<SubmissionId, BTreeMap<u64, Sheet>>,
     /// Of the screened ones in this round.
     screening: BTreeMap<SubmissionId, Sheet>,
+    /// What members were timed by in earlier rounds of this round's engine.
+    retimed: Retimed,
     reference: Evidence,
     referee: Referee,
 }
@@ -80,6 +83,9 @@ fn screening(case: &Case<'_>, past: &Past, field: &Field, answers: &Answers, fin
     let (second, out) = answers.candidates(case, past, field, Phase::Second);
     let eligible = second.len();
     let selection = select(second, rules, owner.as_ref());
+    problems.extend(
+        record.members.iter().filter_map(|member| answers.retimed.as_it_had_to_be(case, past, field, member).err()),
+    );
     for member in record.members.iter().filter(|member| member.screening.is_some()) {
         problems.extend(prefix(record, member, best.contains(&member.submission)).err());
     }
@@ -163,7 +169,7 @@ fn judged(
 ) -> Option<Vec<Reason>> {
     let record = &past.record;
     let contestants = answers.contestants(case, past, field, Phase::Judged);
-    let history = past.payments(case);
+    let history = answers.referee.retimed(past.payments(case), &contestants, case.official().since);
     let before = record.champion_before.as_ref();
     let judgement = answers.referee.judge(&contestants, record.shared_by, before, &answers.reference, &history);
     let Judgement { decision, champion, stands, standing } = judgement;
@@ -233,7 +239,7 @@ impl Answers {
             (record.reign_began, record.champion_age_seconds),
             items,
         );
-        Ok(Self { earlier, screening, reference, referee })
+        Ok(Self { earlier, screening, retimed: Retimed::read(case, past)?, reference, referee })
     }
 
     /// Who may be decided, and who is below the gate beyond doubt.
@@ -250,7 +256,7 @@ impl Answers {
             let member = of(&past.record, &contestant.submission);
             let asked = member.is_some_and(|it| it.screening.is_some() && it.role != EntryRole::Champion);
             // Who failed while it was screened has no further say.
-            let failed = member.is_some_and(|it| it.role == EntryRole::Screened && it.failure.is_some());
+            let failed = member.is_some_and(|it| it.role == EntryRole::Screened && it.failure.is_some() && !waits(it));
             let told = phase == Phase::Second && failed;
             let left_out = member.is_some_and(was_left_out) || contestant.copy_of.is_some();
             if (cut.first > 0 && !asked) || told || left_out || contestant.role == EntryRole::Champion {
@@ -279,10 +285,16 @@ impl Answers {
         let out = past.disqualified(case);
         // The teacher and the reference take part as themselves.
         let living = past.record.members.iter().filter(|it| it.is_entry.is_none() && !out.contains(&it.submission));
-        living.filter_map(|member| self.contestant(past, field, member, phase)).collect()
+        living.filter_map(|member| self.contestant(case, past, (field, member), phase)).collect()
     }
 
-    fn contestant(&self, past: &Past, field: &Field, member: &RecordedMember, phase: Phase) -> Option<Contestant> {
+    fn contestant(
+        &self,
+        case: &Case<'_>,
+        past: &Past,
+        (field, member): (&Field, &RecordedMember),
+        phase: Phase,
+    ) -> Option<Contestant> {
         let (id, own) = (&member.submission, field.own.get(&member.submission)?);
         let decided = field.decided.get(id).filter(|_| phase == Phase::Judged);
         let mut sheets = self.earlier.get(id).cloned().unwrap_or_default();
@@ -293,9 +305,14 @@ impl Answers {
         if let Some(sheet) = decided.map(|decided| Sheet::of(&decided.outcomes)).or(screened) {
             sheets.insert(past.record.round, sheet);
         }
-        let timed = decided.map_or(&own.outcomes, |decided| &decided.outcomes).values();
-        let evidence =
-            Evidence { sheets, log_ratio_nanos: timed.log_ratio_nanos.clone(), size_bytes: timed.size_bytes };
+        let timed = match decided {
+            Some(decided) => Some(&decided.outcomes),
+            None => self.retimed.before(case, own, id),
+        };
+        let size_bytes = timed.unwrap_or(&own.outcomes).values().size_bytes;
+        let log_ratio_nanos = timed.map(|timed| timed.values().log_ratio_nanos.clone()).unwrap_or_default();
+        let evidence = Evidence { sheets, log_ratio_nanos, size_bytes };
+        let evidence = if phase == Phase::Judged { evidence } else { evidence.to_screen() };
         Some(Contestant {
             submission: id.clone(),
             hotkey: member.hotkey,
@@ -350,10 +367,8 @@ fn reference_sheet(case: &Case<'_>, record: &RoundRecord) -> Result<Sheet, Strin
 
 /// What a member answered in an earlier round: the most that there is.
 fn sheet_of(case: &Case<'_>, member: &RecordedMember) -> Result<Option<Sheet>, String> {
-    if let Some(object) = member.receipt {
-        let signed =
-            protocol::SignedReceipt::parse(&case.object(&object.sha256)?).map_err(|error| error.to_string())?;
-        return Ok(Some(sheet(case, &signed.receipt.subject.outcomes_sha256)?));
+    if let Some(outcomes) = measured_in_full(case, member)? {
+        return Ok(Some(Sheet::of(&outcomes)));
     }
     member.screening.map(|screened| sheet(case, &screened.outcomes.sha256)).transpose()
 }

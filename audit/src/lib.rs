@@ -24,6 +24,7 @@ mod judgement;
 mod likeness;
 mod members;
 mod payment;
+mod retimed;
 mod shown;
 mod statements;
 mod timed;
@@ -34,6 +35,7 @@ pub use timed::{Timed, agree};
 
 use chain::Registration;
 use datasets::hidden::RoundView;
+use protocol::amendment::EngineInForce;
 use protocol::api::Leaderboard;
 use protocol::digest::Hasher;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
@@ -191,6 +193,11 @@ pub type Stop = (&'static str, String);
 
 fn examine(case: &Case<'_>, stated: &Stated, findings: &mut Findings<'_>) -> Result<(), Stop> {
     let past = history::read(case, stated, findings)?;
+    if case.log.engine_in(case.competition, u64::MAX).since > 0 {
+        let of_it =
+            format!("round {} measures on {}, as the log said before it began", case.round, case.official().engine);
+        findings.all("engine", &case.log.engines_stated_late(case.id()), of_it);
+    }
     let drawn = draw::check(case, stated, &past, findings)?;
     let field = members::check(case, stated, &past, findings)?;
     attempts::check(case, &past, &field, findings);
@@ -281,6 +288,11 @@ impl Case<'_> {
 
     pub fn id(&self) -> &CompetitionId {
         &self.competition.manifest.id
+    }
+
+    /// What the round measures on.
+    pub fn official(&self) -> EngineInForce {
+        self.log.engine_in(self.competition, self.round)
     }
 }
 

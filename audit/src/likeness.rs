@@ -291,7 +291,8 @@ impl<'a> Likeness<'a> {
             return said.clone();
         }
         let items = self.drawn.items(self.case, self.range(), true);
-        let asked = request(self.case, (package, self.drawn.reference.clone()), items);
+        let models = (package, self.drawn.reference.clone());
+        let asked = request(self.case, self.case.official().engine, models, items);
         let said = self.case.engine.evaluate(who, asked).map(|answered| answered.logits.into());
         let said = said.map_err(|failure| format!("{who} can't be run here: {failure}"));
         self.here.borrow_mut().insert(who.to_owned(), said.clone());

@@ -4,6 +4,7 @@
 use super::history::Past;
 use super::timed::agree;
 use super::{Case, Findings, Stated, Stop, entered};
+use protocol::competition::OfficialEngine;
 use protocol::dethrone::Rule;
 use protocol::latency::{self, LatencyVerdict};
 use protocol::leaf::Purpose;
@@ -18,6 +19,8 @@ use std::collections::BTreeMap;
 pub(super) struct Own {
     /// Which measurement of the submission it is.
     pub(super) attempt: u64,
+    /// What it had to be made on.
+    pub(super) engine: OfficialEngine,
     pub(super) report: Report,
     pub(super) outcomes: Outcomes,
     pub(super) score: Score,
@@ -96,7 +99,9 @@ pub(super) fn own(case: &Case<'_>, id: &SubmissionId) -> Result<Own, String> {
         return Err("its receipt is not about the public items".into());
     }
     let score = score(&report, competition.teacher.ceiling(), &competition.manifest.score);
-    Ok(Own { attempt: signed.receipt.subject.attempt, report, outcomes, score })
+    let attempt = signed.receipt.subject.attempt;
+    let engine = case.log.engine_of(competition, id, attempt);
+    Ok(Own { attempt, engine, report, outcomes, score })
 }
 
 /// The receipt of a measurement of the round, by the record, and what it binds.
@@ -146,7 +151,7 @@ fn bound(case: &Case<'_>, signed: &SignedReceipt, id: &SubmissionId) -> Result<(
     let report: Report =
         serde_json::from_slice(&case.object(&measured.report_sha256)?).map_err(|error| text(&error))?;
     receipt.covers(&report).map_err(|error| text(&error))?;
-    let official = case.competition.manifest.engine;
+    let official = case.log.engine_of(case.competition, id, subject.attempt);
     if !official.measured(&report.engine) {
         return Err(format!("it was measured on {}, and the competition names {official}", report.engine));
     }

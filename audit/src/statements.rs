@@ -4,9 +4,11 @@
 //! It does NOT know whether a statement is true.
 
 use datasets::hidden::Beacon;
+use protocol::amendment::{Amended, Amendment, EngineInForce};
+use protocol::competition::OfficialEngine;
 use protocol::leaf::{Act, Administration, Attempt, Commitment, CompetitionPublished, Ended, LeftOut};
 use protocol::reward::PolicyChange;
-use protocol::{CompetitionId, Digest, Hotkey, SignedReceipt, SubmissionId};
+use protocol::{Competition, CompetitionId, Digest, Hotkey, SignedReceipt, SubmissionId};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +34,8 @@ pub struct Statements {
     pub(super) left_out: BTreeMap<(CompetitionId, u64, SubmissionId), (u64, LeftOut)>,
     /// Rounds that were closed by hand, with the place in the log and the time.
     pub(super) closed_by_hand: BTreeMap<(CompetitionId, u64), (u64, u64)>,
+    /// What was changed about competitions, in order, with the place in the log.
+    pub(super) amendments: BTreeMap<CompetitionId, Vec<(u64, Amendment)>>,
     /// Announced rewards, with the place in the log.
     pub(super) rewards: Vec<(u64, CompetitionId, PolicyChange)>,
     pub(super) rounds: BTreeMap<(CompetitionId, u64), Stated>,
@@ -120,6 +124,30 @@ impl Statements {
         self.rounds.get(&(competition.clone(), round))
     }
 
+    /// What measures in a round of a competition; 0 before the first.
+    pub fn engine_in(&self, competition: &Competition, round: u64) -> EngineInForce {
+        let amendments = self.amendments.get(&competition.manifest.id).into_iter().flatten();
+        EngineInForce::of(competition.manifest.engine, amendments.map(|(_, amendment)| amendment), round)
+    }
+
+    /// What a submission's measurement of this number had to be made on: that of the round that was the newest when it began.
+    pub(super) fn engine_of(&self, competition: &Competition, id: &SubmissionId, attempt: u64) -> OfficialEngine {
+        let begun = self.attempts.get(&(id.clone(), attempt));
+        self.engine_in(competition, begun.map_or(0, |(_, attempt)| attempt.round)).engine
+    }
+
+    /// Changes of engine that were stated after their first round had begun.
+    pub(super) fn engines_stated_late(&self, competition: &CompetitionId) -> Vec<String> {
+        let amendments = self.amendments.get(competition).into_iter().flatten();
+        let late = amendments.filter_map(|(index, amendment)| {
+            let Amended::Engine { from_round, .. } = amendment.change else { return None };
+            let begun = self.rounds(competition).filter(|(round, _)| *round >= from_round);
+            let is_late = begun.filter_map(|(_, stated)| stated.opened.as_ref()).any(|(opened, _)| opened < index);
+            is_late.then(|| format!("another engine from round {from_round} on was announced after that began"))
+        });
+        late.collect()
+    }
+
     fn read(&mut self, index: u64, envelope: &Envelope) -> Result<(), String> {
         let Envelope { key, body, .. } = envelope;
         if !self.keys.insert(key.clone()) {
@@ -172,6 +200,9 @@ impl Statements {
             }
             Act::RewardAnnounced { competition, from_round, reward } => {
                 self.rewards.push((index, competition, PolicyChange { from_round, reward }));
+            }
+            Act::CompetitionAmended { competition, amendment } => {
+                self.amendments.entry(competition).or_default().push((index, amendment));
             }
             Act::RoundClosedByHand { competition, round, .. } => {
                 self.closed_by_hand.insert((competition, round), (index, at));

@@ -6,6 +6,7 @@ use engine::conformance::check;
 use engine::ort::{LIBRARY, OnnxRuntime, TELEMETRY_VARIABLE};
 use engine::{Mode, Refused, Runtime};
 use program::{Limits, onnx};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -70,6 +71,46 @@ fn another_file_is_refused() {
     assert!(error.to_string().contains("nothing"), "{error}");
 }
 
+/// Debian's package `qemu-user`: what a Haswell answers, which has AVX2 and neither AVX-512 nor VNNI.
+const EMULATOR: &str = "qemu-x86_64";
+
+/// What each case answers in both modes as digests, on this processor or an emulated one.
+fn digests(emulated: Option<&str>) -> BTreeMap<String, String> {
+    let home = tempfile::tempdir().unwrap();
+    let test = ["--ignored", "--exact", "ort::inside::answers", "--nocapture", "--test-threads", "1"];
+    let mut command = match emulated {
+        Some(processor) => {
+            let mut command = Command::new(EMULATOR);
+            command.args(["-cpu", processor]).arg(std::env::current_exe().unwrap());
+            command
+        }
+        None => Command::new(std::env::current_exe().unwrap()),
+    };
+    command.args(test).env(TELEMETRY_VARIABLE, "1").env(LIBRARY_VARIABLE, library()).env("HOME", home.path());
+    let output = command.output().unwrap_or_else(|error| panic!("{EMULATOR}: {error}: apt-get install qemu-user"));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines()
+        .filter_map(|line| line.strip_prefix("answer ")?.rsplit_once(' '))
+        .map(|(a, b)| (a.into(), b.into()))
+        .collect()
+}
+
+#[test]
+fn exact_answers_have_the_same_bits_on_a_processor_without_wide_registers() {
+    let (here, there) = (digests(None), digests(Some("Haswell")));
+    assert_eq!(here.len(), 2 * (data::operators().len() + data::exports().len()) + 1, "and the processor");
+    assert_eq!(there["processor"], "avx2=true,avx512f=false");
+    let differing = |mode: Mode| {
+        let of_it = here.iter().filter(|(name, _)| name.ends_with(&format!(" {mode}")));
+        of_it.filter(|(name, digest)| there.get(*name) != Some(*digest)).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert!(differing(Mode::Exact).is_empty(), "{}: {:#?}", here["processor"], differing(Mode::Exact));
+    // What is fast is other code there, or nothing was shown.
+    let wide = here["processor"].ends_with("avx512f=true");
+    assert_eq!(differing(Mode::Fast).is_empty(), !wide, "{}: {:#?}", here["processor"], differing(Mode::Fast));
+}
+
 /// What [`run`] starts.
 mod inside {
     use super::*;
@@ -98,6 +139,25 @@ mod inside {
     #[ignore = "started by it_answers_what_pytorch_exports_as_pytorch_does"]
     fn exports() {
         pass_all(&data::exports());
+    }
+
+    #[test]
+    #[ignore = "started by exact_answers_have_the_same_bits_on_a_processor_without_wide_registers"]
+    fn answers() {
+        let (avx2, avx512) = (is_x86_feature_detected!("avx2"), is_x86_feature_detected!("avx512f"));
+        println!("\nanswer processor avx2={avx2},avx512f={avx512}");
+        let (runtime, mut outputs) = (onnxruntime(), Vec::new());
+        runtime.prepare().unwrap();
+        for case in data::operators().into_iter().chain(data::exports()) {
+            let read = onnx::read_as_stated(&case.file, &LIMITS).unwrap();
+            for mode in [Mode::Exact, Mode::Fast] {
+                let mut session = runtime.load(&read.graph, mode).unwrap();
+                session.run(&case.inputs, &mut outputs).unwrap();
+                let mut bits = Vec::new();
+                outputs.iter().for_each(|output| output.write(&mut bits));
+                println!("answer {} {mode} {}", case.name, protocol::Digest::of(&bits));
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use hostile::measure::{Start, Times, forget_peak, memory};
 use hostile::{Mutator, Rules, cases, oracle, targets};
 use protocol::package::admit;
 use protocol::submission::Code;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -45,6 +47,20 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         threads: usize,
     },
+    /// Sends mutated inputs through a fuzz target, as its seeds with a few changes: each is known by its number.
+    Spoil {
+        /// The target.
+        target: String,
+        /// How many.
+        #[arg(long, default_value_t = 1_000_000)]
+        count: u64,
+        /// The number of the first.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// Threads.
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
     /// Writes the seeds of a fuzz target.
     Seeds {
         /// The target.
@@ -60,6 +76,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Corpus { write } => corpus(write.as_deref()),
         Command::Mutate { count, first, threads } => mutate(count, first, threads.max(1)),
+        Command::Spoil { target, count, first, threads } => spoil(&target, (count, first), threads.max(1)),
         Command::Seeds { target, folder } => seeds(&target, &folder),
         Command::Targets => {
             targets::TARGETS.iter().for_each(|target| println!("{:<10} {}", target.name, target.about));
@@ -172,6 +189,56 @@ fn run_mutated(count: u64, first: u64, next: &AtomicU64, tally: &Mutex<Tally>) {
     own.codes.into_iter().for_each(|(code, packages)| *tally.codes.entry(code).or_default() += packages);
     tally.times.extend(own.times);
     tally.findings.extend(own.findings);
+}
+
+fn spoil(target: &str, (count, first): (u64, u64), threads: usize) -> Result<()> {
+    let target = targets::find(target).with_context(|| format!("no target is called {target:?}"))?;
+    let (seeds, next, findings) = ((target.seeds)(), AtomicU64::new(0), Mutex::new(Vec::new()));
+    forget_peak();
+    let (before, start, slowest) = (memory(), Instant::now(), AtomicU64::new(0));
+    let run = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                break;
+            }
+            let number = first.wrapping_add(number);
+            let input = spoilt(target, &seeds, number);
+            let start = Start::now();
+            let ended = catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
+            let taken = start.elapsed().1;
+            slowest.fetch_max(taken.as_micros() as u64, Ordering::Relaxed);
+            let finding = match ended {
+                Err(_) => format!("{number}: panic"),
+                Ok(()) if taken > HANG => format!("{number}: {:.1} s", taken.as_secs_f64()),
+                Ok(()) => continue,
+            };
+            findings.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(finding);
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(run))));
+    let grown = mebibytes(memory().peak_bytes.saturating_sub(before.resident_bytes));
+    let (seconds, slowest) = (start.elapsed().as_secs_f64(), slowest.into_inner() as f64 / 1e3);
+    println!(
+        "{count} inputs of {} in {seconds:.1} s, the slowest in {slowest:.1} ms, {grown:.1} MiB more",
+        target.name
+    );
+    let findings = findings.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    findings.iter().for_each(|finding| println!("FINDING {finding}"));
+    if findings.is_empty() { Ok(()) } else { bail!("{} findings", findings.len()) }
+}
+
+/// A seed with a few changes, every second one by somebody who knows the format.
+fn spoilt(target: &targets::Target, seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(number);
+    let mut input = seeds.get(rng.random_range(0..seeds.len().max(1))).cloned().unwrap_or_default();
+    match target.mutate.filter(|_| number.is_multiple_of(2)).and_then(|mutate| mutate(&input, number)) {
+        Some(changed) => changed,
+        None => {
+            hostile::mutate::spoil(&mut input, &mut rng);
+            input
+        }
+    }
 }
 
 fn seeds(target: &str, folder: &Path) -> Result<()> {

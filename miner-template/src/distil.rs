@@ -88,6 +88,7 @@ pub fn distil(assets: &Assets, options: &Options, mut tell: impl FnMut(Event)) -
         seed: options.seed,
         device: &device,
         scale: assets.input.normalisation(),
+        in_parts: options.device == DeviceKind::Flex,
     };
     let trained = training.run(&checkpoint, |progress| tell(Event::Step(progress)))?;
     let seconds = started.elapsed().as_secs();

@@ -5,7 +5,7 @@
 use crate::augment::{self, Augmentation};
 use crate::checkpoint::{Checkpoint, History};
 use crate::recipe::{Changes, Plain, Recipe, one_cycle};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 use datasets::Images;
 use datasets::hidden::{Draw, DrawError, DrawSpec, DrawnItem, RenderError, draw, render};
@@ -15,6 +15,12 @@ use protocol::transforms::Family;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 use std::time::{Duration, Instant};
+
+/// Into how many parts a batch is divided for threads, and how many images each has at least: batch normalisation sees one part.
+const PARTS: usize = 4;
+const PART_IMAGES_MIN: usize = 16;
+/// Unoptimised, a graph's way back takes more than a thread usually has.
+const PART_STACK_BYTES: usize = 8 << 20;
 
 /// A teacher's logits for fixed views of the training images.
 pub struct TeacherOutputs {
@@ -51,6 +57,8 @@ pub struct Training<'a> {
     pub device: &'a Device,
     /// Pixel values as network inputs, for each plane.
     pub scale: Vec<[f32; 256]>,
+    /// Whether the device has one thread only, as flex has here: then parts of a batch are learnt at once, each in a thread.
+    pub in_parts: bool,
 }
 
 /// What a progress display wants to know after each step.
@@ -161,24 +169,62 @@ impl Training<'_> {
                 Part::Rounds(items) => self.as_in_a_round(items, &mut rng, device)?,
             };
             let seen_here = batch.images.dims()[0];
-            let logits = network.forward(batch.images);
-            let loss = self.recipe.loss.value(logits.clone(), &batch.labels, batch.teacher);
-            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            let Learnt { gradients, loss: value, right: right_here } = self.learnt(&mut network, batch);
             let rate = one_cycle(self.recipe.learning_rate_peak, step as f64 / steps as f64);
             network = optimizer.step(rate, network, gradients);
 
-            let value: f32 = loss.into_scalar();
             if !value.is_finite() {
                 return Err(TrainError::Diverged { epoch, loss: value });
             }
             loss_sum += value * seen_here as f32;
-            right += count_right(logits, batch.labels);
+            right += right_here;
             seen += seen_here as u64;
             let (loss, accuracy) = (loss_sum / seen as f32, right as f32 / seen as f32);
             let (images_per_second, remaining) = pace.at(step + 1, steps, self.recipe.batch);
             report(Progress { epoch, step: step + 1, steps, loss, accuracy, images_per_second, remaining });
         }
         Ok(network)
+    }
+
+    /// What a batch teaches: where this device has one thread only, its parts at once, each in a thread. Parts are always the
+    /// same, so what is learnt doesn't depend on how many cores there are.
+    fn learnt(&self, network: &mut Network, batch: Batch) -> Learnt {
+        let parts = if self.in_parts { (batch.images.dims()[0] / PART_IMAGES_MIN).clamp(1, PARTS) } else { 1 };
+        if parts == 1 {
+            return self.part_learnt(network, batch, 1.0);
+        }
+        let all = batch.images.dims()[0] as f32;
+        let replicas: Vec<Network> = (0..parts).map(|_| network.replica()).collect();
+        let learnt: Vec<Learnt> = std::thread::scope(|scope| {
+            let begun: Vec<_> = replicas
+                .iter()
+                .zip(batch.split(parts))
+                .map(|(replica, part)| {
+                    let share = part.images.dims()[0] as f32 / all;
+                    let thread = std::thread::Builder::new().stack_size(PART_STACK_BYTES);
+                    let begun = thread.spawn_scoped(scope, move || self.part_learnt(replica, part, share));
+                    begun.expect("a thread, of which there are few; without one nothing could be trained")
+                })
+                .collect();
+            begun.into_iter().map(|part| part.join().expect("training doesn't panic; this is a bug")).collect()
+        });
+        network.take_statistics(&replicas);
+        let mut sum = GradientsAccumulator::new();
+        let (mut loss, mut right) = (0.0, 0);
+        for part in learnt {
+            sum.accumulate(network, part.gradients);
+            loss += part.loss;
+            right += part.right;
+        }
+        Learnt { gradients: sum.grads(), loss, right }
+    }
+
+    /// What a part of a batch teaches, of which it is this share.
+    fn part_learnt(&self, network: &Network, part: Batch, share: f32) -> Learnt {
+        let logits = network.forward(part.images);
+        let loss = self.recipe.loss.value(logits.clone(), &part.labels, part.teacher).mul_scalar(share);
+        let gradients = GradientsParams::from_grads(loss.backward(), network);
+        Learnt { gradients, loss: loss.into_scalar(), right: count_right(logits, part.labels) }
     }
 
     /// Steps in one pass over the images.
@@ -301,6 +347,24 @@ struct Batch {
     images: Tensor<4>,
     labels: Tensor<2>,
     teacher: Option<Tensor<2>>,
+}
+
+impl Batch {
+    /// So many parts, as equal as can be, in order.
+    fn split(self, parts: usize) -> Vec<Self> {
+        let Self { images, labels, teacher } = self;
+        let mut teacher = teacher.map(|teacher| teacher.chunk(parts, 0).into_iter());
+        let both = images.chunk(parts, 0).into_iter().zip(labels.chunk(parts, 0));
+        both.map(|(images, labels)| Self { images, labels, teacher: teacher.as_mut().and_then(Iterator::next) })
+            .collect()
+    }
+}
+
+/// What a batch taught, or a part of one.
+struct Learnt {
+    gradients: GradientsParams,
+    loss: f32,
+    right: u64,
 }
 
 /// The clock of a run, which may have resumed in the middle.

@@ -89,6 +89,7 @@ impl Contest {
             seed: 1,
             device: &self.device,
             scale: self.assets.input.normalisation(),
+            in_parts: true,
         };
         let trained = training.run(&Checkpoint::default(), |_| {}).unwrap();
         let weights = trained.weights.to_safetensors().unwrap();

@@ -89,12 +89,59 @@ impl Network {
         }
     }
 
+    /// The same with a graph and batch statistics of its own, so that threads train on parts of a batch at once.
+    #[must_use]
+    pub fn replica(&self) -> Self {
+        self.valid().train()
+    }
+
+    /// Takes the mean of what the batch normalisations of replicas saw, in their order: the same sum on every machine.
+    pub fn take_statistics(&mut self, replicas: &[Self]) {
+        let replicas: Vec<&[Layer]> = replicas.iter().map(|replica| replica.layers.as_slice()).collect();
+        take_statistics(&mut self.layers, &replicas);
+    }
+
     /// Reads the weights back under their `state_dict` names. `plan` must be the one that the network was made from.
     pub fn weights(&self, plan: &Plan) -> Weights {
         let mut weights = Weights::default();
         export(&self.layers, plan.ops(), &mut weights);
         weights
     }
+}
+
+fn take_statistics(layers: &mut [Layer], replicas: &[&[Layer]]) {
+    for (index, layer) in layers.iter_mut().enumerate() {
+        let same: Vec<&Layer> = replicas.iter().filter_map(|layers| layers.get(index)).collect();
+        match layer {
+            Layer::BatchNorm(norm) => {
+                let norms: Vec<&BatchNorm> = same
+                    .into_iter()
+                    .filter_map(|layer| if let Layer::BatchNorm(norm) = layer { Some(norm) } else { None })
+                    .collect();
+                norm.running_mean = mean_of(norms.iter().map(|norm| &norm.running_mean));
+                norm.running_var = mean_of(norms.iter().map(|norm| &norm.running_var));
+            }
+            Layer::Residual(residual) => {
+                let residuals: Vec<&Residual> = same
+                    .into_iter()
+                    .filter_map(|layer| if let Layer::Residual(it) = layer { Some(it) } else { None })
+                    .collect();
+                let parts = |part: fn(&Residual) -> &[Layer]| residuals.iter().map(|it| part(it)).collect::<Vec<_>>();
+                take_statistics(&mut residual.body, &parts(|it| &it.body));
+                take_statistics(&mut residual.shortcut, &parts(|it| &it.shortcut));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The mean of states that other threads have updated.
+fn mean_of<'a>(states: impl ExactSizeIterator<Item = &'a RunningState<Tensor<1>>>) -> RunningState<Tensor<1>> {
+    let count = states.len().max(1) as f32;
+    let values = states.map(|state| state.valid().value());
+    let sum = values.reduce(|sum, value| sum + value);
+    let sum = sum.expect("one replica at least, or nobody asks; this is a bug");
+    RunningState::new(Tensor::from_inner(sum.div_scalar(count)))
 }
 
 /// Where layers take their tensors from and where they go.

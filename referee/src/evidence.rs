@@ -37,7 +37,8 @@ pub struct Sheet {
 pub struct Evidence {
     /// Its answers, by round.
     pub sheets: BTreeMap<u64, Sheet>,
-    /// ln(candidate / reference) of each launch of its latest full measurement, billionths.
+    /// ln(candidate / reference) of each launch of its latest full measurement on the round's engine, billionths; none of who was
+    /// never timed on it.
     pub log_ratio_nanos: Vec<i64>,
     /// What it weighs, in the bytes that are scored.
     pub size_bytes: u64,
@@ -107,6 +108,16 @@ impl Sheet {
 }
 
 impl Evidence {
+    /// To be screened by: who was never timed on the round's engine is taken to be as fast as the reference, so that it comes to be
+    /// timed.
+    #[must_use]
+    pub fn to_screen(mut self) -> Self {
+        if self.log_ratio_nanos.is_empty() {
+            self.log_ratio_nanos.push(0);
+        }
+        self
+    }
+
     /// This model alone on all that it answered of a stage since round `first`. `None` where that is nothing.
     pub fn pooled(&self, first: u64, drawn: &BTreeMap<u64, Drawn>, stage: Stage) -> Option<Pooled<1>> {
         pool([self], first, drawn, stage)

@@ -109,6 +109,30 @@ impl Referee {
         Some(evidence.pooled(0, &self.drawn, stage)?.ceiling)
     }
 
+    /// What was paid for before round `since`, by the clock that goes on from there: whoever was timed on its engine is worth what it
+    /// is worth now, and of what the frontier took its latency is. What can't be timed again stays as it was.
+    #[must_use]
+    pub fn retimed(&self, mut history: History, contestants: &[Contestant], since: u64) -> History {
+        let worth = |submission: &SubmissionId| {
+            let contestant = contestants.iter().find(|it| it.submission == *submission)?;
+            self.merit(&contestant.evidence, Stage::All)
+        };
+        for past in history.rounds.iter_mut().filter(|past| past.round < since) {
+            if let Some(champion) = &mut past.champion
+                && let Some(now) = worth(&champion.submission)
+            {
+                champion.composite_ppm = now.composite_ppm;
+            }
+            for point in &mut past.accepted {
+                if let Some(now) = worth(&point.submission) {
+                    point.utilities_ppm.latency = now.utilities_ppm.latency;
+                    point.half_widths_ppm.latency = now.half_widths_ppm.latency;
+                }
+            }
+        }
+        history
+    }
+
     /// Judges the round: bouts, the seat, places and the margin that a new champion is paid by.
     pub fn judge(
         &self,

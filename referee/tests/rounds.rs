@@ -2,9 +2,9 @@
 
 use protocol::dethrone::{DethroneRules, Rule};
 use protocol::report::{Estimate, Latency};
-use protocol::reward::{Champion, History, PastRound};
+use protocol::reward::{Champion, FrontierPoint, History, PastRound};
 use protocol::round::{Cut, EntryRole, RoundRules, Screening};
-use protocol::score::ScoreRules;
+use protocol::score::{ScoreRules, Utilities};
 use protocol::{Digest, Hotkey, SubmissionId};
 use referee::simulate::{Contest, Tally, World, repetition};
 use referee::{Contestant, Drawn, Evidence, Referee, Sheet, Stage};
@@ -138,6 +138,54 @@ fn a_margin_counts_from_the_best_that_was_ever_paid_and_steps_of_one_owner_add_u
     let mine = Contestant { owner: strong.owner, ..weak.clone() };
     let step = referee.margin_ppm(&strong, Some((&mine, Some(1_000))), &reference, &history(vec![paid(&mine, own)]));
     assert_eq!(step.unwrap(), over_weak + 1_000);
+}
+
+#[test]
+fn what_was_paid_for_by_another_clock_is_held_against_nobody_as_it_was() {
+    let referee = referee();
+    let timed = |number, nanos: i64| {
+        let mut it = contestant(number, EntryRole::Screened, &[(3, sheet(ALL, 12))]);
+        it.evidence.log_ratio_nanos = vec![nanos; 15];
+        it
+    };
+    // Twice as slow as the reference on the new engine; never timed on it.
+    let (slow, mut never) = (timed(1, 693_147_181), timed(2, 0));
+    never.evidence.log_ratio_nanos.clear();
+    let worth = |it: &Contestant| referee.merit(&it.evidence, Stage::All);
+    assert!(worth(&never).is_none(), "it has no place before it is timed");
+    assert!(worth(&Contestant { evidence: never.evidence.clone().to_screen(), ..never.clone() }).is_some());
+    let now = worth(&slow).unwrap();
+    let point = |of: &Contestant| FrontierPoint {
+        submission: of.submission.clone(),
+        hotkey: of.hotkey,
+        round: 1,
+        utilities_ppm: Utilities { accuracy: 1, fidelity: 2, latency: 3, size: 4 },
+        half_widths_ppm: Utilities::default(),
+        gain_ppb: 5,
+    };
+    let champion = |of: &Contestant| Champion {
+        submission: of.submission.clone(),
+        hotkey: of.hotkey,
+        owner: of.owner,
+        margin_ppm: Some(6),
+        composite_ppm: 7,
+    };
+    let past = |round, of: &Contestant| PastRound {
+        round,
+        champion: Some(champion(of)),
+        accepted: vec![point(of)],
+        judged: vec![],
+    };
+    let before = History { rounds: vec![past(1, &slow), past(1, &never), past(2, &slow)] };
+    let all = [slow, never];
+    assert_eq!(referee.retimed(before.clone(), &all, 0), before, "nothing changes where no engine did");
+    let after = referee.retimed(before.clone(), &all, 2);
+    let [first, second, third] = &after.rounds[..] else { panic!("{after:?}") };
+    let found = first.champion.as_ref().unwrap();
+    assert_eq!((found.composite_ppm, found.margin_ppm), (now.composite_ppm, Some(6)));
+    let (accepted, expected) = (&first.accepted[0], now.utilities_ppm.latency);
+    assert_eq!(accepted.utilities_ppm, Utilities { accuracy: 1, fidelity: 2, latency: expected, size: 4 });
+    assert_eq!((second, third), (&before.rounds[1], &before.rounds[2]), "what can't be timed again, and what was");
 }
 
 #[test]

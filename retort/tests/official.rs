@@ -31,6 +31,29 @@ fn refused(output: &Output, words: &[&str]) {
 }
 
 #[test]
+fn a_competition_goes_over_to_onnxruntime_from_a_named_round_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let library = onnxruntime();
+    let digest = Digest::of(&fs::read(&library).unwrap());
+    let home = dir.path().join("validator");
+    assert!(in_home(&["init"], &home, None).status.success());
+    let manifest = on_engine(dir.path(), "rten");
+    let published = in_home(&["publish", manifest.to_str().unwrap()], &home, None);
+    assert!(published.status.success(), "{}", stderr(&published));
+    let amend = |engine: &str, library: Option<&Path>| {
+        in_home(&["amend", "fashion-mnist", "--engine", engine, "--reason", "what users deploy"], &home, library)
+    };
+    refused(&amend("onnxruntime", None), &["no library here", WHAT_TO_DO]);
+    refused(&amend("burn", None), &["only onnxruntime takes all that fashion-mnist admits"]);
+    refused(&amend("rten", None), &["is like that already"]);
+    let said = amend("onnxruntime", Some(&library));
+    let told = format!("fashion-mnist is measured on onnxruntime 1.32.0 sha256:{digest} from round 1 on");
+    assert!(said.status.success() && stdout(&said).contains(&told), "{}{}", stdout(&said), stderr(&said));
+    assert!(home.join("objects/sha256").join(digest.to_string()).is_file(), "the library is kept with what names it");
+    refused(&in_home(&["doctor"], &home, None), &["BAD  engines", "from round 1 on", WHAT_TO_DO]);
+}
+
+#[test]
 fn a_competition_is_measured_on_the_onnxruntime_that_it_names() {
     let dir = tempfile::tempdir().unwrap();
     let library = onnxruntime();

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod administration;
+mod another_engine;
 mod answers;
 mod appeals;
 mod audit;

@@ -39,7 +39,7 @@ use validator::scripted::{ScriptedEvaluator, scripted_evaluation};
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) view: CompetitionView,
-    log: Vec<Envelope>,
+    pub(super) log: Vec<Envelope>,
     pub(super) objects: BTreeMap<Digest, Vec<u8>>,
     files: BTreeMap<SubmissionId, [Digest; 2]>,
     pub(super) rounds: BTreeMap<u64, RoundView>,
@@ -52,7 +52,8 @@ pub(super) struct World {
 }
 
 /// One place a round; and no mixtures, whose labels a script would take for the teacher's answers.
-const RULES: &str = "rounds = { challengers_max = 1, beacon = \"ledger\", transforms = { mixture_ppm = 0 } }";
+pub(super) const RULES: &str =
+    "rounds = { challengers_max = 1, beacon = \"ledger\", transforms = { mixture_ppm = 0 } }";
 
 /// What answers for a package: how many of a million, by its width; `None` for the teacher.
 pub(super) type Script = fn(Option<usize>, &EvaluationRequest) -> u64;
@@ -67,7 +68,7 @@ pub(super) fn honest(width: Option<usize>, _: &EvaluationRequest) -> u64 {
     }
 }
 
-fn answer(script: Script, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
+pub(super) fn answer(script: Script, request: &EvaluationRequest) -> Result<Evaluation, EvaluationFailure> {
     let config = PackageConfig::from_json(&request.order.candidate.config_json)?;
     let config = serde_json::to_value(&config.architecture).unwrap();
     let width = config["hidden"][0].as_u64().unwrap() as usize;
@@ -92,10 +93,10 @@ impl Engine for Scripted {
 
 /// What a script writes for raw times.
 #[derive(Deserialize, Serialize)]
-struct Samples {
-    seed: u64,
-    latency: Latency,
-    log_ratio_nanos: Vec<i64>,
+pub(super) struct Samples {
+    pub(super) seed: u64,
+    pub(super) latency: Latency,
+    pub(super) log_ratio_nanos: Vec<i64>,
 }
 
 impl Source for World {
@@ -192,9 +193,12 @@ impl World {
         let board = miner.get("/api/v1/competitions/digits/leaderboard").await.json().await.unwrap();
         let (mut rounds, mut ledger, mut files) = (BTreeMap::new(), LedgerSeen::default(), BTreeMap::new());
         ledger.registrations = app.app.ledger.registrations().unwrap();
-        for number in [1, 2] {
+        for number in 1.. {
             let path = format!("/api/v1/competitions/digits/rounds/{number}");
             let round: RoundView = miner.get(&path).await.json().await.unwrap();
+            if round.step < Step::Revealed {
+                break;
+            }
             let epoch = round.epoch.unwrap();
             ledger.weights.insert(epoch, app.app.ledger.weights(epoch).unwrap().unwrap());
             let height = round.beacon.as_ref().unwrap().number();

@@ -13,8 +13,8 @@ pub use submission::{
     SubmissionRequest, SubmissionStatus, SubmissionSummary, Upload,
 };
 
-use crate::amendment::Amendment;
-use crate::competition::Manifest;
+use crate::amendment::{Amended, Amendment, EngineInForce};
+use crate::competition::{Manifest, OfficialEngine};
 use crate::published::Competition;
 use crate::reward::PolicyChange;
 use crate::{Digest, Hotkey, SubmissionId};
@@ -54,6 +54,26 @@ impl CompetitionView {
     /// The manifest as amendments leave it, while `round` runs (0 before the first).
     pub fn manifest(&self, round: u64) -> Manifest {
         self.competition.manifest.clone().amended(&self.amendments, round)
+    }
+
+    /// The engine that a report was measured on, of those that the competition names or named; the last one where it is none of
+    /// them.
+    pub fn engine_of(&self, report_engine: &str) -> OfficialEngine {
+        let changes = self.amendments.iter().filter_map(|amendment| match amendment.change {
+            Amended::Engine { engine, .. } => Some(engine),
+            _ => None,
+        });
+        let all: Vec<_> = std::iter::once(self.competition.manifest.engine).chain(changes).collect();
+        let measured = all.iter().copied().find(|engine| engine.measured(report_engine));
+        measured.or(all.last().copied()).unwrap_or_default()
+    }
+
+    /// What was published, to be measured on the engine that was announced last.
+    pub fn as_it_goes_on(self) -> Competition {
+        let last = EngineInForce::of(self.competition.manifest.engine, &self.amendments, u64::MAX).engine;
+        let mut competition = self.competition;
+        competition.manifest.engine = last;
+        competition
     }
 }
 

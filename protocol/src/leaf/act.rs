@@ -69,7 +69,7 @@ pub enum Act {
         /// Why, in the operator's words.
         reason: String,
     },
-    /// Something about a published competition was changed that decides nothing about who wins.
+    /// Something about a published competition was changed.
     CompetitionAmended {
         /// The competition.
         competition: CompetitionId,

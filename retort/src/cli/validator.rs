@@ -2,6 +2,7 @@
 
 use super::{Home, Which};
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use protocol::competition::OfficialEngine;
 use protocol::{CompetitionId, Hotkey};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -134,8 +135,8 @@ pub(crate) enum ValidatorCommand {
     /// Change what hurts nobody about a published competition; the public log will say so, and why
     ///
     /// Title, description, contact and place in lists at any time. A later end is stated at least 24 hours before the old one; an early end
-    /// is that of the round after the one that runs, and takes nothing from who has submitted. Quotas only rise, from the next round on. End and quota change three times
-    /// at most. Rewards change by `retort validator rewards --announce`.
+    /// is that of the round after the one that runs, and takes nothing from who has submitted. Quotas only rise, from the next round on. Another engine measures
+    /// from the next round on, or a later one: everybody is timed again by it. End, quota and engine change three times at most. Rewards change by `retort validator rewards --announce`.
     Amend(AmendArgs),
     /// Try a submission again that failed through the validator's fault; the public log will say so
     Requeue(ActArgs),
@@ -173,6 +174,9 @@ pub(crate) struct AmendArgs {
     pub(crate) competition: CompetitionId,
     #[command(flatten)]
     pub(crate) wish: WishArgs,
+    /// The first round that --engine counts for; the next unless it is said
+    #[arg(long, value_name = "ROUND", requires = "engine")]
+    pub(crate) from_round: Option<u64>,
     /// Why, in one line that everybody will be able to read
     #[arg(long)]
     pub(crate) reason: String,
@@ -212,6 +216,10 @@ pub(crate) struct WishArgs {
     /// More submissions a day for each hotkey
     #[arg(long, value_name = "COUNT")]
     pub(crate) submissions_per_day: Option<u32>,
+    /// What models are measured on from a later round on: rten, onnxruntime or burn, as this machine has it. Everybody is timed
+    /// again by it
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) engine: Option<OfficialEngine>,
 }
 
 /// Unix seconds of a date with its zone.

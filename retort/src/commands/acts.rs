@@ -12,6 +12,7 @@ use super::when;
 use crate::cli::{ActArgs, AmendArgs, BlockArgs, Which, WishArgs};
 use crate::{table, typed};
 use anyhow::{Context, Result, ensure};
+use eval::Library;
 use protocol::amendment::Amended;
 use protocol::{CompetitionId, Hotkey, SubmissionId};
 use std::path::Path;
@@ -21,6 +22,7 @@ use validator::appeals::{self, Words};
 use validator::blocks;
 use validator::db::Db;
 use validator::db::lists::ListFilter;
+use validator::objects::Objects;
 use validator::{Clock, Home};
 
 /// Where the end of an id is looked for: the latest submissions.
@@ -58,10 +60,11 @@ pub(crate) fn disqualify(args: &ActArgs) -> Result<()> {
 }
 
 pub(crate) fn amend(args: AmendArgs) -> Result<()> {
-    let AmendArgs { competition, wish, reason, yes, home } = args;
-    let wish = wished(wish).context("say what to change")?;
+    let AmendArgs { competition, wish, from_round, reason, yes, home } = args;
+    let wish = wished(wish, from_round).context("say what to change")?;
     runtime()?.block_on(async {
         let (db, hotkey, reason) = opened(&home.dir, &reason).await?;
+        let wish = as_it_is_here(wish, &db, &home.dir).await?;
         if wish == Wish::CloseEarly && !yes {
             let foreseen = amend::foreseen(&db, &competition, wish, Clock::System.now()).await?;
             println!("{}", table::in_room(&early_end(&competition, &foreseen), 0));
@@ -81,6 +84,9 @@ pub(crate) fn amend(args: AmendArgs) -> Result<()> {
             Amended::SubmissionsPerDay { quota, from_round } => {
                 format!("takes {quota} submissions a day of each hotkey from round {from_round} on")
             }
+            Amended::Engine { engine, from_round } => {
+                format!("is measured on {engine} from round {from_round} on: each model is timed again by it")
+            }
         };
         println!("{competition} {change}");
         stated(&home.dir);
@@ -99,8 +105,23 @@ fn early_end(competition: &CompetitionId, change: &Amended) -> String {
     )
 }
 
-fn wished(args: WishArgs) -> Option<Wish> {
-    let WishArgs { title, description, contact, hide, show, closes_at, close_early, submissions_per_day } = args;
+/// The same with the engine as this machine has it, whose library is kept where the competition's objects are.
+async fn as_it_is_here(wish: Wish, db: &Db, dir: &Path) -> Result<Wish> {
+    let Wish::Engine { engine, from_round } = wish else { return Ok(wish) };
+    let home = Home::new(dir);
+    let config = home.load(std::env::vars())?;
+    let library = Library::at(&config.onnxruntime);
+    let engine = library.official(engine).map_err(anyhow::Error::msg)?;
+    if engine.library.is_some() {
+        let objects = Objects::open_or_begin(&config.object_store_url(&home)?, home.tmp(), db.is_new().await?)?;
+        objects.put(library.bytes().map_err(anyhow::Error::msg)?.into()).await?;
+    }
+    Ok(Wish::Engine { engine, from_round })
+}
+
+fn wished(args: WishArgs, from_round: Option<u64>) -> Option<Wish> {
+    let WishArgs { title, description, contact, hide, show, closes_at, close_early, submissions_per_day, engine } =
+        args;
     title
         .map(Wish::Title)
         .or(description.map(Wish::Description))
@@ -109,6 +130,7 @@ fn wished(args: WishArgs) -> Option<Wish> {
         .or(closes_at.map(Wish::ClosesAt))
         .or(close_early.then_some(Wish::CloseEarly))
         .or(submissions_per_day.map(Wish::SubmissionsPerDay))
+        .or(engine.map(|engine| Wish::Engine { engine, from_round }))
 }
 
 pub(crate) fn answer(dir: &Path, which: &Which, number: u64, text: &str) -> Result<()> {

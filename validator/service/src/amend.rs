@@ -1,14 +1,15 @@
 //! Changing a published competition: a title or contact at any time, a later end with notice, an early one with time to enter, more
-//! submissions a day from the next round. Each change is stated in the public log in the transaction that makes it.
+//! submissions a day or another engine from a later round on. Each change is stated in the public log in the transaction that makes it.
 //!
 //! It does not know who the operator is, nor HTTP. Rewards change by `rounds::change`.
 
 use crate::administration::ActReason;
 use protocol::amendment::{Amended, Amendment, EXTENSION_NOTICE_SECONDS, TERMS_AMENDED_MAX, is_hidden};
-use protocol::competition::{Manifest, ManifestError};
+use protocol::competition::{EngineName, Manifest, ManifestError, OfficialEngine, Taken};
 use protocol::leaf::{Act, Administration};
 use protocol::round::Step;
 use protocol::{CompetitionId, Hotkey};
+use store::db::competitions::StoredCompetition;
 use store::db::leaves::enqueue;
 use store::db::{Db, DbError, amendments, is_duplicate};
 use store::failpoints::{self, Change};
@@ -31,6 +32,13 @@ pub enum Wish {
     CloseEarly,
     /// More submissions a day.
     SubmissionsPerDay(u32),
+    /// To be measured on another engine.
+    Engine {
+        /// As this machine has it.
+        engine: OfficialEngine,
+        /// From which round on; the next unless it is said.
+        from_round: Option<u64>,
+    },
 }
 
 /// Why nothing was changed.
@@ -70,10 +78,11 @@ pub async fn amend(
 ) -> Result<Amendment, AmendError> {
     let stored = db.competition(id).await?.ok_or_else(|| AmendError::Unknown(id.clone()))?;
     let before = db.amendments(id).await?;
-    let change = granted(db, &stored.competition.manifest, wish, now).await?;
+    let change = granted(db, &stored, wish, now).await?;
     if change.is_of_terms() && before.iter().filter(|earlier| earlier.change.is_of_terms()).count() >= TERMS_AMENDED_MAX
     {
-        let most = format!("a competition's end and quota change {TERMS_AMENDED_MAX} times at most, and {id}'s have");
+        let most =
+            format!("a competition's end, quota and engine change {TERMS_AMENDED_MAX} times at most, and {id}'s have");
         return Err(AmendError::Refused(most));
     }
     let number = before.last().map_or(0, |last| last.number).saturating_add(1);
@@ -101,7 +110,7 @@ pub async fn amend(
 /// When there is no such competition, or the change isn't allowed.
 pub async fn foreseen(db: &Db, id: &CompetitionId, wish: Wish, now: u64) -> Result<Amended, AmendError> {
     let stored = db.competition(id).await?.ok_or_else(|| AmendError::Unknown(id.clone()))?;
-    granted(db, &stored.competition.manifest, wish, now).await
+    granted(db, &stored, wish, now).await
 }
 
 /// Whether all is as `amendment` says already: stated in the log, that would be an entry about nothing for ever.
@@ -115,7 +124,8 @@ fn changes_nothing(published: &Manifest, before: &[Amendment], amendment: &Amend
 }
 
 /// The change that a wish comes to, if it may be made at `now`.
-async fn granted(db: &Db, manifest: &Manifest, wish: Wish, now: u64) -> Result<Amended, AmendError> {
+async fn granted(db: &Db, stored: &StoredCompetition, wish: Wish, now: u64) -> Result<Amended, AmendError> {
+    let manifest = &stored.competition.manifest;
     let change = match wish {
         Wish::Title(title) => return Ok(Amended::Title(title)),
         Wish::Description(description) => return Ok(Amended::Description(description)),
@@ -134,13 +144,52 @@ async fn granted(db: &Db, manifest: &Manifest, wish: Wish, now: u64) -> Result<A
             if quota <= current {
                 return Err(AmendError::Refused(format!("{current} submissions a day are allowed; quotas only rise")));
             }
-            let from_round = db.latest_round(&manifest.id).await?.map_or(0, |round| round.number) + 1;
+            let from_round = next_round(db, manifest).await?;
             Ok(Amended::SubmissionsPerDay { quota, from_round })
         }
+        Wish::Engine { engine, from_round } => another_engine(db, stored, engine, from_round).await,
         Wish::Title(_) | Wish::Description(_) | Wish::Contact(_) | Wish::Hidden(_) => {
             unreachable!("granted above; this is a bug")
         }
     }
+}
+
+/// The first round that hasn't begun.
+async fn next_round(db: &Db, manifest: &Manifest) -> Result<u64, DbError> {
+    Ok(db.latest_round(&manifest.id).await?.map_or(0, |round| round.number) + 1)
+}
+
+/// A change of engine: from a round that hasn't begun, and to one that takes all models that were admitted.
+async fn another_engine(
+    db: &Db,
+    stored: &StoredCompetition,
+    engine: OfficialEngine,
+    from_round: Option<u64>,
+) -> Result<Amended, AmendError> {
+    let manifest = &stored.competition.manifest;
+    let refused = |why: String| Err(AmendError::Refused(why));
+    let next = next_round(db, manifest).await?;
+    let from_round = from_round.unwrap_or(next);
+    if from_round < next {
+        return refused(format!("round {from_round} has begun: the first that can go by another engine is {next}"));
+    }
+    let last = stored.engine_in(u64::MAX);
+    if last.engine == engine {
+        return refused(format!("{} is like that already: it goes by {engine}", manifest.id));
+    }
+    if last.since >= from_round {
+        let (engine, since) = (last.engine, last.since);
+        return refused(format!("it goes by {engine} from round {since} on: a further change comes after that"));
+    }
+    // A champion that doesn't run could never be dethroned.
+    let takes_all = engine.name == EngineName::Onnxruntime || engine.name == last.engine.name;
+    if manifest.takes(Taken::Onnx) && !takes_all {
+        return refused(format!(
+            "{} lacks operators of ONNX, and models with them may sit already: only onnxruntime takes all that {} admits",
+            engine.name, manifest.id
+        ));
+    }
+    Ok(Amended::Engine { engine, from_round })
 }
 
 fn later_end(manifest: &Manifest, at: u64, now: u64) -> Result<Amended, AmendError> {

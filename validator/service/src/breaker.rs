@@ -6,6 +6,7 @@
 //! itself. Nobody looks at a submission here, and nothing is known of what a failure looks like.
 
 use crate::app::App;
+use crate::engines;
 use crate::state::materials::{self, MaterialError};
 use protocol::CompetitionId;
 use protocol::evaluation::{Inputs, Order, Scope};
@@ -252,7 +253,7 @@ async fn order(app: &App, stored: &StoredCompetition) -> Result<Order, MaterialE
         inputs: Inputs { spec: spec.clone(), pixels },
         probes: Arc::from([]),
         expected: None,
-        engine: stored.competition.manifest.engine,
+        engine: engines::in_force(app, stored).await?,
         backends: Vec::new(),
         scope: Scope::OutputsOnly,
         seed: 0,

@@ -5,11 +5,13 @@
 use crate::app::App;
 use crate::evaluator::Evaluator;
 use protocol::CompetitionId;
+use protocol::amendment::EngineInForce;
 use protocol::backend::Backend;
 use protocol::competition::{EngineName, Manifest, OfficialEngine};
 use protocol::hardware::HardwareClass;
 use store::causes::Chain;
 use store::db::DbError;
+use store::db::competitions::StoredCompetition;
 
 /// Why nothing that a competition takes could be measured here.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +49,16 @@ pub fn other_hardware(evaluator: &dyn Evaluator, manifest: &Manifest) -> Option<
     Some((manifest.hardware.filter(|named| !named.is_of(&here))?, here))
 }
 
-/// Checks that this machine has the engine of each competition that isn't closed, and is of its class.
+/// What a competition's models are measured on now.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn in_force(app: &App, stored: &StoredCompetition) -> Result<OfficialEngine, DbError> {
+    let round = app.db.latest_round(&stored.published.id).await?.map_or(0, |round| round.number);
+    Ok(stored.engine_in(round).engine)
+}
+
+/// Checks that this machine has the engine that each competition that isn't closed is measured on now, and is of its class.
 ///
 /// # Errors
 /// The first one that it lacks.
@@ -60,13 +71,28 @@ pub async fn check(app: &App) -> Result<(), EngineError> {
         if let Some((named, here)) = other_hardware(&*app.evaluator, manifest) {
             return Err(EngineError::OtherHardware { competition: manifest.id.clone(), named, here });
         }
-        app.evaluator.official(manifest.engine).await.map_err(|problem| EngineError::Lacking {
-            competition: manifest.id.clone(),
-            engine: manifest.engine,
-            problem,
-        })?;
+        let engine = in_force(app, &stored).await?;
+        let lacking = |problem| EngineError::Lacking { competition: manifest.id.clone(), engine, problem };
+        app.evaluator.official(engine).await.map_err(lacking)?;
     }
     Ok(())
+}
+
+/// What is wrong with engines that competitions will be measured on.
+async fn announced(app: &App) -> Result<Vec<String>, DbError> {
+    let mut problems = Vec::new();
+    for stored in app.db.competitions().await? {
+        let manifest = &stored.competition.manifest;
+        let last = stored.engine_in(u64::MAX);
+        if manifest.is_closed(app.clock.now()) || in_force(app, &stored).await? == last.engine {
+            continue;
+        }
+        if let Err(problem) = app.evaluator.official(last.engine).await {
+            let (id, EngineInForce { engine, since }) = (&manifest.id, last);
+            problems.push(format!("{id} is measured on {engine} from round {since} on: {problem}"));
+        }
+    }
+    Ok(problems)
 }
 
 /// What there is with its versions, on what, and what there isn't; the error of one that a competition needs.
@@ -79,6 +105,10 @@ pub(crate) async fn described(app: &App) -> Result<String, String> {
         }
     }
     check(app).await.map_err(|error| Chain(&error).to_string())?;
+    let problems = announced(app).await.map_err(|error| Chain(&error).to_string())?;
+    if !problems.is_empty() {
+        return Err(problems.join("; "));
+    }
     let backends: Vec<&str> = app.evaluator.backends().await.into_iter().map(Backend::as_str).collect();
     let backends = (!backends.is_empty()).then(|| format!("backends: {}", backends.join(", ")));
     let class = app.evaluator.class().map(|class| format!("hardware of the class {class}"));

@@ -83,7 +83,7 @@ pub(super) fn check(package: &Path, what: Option<&str>, address: &str, how: &How
         return show_checked(&passed, None, None, how.json);
     }
     let (client, id) = competition_or_only(what, address)?;
-    let published = client.competition(&id)?.competition;
+    let published = client.competition(&id)?.as_it_goes_on();
     let (given, passed) = checked(package, &published.manifest, how)?;
     let files = &given.files;
     let expected = expected(files, &published.manifest)?;

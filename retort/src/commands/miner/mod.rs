@@ -61,7 +61,7 @@ fn run_submit(args: SubmitArgs) -> Result<()> {
     onnx::there(&args.package)?;
     let (client, id) = competition_or_only(args.competition.as_deref(), &args.validator.validator)?;
     let keypair = loaded(&args.hotkey)?;
-    let published = client.competition(&id)?.competition;
+    let published = client.competition(&id)?.as_it_goes_on();
     let given = onnx::read(&args.package, &published.manifest.labels)?;
     tell_made(&given);
     tell_left_out(&given);

@@ -11,6 +11,7 @@ use crate::cli::VerifyCopyArgs;
 use anyhow::{Context, Result};
 use copies::{Evidence, Fingerprint, ProbeLogits, Relation, Thresholds, compare, relation};
 use miner_template::client::Client;
+use protocol::amendment::EngineInForce;
 use protocol::api::CompetitionView;
 use protocol::evaluation::{Inputs, Items, PackageBytes, Truth};
 use protocol::nulls::Nulls;
@@ -117,7 +118,8 @@ fn ask(
     let truth = Truth { labels: Arc::from([0]), public: 1, teacher_logits: None };
     let items = Items { inputs: Inputs { spec: input, pixels }, truth };
     let models = (candidate.clone(), reference.clone());
-    Ok(rerun::answers(who, models, items, Arc::clone(probes), manifest.engine)?.probe_logits)
+    let engine = EngineInForce::of(manifest.engine, &view.amendments, u64::MAX).engine;
+    Ok(rerun::answers(who, models, items, Arc::clone(probes), engine)?.probe_logits)
 }
 
 /// T0 to T3, which are whole numbers made of the packages alone: the same on every machine.

@@ -15,8 +15,9 @@ use datasets::Labelled;
 use futures::executor::block_on;
 use miner_template::client::Client;
 use program::package::{Package, admit};
+use protocol::amendment::EngineInForce;
 use protocol::api::{CompetitionView, FileDeclaration, PackageObjects};
-use protocol::competition::{Manifest, ObjectRef, OfficialEngine};
+use protocol::competition::{ObjectRef, OfficialEngine};
 use protocol::evaluation::{Items, PackageBytes};
 use protocol::leaf::receipt_key;
 use protocol::outcomes::Outcomes;
@@ -110,7 +111,7 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
         Some(round) => in_record(client, bytes, (&receipt, round), options, checks)?,
     }
     let Some(report) = report(client, &receipt, checks)? else { return Ok(()) };
-    official(&view.competition.manifest, &report, checks);
+    let engine = official(&view, (&receipt, &report), checks);
     let outcomes = outcomes(client, &receipt, checks)?;
     if let Some(outcomes) = &outcomes {
         times(client, (&report, outcomes), checks)?;
@@ -119,9 +120,8 @@ fn examine(client: &Client, bytes: &[u8], what: &str, options: &ReceiptOptions, 
     same_model(client, &candidate, &published, &view, checks)?;
     let Some(items) = items(client, &receipt, &view, checks)? else { return Ok(()) };
     let Some(reference) = reference(client, &view, checks)? else { return Ok(()) };
-    let Manifest { engine, limits, .. } = &view.competition.manifest;
-    let wall_seconds_max = limits.evaluation_seconds_max;
-    let materials = Materials { candidate, reference, items, engine: *engine, wall_seconds_max };
+    let wall_seconds_max = view.competition.manifest.limits.evaluation_seconds_max;
+    let materials = Materials { candidate, reference, items, engine, wall_seconds_max };
     rerun(&receipt, &report, outcomes.as_ref(), materials, options.outputs_only, checks)
 }
 
@@ -258,13 +258,19 @@ fn report(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Opt
     Ok(Some(report))
 }
 
-/// Whether it was measured on the engine that the competition names. Where it names none, there is nothing to say.
-fn official(manifest: &Manifest, report: &Report, checks: &mut Checks) {
-    let (official, ran) = (manifest.engine, &report.engine);
+/// The engine that it had to be measured on, and whether it was: that of its round, or, of a submission's own measurement, one that
+/// the competition names or named. Where it names none, there is nothing to say.
+fn official(view: &CompetitionView, (receipt, report): (&Receipt, &Report), checks: &mut Checks) -> OfficialEngine {
+    let ran = &report.engine;
+    let official = match receipt.subject.round {
+        Some(round) => EngineInForce::of(view.competition.manifest.engine, &view.amendments, round).engine,
+        None => view.engine_of(ran),
+    };
     if official != OfficialEngine::default() {
         let problem = format!("measured on {ran}, and the competition names {official}");
         checks.that("engine", official.measured(ran), format!("{official}, which the competition names"), problem);
     }
+    official
 }
 
 fn outcomes(client: &Client, receipt: &Receipt, checks: &mut Checks) -> Result<Option<Outcomes>> {

@@ -335,6 +335,7 @@ fn changed(change: &Amended) -> String {
         Amended::SubmissionsPerDay { quota, from_round } => {
             format!("{quota} submissions a day from round {from_round} on")
         }
+        Amended::Engine { engine, from_round } => format!("measured on {engine} from round {from_round} on"),
     }
 }
 

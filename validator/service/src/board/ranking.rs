@@ -41,7 +41,7 @@ pub(super) fn compute(sources: &Sources) -> Leaderboard {
 
     let mut rows: Vec<BoardRow> = model_rows(sources, Role::Teacher).collect();
     rows.extend((0..placed.len()).map(|index| ranks.row(index)));
-    let unranked = |submission: &ScoredSubmission, why| with_rounds(submission_row(submission, why), sources);
+    let unranked = |submission: &ScoredSubmission, why| with_rounds(submission_row(sources, submission, why), sources);
     for submission in incomparable {
         rows.push(unranked(submission, "its outcomes can't be read at the moment, so it can't be compared".into()));
     }
@@ -181,7 +181,7 @@ impl<'a> Ranks<'a> {
         let (submission, _) = here.key;
         let stand = self.sources.rounds.stand(&submission.id).map(|(_, stand)| stand);
         let behind = self.behind(index);
-        let row = submission_row(submission, self.why(index, stand.is_none(), behind));
+        let row = submission_row(self.sources, submission, self.why(index, stand.is_none(), behind));
         let last = self.sources.rounds.attempt(&submission.id);
         let row = BoardRow {
             rank: Some(here.rank),
@@ -287,7 +287,7 @@ fn divisions(sources: &Sources, placed: &[Placed<Candidate<'_>>]) -> Vec<Divisio
     Division::ALL.map(board).into()
 }
 
-fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
+fn submission_row(sources: &Sources, submission: &ScoredSubmission, why: String) -> BoardRow {
     let ScoredSubmission { id, hotkey, architecture, report, score, .. } = submission;
     let mut row = BoardRow::measured(RowKind::Submission, architecture.kind(), report, score, why);
     if row.latency_verdict.is_unstable() {
@@ -295,6 +295,10 @@ fn submission_row(submission: &ScoredSubmission, why: String) -> BoardRow {
     }
     if submission.worker.is_some() {
         row.why.push_str("; measured on somebody else's machine, whose word decides nothing");
+    }
+    let engine = sources.stored.engine_in(sources.rounds.last.map_or(0, |(round, _)| round));
+    if !engine.timed(&report.engine) {
+        row.why.push_str(&format!("; rounds go by {}, and the latency shown is of the engine before", engine.engine));
     }
     BoardRow {
         submission: Some(id.clone()),

@@ -78,7 +78,7 @@ pub(super) async fn hold_against(app: &App, id: &SubmissionId, ours: Option<&Rep
 /// its model before others that wait to be decided.
 pub(super) async fn hold_clock_against(app: &App, id: &SubmissionId, ours: &Report) -> Result<(), DbError> {
     let Some(theirs) = app.db.evaluation(id).await? else { return Ok(()) };
-    let Some(worker) = theirs.worker else { return Ok(()) };
+    let Some(worker) = theirs.worker.filter(|_| theirs.report.engine == ours.engine) else { return Ok(()) };
     let (said, found) = (theirs.report.latency.ratio, ours.latency.ratio);
     let slowest = said.high_ppm.saturating_add(said.value_ppm.saturating_mul(SLOWER_PPM_MAX) / 1_000_000);
     if !ours.latency.is_timed() || found.low_ppm <= slowest {

@@ -16,6 +16,7 @@ use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
+use protocol::competition::OfficialEngine;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
 use protocol::latency::LatencyVerdict;
 use protocol::leaf::Purpose;
@@ -181,7 +182,7 @@ async fn settle(
 ) -> Result<(), AttemptError> {
     let submission = &submission;
     let (id, attempt, hand) = (&submission.id, submission.attempt, post.hand());
-    let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun.seed))).catch_unwind();
+    let measuring = AssertUnwindSafe(Box::pin(measure(app, post, submission, begun))).catch_unwind();
     let measured = tokio::select! {
         measured = while_wanted(|| is_ours(app, id, attempt), measuring) => measured,
         () = stop.cancelled() => {
@@ -357,13 +358,15 @@ async fn measure(
     app: &App,
     post: Post<'_>,
     submission: &Submission,
-    seed: u64,
+    begun: Begun,
 ) -> Result<(StoredCompetition, Evaluation), EvaluationFailure> {
     let ours = |error: &dyn std::fmt::Display| EvaluationFailure::Infrastructure(error.to_string());
     let stored = app.db.competition(&submission.competition).await.map_err(|error| ours(&error))?;
     let stored = stored.ok_or_else(|| ours(&"the competition is gone; this is a bug"))?;
     let is_ours = post.hand().is_none_or(|hand| hand.seat.trust.is_own());
-    let request = request(app, submission, &stored, (seed, is_ours)).await.map_err(|error| ours(&error))?;
+    let round = app.db.begun_in(&submission.id, begun.number).await.map_err(|error| ours(&error))?;
+    let asked = (begun.seed, stored.engine_in(round).engine, is_ours);
+    let request = request(app, submission, &stored, asked).await.map_err(|error| ours(&error))?;
     let expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
     let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
     let request = claimed.map_err(|error| ours(&error))??;
@@ -376,7 +379,7 @@ async fn request(
     app: &App,
     submission: &Submission,
     stored: &StoredCompetition,
-    (seed, is_ours): (u64, bool),
+    (seed, engine, is_ours): (u64, OfficialEngine, bool),
 ) -> Result<EvaluationRequest, MaterialError> {
     let materials = app.materials.of(&app.objects, stored).await?;
     let Items { inputs, truth } = materials.items.clone();
@@ -387,7 +390,7 @@ async fn request(
         // Whoever knew the probes could train against them.
         probes: if is_ours { Arc::clone(&materials.probes) } else { Arc::default() },
         expected: None,
-        engine: stored.competition.manifest.engine,
+        engine,
         backends: stored.competition.manifest.backends.accuracy.clone(),
         scope: Scope::FullIfWorthIt,
         seed,

@@ -10,6 +10,7 @@ use super::turns::Taker;
 use super::{IDLE, evaluate, pieces, turns};
 use crate::app::App;
 use crate::breaker;
+use crate::engines;
 use crate::evaluator::{AtHome, Evaluator, Machine, ProgressFn, silent};
 use crate::fleet::Seated;
 use protocol::submission::State;
@@ -156,9 +157,9 @@ pub(super) async fn turn_elsewhere(
 async fn is_for(app: &App, worker: &Seated, id: &SubmissionId) -> Result<bool, DbError> {
     let Some(submission) = app.db.submission(id).await? else { return Ok(false) };
     let Some(stored) = app.db.competition(&submission.competition).await? else { return Ok(false) };
-    let (manifest, facts) = (&stored.competition.manifest, &worker.seat.facts);
-    let is_of_class = manifest.hardware.is_none_or(|named| named.is_of(&facts.class));
-    Ok(is_of_class && facts.engines.iter().any(|here| manifest.engine.is_met_by(here)))
+    let (engine, facts) = (engines::in_force(app, &stored).await?, &worker.seat.facts);
+    let is_of_class = stored.competition.manifest.hardware.is_none_or(|named| named.is_of(&facts.class));
+    Ok(is_of_class && facts.engines.iter().any(|here| engine.is_met_by(here)))
 }
 
 /// Measures the next that a competition's rounds or its publication ask, where nobody serves who would; whether there was any.

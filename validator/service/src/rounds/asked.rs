@@ -43,7 +43,7 @@ pub async fn request(
         inputs,
         probes: Arc::from([]),
         expected: None,
-        engine: stored.competition.manifest.engine,
+        engine: turn.engine().engine,
         // Here a bit may matter.
         backends: Vec::new(),
         scope: match stage {

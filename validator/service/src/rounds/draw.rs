@@ -195,7 +195,7 @@ async fn ask(
         candidate: files(candidate),
         reference: files(&competition.reference),
         input: competition.manifest.input.clone(),
-        engine: competition.manifest.engine,
+        engine: turn.engine().engine,
         items,
         public: 0,
         teacher_logits,

@@ -8,12 +8,15 @@ use crate::copies::Original;
 use chain::Registration;
 use datasets::hidden::Drawn;
 use datasets::{Logits, arg_max};
+use protocol::dethrone::Rule;
 use protocol::outcomes::Outcomes;
-use protocol::{CompetitionId, Hotkey, SubmissionId};
+use protocol::round::EntryRole;
+use protocol::{CompetitionId, Digest, Hotkey, SubmissionId};
 use referee::evidence::POOLED_ROUNDS_MAX;
 use referee::{Contestant, Evidence, Sheet};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use store::db::evaluations::ScoredSubmission;
 use store::db::rounds::{Round, RoundEntry};
 
 /// Members and what they are judged on.
@@ -86,7 +89,7 @@ async fn contestants(
             Some(Original::Entry(_)) => continue,
             original => original.and_then(Original::submission),
         };
-        let (log_ratio_nanos, size_bytes) = timed(app, &entry, &scored.outcomes_sha256).await?;
+        let (log_ratio_nanos, size_bytes) = timed(turn, &entry, &scored).await?;
         let sheets = sheets.remove(&entry.submission).unwrap_or_default();
         contestants.push(Contestant {
             hotkey: scored.hotkey,
@@ -103,11 +106,50 @@ async fn contestants(
     Ok(contestants)
 }
 
-/// The launches of the latest full measurement, this round's or that of the submission itself, and the scored size.
-async fn timed(app: &App, entry: &RoundEntry, own: &protocol::Digest) -> Result<(Vec<i64>, u64), RoundError> {
-    let object = entry.result.as_ref().map_or(*own, |result| result.outcomes_object.sha256);
-    let outcomes = Outcomes::from_bytes(&app.objects.get(&object).await?)?;
-    Ok((outcomes.values().log_ratio_nanos.clone(), outcomes.values().size_bytes))
+/// The launches of the latest full measurement on the round's engine, none of who was never timed on it, and the scored size.
+async fn timed(turn: &Turn<'_>, entry: &RoundEntry, own: &ScoredSubmission) -> Result<(Vec<i64>, u64), RoundError> {
+    let found = timed_in(turn, entry, own).await?;
+    let outcomes = turn.app.objects.get(&found.unwrap_or(own.outcomes_sha256)).await?;
+    let outcomes = Outcomes::from_bytes(&outcomes)?;
+    let launches = if found.is_some() { outcomes.values().log_ratio_nanos.clone() } else { Vec::new() };
+    Ok((launches, outcomes.values().size_bytes))
+}
+
+/// The outcomes of that measurement: this round's, that of the submission itself, or the latest of a round on this engine.
+async fn timed_in(turn: &Turn<'_>, entry: &RoundEntry, own: &ScoredSubmission) -> Result<Option<Digest>, RoundError> {
+    let engine = turn.engine();
+    if let Some(result) = &entry.result {
+        return Ok(Some(result.outcomes_object.sha256));
+    }
+    if engine.timed(&own.report.engine) {
+        return Ok(Some(own.outcomes_sha256));
+    }
+    let rounds = engine.since..turn.round.number;
+    let earlier = turn.app.db.entries_of(&entry.submission).await?;
+    let earlier = earlier.range(rounds).rev().find_map(|(_, entry)| entry.result.as_ref());
+    Ok(earlier.map(|result| result.outcomes_object.sha256))
+}
+
+/// Whoever takes part, was not chosen, and was never timed on the round's engine: nobody is compared by two clocks, so it is
+/// measured all the same.
+pub(super) async fn untimed(turn: &Turn<'_>, entries: &[RoundEntry]) -> Result<Vec<SubmissionId>, RoundError> {
+    if turn.engine().since == 0 {
+        return Ok(Vec::new());
+    }
+    let scored = turn.app.db.scored(&turn.round.competition).await?;
+    let mut untimed = Vec::new();
+    for entry in entries.iter().filter(|entry| waits(entry)) {
+        let Some(own) = scored.iter().find(|own| own.id == entry.submission) else { continue };
+        if timed_in(turn, entry, own).await?.is_none() {
+            untimed.push(entry.submission.clone());
+        }
+    }
+    Ok(untimed)
+}
+
+/// Whether screening left it waiting.
+fn waits(entry: &RoundEntry) -> bool {
+    entry.role == EntryRole::Screened && entry.verdict.is_some_and(|verdict| verdict.rule == Rule::Screened)
 }
 
 /// Who owns which hotkey, by the ledger.

@@ -16,9 +16,9 @@ use store::failpoints::{self, Change, Moment};
 /// Gives the seat, writes every verdict and says who is paid.
 pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     let field = field::of(turn).await?;
-    let history = pay::history(turn).await?;
+    let paid_for = pay::history(turn).await?;
     let members = record::members(turn, &field.contestants).await?;
-    let judgement = judged(turn, field, history.clone()).await?;
+    let (judgement, history) = judged(turn, field, paid_for).await?;
 
     let mut record = turn.round.record.clone();
     record.champion_age_seconds = turn.champion_age_seconds();
@@ -46,11 +46,16 @@ pub(super) async fn judge(turn: &Turn<'_>) -> Result<Advanced, RoundError> {
     Ok(turn.told(Step::Judged))
 }
 
-async fn judged(turn: &Turn<'_>, field: Field, history: History) -> Result<Judgement, RoundError> {
+/// The judgement, and what was paid for as this round's engine sees it.
+async fn judged(turn: &Turn<'_>, field: Field, history: History) -> Result<(Judgement, History), RoundError> {
     let Field { contestants, reference, drawn } = field;
     let referee = turn.referee(drawn);
     let (shared_by, before) = (turn.round.record.shared_by, turn.round.record.champion_before.clone());
-    let judge = move || referee.judge(&contestants, shared_by, before.as_ref(), &reference, &history);
+    let since = turn.engine().since;
+    let judge = move || {
+        let history = referee.retimed(history, &contestants, since);
+        (referee.judge(&contestants, shared_by, before.as_ref(), &reference, &history), history)
+    };
     Ok(tokio::task::spawn_blocking(judge).await?)
 }
 

@@ -47,6 +47,7 @@ use datasets::FormatError;
 use datasets::hidden::{
     BeaconError, CommitError, DrandChain, DrandError, DrawError, RenderError, RevealError, RoundAbandoned, RoundClosed,
 };
+use protocol::amendment::EngineInForce;
 use protocol::round::Step;
 use protocol::submission::State;
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -267,6 +268,11 @@ fn drand() -> DrandChain {
 }
 
 impl Turn<'_> {
+    /// What the round measures on.
+    fn engine(&self) -> EngineInForce {
+        self.stored.engine_in(self.round.number)
+    }
+
     /// What an earlier step must have written.
     fn needed<T>(&self, what: &'static str, value: Option<T>) -> Result<T, RoundError> {
         value.ok_or(RoundError::Missing { round: self.round.number, step: self.round.step, what })

@@ -167,6 +167,7 @@ impl Pool {
     async fn of(turn: &Turn<'_>, items: u32) -> Result<Self, RoundError> {
         let Field { mut contestants, drawn, .. } = field::of(turn).await?;
         for contestant in &mut contestants {
+            contestant.evidence = std::mem::take(&mut contestant.evidence).to_screen();
             if let Some(sheet) = contestant.evidence.sheets.get_mut(&turn.round.number) {
                 *sheet = sheet.first(items);
             }

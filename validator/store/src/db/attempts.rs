@@ -5,7 +5,7 @@
 
 use super::column::{Key, Text};
 use super::submissions::{Submission, transition};
-use super::{DbError, Tx, int, leaves};
+use super::{Db, DbError, Tx, int, leaves};
 use protocol::leaf::{Attempt, Purpose};
 use protocol::submission::{Rejection, State};
 use protocol::{CompetitionId, Digest, SubmissionId};
@@ -18,6 +18,19 @@ pub struct Begun {
     pub number: u64,
     /// What decides the order of its items and of its latency pairs.
     pub seed: u64,
+}
+
+impl Db {
+    /// The newest round when a submission's measurement of this number began; 0 before the first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn begun_in(&self, id: &SubmissionId, number: u64) -> Result<u64, DbError> {
+        let key = format!("{}/{number}", Attempt::prefix(id));
+        let query = "SELECT body ->> 'round' FROM log_outbox WHERE key = $1";
+        let round: Option<u64> = sqlx::query_scalar(query).bind(key).fetch_optional(self.pool()).await?;
+        Ok(round.unwrap_or(0))
+    }
 }
 
 /// The attempt that a submission waits for or is at.

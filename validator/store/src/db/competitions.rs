@@ -2,7 +2,7 @@
 
 use super::column::{Key, Maybe, Text};
 use super::{Db, DbError, Tx, int, to_json};
-use protocol::amendment::Amendment;
+use protocol::amendment::{Amendment, EngineInForce};
 use protocol::competition::Manifest;
 use protocol::score::Score;
 use protocol::{Competition, CompetitionId, Digest, Report};
@@ -17,7 +17,8 @@ pub struct StoredCompetition {
     pub source_sha256: Digest,
     /// Digest of the competition's canonical JSON.
     pub sha256: Digest,
-    /// What everybody sees; its manifest as amendments leave it, but for quotas, which rise with a round.
+    /// What everybody sees; its manifest as amendments leave it, but for quotas and the engine, which
+    /// change with a round.
     pub competition: Competition,
     /// The manifest as it was published.
     pub published: Manifest,
@@ -83,6 +84,13 @@ impl Role {
     /// The name in the database.
     pub fn as_str(self) -> &'static str {
         self.into()
+    }
+}
+
+impl StoredCompetition {
+    /// What measures in a round; 0 before the first.
+    pub fn engine_in(&self, round: u64) -> EngineInForce {
+        EngineInForce::of(self.published.engine, &self.amendments, round)
     }
 }
 

@@ -10,8 +10,10 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 /// Columns in which objects are named. The files of submissions that expired or were taken back are not kept.
-const NAMED_IN: [&str; 15] = [
+const NAMED_IN: [&str; 16] = [
     "SELECT competition FROM competitions",
+    // The library of another engine.
+    "SELECT amendment FROM amendments",
     "SELECT pool_sha256 FROM competitions",
     "SELECT f.sha256 FROM submission_files f JOIN submissions s ON s.id = f.submission_id WHERE s.state NOT IN ('expired', 'withdrawn')
      AND NOT (s.state = 'rejected' AND f.stored = 0)",
@@ -49,7 +51,7 @@ const NOT_OBJECTS: [(&str, &str); 13] = [
 ];
 
 /// Those of the above that name the files of packages.
-const PACKAGES: Range<usize> = 2..4;
+const PACKAGES: Range<usize> = 3..5;
 /// The same without what is given up of rejected submissions.
 const PACKAGES_KEPT: &str = "SELECT f.sha256 FROM package_files f JOIN submissions s ON s.id = f.submission_id
     WHERE s.state NOT IN ('expired', 'withdrawn') AND NOT EXISTS (SELECT 1 FROM rejected_files r
