@@ -137,7 +137,7 @@ async fn a_competition_is_published_and_served_on_the_hardware_that_it_names_alo
     let app = TestApp::start(Setup { evaluator: Arc::new(host.clone()), ..Setup::default() }).await;
     let named = competition_toml("digits", "hardware = \"x86_64-v3\"");
     let manifest = app.write_competition(&named);
-    let error = app.app.publisher().publish(&manifest, silent()).await.unwrap_err().to_string();
+    let error = Publisher::of(&app.app).publish(&manifest, silent()).await.unwrap_err().to_string();
     assert!(error.starts_with("manifest field `hardware`: x86_64-v3, and this machine is x86_64-v4"), "{error}");
     *host.class.lock().unwrap() = Some("x86_64-v3");
     let published = app.publish(&named).await;
@@ -152,7 +152,7 @@ async fn a_competition_is_published_and_served_on_the_hardware_that_it_names_alo
         "{told}"
     );
     let unknown = competition_toml("others", "hardware = \"x86-64-v3\"");
-    let error = app.app.publisher().publish(&app.write_competition(&unknown), silent()).await.unwrap_err();
+    let error = Publisher::of(&app.app).publish(&app.write_competition(&unknown), silent()).await.unwrap_err();
     let told = store_causes(&error);
     assert!(told.contains("is no class of hardware: write x86_64-v1"), "{told}");
 }

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use validator::db::Db;
-use validator::evaluator::scripted_evaluation;
+use validator::scripted::scripted_evaluation;
 use validator::fleet;
 
 const WORKERS: u64 = 8;
