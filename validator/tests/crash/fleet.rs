@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use validator::db::Db;
-use validator::scripted::scripted_evaluation;
 use validator::fleet;
+use validator::scripted::scripted_evaluation;
 
 const WORKERS: u64 = 8;
 const MINERS: u64 = 6;

@@ -4,24 +4,20 @@
 
 use super::ending::{self, Ending, Outcome};
 use super::verdict::{self, Next};
-use super::{confirm, scored};
+use super::{confirm, order, scored};
 use crate::app::App;
 use crate::breaker;
 use crate::evaluator::{Evaluator, Machine, measured_on, silent};
 use crate::expected;
 use crate::fleet::{self, Hand};
-use crate::materials;
 use crate::state::fleet::Seat;
-use crate::state::materials::MaterialError;
 use crate::wanted::while_wanted;
 use futures::FutureExt;
 use protocol::SubmissionId;
-use protocol::competition::OfficialEngine;
-use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest, Items, Order, Scope};
+use protocol::evaluation::{Evaluation, EvaluationFailure};
 use protocol::latency::LatencyVerdict;
 use protocol::leaf::Purpose;
 use protocol::receipt::MeasuredBy;
-use protocol::score::Scale;
 use protocol::submission::{Code, Rejection, State};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -366,42 +362,11 @@ async fn measure(
     let is_ours = post.hand().is_none_or(|hand| hand.seat.trust.is_own());
     let round = app.db.begun_in(&submission.id, begun.number).await.map_err(|error| ours(&error))?;
     let asked = (begun.seed, stored.engine_in(round).engine, is_ours);
-    let request = request(app, submission, &stored, asked).await.map_err(|error| ours(&error))?;
+    let request = order::request(app, submission, &stored, asked).await.map_err(|error| ours(&error))?;
     let expected = expected::of(app, &submission.id, &stored.competition.manifest).await?;
     let claimed = tokio::task::spawn_blocking(move || request.claiming(expected)).await;
     let request = claimed.map_err(|error| ours(&error))??;
     let package = submission.package_sha256;
     let evaluation = measured_on(post.evaluator, post.machine, request, package, silent()).await?;
     Ok((stored, evaluation))
-}
-
-async fn request(
-    app: &App,
-    submission: &Submission,
-    stored: &StoredCompetition,
-    (seed, engine, is_ours): (u64, OfficialEngine, bool),
-) -> Result<EvaluationRequest, MaterialError> {
-    let materials = app.materials.of(&app.objects, stored).await?;
-    let Items { inputs, truth } = materials.items.clone();
-    let order = Order {
-        candidate: materials::submitted(app, &submission.id).await?,
-        reference: materials.reference.clone(),
-        inputs,
-        // Whoever knew the probes could train against them.
-        probes: if is_ours { Arc::clone(&materials.probes) } else { Arc::default() },
-        expected: None,
-        engine,
-        backends: stored.competition.manifest.backends.accuracy.clone(),
-        scope: Scope::FullIfWorthIt,
-        seed,
-        wall_seconds_max: stored.competition.manifest.limits.evaluation_seconds_max,
-        memory_bytes_max: app.config.limits.evaluation_memory_bytes_max,
-    };
-    Ok(EvaluationRequest { order, truth, timed_from: worth_timing(stored) })
-}
-
-/// Right answers to the public items without which a model is below the gate beyond doubt, so that nobody times it.
-fn worth_timing(stored: &StoredCompetition) -> u32 {
-    let manifest = &stored.competition.manifest;
-    Scale::new(&manifest.score, stored.competition.teacher.ceiling()).hopeless_below(manifest.data.public_items)
 }

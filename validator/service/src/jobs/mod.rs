@@ -12,6 +12,7 @@ pub mod dispatch;
 mod ending;
 pub mod engine;
 mod evaluate;
+mod order;
 mod pieces;
 mod questions;
 mod queue;
