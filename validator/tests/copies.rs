@@ -4,13 +4,14 @@ use super::support::{Package, Setup, TestApp, competition, competition_toml};
 use copies::disguise::shape::{self, Filling};
 use copies::disguise::{self, Encoding};
 use copies::{Relation, Signal, Tier};
-use protocol::SubmissionId;
 use protocol::api::Leaderboard;
 use protocol::package::{CONFIG_FILE, PackageConfig, WEIGHTS_FILE};
 use protocol::submission::State;
+use protocol::{Digest, Hotkey, SubmissionId};
+use rand::Rng;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use validator::copies::{EntriesView, EntryZero, FreshAnswers, Original, PairView, copy_of, on_fresh_items, pair_anew};
 use weights::Weights;
 
@@ -365,4 +366,77 @@ async fn a_model_in_another_shape_is_seen_to_have_the_same_units() {
     // The scripted engine says nothing of probes, so this is all that there is here.
     assert_eq!(view.relation, Relation::Suspicion(Signal::WeightMatch));
     assert!(view.evidence.weight_match_ppm.unwrap() > 900_000, "{view:?}");
+}
+
+/// So many models of as many owners that came before, with sketches like nobody's and the fingerprint of `like`.
+async fn strangers(app: &TestApp, like: &SubmissionId, count: u32) {
+    let mut words = ChaCha20Rng::seed_from_u64(count.into());
+    let mut tx = app.app.db.write().await.unwrap();
+    for number in 0..count {
+        let id = format!("01ARZ3NDEKTSV4RRFF{number:08}");
+        let mut key = [9; 32];
+        key[..4].copy_from_slice(&number.to_le_bytes());
+        sqlx::query(
+            "INSERT INTO submissions (id, competition_id, hotkey, package_sha256, state, created_at, changed_at, upload_until)
+             SELECT $1, competition_id, $2, $1, 'scored', created_at, changed_at, upload_until FROM submissions WHERE id = $3",
+        )
+        .bind(&id)
+        .bind(Hotkey::from_bytes(key).to_string())
+        .bind(like.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        let mut bits = || {
+            let mut bits = vec![0; 128];
+            words.fill_bytes(&mut bits);
+            bits
+        };
+        sqlx::query(
+            "INSERT INTO fingerprints (submission_id, competition_id, fingerprint_sha256, canonical_sha256, probes_sha256, errors, units, at)
+             SELECT $1, competition_id, fingerprint_sha256, $2, probes_sha256, $3, $4, at FROM fingerprints WHERE submission_id = $5",
+        )
+        .bind(&id)
+        .bind(Digest::of(id.as_bytes()).to_string())
+        .bind(bits())
+        .bind(bits())
+        .bind(like.to_string())
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// How long a copy takes to be known for one, with so many models before it.
+async fn found_among(count: u32) -> Duration {
+    let app = TestApp::with_competition(Setup::default()).await;
+    let first = scored(&app, 1, &original(1)).await;
+    let stranger = scored(&app, 2, &original(2)).await;
+    let compared = async |id: &SubmissionId| app.app.db.fingerprint(id).await.unwrap().is_some();
+    while !(compared(&first).await && compared(&stranger).await) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    strangers(&app, &stranger, count).await;
+    let copy = scored(&app, 3, &disguised(1)).await;
+    let began = Instant::now();
+    while !compared(&copy).await {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let took = began.elapsed();
+    assert_eq!(copies(&app).await.get(&copy), Some(&Original::Submission(first)));
+    took
+}
+
+#[tokio::test]
+async fn an_original_is_found_among_more_models_than_are_compared() {
+    found_among(400).await;
+}
+
+/// Prints docs/BENCHMARKS.md's figure: `cargo test --release -p validator --test all copies::what -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn what_a_comparison_takes_among_twenty_thousand() {
+    for count in [100, 20_000] {
+        println!("{count} models before it: {:?}", found_among(count).await);
+    }
 }
