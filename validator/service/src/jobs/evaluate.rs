@@ -246,7 +246,8 @@ async fn found(
             if let Some(theirs) = confirm::of_measured(by, &next, &evaluation, is_above_gate) {
                 // What its clock says against a model is no finding of ours.
                 let control = control.filter(|control| !matches!(control.verdict, LatencyVerdict::Breach(_)));
-                return Ok(Ending { used: Some(used), control, outcome: ending::for_ours(Some(theirs)) });
+                // Nor is its time the owner's: it is charged once, for ours.
+                return Ok(Ending { used: None, control, outcome: ending::for_ours(Some(theirs)) });
             }
         }
     }
