@@ -89,7 +89,7 @@ async fn contestants(
             Some(Original::Entry(_)) => continue,
             original => original.and_then(Original::submission),
         };
-        let (log_ratio_nanos, size_bytes) = timed(turn, &entry, &scored).await?;
+        let (log_ratio_nanos, size_bytes) = timed(turn, &entry, scored).await?;
         let sheets = sheets.remove(&entry.submission).unwrap_or_default();
         contestants.push(Contestant {
             hotkey: scored.hotkey,
