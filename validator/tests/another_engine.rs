@@ -7,12 +7,16 @@ use super::support::{Package, Setup, TestApp, competition, competition_toml, val
 use ::audit::Verdict;
 use datasets::hidden::{RoundEntryView, RoundView};
 use protocol::amendment::Amended;
+use protocol::competition::ObjectRef;
 use protocol::dethrone::Rule;
+use protocol::digest::canonical_json;
 use protocol::evaluation::{Evaluation, EvaluationFailure, EvaluationRequest};
 use protocol::outcomes::{OutcomeValues, Outcomes};
 use protocol::round::{EntryRole, Step};
 use protocol::submission::State;
 use protocol::{Digest, Report, SubmissionId};
+use referee::{RecordedMember, RoundRecord};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use validator::ScriptedEvaluator;
@@ -143,6 +147,13 @@ async fn from_a_named_round_on_everybody_is_timed_by_another_engine_and_champion
     assert!(board.contains("rounds go by rten 0.27.0, and the latency shown is of the engine before"), "{board}");
 }
 
+fn recorded(world: &World, round: u64) -> RoundRecord {
+    let key = format!("round/digits/{round}/judged");
+    let leaf = world.log.iter().find(|leaf| leaf.key == key).unwrap();
+    let object: ObjectRef = serde_json::from_value(leaf.body["record"].clone()).unwrap();
+    serde_json::from_slice(&world.objects[&object.sha256]).unwrap()
+}
+
 #[tokio::test]
 async fn an_auditor_follows_a_change_of_engine_by_the_log_alone() {
     let (app, entered) = changed().await;
@@ -157,6 +168,16 @@ async fn an_auditor_follows_a_change_of_engine_by_the_log_alone() {
             lies(&world, round).into_iter().filter(|lie| round == 5 || !lie.starts_with("board")).collect();
         assert!(found.is_empty(), "round {round}: {found:#?}");
     }
+    // A validator that leaves somebody's new time out is told so, whatever it signs.
+    let (mut forged, mut record) = (world.clone(), recorded(&world, 4));
+    let timed = |member: &&mut RecordedMember| member.role == EntryRole::Screened && member.receipt.is_some();
+    let member = record.members.iter_mut().find(timed).unwrap();
+    member.receipt = None;
+    let told = format!("{} was never timed on rten 0.27.0", member.submission);
+    let object = forged.put(canonical_json(&record).unwrap());
+    forged.log.iter_mut().find(|leaf| leaf.key == "round/digits/4/judged").unwrap().body["record"] = json!(object);
+    let found = lies(&forged, 4);
+    assert!(found.iter().any(|lie| lie.contains(&told)), "{found:#?}");
     // Without the announcement it is a measurement on another engine than the competition's.
     let announced = world.log.iter().position(|leaf| leaf.key == "administration/amended/digits/1").unwrap();
     let leaf = world.log.remove(announced);
