@@ -70,7 +70,7 @@ impl Leaves {
             values.extend(item.answers.into_iter().flat_map(|answers| answers.values));
         }
         let shape = shape.ok_or(RevealError::Opened { expected: 1, found: 0 })?;
-        let answers = (classes > 0).then(|| Logits { count: labels.len() as u32, classes, values });
+        let answers = (classes > 0).then_some(Logits { count: labels.len() as u32, classes, values });
         let pixels = Pixels::of(LeafPixels { leaves: self.clone(), item_bytes: shape.values().max(1) });
         Ok(Labelled { shape, pixels, labels, answers })
     }
