@@ -38,6 +38,8 @@ rounds = {{ beacon = "ledger", items = {round} }}
 [teacher.answers]
 column = "teacher_logits"
 model = "none: one in fifty of its answers is wrong"
+link = "https://example.com"
+license = "MIT"
 
 [limits]
 size_bytes_max = 4000000

@@ -2,7 +2,7 @@
 //! key that anyone can replay, and committing to the items that stay hidden.
 //!
 //! The path of an evaluation set reads: [`FashionMnist::load`] → [`Split::new`] → [`Images::select`] →
-//! [`published::table`] for the public part and [`round::Commitment`] for the hidden one. What is drawn from the hidden
+//! [`published::table`] for the public part and [`commitment::Commitment`] for the hidden one. What is drawn from the hidden
 //! part in a round, and how anyone checks it, is [`hidden`].
 //!
 //! It knows bytes only: no tensors, no normalisation beyond two published constants, no competition rules,
@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+pub mod commitment;
 pub mod digits;
 pub mod fashion_mnist;
 mod format;
@@ -25,7 +26,6 @@ mod opened;
 pub mod picture;
 mod pool;
 pub mod published;
-pub mod round;
 pub mod source;
 pub mod split;
 

@@ -255,7 +255,12 @@ fn half(pixels: u32) -> u32 {
 fn planes(image: &RgbImage, channels: u32) -> Result<Vec<u8>, PictureError> {
     match channels {
         1 => Ok(image.pixels().map(|pixel| luma(pixel.0)).collect()),
-        3 => Ok((0..3).flat_map(|channel| image.pixels().map(move |pixel| pixel.0[channel])).collect()),
+        3 => {
+            let (pixels, _) = image.as_raw().as_chunks::<3>();
+            let mut planes = Vec::with_capacity(image.as_raw().len());
+            (0..3).for_each(|channel| planes.extend(pixels.iter().map(|pixel| pixel[channel])));
+            Ok(planes)
+        }
         _ => Err(PictureError::Channels(channels)),
     }
 }

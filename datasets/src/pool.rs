@@ -6,11 +6,11 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+use crate::commitment::{Commitment, CommitmentError};
 use crate::format::{expect_length, label_bytes, put_labels};
 use crate::images::HEAD_BYTES;
 use crate::labelled::Placed;
 use crate::published::TableError;
-use crate::round::{Commitment, RoundError};
 use crate::{Images, Labelled, Logits};
 use protocol::architecture::ImageShape;
 use std::fs::File;
@@ -25,7 +25,7 @@ impl Labelled {
     ///
     /// # Errors
     /// When items contradict themselves, or can't be read.
-    pub fn commitment(&self, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+    pub fn commitment(&self, salt: &[u8; 32]) -> Result<Commitment, CommitmentError> {
         Commitment::to(self.clone(), salt)
     }
 

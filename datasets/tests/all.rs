@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose setting up fails has failed")]
 
 mod answers;
+mod commitment;
 mod digits;
 mod fashion_mnist;
 mod formats;
@@ -10,7 +11,6 @@ mod hidden;
 mod idx;
 mod pictures;
 mod published;
-mod round;
 mod sources;
 mod split;
 

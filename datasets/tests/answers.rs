@@ -2,12 +2,12 @@
 //! pool, and opened with it.
 
 use crate::hidden::reveal_of;
+use datasets::commitment::{Commitment, CommitmentError};
 use datasets::hidden::{
     Beacon, BeaconRule, DrawSpec, Expected, Family, Leaves, Reveal, RevealError, Secret, Spent, Terms, draw,
     fixed_seed, render, seed, verify_reveal,
 };
 use datasets::published::{Part, TableError, table};
-use datasets::round::{Commitment, RoundError};
 use datasets::source::{Source, SourceError, Table, Wanted};
 use datasets::{FormatError, Images, Labelled, Logits, load_digits};
 use parquet::data_type::{ByteArray, ByteArrayType, DoubleType};
@@ -56,7 +56,7 @@ fn from_pool(bytes: &[u8]) -> Result<Part, TableError> {
     Ok(Part { answers: items.answers.clone(), images: items.held()? })
 }
 
-fn commitment(part: &Part) -> Result<Commitment, RoundError> {
+fn commitment(part: &Part) -> Result<Commitment, CommitmentError> {
     Labelled::from(part.clone()).commitment(&SALT)
 }
 
@@ -67,12 +67,12 @@ fn a_pool_is_kept_with_its_answers_and_without_as_before() {
     let alone = Part { answers: None, ..pool.clone() };
     assert_eq!(to_pool(&alone).unwrap(), pool.images.to_bytes().unwrap());
     assert_eq!(from_pool(&to_pool(&alone).unwrap()).unwrap(), alone);
-    assert_eq!(commitment(&alone).unwrap().root_hex(), datasets::round::commit(&pool.images, &SALT).unwrap());
+    assert_eq!(commitment(&alone).unwrap().root_hex(), datasets::commitment::commit(&pool.images, &SALT).unwrap());
 
     let fewer = Part { answers: Some(pool.answers.as_ref().unwrap().select(&[0, 1])), ..pool.clone() };
     let length = FormatError::Length { what: "answers", expected: 20, found: 2 };
     assert_eq!(to_pool(&fewer).unwrap_err().to_string(), length.to_string());
-    assert_eq!(commitment(&fewer).unwrap_err(), RoundError::Format(length));
+    assert_eq!(commitment(&fewer).unwrap_err(), CommitmentError::Format(length));
     let mut endless = pool.clone();
     endless.answers.as_mut().unwrap().values[3] = f32::INFINITY;
     assert!(to_pool(&endless).is_err() && commitment(&endless).is_err());

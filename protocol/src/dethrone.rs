@@ -5,8 +5,8 @@
 use crate::report::Estimate;
 use crate::significance::{AccuracyTest, SequentialP};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::num::NonZeroU32;
+use strum::{Display, IntoStaticStr};
 use utoipa::ToSchema;
 
 const DAY_SECONDS: u64 = 86_400;
@@ -110,8 +110,11 @@ pub struct Comparison {
 }
 
 /// The rule that decided a bout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 #[schema(as = DethroneRule)]
 pub enum Rule {
     /// The champion could not be measured.
@@ -141,19 +144,7 @@ pub enum Rule {
 impl Rule {
     /// The stable code, as in JSON.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::ChampionNotMeasured => "champion_not_measured",
-            Self::ChallengerNotMeasured => "challenger_not_measured",
-            Self::NotComparable => "not_comparable",
-            Self::NearCopy => "near_copy",
-            Self::LatencyBreach => "latency_breach",
-            Self::LatencyUnstable => "latency_unstable",
-            Self::BelowGate => "below_gate",
-            Self::BelowHiddenGate => "below_hidden_gate",
-            Self::Screened => "screened",
-            Self::HiddenNotBetter => "hidden_not_better",
-            Self::Dethrones => "dethrones",
-        }
+        self.into()
     }
 
     /// A sentence for the miner.
@@ -178,11 +169,5 @@ impl Rule {
     /// Whether the seat may change hands.
     pub fn dethrones(self) -> bool {
         self == Self::Dethrones
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code())
     }
 }

@@ -183,7 +183,7 @@ async fn published_data_is_what_the_manifest_says() {
     let stored = app.app.db.competition(&competition("digits")).await.unwrap().unwrap();
     let pool = Images::from_bytes(&app.app.objects.get(&stored.pool_sha256).await.unwrap()).unwrap();
     assert_eq!(pool.count, 300);
-    let root = datasets::round::commit(&pool, &stored.salt).unwrap();
+    let root = datasets::commitment::commit(&pool, &stored.salt).unwrap();
     assert_eq!(root, view.competition.hidden_root.to_string());
     assert_eq!(view.competition.teacher.ceiling().items, 100, "the teacher is measured on public items");
     assert_eq!(view.competition.teacher.model().unwrap().config, {

@@ -35,7 +35,7 @@ pub struct Terms {
     pub competition: String,
     /// The round's number.
     pub round: u64,
-    /// The root of the pool of images, as [`crate::round::commit`] made it.
+    /// The root of the pool of images, as [`crate::commitment::commit`] made it.
     pub pool_root: String,
     /// How many images the pool has.
     pub pool_count: u32,

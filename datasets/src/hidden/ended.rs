@@ -12,7 +12,7 @@ use super::render::rendered;
 use super::reveal::{Leaves, Reveal, RevealError, digest, draw_on, same, take_labels};
 use super::secret::{Secret, fixed_seed};
 use crate::Labelled;
-use crate::round::Commitment;
+use crate::commitment::Commitment;
 use std::io::{self, Write};
 
 /// A round with all that its validator alone has of it.

@@ -304,8 +304,12 @@ fn png(planes: &[u8], shape: ImageShape) -> Result<Vec<u8>, ImageError> {
         let side = planes.len() / 3;
         let (red, rest) = planes.split_at(side);
         let (green, blue) = rest.split_at(side);
-        let pixels = red.iter().zip(green).zip(blue).flat_map(|((red, green), blue)| [*red, *green, *blue]);
-        (pixels.collect::<Vec<u8>>().into(), ExtendedColorType::Rgb8)
+        let mut pixels = vec![0; planes.len()];
+        let colours = red.iter().zip(green).zip(blue);
+        for (pixel, ((red, green), blue)) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(colours) {
+            *pixel = [*red, *green, *blue];
+        }
+        (pixels.into(), ExtendedColorType::Rgb8)
     } else {
         (Cow::Borrowed(planes), ExtendedColorType::L8)
     };

@@ -108,9 +108,10 @@ fn decoded(bytes: &ByteArray, shape: ImageShape, pixels: &mut Vec<u8>) -> Result
     }
     let mut interleaved = vec![0; item_bytes];
     decoder.read_image(&mut interleaved).map_err(refused)?;
-    let channels = shape.channels as usize;
-    for plane in 0..channels {
-        pixels.extend(interleaved.iter().skip(plane).step_by(channels));
+    let (colours, grey) = if shape.channels == 3 { interleaved.as_chunks::<3>() } else { (&[][..], &interleaved[..]) };
+    pixels.extend_from_slice(grey);
+    for plane in 0..3 {
+        pixels.extend(colours.iter().filter_map(|colour| colour.get(plane)));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Hidden rounds through their public door, and what the tests share: a pool, terms, a ledger's beacon.
 
+use datasets::commitment::{Commitment, commit};
 use datasets::hidden::{
     Beacon, BeaconRule, DrandChain, DrawSpec, Ended, Family, Reveal, RevealError, Secret, Spent, Terms,
 };
 use datasets::published::Part;
-use datasets::round::{self, Commitment};
 use datasets::{Images, load_digits};
 use protocol::competition::HiddenPool;
 use protocol::round::RoundRules;
@@ -47,7 +47,7 @@ fn terms(pool: &Images, round: u64) -> Terms {
     Terms {
         competition: COMPETITION.into(),
         round,
-        pool_root: round::commit(pool, &POOL_SALT).expect("digits are labelled"),
+        pool_root: commit(pool, &POOL_SALT).expect("digits are labelled"),
         pool_count: pool.count,
         spec: DrawSpec::of(&rules(), pool.count, HiddenPool::Public),
         beacon: BeaconRule::Ledger { height: 50 + round },

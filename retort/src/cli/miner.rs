@@ -1,4 +1,4 @@
-//! `retort miner`: what somebody who enters a model asks.
+//! `retort miner` and `retort keys`: what somebody who enters a model asks.
 
 use super::{Validator, Which};
 use clap::{Args, Subcommand};
@@ -144,4 +144,23 @@ pub(crate) struct SubmitArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a hotkey file that only you can read
+    New {
+        /// The file
+        #[arg(value_parser = super::at_home)]
+        path: PathBuf,
+    },
+    /// Show the public part of a hotkey file
+    Show {
+        /// The file: ours, or ~/.bittensor/wallets/NAME/hotkeys/KEY
+        #[arg(value_parser = super::at_home)]
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }

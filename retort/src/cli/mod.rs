@@ -382,25 +382,6 @@ pub(crate) struct PredictArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Subcommand)]
-pub(crate) enum KeysCommand {
-    /// Make a hotkey file that only you can read
-    New {
-        /// The file
-        #[arg(value_parser = at_home)]
-        path: PathBuf,
-    },
-    /// Show the public part of a hotkey file
-    Show {
-        /// The file: ours, or ~/.bittensor/wallets/NAME/hotkeys/KEY
-        #[arg(value_parser = at_home)]
-        path: PathBuf,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

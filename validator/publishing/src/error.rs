@@ -5,9 +5,9 @@ mod parts;
 pub use parts::{DataSetError, GateMissed, RemoteProblem};
 
 use datasets::FormatError;
+use datasets::commitment::CommitmentError;
 use datasets::hidden::{DrawError, RenderError};
 use datasets::published::TableError;
-use datasets::round::RoundError;
 use datasets::source::SourceError;
 use protocol::CompetitionId;
 use protocol::competition::ManifestError;
@@ -144,7 +144,7 @@ pub enum PublishError {
     Copies(#[from] EntryError),
     /// The hidden items can't be committed to.
     #[error(transparent)]
-    Commit(#[from] RoundError),
+    Commit(#[from] CommitmentError),
     /// The commitment is no digest, which is a bug.
     #[error(transparent)]
     Root(#[from] DigestError),

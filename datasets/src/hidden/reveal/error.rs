@@ -7,8 +7,8 @@ use super::super::commitment::CommitError;
 use super::super::draw::DrawError;
 use super::super::render::RenderError;
 use crate::FormatError;
+use crate::commitment::CommitmentError;
 use crate::merkle::MerkleError;
-use crate::round::RoundError;
 
 /// Why a reveal is refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -92,7 +92,7 @@ pub enum RevealError {
     Merkle(#[from] MerkleError),
     /// A leaf is malformed.
     #[error(transparent)]
-    Leaf(#[from] RoundError),
+    Leaf(#[from] CommitmentError),
     /// Leaves of different shapes or lengths.
     #[error("the pool's images have different shapes")]
     Shape,

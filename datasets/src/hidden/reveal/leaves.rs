@@ -4,7 +4,7 @@
 //! It does not know whether they lie under a root.
 
 use super::RevealError;
-use crate::round::{self, PIXELS_AT};
+use crate::commitment::{self, PIXELS_AT};
 use crate::{Labelled, Logits};
 use protocol::architecture::ImageShape;
 use protocol::pixels::{Pixels, ReadPixels};
@@ -60,7 +60,7 @@ impl Leaves {
     pub(super) fn images(&self, count: u32, classes: u32) -> Result<Labelled, RevealError> {
         let (mut shape, mut labels, mut values) = (None, Vec::new(), Vec::new());
         for leaf in self.iter() {
-            let item = round::read_leaf(&leaf?, count, classes)?;
+            let item = commitment::read_leaf(&leaf?, count, classes)?;
             let images = item.images;
             let found = ImageShape { channels: images.channels, height: images.height, width: images.width };
             if *shape.get_or_insert(found) != found {

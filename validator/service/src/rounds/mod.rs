@@ -112,7 +112,7 @@ pub enum RoundError {
     Reveal(#[from] RevealError),
     /// The pool can't be committed to.
     #[error(transparent)]
-    Pool(#[from] datasets::round::RoundError),
+    Pool(#[from] datasets::commitment::CommitmentError),
     /// A stored file isn't in its format.
     #[error("a stored data file: {0}")]
     Format(#[from] FormatError),

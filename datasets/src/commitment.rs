@@ -28,7 +28,7 @@ pub(crate) const PIXELS_AT: usize = SALT_BYTES + 4 * 4;
 
 /// Why items can't be committed to, or an opened item is not the one committed to.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RoundError {
+pub enum CommitmentError {
     /// Labels are what a commitment is for.
     #[error("the {count} hidden images have no labels")]
     Unlabelled {
@@ -64,22 +64,22 @@ pub struct Commitment {
 
 impl Commitment {
     /// Commits to `images` in their order.
-    pub fn new(images: &Images, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+    pub fn new(images: &Images, salt: &[u8; 32]) -> Result<Commitment, CommitmentError> {
         if !images.has_labels() {
-            return Err(RoundError::Unlabelled { count: images.count });
+            return Err(CommitmentError::Unlabelled { count: images.count });
         }
         Self::to(Part { images: images.clone(), answers: None }.into(), salt)
     }
 
     /// Commits to items and to what the teacher answered to each, if it is known by its answers only. Of the leaves it keeps
     /// hashes, and makes one again when it is opened.
-    pub fn to(items: Labelled, salt: &[u8; 32]) -> Result<Commitment, RoundError> {
+    pub fn to(items: Labelled, salt: &[u8; 32]) -> Result<Commitment, CommitmentError> {
         items.validate()?;
         let leaves = Leaves { each: label_bytes(&items.labels), items, salt: *salt };
         let mut hashes = Vec::with_capacity(leaves.items.labels.len());
         let item_bytes = leaves.items.shape.values().max(1);
         for block in leaves.items.pixels.blocks(item_bytes) {
-            let block = block.map_err(|error| RoundError::Unread(error.to_string()))?;
+            let block = block.map_err(|error| CommitmentError::Unread(error.to_string()))?;
             for pixels in block.chunks_exact(item_bytes as usize) {
                 hashes.push(merkle::leaf_hash(&leaves.leaf(hashes.len(), pixels)));
             }
@@ -128,24 +128,24 @@ impl Commitment {
 }
 
 /// The root alone, for whoever keeps images and salt and needs no proofs now.
-pub fn commit(images: &Images, salt: &[u8; 32]) -> Result<String, RoundError> {
+pub fn commit(images: &Images, salt: &[u8; 32]) -> Result<String, CommitmentError> {
     Commitment::new(images, salt).map(|commitment| commitment.root_hex())
 }
 
 /// Checks that `leaf` is item `index` of the `count` items committed to by `root_hex`, and returns that one labelled
 /// image.
-pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash]) -> Result<Images, RoundError> {
+pub fn verify(root_hex: &str, index: u32, count: u32, leaf: &[u8], proof: &[Hash]) -> Result<Images, CommitmentError> {
     merkle::verify(root_hex, index, count, leaf, proof)?;
     Ok(read_leaf(leaf, count, 0)?.images)
 }
 
 /// The labelled image in a leaf of a set of `count` items, with the teacher's answer of so many classes, if any.
-pub(crate) fn read_leaf(leaf: &[u8], count: u32, classes: u32) -> Result<Part, RoundError> {
+pub(crate) fn read_leaf(leaf: &[u8], count: u32, classes: u32) -> Result<Part, CommitmentError> {
     let mut reader = Reader::new(leaf);
     reader.take("item salt", SALT_BYTES)?;
     let found = reader.u32("count")?;
     if found != count {
-        return Err(RoundError::Count { expected: count, found });
+        return Err(CommitmentError::Count { expected: count, found });
     }
     let mut item = Images {
         count: 1,

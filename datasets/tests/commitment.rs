@@ -1,7 +1,7 @@
 //! Commitments: the reference vectors of RFC 6962 trees, honest openings, and every way to cheat.
 
+use datasets::commitment::{self, Commitment, CommitmentError};
 use datasets::merkle::{self, MerkleError, Tree};
-use datasets::round::{self, Commitment, RoundError};
 use datasets::{Images, load_digits};
 use proptest::prelude::*;
 use std::sync::LazyLock;
@@ -68,10 +68,10 @@ fn opened_item_gives_back_its_pixels_and_its_label() {
     let images = some_digits(37);
     let commitment = Commitment::new(&images, &SALT).unwrap();
     let root = commitment.root_hex();
-    assert_eq!(root, round::commit(&images, &SALT).unwrap());
+    assert_eq!(root, commitment::commit(&images, &SALT).unwrap());
     for index in 0..37 {
         let (leaf, proof) = (commitment.leaf(index).unwrap(), commitment.proof(index).unwrap());
-        let item = round::verify(&root, index, commitment.count(), &leaf, &proof).unwrap();
+        let item = commitment::verify(&root, index, commitment.count(), &leaf, &proof).unwrap();
         assert_eq!(item, images.select(&[index]));
     }
 }
@@ -84,22 +84,22 @@ fn labels_above_255_are_committed_to_and_opened() {
     let root = commitment.root_hex();
     for index in 0..9 {
         let (leaf, proof) = (commitment.leaf(index).unwrap(), commitment.proof(index).unwrap());
-        assert_eq!(round::verify(&root, index, 9, &leaf, &proof).unwrap(), images.select(&[index]));
+        assert_eq!(commitment::verify(&root, index, 9, &leaf, &proof).unwrap(), images.select(&[index]));
     }
     images.labels[3] -= 256;
-    assert_ne!(round::commit(&images, &SALT).unwrap(), root, "no byte of a label is left out");
+    assert_ne!(commitment::commit(&images, &SALT).unwrap(), root, "no byte of a label is left out");
 }
 
 #[test]
 fn commitment_of_fixed_items_never_changes() {
-    let root = round::commit(&some_digits(5), &SALT).unwrap();
+    let root = commitment::commit(&some_digits(5), &SALT).unwrap();
     assert_eq!(root, "d0604b9d7406fa1435985deaa30809cb94ee60e5e1b95e1e99af7aa5506f3c89");
 }
 
 #[test]
 fn commitment_depends_on_every_pixel_label_position_shape_and_salt() {
     let images = some_digits(9);
-    let root = round::commit(&images, &SALT).unwrap();
+    let root = commitment::commit(&images, &SALT).unwrap();
     let mut pixel = images.clone();
     pixel.pixels[64] ^= 1;
     let mut label = images.clone();
@@ -107,9 +107,9 @@ fn commitment_depends_on_every_pixel_label_position_shape_and_salt() {
     let order = images.select(&[1, 0, 2, 3, 4, 5, 6, 7, 8]);
     let shape = Images { height: 4, width: 16, ..images.clone() };
     for changed in [pixel, label, order, shape] {
-        assert_ne!(round::commit(&changed, &SALT).unwrap(), root);
+        assert_ne!(commitment::commit(&changed, &SALT).unwrap(), root);
     }
-    assert_ne!(round::commit(&images, &[43; 32]).unwrap(), root);
+    assert_ne!(commitment::commit(&images, &[43; 32]).unwrap(), root);
 }
 
 #[test]
@@ -122,18 +122,18 @@ fn opening_is_refused_when_any_claim_is_false() {
     other_hash[0][0] ^= 1;
 
     let refused = [
-        round::verify(&root, 2, 9, &leaf, &proof),
-        round::verify(&root, 9, 9, &leaf, &proof),
-        round::verify(&root, 3, 90, &leaf, &proof),
-        round::verify(&root, 3, 0, &leaf, &proof),
-        round::verify(&root, 3, 9, &other_label, &proof),
-        round::verify(&root, 3, 9, &leaf, &other_hash),
-        round::verify(&root, 3, 9, &leaf, &proof[1..]),
-        round::verify(&"0".repeat(64), 3, 9, &leaf, &proof),
+        commitment::verify(&root, 2, 9, &leaf, &proof),
+        commitment::verify(&root, 9, 9, &leaf, &proof),
+        commitment::verify(&root, 3, 90, &leaf, &proof),
+        commitment::verify(&root, 3, 0, &leaf, &proof),
+        commitment::verify(&root, 3, 9, &other_label, &proof),
+        commitment::verify(&root, 3, 9, &leaf, &other_hash),
+        commitment::verify(&root, 3, 9, &leaf, &proof[1..]),
+        commitment::verify(&"0".repeat(64), 3, 9, &leaf, &proof),
     ];
-    assert!(refused.iter().all(|result| matches!(result, Err(RoundError::Merkle(_)))), "{refused:?}");
-    let error = round::verify("not a root", 3, 9, &leaf, &proof).unwrap_err();
-    assert_eq!(error, RoundError::Merkle(MerkleError::Root { found: "not a root".into() }));
+    assert!(refused.iter().all(|result| matches!(result, Err(CommitmentError::Merkle(_)))), "{refused:?}");
+    let error = commitment::verify("not a root", 3, 9, &leaf, &proof).unwrap_err();
+    assert_eq!(error, CommitmentError::Merkle(MerkleError::Root { found: "not a root".into() }));
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn count_that_happens_to_need_the_same_path_is_refused_by_the_leaf() {
     let commitment = Commitment::new(&some_digits(9), &SALT).unwrap();
     let (root, leaf, proof) = (commitment.root_hex(), commitment.leaf(3).unwrap(), commitment.proof(3).unwrap());
     merkle::verify(&root, 3, 16, &leaf, &proof).unwrap();
-    let error = round::verify(&root, 3, 16, &leaf, &proof).unwrap_err();
-    assert_eq!(error, RoundError::Count { expected: 16, found: 9 });
+    let error = commitment::verify(&root, 3, 16, &leaf, &proof).unwrap_err();
+    assert_eq!(error, CommitmentError::Count { expected: 16, found: 9 });
 }
 
 #[test]
@@ -207,13 +207,13 @@ fn joint_proof_is_refused_when_any_claim_is_false() {
 #[test]
 fn images_without_labels_can_not_be_committed_to() {
     let error = Commitment::new(&some_digits(3).without_labels(), &SALT).unwrap_err();
-    assert_eq!(error, RoundError::Unlabelled { count: 3 });
+    assert_eq!(error, CommitmentError::Unlabelled { count: 3 });
 }
 
 proptest! {
     #[test]
     fn arbitrary_claims_never_panic_and_never_hold(index: u32, count: u32, leaf in prop::collection::vec(any::<u8>(), 0..100), proof in prop::collection::vec(any::<[u8; 32]>(), 0..40)) {
-        prop_assert!(round::verify(ROOTS[7], index, count, &leaf, &proof).is_err());
+        prop_assert!(commitment::verify(ROOTS[7], index, count, &leaf, &proof).is_err());
     }
 
     #[test]
@@ -222,7 +222,7 @@ proptest! {
         let commitment = Commitment::new(&images, &salt).unwrap();
         let index = pick.index(count as usize) as u32;
         let leaf = commitment.leaf(index).unwrap();
-        let item = round::verify(&commitment.root_hex(), index, count, &leaf, &commitment.proof(index).unwrap());
+        let item = commitment::verify(&commitment.root_hex(), index, count, &leaf, &commitment.proof(index).unwrap());
         prop_assert_eq!(item, Ok(images.select(&[index])));
     }
 }
