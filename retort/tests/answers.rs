@@ -128,7 +128,8 @@ fn a_parquet_with_answers_becomes_a_competition_whose_rounds_anybody_checks() {
     // The fixture was trained for seconds, and what a round draws is chance: on the one item that it may screen by at first the
     // fixture may be wrong.
     let rounds = manifest.lines().find(|line| line.starts_with("items = ")).unwrap();
-    let manifest = manifest.replace("gate_ppm = 900000", "gate_ppm = 100000").replace(rounds, "items = 100");
+    let manifest =
+        manifest.replace("gate_ppm = 900000", "gate_ppm = 100000").replace(&format!("\n{rounds}\n"), "\nitems = 100\n");
     fs::write(at("competition.toml"), manifest).unwrap();
     run(dir.path(), &["validator", "init", "--dir", "home"]);
     run(dir.path(), &["validator", "publish", "competition.toml", "--check", "--dir", "home"]);
