@@ -195,7 +195,7 @@ fn bits(mut projected: impl FnMut() -> bool) -> Bits {
 
 /// The keystream of one kind of sketch.
 fn words(key: &[u8; 32], of: &[u8]) -> ChaCha8Rng {
-    ChaCha8Rng::from_seed(*Digest::of(&[b"retort-sketch/1 ".as_slice(), of, key].concat()).as_bytes())
+    ChaCha8Rng::from_seed(*Digest::of_parts([b"retort-sketch/1 ".as_slice(), of, key]).as_bytes())
 }
 
 /// Nearly normal, of deviation 1: eight bytes' sum. Integers alone, so that each build draws the same.

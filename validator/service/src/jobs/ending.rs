@@ -71,11 +71,6 @@ pub(super) fn lost(app: &App, submission: &Submission, failure: Option<Rejection
     }
 }
 
-/// What becomes of a submission of which only a machine of ours may say anything now.
-pub(super) fn for_ours(theirs: Option<Unconfirmed>) -> Outcome {
-    theirs.map_or(Outcome::Again { reason: None, failed: false, wait_seconds: 0 }, Outcome::ForOurs)
-}
-
 /// Writes an attempt's end, and tells whoever waits for it.
 ///
 /// # Errors

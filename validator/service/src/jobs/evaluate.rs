@@ -203,10 +203,9 @@ async fn settle(
             failpoints::at(Moment::Measured)?;
             Box::pin(found(app, submission, (begun, used, hand.as_deref().map(named)), &stored, evaluation)).await?
         }
-        Err(failure) if hand.as_ref().is_some_and(|hand| !hand.seat.trust.is_own()) => {
-            let worker = hand.as_ref().map(|hand| hand.seat.key);
-            let theirs = worker.map(|worker| confirm::of_failed(&worker, &failure));
-            Ending { used: None, control: None, outcome: ending::for_ours(theirs) }
+        Err(failure) if let Some(hand) = hand.as_ref().filter(|hand| !hand.seat.trust.is_own()) => {
+            let outcome = Outcome::ForOurs(confirm::of_failed(&hand.seat.key, &failure));
+            Ending { used: None, control: None, outcome }
         }
         Err(_)
             if hand.as_ref().is_some_and(|hand| hand.is_nobodys_fault()) && app.db.losses(id).await? <= LOSSES_MAX =>
@@ -247,7 +246,7 @@ async fn found(
                 // What its clock says against a model is no finding of ours.
                 let control = control.filter(|control| !matches!(control.verdict, LatencyVerdict::Breach(_)));
                 // Nor is its time the owner's: it is charged once, for ours.
-                return Ok(Ending { used: None, control, outcome: ending::for_ours(Some(theirs)) });
+                return Ok(Ending { used: None, control, outcome: Outcome::ForOurs(theirs) });
             }
         }
     }
